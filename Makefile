@@ -1,0 +1,92 @@
+# Everything is set up by the targets themselves: the npm packages of package-lock.json into node_modules/, and a
+# nats-server into .tools/ unless there is one already. Nothing outside this folder is installed or changed.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup demo test test-node22 test-nats-2.10 build check format clean distclean \
+	need-node need-nats need-nats-for-tests
+
+FILES ?=
+
+PACKAGES := node_modules/.headway-installed
+BUILT := dist/.headway-built
+VITEST := node_modules/.bin/vitest run
+
+# Tests start, kill and restart servers of their own, so a server that runs somewhere is of no use to them.
+# $(call server,<arguments of scripts/nats-server.sh>)
+server = NATS_SERVER_BIN=$$(scripts/nats-server.sh $(1)) || { \
+	if [ -n "$${NATS_URL:-}" ]; then \
+	  echo 'NATS_URL is set, but the tests need a nats-server binary: they start, kill and restart servers of their own.' >&2; \
+	fi; exit 1; }; export NATS_SERVER_BIN; unset NATS_URL
+
+help: ## show this list
+	@echo 'Usage: make <target>'
+	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
+
+demo: setup build ## run the demo; your own documents: make demo FILES="a.pdf b.pdf"
+	@if [ -z "$${NATS_URL:-}" ]; then NATS_SERVER_BIN=$$(scripts/nats-server.sh) || exit 1; export NATS_SERVER_BIN; fi; \
+	exec node dist/cmd/demo.js $(FILES)
+
+test: need-node need-nats-for-tests $(PACKAGES) check build ## check types and style, build, run all tests
+	@$(call server); echo "== tests on Node $$(node --version), $$("$$NATS_SERVER_BIN" -v)"; \
+	exec $(VITEST)
+
+test-node22: need-node need-nats-for-tests $(PACKAGES) build ## run all tests on Node 22 (installed privately when needed)
+	@$(call server); \
+	case $$(node --version) in v22.*) ;; *) \
+	  package=$$(node -p '"node-" + process.platform + "-" + process.arch'); \
+	  bin=$$PWD/.tools/node22/node_modules/$$package/bin; \
+	  case $$("$$bin/node" --version 2>/dev/null) in v22.*) ;; *) \
+	    echo "== downloading Node 22 (npm package $$package, about 50 MB) into .tools/node22"; \
+	    mkdir -p .tools/node22 && echo '{ "private": true }' >.tools/node22/package.json && \
+	    (cd .tools/node22 && npm install --ignore-scripts --no-audit --no-fund --loglevel=error "$$package@22") || exit 1;; \
+	  esac; \
+	  PATH=$$bin:$$PATH; export PATH;; \
+	esac; \
+	case $$(node --version) in v22.*) ;; *) echo 'Node 22 was installed but does not start.' >&2; exit 1;; esac; \
+	echo "== tests on Node $$(node --version), $$("$$NATS_SERVER_BIN" -v)"; \
+	exec $(VITEST)
+
+test-nats-2.10: need-node $(PACKAGES) build ## run the integration tests against the oldest supported NATS line
+	@$(call server,--version 2.10); echo "== tests on Node $$(node --version), $$("$$NATS_SERVER_BIN" -v)"; \
+	exec $(VITEST) --project integration
+
+setup: need-node need-nats $(PACKAGES) ## install what is missing: npm packages, a nats-server (unless NATS_URL is set)
+
+# A build that is up to date is left alone, so that `make test` does not take the files away from a demo that runs.
+# "Up to date" is: nothing in the tree changed (by ctime, which copies and checkouts cannot set back) since it began.
+build: $(PACKAGES) ## compile to dist/
+	@if [ ! -e $(BUILT) ] || [ -n "$$(find . -mindepth 1 \( -path ./node_modules -o -path ./.git -o -path ./.tools \
+	  -o -path ./dist -o -path ./coverage \) -prune -o -cnewer $(BUILT) -print | head -n 1)" ]; then \
+	  echo '== build'; touch $(PACKAGES).building && npm run --silent build && mv $(PACKAGES).building $(BUILT); \
+	fi
+
+check: $(PACKAGES) ## check types and style
+	@echo '== types and style'
+	@npm run --silent check -- $$([ -t 1 ] || echo --colors=off) # Biome colours even what no terminal reads
+
+format: $(PACKAGES) ## format the sources and fix what can be fixed
+	@npm run --silent format
+
+clean: ## remove what was built
+	rm -rf dist coverage
+
+distclean: clean ## remove also the packages and servers that were installed here
+	rm -rf node_modules .tools
+
+# --- the parts of setup ---
+
+need-node:
+	@scripts/check-node.sh
+
+need-nats:
+	@if [ -z "$${NATS_URL:-}" ]; then scripts/nats-server.sh >/dev/null; fi
+
+need-nats-for-tests:
+	@$(call server)
+
+# The packages' install scripts are not run: none that is needed has one, and so no compiler is needed.
+$(PACKAGES): package-lock.json | need-node
+	@echo '== downloading the npm packages of package-lock.json into node_modules (npm ci)'
+	@npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@

@@ -1,0 +1,217 @@
+import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { JetStreamClient, JetStreamManager, NatsConnection } from 'nats';
+import type { HttpParts } from '../internal/edge/http.js';
+import { startServer } from '../internal/edge/server.js';
+import type { WebSocketParts } from '../internal/edge/websocket.js';
+import { EventLog } from '../internal/eventlog/log.js';
+import { ColdReader } from '../internal/jetstream/cold.js';
+import { connectNats, redactUrl } from '../internal/jetstream/connection.js';
+import { Feed, type FeedSink } from '../internal/jetstream/feed.js';
+import { Hub } from '../internal/session/hub.js';
+import { Session } from '../internal/session/session.js';
+import { type Logger, RateLimit } from '../internal/telemetry/logger.js';
+import { Metrics } from '../internal/telemetry/metrics.js';
+import type { EdgeConfig } from '../schemas/config.js';
+
+/** How often due heartbeats are looked for, as a part of the heartbeat's own interval. */
+const TICKS_PER_HEARTBEAT = 4;
+/** How long closing frames have to leave before what is still connected is cut. */
+const CLOSE_GRACE_MS = 200;
+const API_TIMEOUT_MS = 10_000;
+
+/** An edge that runs in this process. */
+export interface RunningEdge {
+  readonly port: number;
+  /** Whether it follows the stream and may be sent clients. */
+  isReady(): boolean;
+  /** Drains: takes nobody new, tells everybody to go elsewhere, closes everything it opened. */
+  close(): Promise<void>;
+}
+
+/**
+ * Wires the parts of an edge together and starts it.
+ * @throws HeadwayError when it cannot start
+ */
+export async function startEdge(config: EdgeConfig, logger: Logger): Promise<RunningEdge> {
+  const connection = await connectNats({
+    url: config.natsUrl,
+    credsFile: config.natsCreds,
+    name: `headway-edge ${config.edgeId}`,
+  });
+  try {
+    return await wire(config, logger, connection);
+  } catch (error) {
+    await connection.close();
+    throw error;
+  }
+}
+
+async function wire(config: EdgeConfig, logger: Logger, connection: NatsConnection): Promise<RunningEdge> {
+  const jsm = await connection.jetstreamManager({ checkAPI: false, timeout: API_TIMEOUT_MS });
+  const js = connection.jetstream({ timeout: API_TIMEOUT_MS });
+  const log = new EventLog({ tailBytes: config.tailBytes, lastStateBytes: config.lastStateBytes });
+  const hub = new Hub(log, setImmediate);
+  const parts: Parts = { config, logger, connection, jsm, js, log, hub };
+
+  const cold: ColdReader = new ColdReader(
+    connection,
+    { jsm, js, stream: config.stream, epoch: () => log.epoch },
+    config.coldReads,
+    {
+      read: (kind, ms) => metrics.coldReads.observe({ kind }, ms / 1000),
+      failed: (kind, error) => {
+        metrics.coldReadFailures.inc({ kind });
+        logger.debug({ kind, reason: error.message }, 'cold read failed, trying again');
+      },
+    },
+    () => performance.now(),
+  );
+  const feed: Feed = new Feed({
+    connection,
+    jsm,
+    js,
+    stream: { name: config.stream, replicas: config.streamReplicas },
+    natsUrl: config.natsUrl,
+    edgeId: config.edgeId,
+    log,
+    sink: feedSink(parts, () => metrics),
+    lastState: (id) => cold.lastState(id),
+    now: () => performance.now(),
+  });
+  const metrics = new Metrics({
+    connections: () => hub.counts(),
+    sessionStates: () => hub.countStates(),
+    feedFollowing: () => feed.isFollowing,
+    log: () => ({ head: log.head, floor: log.floor, ...log.stats }),
+    coldReadsPending: () => cold.pending,
+  });
+
+  await feed.start();
+  let isDraining = false;
+  const readiness: HttpParts['readiness'] = () => {
+    if (isDraining) return { ready: false, detail: 'draining' };
+    return feed.isFollowing
+      ? { ready: true, detail: 'following the stream' }
+      : { ready: false, detail: log.isReady ? 'NATS is away, reconnecting' : 'loading the last states' };
+  };
+  const server = await startServer(
+    { host: config.host, port: config.port, share: config.sharePort },
+    {
+      ...webSocketParts(parts, cold, metrics),
+      readiness,
+      metrics: () => metrics.render(),
+      failed: (error) => logger.error({ err: error }, 'a handler failed'),
+    },
+  ).catch(async (error: unknown) => {
+    cold.stop();
+    await feed.stop();
+    throw error;
+  });
+  const ticking = setInterval(
+    () => hub.tick(Date.now(), feed.isFollowing ? 'ok' : 'away'),
+    Math.max(10, config.heartbeatMs / TICKS_PER_HEARTBEAT),
+  );
+  logger.info(
+    { host: config.host, port: server.port, nats: redactUrl(config.natsUrl), stream: config.stream },
+    'listening',
+  );
+
+  return {
+    port: server.port,
+    isReady: () => readiness().ready,
+    close: async () => {
+      isDraining = true;
+      server.stopListening();
+      logger.info({ connections: hub.size }, 'draining');
+      const hadClients = hub.size > 0;
+      hub.drain(config.drainMs);
+      clearInterval(ticking);
+      cold.stop();
+      await feed.stop();
+      if (hadClients) await delay(CLOSE_GRACE_MS);
+      server.close();
+      await connection.close();
+      logger.info('stopped');
+    },
+  };
+}
+
+interface Parts {
+  readonly config: EdgeConfig;
+  readonly logger: Logger;
+  readonly connection: NatsConnection;
+  readonly jsm: JetStreamManager;
+  readonly js: JetStreamClient;
+  readonly log: EventLog;
+  readonly hub: Hub;
+}
+
+function webSocketParts(
+  { config, log, hub }: Parts,
+  cold: ColdReader,
+  metrics: Metrics,
+): Omit<WebSocketParts, 'failed'> {
+  return {
+    idleTimeoutSeconds: config.idleTimeoutSeconds,
+    connect: ({ scope, resume }, outlet) => {
+      const session = new Session({
+        id: randomBytes(9).toString('base64url'),
+        scope,
+        resume,
+        log,
+        cold,
+        outlet,
+        limits: {
+          heartbeatMs: config.heartbeatMs,
+          watermarkBytes: config.sendWatermarkBytes,
+          maxReplayJob: config.maxReplayJob,
+          maxReplayAll: config.maxReplayAll,
+        },
+        now: Date.now,
+        again: (waiting) => hub.mark(waiting),
+        onSent: (updates) => metrics.updatesSent.inc(updates),
+      });
+      hub.add(session);
+      metrics.connectionsOpened.inc();
+      return session;
+    },
+    disconnected: (session, code) => {
+      hub.remove(session);
+      metrics.connectionsClosed.inc({ code: String(code) });
+    },
+    refused: (code) => metrics.requestsRefused.inc({ code }),
+  };
+}
+
+function feedSink({ logger, log, hub }: Parts, metrics: () => Metrics): FeedSink {
+  const invalidLines = new RateLimit(10, 10_000, () => performance.now());
+  const failureLines = new RateLimit(3, 10_000, () => performance.now());
+  return {
+    restarts: (newEpoch) => hub.logRestarts(newEpoch),
+    ready: () => hub.logReady(),
+    appended: (record) => {
+      if (record !== null) metrics().events.inc();
+      hub.appended(record);
+    },
+    invalid: (seq, subject, reason, detail) => {
+      metrics().eventsInvalid.inc({ reason });
+      const turn = invalidLines.take();
+      if (turn !== null)
+        logger.warn({ seq, subject, reason, detail, ...turn }, 'a stored message is not an event');
+    },
+    lost: (reason) => {
+      metrics().feedLost.inc({ reason });
+      logger.warn({ reason, head: log.head }, 'the feed was lost, rebuilding it');
+    },
+    failed: (error) => {
+      const turn = failureLines.take();
+      if (turn !== null)
+        logger.warn({ reason: error.message, ...turn }, 'the feed cannot be built yet, trying again');
+    },
+    following: (ms) => {
+      metrics().feedRecovery.observe(ms / 1000);
+      logger.info({ head: log.head, jobs: log.stats.jobs, ms: Math.round(ms) }, 'following the stream');
+    },
+  };
+}

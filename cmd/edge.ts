@@ -1,0 +1,42 @@
+import { hostname } from 'node:os';
+import { ConfigError, HeadwayError } from '../internal/errors/catalogue.js';
+import { createLogger } from '../internal/telemetry/logger.js';
+import { parseEdgeConfig } from '../schemas/config.js';
+import { startEdge } from './edge-app.js';
+
+// The process id keeps two edges on one host apart.
+const defaultEdgeId = `${
+  hostname()
+    .replace(/[^A-Za-z0-9_-]/g, '-')
+    .slice(0, 50) || 'edge'
+}-${process.pid}`;
+
+try {
+  const parsed = parseEdgeConfig(process.env, defaultEdgeId);
+  if (!parsed.ok) throw new ConfigError(parsed.problems);
+  const { config, warnings } = parsed;
+  const logger = createLogger(config.logLevel, { edge: config.edgeId });
+  for (const warning of warnings) logger.warn(warning);
+
+  const edge = await startEdge(config, logger);
+  let isStopping = false;
+  const stop = (signal: NodeJS.Signals): void => {
+    // A second signal means now.
+    if (isStopping) process.exit(1);
+    isStopping = true;
+    logger.info({ signal }, 'stopping');
+    edge.close().then(
+      () => process.exit(0),
+      (error: unknown) => {
+        logger.error({ err: error }, 'stopping failed');
+        process.exit(1);
+      },
+    );
+  };
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+} catch (error) {
+  if (!(error instanceof HeadwayError)) throw error;
+  process.stderr.write(`headway edge: ${error.message}\n`);
+  process.exit(error.exitCode);
+}

@@ -1,0 +1,70 @@
+import type { ErrorCode } from '../../schemas/close-codes.js';
+import { show } from '../../schemas/explain.js';
+import { isEpoch, isJobType, isProcessingId } from '../../schemas/ids.js';
+import type { Scope } from '../eventlog/scope.js';
+import type { Resume } from '../session/session.js';
+
+export type ParsedRequest =
+  | { readonly ok: true; readonly scope: Scope; readonly resume: Resume | null }
+  | { readonly ok: false; readonly code: ErrorCode; readonly message: string };
+
+/** More types than a page could mean; it bounds what one connection costs for each event. */
+const MAX_JOB_TYPES = 64;
+
+/**
+ * What a connection asks for. PROTOCOL.md, "Connecting". Never throws; parameters that are not ours are ignored.
+ *
+ * @param id the path behind the endpoint, or null on the all-jobs endpoint
+ * @param query the raw query, without its question mark
+ */
+export function parseRequest(id: string | null, query: string): ParsedRequest {
+  const parameters = new URLSearchParams(query);
+  for (const name of ['last_seq', 'epoch']) {
+    if (parameters.getAll(name).length > 1) return bad('invalid_query', `${name} is given more than once`);
+  }
+  const scope =
+    id === null ? allScope(parameters.getAll('job_type')) : jobScope(id, parameters.has('job_type'));
+  if (!('kind' in scope)) return scope;
+  const epoch = parameters.get('epoch');
+  if (epoch !== null && !isEpoch(epoch)) {
+    return bad('invalid_epoch', `epoch is ${show(epoch)}; expected the epoch of a hello frame`);
+  }
+  const lastSeq = parameters.get('last_seq');
+  if (lastSeq === null) return { ok: true, scope, resume: null };
+  const seq = /^\d{1,16}$/.test(lastSeq) ? Number(lastSeq) : Number.NaN;
+  if (!Number.isSafeInteger(seq)) {
+    return bad('invalid_last_seq', `last_seq is ${show(lastSeq)}; expected an integer from 0 to 2^53-1`);
+  }
+  return { ok: true, scope, resume: { lastSeq: seq, epoch } };
+}
+
+type Bad = Extract<ParsedRequest, { ok: false }>;
+
+function jobScope(id: string, hasTypes: boolean): Scope | Bad {
+  if (!isProcessingId(id)) {
+    return bad('invalid_processing_id', `processing_id is ${show(id)}; expected 1 to 128 of A-Z a-z 0-9 _ -`);
+  }
+  if (hasTypes)
+    return bad('invalid_query', 'job_type is a filter of the all-jobs endpoint; this one follows one job');
+  return { kind: 'job', id };
+}
+
+function allScope(types: readonly string[]): Scope | Bad {
+  if (types.length > MAX_JOB_TYPES) {
+    return bad('invalid_query', `job_type is given ${types.length} times; expected at most ${MAX_JOB_TYPES}`);
+  }
+  const wrong = types.find((type) => !isJobType(type));
+  if (wrong !== undefined) {
+    return bad('invalid_job_type', `job_type is ${show(wrong)}; expected 1 to 64 of A-Z a-z 0-9 _ . -`);
+  }
+  return { kind: 'all', jobTypes: types.length === 0 ? null : new Set(types) };
+}
+
+function bad(code: ErrorCode, message: string): Bad {
+  return { ok: false, code, message };
+}
+
+/** The subprotocol to answer with: ours when it is offered, else none. The offer itself may hold a token. */
+export function chooseSubprotocol(offered: string, own: string): string {
+  return offered.split(',').some((name) => name.trim() === own) ? own : '';
+}

@@ -1,0 +1,121 @@
+/**
+ * Everything that stops a Headway program, in one list. Each is told to the operator as one paragraph (what is
+ * wrong, where, what to do) and an exit code, never as a stack trace.
+ */
+export abstract class HeadwayError extends Error {
+  abstract readonly code: string;
+  /** The process's exit code; 2 for a mistake in the configuration, else 1. */
+  readonly exitCode: number = 1;
+
+  override get name(): string {
+    return this.constructor.name;
+  }
+}
+
+export class ConfigError extends HeadwayError {
+  readonly code = 'config';
+  override readonly exitCode = 2;
+  constructor(problems: readonly string[]) {
+    const list = problems.map((problem) => `\n  - ${problem}`).join('');
+    super(`The configuration is not valid; mend the environment and start again:${list}`);
+  }
+}
+
+export class RuntimeUnsupportedError extends HeadwayError {
+  readonly code = 'runtime_unsupported';
+  constructor(version: string, platform: string, detail: string) {
+    super(
+      `uWebSockets.js has no binary for Node ${version} on ${platform}. The package that Headway installs carries ` +
+        'binaries for Node 20 and 22 on glibc Linux, macOS and Windows: run Headway with one of these. For a newer ' +
+        "Node install the author's own release over it (npm install uNetworking/uWebSockets.js#v20.69.0). " +
+        `The loader said: ${detail}`,
+    );
+  }
+}
+
+export class PortInUseError extends HeadwayError {
+  readonly code = 'port_in_use';
+  constructor(host: string, port: number) {
+    super(
+      `Cannot listen on ${host}:${port}: the port is taken by another program, or the address is not of this ` +
+        'machine, or the port needs privileges (below 1024). Stop the other program, or set HEADWAY_PORT (0 takes ' +
+        'a free port) or HEADWAY_HOST.',
+    );
+  }
+}
+
+export class NatsUnreachableError extends HeadwayError {
+  readonly code = 'nats_unreachable';
+  constructor(url: string, detail: string) {
+    super(
+      `Cannot reach NATS at ${url} (${detail}). Start a nats-server 2.10 or newer with JetStream ` +
+        '(nats-server -js), or set NATS_URL to where it is.',
+    );
+  }
+}
+
+export class NatsAuthError extends HeadwayError {
+  readonly code = 'nats_unauthorized';
+  constructor(url: string, detail: string) {
+    super(
+      `NATS at ${url} refused the credentials (${detail}). Set NATS_CREDS to a credentials file of an account that ` +
+        'may use JetStream, or put user and password into NATS_URL.',
+    );
+  }
+}
+
+export class NatsVersionError extends HeadwayError {
+  readonly code = 'nats_too_old';
+  constructor(url: string, version: string) {
+    super(
+      `The nats-server at ${url} is version ${version}; Headway needs 2.10 or newer. Debian bookworm's own package ` +
+        'is older: install a newer one, or set NATS_URL to a newer server.',
+    );
+  }
+}
+
+export class JetStreamUnavailableError extends HeadwayError {
+  readonly code = 'jetstream_unavailable';
+  constructor(url: string, detail: string) {
+    super(
+      `The nats-server at ${url} has no JetStream for this account (${detail}). Start it with JetStream ` +
+        '(nats-server -js, or a jetstream block in its configuration) and enable it for the account.',
+    );
+  }
+}
+
+/** One field of an existing stream that differs from what Headway relies on. */
+export interface StreamDifference {
+  readonly field: string;
+  readonly is: unknown;
+  readonly shouldBe: unknown;
+}
+
+export class StreamMismatchError extends HeadwayError {
+  readonly code = 'stream_mismatch';
+  constructor(
+    stream: string,
+    readonly differences: readonly StreamDifference[],
+  ) {
+    const list = differences
+      .map(
+        ({ field, is, shouldBe }) =>
+          `\n  - ${field} is ${JSON.stringify(is)}; it should be ${JSON.stringify(shouldBe)}`,
+      )
+      .join('');
+    super(
+      `The stream ${stream} exists, but not as Headway needs it. Headway never changes a stream that exists: edit it ` +
+        `(nats stream edit ${stream}), or set HEADWAY_STREAM to another name:${list}`,
+    );
+  }
+}
+
+export class StreamConflictError extends HeadwayError {
+  readonly code = 'stream_conflict';
+  constructor(stream: string, detail: string) {
+    super(
+      `Cannot make the stream ${stream}: ${detail}. If another stream already takes the subjects progress.*, set ` +
+        'HEADWAY_STREAM to its name, or delete it.',
+    );
+  }
+}

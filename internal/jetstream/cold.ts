@@ -1,0 +1,126 @@
+import type { NatsConnection } from 'nats';
+import pLimit, { type LimitFunction } from 'p-limit';
+import pRetry from 'p-retry';
+import { decodeEvent } from '../eventlog/decode.js';
+import { type LogRecord, makeRecord } from '../eventlog/record.js';
+import { inScope, type Scope } from '../eventlog/scope.js';
+import type { ColdSource, Page, Refusal } from '../session/ports.js';
+import { newestMessage } from './direct.js';
+import { type HistoryAccess, readPage } from './history.js';
+import { epochOf } from './stream.js';
+
+export interface ColdObserver {
+  /** A read that JetStream answered: what kind, and how many milliseconds it took with its retries. */
+  read(kind: 'page' | 'last_state' | 'head', ms: number): void;
+  /** A read that failed and will be tried again. */
+  failed(kind: 'page' | 'last_state' | 'head', error: Error): void;
+}
+
+/**
+ * Reads from JetStream for cursors behind the tail and for jobs that memory does not know. The same read is done once
+ * for everyone who asks for it at the same time, and only so many run at once. A read is tried until it succeeds:
+ * while NATS is away sessions wait, they are not sent away.
+ */
+export class ColdReader implements ColdSource {
+  readonly #connection: NatsConnection;
+  readonly #access: HistoryAccess;
+  readonly #limit: LimitFunction;
+  readonly #observer: ColdObserver;
+  readonly #now: () => number;
+  readonly #stopped = new AbortController();
+  readonly #flights = new Map<string, Promise<unknown>>();
+
+  constructor(
+    connection: NatsConnection,
+    access: HistoryAccess,
+    concurrency: number,
+    observer: ColdObserver,
+    now: () => number,
+  ) {
+    this.#connection = connection;
+    this.#access = access;
+    this.#limit = pLimit(concurrency);
+    this.#observer = observer;
+    this.#now = now;
+  }
+
+  /** How many reads run or wait for their turn. */
+  get pending(): number {
+    return this.#limit.activeCount + this.#limit.pendingCount;
+  }
+
+  lastState(id: string): Promise<LogRecord | null> {
+    return this.#once(`last ${id}`, 'last_state', async () => {
+      const message = await newestMessage(this.#connection, this.#access.stream, id);
+      if (message === null) return null;
+      const decoded = decodeEvent(message.subject, message.data);
+      if (decoded.ok) return makeRecord(decoded.event, message.seq, null, message.storedAt);
+      return this.#newestValid(id);
+    });
+  }
+
+  async page(scope: Scope, after: number): Promise<Page | Refusal> {
+    const key = scope.kind === 'job' ? `page ${scope.id} ${after}` : `page * ${after}`;
+    const page = await this.#once(key, 'page', () => readPage(this.#access, scope, after));
+    if (page.kind === 'refused' || scope.kind === 'job') return page;
+    return { ...page, records: page.records.filter((record) => inScope(scope, record)) };
+  }
+
+  reached(cursor: number): Promise<{ readonly kind: 'ok' } | Refusal> {
+    return this.#once(`head ${cursor}`, 'head', async () => {
+      const info = await this.#access.jsm.streams.info(this.#access.stream);
+      const { first_seq: firstSeq, last_seq: lastSeq } = info.state;
+      if (epochOf(info) === this.#access.epoch() && lastSeq >= cursor) return { kind: 'ok' };
+      return { kind: 'refused', reason: 'ahead', firstSeq, lastSeq };
+    });
+  }
+
+  /** Rejects what waits. Later reads reject at once. */
+  stop(): void {
+    this.#limit.clearQueue();
+    this.#stopped.abort(new Error('the edge stops'));
+  }
+
+  // The newest message is not an event; what the job's watchers are owed is the newest that is.
+  async #newestValid(id: string): Promise<LogRecord | null> {
+    let newest: LogRecord | null = null;
+    const scope: Scope = { kind: 'job', id };
+    const info = await this.#access.jsm.streams.info(this.#access.stream);
+    for (let after = Math.max(0, info.state.first_seq - 1); ; ) {
+      const page = await readPage(this.#access, scope, after);
+      if (page.kind === 'refused') {
+        if (page.firstSeq - 1 <= after) return newest;
+        after = page.firstSeq - 1;
+        continue;
+      }
+      newest = page.records.at(-1) ?? newest;
+      if (page.cursor <= after || page.cursor >= info.state.last_seq) return newest;
+      after = page.cursor;
+    }
+  }
+
+  #once<T>(key: string, kind: 'page' | 'last_state' | 'head', read: () => Promise<T>): Promise<T> {
+    const running = this.#flights.get(key);
+    if (running !== undefined) return running as Promise<T>;
+    const flight = this.#persist(kind, read).finally(() => this.#flights.delete(key));
+    this.#flights.set(key, flight);
+    return flight;
+  }
+
+  #persist<T>(kind: 'page' | 'last_state' | 'head', read: () => Promise<T>): Promise<T> {
+    const startedAt = this.#now();
+    const attempt = async (): Promise<T> => {
+      const result = await this.#limit(read);
+      this.#observer.read(kind, this.#now() - startedAt);
+      return result;
+    };
+    return pRetry(attempt, {
+      retries: Number.POSITIVE_INFINITY,
+      minTimeout: 50,
+      maxTimeout: 2_000,
+      randomize: true,
+      signal: this.#stopped.signal,
+      onFailedAttempt: ({ error }) => this.#observer.failed(kind, error),
+    });
+  }
+}

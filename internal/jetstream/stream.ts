@@ -1,0 +1,145 @@
+import {
+  DiscardPolicy,
+  type JetStreamManager,
+  NatsError,
+  nanos,
+  RetentionPolicy,
+  StorageType,
+  type StreamConfig,
+  type StreamInfo,
+} from 'nats';
+import { SUBJECT_FILTER } from '../../schemas/ids.js';
+import {
+  HeadwayError,
+  JetStreamUnavailableError,
+  StreamConflictError,
+  type StreamDifference,
+  StreamMismatchError,
+} from '../errors/catalogue.js';
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+const STREAM_NOT_FOUND = 10059;
+const NO_MESSAGE_FOUND = 10037;
+const JETSTREAM_NOT_ENABLED = [10039, 10076];
+
+export interface StreamSpec {
+  readonly name: string;
+  /** Copies, when the stream has to be made. */
+  readonly replicas: number;
+}
+
+/** The stream as Headway makes it. OPERATIONS.md, "The stream". */
+export function streamConfig(spec: StreamSpec): Partial<StreamConfig> & { name: string } {
+  return {
+    name: spec.name,
+    subjects: [SUBJECT_FILTER],
+    storage: StorageType.File,
+    retention: RetentionPolicy.Limits,
+    discard: DiscardPolicy.Old,
+    max_msgs_per_subject: 1_000,
+    max_age: nanos(7 * DAY_MS),
+    duplicate_window: nanos(2 * 60_000),
+    allow_direct: true,
+    allow_rollup_hdrs: false,
+    num_replicas: spec.replicas,
+  };
+}
+
+// What Headway relies on. Limits, ages and replicas are the operator's to choose: whatever they take away, a client
+// gets a reset for it.
+const MATTERS = [
+  'subjects',
+  'storage',
+  'retention',
+  'discard',
+  'allow_direct',
+  'allow_rollup_hdrs',
+  'no_ack',
+] as const;
+
+/** How an existing stream differs from what Headway relies on. */
+export function streamDifferences(config: StreamConfig, spec: StreamSpec): StreamDifference[] {
+  const wanted: Record<string, unknown> = { ...streamConfig(spec), no_ack: false };
+  const have = config as unknown as Record<string, unknown>;
+  return MATTERS.filter(
+    // A server leaves out what is false.
+    (field) => JSON.stringify(have[field] ?? false) !== JSON.stringify(wanted[field]),
+  ).map((field) => ({ field, is: have[field] ?? false, shouldBe: wanted[field] }));
+}
+
+/**
+ * The stream's state; the stream is made when it is missing, and never changed when it is there.
+ * @throws StreamMismatchError, StreamConflictError, JetStreamUnavailableError; NatsError when NATS does not answer
+ */
+export async function ensureStream(
+  jsm: JetStreamManager,
+  spec: StreamSpec,
+  shownUrl: string,
+): Promise<StreamInfo> {
+  try {
+    const info = await findStream(jsm, spec);
+    const differences = streamDifferences(info.config, spec);
+    if (differences.length > 0) throw new StreamMismatchError(spec.name, differences);
+    return info;
+  } catch (error) {
+    if (error instanceof HeadwayError) throw error;
+    throw asJetStreamError(error, shownUrl);
+  }
+}
+
+async function findStream(jsm: JetStreamManager, spec: StreamSpec): Promise<StreamInfo> {
+  try {
+    return await jsm.streams.info(spec.name);
+  } catch (error) {
+    if (apiErrorCode(error) !== STREAM_NOT_FOUND) throw error;
+  }
+  try {
+    return await jsm.streams.add(streamConfig(spec));
+  } catch (error) {
+    if (apiErrorCode(error) === null || isJetStreamMissing(error)) throw error;
+    throw new StreamConflictError(spec.name, (error as Error).message);
+  }
+}
+
+/**
+ * The seq of the newest message that the stream keeps, by its leader's word; 0 when it keeps none. A consumer may be
+ * placed on a copy that lags, and then takes the copy's end for the stream's.
+ * @param subject a subject or a pattern
+ */
+export async function newestSeq(jsm: JetStreamManager, stream: string, subject: string): Promise<number> {
+  try {
+    return (await jsm.streams.getMessage(stream, { last_by_subj: subject })).seq;
+  } catch (error) {
+    if (apiErrorCode(error) === NO_MESSAGE_FOUND) return 0;
+    throw error;
+  }
+}
+
+/** The number in an error that the JetStream API answered, or null for any other error. */
+export function apiErrorCode(error: unknown): number | null {
+  return error instanceof NatsError ? (error.api_error?.err_code ?? null) : null;
+}
+
+function isJetStreamMissing(error: unknown): boolean {
+  const code = apiErrorCode(error);
+  return code !== null && JETSTREAM_NOT_ENABLED.includes(code);
+}
+
+function asJetStreamError(error: unknown, shownUrl: string): unknown {
+  // 503: nobody listens on the JetStream API at all.
+  const nobody = error instanceof NatsError && error.code === '503' && apiErrorCode(error) === null;
+  if (nobody) return new JetStreamUnavailableError(shownUrl, 'nobody answers on the JetStream API');
+  if (isJetStreamMissing(error)) return new JetStreamUnavailableError(shownUrl, (error as Error).message);
+  return error;
+}
+
+/**
+ * The stream's epoch: the time at which this incarnation was created, to the nanosecond, in base 36.
+ * PROTOCOL.md, "Epoch".
+ */
+export function epochOf(info: Pick<StreamInfo, 'created'>): string {
+  const created = info.created;
+  const fraction = /\.(\d+)/.exec(created)?.[1] ?? '';
+  const seconds = Math.floor(Date.parse(created) / 1000);
+  return BigInt(`${seconds}${fraction.padEnd(9, '0').slice(0, 9)}`).toString(36);
+}

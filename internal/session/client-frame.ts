@@ -1,0 +1,36 @@
+import type { ErrorCode } from '../../schemas/close-codes.js';
+import { explain, show } from '../../schemas/explain.js';
+import { CLIENT_FRAMES, type ClientFrame, clientFrameChecks } from '../../schemas/frames.js';
+
+export type ParsedClientFrame =
+  | { readonly ok: true; readonly frame: ClientFrame }
+  | { readonly ok: false; readonly code: ErrorCode; readonly message: string };
+
+const KNOWN = Object.keys(CLIENT_FRAMES).join(', ');
+
+/** Reads one frame from a client. Never throws; the message never repeats a token. PROTOCOL.md, "Frames from the client". */
+export function parseClientFrame(text: string | null): ParsedClientFrame {
+  if (text === null) return bad('invalid_frame', 'a binary frame; expected JSON in a text frame');
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return bad('invalid_frame', 'the frame is not JSON');
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    return bad('invalid_frame', 'the frame is not a JSON object');
+  }
+  const type = (value as { type?: unknown }).type;
+  if (type === 'auth' || type === 'ping') {
+    const check = clientFrameChecks[type];
+    if (check.Check(value)) return { ok: true, frame: value };
+    const wrong = explain(check, value);
+    const problem = wrong.path === '/token' ? 'is not text of 1 to 8192 characters' : wrong.problem;
+    return bad('invalid_frame', `${type}: ${wrong.path || 'the frame'} ${problem}`);
+  }
+  return bad('unknown_frame', `type is ${show(type)}; expected one of: ${KNOWN}`);
+}
+
+function bad(code: ErrorCode, message: string): ParsedClientFrame {
+  return { ok: false, code, message };
+}

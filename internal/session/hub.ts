@@ -1,0 +1,119 @@
+import type { EventLog } from '../eventlog/log.js';
+import type { LogRecord } from '../eventlog/record.js';
+import type { Session } from './session.js';
+
+/**
+ * All sessions of an edge, and which of them an event concerns. Events mark sessions; one `flush` in each turn of
+ * the event loop pumps the marked ones, so that whatever arrived in one turn leaves in one write for each socket.
+ */
+export class Hub {
+  readonly #log: EventLog;
+  readonly #schedule: (flush: () => void) => void;
+  readonly #sessions = new Set<Session>();
+  readonly #byJob = new Map<string, Set<Session>>();
+  readonly #all = new Set<Session>();
+  #marked = new Set<Session>();
+  #isScheduled = false;
+  #sawEvent = false;
+
+  /** @param schedule calls `flush` once in the next turn of the event loop */
+  constructor(log: EventLog, schedule: (flush: () => void) => void) {
+    this.#log = log;
+    this.#schedule = schedule;
+  }
+
+  get size(): number {
+    return this.#sessions.size;
+  }
+
+  /** How many sessions follow one job, and how many follow all. */
+  counts(): { readonly job: number; readonly all: number } {
+    return { job: this.#sessions.size - this.#all.size, all: this.#all.size };
+  }
+
+  /** How many sessions are in each state, for metrics. */
+  countStates(): Map<string, number> {
+    const counts = new Map<string, number>();
+    for (const session of this.#sessions) counts.set(session.state, (counts.get(session.state) ?? 0) + 1);
+    return counts;
+  }
+
+  add(session: Session): void {
+    this.#sessions.add(session);
+    if (session.scope.kind === 'all') {
+      this.#all.add(session);
+      return;
+    }
+    const watchers = this.#byJob.get(session.scope.id);
+    if (watchers === undefined) this.#byJob.set(session.scope.id, new Set([session]));
+    else watchers.add(session);
+  }
+
+  remove(session: Session): void {
+    this.#sessions.delete(session);
+    this.#marked.delete(session);
+    if (session.scope.kind === 'all') {
+      this.#all.delete(session);
+      return;
+    }
+    const watchers = this.#byJob.get(session.scope.id);
+    if (watchers?.delete(session) && watchers.size === 0) this.#byJob.delete(session.scope.id);
+  }
+
+  /** An event was appended to the log (null: a message that is not one; only the head moved). */
+  appended(record: LogRecord | null): void {
+    this.#sawEvent = true;
+    if (record !== null) {
+      const watchers = this.#byJob.get(record.id);
+      if (watchers !== undefined) for (const session of watchers) this.#marked.add(session);
+      if (this.#all.size > 0) for (const session of this.#all) this.#marked.add(session);
+    }
+    this.#wake();
+  }
+
+  /** Pumps this session in the next turn. */
+  mark(session: Session): void {
+    if (!this.#sessions.has(session)) return;
+    this.#marked.add(session);
+    this.#wake();
+  }
+
+  /** The log was loaded: everyone who waits starts. */
+  logReady(): void {
+    for (const session of this.#sessions) session.logReady();
+  }
+
+  /** The log is about to start over. */
+  logRestarts(newEpoch: boolean): void {
+    for (const session of this.#sessions) session.logRestarts(newEpoch);
+  }
+
+  /** Sends the heartbeats that are due. */
+  tick(now: number, feed: 'ok' | 'away'): void {
+    for (const session of this.#sessions) session.tick(now, feed);
+  }
+
+  /** Tells every client to go elsewhere, and closes. */
+  drain(withinMs: number): void {
+    for (const session of [...this.#sessions]) session.drain(withinMs);
+  }
+
+  #wake(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    this.#schedule(() => this.#flush());
+  }
+
+  #flush(): void {
+    this.#isScheduled = false;
+    const marked = this.#marked;
+    if (marked.size > 0) {
+      this.#marked = new Set();
+      for (const session of marked) session.pump();
+    }
+    if (this.#sawEvent) {
+      this.#sawEvent = false;
+      this.#log.settle();
+    }
+  }
+}

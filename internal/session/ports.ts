@@ -1,0 +1,49 @@
+import type { ResetReason } from '../../schemas/frames.js';
+import type { LogRecord } from '../eventlog/record.js';
+import type { Scope } from '../eventlog/scope.js';
+
+/** The sending side of one connection. After `end` nothing else is called. */
+export interface Outlet {
+  /** Sends one text frame; what the socket cannot take now is buffered, in order. */
+  send(text: string): void;
+  /** Runs `write` so that all it sends leaves in one write to the socket. May be nested. */
+  cork(write: () => void): void;
+  /** Bytes that are buffered because the peer does not read. */
+  buffered(): number;
+  /** Sends a close frame with this code and reason behind all that was sent. */
+  end(code: number, reason: string): void;
+}
+
+/** Why a cursor cannot be served, and what the stream holds. */
+export interface Refusal {
+  readonly kind: 'refused';
+  readonly reason: ResetReason;
+  readonly firstSeq: number;
+  readonly lastSeq: number;
+}
+
+/** A piece of history: every valid event in the scope with `after < seq <= cursor`. */
+export interface Page {
+  readonly kind: 'page';
+  readonly records: readonly LogRecord[];
+  readonly cursor: number;
+}
+
+/** Reads behind the tail. They may take long (NATS may be away); they reject only when the edge stops. */
+export interface ColdSource {
+  /** The newest valid event of a job; null when it has none. */
+  lastState(id: string): Promise<LogRecord | null>;
+  /** The next piece of history after a cursor, or why there can be none without a gap. */
+  page(scope: Scope, after: number): Promise<Page | Refusal>;
+  /** Whether the stream, not only this edge, has reached `cursor`. */
+  reached(cursor: number): Promise<{ readonly kind: 'ok' } | Refusal>;
+}
+
+export interface SessionLimits {
+  readonly heartbeatMs: number;
+  /** A socket that buffers this many bytes gets no more until it drains. */
+  readonly watermarkBytes: number;
+  /** A cursor that is further behind the head, in stream sequences, is reset. */
+  readonly maxReplayJob: number;
+  readonly maxReplayAll: number;
+}

@@ -1,0 +1,349 @@
+import { closeCode, ERROR_CODES, type ErrorCode } from '../../schemas/close-codes.js';
+import type { ResetReason } from '../../schemas/frames.js';
+import type { EventLog } from '../eventlog/log.js';
+import type { LogRecord } from '../eventlog/record.js';
+import type { Scope } from '../eventlog/scope.js';
+import { parseClientFrame } from './client-frame.js';
+import { frames } from './encode.js';
+import type { ColdSource, Outlet, Page, Refusal, SessionLimits } from './ports.js';
+import type { Phase, SessionState } from './state.js';
+
+/** What a client says of where it was: the last seq it saw and, if it knows, in which epoch. */
+export interface Resume {
+  readonly lastSeq: number;
+  readonly epoch: string | null;
+}
+
+export interface SessionParts {
+  readonly id: string;
+  readonly scope: Scope;
+  /** null: a fresh client, which gets the last state. */
+  readonly resume: Resume | null;
+  readonly log: EventLog;
+  readonly cold: ColdSource;
+  readonly outlet: Outlet;
+  readonly limits: SessionLimits;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  /** Asks for `pump` in the next turn of the event loop. */
+  readonly again: (session: Session) => void;
+  readonly onSent?: (updates: number) => void;
+}
+
+/** The most bytes that one pump sends before the other sessions have their turn. */
+const TURN_BYTES = 256 * 1024;
+
+/**
+ * One connection: a cursor over the log, and the pump that moves it. PROTOCOL.md, "The life of a connection".
+ *
+ * Invariants: `cursor` never falls but by a reset; every valid event in scope at or below it has been sent since the
+ * last state or the client's own cursor; nothing is sent before `hello` or after `ended`.
+ */
+export class Session {
+  readonly id: string;
+  readonly scope: Scope;
+  readonly #parts: SessionParts;
+  #state: SessionState = { name: 'waiting' };
+  #resume: Resume | null;
+  #cursor: number;
+  #sentAt: number;
+
+  constructor(parts: SessionParts) {
+    this.id = parts.id;
+    this.scope = parts.scope;
+    this.#parts = parts;
+    this.#resume = parts.resume;
+    this.#cursor = parts.resume?.lastSeq ?? 0;
+    this.#sentAt = parts.now();
+  }
+
+  get state(): SessionState['name'] {
+    return this.#state.name;
+  }
+
+  /** Everything in scope up to here has been sent. */
+  get cursor(): number {
+    return this.#state.name === 'live' ? Math.max(this.#cursor, this.#parts.log.settled) : this.#cursor;
+  }
+
+  /** Sends `hello` and starts, or waits for the log to be ready. Called once. */
+  open(): void {
+    const { log, limits } = this.#parts;
+    if (this.scope.kind === 'job') log.watch(this.scope.id);
+    this.#corked(() => {
+      this.#send(frames.hello(log.epoch, this.id, limits.heartbeatMs));
+      if (log.isReady) this.#start();
+    });
+  }
+
+  /** The log has become ready. */
+  logReady(): void {
+    if (this.#state.name === 'waiting') this.#corked(() => this.#start());
+  }
+
+  /**
+   * The log is about to start over, in the same epoch or in a new one (`begin` follows). Sessions wait until it is
+   * ready; those of the same epoch go on from their cursor, the others get a reset.
+   */
+  logRestarts(newEpoch: boolean): void {
+    if (this.#state.name === 'ended') return;
+    this.#cursor = this.cursor;
+    if (newEpoch) this.#resume = { lastSeq: this.#cursor, epoch: this.#parts.log.epoch };
+    else if (this.#state.name !== 'waiting' && this.#cursor > 0)
+      this.#resume = { lastSeq: this.#cursor, epoch: null };
+    this.#state = { name: 'waiting' };
+  }
+
+  /** The connection is gone. */
+  closed(): void {
+    if (this.#state.name === 'ended') return;
+    this.#state = { name: 'ended' };
+    if (this.scope.kind === 'job') this.#parts.log.unwatch(this.scope.id);
+  }
+
+  /** Sends what lies after the cursor until the head is reached or the socket is full. */
+  pump(): void {
+    this.#corked(() => this.#pump());
+  }
+
+  #pump(): void {
+    this.#leaveLive();
+    let budget = TURN_BYTES;
+    for (;;) {
+      if (this.#isFull()) return;
+      if (budget <= 0) {
+        this.#parts.again(this);
+        return;
+      }
+      const state = this.#state;
+      switch (state.name) {
+        case 'waiting':
+        case 'asking':
+        case 'live':
+        case 'ended':
+          return;
+        case 'snapshot': {
+          const record = state.snapshot.next();
+          if (record === null) {
+            this.#cursor = Math.max(this.#cursor, state.snapshot.head);
+            this.#state = { name: 'behind', phase: 'replaying' };
+          } else {
+            budget -= this.#update(record);
+          }
+          break;
+        }
+        case 'behind': {
+          const spent = this.#step(state.phase, budget);
+          if (spent === null) return;
+          budget -= spent;
+          break;
+        }
+      }
+    }
+  }
+
+  /** Sends a heartbeat when nothing was sent for `heartbeatMs`; a socket that is full needs none. */
+  tick(now: number, feed: 'ok' | 'away'): void {
+    if (this.#state.name === 'ended' || now - this.#sentAt < this.#parts.limits.heartbeatMs) return;
+    if (this.#parts.outlet.buffered() === 0) this.#send(frames.heartbeat(this.cursor, feed));
+  }
+
+  /** A frame from the client: its text, or null for a binary one. */
+  receive(text: string | null): void {
+    if (this.#state.name === 'ended') return;
+    const parsed = parseClientFrame(text);
+    if (!parsed.ok) {
+      this.fail(parsed.code, parsed.message);
+      return;
+    }
+    switch (parsed.frame.type) {
+      case 'ping':
+        this.#send(frames.pong());
+        return;
+      case 'auth':
+        // Nothing to authenticate while the edge runs open: a client that always sends its token is served as well.
+        return;
+    }
+  }
+
+  /** Explains what was wrong and closes with the matching code. */
+  fail(code: ErrorCode, message: string): void {
+    if (this.#state.name === 'ended') return;
+    this.#corked(() => {
+      this.#send(frames.error(code, message));
+      this.#end(closeCode(ERROR_CODES[code]), code);
+    });
+  }
+
+  /** Tells the client to come back to another edge within `withinMs`, and closes with 1012. */
+  drain(withinMs: number): void {
+    if (this.#state.name === 'ended') return;
+    this.#corked(() => {
+      this.#send(frames.draining(withinMs));
+      this.#end(closeCode('draining'), 'draining');
+    });
+  }
+
+  // Before anything can stop the pump: a live session's cursor is the log's `settled`, and that is about to move on.
+  #leaveLive(): void {
+    if (this.#state.name !== 'live') return;
+    this.#cursor = this.cursor;
+    this.#state = { name: 'behind', phase: 'lagging' };
+  }
+
+  #corked(write: () => void): void {
+    if (this.#state.name !== 'ended') this.#parts.outlet.cork(write);
+  }
+
+  #isFull(): boolean {
+    return this.#state.name !== 'ended' && this.#parts.outlet.buffered() >= this.#parts.limits.watermarkBytes;
+  }
+
+  #start(): void {
+    const resume = this.#resume;
+    const { log, cold, limits } = this.#parts;
+    const limit = this.scope.kind === 'job' ? limits.maxReplayJob : limits.maxReplayAll;
+    if (resume === null) {
+      this.#fresh();
+    } else if (resume.epoch !== null && resume.epoch !== log.epoch) {
+      this.#reset('epoch', log.firstSeq, log.head);
+    } else if (resume.lastSeq > log.head) {
+      this.#ask(cold.reached(resume.lastSeq), 'replaying', (answer) => {
+        if (answer.kind === 'refused') this.#refuse(answer);
+        else this.#replay(resume.lastSeq);
+      });
+    } else if (log.head - resume.lastSeq > limit) {
+      this.#reset('limit', log.firstSeq, log.head);
+    } else {
+      this.#replay(resume.lastSeq);
+    }
+  }
+
+  #replay(cursor: number): void {
+    this.#cursor = cursor;
+    const replay = () => this.#become({ name: 'behind', phase: 'replaying' });
+    if (this.scope.kind === 'all') replay();
+    else this.#withLast(this.scope.id, replay);
+  }
+
+  #fresh(): void {
+    const { log, now } = this.#parts;
+    if (this.scope.kind === 'all') {
+      this.#cursor = 0;
+      this.#become({ name: 'snapshot', snapshot: log.snapshot(this.scope, now()) });
+      return;
+    }
+    this.#withLast(this.scope.id, (last) => {
+      if (last === null) this.#cursor = log.head;
+      else this.#update(last);
+      this.#become({ name: 'behind', phase: 'replaying' });
+    });
+  }
+
+  // A job that memory does not know is read first: only its last event tells what it is, and whether it is finished.
+  #withLast(id: string, then: (last: LogRecord | null) => void): void {
+    const { log, cold } = this.#parts;
+    const known = log.last(id) ?? null;
+    if (known !== null || log.knowsAllJobs) {
+      then(known);
+      return;
+    }
+    this.#ask(cold.lastState(id), 'replaying', (read) => {
+      if (read !== null) log.restore(read);
+      const newest = log.last(id) ?? null;
+      // The answer may be ahead of this edge's log, or behind it.
+      then(newest !== null && (read === null || newest.seq >= read.seq) ? newest : read);
+    });
+  }
+
+  #become(state: SessionState): void {
+    this.#state = state;
+    this.#pump();
+  }
+
+  // One read of the log and what follows from it. Returns the bytes sent, or null when there is nothing to do now.
+  #step(phase: Phase, budget: number): number | null {
+    const { log, limits, cold } = this.#parts;
+    const read = log.read(this.scope, this.#cursor, Math.min(budget, limits.watermarkBytes));
+    switch (read.kind) {
+      case 'records': {
+        let spent = 1;
+        for (const record of read.records) spent += this.#update(record);
+        this.#cursor = read.cursor;
+        return spent;
+      }
+      case 'head':
+        this.#cursor = read.cursor;
+        this.#state = { name: 'live' };
+        if (phase === 'replaying') this.#send(frames.caughtUp(read.cursor));
+        this.#endIfFinished();
+        return null;
+      case 'behind':
+        this.#ask(cold.page(this.scope, this.#cursor), phase, (answer) => this.#page(answer, phase));
+        return null;
+    }
+  }
+
+  #page(answer: Page | Refusal, phase: Phase): void {
+    if (answer.kind === 'refused') {
+      this.#refuse(answer);
+      return;
+    }
+    for (const record of answer.records) this.#update(record);
+    this.#cursor = Math.max(this.#cursor, answer.cursor);
+    this.#become({ name: 'behind', phase });
+  }
+
+  #endIfFinished(): void {
+    if (this.scope.kind !== 'job') return;
+    const last = this.#parts.log.last(this.scope.id);
+    if (last === undefined || !last.finished || last.seq > this.#cursor) return;
+    this.#send(frames.end());
+    this.#end(closeCode('end'), 'end');
+  }
+
+  #refuse(refusal: Refusal): void {
+    this.#reset(refusal.reason, refusal.firstSeq, refusal.lastSeq);
+  }
+
+  #reset(reason: ResetReason, firstSeq: number, lastSeq: number): void {
+    this.#send(frames.reset(reason, this.#parts.log.epoch, firstSeq, lastSeq));
+    this.#cursor = 0;
+    this.#resume = null;
+    this.#fresh();
+  }
+
+  // The answer is for the state that asked; after a restart of the log, or a close, it is for nobody.
+  #ask<T>(answer: Promise<T>, phase: Phase, then: (answer: T) => void): void {
+    const ticket = Symbol('ticket');
+    this.#state = { name: 'asking', ticket, phase };
+    const isCurrent = () => this.#state.name === 'asking' && this.#state.ticket === ticket;
+    answer.then(
+      (value) => {
+        if (!isCurrent()) return;
+        this.#corked(() => then(value));
+      },
+      () => {
+        if (isCurrent()) this.fail('internal', 'this edge cannot read the history now; connect again');
+      },
+    );
+  }
+
+  #update(record: LogRecord): number {
+    this.#send(record.frame);
+    this.#cursor = Math.max(this.#cursor, record.seq);
+    this.#parts.onSent?.(1);
+    return record.bytes;
+  }
+
+  #send(text: string): void {
+    if (this.#state.name === 'ended') return;
+    this.#sentAt = this.#parts.now();
+    this.#parts.outlet.send(text);
+  }
+
+  #end(code: number, reason: string): void {
+    this.closed();
+    this.#parts.outlet.end(code, reason);
+  }
+}

@@ -1,0 +1,22 @@
+import type { Snapshot } from '../eventlog/snapshot.js';
+
+/**
+ * Where a session stands. One of these at a time:
+ *
+ * - `waiting`: the edge's log is still loading;
+ * - `asking`: an answer from JetStream is under way (a last state, a page of history, the stream's head);
+ * - `snapshot`: the last states of all jobs are being sent;
+ * - `behind`: the cursor stands before the head, `replaying` after a connect or reset, `lagging` after a full socket;
+ * - `live`: everything up to the log's `settled` was sent;
+ * - `ended`: closed from either side.
+ */
+export type SessionState =
+  | { readonly name: 'waiting' }
+  | { readonly name: 'asking'; readonly ticket: symbol; readonly phase: Phase }
+  | { readonly name: 'snapshot'; readonly snapshot: Snapshot }
+  | { readonly name: 'behind'; readonly phase: Phase }
+  | { readonly name: 'live' }
+  | { readonly name: 'ended' };
+
+/** Whether `caught_up` is still owed when the head is reached. */
+export type Phase = 'replaying' | 'lagging';

@@ -1,0 +1,52 @@
+import { type DestinationStream, type Logger, pino } from 'pino';
+
+export type { Logger } from 'pino';
+
+/**
+ * The program's log: one JSON object a line, on standard output unless told otherwise.
+ * @param bound fields of every line, such as the edge's id
+ */
+export function createLogger(
+  level: string,
+  bound: Readonly<Record<string, unknown>>,
+  destination?: DestinationStream,
+): Logger {
+  const options = { level, base: bound, timestamp: pino.stdTimeFunctions.isoTime };
+  return destination === undefined ? pino(options) : pino(options, destination);
+}
+
+/**
+ * Lets at most `limit` lines through in each `windowMs`, and tells how many it held back since the last one.
+ * A flood of bad input must not become a flood of log lines.
+ */
+export class RateLimit {
+  readonly #limit: number;
+  readonly #windowMs: number;
+  readonly #now: () => number;
+  #windowStart = Number.NEGATIVE_INFINITY;
+  #used = 0;
+  #heldBack = 0;
+
+  constructor(limit: number, windowMs: number, now: () => number) {
+    this.#limit = limit;
+    this.#windowMs = windowMs;
+    this.#now = now;
+  }
+
+  /** null: say nothing; else how many were not said before this one. */
+  take(): { readonly heldBack: number } | null {
+    const now = this.#now();
+    if (now - this.#windowStart >= this.#windowMs) {
+      this.#windowStart = now;
+      this.#used = 0;
+    }
+    if (this.#used >= this.#limit) {
+      this.#heldBack++;
+      return null;
+    }
+    this.#used++;
+    const heldBack = this.#heldBack;
+    this.#heldBack = 0;
+    return { heldBack };
+  }
+}

@@ -1,0 +1,124 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+
+/** What the gauges show, read when somebody scrapes. */
+export interface Readings {
+  connections(): { readonly job: number; readonly all: number };
+  sessionStates(): ReadonlyMap<string, number>;
+  feedFollowing(): boolean;
+  log(): {
+    readonly head: number;
+    readonly floor: number;
+    readonly tailBytes: number;
+    readonly tailEvents: number;
+    readonly lastStateBytes: number;
+    readonly jobs: number;
+  };
+  coldReadsPending(): number;
+}
+
+const SESSION_STATES = ['waiting', 'asking', 'snapshot', 'behind', 'live'];
+
+/** An edge's metrics, in a registry of its own so that several edges fit in one process. OPERATIONS.md, "Metrics". */
+export class Metrics {
+  readonly registry = new Registry();
+  readonly connectionsOpened = this.#counter(
+    'headway_connections_opened_total',
+    'WebSocket connections accepted.',
+  );
+  readonly connectionsClosed = this.#counter(
+    'headway_connections_closed_total',
+    'Connections closed, by code.',
+    ['code'],
+  );
+  readonly requestsRefused = this.#counter(
+    'headway_requests_refused_total',
+    'Connections refused because the request was not understood.',
+    ['code'],
+  );
+  readonly events = this.#counter('headway_events_total', 'Valid events read from the stream.');
+  readonly eventsInvalid = this.#counter(
+    'headway_events_invalid_total',
+    'Stored messages that are not events, by reason.',
+    ['reason'],
+  );
+  readonly updatesSent = this.#counter('headway_updates_sent_total', 'Updates sent to clients.');
+  readonly feedLost = this.#counter('headway_feed_lost_total', 'Times the feed was lost, by reason.', [
+    'reason',
+  ]);
+  readonly feedRecovery = new Histogram({
+    name: 'headway_feed_recovery_seconds',
+    help: 'From losing the feed to following the stream again.',
+    buckets: [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60],
+    registers: [this.registry],
+  });
+  readonly coldReads = new Histogram({
+    name: 'headway_cold_read_seconds',
+    help: 'Reads from JetStream for cursors behind the tail, with waiting and retries, by kind.',
+    labelNames: ['kind'],
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5],
+    registers: [this.registry],
+  });
+  readonly coldReadFailures = this.#counter(
+    'headway_cold_read_failures_total',
+    'Reads from JetStream that failed and were tried again, by kind.',
+    ['kind'],
+  );
+
+  constructor(readings: Readings) {
+    collectDefaultMetrics({ register: this.registry });
+    this.#gauge('headway_connections', 'Open connections, by scope.', ['scope'], (gauge) => {
+      const { job, all } = readings.connections();
+      gauge.set({ scope: 'job' }, job);
+      gauge.set({ scope: 'all' }, all);
+    });
+    this.#gauge('headway_sessions', 'Open connections, by what they are doing.', ['state'], (gauge) => {
+      const states = readings.sessionStates();
+      for (const state of SESSION_STATES) gauge.set({ state }, states.get(state) ?? 0);
+    });
+    this.#gauge('headway_feed_following', '1 while the feed follows the stream.', [], (gauge) =>
+      gauge.set(readings.feedFollowing() ? 1 : 0),
+    );
+    this.#gauge('headway_log_head_seq', 'The newest stream sequence this edge has read.', [], (gauge) =>
+      gauge.set(readings.log().head),
+    );
+    this.#gauge('headway_log_floor_seq', 'Cursors below it are served from JetStream.', [], (gauge) =>
+      gauge.set(readings.log().floor),
+    );
+    this.#gauge('headway_tail_bytes', 'Memory of the newest events.', [], (gauge) =>
+      gauge.set(readings.log().tailBytes),
+    );
+    this.#gauge('headway_tail_events', 'Events in the tail.', [], (gauge) =>
+      gauge.set(readings.log().tailEvents),
+    );
+    this.#gauge('headway_last_state_bytes', 'Memory of last states.', [], (gauge) =>
+      gauge.set(readings.log().lastStateBytes),
+    );
+    this.#gauge('headway_jobs', 'Jobs whose last state is in memory.', [], (gauge) =>
+      gauge.set(readings.log().jobs),
+    );
+    this.#gauge('headway_cold_reads_pending', 'Reads from JetStream that run or wait.', [], (gauge) =>
+      gauge.set(readings.coldReadsPending()),
+    );
+  }
+
+  /** The text that Prometheus scrapes. */
+  async render(): Promise<{ contentType: string; body: string }> {
+    return { contentType: this.registry.contentType, body: await this.registry.metrics() };
+  }
+
+  #counter<L extends string = never>(name: string, help: string, labelNames: L[] = []): Counter<L> {
+    return new Counter({ name, help, labelNames, registers: [this.registry] });
+  }
+
+  #gauge(name: string, help: string, labelNames: string[], read: (gauge: Gauge) => void): void {
+    new Gauge({
+      name,
+      help,
+      labelNames,
+      registers: [this.registry],
+      collect() {
+        read(this);
+      },
+    });
+  }
+}

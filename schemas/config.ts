@@ -1,0 +1,203 @@
+import { type Static, type TSchema, Type } from '@sinclair/typebox';
+import { Value } from '@sinclair/typebox/value';
+import { expectation, show } from './explain.js';
+
+const MiB = 1024 * 1024;
+
+/**
+ * Every setting of an edge, each with the environment variable that holds it. `docs/OPERATIONS.md` explains them;
+ * the loader below, the documentation's table and the error messages all come from here.
+ */
+export const EdgeConfig = Type.Object({
+  natsUrl: Type.String({
+    env: 'NATS_URL',
+    default: 'nats://127.0.0.1:4222',
+    pattern: '^((nats|tls)://)?[^\\s,/]+(,((nats|tls)://)?[^\\s,/]+)*/?$',
+    expected: 'one or more addresses such as nats://127.0.0.1:4222, with commas between them',
+    secret: true,
+    description: 'Where NATS is.',
+  }),
+  natsCreds: Type.Optional(
+    Type.String({ env: 'NATS_CREDS', minLength: 1, description: 'Path of a NATS credentials file.' }),
+  ),
+  host: Type.String({
+    env: 'HEADWAY_HOST',
+    default: '0.0.0.0',
+    minLength: 1,
+    description: 'The address to listen on.',
+  }),
+  port: Type.Integer({
+    env: 'HEADWAY_PORT',
+    default: 8080,
+    minimum: 0,
+    maximum: 65535,
+    description: 'The port to listen on; 0 takes a free one and logs it.',
+  }),
+  sharePort: Type.Boolean({
+    env: 'HEADWAY_SHARE_PORT',
+    default: false,
+    description: 'true: several edges on this machine may share the port (SO_REUSEPORT), one for each core.',
+  }),
+  auth: Type.Union([Type.Literal('none')], {
+    env: 'HEADWAY_AUTH',
+    expected: '"none" (whoever reaches the port sees every job; this version has no other mode yet)',
+    description: 'Who may watch. There is no default, so that nobody runs open by accident.',
+  }),
+  stream: Type.String({
+    env: 'HEADWAY_STREAM',
+    default: 'PROGRESS',
+    pattern: '^[A-Za-z0-9_-]{1,64}$',
+    description: 'The name of the JetStream stream.',
+  }),
+  streamReplicas: Type.Integer({
+    env: 'HEADWAY_STREAM_REPLICAS',
+    default: 1,
+    minimum: 1,
+    maximum: 5,
+    description: 'Copies of the stream when the edge has to make it; an existing stream keeps its own.',
+  }),
+  edgeId: Type.String({
+    env: 'HEADWAY_EDGE_ID',
+    pattern: '^[A-Za-z0-9_-]{1,64}$',
+    description:
+      'Names this edge and its consumer; two edges must not share it. Default: host name and process.',
+  }),
+  logLevel: Type.Union(
+    (['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const).map((level) =>
+      Type.Literal(level),
+    ),
+    { env: 'HEADWAY_LOG_LEVEL', default: 'info', description: 'The least severe level that is logged.' },
+  ),
+  heartbeatMs: Type.Integer({
+    env: 'HEADWAY_HEARTBEAT_MS',
+    default: 15_000,
+    minimum: 100,
+    maximum: 300_000,
+    description: 'A heartbeat is sent after so many milliseconds without other traffic.',
+  }),
+  idleTimeoutSeconds: Type.Integer({
+    env: 'HEADWAY_IDLE_TIMEOUT_SECONDS',
+    default: 120,
+    minimum: 8,
+    maximum: 960,
+    description: 'A peer whose connection shows no life for so long, pings included, is taken for dead.',
+  }),
+  tailBytes: Type.Integer({
+    env: 'HEADWAY_TAIL_BYTES',
+    default: 64 * MiB,
+    minimum: 64 * 1024,
+    maximum: 4096 * MiB,
+    description: 'Memory for the newest events; a cursor behind them is served from JetStream.',
+  }),
+  lastStateBytes: Type.Integer({
+    env: 'HEADWAY_LAST_STATE_BYTES',
+    default: 256 * MiB,
+    minimum: 64 * 1024,
+    maximum: 8192 * MiB,
+    description: 'Memory for the last state of jobs; finished jobs nobody watches are let go first.',
+  }),
+  sendWatermarkBytes: Type.Integer({
+    env: 'HEADWAY_SEND_WATERMARK_BYTES',
+    default: 64 * 1024,
+    minimum: 1024,
+    maximum: 16 * MiB,
+    description: 'A socket that holds so many unsent bytes gets no more until it drains.',
+  }),
+  coldReads: Type.Integer({
+    env: 'HEADWAY_COLD_READS',
+    default: 8,
+    minimum: 1,
+    maximum: 256,
+    description: 'Reads from JetStream that run at the same time for cursors behind the tail.',
+  }),
+  maxReplayJob: Type.Integer({
+    env: 'HEADWAY_MAX_REPLAY_JOB',
+    default: 1_000_000,
+    minimum: 1,
+    maximum: Number.MAX_SAFE_INTEGER,
+    description: 'A cursor on one job that is further behind, in stream sequences, gets a reset (limit).',
+  }),
+  maxReplayAll: Type.Integer({
+    env: 'HEADWAY_MAX_REPLAY_ALL',
+    default: 1_000_000,
+    minimum: 1,
+    maximum: Number.MAX_SAFE_INTEGER,
+    description: 'The same for a cursor on all jobs.',
+  }),
+  drainMs: Type.Integer({
+    env: 'HEADWAY_DRAIN_MS',
+    default: 5_000,
+    minimum: 0,
+    maximum: 300_000,
+    description: 'On SIGTERM clients are told to come back to another edge within this time.',
+  }),
+});
+export type EdgeConfig = Static<typeof EdgeConfig>;
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+export type ConfigResult =
+  | { readonly ok: true; readonly config: EdgeConfig; readonly warnings: readonly string[] }
+  | { readonly ok: false; readonly problems: readonly string[] };
+
+// Settings that the design names and that nothing reads yet. Ignoring one of them would leave an operator
+// believing in a lock that is not there.
+const NOT_YET = ['HEADWAY_JWT_SECRET', 'HEADWAY_JWKS_URL', 'HEADWAY_ALLOWED_ORIGINS'];
+
+function coerce(schema: TSchema, raw: string): unknown {
+  if (schema.type === 'integer') return /^-?\d{1,16}$/.test(raw) ? Number(raw) : raw;
+  if (schema.type === 'boolean') return raw === 'true' ? true : raw === 'false' ? false : raw;
+  return raw;
+}
+
+function problem(name: string, schema: TSchema, raw: string | undefined): string {
+  const wanted = (schema.expected as string | undefined) ?? expectation(schema);
+  if (raw === undefined) return `${name} is not set; expected ${wanted}`;
+  const shown = schema.secret === true ? 'not valid' : show(raw);
+  // Kubernetes sets <SERVICE>_PORT=tcp://… in every pod beside a Service that is called "headway".
+  const hint = raw.startsWith('tcp://')
+    ? ' (set by Kubernetes for a Service of this name? see enableServiceLinks)'
+    : '';
+  return `${name} is ${shown}; expected ${wanted}${hint}`;
+}
+
+/** The environment variable of each setting, with its schema. */
+export function settings(): ReadonlyArray<{ key: string; env: string; schema: TSchema }> {
+  return Object.entries(EdgeConfig.properties).map(([key, schema]) => ({
+    key,
+    env: (schema as TSchema).env as string,
+    schema,
+  }));
+}
+
+/**
+ * Reads an edge's configuration from the environment. Every mistake is reported at once, by the variable's name,
+ * with what was expected. An empty variable counts as not set. Variables that begin with HEADWAY_ and mean nothing
+ * are warnings, since platforms add such variables on their own.
+ */
+export function parseEdgeConfig(env: Environment, defaultEdgeId: string): ConfigResult {
+  const problems: string[] = [];
+  const values: Record<string, unknown> = {};
+  const known = new Set<string>();
+  const required = new Set<string>(EdgeConfig.required);
+  for (const { key, env: name, schema } of settings()) {
+    known.add(name);
+    const raw = env[name] === '' ? undefined : env[name];
+    const value = raw === undefined ? (schema.default as unknown) : coerce(schema, raw);
+    if (value === undefined) {
+      if (key === 'edgeId') values[key] = defaultEdgeId;
+      else if (required.has(key)) problems.push(problem(name, schema, raw));
+      continue;
+    }
+    if (Value.Check(schema, value)) values[key] = value;
+    else problems.push(problem(name, schema, raw));
+  }
+  for (const name of NOT_YET) {
+    known.add(name);
+    if (env[name]) problems.push(`${name} is set, but this version does not read it yet; remove it`);
+  }
+  if (problems.length > 0) return { ok: false, problems };
+  const warnings = Object.keys(env)
+    .filter((name) => name.startsWith('HEADWAY_') && !known.has(name))
+    .map((name) => `${name} is not a setting of Headway and is ignored`);
+  return { ok: true, config: values as EdgeConfig, warnings };
+}

@@ -1,0 +1,156 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { TypeCompiler } from '@sinclair/typebox/compiler';
+import { ERROR_CODES, type ErrorCode } from './close-codes.js';
+import { Event } from './event.js';
+import { Cursor, Epoch, PROTOCOL, ProcessingId, Sequence } from './ids.js';
+
+// Each frame has its section in PROTOCOL.md, under its `type`; a test holds the two together.
+
+export const Hello = Type.Object(
+  {
+    type: Type.Literal('hello'),
+    protocol: Type.Literal(PROTOCOL),
+    epoch: Epoch,
+    session: Type.String({
+      minLength: 1,
+      maxLength: 64,
+      description: 'This connection, for logs and support.',
+    }),
+    heartbeat_ms: Type.Integer({
+      minimum: 100,
+      description: 'The longest silence of a healthy edge, in ms.',
+    }),
+  },
+  { $id: 'hello', description: 'First on every connection.' },
+);
+
+export const ProgressUpdate = Type.Composite(
+  [
+    Type.Omit(Event, ['type']),
+    Type.Object({
+      type: Type.Literal('progress_update'),
+      seq: Sequence,
+      prev_seq: Type.Union([Cursor, Type.Null()], {
+        description: "The seq of the same job's previous event; 0: this is its first; null: not known.",
+      }),
+    }),
+  ],
+  { $id: 'progress_update', description: 'An event as a client gets it.' },
+);
+
+export const RESET_REASONS = ['epoch', 'retention', 'ahead', 'limit'] as const;
+export type ResetReason = (typeof RESET_REASONS)[number];
+
+export const Reset = Type.Object(
+  {
+    type: Type.Literal('reset'),
+    reason: Type.Union(RESET_REASONS.map((reason) => Type.Literal(reason))),
+    epoch: Epoch,
+    first_seq: Cursor,
+    last_seq: Cursor,
+  },
+  { $id: 'reset', description: 'Sent before anything is left out; the last state follows.' },
+);
+
+export const CaughtUp = Type.Object(
+  { type: Type.Literal('caught_up'), cursor: Cursor },
+  { $id: 'caught_up', description: 'Once, when the replay has reached the head.' },
+);
+
+export const Heartbeat = Type.Object(
+  {
+    type: Type.Literal('heartbeat'),
+    cursor: Cursor,
+    feed: Type.Union([Type.Literal('ok'), Type.Literal('away')], {
+      description: 'away: this edge has lost NATS for the moment; nothing is lost, updates will come late.',
+    }),
+  },
+  { $id: 'heartbeat', description: 'Every heartbeat_ms without other traffic.' },
+);
+
+export const Stalled = Type.Object(
+  {
+    type: Type.Literal('stalled'),
+    processing_id: ProcessingId,
+    silent_ms: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
+  },
+  { $id: 'stalled', description: 'The job gave no sign of life for its stall_after_seconds. Not stored.' },
+);
+
+export const TokenExpiring = Type.Object(
+  { type: Type.Literal('token_expiring'), expires_at: Type.String({ format: 'date-time' }) },
+  { $id: 'token_expiring', description: 'The client answers with an auth frame.' },
+);
+
+export const Draining = Type.Object(
+  { type: Type.Literal('draining'), reconnect_within_ms: Type.Integer({ minimum: 0, maximum: 3_600_000 }) },
+  { $id: 'draining', description: 'This edge is going away; close 1012 follows.' },
+);
+
+export const End = Type.Object(
+  { type: Type.Literal('end') },
+  { $id: 'end', description: 'The job is finished and its last update was sent; close 1000 follows.' },
+);
+
+export const ErrorFrame = Type.Object(
+  {
+    type: Type.Literal('error'),
+    code: Type.Union((Object.keys(ERROR_CODES) as ErrorCode[]).map((code) => Type.Literal(code))),
+    message: Type.String({ minLength: 1 }),
+  },
+  { $id: 'error', description: 'What was wrong, where, and what was expected; the matching close follows.' },
+);
+
+export const Pong = Type.Object(
+  { type: Type.Literal('pong') },
+  { $id: 'pong', description: 'The answer to ping.' },
+);
+
+export const Auth = Type.Object(
+  { type: Type.Literal('auth'), token: Type.String({ minLength: 1, maxLength: 8192 }) },
+  { $id: 'auth', description: 'A new token for this connection.' },
+);
+
+export const Ping = Type.Object(
+  { type: Type.Literal('ping') },
+  { $id: 'ping', description: 'Answered by pong.' },
+);
+
+/** Every frame an edge sends, by its `type`. */
+export const SERVER_FRAMES = {
+  hello: Hello,
+  progress_update: ProgressUpdate,
+  reset: Reset,
+  caught_up: CaughtUp,
+  heartbeat: Heartbeat,
+  stalled: Stalled,
+  token_expiring: TokenExpiring,
+  draining: Draining,
+  end: End,
+  error: ErrorFrame,
+  pong: Pong,
+} as const;
+
+/** Every frame an edge takes, by its `type`. */
+export const CLIENT_FRAMES = { auth: Auth, ping: Ping } as const;
+
+export type ProgressUpdate = Static<typeof ProgressUpdate>;
+export type ServerFrame =
+  | Static<typeof Hello>
+  | Static<typeof ProgressUpdate>
+  | Static<typeof Reset>
+  | Static<typeof CaughtUp>
+  | Static<typeof Heartbeat>
+  | Static<typeof Stalled>
+  | Static<typeof TokenExpiring>
+  | Static<typeof Draining>
+  | Static<typeof End>
+  | Static<typeof ErrorFrame>
+  | Static<typeof Pong>;
+export type ClientFrame = Static<typeof Auth> | Static<typeof Ping>;
+
+/** Compiled checks of the client's frames, by `type`. */
+export const clientFrameChecks = {
+  auth: TypeCompiler.Compile(Auth),
+  ping: TypeCompiler.Compile(Ping),
+} as const;

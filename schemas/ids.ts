@@ -1,0 +1,45 @@
+import { Type } from '@sinclair/typebox';
+
+/** The protocol's name: the `protocol` of `hello` and the WebSocket subprotocol. PROTOCOL.md, "Connecting". */
+export const PROTOCOL = 'progress.v1';
+
+/** Every event is published to this prefix followed by its `processing_id`. PROTOCOL.md, "Events". */
+export const SUBJECT_PREFIX = 'progress.';
+
+/** The subjects of the stream: exactly one token after the prefix. */
+export const SUBJECT_FILTER = `${SUBJECT_PREFIX}*`;
+
+export const PROCESSING_ID_PATTERN = '^[A-Za-z0-9_-]{1,128}$';
+export const JOB_TYPE_PATTERN = '^[A-Za-z0-9_.-]{1,64}$';
+
+export const ProcessingId = Type.String({
+  pattern: PROCESSING_ID_PATTERN,
+  description: 'The job: 1 to 128 of A-Z a-z 0-9 _ -, so that it is always one subject token.',
+});
+
+export const JobType = Type.String({
+  pattern: JOB_TYPE_PATTERN,
+  description: 'The kind of job: 1 to 64 of A-Z a-z 0-9 _ . -',
+});
+
+/** A stream sequence that exists: an integer from 1 that JavaScript holds exactly. */
+export const Sequence = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
+
+/** A place in the stream: the sequence of the last event seen, 0 before the first. */
+export const Cursor = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
+
+export const Epoch = Type.String({
+  pattern: '^[A-Za-z0-9_-]{1,64}$',
+  description: 'The name of one incarnation of the stream; a cursor is valid only in its epoch.',
+});
+
+const processingId = new RegExp(PROCESSING_ID_PATTERN);
+const jobType = new RegExp(JOB_TYPE_PATTERN);
+const epoch = new RegExp(Epoch.pattern as string);
+
+export const isProcessingId = (text: string): boolean => processingId.test(text);
+export const isJobType = (text: string): boolean => jobType.test(text);
+export const isEpoch = (text: string): boolean => epoch.test(text);
+
+/** The subject to which a job's events are published. */
+export const subjectOf = (id: string): string => SUBJECT_PREFIX + id;

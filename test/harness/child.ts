@@ -1,0 +1,163 @@
+/** A child process under the watchdog: its output by lines, its end as a promise, signals that wait for their effect. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
+import { waitFor, withTimeout } from './wait.js';
+import { guard } from './watchdog.js';
+
+export interface ExitStatus {
+  code: number | null;
+  signal: NodeJS.Signals | null;
+}
+
+/** Output beyond this many characters is forgotten, oldest first. */
+const OUTPUT_LIMIT = 8 * 1024 * 1024;
+
+/** Whether a process of this id runs; one that only waits to be reaped does not. */
+export async function isAlive(pid: number): Promise<boolean> {
+  try {
+    process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+  const state = await stateOf(pid);
+  return state !== 'Z' && state !== 'X';
+}
+
+/** The state letter that Linux tells of a process; undefined elsewhere, or when it is gone. */
+async function stateOf(pid: number): Promise<string | undefined> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  return stat.split(') ').at(-1)?.charAt(0);
+}
+
+export class Child {
+  readonly pid: number;
+  /** Resolves when the process is gone and all of its output was read. */
+  readonly exited: Promise<ExitStatus>;
+  #status: ExitStatus | undefined;
+  #lines: string[] = [];
+  #size = 0;
+  #watchers = new Set<(line: string) => void>();
+
+  private constructor(
+    readonly name: string,
+    private readonly child: ChildProcess,
+    pid: number,
+  ) {
+    this.pid = pid;
+    const release = guard(pid);
+    child.once('exit', release);
+    this.exited = new Promise((resolve) => {
+      child.once('close', (code, signal) => {
+        this.#status = { code, signal };
+        resolve(this.#status);
+      });
+    });
+    for (const stream of [child.stdout, child.stderr]) {
+      if (stream) createInterface({ input: stream }).on('line', (line) => this.#take(line));
+    }
+  }
+
+  /** Starts a program; rejects when it cannot be started at all. */
+  static async spawn(name: string, command: string, args: string[], env?: NodeJS.ProcessEnv): Promise<Child> {
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...(env && { env }) });
+    if (child.pid !== undefined) return new Child(name, child, child.pid);
+    return await new Promise((_, reject) => {
+      child.once('error', (error) => reject(new Error(`${name} could not be started`, { cause: error })));
+    });
+  }
+
+  /** How it ended, or undefined while it runs. */
+  get status(): ExitStatus | undefined {
+    return this.#status;
+  }
+
+  /** What it wrote to stdout and stderr so far. */
+  output(): string {
+    return this.#lines.join('\n');
+  }
+
+  /** The first line, past or future, for which `pick` gives something; fails at once when the process ends. */
+  async line<T>(pick: (line: string) => T | undefined, what: string, timeoutMs = 10_000): Promise<T> {
+    let watcher: ((line: string) => void) | undefined;
+    const found = new Promise<T>((resolve) => {
+      watcher = (line) => {
+        const picked = pick(line);
+        if (picked !== undefined) resolve(picked);
+      };
+      for (const line of this.#lines) watcher(line);
+      this.#watchers.add(watcher);
+    });
+    const ended = this.exited.then((): never => {
+      throw new Error(`it ended (${this.#describeEnd()})`);
+    });
+    try {
+      return await withTimeout(Promise.race([found, ended]), timeoutMs, what);
+    } catch (error) {
+      throw new Error(`${this.name}: waiting for ${what} failed\n${this.output()}`, { cause: error });
+    } finally {
+      if (watcher) this.#watchers.delete(watcher);
+    }
+  }
+
+  /** Why waiting for this process is hopeless, or undefined while it runs. For `waitFor`'s `giveUp`. */
+  giveUp(): string | undefined {
+    return this.#status && `${this.name} ended (${this.#describeEnd()})\n${this.output()}`;
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    if (this.#status === undefined) this.child.kill(signal);
+  }
+
+  /** SIGKILL, and waits until it is gone. */
+  async kill(): Promise<ExitStatus> {
+    this.signal('SIGKILL');
+    return await withTimeout(this.exited, 10_000, `${this.name} to die of SIGKILL`);
+  }
+
+  /** SIGTERM, and waits until it is gone; one that does not go is killed, and that is an error. */
+  async stop(timeoutMs = 15_000): Promise<ExitStatus> {
+    this.signal('SIGCONT');
+    this.signal('SIGTERM');
+    try {
+      return await withTimeout(this.exited, timeoutMs, `${this.name} to stop after SIGTERM`);
+    } catch (error) {
+      await this.kill();
+      throw new Error(`${this.name} had to be killed\n${this.output()}`, { cause: error });
+    }
+  }
+
+  /** SIGSTOP, and waits until no thread of it runs any more. */
+  async freeze(): Promise<void> {
+    this.signal('SIGSTOP');
+    await this.#untilState('to freeze', (state) => state === 'T');
+  }
+
+  /** SIGCONT. */
+  async thaw(): Promise<void> {
+    this.signal('SIGCONT');
+    await this.#untilState('to thaw', (state) => state !== 'T');
+  }
+
+  /** Waits for a signal's effect where the system shows it; elsewhere the signal alone must do. */
+  async #untilState(what: string, reached: (state: string | undefined) => boolean): Promise<void> {
+    if (!existsSync('/proc/self/stat')) return;
+    await waitFor(async () => reached(await stateOf(this.pid)), {
+      what: `${this.name} ${what}`,
+      everyMs: 1,
+      giveUp: () => this.giveUp(),
+    });
+  }
+
+  #take(line: string): void {
+    this.#lines.push(line);
+    this.#size += line.length + 1;
+    while (this.#size > OUTPUT_LIMIT) this.#size -= (this.#lines.shift() ?? '').length + 1;
+    for (const watcher of this.#watchers) watcher(line);
+  }
+
+  #describeEnd(): string {
+    return this.#status?.signal ? `by ${this.#status.signal}` : `with code ${this.#status?.code}`;
+  }
+}

@@ -1,0 +1,155 @@
+/** Several nats-servers with routes to each other on loopback, for tests of leaders that die. */
+import { createServer } from 'node:net';
+import type { ConnectionOptions } from 'nats';
+import { type NatsOptions, type NatsServer, startNats } from './nats-server.js';
+import { connectNats } from './publish.js';
+import { waitFor } from './wait.js';
+
+export interface ClusterOptions extends Omit<NatsOptions, 'name' | 'cluster'> {
+  /** How the harness itself logs in, if `config` asks for that. */
+  login?: Pick<ConnectionOptions, 'user' | 'pass' | 'token'>;
+}
+
+/** Starts `size` servers n1, n2, ... and waits until their JetStream takes a stream with a copy on each. */
+export async function startNatsCluster(size = 3, options: ClusterOptions = {}): Promise<NatsCluster> {
+  const { login = {}, ...each } = options;
+  for (let attempt = 1; ; attempt += 1) {
+    const ports = await freePorts(size);
+    const started = await Promise.allSettled(
+      ports.map((port, i) =>
+        startNats({ ...each, name: `n${i + 1}`, cluster: { name: 'test', port, routes: ports } }),
+      ),
+    );
+    const nodes = started.filter((one) => one.status === 'fulfilled').map((one) => one.value);
+    const cluster = new NatsCluster(nodes, login);
+    try {
+      const failed = started.find((one) => one.status === 'rejected');
+      if (failed) throw failed.reason;
+      await cluster.ready();
+      return cluster;
+    } catch (error) {
+      await cluster[Symbol.asyncDispose]();
+      // Route ports must be known before the first server starts, so someone else may have taken one meanwhile.
+      if (attempt === 3 || !String(error).includes('address already in use')) throw error;
+    }
+  }
+}
+
+/** The parts of `/jsz` that are read here. */
+interface Jsz {
+  meta_cluster?: { leader?: string; replicas?: { name: string; current: boolean; offline?: boolean }[] };
+  account_details?: { stream_detail?: StreamDetail[] }[];
+}
+interface StreamDetail {
+  name: string;
+  cluster?: { leader?: string };
+  consumer_detail?: { name: string; cluster?: { leader?: string } }[];
+}
+
+export class NatsCluster implements AsyncDisposable {
+  constructor(
+    readonly nodes: readonly NatsServer[],
+    private readonly login: NonNullable<ClusterOptions['login']>,
+  ) {}
+
+  /** The URLs of all nodes, running or not. */
+  get urls(): string[] {
+    return this.nodes.map((node) => node.url);
+  }
+
+  get running(): NatsServer[] {
+    return this.nodes.filter((node) => node.running);
+  }
+
+  node(name: string): NatsServer {
+    const node = this.nodes.find((one) => one.name === name);
+    if (node === undefined) throw new Error(`no node ${name} in this cluster`);
+    return node;
+  }
+
+  /** SIGKILL for one node. */
+  async kill(node: NatsServer): Promise<void> {
+    await node.kill();
+  }
+
+  /** The node that leads JetStream, once all running nodes agree on one that runs. */
+  async metaLeader(timeoutMs = 30_000): Promise<NatsServer> {
+    return await waitFor(
+      async () => {
+        const pages = await Promise.all(this.running.map((node) => node.monitor('/jsz') as Promise<Jsz>));
+        const [name, ...others] = new Set(pages.map((page) => page.meta_cluster?.leader));
+        return name && others.length === 0 && this.running.find((node) => node.name === name);
+      },
+      { what: 'a leader of JetStream', timeoutMs },
+    );
+  }
+
+  /** The node that leads a stream, or one of its consumers, once one that runs does. */
+  async leaderOf(stream: string, consumer?: string, timeoutMs = 30_000): Promise<NatsServer> {
+    const what = consumer === undefined ? `stream ${stream}` : `consumer ${consumer} of stream ${stream}`;
+    return await waitFor(
+      async () => {
+        const pages = await Promise.all(
+          this.running.map(async (node) => {
+            const page = (await node.monitor('/jsz?accounts=true&streams=true&consumers=true')) as Jsz;
+            return {
+              node,
+              details: page.account_details?.flatMap((account) => account.stream_detail ?? []) ?? [],
+            };
+          }),
+        );
+        // Each server's own word counts: a follower may still name the leader before.
+        return pages.find(({ node, details }) => {
+          const found = details.find((detail) => detail.name === stream);
+          const group = consumer ? found?.consumer_detail?.find((one) => one.name === consumer) : found;
+          return group?.cluster?.leader === node.name;
+        })?.node;
+      },
+      { what: `a leader of ${what}`, timeoutMs },
+    );
+  }
+
+  /** Waits until the running nodes have a leader, know each other, and take a stream with a copy on each of them. */
+  async ready(timeoutMs = 45_000): Promise<void> {
+    const leader = await this.metaLeader(timeoutMs);
+    const others = this.running.filter((node) => node !== leader).map((node) => node.name);
+    await waitFor(
+      async () => {
+        const { meta_cluster } = (await leader.monitor('/jsz')) as Jsz;
+        return others.every((name) =>
+          meta_cluster?.replicas?.some((peer) => peer.name === name && peer.current && !peer.offline),
+        );
+      },
+      { what: `${leader.name} to hear from ${others.join(', ')}`, timeoutMs },
+    );
+    await using nc = await connectNats(leader.url, this.login);
+    const jsm = await nc.jetstreamManager({ checkAPI: false });
+    const probe = { name: 'harness_probe', subjects: ['harness.probe'], num_replicas: this.running.length };
+    await waitFor(() => jsm.streams.add(probe), { what: 'a stream with a copy on each node', timeoutMs });
+    await waitFor(() => jsm.streams.delete(probe.name), { what: 'the probe to go', timeoutMs });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.nodes.map((node) => node[Symbol.asyncDispose]()));
+  }
+}
+
+/** Ports that were free a moment ago, all different. */
+async function freePorts(count: number): Promise<number[]> {
+  const holders = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const holder = createServer();
+      await new Promise<void>((resolve, reject) => {
+        holder.once('error', reject);
+        holder.listen(0, '127.0.0.1', resolve);
+      });
+      return holder;
+    }),
+  );
+  const ports = holders.map((holder) => {
+    const address = holder.address();
+    return typeof address === 'object' && address !== null ? address.port : 0;
+  });
+  await Promise.all(holders.map((holder) => new Promise((resolve) => holder.close(resolve))));
+  return ports;
+}

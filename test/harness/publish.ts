@@ -1,0 +1,187 @@
+/** Plain NATS for tests: what a worker in any language would publish, and what JetStream really stored. */
+import {
+  AckPolicy,
+  type ConnectionOptions,
+  connect,
+  DeliverPolicy,
+  type JetStreamClient,
+  type JetStreamManager,
+  type JetStreamPublishOptions,
+  type NatsConnection,
+  NatsError,
+  nanos,
+  RetentionPolicy,
+  StorageType,
+  type StreamConfig,
+} from 'nats';
+
+/** An event by the contract, or something close to it when a test wants it wrong. */
+export interface EventFields {
+  processing_id: string;
+  status: string;
+  progress: number;
+  timestamp: string;
+  [field: string]: unknown;
+}
+
+export interface StoredEvent {
+  seq: number;
+  subject: string;
+  /** The payload as JSON; undefined when it is none. */
+  json: unknown;
+  raw: Uint8Array;
+}
+
+/** A connection that comes back for ever and closes with its test. */
+export async function connectNats(
+  url: string | string[],
+  options: ConnectionOptions = {},
+): Promise<NatsConnection & AsyncDisposable> {
+  const nc = await connect({
+    servers: url,
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 50,
+    reconnectJitter: 20,
+    noAsyncTraces: true,
+    ...options,
+  });
+  return Object.assign(nc, { [Symbol.asyncDispose]: () => nc.close() });
+}
+
+/** Makes the stream of the contract, for tests that publish before an edge made it. */
+export async function createStream(
+  nc: NatsConnection,
+  name = 'PROGRESS',
+  changes: Partial<StreamConfig> = {},
+): Promise<void> {
+  const jsm = await nc.jetstreamManager();
+  await jsm.streams.add({
+    name,
+    subjects: ['progress.*'],
+    storage: StorageType.File,
+    retention: RetentionPolicy.Limits,
+    allow_direct: true,
+    allow_rollup_hdrs: false,
+    max_msgs_per_subject: 1_000,
+    max_age: nanos(7 * 24 * 60 * 60 * 1_000),
+    duplicate_window: nanos(2 * 60 * 1_000),
+    num_replicas: 1,
+    ...changes,
+  });
+}
+
+/** A valid event, with `fields` over it. */
+export function event(processingId: string, fields: Record<string, unknown> = {}): EventFields {
+  return {
+    processing_id: processingId,
+    status: 'processing',
+    progress: 0,
+    timestamp: new Date().toISOString(),
+    ...fields,
+  };
+}
+
+/** Publishes `event(processingId, fields)` to the job's subject; returns the sequence that JetStream gave it. */
+export async function publish(
+  to: NatsConnection | JetStreamClient,
+  processingId: string,
+  fields: Record<string, unknown> = {},
+  options: Partial<JetStreamPublishOptions> = {},
+): Promise<number> {
+  const bytes = JSON.stringify(event(processingId, fields));
+  return await publishRaw(to, `progress.${processingId}`, bytes, options);
+}
+
+/** Publishes these very bytes; returns the sequence that JetStream gave them. */
+export async function publishRaw(
+  to: NatsConnection | JetStreamClient,
+  subject: string,
+  bytes: Uint8Array | string,
+  options: Partial<JetStreamPublishOptions> = {},
+): Promise<number> {
+  const js = 'jetstream' in to ? to.jetstream() : to;
+  const ack = await js.publish(subject, bytes, options);
+  return ack.seq;
+}
+
+/** Publishes many events in this order with at most `window` unacknowledged; returns their sequences. */
+export async function publishAll(
+  nc: NatsConnection,
+  events: EventFields[],
+  window = 1_000,
+): Promise<number[]> {
+  const js = nc.jetstream();
+  const seqs: number[] = [];
+  for (let start = 0; start < events.length; start += window) {
+    const acks = events
+      .slice(start, start + window)
+      .map((one) =>
+        publishRaw(js, `progress.${one.processing_id}`, JSON.stringify(one), { timeout: 30_000 }),
+      );
+    seqs.push(...(await Promise.all(acks)));
+  }
+  return seqs;
+}
+
+/**
+ * Everything the stream holds, or one job's part of it, up to the last sequence at the time of the call: the truth
+ * that tests compare with. What the end is comes from the stream's leader, because the copy that the messages are
+ * read from may still be catching up. Throws rather than return less.
+ */
+export async function storedEvents(
+  nc: NatsConnection,
+  stream: string,
+  processingId?: string,
+  timeoutMs = 30_000,
+): Promise<StoredEvent[]> {
+  const jsm = await nc.jetstreamManager();
+  const { state } = await jsm.streams.info(stream);
+  const filter = processingId === undefined ? '>' : `progress.${processingId}`;
+  const end = Math.min(state.last_seq, await lastSeq(jsm, stream, filter));
+  const events: StoredEvent[] = [];
+  if (end === 0) return events;
+  const { name } = await jsm.consumers.add(stream, {
+    ack_policy: AckPolicy.None,
+    deliver_policy: DeliverPolicy.All,
+    filter_subject: filter,
+    mem_storage: true,
+    num_replicas: 1,
+    inactive_threshold: nanos(30_000),
+  });
+  try {
+    const consumer = await nc.jetstream().consumers.get(stream, name);
+    const deadline = performance.now() + timeoutMs;
+    let delivered = 0;
+    while (performance.now() < deadline) {
+      for await (const message of await consumer.fetch({ max_messages: 1_000, expires: 1_000 })) {
+        delivered += 1;
+        if (message.info.deliverySequence !== delivered) throw new Error('reading back lost a message');
+        const { seq, subject, data } = message;
+        if (seq <= state.last_seq) events.push({ seq, subject, json: parse(data), raw: data });
+        if (seq >= end) return events;
+      }
+    }
+    throw new Error(`reading back ${stream} ended at ${events.at(-1)?.seq ?? 0} and not at ${end}`);
+  } finally {
+    await jsm.consumers.delete(stream, name);
+  }
+}
+
+/** The sequence of the last message on a subject, as the stream's leader knows it; 0 when there is none. */
+async function lastSeq(jsm: JetStreamManager, stream: string, subject: string): Promise<number> {
+  try {
+    return (await jsm.streams.getMessage(stream, { last_by_subj: subject })).seq;
+  } catch (error) {
+    const NO_MESSAGE = 10037;
+    if (error instanceof NatsError && error.api_error?.err_code === NO_MESSAGE) return 0;
+    throw error;
+  }
+}
+
+function parse(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(bytes).toString('utf8'));
+  } catch {
+    return undefined;
+  }
+}
