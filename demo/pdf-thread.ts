@@ -21,8 +21,8 @@ export type PdfThreadAnswer =
  * The program of the thread in which PDF.js reads one file.
  *
  * A thread of its own, because on a damaged file PDF.js may leave a promise rejected that nobody holds, which ends
- * the whole process, and because parsing a large page would hold up everything else. What PDF.js prints stays in
- * the thread too, and so do the globals that it sets.
+ * the whole process, and because parsing a large page would hold up everything else. What PDF.js prints is
+ * kept quiet there without touching anyone else's console, and the globals that it sets stay there too.
  *
  * As text, because a thread starts from JavaScript, and the file that this one is compiled to is not there when
  * the source is run without compiling it (as the tests do).
@@ -36,6 +36,9 @@ export const PDF_THREAD = `
   const load = Module._load;
   Module._load = (request, ...rest) => (request === '@napi-rs/canvas' ? {} : load(request, ...rest));
   for (const name of ['DOMMatrix', 'ImageData', 'Path2D']) globalThis[name] ??= class {};
+
+  // What PDF.js has to say about a file comes back as an answer; its console is only this thread's.
+  for (const name of ['log', 'info', 'warn', 'error']) console[name] = () => {};
 
   const open = async () => {
     const pdfjs = await import(workerData.module);

@@ -70,11 +70,7 @@ class PdfThread {
       // Options of the main program (a loader, an inspector) are not meant for this one.
       execArgv: [],
       resourceLimits: { maxOldGenerationSizeMb: MEMORY_MB },
-      stdout: true,
-      stderr: true,
     });
-    this.#worker.stdout.resume();
-    this.#worker.stderr.resume();
     this.#worker.on('message', (answer: PdfThreadAnswer) => this.#settle(answer));
     this.#worker.on('error', (error) => this.#stop(error.name, error.message));
     this.#worker.on('exit', () => this.#stop('Error', 'the reader has ended'));

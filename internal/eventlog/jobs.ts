@@ -50,7 +50,6 @@ export class Jobs {
     job.last = record;
     (record.finished ? this.#finished : this.#open).set(record.id, job);
     this.#bytes += record.bytes;
-    this.#evict();
     return job;
   }
 
@@ -62,7 +61,6 @@ export class Jobs {
     job.last = record;
     this.#restored.set(record.id, job);
     this.#bytes += record.bytes;
-    this.#evict();
     return job;
   }
 
@@ -110,14 +108,18 @@ export class Jobs {
     return job;
   }
 
-  // Finished jobs that nobody watches go first, the oldest first; a watcher brings one back by a read. A job with
-  // events in the tail stays: the tail is found through it, and is bounded on its own.
-  #evict(): void {
+  /**
+   * Lets jobs go until the limit holds: finished ones that nobody watches, the oldest first; a watcher brings one back
+   * by a read. A job with events in the tail stays: the tail is found through it, and is bounded on its own. So do
+   * the jobs that a fresh all-jobs connection is owed, those that are not finished or finished lately.
+   * @param finishedBefore milliseconds since 1970
+   */
+  evict(finishedBefore: number): void {
     for (const jobs of [this.#restored, this.#finished]) {
       for (const [id, job] of jobs) {
         if (this.#bytes <= this.#limit) return;
         if (!job.last.finished || this.#pins.has(id)) continue;
-        if (job.tail.length > 0) break;
+        if (job.tail.length > 0 || job.last.storedAt >= finishedBefore) break;
         this.#bytes -= job.last.bytes;
         jobs.delete(id);
         this.#forgot = true;

@@ -29,6 +29,7 @@ export type LogRead =
  * `begin`, `load`, `ready` and `append`; everyone else reads.
  *
  * Invariants:
+ * - between `brokenAt` and `head` the log has seen every message; a cursor before `brokenAt` is never served from memory;
  * - every valid event with `floor < seq <= head` is in the tail;
  * - every job in `jobs` has its newest valid event at or below `head` as `last`;
  * - `settled <= head`: live sessions have been given everything up to `settled`.
@@ -43,7 +44,7 @@ export class EventLog {
   #floor = 0;
   #settled = 0;
   #complete = false;
-  #unbrokenSince = 0;
+  #brokenAt = 0;
   #isReady = false;
   #firstSeq = 0;
 
@@ -67,6 +68,10 @@ export class EventLog {
   }
   get settled(): number {
     return this.#settled;
+  }
+  /** Messages just before this seq were gone before they could be read; 0: none were. */
+  get brokenAt(): number {
+    return this.#brokenAt;
   }
   get isReady(): boolean {
     return this.#isReady;
@@ -100,7 +105,7 @@ export class EventLog {
     this.#head = head;
     this.#floor = head;
     this.#settled = head;
-    this.#unbrokenSince = 0;
+    this.#brokenAt = 0;
     this.#complete = false;
     this.#isReady = false;
   }
@@ -108,6 +113,7 @@ export class EventLog {
   /** A job's last state as of the beginning, in any order. */
   load(seq: number, storedAt: number, event: DecodedEvent): void {
     this.#jobs.restore(makeRecord(event, seq, null, storedAt));
+    this.#jobs.evict(storedAt - RECENTLY_FINISHED_MS);
   }
 
   /**
@@ -134,12 +140,15 @@ export class EventLog {
     this.#tailBytes += record.bytes;
     this.#jobs.put(record).tail.push(record);
     while (this.#tailBytes > this.#limits.tailBytes && this.#tail.length > 1) this.#evictOldest();
+    this.#jobs.evict(storedAt - RECENTLY_FINISHED_MS);
     return record;
   }
 
   /** Takes in a last state that was read from JetStream for a job that is not in memory. */
   restore(record: LogRecord): void {
-    if (record.seq <= this.#head) this.#jobs.restore(record);
+    if (record.seq > this.#head) return;
+    this.#jobs.restore(record);
+    this.#jobs.evict(record.storedAt - RECENTLY_FINISHED_MS);
   }
 
   /** Says that every live session has been given everything up to the head. */
@@ -180,6 +189,7 @@ export class EventLog {
   }
 
   #readJob(id: string, cursor: number, maxBytes: number): LogRead {
+    if (cursor < this.#brokenAt) return { kind: 'behind' };
     const job = this.#jobs.get(id);
     if (job === undefined) {
       return cursor >= this.#floor || this.knowsAllJobs ? this.#atHead(cursor) : { kind: 'behind' };
@@ -225,8 +235,8 @@ export class EventLog {
 
   #previous(id: string): number | null {
     const last = this.last(id);
-    if (last === undefined) return this.knowsAllJobs && this.#unbrokenSince === 0 ? 0 : null;
-    return last.seq > this.#unbrokenSince || this.#unbrokenSince === 0 ? last.seq : null;
+    if (last === undefined) return this.knowsAllJobs && this.#brokenAt === 0 ? 0 : null;
+    return last.seq > this.#brokenAt || this.#brokenAt === 0 ? last.seq : null;
   }
 
   // Messages were deleted before they could be read (trimmed or purged while the feed was away). Nothing in memory
@@ -235,7 +245,7 @@ export class EventLog {
     while (this.#tail.length > 0) this.#evictOldest();
     this.#head = floor;
     this.#floor = floor;
-    this.#unbrokenSince = floor;
+    this.#brokenAt = floor;
   }
 
   #evictOldest(): void {
@@ -243,6 +253,7 @@ export class EventLog {
     if (record === undefined) return;
     this.#tailBytes -= record.bytes;
     this.#floor = record.seq;
-    this.#jobs.get(record.id)?.tail.shift();
+    const job = this.#jobs.get(record.id);
+    if (job?.tail.at(0) === record) job.tail.shift();
   }
 }

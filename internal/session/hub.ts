@@ -15,6 +15,7 @@ export class Hub {
   #marked = new Set<Session>();
   #isScheduled = false;
   #sawEvent = false;
+  #brokenAt = 0;
 
   /** @param schedule calls `flush` once in the next turn of the event loop */
   constructor(log: EventLog, schedule: (flush: () => void) => void) {
@@ -63,6 +64,11 @@ export class Hub {
   /** An event was appended to the log (null: a message that is not one; only the head moved). */
   appended(record: LogRecord | null): void {
     this.#sawEvent = true;
+    if (this.#log.brokenAt > this.#brokenAt) {
+      // Whoever stands before the break has to find out whether it concerns him.
+      this.#brokenAt = this.#log.brokenAt;
+      for (const session of this.#sessions) this.#marked.add(session);
+    }
     if (record !== null) {
       const watchers = this.#byJob.get(record.id);
       if (watchers !== undefined) for (const session of watchers) this.#marked.add(session);
@@ -85,6 +91,7 @@ export class Hub {
 
   /** The log is about to start over. */
   logRestarts(newEpoch: boolean): void {
+    this.#brokenAt = 0;
     for (const session of this.#sessions) session.logRestarts(newEpoch);
   }
 

@@ -45,7 +45,8 @@ export class Session {
   readonly #parts: SessionParts;
   #state: SessionState = { name: 'waiting' };
   #resume: Resume | null;
-  #cursor: number;
+  /** null: nothing was sent and nothing is known of the client, so there is no place to go on from. */
+  #cursor: number | null;
   #sentAt: number;
 
   constructor(parts: SessionParts) {
@@ -53,7 +54,7 @@ export class Session {
     this.scope = parts.scope;
     this.#parts = parts;
     this.#resume = parts.resume;
-    this.#cursor = parts.resume?.lastSeq ?? 0;
+    this.#cursor = parts.resume?.lastSeq ?? null;
     this.#sentAt = parts.now();
   }
 
@@ -63,7 +64,8 @@ export class Session {
 
   /** Everything in scope up to here has been sent. */
   get cursor(): number {
-    return this.#state.name === 'live' ? Math.max(this.#cursor, this.#parts.log.settled) : this.#cursor;
+    const cursor = this.#cursor ?? 0;
+    return this.#state.name === 'live' ? Math.max(cursor, this.#parts.log.settled) : cursor;
   }
 
   /** Sends `hello` and starts, or waits for the log to be ready. Called once. */
@@ -87,10 +89,14 @@ export class Session {
    */
   logRestarts(newEpoch: boolean): void {
     if (this.#state.name === 'ended') return;
-    this.#cursor = this.cursor;
-    if (newEpoch) this.#resume = { lastSeq: this.#cursor, epoch: this.#parts.log.epoch };
-    else if (this.#state.name !== 'waiting' && this.#cursor > 0)
-      this.#resume = { lastSeq: this.#cursor, epoch: null };
+    this.#leaveLive();
+    const { epoch } = this.#parts.log;
+    if (this.#state.name === 'waiting') {
+      // Not begun: what the client asked for stands, but it was told of an epoch that is no more.
+      if (newEpoch) this.#resume = { lastSeq: this.cursor, epoch: this.#resume?.epoch ?? epoch };
+    } else if (newEpoch || this.#cursor !== null) {
+      this.#resume = { lastSeq: this.cursor, epoch };
+    }
     this.#state = { name: 'waiting' };
   }
 
@@ -125,7 +131,7 @@ export class Session {
         case 'snapshot': {
           const record = state.snapshot.next();
           if (record === null) {
-            this.#cursor = Math.max(this.#cursor, state.snapshot.head);
+            this.#cursor = Math.max(this.cursor, state.snapshot.head);
             this.#state = { name: 'behind', phase: 'replaying' };
           } else {
             budget -= this.#update(record);
@@ -229,13 +235,13 @@ export class Session {
   #fresh(): void {
     const { log, now } = this.#parts;
     if (this.scope.kind === 'all') {
-      this.#cursor = 0;
       this.#become({ name: 'snapshot', snapshot: log.snapshot(this.scope, now()) });
       return;
     }
     this.#withLast(this.scope.id, (last) => {
-      if (last === null) this.#cursor = log.head;
-      else this.#update(last);
+      // The state is the newest as of the log's head, wherever in the stream it stands itself.
+      if (last !== null) this.#update(last);
+      this.#cursor = Math.max(this.cursor, log.head);
       this.#become({ name: 'behind', phase: 'replaying' });
     });
   }
@@ -264,7 +270,7 @@ export class Session {
   // One read of the log and what follows from it. Returns the bytes sent, or null when there is nothing to do now.
   #step(phase: Phase, budget: number): number | null {
     const { log, limits, cold } = this.#parts;
-    const read = log.read(this.scope, this.#cursor, Math.min(budget, limits.watermarkBytes));
+    const read = log.read(this.scope, this.cursor, Math.min(budget, limits.watermarkBytes));
     switch (read.kind) {
       case 'records': {
         let spent = 1;
@@ -279,7 +285,7 @@ export class Session {
         this.#endIfFinished();
         return null;
       case 'behind':
-        this.#ask(cold.page(this.scope, this.#cursor), phase, (answer) => this.#page(answer, phase));
+        this.#ask(cold.page(this.scope, this.cursor), phase, (answer) => this.#page(answer, phase));
         return null;
     }
   }
@@ -290,14 +296,14 @@ export class Session {
       return;
     }
     for (const record of answer.records) this.#update(record);
-    this.#cursor = Math.max(this.#cursor, answer.cursor);
+    this.#cursor = Math.max(this.cursor, answer.cursor);
     this.#become({ name: 'behind', phase });
   }
 
   #endIfFinished(): void {
     if (this.scope.kind !== 'job') return;
     const last = this.#parts.log.last(this.scope.id);
-    if (last === undefined || !last.finished || last.seq > this.#cursor) return;
+    if (last === undefined || !last.finished || last.seq > this.cursor) return;
     this.#send(frames.end());
     this.#end(closeCode('end'), 'end');
   }
@@ -308,7 +314,7 @@ export class Session {
 
   #reset(reason: ResetReason, firstSeq: number, lastSeq: number): void {
     this.#send(frames.reset(reason, this.#parts.log.epoch, firstSeq, lastSeq));
-    this.#cursor = 0;
+    this.#cursor = null;
     this.#resume = null;
     this.#fresh();
   }
@@ -331,7 +337,7 @@ export class Session {
 
   #update(record: LogRecord): number {
     this.#send(record.frame);
-    this.#cursor = Math.max(this.#cursor, record.seq);
+    this.#cursor = Math.max(this.cursor, record.seq);
     this.#parts.onSent?.(1);
     return record.bytes;
   }

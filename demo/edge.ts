@@ -1,0 +1,139 @@
+import { fileURLToPath } from 'node:url';
+import { prettyFactory } from 'pino-pretty';
+import { Child, pause, untilAborted } from './child.js';
+import { DemoError, quoted } from './errors.js';
+import { JOB_TYPE } from './job-type.js';
+
+/** An edge, in a process of its own as in production. */
+export interface Edge extends AsyncDisposable {
+  readonly port: number;
+  /** `http://127.0.0.1:<port>` */
+  readonly http: string;
+  /** The WebSocket endpoint of one job, or of all documents. */
+  progressUrl(processingId?: string): string;
+}
+
+/** How to run it. */
+export interface EdgeSettings {
+  readonly natsUrl: string;
+  readonly natsCreds: string | undefined;
+  readonly stream: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  /** Gets the log: made readable for a terminal, as it is for everything else. */
+  readonly log: NodeJS.WriteStream | undefined;
+  /** Told when the edge ends by itself. */
+  readonly fail: (error: Error) => void;
+}
+
+const PROGRAM = fileURLToPath(new URL('../cmd/edge.js', import.meta.url));
+const START_WITHIN_MS = 20_000;
+const LOOK_EVERY_MS = 25;
+
+/**
+ * Starts an edge and waits until it is ready for clients.
+ * @throws DemoError, or the signal's reason; then nothing is left running
+ */
+export async function startEdge(settings: EdgeSettings, signal: AbortSignal): Promise<Edge> {
+  const show = printer(settings.log);
+  let listening = (_port: number): void => {};
+  const port = new Promise<number>((resolve) => {
+    listening = resolve;
+  });
+  const onLine = (line: string): void => {
+    show(line);
+    const entry = parseLog(line);
+    if (entry?.msg === 'listening' && typeof entry.port === 'number') listening(entry.port);
+  };
+
+  const child = await Child.start(
+    { command: process.execPath, args: [PROGRAM], env: environment(settings), onLine },
+    signal,
+  );
+  const failure = child.exited.then((code): never => {
+    throw new DemoError(
+      `The edge ended with code ${code}. It said:\n${quoted(words(child))}${hint(settings)}`,
+    );
+  });
+  failure.catch((error: Error) => {
+    if (!child.isStopping) settings.fail(error);
+  });
+  try {
+    const within = AbortSignal.timeout(START_WITHIN_MS);
+    const starting = AbortSignal.any([signal, within]);
+    const ready = port.then((taken) => untilReady(taken, starting));
+    const taken = await untilAborted(Promise.race([ready, failure]), starting).catch((error: unknown) => {
+      if (error !== within.reason) throw error;
+      throw new DemoError(
+        `The edge was not ready within ${START_WITHIN_MS / 1000} s. It said:\n${quoted(words(child))}`,
+      );
+    });
+    return {
+      port: taken,
+      http: `http://127.0.0.1:${taken}`,
+      progressUrl: (id) =>
+        `ws://127.0.0.1:${taken}/ws/upload-progress${id === undefined ? `?job_type=${JOB_TYPE}` : `/${id}`}`,
+      [Symbol.asyncDispose]: () => child.stop(),
+    };
+  } catch (error) {
+    await child.stop();
+    throw error;
+  }
+}
+
+/** Ours without what may configure another edge: the demo's is open, but only to this machine. */
+function environment({ natsUrl, natsCreds, stream, port }: EdgeSettings): NodeJS.ProcessEnv {
+  const others = Object.entries(process.env).filter(([name]) => !/^(HEADWAY_|NATS_)/.test(name));
+  return {
+    ...Object.fromEntries(others),
+    NATS_URL: natsUrl,
+    ...(natsCreds !== undefined && { NATS_CREDS: natsCreds }),
+    HEADWAY_AUTH: 'none',
+    HEADWAY_HOST: '127.0.0.1',
+    HEADWAY_PORT: String(port),
+    HEADWAY_STREAM: stream,
+  };
+}
+
+async function untilReady(port: number, signal: AbortSignal): Promise<number> {
+  for (;;) {
+    const answer = await fetch(`http://127.0.0.1:${port}/readyz`, { signal }).catch(() => null);
+    await answer?.body?.cancel();
+    if (answer?.ok === true) return port;
+    await pause(LOOK_EVERY_MS, signal);
+  }
+}
+
+function printer(out: NodeJS.WriteStream | undefined): (line: string) => void {
+  if (out === undefined) return () => {};
+  if (!out.isTTY) return (line) => out.write(`${line}\n`);
+  const pretty = prettyFactory({
+    colorize: !process.env.NO_COLOR,
+    ignore: 'pid,hostname,edge',
+    translateTime: 'SYS:HH:MM:ss.l',
+    messageFormat: 'edge: {msg}',
+    singleLine: true,
+  });
+  return (line) => out.write(parseLog(line) === undefined ? `${line}\n` : pretty(line));
+}
+
+/** What the edge said for people, without the log; the last of the log when there is nothing else. */
+function words(child: Child): readonly string[] {
+  const lines = child.lastLines();
+  const plain = lines.filter((line) => parseLog(line) === undefined);
+  return plain.length > 0 ? plain : lines.slice(-5);
+}
+
+/** The edge explains its own settings; who runs the demo has others. */
+function hint({ port }: EdgeSettings): string {
+  return port === 0 ? '' : `\n\nThe demo took the port from PORT=${port}; without PORT it takes a free one.`;
+}
+
+function parseLog(line: string): Record<string, unknown> | undefined {
+  if (!line.startsWith('{')) return undefined;
+  try {
+    return JSON.parse(line) as Record<string, unknown>;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,2 @@
+/** The `job_type` of the demo's jobs. */
+export const JOB_TYPE = 'document';

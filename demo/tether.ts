@@ -1,0 +1,56 @@
+/**
+ * A program of its own: runs a command that must not outlive the demo. It ends the command when the demo says so by
+ * closing the channel between them, which the system also does when the demo dies of anything, `kill -9` included.
+ * So there is one way to the end and not two.
+ *
+ *     node tether.js <prefix of a temporary folder, or nothing> <command> [<argument> …]
+ *
+ * The folder is made before the command starts and removed when it is gone; `{folder}` in arguments stands for it.
+ */
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { KILL_AFTER_MS, type TetherMessage } from './tether-message.js';
+
+const [prefix = '', command = '', ...args] = process.argv.slice(2);
+const folder = prefix === '' ? undefined : mkdtempSync(join(tmpdir(), prefix));
+
+function tell(message: TetherMessage, then: () => void = () => {}): void {
+  // With a callback, because that nobody listens any more is no error here: 'disconnect' tells it.
+  process.send?.(message, undefined, undefined, then);
+}
+
+function end(code: number): never {
+  if (folder !== undefined) rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 20 });
+  process.exit(code);
+}
+
+const child = spawn(
+  command,
+  folder === undefined ? args : args.map((arg) => arg.replaceAll('{folder}', folder)),
+  {
+    stdio: ['ignore', 'inherit', 'inherit'],
+  },
+);
+
+let isStopping = false;
+function stop(): void {
+  if (isStopping) return;
+  isStopping = true;
+  child.kill('SIGTERM');
+  setTimeout(() => child.kill('SIGKILL'), KILL_AFTER_MS);
+}
+
+child.on('error', (error: NodeJS.ErrnoException) => {
+  // Also emitted when a signal cannot be sent; the process then still runs.
+  if (child.pid !== undefined) return;
+  tell({ kind: 'failed', reason: error.code ?? error.message }, () => end(1));
+});
+child.on('exit', (code) => end(code ?? 1));
+child.on('spawn', () => tell({ kind: 'started', pid: child.pid ?? 0, folder }));
+
+process.on('disconnect', stop);
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop);
+// The demo may have died while this program was loading, before anybody listened.
+if (!process.connected) stop();

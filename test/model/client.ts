@@ -1,0 +1,197 @@
+import { RECENTLY_FINISHED_MS } from '../../internal/eventlog/log.js';
+import type { Scope } from '../../internal/eventlog/scope.js';
+import type { Outlet } from '../../internal/session/ports.js';
+import type { Resume, Session } from '../../internal/session/session.js';
+import type { ServerFrame } from '../../schemas/frames.js';
+import { type ModelStream, type Truth, typeOf } from './stream.js';
+
+/** What the socket takes before `buffered` grows: the kernel's part. */
+const KERNEL_BYTES = 400;
+
+/**
+ * A client that follows PROTOCOL.md's rules, and the judge of what it was sent: within a baseline (a first state, or
+ * its own cursor) it must get every valid event of every job in scope, once each, in rising seq, or a reset.
+ */
+export class ModelClient implements Outlet {
+  session: Session | null = null;
+  closeCode: number | null = null;
+  /** Sent by the edge, not yet read by the client. */
+  #wire: string[] = [];
+  #cursor: number | null = null;
+  #epoch: string | null = null;
+  /** By job: everything after this seq must arrive. */
+  #floors = new Map<string, number>();
+  /** Once set, it is the floor of every job without one. */
+  #floorOfRest: number | null = null;
+  #received: { id: string; seq: number }[] = [];
+  updates = 0;
+  resets = 0;
+
+  constructor(
+    readonly name: string,
+    readonly scope: Scope,
+    readonly stream: ModelStream,
+  ) {}
+
+  get resume(): Resume | null {
+    return this.#cursor === null ? null : { lastSeq: this.#cursor, epoch: this.#epoch };
+  }
+
+  get unread(): number {
+    return this.#wire.length;
+  }
+
+  get isDone(): boolean {
+    return this.closeCode === 1000;
+  }
+
+  send(text: string): void {
+    this.#wire.push(text);
+  }
+
+  cork(write: () => void): void {
+    write();
+  }
+
+  buffered(): number {
+    const bytes = this.#wire.reduce((sum, text) => sum + text.length, 0);
+    return Math.max(0, bytes - KERNEL_BYTES);
+  }
+
+  end(code: number): void {
+    this.#wire.push(`close ${code}`);
+  }
+
+  /** Reads up to `count` frames. */
+  read(count: number): void {
+    for (const text of this.#wire.splice(0, count)) {
+      if (text.startsWith('close ')) this.#closed(Number(text.slice(6)));
+      else this.#frame(JSON.parse(text) as ServerFrame);
+    }
+    this.session?.pump();
+  }
+
+  /** The connection is cut: what was not read is gone. */
+  drop(): void {
+    this.#wire = [];
+    this.session?.closed();
+    this.session = null;
+    // From here on the cursor is all that the client has: whatever lies below it must have been sent.
+    if (this.#cursor !== null) this.#settle(this.#cursor, 'cut off');
+  }
+
+  #closed(code: number): void {
+    this.closeCode = code;
+    this.drop();
+  }
+
+  #frame(frame: ServerFrame): void {
+    switch (frame.type) {
+      case 'hello':
+        // Cursor and epoch belong together: under another epoch the cursor means nothing, even before the reset comes.
+        if (this.#epoch !== frame.epoch) this.#cursor = null;
+        this.#epoch = frame.epoch;
+        if (this.#cursor === null) this.#newBaseline();
+        return;
+      case 'reset':
+        this.resets++;
+        this.#epoch = frame.epoch;
+        this.#cursor = null;
+        this.#newBaseline();
+        return;
+      case 'progress_update':
+        this.#update(frame.processing_id, frame.seq, frame.prev_seq);
+        return;
+      case 'caught_up':
+      case 'heartbeat':
+        if (this.#cursor !== null && frame.cursor < this.#cursor)
+          this.#fail(`${frame.type} falls to ${frame.cursor}`);
+        this.#cursor = frame.cursor;
+        if (frame.type === 'caught_up' || this.#floorOfRest !== null) this.#settle(frame.cursor, 'caught up');
+        return;
+      case 'end':
+        return;
+      default:
+        this.#fail(`unexpected ${frame.type}: ${JSON.stringify(frame)}`);
+    }
+  }
+
+  #update(id: string, seq: number, prevSeq: number | null): void {
+    this.updates++;
+    if (!this.#inScope(id)) this.#fail(`got ${id}, which is not in scope`);
+    if (this.#cursor !== null && seq <= this.#cursor)
+      this.#fail(`got seq ${seq} again, cursor ${this.#cursor}`);
+    const { jobs, lost } = this.#truth();
+    const truth = jobs.get(id) ?? [];
+    const index = truth.indexOf(seq);
+    if (index < 0) this.#fail(`got seq ${seq} of ${id}, which is no event`);
+    if (prevSeq !== null && prevSeq !== 0 && prevSeq !== truth[index - 1])
+      this.#fail(`prev_seq ${prevSeq} at ${seq}`);
+    if (prevSeq === 0 && index !== 0 && lost.size === 0) this.#fail(`prev_seq 0 at ${seq}`);
+    this.#cursor = seq;
+    if (!this.#floors.has(id) && this.#floorOfRest === null) this.#floors.set(id, seq);
+    else this.#received.push({ id, seq });
+  }
+
+  #inScope(id: string): boolean {
+    if (this.scope.kind === 'job') return this.scope.id === id;
+    return this.scope.jobTypes === null || this.scope.jobTypes.has(typeOf(id));
+  }
+
+  #truth(): Truth {
+    return this.stream.truthOf(this.#epoch ?? this.stream.epoch);
+  }
+
+  #newBaseline(): void {
+    this.#floors = new Map();
+    this.#floorOfRest = null;
+    this.#received = [];
+  }
+
+  // The states are complete up to `cursor`: a job in scope that has an event there must have been shown; or, where the
+  // states were cut off, have a later event, which the replay will bring.
+  #settle(cursor: number, how: 'caught up' | 'cut off'): void {
+    if (this.#floorOfRest !== null) return;
+    this.#floorOfRest = cursor;
+    const { jobs, lost, finishedAt } = this.#truth();
+    const recently = this.stream.clock - RECENTLY_FINISHED_MS;
+    for (const [id, truth] of jobs) {
+      const newest = truth.filter((seq) => seq <= cursor).at(-1);
+      if (how === 'cut off' && newest !== truth.at(-1)) continue;
+      if (newest === undefined || lost.has(newest) || !this.#inScope(id)) continue;
+      // A page of all jobs is not owed what finished long ago; a page of one job is.
+      if (this.scope.kind === 'all' && (finishedAt.get(newest) ?? recently) < recently) continue;
+      if (!this.#floors.has(id))
+        this.#fail(`was never shown the state of ${id} at ${newest}, cursor ${cursor}`);
+    }
+  }
+
+  /** At rest: everything after the baseline is there. */
+  verify(head: number): void {
+    if (this.closeCode !== null && this.closeCode !== 1000) this.#fail(`was closed with ${this.closeCode}`);
+    if (this.#epoch !== this.stream.epoch) {
+      if (!this.isDone) this.#fail(`is in ${this.#epoch}, the stream in ${this.stream.epoch}`);
+      return;
+    }
+    const upTo = this.isDone ? (this.#cursor ?? 0) : Math.max(head, this.#cursor ?? 0);
+    const { jobs, lost } = this.#truth();
+    // What was deleted before any edge could read it cannot be part of a state; behind the state it asks for a reset.
+    const isOwed = (seq: number) => !(lost.has(seq) && seq <= (this.#floorOfRest ?? 0));
+    for (const [id, truth] of jobs) {
+      if (!this.#inScope(id)) continue;
+      const floor = this.#floors.get(id) ?? this.#floorOfRest;
+      if (floor === null) this.#fail(`has no state of ${id} and was never caught up`);
+      const owed = truth.filter((seq) => seq > floor && seq <= upTo && isOwed(seq));
+      const got = this.#received
+        .filter((update) => update.id === id && isOwed(update.seq))
+        .map((update) => update.seq);
+      if (JSON.stringify(owed) !== JSON.stringify(got)) {
+        this.#fail(`${id} after ${floor}: owed ${JSON.stringify(owed)}, got ${JSON.stringify(got)}`);
+      }
+    }
+  }
+
+  #fail(what: string): never {
+    throw new Error(`${this.name}: ${what}`);
+  }
+}

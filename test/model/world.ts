@@ -1,0 +1,225 @@
+import { EventLog, type LogLimits } from '../../internal/eventlog/log.js';
+import { type LogRecord, makeRecord } from '../../internal/eventlog/record.js';
+import { inScope, type Scope } from '../../internal/eventlog/scope.js';
+import { Hub } from '../../internal/session/hub.js';
+import type { ColdSource, Page, Refusal } from '../../internal/session/ports.js';
+import { Session, type SessionParts } from '../../internal/session/session.js';
+import { ModelClient } from './client.js';
+import { ModelStream } from './stream.js';
+
+export interface WorldOptions extends LogLimits {
+  readonly maxPerSubject: number;
+  readonly maxReplay: number;
+  /** Messages in one page of a cold read. */
+  readonly pageSize: number;
+  /** Whether the edge may take a job that it does not know for a new one. */
+  readonly complete: boolean;
+}
+
+/**
+ * An edge's pure rooms (log, hub, sessions) around a model of JetStream, in which everything that takes time in the
+ * real one is a step of its own: the feed's delivery, the answers of cold reads, the turns of the event loop.
+ */
+export class World {
+  readonly stream: ModelStream;
+  readonly clients: ModelClient[] = [];
+  #log: EventLog;
+  #hub: Hub;
+  #turns: (() => void)[] = [];
+  #answers: (() => void)[] = [];
+  readonly #options: WorldOptions;
+
+  constructor(options: WorldOptions) {
+    this.#options = options;
+    this.stream = new ModelStream(options.maxPerSubject);
+    this.#log = new EventLog(options);
+    this.#hub = this.#newHub();
+    this.#load();
+  }
+
+  connect(scope: Scope): ModelClient {
+    const client = new ModelClient(`client ${this.clients.length} (${describe(scope)})`, scope, this.stream);
+    this.clients.push(client);
+    this.reconnect(client);
+    return client;
+  }
+
+  reconnect(client: ModelClient): void {
+    if (client.session !== null || client.isDone) return;
+    client.closeCode = null;
+    const parts: SessionParts = {
+      id: client.name,
+      scope: client.scope,
+      resume: client.resume,
+      log: this.#log,
+      cold: this.#cold(),
+      outlet: client,
+      limits: {
+        heartbeatMs: 0,
+        watermarkBytes: 300,
+        maxReplayJob: this.#options.maxReplay,
+        maxReplayAll: this.#options.maxReplay,
+      },
+      now: () => this.stream.clock,
+      again: (session) => this.#hub.mark(session),
+    };
+    client.session = new Session(parts);
+    this.#hub.add(client.session);
+    client.session.open();
+  }
+
+  drop(client: ModelClient): void {
+    if (client.session !== null) this.#hub.remove(client.session);
+    client.drop();
+  }
+
+  /** The feed delivers up to `count` messages; or, when what it follows is no longer there, starts over. */
+  deliver(count: number): void {
+    if (this.#log.epoch !== this.stream.epoch) {
+      this.#startOver(true);
+      return;
+    }
+    if (!this.#log.isReady) this.#load();
+    for (const message of this.stream.kept.values()) {
+      if (count <= 0) break;
+      if (message.seq <= this.#log.head) continue;
+      this.#hub.appended(this.#log.append(message.seq, message.storedAt, message.event));
+      count--;
+    }
+  }
+
+  /** The feed was away: it goes on where the log ends if the stream still has all of that, else starts over. */
+  rebuildFeed(): void {
+    const isNew = this.#log.epoch !== this.stream.epoch;
+    if (isNew || this.stream.first > this.#log.head + 1) this.#startOver(isNew);
+  }
+
+  /** One turn of the event loop. */
+  turn(): void {
+    for (const run of this.#turns.splice(0)) run();
+  }
+
+  /** The oldest `count` cold reads are answered. */
+  async answer(count: number): Promise<void> {
+    for (const answer of this.#answers.splice(0, count)) answer();
+    // The session takes the answer in a promise's reaction.
+    for (let i = 0; i < 4; i++) await Promise.resolve();
+  }
+
+  heartbeat(): void {
+    this.#hub.tick(this.stream.clock, 'ok');
+  }
+
+  /** A new edge: memory is gone, every connection is cut. */
+  restartEdge(): void {
+    for (const client of this.clients) this.drop(client);
+    this.#answers = [];
+    this.#turns = [];
+    this.#log = new EventLog(this.#options);
+    this.#hub = this.#newHub();
+    this.#log.setEpoch(this.stream.epoch);
+  }
+
+  /** Everyone reconnects and reads; everything under way comes to rest. Then every client is verified. */
+  async verify(): Promise<void> {
+    for (let round = 0; round < 10_000; round++) {
+      this.deliver(1_000);
+      this.turn();
+      await this.answer(1_000);
+      for (const client of this.clients) {
+        this.reconnect(client);
+        client.read(1_000);
+      }
+      const isBusy =
+        this.#turns.length > 0 ||
+        this.#answers.length > 0 ||
+        this.#log.head < Math.max(0, ...this.stream.kept.keys()) ||
+        this.#log.epoch !== this.stream.epoch ||
+        this.clients.some(
+          (client) => !client.isDone && (client.session?.state !== 'live' || client.unread > 0),
+        );
+      if (!isBusy) break;
+      if (round === 9_999) throw new Error(`no rest: ${this.clients.map((c) => c.session?.state).join()}`);
+    }
+    for (const client of this.clients) client.verify(this.#log.head);
+  }
+
+  #newHub(): Hub {
+    return new Hub(this.#log, (flush) => this.#turns.push(flush));
+  }
+
+  #startOver(newEpoch: boolean): void {
+    this.#hub.logRestarts(newEpoch);
+    this.#load();
+  }
+
+  #load(): void {
+    const { stream } = this;
+    this.#log.begin(stream.epoch, stream.last, stream.first);
+    for (const [id] of stream.truthOf().jobs) {
+      const last = stream.ofJob(id).findLast((message) => message.event !== null);
+      if (last?.event) this.#log.load(last.seq, last.storedAt, last.event);
+    }
+    this.#log.ready(this.#options.complete && stream.truthOf().lost.size === 0);
+    this.#hub.logReady();
+  }
+
+  // Answers are made when they are given, not when they are asked for, as a real server would.
+  #cold(): ColdSource {
+    const log = this.#log;
+    const later = <T>(make: () => T): Promise<T> =>
+      new Promise((resolve) => {
+        // Another incarnation than the log's gives no answers; they are asked for again until the log is of it.
+        const answer = () => {
+          if (log.epoch === this.stream.epoch) resolve(make());
+          else this.#answers.push(answer);
+        };
+        this.#answers.push(answer);
+      });
+    return {
+      lastState: (id) =>
+        later(() => {
+          const last = this.stream.ofJob(id).findLast((message) => message.event !== null);
+          return last?.event ? makeRecord(last.event, last.seq, null, last.storedAt) : null;
+        }),
+      page: (scope, after) => later(() => this.#page(scope, after)),
+      reached: (cursor) => later(() => (cursor <= this.stream.last ? { kind: 'ok' } : this.#refuse('ahead'))),
+    };
+  }
+
+  #refuse(reason: Refusal['reason']): Refusal {
+    return { kind: 'refused', reason, firstSeq: this.stream.first, lastSeq: this.stream.last };
+  }
+
+  // What internal/jetstream/history.ts promises, over the model.
+  #page(scope: Scope, after: number): Page | Refusal {
+    const { stream } = this;
+    if (after > stream.last) return this.#refuse('ahead');
+    const all = [...stream.kept.values()].filter(
+      (message) => scope.kind === 'all' || message.id === scope.id,
+    );
+    if (scope.kind === 'job' && !all.some((message) => message.seq <= after)) {
+      const untrimmed = all.length < stream.maxPerSubject && stream.first <= after + 1;
+      if (!untrimmed) return this.#refuse('retention');
+    }
+    const wanted = all.filter((message) => message.seq > after);
+    const messages = wanted.slice(0, this.#options.pageSize);
+    const isExhausted = messages.length === wanted.length;
+    if (scope.kind === 'all') {
+      const gap = messages.some((message, index) => message.seq !== after + 1 + index);
+      if (gap || (isExhausted && (messages.at(-1)?.seq ?? after) < stream.last))
+        return this.#refuse('retention');
+    }
+    const records: LogRecord[] = [];
+    for (const { event, seq, storedAt } of messages) {
+      if (event === null) continue;
+      const record = makeRecord(event, seq, null, storedAt);
+      if (inScope(scope, record)) records.push(record);
+    }
+    return { kind: 'page', records, cursor: isExhausted ? stream.last : (messages.at(-1)?.seq ?? after) };
+  }
+}
+
+function describe(scope: Scope): string {
+  return scope.kind === 'job' ? scope.id : [...(scope.jobTypes ?? ['all'])].join();
+}
