@@ -1,0 +1,122 @@
+import { expect, test } from 'vitest';
+import { startEdgeProcess } from '../harness/edge-process.js';
+import { discrepancy, Follower } from '../harness/follower.js';
+import { jobId } from '../harness/ids.js';
+import { startNats } from '../harness/nats-server.js';
+import { connectNats, event, publish, publishAll, storedEvents } from '../harness/publish.js';
+
+const STREAM = 'PROGRESS';
+const JOB = '/ws/upload-progress';
+
+test('G1 order: over many drops at any moment a client gets every stored event of its job, once, in order', async () => {
+  await using nats = await startNats();
+  await using edge = await startEdgeProcess({ natsUrl: nats.url });
+  const nc = await connectNats(nats.url);
+  const id = jobId();
+  const other = jobId();
+  await publish(nc, id, { progress: 0 });
+  await using follower = Follower.start(edge.ws, `${JOB}/${id}`);
+  await using all = Follower.start(edge.ws, JOB);
+  await Promise.all(
+    [follower, all].map((one) => one.until(({ cursor }) => cursor !== null, 'the first state')),
+  );
+
+  for (let round = 0; round < 40; round++) {
+    await publishAll(
+      nc,
+      Array.from({ length: 25 }, (_, i) =>
+        event(i % 3 === 0 ? other : id, { progress: round, message: 'x'.repeat(i * 40) }),
+      ),
+    );
+    follower.drop();
+    if (round % 3 === 0) all.drop();
+  }
+  const last = await publish(nc, id, { status: 'completed', progress: 100 });
+  await follower.until(({ hasEnded }) => hasEnded, 'the end');
+  await all.until(({ cursor }) => (cursor ?? 0) >= last, 'the head');
+
+  const stored = await storedEvents(nc, STREAM);
+  expect(discrepancy(follower, stored, new Set([id]))).toBeNull();
+  expect(discrepancy(all, stored)).toBeNull();
+  expect(follower.resets).toEqual([]);
+  expect(follower.connects).toBeGreaterThan(5);
+  await nc.close();
+});
+
+test('G1 order: a resume gives exactly what was missed, in order, once, from every possible cursor', async () => {
+  await using nats = await startNats();
+  await using edge = await startEdgeProcess({ natsUrl: nats.url });
+  const nc = await connectNats(nats.url);
+  const [id, other] = [jobId(), jobId()];
+  for (let i = 0; i < 10; i++) await publish(nc, i % 2 === 0 ? id : other, { progress: i });
+  const stored = await storedEvents(nc, STREAM);
+  for (let lastSeq = 0; lastSeq <= 10; lastSeq++) {
+    for (const [path, ids] of [
+      [`${JOB}/${id}`, [id]],
+      [JOB, [id, other]],
+    ] as const) {
+      await using running = Follower.start(edge.ws, path, lastSeq);
+      await running.until(({ caughtUp }) => caughtUp > 0, 'caught_up');
+      const owed = stored.filter(
+        ({ seq, subject }) => seq > lastSeq && ids.some((one) => subject.endsWith(one)),
+      );
+      expect(running.updates.map(({ seq }) => seq)).toEqual(owed.map(({ seq }) => seq));
+      expect(running.resets).toEqual([]);
+    }
+  }
+  await nc.close();
+});
+
+test('G3 faults, G10 any edge: edges killed with -9 and started again leave every client able to resume, on any edge', async () => {
+  await using nats = await startNats();
+  await using one = await startEdgeProcess({ natsUrl: nats.url });
+  await using two = await startEdgeProcess({ natsUrl: nats.url });
+  const nc = await connectNats(nats.url);
+  const ids = Array.from({ length: 20 }, () => jobId());
+  await publishAll(
+    nc,
+    ids.map((id) => event(id, { progress: 0 })),
+  );
+
+  let edges = [one.ws, two.ws];
+  let turn = 0;
+  const base = () => edges[turn++ % edges.length] as string;
+  const followers = ids.map((id) => Follower.start(base, `${JOB}/${id}`));
+  followers.push(Follower.start(base, JOB));
+  await Promise.all(
+    followers.map((follower) => follower.until(({ cursor }) => cursor !== null, 'the first state')),
+  );
+
+  const load = async (from: number) => {
+    for (let i = 0; i < 10; i++)
+      await publishAll(
+        nc,
+        ids.map((id) => event(id, { progress: from + i })),
+      );
+  };
+  await Promise.all([load(1), one.kill()]);
+  edges = [two.ws];
+  await Promise.all([load(11), two.kill()]);
+  await load(21);
+  await using three = await startEdgeProcess({ natsUrl: nats.url });
+  edges = [three.ws];
+  await load(31);
+  await publishAll(
+    nc,
+    ids.map((id) => event(id, { status: 'completed', progress: 100 })),
+  );
+
+  const jobs = followers.slice(0, -1);
+  const stored = await storedEvents(nc, STREAM);
+  const last = stored.at(-1)?.seq ?? 0;
+  await Promise.all(jobs.map((follower) => follower.until(({ hasEnded }) => hasEnded, 'the end')));
+  await followers.at(-1)?.until(({ cursor }) => (cursor ?? 0) >= last, 'the head');
+  for (const [index, follower] of jobs.entries()) {
+    expect(discrepancy(follower, stored, new Set([ids[index] as string]))).toBeNull();
+    expect(follower.resets).toEqual([]);
+    expect(follower.connects).toBeGreaterThan(1);
+  }
+  expect(discrepancy(followers.at(-1) as Follower, stored)).toBeNull();
+  await Promise.all(followers.map((follower) => follower.stop()));
+  await nc.close();
+});

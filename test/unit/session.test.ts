@@ -1,0 +1,280 @@
+import { expect, test } from 'vitest';
+import { decodeEvent } from '../../internal/eventlog/decode.js';
+import { EventLog } from '../../internal/eventlog/log.js';
+import type { Scope } from '../../internal/eventlog/scope.js';
+import { Hub } from '../../internal/session/hub.js';
+import type { ColdSource, Outlet } from '../../internal/session/ports.js';
+import { type Resume, Session } from '../../internal/session/session.js';
+import type { ServerFrame } from '../../schemas/frames.js';
+
+const MINUTE = 60_000;
+
+function event(id: string, fields: object = {}) {
+  const body = {
+    processing_id: id,
+    status: 'processing',
+    progress: 1,
+    timestamp: '2026-01-01T00:00:00Z',
+    ...fields,
+  };
+  const decoded = decodeEvent(`progress.${id}`, new TextEncoder().encode(JSON.stringify(body)));
+  if (!decoded.ok) throw new Error(decoded.detail);
+  return decoded.event;
+}
+
+/** An edge's pure rooms with the clock, the socket and JetStream in the test's hands. */
+function edge(limits: { tailBytes?: number; lastStateBytes?: number; maxReplay?: number } = {}) {
+  const log = new EventLog({
+    tailBytes: limits.tailBytes ?? 1e6,
+    lastStateBytes: limits.lastStateBytes ?? 1e6,
+  });
+  const turns: (() => void)[] = [];
+  const hub = new Hub(log, (flush) => turns.push(flush));
+  const clock = { now: 1_000_000_000 };
+  const streamHead = { seq: 0 };
+  const cold: ColdSource = {
+    lastState: () => Promise.resolve(null),
+    page: () => Promise.reject(new Error('this test reads nothing cold')),
+    reached: (cursor) =>
+      Promise.resolve(
+        cursor <= streamHead.seq
+          ? { kind: 'ok' }
+          : { kind: 'refused', reason: 'ahead', firstSeq: 1, lastSeq: streamHead.seq },
+      ),
+  };
+  log.begin('epoch', 0, 1);
+  log.ready(true);
+  return {
+    log,
+    hub,
+    clock,
+    streamHead,
+    append(seq: number, of: ReturnType<typeof event> | null) {
+      hub.appended(log.append(seq, clock.now, of));
+    },
+    turn() {
+      for (const flush of turns.splice(0)) flush();
+    },
+    connect(scope: Scope, resume: Resume | null = null) {
+      const frames: ServerFrame[] = [];
+      const socket = { buffered: 0, closed: null as number | null };
+      const outlet: Outlet = {
+        send: (text) => frames.push(JSON.parse(text)),
+        cork: (write) => write(),
+        buffered: () => socket.buffered,
+        end: (code) => {
+          socket.closed = code;
+        },
+      };
+      const session = new Session({
+        id: 's',
+        scope,
+        resume,
+        log,
+        cold,
+        outlet,
+        limits: {
+          heartbeatMs: 1_000,
+          watermarkBytes: 1_000,
+          maxReplayJob: limits.maxReplay ?? 1e6,
+          maxReplayAll: limits.maxReplay ?? 1e6,
+        },
+        now: () => clock.now,
+        again: (waiting) => hub.mark(waiting),
+      });
+      hub.add(session);
+      session.open();
+      return { session, frames, socket };
+    },
+  };
+}
+
+const job = (id: string): Scope => ({ kind: 'job', id });
+const types = (frames: ServerFrame[]) => frames.map((frame) => frame.type);
+const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+test('G5 stale cursors: a cursor ahead of the stream gets a reset, not a wait for ever', async () => {
+  const { append, connect, streamHead } = edge();
+  append(1, event('a'));
+  streamHead.seq = 1;
+  const { frames } = connect(job('a'), { lastSeq: 9, epoch: null });
+  await settled();
+  expect(frames[1]).toMatchObject({ type: 'reset', reason: 'ahead', first_seq: 1, last_seq: 1 });
+  expect(types(frames)).toEqual(['hello', 'reset', 'progress_update', 'caught_up']);
+});
+
+test('G10 any edge: a cursor ahead of this edge, but not of the stream, is served without a reset', async () => {
+  const { append, connect, streamHead, turn } = edge();
+  append(1, event('a'));
+  streamHead.seq = 3;
+  const { frames } = connect(job('a'), { lastSeq: 3, epoch: 'epoch' });
+  await settled();
+  append(2, event('a'));
+  append(3, event('a'));
+  append(4, event('a'));
+  turn();
+  expect(frames.slice(1)).toMatchObject([
+    { type: 'caught_up', cursor: 3 },
+    { type: 'progress_update', seq: 4 },
+  ]);
+});
+
+test('G5 stale cursors: a cursor of another epoch gets a reset and the last state', () => {
+  const { append, connect } = edge();
+  append(1, event('a'));
+  const { frames } = connect(job('a'), { lastSeq: 1, epoch: 'older' });
+  expect(frames).toMatchObject([
+    { type: 'hello' },
+    { type: 'reset', reason: 'epoch', epoch: 'epoch' },
+    { type: 'progress_update', seq: 1 },
+    { type: 'caught_up', cursor: 1 },
+  ]);
+});
+
+test('G5 stale cursors: too far behind is a reset by the configured limit, exactly above it', () => {
+  const { append, connect } = edge({ maxReplay: 2 });
+  for (let seq = 1; seq <= 5; seq++) append(seq, event('a'));
+  expect(types(connect(job('a'), { lastSeq: 3, epoch: null }).frames)).not.toContain('reset');
+  expect(connect(job('a'), { lastSeq: 2, epoch: null }).frames[1]).toMatchObject({
+    type: 'reset',
+    reason: 'limit',
+  });
+});
+
+test('G5 stale cursors: the cursor of a quiet connection does not age, since heartbeats carry a watermark', () => {
+  const { append, connect, clock, hub, turn } = edge();
+  const quiet = connect(job('quiet'));
+  const filtered = connect({ kind: 'all', jobTypes: new Set(['other']) });
+  for (let seq = 1; seq <= 50; seq++) append(seq, event('busy'));
+  turn();
+  clock.now += 1_000;
+  hub.tick(clock.now, 'ok');
+  for (const { frames } of [quiet, filtered]) {
+    expect(frames.at(-1)).toEqual({ type: 'heartbeat', cursor: 50, feed: 'ok' });
+  }
+});
+
+test('heartbeats come only after a silence of heartbeat_ms, and say when the feed is away', () => {
+  const { append, connect, clock, hub, turn } = edge();
+  const { frames } = connect(job('a'));
+  clock.now += 999;
+  hub.tick(clock.now, 'ok');
+  expect(types(frames)).toEqual(['hello', 'caught_up']);
+  append(1, event('a'));
+  turn();
+  clock.now += 999;
+  hub.tick(clock.now, 'ok');
+  expect(types(frames)).toEqual(['hello', 'caught_up', 'progress_update']);
+  clock.now += 1;
+  hub.tick(clock.now, 'away');
+  expect(frames.at(-1)).toEqual({ type: 'heartbeat', cursor: 1, feed: 'away' });
+});
+
+test('G4 slow readers: a full socket gets nothing more, no heartbeat either, and all of it in order when it drains', () => {
+  const { append, connect, clock, hub, turn } = edge();
+  const { session, frames, socket } = connect(job('a'));
+  socket.buffered = 1_000;
+  for (let seq = 1; seq <= 30; seq++) {
+    append(seq, event('a'));
+    turn();
+  }
+  clock.now += MINUTE;
+  hub.tick(clock.now, 'ok');
+  expect(types(frames)).toEqual(['hello', 'caught_up']);
+  expect(session.cursor).toBe(0);
+  socket.buffered = 0;
+  session.pump();
+  expect(frames.slice(2).map((frame) => 'seq' in frame && frame.seq)).toEqual(
+    Array.from({ length: 30 }, (_, i) => i + 1),
+  );
+});
+
+test('the end: a finished job ends its connection once the last update is sent, also behind a full socket', () => {
+  const { append, connect, turn } = edge();
+  const { session, frames, socket } = connect(job('a'));
+  socket.buffered = 1_000;
+  append(1, event('a', { status: 'completed', progress: 100 }));
+  turn();
+  expect(types(frames)).toEqual(['hello', 'caught_up']);
+  socket.buffered = 0;
+  session.pump();
+  expect(types(frames)).toEqual(['hello', 'caught_up', 'progress_update', 'end']);
+  expect(socket.closed).toBe(1000);
+});
+
+test('G6 the end: whoever connects after the end, fresh or with any cursor, gets it', () => {
+  const { append, connect } = edge();
+  append(1, event('a'));
+  append(2, event('a', { status: 'error', progress: 5, error: { code: 'x' } }));
+  append(3, event('b'));
+  for (const resume of [null, 0, 1, 2, 3]) {
+    const { frames, socket } = connect(
+      job('a'),
+      resume === null ? null : { lastSeq: resume, epoch: 'epoch' },
+    );
+    expect(types(frames).slice(-2)).toEqual(['caught_up', 'end']);
+    expect(socket.closed).toBe(1000);
+    const seqs = frames.flatMap((frame) => (frame.type === 'progress_update' ? [frame.seq] : []));
+    expect(seqs).toEqual(resume === null ? [2] : [1, 2].filter((seq) => seq > resume));
+  }
+});
+
+test('G6 the end: a failed attempt that may be retried is no end, nor is one that a later attempt followed', () => {
+  const { append, connect, turn } = edge();
+  append(1, event('a', { status: 'error', error: { code: 'x', retryable: true } }));
+  append(2, event('b', { status: 'completed', progress: 100 }));
+  append(3, event('b', { status: 'processing', attempt: 2 }));
+  const waiting = connect(job('a'));
+  const replayed = connect(job('b'), { lastSeq: 0, epoch: null });
+  turn();
+  expect(types(waiting.frames)).toEqual(['hello', 'progress_update', 'caught_up']);
+  expect(types(replayed.frames)).toEqual(['hello', 'progress_update', 'progress_update', 'caught_up']);
+});
+
+test('G2 state first: all jobs get unfinished ones and those finished within ten minutes, in rising seq', () => {
+  const { append, connect, clock } = edge();
+  append(1, event('old', { status: 'completed' }));
+  clock.now += 9 * MINUTE;
+  append(2, event('new', { status: 'completed' }));
+  append(3, event('open-1'));
+  append(4, event('open-2'));
+  append(5, event('open-1'));
+  clock.now += 2 * MINUTE;
+  const { frames } = connect({ kind: 'all', jobTypes: null });
+  const shown = frames.flatMap((frame) => (frame.type === 'progress_update' ? [frame.processing_id] : []));
+  expect(shown).toEqual(['new', 'open-2', 'open-1']);
+  expect(frames.at(-1)).toEqual({ type: 'caught_up', cursor: 5 });
+});
+
+test('G9 bounded memory: finished jobs are let go by the limit, but not while they are in the tail, watched or recent', () => {
+  const { append, connect, clock, log, hub } = edge({ tailBytes: 900, lastStateBytes: 2_000 });
+  const watcher = connect(job('watched'));
+  append(1, event('watched', { status: 'error', error: { retryable: true } }));
+  let seq = 1;
+  for (let i = 0; i < 50; i++) append(++seq, event(`done-${i}`, { status: 'completed' }));
+  expect(log.stats.jobs).toBe(51);
+  clock.now += 11 * MINUTE;
+  append(++seq, event('next'));
+  expect(log.stats.lastStateBytes).toBeLessThan(2_500);
+  expect(log.last('watched')).toBeDefined();
+  expect(log.last('done-49')).toBeDefined();
+  expect(log.last('done-0')).toBeUndefined();
+  expect(log.read(job('done-49'), seq - 2, 1e6)).toMatchObject({ kind: 'records' });
+  hub.remove(watcher.session);
+});
+
+test('prev_seq is the previous valid event of the same job: 0 for its first, null where that cannot be known', () => {
+  const { append, log } = edge();
+  append(1, event('a'));
+  append(2, null);
+  append(3, event('b'));
+  append(4, event('a'));
+  // 5 and 6 were deleted before they could be read.
+  append(7, event('a'));
+  append(8, event('a'));
+  append(9, event('c'));
+  expect(log.last('b')?.prevSeq).toBe(0);
+  expect(log.last('a')?.prevSeq).toBe(7);
+  expect(log.last('c')?.prevSeq).toBeNull();
+  expect(log.read(job('a'), 4, 1e6)).toEqual({ kind: 'behind' });
+});
