@@ -8,6 +8,7 @@ import { EventLog } from '../internal/eventlog/log.js';
 import { ColdReader } from '../internal/jetstream/cold.js';
 import { connectNats, redactUrl } from '../internal/jetstream/connection.js';
 import { Feed, type FeedSink } from '../internal/jetstream/feed.js';
+import { Link } from '../internal/jetstream/link.js';
 import { Hub } from '../internal/session/hub.js';
 import { Session } from '../internal/session/session.js';
 import { type Logger, RateLimit } from '../internal/telemetry/logger.js';
@@ -50,12 +51,14 @@ export async function startEdge(config: EdgeConfig, logger: Logger): Promise<Run
 async function wire(config: EdgeConfig, logger: Logger, connection: NatsConnection): Promise<RunningEdge> {
   const jsm = await connection.jetstreamManager({ checkAPI: false, timeout: API_TIMEOUT_MS });
   const js = connection.jetstream({ timeout: API_TIMEOUT_MS });
+  const link = new Link(connection);
   const log = new EventLog({ tailBytes: config.tailBytes, lastStateBytes: config.lastStateBytes });
   const hub = new Hub(log, setImmediate);
   const parts: Parts = { config, logger, connection, jsm, js, log, hub };
 
   const cold: ColdReader = new ColdReader(
     connection,
+    link,
     { jsm, js, stream: config.stream, epoch: () => log.epoch },
     config.coldReads,
     {
@@ -69,6 +72,7 @@ async function wire(config: EdgeConfig, logger: Logger, connection: NatsConnecti
   );
   const feed: Feed = new Feed({
     connection,
+    link,
     jsm,
     js,
     stream: { name: config.stream, replicas: config.streamReplicas },

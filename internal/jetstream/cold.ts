@@ -7,6 +7,7 @@ import { inScope, type Scope } from '../eventlog/scope.js';
 import type { ColdSource, Page, Refusal } from '../session/ports.js';
 import { newestMessage } from './direct.js';
 import { type HistoryAccess, readPage } from './history.js';
+import type { Link } from './link.js';
 import { epochOf } from './stream.js';
 
 export interface ColdObserver {
@@ -23,6 +24,7 @@ export interface ColdObserver {
  */
 export class ColdReader implements ColdSource {
   readonly #connection: NatsConnection;
+  readonly #link: Link;
   readonly #access: HistoryAccess;
   readonly #limit: LimitFunction;
   readonly #observer: ColdObserver;
@@ -32,12 +34,14 @@ export class ColdReader implements ColdSource {
 
   constructor(
     connection: NatsConnection,
+    link: Link,
     access: HistoryAccess,
     concurrency: number,
     observer: ColdObserver,
     now: () => number,
   ) {
     this.#connection = connection;
+    this.#link = link;
     this.#access = access;
     this.#limit = pLimit(concurrency);
     this.#observer = observer;
@@ -110,7 +114,7 @@ export class ColdReader implements ColdSource {
   #persist<T>(kind: 'page' | 'last_state' | 'head', read: () => Promise<T>): Promise<T> {
     const startedAt = this.#now();
     const attempt = async (): Promise<T> => {
-      const result = await this.#limit(read);
+      const result = await this.#limit(() => this.#link.during(this.#stopped.signal, read));
       this.#observer.read(kind, this.#now() - startedAt);
       return result;
     };

@@ -5,7 +5,6 @@ import {
   type ConsumerInfo,
   type ConsumerMessages,
   DeliverPolicy,
-  Events,
   type JetStreamClient,
   type JetStreamManager,
   type JsMsg,
@@ -19,6 +18,7 @@ import { decodeEvent, type InvalidReason } from '../eventlog/decode.js';
 import type { EventLog } from '../eventlog/log.js';
 import type { LogRecord } from '../eventlog/record.js';
 import { isAtLeast, redactUrl } from './connection.js';
+import type { Link } from './link.js';
 import { ensureStream, epochOf, newestSeq, type StreamSpec } from './stream.js';
 
 /** What the feed tells the rest of the edge. Called in the order of the stream. */
@@ -50,6 +50,7 @@ export type FaultReason =
 
 export interface FeedParts {
   readonly connection: NatsConnection;
+  readonly link: Link;
   readonly jsm: JetStreamManager;
   readonly js: JetStreamClient;
   readonly stream: StreamSpec;
@@ -116,14 +117,17 @@ export class Feed {
   async stop(): Promise<void> {
     this.#stopped.abort(new Error('the edge stops'));
     await this.#running;
-    await this.#parts.jsm.consumers.delete(this.#parts.stream.name, this.consumerName).catch(() => undefined);
+    const { link, jsm, stream } = this.#parts;
+    // Without NATS there is nobody to ask; the server removes the consumer itself, a while after it was abandoned.
+    if (link.isUp) await jsm.consumers.delete(stream.name, this.consumerName).catch(() => undefined);
   }
 
   async #run(): Promise<void> {
-    const { sink, now } = this.#parts;
+    const { sink, now, link } = this.#parts;
     const { signal } = this.#stopped;
     while (!signal.aborted) {
-      const fault = new Fault(this.#parts.connection, signal);
+      await link.up(signal).catch(() => undefined);
+      const fault = new Fault(link, signal);
       try {
         await pRetry(() => this.#follow(fault), {
           retries: Number.POSITIVE_INFINITY,
@@ -140,8 +144,8 @@ export class Feed {
         sink.failed(error as Error);
         await delay(RETRY_MS, undefined, { signal }).catch(() => undefined);
       } finally {
+        if (this.#isFollowing) this.#lostAt = now();
         this.#isFollowing = false;
-        this.#lostAt = now();
         fault.dispose();
       }
     }
@@ -337,18 +341,18 @@ class Fault {
   #resolve: (reason: FaultReason) => void = () => undefined;
   #reason: FaultReason | null = null;
   #messages: ConsumerMessages | null = null;
-  readonly #status: ReturnType<NatsConnection['status']>;
   readonly #stop: AbortSignal;
   readonly #onStop = () => this.happen('closed');
+  readonly #forgetLink: () => void;
 
-  constructor(connection: NatsConnection, stop: AbortSignal) {
+  constructor(link: Link, stop: AbortSignal) {
     this.#stop = stop;
     this.happened = new Promise((resolve) => {
       this.#resolve = resolve;
     });
     stop.addEventListener('abort', this.#onStop, { once: true });
-    this.#status = connection.status();
-    void this.#watchConnection();
+    this.#forgetLink = link.onLost(() => this.happen('disconnected'));
+    if (!link.isUp) this.happen('disconnected');
   }
 
   get reason(): FaultReason | null {
@@ -379,13 +383,7 @@ class Fault {
     this.happen('closed');
     this.#stop.removeEventListener('abort', this.#onStop);
     this.#messages?.close().catch(() => undefined);
-    (this.#status as { stop?: () => void }).stop?.();
-  }
-
-  async #watchConnection(): Promise<void> {
-    for await (const status of this.#status) {
-      if (status.type === Events.Disconnect) this.happen('disconnected');
-    }
+    this.#forgetLink();
   }
 
   async #watchMessages(messages: ConsumerMessages): Promise<void> {
