@@ -4,6 +4,10 @@ import { expectation, show } from './explain.js';
 
 const MiB = 1024 * 1024;
 
+// [scheme://][user[:password]@]host[:port][/]
+const NATS_ADDRESS =
+  "((nats|tls)://)?(([\\w.~!$&'()*+;=:-]|%[0-9A-Fa-f]{2})+@)?(\\[[0-9A-Fa-f:.]+\\]|[^\\s,/@:%\\[\\]]+)(:\\d{1,5})?/?";
+
 /**
  * Every setting of an edge, each with the environment variable that holds it. `docs/OPERATIONS.md` explains them;
  * the loader below, the documentation's table and the error messages all come from here.
@@ -12,7 +16,7 @@ export const EdgeConfig = Type.Object({
   natsUrl: Type.String({
     env: 'NATS_URL',
     default: 'nats://127.0.0.1:4222',
-    pattern: '^((nats|tls)://)?[^\\s,/]+(,((nats|tls)://)?[^\\s,/]+)*/?$',
+    pattern: `^${NATS_ADDRESS}(,${NATS_ADDRESS})*$`,
     expected: 'one or more addresses such as nats://127.0.0.1:4222, with commas between them',
     secret: true,
     description: 'Where NATS is.',
@@ -153,11 +157,15 @@ function problem(name: string, schema: TSchema, raw: string | undefined): string
   const wanted = (schema.expected as string | undefined) ?? expectation(schema);
   if (raw === undefined) return `${name} is not set; expected ${wanted}`;
   const shown = schema.secret === true ? 'not valid' : show(raw);
+  return `${name} is ${shown}; expected ${wanted}${hint(raw)}`;
+}
+
+function hint(raw: string): string {
   // Kubernetes sets <SERVICE>_PORT=tcp://… in every pod beside a Service that is called "headway".
-  const hint = raw.startsWith('tcp://')
-    ? ' (set by Kubernetes for a Service of this name? see enableServiceLinks)'
-    : '';
-  return `${name} is ${shown}; expected ${wanted}${hint}`;
+  if (raw.startsWith('tcp://'))
+    return ' (set by Kubernetes for a Service of this name? see enableServiceLinks)';
+  if (raw.includes('@')) return ' (in a user name or password write , / : @ % as %2C %2F %3A %40 %25)';
+  return '';
 }
 
 /** The environment variable of each setting, with its schema. */
