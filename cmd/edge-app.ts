@@ -13,12 +13,14 @@ import { Hub } from '../internal/session/hub.js';
 import { Session } from '../internal/session/session.js';
 import { type Logger, RateLimit } from '../internal/telemetry/logger.js';
 import { Metrics } from '../internal/telemetry/metrics.js';
+import { CLOSE_CODES } from '../schemas/close-codes.js';
 import type { EdgeConfig } from '../schemas/config.js';
 
 /** How often due heartbeats are looked for, as a part of the heartbeat's own interval. */
-const TICKS_PER_HEARTBEAT = 4;
+const TICKS_PER_HEARTBEAT = 8;
 /** How long closing frames have to leave before what is still connected is cut. */
 const CLOSE_GRACE_MS = 200;
+const DRAIN_STEP_MS = 50;
 const API_TIMEOUT_MS = 10_000;
 
 /** An edge that runs in this process. */
@@ -56,8 +58,8 @@ async function wire(config: EdgeConfig, logger: Logger, connection: NatsConnecti
   const hub = new Hub(log, setImmediate);
   const parts: Parts = { config, logger, connection, jsm, js, log, hub };
 
+  const coldLines = new RateLimit(3, 10_000, () => performance.now());
   const cold: ColdReader = new ColdReader(
-    connection,
     link,
     { jsm, js, stream: config.stream, epoch: () => log.epoch },
     config.coldReads,
@@ -65,7 +67,9 @@ async function wire(config: EdgeConfig, logger: Logger, connection: NatsConnecti
       read: (kind, ms) => metrics.coldReads.observe({ kind }, ms / 1000),
       failed: (kind, error) => {
         metrics.coldReadFailures.inc({ kind });
-        logger.debug({ kind, reason: error.message }, 'cold read failed, trying again');
+        const turn = coldLines.take();
+        if (turn !== null)
+          logger.warn({ kind, reason: error.message, ...turn }, 'a read failed, trying again');
       },
     },
     () => performance.now(),
@@ -127,18 +131,29 @@ async function wire(config: EdgeConfig, logger: Logger, connection: NatsConnecti
     close: async () => {
       isDraining = true;
       server.stopListening();
-      logger.info({ connections: hub.size }, 'draining');
-      const hadClients = hub.size > 0;
-      hub.drain(config.drainMs);
+      logger.info({ connections: hub.size, ms: config.drainMs }, 'draining');
+      await drain(hub, config.drainMs);
       clearInterval(ticking);
       cold.stop();
       await feed.stop();
-      if (hadClients) await delay(CLOSE_GRACE_MS);
       server.close();
       await connection.close();
       logger.info('stopped');
     },
   };
+}
+
+// Clients are sent away evenly over the window, so that the edges they go to see no herd. Meanwhile they are served.
+async function drain(hub: Hub, windowMs: number): Promise<void> {
+  if (hub.size === 0) return;
+  hub.announceDrain(windowMs);
+  const steps = Math.ceil(windowMs / DRAIN_STEP_MS);
+  for (let left = steps; left > 1 && hub.size > 0; left--) {
+    hub.closeDraining(Math.ceil(hub.size / left));
+    await delay(DRAIN_STEP_MS);
+  }
+  hub.closeDraining(hub.size);
+  await delay(CLOSE_GRACE_MS);
 }
 
 interface Parts {
@@ -168,6 +183,7 @@ function webSocketParts(
         outlet,
         limits: {
           heartbeatMs: config.heartbeatMs,
+          heartbeatAfterMs: config.heartbeatMs * (1 - 1 / TICKS_PER_HEARTBEAT),
           watermarkBytes: config.sendWatermarkBytes,
           maxReplayJob: config.maxReplayJob,
           maxReplayAll: config.maxReplayAll,
@@ -182,17 +198,24 @@ function webSocketParts(
     },
     disconnected: (session, code) => {
       hub.remove(session);
-      metrics.connectionsClosed.inc({ code: String(code) });
+      metrics.connectionsClosed.inc({ code: closeLabel(code) });
     },
     refused: (code) => metrics.requestsRefused.inc({ code }),
   };
+}
+
+// Clients choose the codes of their own closes; only the usual ones get a label.
+const COMMON_CODES = [1001, 1005, 1006, 1009, ...CLOSE_CODES.map(({ code }) => code)];
+
+function closeLabel(code: number): string {
+  return COMMON_CODES.includes(code) ? String(code) : 'other';
 }
 
 function feedSink({ logger, log, hub }: Parts, metrics: () => Metrics): FeedSink {
   const invalidLines = new RateLimit(10, 10_000, () => performance.now());
   const failureLines = new RateLimit(3, 10_000, () => performance.now());
   return {
-    restarts: (newEpoch) => hub.logRestarts(newEpoch),
+    restarts: () => hub.logRestarts(),
     ready: () => hub.logReady(),
     appended: (record) => {
       if (record !== null) metrics().events.inc();

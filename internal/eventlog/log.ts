@@ -44,6 +44,7 @@ export class EventLog {
   #floor = 0;
   #settled = 0;
   #complete = false;
+  #pristine = false;
   #brokenAt = 0;
   #isReady = false;
   #firstSeq = 0;
@@ -96,7 +97,8 @@ export class EventLog {
    */
   begin(epoch: string, head: number, firstSeq: number): void {
     this.#epoch = epoch;
-    this.#firstSeq = firstSeq;
+    // An empty stream says 0, but its first message will be 1.
+    this.#firstSeq = Math.max(1, firstSeq);
     this.#tail = new RecordQueue();
     this.#tailBytes = 0;
     const jobs = new Jobs(this.#limits.lastStateBytes);
@@ -107,6 +109,7 @@ export class EventLog {
     this.#settled = head;
     this.#brokenAt = 0;
     this.#complete = false;
+    this.#pristine = false;
     this.#isReady = false;
   }
 
@@ -118,12 +121,19 @@ export class EventLog {
 
   /**
    * The last states are loaded.
-   * @param complete whether every job of the stream is among them, so that an unknown job is a new one
+   * @param complete whether every job of the stream is among them, so that an unknown job has no event
+   * @param pristine whether nothing was ever deleted from the stream, so that an unknown job never had an event
    */
-  ready(complete: boolean): void {
+  ready(complete: boolean, pristine: boolean): void {
     this.#jobs.sortRestored();
     this.#complete = complete;
+    this.#pristine = pristine;
     this.#isReady = true;
+  }
+
+  /** What is in memory is about to be replaced (`begin` follows); nobody may start from it any more. */
+  suspend(): void {
+    this.#isReady = false;
   }
 
   /**
@@ -192,7 +202,8 @@ export class EventLog {
     if (cursor < this.#brokenAt) return { kind: 'behind' };
     const job = this.#jobs.get(id);
     if (job === undefined) {
-      return cursor >= this.#floor || this.knowsAllJobs ? this.#atHead(cursor) : { kind: 'behind' };
+      const hadNone = this.knowsAllJobs && this.#pristine;
+      return cursor >= this.#floor || hadNone ? this.#atHead(cursor) : { kind: 'behind' };
     }
     if (job.last.seq <= cursor) return this.#atHead(cursor);
     let index = job.tail.indexAfter(cursor);
@@ -235,7 +246,7 @@ export class EventLog {
 
   #previous(id: string): number | null {
     const last = this.last(id);
-    if (last === undefined) return this.knowsAllJobs && this.#brokenAt === 0 ? 0 : null;
+    if (last === undefined) return this.knowsAllJobs && this.#pristine && this.#brokenAt === 0 ? 0 : null;
     return last.seq > this.#brokenAt || this.#brokenAt === 0 ? last.seq : null;
   }
 

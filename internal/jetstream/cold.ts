@@ -1,14 +1,14 @@
-import type { NatsConnection } from 'nats';
+import type { StoredMsg } from 'nats';
 import pLimit, { type LimitFunction } from 'p-limit';
 import pRetry from 'p-retry';
+import { subjectOf } from '../../schemas/ids.js';
 import { decodeEvent } from '../eventlog/decode.js';
 import { type LogRecord, makeRecord } from '../eventlog/record.js';
 import { inScope, type Scope } from '../eventlog/scope.js';
 import type { ColdSource, Page, Refusal } from '../session/ports.js';
-import { newestMessage } from './direct.js';
 import { type HistoryAccess, readPage } from './history.js';
 import type { Link } from './link.js';
-import { epochOf } from './stream.js';
+import { apiErrorCode, epochOf, NO_MESSAGE_FOUND } from './stream.js';
 
 export interface ColdObserver {
   /** A read that JetStream answered: what kind, and how many milliseconds it took with its retries. */
@@ -23,7 +23,6 @@ export interface ColdObserver {
  * while NATS is away sessions wait, they are not sent away.
  */
 export class ColdReader implements ColdSource {
-  readonly #connection: NatsConnection;
   readonly #link: Link;
   readonly #access: HistoryAccess;
   readonly #limit: LimitFunction;
@@ -33,14 +32,12 @@ export class ColdReader implements ColdSource {
   readonly #flights = new Map<string, Promise<unknown>>();
 
   constructor(
-    connection: NatsConnection,
     link: Link,
     access: HistoryAccess,
     concurrency: number,
     observer: ColdObserver,
     now: () => number,
   ) {
-    this.#connection = connection;
     this.#link = link;
     this.#access = access;
     this.#limit = pLimit(concurrency);
@@ -55,10 +52,10 @@ export class ColdReader implements ColdSource {
 
   lastState(id: string): Promise<LogRecord | null> {
     return this.#once(`last ${id}`, 'last_state', async () => {
-      const message = await newestMessage(this.#connection, this.#access.stream, id);
+      const message = await this.#newest(id);
       if (message === null) return null;
       const decoded = decodeEvent(message.subject, message.data);
-      if (decoded.ok) return makeRecord(decoded.event, message.seq, null, message.storedAt);
+      if (decoded.ok) return makeRecord(decoded.event, message.seq, null, message.time.getTime());
       return this.#newestValid(id);
     });
   }
@@ -83,6 +80,17 @@ export class ColdReader implements ColdSource {
   stop(): void {
     this.#limit.clearQueue();
     this.#stopped.abort(new Error('the edge stops'));
+  }
+
+  // The leader is asked, not any replica by a direct get: an answer that is older than what this edge has already read
+  // of the stream would be taken for the newest. docs/decisions/0007-last-states-from-the-leader.md
+  async #newest(id: string): Promise<StoredMsg | null> {
+    try {
+      return await this.#access.jsm.streams.getMessage(this.#access.stream, { last_by_subj: subjectOf(id) });
+    } catch (error) {
+      if (apiErrorCode(error) === NO_MESSAGE_FOUND) return null;
+      throw error;
+    }
   }
 
   // The newest message is not an event; what the job's watchers are owed is the newest that is.

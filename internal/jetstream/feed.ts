@@ -23,8 +23,8 @@ import { ensureStream, epochOf, newestSeq, type StreamSpec } from './stream.js';
 
 /** What the feed tells the rest of the edge. Called in the order of the stream. */
 export interface FeedSink {
-  /** The log is about to be emptied and loaded anew; `newEpoch`: the stream is another one. */
-  restarts(newEpoch: boolean): void;
+  /** The log is about to be emptied and loaded anew. */
+  restarts(): void;
   /** The log is loaded. */
   ready(): void;
   /** The log's head moved; null: by a message that is not an event. */
@@ -157,21 +157,22 @@ export class Feed {
     const { jsm, stream, natsUrl, log, sink } = this.#parts;
     const info = await fault.orFail(ensureStream(jsm, stream, redactUrl(natsUrl)));
     const epoch = epochOf(info);
-    const isNewEpoch = epoch !== log.epoch;
-    if (log.isReady && !isNewEpoch && this.#canContinue(info)) {
+    if (log.isReady && epoch === log.epoch && this.#canContinue(info)) {
       const consumer = await this.#createConsumer(fault, log.head + 1);
       const reached = () => this.#nowFollowing(fault);
       await this.#consume(fault, consumer, new Continuation(this.#parts, consumer.num_pending, reached));
       return;
     }
-    sink.restarts(isNewEpoch && log.epoch !== '');
+    log.suspend();
+    sink.restarts();
     const consumer = await this.#createConsumer(fault, null);
     // Everything after this moment's last message is delivered; what the consumer took for "last" lies at or below.
     const { state } = await fault.orFail(jsm.streams.info(stream.name));
     log.begin(epoch, state.last_seq, state.first_seq);
+    const pristine = state.first_seq <= 1 && (state.num_deleted ?? 0) === 0;
     const loaded = (complete: boolean) => {
       if (fault.reason !== null) return;
-      log.ready(complete);
+      log.ready(complete, pristine);
       sink.ready();
       this.#nowFollowing(fault);
     };

@@ -7,14 +7,13 @@ import {
   type JetStreamManager,
   type JsMsg,
   nanos,
-  type StreamInfo,
 } from 'nats';
 import { SUBJECT_FILTER, subjectOf } from '../../schemas/ids.js';
 import { decodeEvent } from '../eventlog/decode.js';
 import { type LogRecord, makeRecord } from '../eventlog/record.js';
 import type { Scope } from '../eventlog/scope.js';
 import type { Page, Refusal } from '../session/ports.js';
-import { epochOf, newestSeq } from './stream.js';
+import { epochOf, newestSeq, oldestSeq } from './stream.js';
 
 /** The most messages in one request; with events of 64 KiB it is what one read may hold in memory for a moment. */
 const BATCH = 128;
@@ -42,10 +41,7 @@ export interface HistoryAccess {
  */
 export async function readPage(access: HistoryAccess, scope: Scope, after: number): Promise<Page | Refusal> {
   const subject = scope.kind === 'job' ? subjectOf(scope.id) : SUBJECT_FILTER;
-  const info = await access.jsm.streams.info(
-    access.stream,
-    scope.kind === 'job' ? { subjects_filter: subject } : undefined,
-  );
+  const info = await access.jsm.streams.info(access.stream);
   if (epochOf(info) !== access.epoch()) throw new HistoryInterrupted('the stream is another one');
   const { first_seq: firstSeq, last_seq: lastSeq } = info.state;
   const refuse = (reason: Refusal['reason']): Refusal => ({ kind: 'refused', reason, firstSeq, lastSeq });
@@ -56,10 +52,11 @@ export async function readPage(access: HistoryAccess, scope: Scope, after: numbe
   const start = scope.kind === 'job' ? Math.max(after, 1) : after + 1;
   const consumer = await access.jsm.consumers.add(access.stream, consumerConfig(subject, start));
   try {
-    const messages = await fetchPage(access, consumer);
-    if (messages.isExhausted) await confirmEnd(access, subject, messages, lastSeq);
-    if (scope.kind === 'all') return allPage(messages, after, lastSeq, refuse);
-    return jobPage(messages, after, lastSeq, whole(info, subject, consumer.num_pending, after), refuse);
+    const fetched = await fetchPage(access, consumer);
+    if (fetched.isExhausted) await confirmEnd(access, subject, fetched, lastSeq);
+    if (scope.kind === 'all') return allPage(fetched, after, lastSeq, refuse);
+    const whole = await wholeness(access, subject, fetched, after, lastSeq);
+    return whole === 'unknown' ? refuse('retention') : jobPage(fetched, after, lastSeq, whole);
   } finally {
     access.jsm.consumers.delete(access.stream, consumer.name).catch(() => undefined);
   }
@@ -92,11 +89,14 @@ async function fetchPage(access: HistoryAccess, info: ConsumerInfo): Promise<Fet
     const before = messages.length;
     const batch = await consumer.fetch({ max_messages: Math.min(BATCH, pending), expires: FETCH_MS });
     for await (const message of batch) {
-      if (message.info.deliverySequence !== messages.length + 1)
+      if (message.info.deliverySequence !== messages.length + 1) {
         throw new HistoryInterrupted('a message was lost');
+      }
       messages.push(message);
       bytes += message.data.byteLength;
       pending = message.info.pending;
+      // What the batch brings beyond a full page is left for the next one.
+      if (bytes >= PAGE_BYTES) break;
     }
     if (messages.length === before) throw new HistoryInterrupted('no answer within the time');
   }
@@ -116,33 +116,42 @@ async function confirmEnd(
   if (newest > read && newest <= lastSeq) throw new HistoryInterrupted('the copy that was read lags behind');
 }
 
+/** The most deleted sequences that are asked for; where there are more, a hole cannot be ruled out. */
+const MAX_DELETED_LISTED = 10_000;
+
 // Messages leave a stream at its front (age, size) and, for each subject, at that subject's own front. So nothing of
-// the job is missing after the cursor when an older message of it is still kept, or when nothing that could have
-// been the job's was ever taken from behind the cursor.
-function whole(
-  info: StreamInfo,
+// the job is missing behind the cursor when the event at the cursor, or an older one of the job, is still kept after
+// the page was read. Else every message between the cursor and the job's next one must still be there, whosever it is.
+async function wholeness(
+  { jsm, stream }: HistoryAccess,
   subject: string,
-  fromCursor: number,
+  { messages }: Fetched,
   after: number,
-): 'kept' | 'untrimmed' | 'unknown' {
-  const kept = info.state.subjects?.[subject] ?? 0;
-  if (kept > fromCursor) return 'kept';
-  const limit = info.config.max_msgs_per_subject;
-  const untrimmed = limit <= 0 || kept < limit;
-  return untrimmed && info.state.first_seq <= after + 1 ? 'untrimmed' : 'unknown';
+  lastSeq: number,
+): Promise<'anchored' | 'kept' | 'untouched' | 'unknown'> {
+  const first = messages[0]?.seq;
+  if (first === after) return 'anchored';
+  const oldest = await oldestSeq(jsm, stream, subject);
+  if (oldest !== 0 && oldest <= after) return 'kept';
+  const { state } = await jsm.streams.info(stream);
+  if (state.first_seq > after + 1) return 'unknown';
+  if ((state.num_deleted ?? 0) === 0) return 'untouched';
+  if ((state.num_deleted ?? 0) > MAX_DELETED_LISTED) return 'unknown';
+  const detailed = await jsm.streams.info(stream, { deleted_details: true });
+  if (detailed.state.first_seq > after + 1) return 'unknown';
+  const next = first ?? lastSeq + 1;
+  const isHole = (detailed.state.deleted ?? []).some((seq) => seq > after && seq < next);
+  return isHole ? 'unknown' : 'untouched';
 }
 
 function jobPage(
   { messages, isExhausted }: Fetched,
   after: number,
   lastSeq: number,
-  history: 'kept' | 'untrimmed' | 'unknown',
-  refuse: (reason: Refusal['reason']) => Refusal,
-): Page | Refusal {
-  const isAnchored = messages[0]?.seq === after;
-  if (!isAnchored && history === 'unknown') return refuse('retention');
+  whole: 'anchored' | 'kept' | 'untouched',
+): Page {
   const records: LogRecord[] = [];
-  let previous: number | null = after === 0 && history === 'untrimmed' ? 0 : null;
+  let previous: number | null = after === 0 && whole === 'untouched' ? 0 : null;
   for (const message of messages) {
     const record = toRecord(message, previous);
     if (record === null) continue;

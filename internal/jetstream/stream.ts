@@ -1,6 +1,8 @@
 import {
   DiscardPolicy,
+  ErrorCode,
   type JetStreamManager,
+  type MsgRequest,
   NatsError,
   nanos,
   RetentionPolicy,
@@ -12,6 +14,7 @@ import { SUBJECT_FILTER } from '../../schemas/ids.js';
 import {
   HeadwayError,
   JetStreamUnavailableError,
+  NatsAuthError,
   StreamConflictError,
   type StreamDifference,
   StreamMismatchError,
@@ -19,7 +22,7 @@ import {
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 const STREAM_NOT_FOUND = 10059;
-const NO_MESSAGE_FOUND = 10037;
+export const NO_MESSAGE_FOUND = 10037;
 const JETSTREAM_NOT_ENABLED = [10039, 10076];
 
 export interface StreamSpec {
@@ -106,9 +109,19 @@ async function findStream(jsm: JetStreamManager, spec: StreamSpec): Promise<Stre
  * placed on a copy that lags, and then takes the copy's end for the stream's.
  * @param subject a subject or a pattern
  */
-export async function newestSeq(jsm: JetStreamManager, stream: string, subject: string): Promise<number> {
+export function newestSeq(jsm: JetStreamManager, stream: string, subject: string): Promise<number> {
+  return seqOf(jsm, stream, { last_by_subj: subject });
+}
+
+/** The seq of the oldest message that the stream keeps of a subject, by its leader's word; 0 when it keeps none. */
+export function oldestSeq(jsm: JetStreamManager, stream: string, subject: string): Promise<number> {
+  // The API knows this query; the package's types do not.
+  return seqOf(jsm, stream, { seq: 1, next_by_subj: subject } as never);
+}
+
+async function seqOf(jsm: JetStreamManager, stream: string, query: MsgRequest): Promise<number> {
   try {
-    return (await jsm.streams.getMessage(stream, { last_by_subj: subject })).seq;
+    return (await jsm.streams.getMessage(stream, query)).seq;
   } catch (error) {
     if (apiErrorCode(error) === NO_MESSAGE_FOUND) return 0;
     throw error;
@@ -129,6 +142,12 @@ function asJetStreamError(error: unknown, shownUrl: string): unknown {
   // 503: nobody listens on the JetStream API at all.
   const nobody = error instanceof NatsError && error.code === '503' && apiErrorCode(error) === null;
   if (nobody) return new JetStreamUnavailableError(shownUrl, 'nobody answers on the JetStream API');
+  if (error instanceof NatsError && error.code === ErrorCode.PermissionsViolation) {
+    return new NatsAuthError(shownUrl, `${error.message}; OPERATIONS.md lists what an edge needs`);
+  }
+  if (error instanceof NatsError && error.code === ErrorCode.Timeout) {
+    return new JetStreamUnavailableError(shownUrl, 'the JetStream API does not answer');
+  }
   if (isJetStreamMissing(error)) return new JetStreamUnavailableError(shownUrl, (error as Error).message);
   return error;
 }

@@ -2,6 +2,9 @@ import type { EventLog } from '../eventlog/log.js';
 import type { LogRecord } from '../eventlog/record.js';
 import type { Session } from './session.js';
 
+/** What all sessions that catch up may send in one turn of the event loop. */
+const TURN_BYTES = 1024 * 1024;
+
 /**
  * All sessions of an edge, and which of them an event concerns. Events mark sessions; one `flush` in each turn of
  * the event loop pumps the marked ones, so that whatever arrived in one turn leaves in one write for each socket.
@@ -12,7 +15,10 @@ export class Hub {
   readonly #sessions = new Set<Session>();
   readonly #byJob = new Map<string, Set<Session>>();
   readonly #all = new Set<Session>();
-  #marked = new Set<Session>();
+  /** Sessions that an event concerns: little to send, and somebody is waiting for it. */
+  #concerned = new Set<Session>();
+  /** Sessions that are catching up: much to send, a share in each turn. */
+  readonly #catchingUp = new Set<Session>();
   #isScheduled = false;
   #sawEvent = false;
   #brokenAt = 0;
@@ -52,7 +58,8 @@ export class Hub {
 
   remove(session: Session): void {
     this.#sessions.delete(session);
-    this.#marked.delete(session);
+    this.#concerned.delete(session);
+    this.#catchingUp.delete(session);
     if (session.scope.kind === 'all') {
       this.#all.delete(session);
       return;
@@ -67,20 +74,20 @@ export class Hub {
     if (this.#log.brokenAt > this.#brokenAt) {
       // Whoever stands before the break has to find out whether it concerns him.
       this.#brokenAt = this.#log.brokenAt;
-      for (const session of this.#sessions) this.#marked.add(session);
+      for (const session of this.#sessions) this.#concerned.add(session);
     }
     if (record !== null) {
       const watchers = this.#byJob.get(record.id);
-      if (watchers !== undefined) for (const session of watchers) this.#marked.add(session);
-      if (this.#all.size > 0) for (const session of this.#all) this.#marked.add(session);
+      if (watchers !== undefined) for (const session of watchers) this.#concerned.add(session);
+      if (this.#all.size > 0) for (const session of this.#all) this.#concerned.add(session);
     }
     this.#wake();
   }
 
-  /** Pumps this session in the next turn. */
+  /** This session has more to send than one turn allows. */
   mark(session: Session): void {
     if (!this.#sessions.has(session)) return;
-    this.#marked.add(session);
+    this.#catchingUp.add(session);
     this.#wake();
   }
 
@@ -90,9 +97,9 @@ export class Hub {
   }
 
   /** The log is about to start over. */
-  logRestarts(newEpoch: boolean): void {
+  logRestarts(): void {
     this.#brokenAt = 0;
-    for (const session of this.#sessions) session.logRestarts(newEpoch);
+    for (const session of this.#sessions) session.logRestarts();
   }
 
   /** Sends the heartbeats that are due. */
@@ -100,9 +107,18 @@ export class Hub {
     for (const session of this.#sessions) session.tick(now, feed);
   }
 
-  /** Tells every client to go elsewhere, and closes. */
-  drain(withinMs: number): void {
-    for (const session of [...this.#sessions]) session.drain(withinMs);
+  /** Tells every client to go elsewhere within so many milliseconds. They are served until they are closed. */
+  announceDrain(withinMs: number): void {
+    for (const session of this.#sessions) session.announceDrain(withinMs);
+  }
+
+  /** Closes `count` connections with 1012, those that stand longest first. */
+  closeDraining(count: number): void {
+    let left = count;
+    for (const session of [...this.#sessions]) {
+      if (left-- <= 0) return;
+      session.closeDraining();
+    }
   }
 
   #wake(): void {
@@ -111,16 +127,25 @@ export class Hub {
     this.#schedule(() => this.#flush());
   }
 
+  // Live sessions first and all of them; then those that catch up, the longest waiting first, until the turn is used
+  // up: ten thousand that come back at once must not hold up the one that is there.
   #flush(): void {
     this.#isScheduled = false;
-    const marked = this.#marked;
-    if (marked.size > 0) {
-      this.#marked = new Set();
-      for (const session of marked) session.pump();
+    const concerned = this.#concerned;
+    if (concerned.size > 0) {
+      this.#concerned = new Set();
+      for (const session of concerned) session.pump();
     }
     if (this.#sawEvent) {
       this.#sawEvent = false;
       this.#log.settle();
     }
+    let budget = TURN_BYTES;
+    for (const session of this.#catchingUp) {
+      if (budget <= 0) break;
+      this.#catchingUp.delete(session);
+      budget -= session.pump();
+    }
+    if (this.#catchingUp.size > 0) this.#wake();
   }
 }

@@ -40,7 +40,10 @@ export interface ColdSource {
 }
 
 export interface SessionLimits {
+  /** The longest silence that the client is promised. */
   readonly heartbeatMs: number;
+  /** The silence after which a heartbeat is due; shorter by the time between two looks. */
+  readonly heartbeatAfterMs: number;
   /** A socket that buffers this many bytes gets no more until it drains. */
   readonly watermarkBytes: number;
   /** A cursor that is further behind the head, in stream sequences, is reset. */

@@ -31,7 +31,7 @@ export interface SessionParts {
 }
 
 /** The most bytes that one pump sends before the other sessions have their turn. */
-const TURN_BYTES = 256 * 1024;
+const TURN_BYTES = 128 * 1024;
 
 /**
  * One connection: a cursor over the log, and the pump that moves it. PROTOCOL.md, "The life of a connection".
@@ -45,9 +45,12 @@ export class Session {
   readonly #parts: SessionParts;
   #state: SessionState = { name: 'waiting' };
   #resume: Resume | null;
+  /** The epoch that the client takes its cursor to be of. */
+  #toldEpoch = '';
   /** null: nothing was sent and nothing is known of the client, so there is no place to go on from. */
   #cursor: number | null;
   #sentAt: number;
+  #sentBytes = 0;
 
   constructor(parts: SessionParts) {
     this.id = parts.id;
@@ -73,6 +76,7 @@ export class Session {
     const { log, limits } = this.#parts;
     if (this.scope.kind === 'job') log.watch(this.scope.id);
     this.#corked(() => {
+      this.#toldEpoch = log.epoch;
       this.#send(frames.hello(log.epoch, this.id, limits.heartbeatMs));
       if (log.isReady) this.#start();
     });
@@ -84,18 +88,15 @@ export class Session {
   }
 
   /**
-   * The log is about to start over, in the same epoch or in a new one (`begin` follows). Sessions wait until it is
-   * ready; those of the same epoch go on from their cursor, the others get a reset.
+   * The log is about to start over. The session waits until it is ready and goes on from its cursor, or, when the log
+   * comes back in another epoch than the client was told, with a reset.
    */
-  logRestarts(newEpoch: boolean): void {
+  logRestarts(): void {
     if (this.#state.name === 'ended') return;
     this.#leaveLive();
-    const { epoch } = this.#parts.log;
-    if (this.#state.name === 'waiting') {
-      // Not begun: what the client asked for stands, but it was told of an epoch that is no more.
-      if (newEpoch) this.#resume = { lastSeq: this.cursor, epoch: this.#resume?.epoch ?? epoch };
-    } else if (newEpoch || this.#cursor !== null) {
-      this.#resume = { lastSeq: this.cursor, epoch };
+    // Not begun: what the client asked for stands.
+    if (this.#state.name !== 'waiting' && this.#cursor !== null) {
+      this.#resume = { lastSeq: this.#cursor, epoch: null };
     }
     this.#state = { name: 'waiting' };
   }
@@ -107,9 +108,14 @@ export class Session {
     if (this.scope.kind === 'job') this.#parts.log.unwatch(this.scope.id);
   }
 
-  /** Sends what lies after the cursor until the head is reached or the socket is full. */
-  pump(): void {
+  /**
+   * Sends what lies after the cursor until the head is reached, the socket is full, or the turn's share is used.
+   * @returns about how many bytes were sent
+   */
+  pump(): number {
+    const before = this.#sentBytes;
     this.#corked(() => this.#pump());
+    return this.#sentBytes - before;
   }
 
   #pump(): void {
@@ -127,6 +133,9 @@ export class Session {
         case 'asking':
         case 'live':
         case 'ended':
+          return;
+        case 'answered':
+          state.take();
           return;
         case 'snapshot': {
           const record = state.snapshot.next();
@@ -148,9 +157,9 @@ export class Session {
     }
   }
 
-  /** Sends a heartbeat when nothing was sent for `heartbeatMs`; a socket that is full needs none. */
+  /** Sends a heartbeat when nothing was sent for `heartbeatAfterMs`; a socket that is full needs none. */
   tick(now: number, feed: 'ok' | 'away'): void {
-    if (this.#state.name === 'ended' || now - this.#sentAt < this.#parts.limits.heartbeatMs) return;
+    if (this.#state.name === 'ended' || now - this.#sentAt < this.#parts.limits.heartbeatAfterMs) return;
     if (this.#parts.outlet.buffered() === 0) this.#send(frames.heartbeat(this.cursor, feed));
   }
 
@@ -164,7 +173,8 @@ export class Session {
     }
     switch (parsed.frame.type) {
       case 'ping':
-        this.#send(frames.pong());
+        // Who does not read gets no pong either: it could be made to fill the memory.
+        if (!this.#isFull()) this.#send(frames.pong());
         return;
       case 'auth':
         // Nothing to authenticate while the edge runs open: a client that always sends its token is served as well.
@@ -181,13 +191,14 @@ export class Session {
     });
   }
 
-  /** Tells the client to come back to another edge within `withinMs`, and closes with 1012. */
-  drain(withinMs: number): void {
-    if (this.#state.name === 'ended') return;
-    this.#corked(() => {
-      this.#send(frames.draining(withinMs));
-      this.#end(closeCode('draining'), 'draining');
-    });
+  /** Tells the client to come back to another edge within `withinMs`; it is served until it is closed. */
+  announceDrain(withinMs: number): void {
+    this.#corked(() => this.#send(frames.draining(withinMs)));
+  }
+
+  /** Closes with 1012. */
+  closeDraining(): void {
+    this.#corked(() => this.#end(closeCode('draining'), 'draining'));
   }
 
   // Before anything can stop the pump: a live session's cursor is the log's `settled`, and that is about to move on.
@@ -209,12 +220,14 @@ export class Session {
     const resume = this.#resume;
     const { log, cold, limits } = this.#parts;
     const limit = this.scope.kind === 'job' ? limits.maxReplayJob : limits.maxReplayAll;
-    if (resume === null) {
+    if (this.#toldEpoch !== log.epoch) {
+      this.#reset('epoch', log.firstSeq, log.head);
+    } else if (resume === null) {
       this.#fresh();
     } else if (resume.epoch !== null && resume.epoch !== log.epoch) {
       this.#reset('epoch', log.firstSeq, log.head);
     } else if (resume.lastSeq > log.head) {
-      this.#ask(cold.reached(resume.lastSeq), 'replaying', (answer) => {
+      this.#ask(cold.reached(resume.lastSeq), (answer) => {
         if (answer.kind === 'refused') this.#refuse(answer);
         else this.#replay(resume.lastSeq);
       });
@@ -254,7 +267,7 @@ export class Session {
       then(known);
       return;
     }
-    this.#ask(cold.lastState(id), 'replaying', (read) => {
+    this.#ask(cold.lastState(id), (read) => {
       if (read !== null) log.restore(read);
       const newest = log.last(id) ?? null;
       // The answer may be ahead of this edge's log, or behind it.
@@ -285,7 +298,7 @@ export class Session {
         this.#endIfFinished();
         return null;
       case 'behind':
-        this.#ask(cold.page(this.scope, this.cursor), phase, (answer) => this.#page(answer, phase));
+        this.#ask(cold.page(this.scope, this.cursor), (answer) => this.#page(answer, phase));
         return null;
     }
   }
@@ -313,21 +326,24 @@ export class Session {
   }
 
   #reset(reason: ResetReason, firstSeq: number, lastSeq: number): void {
-    this.#send(frames.reset(reason, this.#parts.log.epoch, firstSeq, lastSeq));
+    this.#toldEpoch = this.#parts.log.epoch;
+    this.#send(frames.reset(reason, this.#toldEpoch, firstSeq, lastSeq));
     this.#cursor = null;
     this.#resume = null;
     this.#fresh();
   }
 
-  // The answer is for the state that asked; after a restart of the log, or a close, it is for nobody.
-  #ask<T>(answer: Promise<T>, phase: Phase, then: (answer: T) => void): void {
+  // The answer is for the state that asked; after a restart of the log, or a close, it is for nobody. It is taken in
+  // the session's own turn: thousands can wait for the same answer.
+  #ask<T>(answer: Promise<T>, then: (answer: T) => void): void {
     const ticket = Symbol('ticket');
-    this.#state = { name: 'asking', ticket, phase };
+    this.#state = { name: 'asking', ticket };
     const isCurrent = () => this.#state.name === 'asking' && this.#state.ticket === ticket;
     answer.then(
       (value) => {
         if (!isCurrent()) return;
-        this.#corked(() => then(value));
+        this.#state = { name: 'answered', take: () => then(value) };
+        this.#parts.again(this);
       },
       () => {
         if (isCurrent()) this.fail('internal', 'this edge cannot read the history now; connect again');
@@ -345,6 +361,7 @@ export class Session {
   #send(text: string): void {
     if (this.#state.name === 'ended') return;
     this.#sentAt = this.#parts.now();
+    this.#sentBytes += text.length;
     this.#parts.outlet.send(text);
   }
 

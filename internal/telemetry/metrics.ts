@@ -16,7 +16,7 @@ export interface Readings {
   coldReadsPending(): number;
 }
 
-const SESSION_STATES = ['waiting', 'asking', 'snapshot', 'behind', 'live'];
+const SESSION_STATES = ['waiting', 'asking', 'answered', 'snapshot', 'behind', 'live'];
 
 /** An edge's metrics, in a registry of its own so that several edges fit in one process. OPERATIONS.md, "Metrics". */
 export class Metrics {

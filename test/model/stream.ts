@@ -92,6 +92,11 @@ export class ModelStream {
     for (const seq of [...this.kept.keys()].slice(0, count)) this.#delete(seq);
   }
 
+  /** All of one job's messages are deleted. */
+  purgeJob(id: string): void {
+    for (const { seq } of this.ofJob(id)) this.#delete(seq);
+  }
+
   purge(): void {
     this.removeOldest(this.kept.size);
   }

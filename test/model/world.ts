@@ -56,6 +56,7 @@ export class World {
       outlet: client,
       limits: {
         heartbeatMs: 0,
+        heartbeatAfterMs: 0,
         watermarkBytes: 300,
         maxReplayJob: this.#options.maxReplay,
         maxReplayAll: this.#options.maxReplay,
@@ -75,11 +76,11 @@ export class World {
 
   /** The feed delivers up to `count` messages; or, when what it follows is no longer there, starts over. */
   deliver(count: number): void {
+    if (!this.#log.isReady) this.#load();
     if (this.#log.epoch !== this.stream.epoch) {
-      this.#startOver(true);
+      this.#startOver();
       return;
     }
-    if (!this.#log.isReady) this.#load();
     for (const message of this.stream.kept.values()) {
       if (count <= 0) break;
       if (message.seq <= this.#log.head) continue;
@@ -91,7 +92,7 @@ export class World {
   /** The feed was away: it goes on where the log ends if the stream still has all of that, else starts over. */
   rebuildFeed(): void {
     const isNew = this.#log.epoch !== this.stream.epoch;
-    if (isNew || this.stream.first > this.#log.head + 1) this.#startOver(isNew);
+    if (isNew || this.stream.first > this.#log.head + 1) this.#startOver();
   }
 
   /** One turn of the event loop. */
@@ -148,9 +149,10 @@ export class World {
     return new Hub(this.#log, (flush) => this.#turns.push(flush));
   }
 
-  #startOver(newEpoch: boolean): void {
-    this.#hub.logRestarts(newEpoch);
-    this.#load();
+  // The load is a later step: clients connect in between.
+  #startOver(): void {
+    this.#log.suspend();
+    this.#hub.logRestarts();
   }
 
   #load(): void {
@@ -160,7 +162,7 @@ export class World {
       const last = stream.ofJob(id).findLast((message) => message.event !== null);
       if (last?.event) this.#log.load(last.seq, last.storedAt, last.event);
     }
-    this.#log.ready(this.#options.complete && stream.truthOf().lost.size === 0);
+    this.#log.ready(this.#options.complete, stream.truthOf().lost.size === 0);
     this.#hub.logReady();
   }
 
@@ -199,8 +201,9 @@ export class World {
       (message) => scope.kind === 'all' || message.id === scope.id,
     );
     if (scope.kind === 'job' && !all.some((message) => message.seq <= after)) {
-      const untrimmed = all.length < stream.maxPerSubject && stream.first <= after + 1;
-      if (!untrimmed) return this.#refuse('retention');
+      const next = all[0]?.seq ?? stream.last + 1;
+      const isHole = [...stream.truthOf().lost].some((seq) => seq > after && seq < next);
+      if (isHole || stream.first > after + 1) return this.#refuse('retention');
     }
     const wanted = all.filter((message) => message.seq > after);
     const messages = wanted.slice(0, this.#options.pageSize);

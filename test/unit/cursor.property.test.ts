@@ -32,6 +32,7 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant('rebuild' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('restart' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('trim' as const), count: upTo(20) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('purgeJob' as const), job }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('wait' as const), minutes: upTo(11) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('purge' as const, 'recreate' as const) }) },
 );
@@ -84,6 +85,9 @@ async function take(world: World, next: Step): Promise<void> {
       break;
     case 'trim':
       world.stream.removeOldest(next.count);
+      break;
+    case 'purgeJob':
+      world.stream.purgeJob(next.job);
       break;
     case 'wait':
       world.stream.clock += next.minutes * 60_000;

@@ -43,7 +43,7 @@ function edge(limits: { tailBytes?: number; lastStateBytes?: number; maxReplay?:
       ),
   };
   log.begin('epoch', 0, 1);
-  log.ready(true);
+  log.ready(true, true);
   return {
     log,
     hub,
@@ -75,6 +75,7 @@ function edge(limits: { tailBytes?: number; lastStateBytes?: number; maxReplay?:
         outlet,
         limits: {
           heartbeatMs: 1_000,
+          heartbeatAfterMs: 1_000,
           watermarkBytes: 1_000,
           maxReplayJob: limits.maxReplay ?? 1e6,
           maxReplayAll: limits.maxReplay ?? 1e6,
@@ -94,11 +95,12 @@ const types = (frames: ServerFrame[]) => frames.map((frame) => frame.type);
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
 test('G5 stale cursors: a cursor ahead of the stream gets a reset, not a wait for ever', async () => {
-  const { append, connect, streamHead } = edge();
+  const { append, connect, streamHead, turn } = edge();
   append(1, event('a'));
   streamHead.seq = 1;
   const { frames } = connect(job('a'), { lastSeq: 9, epoch: null });
   await settled();
+  turn();
   expect(frames[1]).toMatchObject({ type: 'reset', reason: 'ahead', first_seq: 1, last_seq: 1 });
   expect(types(frames)).toEqual(['hello', 'reset', 'progress_update', 'caught_up']);
 });
@@ -109,6 +111,7 @@ test('G10 any edge: a cursor ahead of this edge, but not of the stream, is serve
   streamHead.seq = 3;
   const { frames } = connect(job('a'), { lastSeq: 3, epoch: 'epoch' });
   await settled();
+  turn();
   append(2, event('a'));
   append(3, event('a'));
   append(4, event('a'));

@@ -1,0 +1,161 @@
+import type { JetStreamManager } from 'nats';
+import { expect, test } from 'vitest';
+import { WsClient } from '../harness/client.js';
+import { startLocalEdge } from '../harness/edge-in-process.js';
+import { type NatsServer, startNats } from '../harness/nats-server.js';
+import { connectNats, createStream, publish, publishRaw } from '../harness/publish.js';
+
+const STREAM = 'PROGRESS';
+
+interface Given {
+  readonly nats: NatsServer;
+  readonly nc: Awaited<ReturnType<typeof connectNats>>;
+  readonly jsm: JetStreamManager;
+}
+
+async function given(changes: Record<string, unknown> = {}): Promise<Given & AsyncDisposable> {
+  const nats = await startNats();
+  const nc = await connectNats(nats.url);
+  await createStream(nc, STREAM, changes);
+  return {
+    nats,
+    nc,
+    jsm: await nc.jetstreamManager(),
+    [Symbol.asyncDispose]: async () => {
+      await nc.close();
+      await nats[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** What a client with this cursor is sent up to `caught_up`, in short: `reset retention`, `3`, `caught_up 5`. */
+async function replay(ws: string, path: string): Promise<string[]> {
+  await using client = await WsClient.connect(`${ws}/ws/upload-progress${path}`);
+  const seen: string[] = [];
+  for (;;) {
+    const frame = await client.next();
+    if (frame.type === 'reset') seen.push(`reset ${frame.reason}`);
+    else if (frame.type === 'progress_update') seen.push(String(frame.seq));
+    else if (frame.type === 'caught_up') return [...seen, `caught_up ${frame.cursor}`];
+  }
+}
+
+test('G5 stale cursors: on an edge that has just started, every cursor of a job is served or reset, never a silent gap', async () => {
+  await using world = await given({ max_msgs_per_subject: 3 });
+  const { nc, nats } = world;
+  await publish(nc, 'other');
+  for (let i = 0; i < 6; i++) await publish(nc, 'job');
+  await publish(nc, 'other');
+  // The job's 2, 3 and 4 were trimmed; 5, 6 and 7 are kept. first_seq is still 1.
+  await using edge = await startLocalEdge(nats.url);
+  const served: Record<string, string[]> = {};
+  for (let cursor = 0; cursor <= 8; cursor++)
+    served[cursor] = await replay(edge.ws, `/job?last_seq=${cursor}`);
+  const reset = ['reset retention', '7', 'caught_up 8'];
+  expect(served).toEqual({
+    0: reset,
+    1: reset,
+    2: reset,
+    3: reset,
+    4: ['5', '6', '7', 'caught_up 8'],
+    5: ['6', '7', 'caught_up 8'],
+    6: ['7', 'caught_up 8'],
+    7: ['caught_up 8'],
+    8: ['caught_up 8'],
+  });
+});
+
+test('G5 stale cursors: over all jobs, a cursor before anything that was deleted is reset, one after it is served', async () => {
+  await using world = await given({ max_msgs_per_subject: 2 });
+  const { nc, nats } = world;
+  for (let i = 0; i < 4; i++) await publish(nc, 'a');
+  await publish(nc, 'b');
+  // 1 and 2 are gone.
+  await using edge = await startLocalEdge(nats.url);
+  expect(await replay(edge.ws, '?last_seq=1')).toEqual(['reset retention', '4', '5', 'caught_up 5']);
+  expect(await replay(edge.ws, '?last_seq=2')).toEqual(['3', '4', '5', 'caught_up 5']);
+  expect(await replay(edge.ws, '?last_seq=5')).toEqual(['caught_up 5']);
+});
+
+test('G5 stale cursors: a job whose events are all gone says so to whoever had seen it', async () => {
+  await using world = await given();
+  const { nc, nats, jsm } = world;
+  for (let i = 0; i < 3; i++) await publish(nc, 'gone');
+  for (let i = 0; i < 3; i++) await publish(nc, 'kept');
+  await jsm.streams.purge(STREAM, { filter: 'progress.gone' });
+  await using edge = await startLocalEdge(nats.url);
+  expect(await replay(edge.ws, '/gone?last_seq=1')).toEqual(['reset retention', 'caught_up 6']);
+  // Nothing of it was after this cursor, and nothing deleted was either.
+  expect(await replay(edge.ws, '/gone?last_seq=3')).toEqual(['caught_up 6']);
+  const seq = await publish(nc, 'gone');
+  expect(await replay(edge.ws, '/gone?last_seq=1')).toEqual(['reset retention', '7', `caught_up ${seq}`]);
+  expect(await replay(edge.ws, '/gone?last_seq=6')).toEqual(['7', `caught_up ${seq}`]);
+});
+
+test('G5 stale cursors: a limit that was raised since does not make a trimmed job look whole', async () => {
+  await using world = await given({ max_msgs_per_subject: 2 });
+  const { nc, nats, jsm } = world;
+  await publish(nc, 'other');
+  for (let i = 0; i < 5; i++) await publish(nc, 'job');
+  await jsm.streams.update(STREAM, { max_msgs_per_subject: 1_000 });
+  await using edge = await startLocalEdge(nats.url);
+  expect(await replay(edge.ws, '/job?last_seq=1')).toEqual(['reset retention', '6', 'caught_up 6']);
+});
+
+test('G5 stale cursors: events that aged out at the front are a reset, for one job and for all', async () => {
+  await using world = await given();
+  const { nc, nats, jsm } = world;
+  for (let i = 0; i < 4; i++) await publish(nc, 'job');
+  await jsm.streams.purge(STREAM, { seq: 3 });
+  await using edge = await startLocalEdge(nats.url);
+  for (const path of ['/job', '']) {
+    expect(await replay(edge.ws, `${path}?last_seq=1`)).toEqual(['reset retention', '4', 'caught_up 4']);
+    expect(await replay(edge.ws, `${path}?last_seq=2`)).toEqual(['3', '4', 'caught_up 4']);
+  }
+});
+
+test('G5 stale cursors: ahead of the stream, of another epoch, too far behind', async () => {
+  await using world = await given();
+  const { nc, nats } = world;
+  for (let i = 0; i < 5; i++) await publish(nc, 'job');
+  await using edge = await startLocalEdge(nats.url, {
+    HEADWAY_MAX_REPLAY_JOB: '3',
+    HEADWAY_MAX_REPLAY_ALL: '2',
+  });
+  expect(await replay(edge.ws, '/job?last_seq=6')).toEqual(['reset ahead', '5', 'caught_up 5']);
+  expect(await replay(edge.ws, '?last_seq=6')).toEqual(['reset ahead', '5', 'caught_up 5']);
+  expect(await replay(edge.ws, '/job?last_seq=5&epoch=another')).toEqual(['reset epoch', '5', 'caught_up 5']);
+  expect(await replay(edge.ws, '/job?last_seq=2')).toEqual(['3', '4', '5', 'caught_up 5']);
+  expect(await replay(edge.ws, '/job?last_seq=1')).toEqual(['reset limit', '5', 'caught_up 5']);
+  expect(await replay(edge.ws, '?last_seq=2')).toEqual(['reset limit', '5', 'caught_up 5']);
+});
+
+test('G1 order: a client that waited for a job’s first event gets it from an edge that started since', async () => {
+  await using world = await given();
+  const { nc, nats } = world;
+  await publish(nc, 'other');
+  await publish(nc, 'job');
+  await publish(nc, 'other');
+  await publish(nc, 'job');
+  await using edge = await startLocalEdge(nats.url);
+  expect(await replay(edge.ws, '/job?last_seq=1')).toEqual(['2', '4', 'caught_up 4']);
+  expect(await replay(edge.ws, '/nothing?last_seq=1')).toEqual(['caught_up 4']);
+});
+
+test('G1 order: far behind a small tail, pages of history and the tail make one sequence', async () => {
+  await using world = await given();
+  const { nc, nats } = world;
+  await using edge = await startLocalEdge(nats.url, { HEADWAY_TAIL_BYTES: '65536' });
+  const owed: Record<string, string[]> = { a: [], b: [] };
+  for (let i = 0; i < 600; i++) {
+    const id = i % 3 === 0 ? 'b' : 'a';
+    // A message that is not an event belongs to nobody, and holds nobody up.
+    if (i % 50 === 7) await publishRaw(nc, `progress.${id}`, 'no event');
+    else owed[id]?.push(String(await publish(nc, id, { message: 'x'.repeat(i) })));
+  }
+  for (const id of ['a', 'b']) {
+    expect(await replay(edge.ws, `/${id}?last_seq=0`)).toEqual([...(owed[id] ?? []), 'caught_up 600']);
+  }
+  const both = [...(owed.a ?? []), ...(owed.b ?? [])].sort((x, y) => Number(x) - Number(y));
+  expect(await replay(edge.ws, '?last_seq=0')).toEqual([...both, 'caught_up 600']);
+});

@@ -1,0 +1,361 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { TSchema } from '@sinclair/typebox';
+import { Value } from '@sinclair/typebox/value';
+import { describe, expect, test } from 'vitest';
+import type { InvalidReason } from '../../internal/eventlog/decode.js';
+import { streamConfig, streamDifferences } from '../../internal/jetstream/stream.js';
+import { Metrics } from '../../internal/telemetry/metrics.js';
+import { CLOSE_CODES, closeCode, ERROR_CODES } from '../../schemas/close-codes.js';
+import { settings } from '../../schemas/config.js';
+import { checkEvent, EVENT_MAX_BYTES, Event } from '../../schemas/event.js';
+import { CLIENT_FRAMES, RESET_REASONS, SERVER_FRAMES } from '../../schemas/frames.js';
+import { Cursor, Epoch, JobType } from '../../schemas/ids.js';
+
+// The documents are held against the code: what they list is what there is, with the same ranges.
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const CODE = /^```.*?^```$/gms;
+
+/** The files of these folders and all below, as paths from the top. */
+const filesIn = (folders: readonly string[], suffix: string): string[] =>
+  folders.flatMap((folder) =>
+    readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith(suffix))
+      .map((name) => join(folder, name)),
+  );
+
+const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
+const count = (value: number): string =>
+  value === Number.MAX_SAFE_INTEGER ? '2^53-1' : value.toLocaleString('en-US');
+
+type Row = Readonly<Record<string, string>>;
+
+interface Section {
+  readonly title: string;
+  readonly level: number;
+  readonly text: string;
+}
+
+/** The headings of a document, each with what stands under it up to the next one. */
+function sections(markdown: string): Section[] {
+  // A heading inside a block of code is none: the marks are taken away there for the search, at the same length.
+  const searchable = markdown.replace(CODE, (block) => block.replaceAll('#', '-'));
+  const heads = [...searchable.matchAll(/^(#+) (.+)$/gm)];
+  return heads.map((head, index) => ({
+    title: head[2] ?? '',
+    level: (head[1] ?? '').length,
+    text: markdown.slice(head.index + head[0].length, heads[index + 1]?.index),
+  }));
+}
+
+function section(document: readonly Section[], title: string): Section {
+  const found = document.filter((one) => one.title === title);
+  if (found.length !== 1 || found[0] === undefined) {
+    throw new Error(`there are ${found.length} sections "${title}", not one`);
+  }
+  return found[0];
+}
+
+/** The titles one level below a heading. */
+function below(document: readonly Section[], title: string): string[] {
+  const start = document.indexOf(section(document, title)) + 1;
+  const rest = document.slice(start);
+  const end = rest.findIndex(({ level }) => level <= 2);
+  return rest.slice(0, end < 0 ? undefined : end).map((one) => one.title);
+}
+
+/** The rows of the table whose first column has this name, by column. */
+function table({ title, text }: Section, firstColumn: string): Row[] {
+  const cells = (line: string) =>
+    line
+      .slice(1, -1)
+      .split('|')
+      .map((cell) => cell.trim());
+  const tables = text.replace(CODE, '').match(/(^\|.*\|\n)+/gm) ?? [];
+  const found = tables
+    .map((one) => one.trim().split('\n').map(cells))
+    .find((rows) => rows[0]?.[0] === firstColumn);
+  if (found === undefined) throw new Error(`"${title}" has no table that begins with "${firstColumn}"`);
+  const [head = [], , ...rows] = found;
+  return rows.map((row) => Object.fromEntries(head.map((name, column) => [name, row[column] ?? ''])));
+}
+
+const byName = (one: string, other: string): number => one.localeCompare(other);
+
+const bare = (cell: string | undefined): string => (cell ?? '').replaceAll('`', '');
+
+const examples = ({ text }: Section): unknown[] =>
+  [...text.matchAll(/^```json\n(.*?)^```$/gms)].map((block) => JSON.parse(block[1] ?? '') as unknown);
+
+/** The ranges of a schema in the words that the documents use. */
+function ranges(schema: TSchema, literal: (value: unknown) => string): string[] {
+  if (Array.isArray(schema.anyOf)) return (schema.anyOf as TSchema[]).flatMap((one) => ranges(one, literal));
+  if (schema.const !== undefined) return [`\`${literal(schema.const)}\``];
+  if (schema.type === 'null') return ['`null`'];
+  if (schema.type === 'integer' || schema.type === 'number') {
+    const { minimum, maximum, exclusiveMinimum } = schema as Record<string, number | undefined>;
+    if (exclusiveMinimum !== undefined) return [`above ${count(exclusiveMinimum)}`];
+    if (minimum === undefined) return [];
+    return [maximum === undefined ? `from ${count(minimum)}` : `${count(minimum)} to ${count(maximum)}`];
+  }
+  if (schema.format === 'date-time') return ['RFC 3339'];
+  if (schema.pattern !== undefined) {
+    const [, characters, least, most] = /^\^\[(.+)\]\{(\d+),(\d+)\}\$$/.exec(String(schema.pattern)) ?? [];
+    if (characters === undefined) return [String(schema.expected)];
+    return [`${least} to ${most} of \`${characters.match(/\w-\w|./g)?.join(' ')}\``];
+  }
+  const { minLength, maxLength } = schema as Record<string, number | undefined>;
+  if (minLength !== undefined && maxLength !== undefined) {
+    return [`${count(minLength)} to ${count(maxLength)} characters`];
+  }
+  if (maxLength !== undefined) return [`at most ${count(maxLength)} characters`];
+  if (minLength !== undefined) return [`at least ${count(minLength)} character`];
+  return [];
+}
+
+/** What the "value" cell of a field has to say, in any order. */
+function wanted(schema: TSchema): string[] {
+  const said = ranges(schema, (value) => JSON.stringify(value));
+  if (schema.const !== undefined) return said;
+  if (Array.isArray(schema.anyOf)) {
+    return [...said, ...(schema.anyOf as TSchema[]).flatMap(wanted)].filter((one) => one !== 'null');
+  }
+  return [...said, schema.type === undefined ? 'any JSON' : String(schema.type)];
+}
+
+/** A table of fields lists exactly the fields of an object, with their ranges and which of them are optional. */
+function expectFields(rows: readonly Row[], schema: TSchema, prefix = ''): void {
+  const properties = schema.properties as Record<string, TSchema>;
+  const required = (schema.required as string[] | undefined) ?? [];
+  const own = rows.filter(({ field }) => bare(field).startsWith(prefix));
+  const names = own
+    .map(({ field }) => bare(field).slice(prefix.length))
+    .filter((name) => !name.includes('.'));
+  expect(names.toSorted(byName)).toEqual(Object.keys(properties).toSorted(byName));
+  for (const [name, property] of Object.entries(properties)) {
+    const value = own.find(({ field }) => bare(field) === prefix + name)?.value ?? '';
+    for (const phrase of wanted(property)) expect(value, `the value of ${prefix}${name}`).toContain(phrase);
+    expect(value.startsWith('optional; '), `${prefix}${name} is optional`).toBe(!required.includes(name));
+  }
+}
+
+const protocol = sections(read('docs/PROTOCOL.md'));
+const operations = sections(read('docs/OPERATIONS.md'));
+
+describe('PROTOCOL.md', () => {
+  test('"Events" has every field of an event, and examples that are events', () => {
+    const events = section(protocol, 'Events');
+    const rows = table(events, 'field');
+    expectFields(rows, Event);
+    for (const name of ['step', 'error'] as const) expectFields(rows, Event.properties[name], `${name}.`);
+    const nested = rows
+      .map(({ field }) => bare(field).split('.')[0])
+      .filter((name, index, all) => all.indexOf(name) !== index);
+    expect(new Set(nested)).toEqual(new Set(['step', 'error']));
+    expect(events.text).toContain(`64 KiB (${count(EVENT_MAX_BYTES)} bytes)`);
+    const shown = examples(events);
+    expect(shown.length).toBeGreaterThan(0);
+    for (const event of shown) expect(checkEvent(event)).toBeNull();
+  });
+
+  test('"Invalid events" lists every reason', () => {
+    const reasons = {
+      bad_subject: true,
+      too_large: true,
+      not_utf8: true,
+      not_json: true,
+      schema: true,
+      subject_mismatch: true,
+    } satisfies Record<InvalidReason, true>;
+    const listed = table(section(protocol, 'Invalid events'), 'reason').map(({ reason }) => bare(reason));
+    expect(listed).toEqual(Object.keys(reasons));
+  });
+
+  test('"Connecting" gives the ranges of the parameters, and an example of a refusal', () => {
+    const connecting = section(protocol, 'Connecting');
+    const parameters = { last_seq: Cursor, epoch: Epoch, job_type: JobType };
+    const rows = table(connecting, 'parameter');
+    expect(rows.map(({ parameter }) => bare(parameter))).toEqual(Object.keys(parameters));
+    for (const [index, schema] of Object.values(parameters).entries()) {
+      for (const phrase of wanted(schema)) expect(rows[index]?.value).toContain(phrase);
+    }
+    expect(examples(connecting).map((one) => Value.Check(SERVER_FRAMES.error, one))).toEqual([true]);
+  });
+
+  test('"The life of a connection" shows frames that an edge could send', () => {
+    const frames = [...section(protocol, 'The life of a connection').text.matchAll(/^ +<- (\{.*\})$/gm)].map(
+      (line) =>
+        JSON.parse((line[1] ?? '').replace(',...}', ',"timestamp":"2026-01-31T12:00:00Z"}')) as {
+          type: string;
+        },
+    );
+    expect(new Set(frames.map(({ type }) => type))).toEqual(
+      new Set(['hello', 'progress_update', 'caught_up', 'end']),
+    );
+    for (const frame of frames) {
+      expect(
+        Value.Check(SERVER_FRAMES[frame.type as keyof typeof SERVER_FRAMES], frame),
+        JSON.stringify(frame),
+      ).toBe(true);
+    }
+  });
+
+  describe.each([
+    ['Frames from the edge', SERVER_FRAMES],
+    ['Frames from the client', CLIENT_FRAMES],
+  ] as [string, Record<string, TSchema>][])('"%s"', (title, frames) => {
+    test('has a section for every frame and no other', () => {
+      expect(below(protocol, title)).toEqual(Object.keys(frames));
+    });
+
+    test.each(Object.entries(frames))('%s: every field with its range', (type, schema) => {
+      expectFields(table(section(protocol, type), 'field'), schema);
+    });
+
+    test.each(Object.entries(frames))('%s: the examples fit', (type, schema) => {
+      const shown = examples(section(protocol, type));
+      expect(shown.length).toBeGreaterThan(0);
+      for (const frame of shown) expect([...Value.Errors(schema, frame)]).toEqual([]);
+    });
+  });
+
+  test('"Close codes" is the list of the code', () => {
+    const words = { retry: 'retry', retry_with_new_token: 'retry with a new token', stop: 'stop' };
+    const listed = table(section(protocol, 'Close codes'), 'code').map((row) => ({
+      code: Number(row.code),
+      name: bare(row.name),
+      action: row['what to do'],
+    }));
+    expect(listed).toEqual(
+      CLOSE_CODES.map(({ code, name, action }) => ({ code, name, action: words[action] })),
+    );
+  });
+
+  test('"error" lists every code with the close that follows', () => {
+    const listed = table(section(protocol, 'error'), 'code').map(({ code, close }) => [
+      bare(code),
+      Number(close),
+    ]);
+    expect(listed).toEqual(Object.entries(ERROR_CODES).map(([code, name]) => [code, closeCode(name)]));
+  });
+
+  test('"When a cursor is too old" lists every reason of a reset', () => {
+    const rows = table(section(protocol, 'When a cursor is too old'), 'reason');
+    expect(rows.map(({ reason }) => bare(reason))).toEqual([...RESET_REASONS]);
+  });
+
+  test('"Guarantees" are ten, by number', () => {
+    const rows = table(section(protocol, 'Guarantees'), '');
+    expect(rows.map((row) => Number(row['']))).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+  });
+});
+
+describe('OPERATIONS.md', () => {
+  const rows = table(section(operations, 'Settings'), 'variable');
+
+  test('"Settings" lists every setting and no other', () => {
+    expect(rows.map(({ variable }) => bare(variable))).toEqual(settings().map(({ env }) => env));
+  });
+
+  test.each(settings())('$env: its default and its range', ({ env, schema }) => {
+    const row = rows.find(({ variable }) => bare(variable) === env);
+    const { default: standard } = schema as { default?: unknown };
+    if (standard === undefined) expect(row?.default).toMatch(/^none/);
+    else expect(row?.default).toBe(`\`${String(standard)}\``);
+    const range = schema.type === 'boolean' ? ['`true`', '`false`'] : ranges(schema, String);
+    expect(range.length).toBeGreaterThan(0);
+    for (const phrase of range) expect(row?.range).toContain(phrase);
+  });
+
+  test('"Metrics" lists every metric of ours, with its type and labels', async () => {
+    const { registry } = new Metrics({
+      connections: () => ({ job: 0, all: 0 }),
+      sessionStates: () => new Map(),
+      feedFollowing: () => false,
+      log: () => ({ head: 0, floor: 0, tailBytes: 0, tailEvents: 0, lastStateBytes: 0, jobs: 0 }),
+      coldReadsPending: () => 0,
+    });
+    const metrics = (await registry.getMetricsAsJSON()).filter(({ name }) => name.startsWith('headway_'));
+    const listed = table(section(operations, 'Metrics'), 'metric').map((row) => [
+      bare(row.metric),
+      row.type,
+      bare(row.labels).split(', ').filter(Boolean),
+    ]);
+    expect(listed).toEqual(
+      metrics.map(({ name, type }) => {
+        const { labelNames } = registry.getSingleMetric(name) as unknown as { labelNames: string[] };
+        return [name, type, labelNames];
+      }),
+    );
+  });
+
+  test('"The stream" says which fields an edge insists on', () => {
+    const fields = table(section(operations, 'The stream'), 'field').map((row) => ({
+      names: bare(row.field).split(', '),
+      isFixed: (row['yours to change?'] ?? '').startsWith('**no**'),
+    }));
+    const spec = { name: 'PROGRESS', replicas: 1 };
+    const names = fields.flatMap((field) => field.names);
+    expect(names).toEqual(expect.arrayContaining(Object.keys(streamConfig(spec))));
+    const other = Object.fromEntries(names.map((name) => [name, 'something else'])) as never;
+    expect(fields.filter(({ isFixed }) => isFixed).flatMap((field) => field.names)).toEqual(
+      streamDifferences(other, spec).map(({ field }) => field),
+    );
+  });
+});
+
+describe('what points to a place in the documents', () => {
+  const documents = [
+    ...readdirSync(ROOT).filter((name) => name.endsWith('.md')),
+    ...filesIn(['docs'], '.md'),
+  ];
+  const code = filesIn(['cmd', 'demo', 'internal', 'schemas'], '.ts');
+  const titles = (path: string) => sections(read(path)).map(({ title }) => title);
+  const anchor = (title: string) =>
+    title
+      .toLowerCase()
+      .replace(/[^\w\- ]/g, '')
+      .replaceAll(' ', '-');
+
+  test('comments in the code name sections that exist', () => {
+    const named = [...code, 'biome.json'].flatMap((file) =>
+      [...read(file).matchAll(/(\w+\.md), \\?"([^"\\]+)\\?"/g)].map(([, document = '', title = '']) => {
+        const path = documents.find((one) => one.endsWith(document));
+        return { file, document, title, isThere: path !== undefined && titles(path).includes(title) };
+      }),
+    );
+    expect(named.length).toBeGreaterThan(10);
+    expect(named.filter(({ isThere }) => !isThere)).toEqual([]);
+  });
+
+  test('comments in the code name decisions that exist', () => {
+    const named = new Set(code.flatMap((file) => read(file).match(/docs\/decisions\/[\w-]+\.md/g) ?? []));
+    expect(named.size).toBeGreaterThan(0);
+    expect(documents).toEqual(expect.arrayContaining([...named]));
+  });
+
+  test.each(documents)('%s: its links lead somewhere', (path) => {
+    const links = [
+      ...read(path)
+        .replace(CODE, '')
+        .matchAll(/\]\((?!\w+:)([^)#]*)(?:#([^)]*))?\)/g),
+    ];
+    const broken = links.filter(([, file = '', fragment]) => {
+      const target = file === '' ? path : join(dirname(path), file);
+      if (fragment === undefined) return !existsSync(join(ROOT, target));
+      return !documents.includes(target) || !titles(target).map(anchor).includes(fragment);
+    });
+    expect(broken.map(([link]) => link)).toEqual([]);
+  });
+
+  test.each(documents.filter((path) => path.startsWith('docs/decisions/')))(
+    '%s: has its four parts',
+    (path) => {
+      const parts = ['Context', 'Decision', 'Consequences', 'What would change our mind'];
+      expect(titles(path).slice(1)).toEqual(parts);
+      expect(titles(path)[0]).toMatch(new RegExp(`^${path.replace(/^.*\/(\d{4})-.*$/, '$1')}: `));
+    },
+  );
+});
