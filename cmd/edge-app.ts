@@ -21,7 +21,9 @@ const TICKS_PER_HEARTBEAT = 8;
 /** How long closing frames have to leave before what is still connected is cut. */
 const CLOSE_GRACE_MS = 200;
 const DRAIN_STEP_MS = 50;
-const API_TIMEOUT_MS = 10_000;
+/** An answer that has not come by then is lost, with the server or the leader that owed it: ask again. */
+const API_TIMEOUT_MS = 3_000;
+const SNAPSHOT_TIMEOUT_MS = 60_000;
 
 /** An edge that runs in this process. */
 export interface RunningEdge {
@@ -78,6 +80,7 @@ async function wire(config: EdgeConfig, logger: Logger, connection: NatsConnecti
     connection,
     link,
     jsm,
+    slowJsm: await connection.jetstreamManager({ checkAPI: false, timeout: SNAPSHOT_TIMEOUT_MS }),
     js,
     stream: { name: config.stream, replicas: config.streamReplicas },
     natsUrl: config.natsUrl,

@@ -52,6 +52,8 @@ export interface FeedParts {
   readonly connection: NatsConnection;
   readonly link: Link;
   readonly jsm: JetStreamManager;
+  /** The same with a longer time-out: finding the last message of a million subjects takes the server seconds. */
+  readonly slowJsm: JetStreamManager;
   readonly js: JetStreamClient;
   readonly stream: StreamSpec;
   readonly natsUrl: string;
@@ -192,14 +194,14 @@ export class Feed {
   }
 
   async #createConsumer(fault: Fault, startSeq: number | null): Promise<ConsumerInfo> {
-    const { jsm, stream } = this.#parts;
+    const { jsm, slowJsm, stream } = this.#parts;
     await fault.orFail(jsm.consumers.delete(stream.name, this.consumerName).catch(() => false));
     const from =
       startSeq === null
         ? { deliver_policy: DeliverPolicy.LastPerSubject }
         : { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: startSeq };
     return fault.orFail(
-      jsm.consumers.add(stream.name, {
+      (startSeq === null ? slowJsm : jsm).consumers.add(stream.name, {
         durable_name: this.consumerName,
         filter_subject: SUBJECT_FILTER,
         ack_policy: AckPolicy.None,
