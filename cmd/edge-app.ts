@@ -3,11 +3,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { JetStreamClient, JetStreamManager, NatsConnection } from 'nats';
 import type { HttpParts } from '../internal/edge/http.js';
 import { startServer } from '../internal/edge/server.js';
+import { loadUws, type Uws } from '../internal/edge/uws.js';
 import type { WebSocketParts } from '../internal/edge/websocket.js';
 import { EventLog } from '../internal/eventlog/log.js';
 import { ColdReader } from '../internal/jetstream/cold.js';
 import { connectNats, redactUrl } from '../internal/jetstream/connection.js';
-import { Feed, type FeedSink } from '../internal/jetstream/feed.js';
+import { Feed } from '../internal/jetstream/feed.js';
+import type { FeedSink } from '../internal/jetstream/feed-parts.js';
 import { Link } from '../internal/jetstream/link.js';
 import { Hub } from '../internal/session/hub.js';
 import { Session } from '../internal/session/session.js';
@@ -39,20 +41,27 @@ export interface RunningEdge {
  * @throws HeadwayError when it cannot start
  */
 export async function startEdge(config: EdgeConfig, logger: Logger): Promise<RunningEdge> {
+  // A Node without the library's binary is told before anything else is touched.
+  const uws = await loadUws();
   const connection = await connectNats({
     url: config.natsUrl,
     credsFile: config.natsCreds,
     name: `headway-edge ${config.edgeId}`,
   });
   try {
-    return await wire(config, logger, connection);
+    return await wire(config, logger, connection, uws);
   } catch (error) {
     await connection.close();
     throw error;
   }
 }
 
-async function wire(config: EdgeConfig, logger: Logger, connection: NatsConnection): Promise<RunningEdge> {
+async function wire(
+  config: EdgeConfig,
+  logger: Logger,
+  connection: NatsConnection,
+  uws: Uws,
+): Promise<RunningEdge> {
   const jsm = await connection.jetstreamManager({ checkAPI: false, timeout: API_TIMEOUT_MS });
   const js = connection.jetstream({ timeout: API_TIMEOUT_MS });
   const link = new Link(connection);
@@ -107,6 +116,7 @@ async function wire(config: EdgeConfig, logger: Logger, connection: NatsConnecti
       : { ready: false, detail: log.isReady ? 'NATS is away, reconnecting' : 'loading the last states' };
   };
   const server = await startServer(
+    uws,
     { host: config.host, port: config.port, share: config.sharePort },
     {
       ...webSocketParts(parts, cold, metrics),

@@ -20,35 +20,47 @@ export function routeHttp(app: App, parts: HttpParts): void {
         handler(res, req);
       } catch (error) {
         parts.failed(error);
-        problem(res, 500, 'internal', 'this request failed; it was logged');
+        send(res, problem(500, 'internal', 'this request failed; it was logged'));
       }
     };
 
-  app.get(
-    '/livez',
-    guarded((res) => json(res, 200, { live: true })),
-  );
-  app.get(
-    '/readyz',
-    guarded((res) => {
-      const readiness = parts.readiness();
-      json(res, readiness.ready ? 200 : 503, readiness);
-    }),
-  );
+  const answer = (path: string, handler: (req: HttpRequest) => Answer): void => {
+    app.get(
+      path,
+      guarded((res, req) => send(res, handler(req))),
+    );
+    app.head(
+      path,
+      guarded((res, req) => sendHead(res, handler(req))),
+    );
+  };
+  const upgradeRequired = (): Answer =>
+    problem(426, 'upgrade_required', 'this is a WebSocket endpoint; connect with ws:// or wss://');
+  const notFound = (req: HttpRequest): Answer =>
+    problem(404, 'not_found', `nothing answers ${req.getCaseSensitiveMethod()} here`);
+
+  answer('/livez', () => json(200, { live: true }));
+  answer('/readyz', () => {
+    const readiness = parts.readiness();
+    return json(readiness.ready ? 200 : 503, readiness);
+  });
   app.get(
     '/metrics',
     guarded((res) => void metrics(res, parts)),
   );
-  const upgradeRequired = guarded((res) =>
-    problem(res, 426, 'upgrade_required', 'this is a WebSocket endpoint; connect with ws:// or wss://'),
+  app.head(
+    '/metrics',
+    guarded((res) => sendHead(res, { status: 200, contentType: 'text/plain', body: '' })),
   );
-  app.get(WS_PATH, upgradeRequired);
-  app.get(`${WS_PATH}/*`, upgradeRequired);
+  answer(WS_PATH, upgradeRequired);
+  answer(`${WS_PATH}/*`, upgradeRequired);
+  app.head(
+    '/*',
+    guarded((res, req) => sendHead(res, notFound(req))),
+  );
   app.any(
     '/*',
-    guarded((res, req) =>
-      problem(res, 404, 'not_found', `nothing answers ${req.getCaseSensitiveMethod()} here`),
-    ),
+    guarded((res, req) => send(res, notFound(req))),
   );
 }
 
@@ -60,12 +72,10 @@ async function metrics(res: HttpResponse, parts: HttpParts): Promise<void> {
   try {
     const { contentType, body } = await parts.metrics();
     if (isAborted) return;
-    res.cork(() => {
-      res.writeStatus(STATUS[200]).writeHeader('content-type', contentType).end(body);
-    });
+    res.cork(() => send(res, { status: 200, contentType, body }));
   } catch (error) {
     parts.failed(error);
-    if (!isAborted) res.cork(() => problem(res, 500, 'internal', 'the metrics could not be collected'));
+    if (!isAborted) res.cork(() => send(res, problem(500, 'internal', 'the metrics could not be collected')));
   }
 }
 
@@ -78,19 +88,37 @@ const STATUS = {
 } as const;
 type Status = keyof typeof STATUS;
 
-function json(res: HttpResponse, status: Status, body: unknown): void {
-  res
-    .writeStatus(STATUS[status])
-    .writeHeader('content-type', 'application/json')
-    .writeHeader('cache-control', 'no-store')
-    .end(`${JSON.stringify(body)}\n`);
+interface Answer {
+  readonly status: Status;
+  readonly contentType: string;
+  readonly body: string;
+}
+
+function json(status: Status, body: unknown): Answer {
+  return { status, contentType: 'application/json', body: `${JSON.stringify(body)}\n` };
 }
 
 /** An error as RFC 9457 writes it. */
-function problem(res: HttpResponse, status: Status, code: string, detail: string): void {
-  res.writeStatus(STATUS[status]).writeHeader('content-type', 'application/problem+json');
+function problem(status: Status, code: string, detail: string): Answer {
+  const body = { type: 'about:blank', title: STATUS[status].slice(4), status, code, detail };
+  return { status, contentType: 'application/problem+json', body: `${JSON.stringify(body)}\n` };
+}
+
+function writeHead(res: HttpResponse, { status, contentType }: Answer): void {
+  res
+    .writeStatus(STATUS[status])
+    .writeHeader('content-type', contentType)
+    .writeHeader('cache-control', 'no-store');
   if (status === 426) res.writeHeader('upgrade', 'websocket');
-  res.end(
-    `${JSON.stringify({ type: 'about:blank', title: STATUS[status].slice(4), status, code, detail })}\n`,
-  );
+}
+
+function send(res: HttpResponse, answer: Answer): void {
+  writeHead(res, answer);
+  res.end(answer.body);
+}
+
+// A body behind the answer to HEAD would be taken for the next answer on the connection.
+function sendHead(res: HttpResponse, answer: Answer): void {
+  writeHead(res, answer);
+  res.endWithoutBody();
 }

@@ -1,6 +1,6 @@
 import { PortInUseError } from '../errors/catalogue.js';
 import { type HttpParts, routeHttp } from './http.js';
-import { type ListenSocket, loadUws } from './uws.js';
+import type { ListenSocket, Uws } from './uws.js';
 import { routeWebSockets, type WebSocketParts } from './websocket.js';
 
 export interface Address {
@@ -22,10 +22,13 @@ export interface EdgeServer {
 
 /**
  * Starts to listen.
- * @throws RuntimeUnsupportedError, PortInUseError
+ * @throws PortInUseError
  */
-export async function startServer(address: Address, parts: HttpParts & WebSocketParts): Promise<EdgeServer> {
-  const uws = await loadUws();
+export async function startServer(
+  uws: Uws,
+  address: Address,
+  parts: HttpParts & WebSocketParts,
+): Promise<EdgeServer> {
   const app = uws.App();
   routeWebSockets(app, uws, parts);
   routeHttp(app, parts);

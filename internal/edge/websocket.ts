@@ -8,8 +8,8 @@ import type { App, HttpRequest, HttpResponse, UpgradeContext, Uws, WebSocket } f
 
 export const WS_PATH = '/ws/upload-progress';
 
-/** A client's frame holds a token at the most. */
-const MAX_CLIENT_FRAME_BYTES = 16 * 1024;
+/** Above this the library cuts the connection without a word; what is smaller, but too large, is explained. */
+const MAX_CLIENT_FRAME_BYTES = 1024 * 1024;
 
 export interface WebSocketParts {
   readonly idleTimeoutSeconds: number;

@@ -50,12 +50,9 @@ export function parseNatsUrl(
  */
 export async function connectNats(settings: NatsSettings): Promise<NatsConnection> {
   const shown = redactUrl(settings.url);
+  const credentials = await readCredentials(settings, shown);
   let connection: NatsConnection;
   try {
-    const credentials =
-      settings.credsFile === undefined
-        ? {}
-        : { authenticator: credsAuthenticator(await readFile(settings.credsFile)) };
     connection = await connect({
       ...parseNatsUrl(settings.url),
       ...credentials,
@@ -70,7 +67,7 @@ export async function connectNats(settings: NatsSettings): Promise<NatsConnectio
       noAsyncTraces: true,
     });
   } catch (error) {
-    throw explainConnectError(shown, settings, error);
+    throw explainConnectError(shown, error);
   }
   const version = connection.info?.version ?? 'unknown';
   if (!isAtLeast(version, OLDEST)) {
@@ -80,7 +77,27 @@ export async function connectNats(settings: NatsSettings): Promise<NatsConnectio
   return connection;
 }
 
-function explainConnectError(shown: string, settings: NatsSettings, error: unknown): Error {
+async function readCredentials(
+  { credsFile }: NatsSettings,
+  shown: string,
+): Promise<Partial<ConnectionOptions>> {
+  if (credsFile === undefined) return {};
+  try {
+    const authenticator = credsAuthenticator(await readFile(credsFile));
+    // It looks into the file's content only when it is asked to sign.
+    authenticator('nonce');
+    return { authenticator };
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const problem =
+      code === 'ENOENT'
+        ? `there is no file ${credsFile}`
+        : `${credsFile} is no credentials file that can be read: ${message}`;
+    throw new NatsAuthError(shown, `NATS_CREDS: ${problem}`);
+  }
+}
+
+function explainConnectError(shown: string, error: unknown): Error {
   const detail = error instanceof Error ? error.message : String(error);
   if (error instanceof NatsError) {
     const refused: string[] = [
@@ -93,9 +110,6 @@ function explainConnectError(shown: string, settings: NatsSettings, error: unkno
     if (error.code === ErrorCode.ConnectionRefused)
       return new NatsUnreachableError(shown, 'connection refused');
     if (error.code === ErrorCode.Timeout) return new NatsUnreachableError(shown, 'no answer within 5 s');
-  }
-  if (settings.credsFile !== undefined && (error as NodeJS.ErrnoException).code === 'ENOENT') {
-    return new NatsAuthError(shown, `NATS_CREDS: there is no file ${settings.credsFile}`);
   }
   return new NatsUnreachableError(shown, detail);
 }

@@ -52,7 +52,7 @@ export async function readPage(access: HistoryAccess, scope: Scope, after: numbe
   const start = scope.kind === 'job' ? Math.max(after, 1) : after + 1;
   const consumer = await access.jsm.consumers.add(access.stream, consumerConfig(subject, start));
   try {
-    const fetched = await fetchPage(access, consumer);
+    const fetched = await fetchPage(access, consumer, after);
     if (fetched.isExhausted) await confirmEnd(access, subject, fetched, lastSeq);
     if (scope.kind === 'all') return allPage(fetched, after, lastSeq, refuse);
     const whole = await wholeness(access, subject, fetched, after, lastSeq);
@@ -80,7 +80,7 @@ interface Fetched {
   readonly isExhausted: boolean;
 }
 
-async function fetchPage(access: HistoryAccess, info: ConsumerInfo): Promise<Fetched> {
+async function fetchPage(access: HistoryAccess, info: ConsumerInfo, after: number): Promise<Fetched> {
   const messages: JsMsg[] = [];
   let pending = info.num_pending;
   let bytes = 0;
@@ -93,7 +93,8 @@ async function fetchPage(access: HistoryAccess, info: ConsumerInfo): Promise<Fet
         throw new HistoryInterrupted('a message was lost');
       }
       messages.push(message);
-      bytes += message.data.byteLength;
+      // The one at the cursor is only looked at; a page that it filled would lead nowhere.
+      if (message.seq > after) bytes += message.data.byteLength;
       pending = message.info.pending;
       // What the batch brings beyond a full page is left for the next one.
       if (bytes >= PAGE_BYTES) break;

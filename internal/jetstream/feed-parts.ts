@@ -1,0 +1,44 @@
+import type { JetStreamClient, JetStreamManager, NatsConnection } from 'nats';
+import type { InvalidReason } from '../eventlog/decode.js';
+import type { EventLog } from '../eventlog/log.js';
+import type { LogRecord } from '../eventlog/record.js';
+import type { FaultReason } from './fault.js';
+import type { Link } from './link.js';
+import type { StreamSpec } from './stream.js';
+
+/** What the feed tells the rest of the edge. Called in the order of the stream. */
+export interface FeedSink {
+  /** The log is about to be emptied and loaded anew. */
+  restarts(): void;
+  /** The log is loaded. */
+  ready(): void;
+  /** The log's head moved; null: by a message that is not an event. */
+  appended(record: LogRecord | null): void;
+  /** A stored message is not an event. */
+  invalid(seq: number, subject: string, reason: InvalidReason, detail: string): void;
+  /** The feed was lost for this reason and is being rebuilt. */
+  lost(reason: FaultReason): void;
+  /** A try to rebuild it failed; the next one follows. */
+  failed(error: Error): void;
+  /** The feed follows the stream (again), so many milliseconds after it was lost or started. */
+  following(ms: number): void;
+}
+
+export interface FeedParts {
+  readonly connection: NatsConnection;
+  readonly link: Link;
+  readonly jsm: JetStreamManager;
+  /** The same with a longer time-out: finding the last message of a million subjects takes the server seconds. */
+  readonly slowJsm: JetStreamManager;
+  readonly js: JetStreamClient;
+  readonly stream: StreamSpec;
+  readonly natsUrl: string;
+  /** Names the durable consumer; one edge only. */
+  readonly edgeId: string;
+  readonly log: EventLog;
+  readonly sink: FeedSink;
+  /** The newest valid event of a job whose newest message is not one. */
+  readonly lastState: (id: string) => Promise<LogRecord | null>;
+  /** A monotonic clock in milliseconds. */
+  readonly now: () => number;
+}
