@@ -80,6 +80,8 @@ export function compare(
   const misplaced: number[] = [];
   const unknown: number[] = [];
   const altered: number[] = [];
+  const chainless: number[] = [];
+  const lastOf = new Map<string, number>();
   let trimmed = 0;
   let highest = 0;
 
@@ -93,10 +95,15 @@ export function compare(
     if (seq < highest && resets.length === 0) misplaced.push(seq);
     highest = Math.max(highest, seq);
     seen.add(seq);
+    // What JetStream has let go of it cannot vouch for, but each update names the one before it.
+    const { prev_seq, processing_id } = update;
+    const previous = lastOf.get(processing_id) ?? 0;
+    if (resets.length === 0 && prev_seq !== null && prev_seq !== previous) chainless.push(seq);
+    lastOf.set(processing_id, seq);
     const event = truth.get(seq);
     if (event !== undefined) {
       if (!isSame(update, event.event)) altered.push(seq);
-    } else if (seq < (trimmedBelow.get(update.processing_id) ?? 0)) trimmed += 1;
+    } else if (seq < (trimmedBelow.get(processing_id) ?? 0)) trimmed += 1;
     else unknown.push(seq);
   }
   const missing = stored.events.map(({ seq }) => seq).filter((seq) => !seen.has(seq));
@@ -109,6 +116,7 @@ export function compare(
   problem(doubled, 'received more than once');
   problem(misplaced, 'received after a later one');
   problem(unknown, 'received but not stored');
+  problem(chainless, 'received without the one before it');
   problem(altered, 'received with another content than stored');
   if (problems.length > 0) {
     return { isFine: false, lines: ['What the client received is not what JetStream stored:', ...problems] };
@@ -119,7 +127,7 @@ export function compare(
   if (trimmed > 0) {
     notes.push(
       `It also received ${plural(trimmed, 'older event')} that JetStream has let go since (it keeps the newest ` +
-        `${count(stored.keptPerJob)} of a job).`,
+        `${count(stored.keptPerJob)} of a job)${resets.length === 0 ? '; by their prev_seq none is missing' : ''}.`,
     );
   }
   if (resets.length > 0) {

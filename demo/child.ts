@@ -48,18 +48,22 @@ export class Child implements AsyncDisposable {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       env,
     });
-    this.exited = new Promise((resolve) => {
-      this.#tether.once('close', (code) => resolve(code ?? 1));
-      this.#tether.once('error', () => resolve(1));
-    });
-    for (const stream of [this.#tether.stdout, this.#tether.stderr]) {
-      if (stream === null) continue;
-      createInterface({ input: stream }).on('line', (line) => {
+    const outputs = [this.#tether.stdout, this.#tether.stderr].filter((stream) => stream !== null);
+    const read = outputs.map((stream) => {
+      const lines = createInterface({ input: stream });
+      lines.on('line', (line) => {
         this.#lines.push(line);
         if (this.#lines.length > KEPT_LINES) this.#lines.shift();
         onLine?.(line);
       });
-    }
+      return new Promise<void>((resolve) => lines.once('close', resolve));
+    });
+    const exit = new Promise<number>((resolve) => {
+      this.#tether.once('exit', (code) => resolve(code ?? 1));
+      this.#tether.once('error', () => resolve(1));
+    });
+    // Not its event 'close', which does not come when the channel was closed from this side.
+    this.exited = Promise.all([exit, ...read]).then(([code]) => code);
   }
 
   /** @throws CannotStart, or the signal's reason; then nothing is left running */
@@ -69,7 +73,6 @@ export class Child implements AsyncDisposable {
     try {
       const message = await untilAborted(child.#firstMessage(), signal);
       if (message.kind === 'failed') throw new CannotStart(options.command, message.reason);
-      child.#started = message;
       return child;
     } catch (error) {
       await child.stop();
@@ -77,6 +80,7 @@ export class Child implements AsyncDisposable {
     }
   }
 
+  /** The temporary folder that was asked for. */
   get folder(): string | undefined {
     return this.#started?.folder;
   }
@@ -114,9 +118,14 @@ export class Child implements AsyncDisposable {
   #firstMessage(): Promise<TetherMessage> {
     const failed = (reason: string): TetherMessage => ({ kind: 'failed', reason });
     return new Promise((resolve) => {
-      this.#tether.once('message', (message) => resolve(message as TetherMessage));
+      this.#tether.once('message', (received) => {
+        const message = received as TetherMessage;
+        // Known also when nobody waits any more, for the end.
+        if (message.kind === 'started') this.#started = message;
+        resolve(message);
+      });
       this.#tether.once('error', (error) => resolve(failed(error.message)));
-      this.#tether.once('close', () => resolve(failed(this.#lines.at(-1) ?? 'it ended at once')));
+      void this.exited.then(() => resolve(failed(this.#lines.at(-1) ?? 'it ended at once')));
     });
   }
 }

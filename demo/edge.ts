@@ -1,12 +1,11 @@
 import { fileURLToPath } from 'node:url';
 import { prettyFactory } from 'pino-pretty';
 import { Child, pause, untilAborted } from './child.js';
-import { DemoError, quoted } from './errors.js';
+import { DemoError, said } from './errors.js';
 import { JOB_TYPE } from './job-type.js';
 
 /** An edge, in a process of its own as in production. */
 export interface Edge extends AsyncDisposable {
-  readonly port: number;
   /** `http://127.0.0.1:<port>` */
   readonly http: string;
   /** The WebSocket endpoint of one job, or of all documents. */
@@ -51,9 +50,7 @@ export async function startEdge(settings: EdgeSettings, signal: AbortSignal): Pr
     signal,
   );
   const failure = child.exited.then((code): never => {
-    throw new DemoError(
-      `The edge ended with code ${code}. It said:\n${quoted(words(child))}${hint(settings)}`,
-    );
+    throw new DemoError(`The edge ended with code ${code}.${said(words(child))}${hint(settings)}`);
   });
   failure.catch((error: Error) => {
     if (!child.isStopping) settings.fail(error);
@@ -64,12 +61,9 @@ export async function startEdge(settings: EdgeSettings, signal: AbortSignal): Pr
     const ready = port.then((taken) => untilReady(taken, starting));
     const taken = await untilAborted(Promise.race([ready, failure]), starting).catch((error: unknown) => {
       if (error !== within.reason) throw error;
-      throw new DemoError(
-        `The edge was not ready within ${START_WITHIN_MS / 1000} s. It said:\n${quoted(words(child))}`,
-      );
+      throw new DemoError(`The edge was not ready within ${START_WITHIN_MS / 1000} s.${said(words(child))}`);
     });
     return {
-      port: taken,
       http: `http://127.0.0.1:${taken}`,
       progressUrl: (id) =>
         `ws://127.0.0.1:${taken}/ws/upload-progress${id === undefined ? `?job_type=${JOB_TYPE}` : `/${id}`}`,

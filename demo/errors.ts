@@ -10,7 +10,7 @@ export class Interrupted extends Error {
   override readonly name = 'Interrupted';
 }
 
-/** A text of several lines, moved to the right, for quoting what another program said. */
-export function quoted(lines: readonly string[]): string {
-  return lines.map((line) => `\n    ${line}`).join('');
+/** What another program said last, as the end of a paragraph about it; nothing, when it said nothing. */
+export function said(lines: readonly string[]): string {
+  return lines.length === 0 ? '' : ` It said:\n${lines.map((line) => `\n    ${line}`).join('')}`;
 }

@@ -1,9 +1,10 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { NatsConnection } from 'nats';
+import { HeadwayError } from '../internal/errors/catalogue.js';
 import { connectNats, redactUrl } from '../internal/jetstream/connection.js';
 import { CannotStart, Child, pause, untilAborted } from './child.js';
-import { DemoError, quoted } from './errors.js';
+import { DemoError, said } from './errors.js';
 import type { DemoOptions } from './options.js';
 
 /** A NATS server with JetStream, and a connection to it. */
@@ -13,8 +14,6 @@ export interface Nats extends AsyncDisposable {
   readonly connection: NatsConnection;
   /** For people: which server it is, and whose. */
   readonly description: string;
-  /** The folder that is removed when it ends; undefined when the server is not ours. */
-  readonly folder: string | undefined;
 }
 
 const START_WITHIN_MS = 15_000;
@@ -33,13 +32,15 @@ export async function openNats(
 ): Promise<Nats> {
   const { natsUrl, natsCreds } = options;
   if (natsUrl === undefined) return await startPrivate(options.natsServer, signal, fail);
-  const connection = await untilAborted(connect(natsUrl, natsCreds), signal);
+  const connection = await untilAborted(connect(natsUrl, natsCreds), signal).catch((error: unknown) => {
+    if (!(error instanceof HeadwayError)) throw error;
+    throw new DemoError(`${error.message} Without NATS_URL the demo starts a server of its own.`);
+  });
   return {
     url: natsUrl,
     credsFile: natsCreds,
     connection,
     description: `nats-server ${connection.info?.version} at ${redactUrl(natsUrl)} (from NATS_URL; the events stay there)`,
-    folder: undefined,
     [Symbol.asyncDispose]: () => connection.close(),
   };
 }
@@ -63,7 +64,6 @@ async function startPrivate(
       credsFile: undefined,
       connection,
       description: `nats-server ${connection.info?.version} on 127.0.0.1:${port}, private, storing in ${folder}`,
-      folder,
       [Symbol.asyncDispose]: async () => {
         await connection.close();
         await child.stop();
@@ -130,8 +130,5 @@ async function connect(url: string, credsFile?: string): Promise<NatsConnection>
 }
 
 function ended(what: string, child: Child): DemoError {
-  const lines = child.lastLines();
-  return new DemoError(
-    `The nats-server ${what}.${lines.length > 0 ? ` It said:\n${quoted(lines.slice(-12))}` : ''}`,
-  );
+  return new DemoError(`The nats-server ${what}.${said(child.lastLines().slice(-12))}`);
 }

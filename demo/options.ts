@@ -18,8 +18,10 @@ export interface DemoOptions {
   readonly stream: string;
 }
 
+/** What `process.env` is. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
+/** The options with what is wrong with them, or that help was asked for. */
 export type OptionsResult =
   | { readonly kind: 'options'; readonly options: DemoOptions; readonly problems: readonly string[] }
   | { readonly kind: 'help' };
@@ -27,6 +29,7 @@ export type OptionsResult =
 const DEFAULT_PAGE_MS = 150;
 const MAX_PAGE_MS = 60_000;
 
+/** The answer to --help. */
 export const USAGE = `Usage: make demo [FILES="a.pdf b.txt …"], or node dist/cmd/demo.js [file …]
 
 Processes documents (PDF, UTF-8 text) page by page and shows the progress as a client of an edge gets it.
@@ -53,7 +56,9 @@ export function readOptions(args: readonly string[], env: Environment): OptionsR
     if (values.help === true) return { kind: 'help' };
     files = positionals;
   } catch (error) {
-    problems.push((error as Error).message);
+    // Its first sentence; the rest is advice for files whose names begin with a dash.
+    problems.push(`${(error as Error).message.split('. ')[0]}. Try --help.`);
+    files = args.filter((arg) => !arg.startsWith('-'));
   }
 
   const number = (name: string, otherwise: number, maximum: number): number => {

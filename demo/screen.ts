@@ -8,6 +8,7 @@ type Colour = keyof typeof COLOURS;
 
 const BAR_WIDTH = 10;
 const MAX_LABEL = 28;
+const ROW_NAME_WIDTH = 13;
 
 /** The result of a job, as the worker of the demo makes it. */
 interface DocumentResult {
@@ -25,6 +26,7 @@ export class Screen implements WatcherEvents {
   readonly #hasColours: boolean;
   #labels = new Map<string, string>();
   #labelWidth = 0;
+  #isAtGap = true;
 
   constructor(out: NodeJS.WriteStream, env: Readonly<Record<string, string | undefined>>) {
     this.#out = out;
@@ -38,7 +40,10 @@ export class Screen implements WatcherEvents {
     this.#labelWidth = Math.max(...[...this.#labels.values()].map((label) => label.length));
   }
 
+  /** A line, or an empty one; never two empty ones in a row, nor one at the beginning. */
   line(text = ''): void {
+    if (text === '' && this.#isAtGap) return;
+    this.#isAtGap = text === '';
     this.#out.write(`${text}\n`);
   }
 
@@ -48,10 +53,9 @@ export class Screen implements WatcherEvents {
     this.line(this.#paint('bold', text));
   }
 
-  /** Names and what they stand for, one below the other. */
-  table(rows: readonly (readonly [name: string, value: string])[]): void {
-    const width = Math.max(...rows.map(([name]) => name.length));
-    for (const [name, value] of rows) this.line(`  ${this.#paint('dim', name.padEnd(width))}  ${value}`);
+  /** A name and what it stands for. */
+  row(name: string, value: string, width = ROW_NAME_WIDTH): void {
+    this.line(`  ${this.#paint('dim', name.padEnd(width))}  ${value}`);
   }
 
   update(update: ProgressUpdate, isReplayed: boolean): void {
@@ -73,13 +77,15 @@ export class Screen implements WatcherEvents {
 
   cut(cursor: number, planned: boolean): void {
     const how = planned
-      ? 'The demo cuts its own connection (no close frame)'
+      ? 'The demo cuts its own connection, without a close frame, and stays away for a moment'
       : 'The connection broke by itself';
-    this.#notice(`--- ${how}: the last it saw is seq ${cursor}. The worker goes on.`);
+    this.line();
+    this.#notice(`--- ${how}. The last it saw is seq ${cursor}.`);
   }
 
   back(cursor: number, epoch: string): void {
-    this.#notice(`--- Back with last_seq=${cursor}&epoch=${epoch}; ">" marks what was missed:`);
+    this.#notice(`--- Back with last_seq=${cursor}&epoch=${epoch}; ">" marks what it had missed:`);
+    this.line();
   }
 
   resumed({ from, updates, problems, reset }: Resumed): void {
@@ -88,6 +94,7 @@ export class Screen implements WatcherEvents {
       this.#notice(
         `--- The edge cannot replay all after seq ${from} and says so: reset (${reset}); the last state is ${got}.`,
       );
+      this.line();
       return;
     }
     if (problems.length > 0) {
@@ -100,21 +107,18 @@ export class Screen implements WatcherEvents {
         ? 'missed nothing'
         : `missed ${plural(updates.length, 'update')} (${seqRanges(updates.map(({ seq }) => seq))}), got ` +
           `${updates.length === 1 ? 'it' : `all ${count(updates.length)}, in order, each once`}`;
-    this.#notice(`--- Connection cut after seq ${from}, back with last_seq=${from}: ${missed}. Live again.`);
+    this.#notice(`--- Connection cut after seq ${from}, back with last_seq=${from}: ${missed}.`);
+    this.line();
   }
 
   /** What came out, from the last update of each document. */
   results(jobs: readonly Job[], updates: readonly ProgressUpdate[]): void {
     const last = new Map(updates.map((update) => [update.processing_id, update]));
-    this.table(
-      jobs.map(({ id, label }) => {
-        const end = last.get(id);
-        return [
-          shorten(label, MAX_LABEL),
-          end === undefined ? 'nothing was received' : outcome(end),
-        ] as const;
-      }),
-    );
+    for (const { id, label } of jobs) {
+      const end = last.get(id);
+      const text = end === undefined ? 'nothing was received' : outcome(end);
+      this.row(shorten(label, MAX_LABEL), text, this.#labelWidth);
+    }
   }
 
   verdict(isFine: boolean, lines: readonly string[]): void {

@@ -9,7 +9,7 @@
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { KILL_AFTER_MS, type TetherMessage } from './tether-message.js';
 
@@ -26,13 +26,8 @@ function end(code: number): never {
   process.exit(code);
 }
 
-const child = spawn(
-  command,
-  folder === undefined ? args : args.map((arg) => arg.replaceAll('{folder}', folder)),
-  {
-    stdio: ['ignore', 'inherit', 'inherit'],
-  },
-);
+const filled = folder === undefined ? args : args.map((arg) => arg.replaceAll('{folder}', folder));
+const child = spawn(command, filled, { stdio: ['ignore', 'inherit', 'inherit'] });
 
 let isStopping = false;
 function stop(): void {
@@ -47,7 +42,8 @@ child.on('error', (error: NodeJS.ErrnoException) => {
   if (child.pid !== undefined) return;
   tell({ kind: 'failed', reason: error.code ?? error.message }, () => end(1));
 });
-child.on('exit', (code) => end(code ?? 1));
+// As shells have it: a signal counts from 128.
+child.on('exit', (code, signal) => end(code ?? 128 + (signal === null ? 0 : constants.signals[signal])));
 child.on('spawn', () => tell({ kind: 'started', pid: child.pid ?? 0, folder }));
 
 process.on('disconnect', stop);

@@ -24,6 +24,7 @@ export interface WatcherEvents {
   resumed(report: Resumed): void;
 }
 
+/** Whom to follow and where, and when to break off. */
 export interface WatcherOptions {
   readonly url: string;
   /** The jobs to follow; others on the same endpoint are not counted. */
@@ -62,6 +63,7 @@ export class Watcher implements Disposable {
     | { from: number; updates: ProgressUpdate[]; problems: string[]; reset: string | undefined }
     | undefined;
   #wasCut = false;
+  #isGreeted = false;
   #resolveCaughtUp = (): void => {};
   #resolveFinished = (): void => {};
 
@@ -75,11 +77,6 @@ export class Watcher implements Disposable {
       this.#resolveFinished = resolve;
     });
     this.#connect();
-  }
-
-  /** How many updates came; what the cut counts. */
-  get size(): number {
-    return this.updates.length;
   }
 
   [Symbol.dispose](): void {
@@ -113,7 +110,9 @@ export class Watcher implements Disposable {
     const socket = this.#socket;
     this.#socket = undefined;
     socket?.terminate();
-    if (this.#cursor !== undefined) this.#options.events.cut(this.#cursor, planned);
+    // Not for every try that fails.
+    if (this.#isGreeted && this.#cursor !== undefined) this.#options.events.cut(this.#cursor, planned);
+    this.#isGreeted = false;
     pause(awayMs, this.#options.signal).then(
       () => this.#connect(),
       () => {}, // the demo is ending
@@ -123,6 +122,7 @@ export class Watcher implements Disposable {
   #take(frame: ServerFrame): void {
     switch (frame.type) {
       case 'hello':
+        this.#isGreeted = true;
         this.#epoch = frame.epoch;
         if (this.#replay !== undefined) this.#options.events.back(this.#replay.from, frame.epoch);
         return;
@@ -157,7 +157,7 @@ export class Watcher implements Disposable {
 
     if (update.status === 'completed' || update.status === 'error') this.#open.delete(update.processing_id);
     const { cutAfter, awayMs } = this.#options;
-    if (!this.#wasCut && (this.size >= cutAfter || this.#open.size === 0)) {
+    if (!this.#wasCut && (this.updates.length >= cutAfter || this.#open.size === 0)) {
       this.#wasCut = true;
       this.#leave(true, awayMs);
     } else {

@@ -23,7 +23,7 @@ export function countCharacters(text: string): number {
 
 /** The first line that says something, at most 80 characters; a stand-in for a page without text. */
 export function headingOf(text: string): string {
-  const line = /\S[^\r\n\f]*/u.exec(text)?.[0] ?? '';
+  const line = /[^\s\p{Cc}][^\r\n\f]*/u.exec(text)?.[0] ?? '';
   // Cut long before the exact cut: a damaged file may hold one line of many megabytes.
   const clean = line
     .slice(0, MAX_HEADING * 16)

@@ -37,6 +37,12 @@ export function makeRecord(
   };
 }
 
+/** The record's frame with a predecessor that the record itself did not know. */
+export function frameAfter(record: LogRecord, prevSeq: number): string {
+  // The first one in the text is ours: the event's own fields come behind it.
+  return record.frame.replace('"prev_seq":null', `"prev_seq":${prevSeq}`);
+}
+
 /** The index of the first of `records` (rising seq) after `cursor`, looking from index `from`. */
 export function firstAfter(records: ArrayLike<LogRecord>, cursor: number, from = 0): number {
   let low = from;

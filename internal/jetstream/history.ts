@@ -160,7 +160,7 @@ function jobPage(
     if (record.seq > after) records.push(record);
   }
   const last = messages.at(-1)?.seq ?? after;
-  return { kind: 'page', records, cursor: isExhausted ? Math.max(lastSeq, last) : last };
+  return { kind: 'page', records, cursor: isExhausted ? Math.max(lastSeq, last) : last, previous };
 }
 
 // Over all jobs every sequence after the cursor must be there: one that is not was taken by a limit or a purge.
@@ -182,7 +182,7 @@ function allPage(
     records.push(record);
   }
   if (isExhausted && cursor < lastSeq) return refuse('retention');
-  return { kind: 'page', records, cursor };
+  return { kind: 'page', records, cursor, previous: null };
 }
 
 function toRecord(message: JsMsg, previous: number | null): LogRecord | null {

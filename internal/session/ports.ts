@@ -27,6 +27,8 @@ export interface Page {
   readonly kind: 'page';
   readonly records: readonly LogRecord[];
   readonly cursor: number;
+  /** One job: the seq of its newest valid event up to `cursor`, where the page shows it; all jobs: null. */
+  readonly previous: number | null;
 }
 
 /** Reads behind the tail. They may take long (NATS may be away); they reject only when the edge stops. */

@@ -1,7 +1,7 @@
 import { closeCode, ERROR_CODES, type ErrorCode } from '../../schemas/close-codes.js';
 import type { ResetReason } from '../../schemas/frames.js';
 import type { EventLog } from '../eventlog/log.js';
-import type { LogRecord } from '../eventlog/record.js';
+import { frameAfter, type LogRecord } from '../eventlog/record.js';
 import type { Scope } from '../eventlog/scope.js';
 import { parseClientFrame } from './client-frame.js';
 import { frames } from './encode.js';
@@ -49,6 +49,8 @@ export class Session {
   #toldEpoch = '';
   /** null: nothing was sent and nothing is known of the client, so there is no place to go on from. */
   #cursor: number | null;
+  /** One job: the valid event that the next one to be sent follows; null where that is not known. */
+  #lastSent: number | null = null;
   #sentAt: number;
   #sentBytes = 0;
 
@@ -254,6 +256,8 @@ export class Session {
     this.#withLast(this.scope.id, (last) => {
       // The state is the newest as of the log's head, wherever in the stream it stands itself.
       if (last !== null) this.#update(last);
+      // Events between it and a break of the log may have been deleted unread.
+      if ((last?.seq ?? 0) < log.brokenAt) this.#lastSent = null;
       this.#cursor = Math.max(this.cursor, log.head);
       this.#become({ name: 'behind', phase: 'replaying' });
     });
@@ -309,6 +313,7 @@ export class Session {
       return;
     }
     for (const record of answer.records) this.#update(record);
+    this.#lastSent = answer.previous ?? this.#lastSent;
     this.#cursor = Math.max(this.cursor, answer.cursor);
     this.#become({ name: 'behind', phase });
   }
@@ -329,6 +334,7 @@ export class Session {
     this.#toldEpoch = this.#parts.log.epoch;
     this.#send(frames.reset(reason, this.#toldEpoch, firstSeq, lastSeq));
     this.#cursor = null;
+    this.#lastSent = null;
     this.#resume = null;
     this.#fresh();
   }
@@ -352,7 +358,10 @@ export class Session {
   }
 
   #update(record: LogRecord): number {
-    this.#send(record.frame);
+    const previous = this.#lastSent;
+    const knowsMore = record.prevSeq === null && previous !== null && this.scope.kind === 'job';
+    this.#send(knowsMore ? frameAfter(record, previous) : record.frame);
+    this.#lastSent = record.seq;
     this.#cursor = Math.max(this.cursor, record.seq);
     this.#parts.onSent?.(1);
     return record.bytes;

@@ -219,7 +219,12 @@ export class World {
       const record = makeRecord(event, seq, null, storedAt);
       if (inScope(scope, record)) records.push(record);
     }
-    return { kind: 'page', records, cursor: isExhausted ? stream.last : (messages.at(-1)?.seq ?? after) };
+    return {
+      kind: 'page',
+      records,
+      cursor: isExhausted ? stream.last : (messages.at(-1)?.seq ?? after),
+      previous: null,
+    };
   }
 }
 
