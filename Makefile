@@ -3,10 +3,11 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-node22 test-nats-2.10 build check format clean distclean \
+.PHONY: help setup demo test test-node22 test-nats-2.10 soak build check format clean distclean \
 	need-node need-nats need-nats-for-tests
 
 FILES ?=
+RUNS ?= 200000
 
 PACKAGES := node_modules/.headway-installed
 BUILT := dist/.headway-built
@@ -47,9 +48,12 @@ test-node22: need-node need-nats-for-tests $(PACKAGES) build ## run all tests on
 	echo "== tests on Node $$(node --version), $$("$$NATS_SERVER_BIN" -v)"; \
 	exec $(VITEST)
 
-test-nats-2.10: need-node $(PACKAGES) build ## run the integration tests against the oldest supported NATS line
+test-nats-2.10: need-node $(PACKAGES) build ## run the tests with servers against the oldest supported NATS line
 	@$(call server,--version 2.10); echo "== tests on Node $$(node --version), $$("$$NATS_SERVER_BIN" -v)"; \
-	exec $(VITEST) --project integration
+	exec $(VITEST) --project integration --project chaos
+
+soak: need-node need-nats-for-tests $(PACKAGES) build ## run many more random programs against the cursor (RUNS=200000)
+	@$(call server); HEADWAY_PROPERTY_RUNS=$(RUNS) exec $(VITEST) --project unit test/unit/cursor.property.test.ts --testTimeout=3600000
 
 setup: need-node need-nats $(PACKAGES) ## install what is missing: npm packages, a nats-server (unless NATS_URL is set)
 
