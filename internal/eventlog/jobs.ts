@@ -7,8 +7,26 @@ export interface Job {
   readonly tail: RecordQueue;
 }
 
+/** A job that was let go and that a fresh all-jobs connection is owed: where its last state stands in the stream. */
+interface Evicted {
+  readonly seq: number;
+  /** Until when it is owed, in milliseconds since 1970. */
+  readonly until: number;
+}
+
+/** Told of the jobs that are let go while it iterates. */
+export interface EvictionListener {
+  evicted(seq: number): void;
+}
+
+// What a place in the index costs, measured on V8, besides the id.
+const EVICTED_BYTES = 150;
+/** Eviction goes on below the limit, so that its walk past the jobs that have to stay is worth it. */
+const EVICT_TO = 0.95;
+
 /**
- * The last state of every job, bounded in bytes.
+ * The last state of every job; those that are not in the tail are bounded in bytes. What is let go leaves its place in the stream behind, for as long as
+ * a fresh all-jobs connection is owed it; when even these places are too many, `isComplete` says so.
  *
  * Maps keep insertion order and every new event inserts its job anew, so each map is in rising order of the jobs'
  * last seq, and stays so under an iterator that a slow snapshot keeps open.
@@ -22,6 +40,9 @@ export class Jobs {
   readonly #limit: number;
   #bytes = 0;
   #forgot = false;
+  #isComplete = true;
+  readonly #evicted = new Map<string, Evicted>();
+  readonly #listeners = new Set<EvictionListener>();
 
   constructor(limitBytes: number) {
     this.#limit = limitBytes;
@@ -40,17 +61,54 @@ export class Jobs {
     return this.#forgot;
   }
 
+  /** Whether every job that a fresh all-jobs connection is owed is known, here or by its place in the stream. */
+  get isComplete(): boolean {
+    return this.#isComplete;
+  }
+
+  /** The seq of the newest event of a job that was let go; undefined when that is not known. */
+  evictedSeq(id: string): number | undefined {
+    return this.#evicted.get(id)?.seq;
+  }
+
+  /** The places of the jobs that are not in order here (let go, or read back) and are owed at `now`, rising. */
+  places(now: number, owedMs: number): number[] {
+    const seqs: number[] = [];
+    for (const { seq, until } of this.#evicted.values()) if (until >= now) seqs.push(seq);
+    for (const { last } of this.#restored.values()) if (owedUntil(last, owedMs) >= now) seqs.push(last.seq);
+    return seqs.sort((a, b) => a - b);
+  }
+
+  listen(listener: EvictionListener): void {
+    this.#listeners.add(listener);
+  }
+
+  unlisten(listener: EvictionListener): void {
+    this.#listeners.delete(listener);
+  }
+
   get(id: string): Job | undefined {
     return this.#open.get(id) ?? this.#finished.get(id) ?? this.#restored.get(id);
   }
 
-  /** Makes `record` its job's newest event. Its seq is above every seq put before. */
+  /**
+   * Makes `record`, which has just entered the tail, its job's newest event. Its seq is above every seq put before.
+   * While it is in the tail its memory is the tail's.
+   */
   put(record: LogRecord): Job {
     const job = this.#take(record.id) ?? { last: record, tail: new RecordQueue() };
     job.last = record;
+    job.tail.push(record);
     (record.finished ? this.#finished : this.#open).set(record.id, job);
-    this.#bytes += record.bytes;
     return job;
+  }
+
+  /** `record`, the oldest of the tail, has left it. */
+  leftTail(record: LogRecord): void {
+    const job = this.get(record.id);
+    if (job === undefined || job.tail.at(0) !== record) return;
+    job.tail.shift();
+    if (job.tail.length === 0) this.#bytes += job.last.bytes;
   }
 
   /** Takes in a last state that was read back from JetStream. Ignored when a newer one is here. */
@@ -101,29 +159,55 @@ export class Jobs {
   }
 
   #take(id: string): Job | undefined {
+    this.#dropPlace(id);
     const job = this.get(id);
     if (job === undefined) return undefined;
-    this.#bytes -= job.last.bytes;
+    if (job.tail.length === 0) this.#bytes -= job.last.bytes;
     if (!this.#open.delete(id) && !this.#finished.delete(id)) this.#restored.delete(id);
     return job;
   }
 
   /**
-   * Lets jobs go until the limit holds: finished ones that nobody watches, the oldest first; a watcher brings one back
-   * by a read. A job with events in the tail stays: the tail is found through it, and is bounded on its own. So do
-   * the jobs that a fresh all-jobs connection is owed, those that are not finished or finished lately.
-   * @param finishedBefore milliseconds since 1970
+   * Lets jobs go until the limit holds: first the finished ones, then the others, and of each those first that have
+   * not moved for the longest. Nobody's watched job is let go, and none with events in the tail: the tail is found
+   * through it, and is bounded on its own. A watcher, or a fresh all-jobs connection, brings one back by a read.
+   * @param now milliseconds since 1970
+   * @param owedMs for how long after its end a finished job is owed to a fresh all-jobs connection
    */
-  evict(finishedBefore: number): void {
-    for (const jobs of [this.#restored, this.#finished]) {
-      for (const [id, job] of jobs) {
-        if (this.#bytes <= this.#limit) return;
-        if (!job.last.finished || this.#pins.has(id)) continue;
-        if (job.tail.length > 0 || job.last.storedAt >= finishedBefore) break;
-        this.#bytes -= job.last.bytes;
+  evict(now: number, owedMs: number): void {
+    if (this.#bytes <= this.#limit) return;
+    const goal = this.#limit * EVICT_TO;
+    for (const jobs of [this.#restored, this.#finished, this.#open]) {
+      for (const [id, { last, tail }] of jobs) {
+        if (this.#bytes <= goal) return;
+        if (this.#pins.has(id)) continue;
+        if (tail.length > 0) {
+          // In the ordered maps everything after this one is in the tail as well.
+          if (jobs === this.#restored) continue;
+          break;
+        }
         jobs.delete(id);
+        this.#bytes -= last.bytes;
         this.#forgot = true;
+        const until = owedUntil(last, owedMs);
+        if (until < now) continue;
+        this.#evicted.set(id, { seq: last.seq, until });
+        this.#bytes += EVICTED_BYTES + id.length;
+        for (const listener of this.#listeners) listener.evicted(last.seq);
       }
     }
+    for (const [id, { until }] of this.#evicted) {
+      if (this.#bytes <= goal) return;
+      this.#dropPlace(id);
+      if (until >= now) this.#isComplete = false;
+    }
   }
+
+  #dropPlace(id: string): void {
+    if (this.#evicted.delete(id)) this.#bytes -= EVICTED_BYTES + id.length;
+  }
+}
+
+function owedUntil(last: LogRecord, owedMs: number): number {
+  return last.finished ? last.storedAt + owedMs : Number.POSITIVE_INFINITY;
 }

@@ -116,7 +116,7 @@ export class EventLog {
   /** A job's last state as of the beginning, in any order. */
   load(seq: number, storedAt: number, event: DecodedEvent): void {
     this.#jobs.restore(makeRecord(event, seq, null, storedAt));
-    this.#jobs.evict(storedAt - RECENTLY_FINISHED_MS);
+    this.#jobs.evict(storedAt, RECENTLY_FINISHED_MS);
   }
 
   /**
@@ -148,9 +148,9 @@ export class EventLog {
     const record = makeRecord(event, seq, this.#previous(event.id), storedAt);
     this.#tail.push(record);
     this.#tailBytes += record.bytes;
-    this.#jobs.put(record).tail.push(record);
+    this.#jobs.put(record);
     while (this.#tailBytes > this.#limits.tailBytes && this.#tail.length > 1) this.#evictOldest();
-    this.#jobs.evict(storedAt - RECENTLY_FINISHED_MS);
+    this.#jobs.evict(storedAt, RECENTLY_FINISHED_MS);
     return record;
   }
 
@@ -158,7 +158,7 @@ export class EventLog {
   restore(record: LogRecord): void {
     if (record.seq > this.#head) return;
     this.#jobs.restore(record);
-    this.#jobs.evict(record.storedAt - RECENTLY_FINISHED_MS);
+    this.#jobs.evict(record.storedAt, RECENTLY_FINISHED_MS);
   }
 
   /** Says that every live session has been given everything up to the head. */
@@ -176,6 +176,11 @@ export class EventLog {
     return this.#complete && !this.#jobs.forgot;
   }
 
+  /** Whether memory can say what all jobs are, or has let too many go. */
+  get hasAllStates(): boolean {
+    return this.#jobs.isComplete;
+  }
+
   watch(id: string): void {
     this.#jobs.pin(id);
   }
@@ -185,7 +190,7 @@ export class EventLog {
 
   /** The last states for a fresh connection, at `now` (milliseconds since 1970). */
   snapshot(scope: Scope, now: number): Snapshot {
-    return new Snapshot(this.#jobs, scope, this.#head, now - RECENTLY_FINISHED_MS);
+    return new Snapshot(this.#jobs, scope, this.#head, now, RECENTLY_FINISHED_MS);
   }
 
   /**
@@ -202,6 +207,7 @@ export class EventLog {
     if (cursor < this.#brokenAt) return { kind: 'behind' };
     const job = this.#jobs.get(id);
     if (job === undefined) {
+      if ((this.#jobs.evictedSeq(id) ?? Number.POSITIVE_INFINITY) <= cursor) return this.#atHead(cursor);
       const hadNone = this.knowsAllJobs && this.#pristine;
       return cursor >= this.#floor || hadNone ? this.#atHead(cursor) : { kind: 'behind' };
     }
@@ -245,9 +251,9 @@ export class EventLog {
   }
 
   #previous(id: string): number | null {
-    const last = this.last(id);
+    const last = this.last(id)?.seq ?? this.#jobs.evictedSeq(id);
     if (last === undefined) return this.knowsAllJobs && this.#pristine && this.#brokenAt === 0 ? 0 : null;
-    return last.seq > this.#brokenAt || this.#brokenAt === 0 ? last.seq : null;
+    return last > this.#brokenAt || this.#brokenAt === 0 ? last : null;
   }
 
   // Messages were deleted before they could be read (trimmed or purged while the feed was away). Nothing in memory
@@ -264,7 +270,6 @@ export class EventLog {
     if (record === undefined) return;
     this.#tailBytes -= record.bytes;
     this.#floor = record.seq;
-    const job = this.#jobs.get(record.id);
-    if (job?.tail.at(0) === record) job.tail.shift();
+    this.#jobs.leftTail(record);
   }
 }

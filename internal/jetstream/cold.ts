@@ -1,4 +1,4 @@
-import type { StoredMsg } from 'nats';
+import type { MsgRequest, StoredMsg } from 'nats';
 import pLimit, { type LimitFunction } from 'p-limit';
 import pRetry from 'p-retry';
 import { subjectOf } from '../../schemas/ids.js';
@@ -10,11 +10,13 @@ import { type HistoryAccess, readPage } from './history.js';
 import type { Link } from './link.js';
 import { apiErrorCode, epochOf, NO_MESSAGE_FOUND } from './stream.js';
 
+export type ReadKind = 'page' | 'last_state' | 'records' | 'head';
+
 export interface ColdObserver {
   /** A read that JetStream answered: what kind, and how many milliseconds it took with its retries. */
-  read(kind: 'page' | 'last_state' | 'head', ms: number): void;
+  read(kind: ReadKind, ms: number): void;
   /** A read that failed and will be tried again. */
-  failed(kind: 'page' | 'last_state' | 'head', error: Error): void;
+  failed(kind: ReadKind, error: Error): void;
 }
 
 /**
@@ -52,11 +54,22 @@ export class ColdReader implements ColdSource {
 
   lastState(id: string): Promise<LogRecord | null> {
     return this.#once(`last ${id}`, 'last_state', async () => {
-      const message = await this.#newest(id);
+      const message = await this.#stored({ last_by_subj: subjectOf(id) });
       if (message === null) return null;
       const decoded = decodeEvent(message.subject, message.data);
       if (decoded.ok) return makeRecord(decoded.event, message.seq, null, message.time.getTime());
       return this.#newestValid(id);
+    });
+  }
+
+  records(seqs: readonly number[]): Promise<readonly LogRecord[]> {
+    return this.#once(`records ${seqs.join(' ')}`, 'records', async () => {
+      const messages = await Promise.all(seqs.map((seq) => this.#stored({ seq })));
+      return messages.flatMap((message) => {
+        if (message === null) return [];
+        const decoded = decodeEvent(message.subject, message.data);
+        return decoded.ok ? [makeRecord(decoded.event, message.seq, null, message.time.getTime())] : [];
+      });
     });
   }
 
@@ -84,9 +97,9 @@ export class ColdReader implements ColdSource {
 
   // The leader is asked, not any replica by a direct get: an answer that is older than what this edge has already read
   // of the stream would be taken for the newest. docs/decisions/0007-last-states-from-the-leader.md
-  async #newest(id: string): Promise<StoredMsg | null> {
+  async #stored(query: MsgRequest): Promise<StoredMsg | null> {
     try {
-      return await this.#access.jsm.streams.getMessage(this.#access.stream, { last_by_subj: subjectOf(id) });
+      return await this.#access.jsm.streams.getMessage(this.#access.stream, query);
     } catch (error) {
       if (apiErrorCode(error) === NO_MESSAGE_FOUND) return null;
       throw error;
@@ -111,7 +124,7 @@ export class ColdReader implements ColdSource {
     }
   }
 
-  #once<T>(key: string, kind: 'page' | 'last_state' | 'head', read: () => Promise<T>): Promise<T> {
+  #once<T>(key: string, kind: ReadKind, read: () => Promise<T>): Promise<T> {
     const running = this.#flights.get(key);
     if (running !== undefined) return running as Promise<T>;
     const flight = this.#persist(kind, read).finally(() => this.#flights.delete(key));
@@ -119,7 +132,7 @@ export class ColdReader implements ColdSource {
     return flight;
   }
 
-  #persist<T>(kind: 'page' | 'last_state' | 'head', read: () => Promise<T>): Promise<T> {
+  #persist<T>(kind: ReadKind, read: () => Promise<T>): Promise<T> {
     const startedAt = this.#now();
     const attempt = async (): Promise<T> => {
       const result = await this.#limit(() => this.#link.during(this.#stopped.signal, read));

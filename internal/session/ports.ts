@@ -35,6 +35,8 @@ export interface Page {
 export interface ColdSource {
   /** The newest valid event of a job; null when it has none. */
   lastState(id: string): Promise<LogRecord | null>;
+  /** The valid events that stand at these places of the stream; those that do not are left out. */
+  records(seqs: readonly number[]): Promise<readonly LogRecord[]>;
   /** The next piece of history after a cursor, or why there can be none without a gap. */
   page(scope: Scope, after: number): Promise<Page | Refusal>;
   /** Whether the stream, not only this edge, has reached `cursor`. */

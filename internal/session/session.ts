@@ -3,6 +3,7 @@ import type { ResetReason } from '../../schemas/frames.js';
 import type { EventLog } from '../eventlog/log.js';
 import { frameAfter, type LogRecord } from '../eventlog/record.js';
 import type { Scope } from '../eventlog/scope.js';
+import type { Snapshot } from '../eventlog/snapshot.js';
 import { parseClientFrame } from './client-frame.js';
 import { frames } from './encode.js';
 import type { ColdSource, Outlet, Page, Refusal, SessionLimits } from './ports.js';
@@ -49,6 +50,8 @@ export class Session {
   #toldEpoch = '';
   /** null: nothing was sent and nothing is known of the client, so there is no place to go on from. */
   #cursor: number | null;
+  /** Held only to be closed. */
+  #snapshot: Snapshot | null = null;
   /** One job: the valid event that the next one to be sent follows; null where that is not known. */
   #lastSent: number | null = null;
   #sentAt: number;
@@ -107,6 +110,7 @@ export class Session {
   closed(): void {
     if (this.#state.name === 'ended') return;
     this.#state = { name: 'ended' };
+    this.#snapshot?.close();
     if (this.scope.kind === 'job') this.#parts.log.unwatch(this.scope.id);
   }
 
@@ -140,13 +144,9 @@ export class Session {
           state.take();
           return;
         case 'snapshot': {
-          const record = state.snapshot.next();
-          if (record === null) {
-            this.#cursor = Math.max(this.cursor, state.snapshot.head);
-            this.#state = { name: 'behind', phase: 'replaying' };
-          } else {
-            budget -= this.#update(record);
-          }
+          const spent = this.#stepSnapshot(state.snapshot);
+          if (spent === null) return;
+          budget -= spent;
           break;
         }
         case 'behind': {
@@ -250,7 +250,16 @@ export class Session {
   #fresh(): void {
     const { log, now } = this.#parts;
     if (this.scope.kind === 'all') {
-      this.#become({ name: 'snapshot', snapshot: log.snapshot(this.scope, now()) });
+      if (!log.hasAllStates) {
+        this.fail(
+          'overloaded',
+          'there are more jobs than this edge has memory for; follow single jobs, or resume',
+        );
+        return;
+      }
+      this.#snapshot?.close();
+      this.#snapshot = log.snapshot(this.scope, now());
+      this.#become({ name: 'snapshot', snapshot: this.#snapshot });
       return;
     }
     this.#withLast(this.scope.id, (last) => {
@@ -282,6 +291,23 @@ export class Session {
   #become(state: SessionState): void {
     this.#state = state;
     this.#pump();
+  }
+
+  // One step through the last states of all jobs. Returns the bytes sent, or null when there is nothing to do now.
+  #stepSnapshot(snapshot: Snapshot): number | null {
+    const next = snapshot.next();
+    if (next === null) {
+      this.#cursor = Math.max(this.cursor, snapshot.head);
+      this.#state = { name: 'behind', phase: 'replaying' };
+      return 0;
+    }
+    if (!isPlaces(next)) return this.#update(next);
+    this.#ask(this.#parts.cold.records(next), (records) => {
+      for (const record of records) if (snapshot.includes(record)) this.#update(record);
+      this.#cursor = Math.max(this.cursor, next.at(-1) ?? 0);
+      this.#become({ name: 'snapshot', snapshot });
+    });
+    return null;
   }
 
   // One read of the log and what follows from it. Returns the bytes sent, or null when there is nothing to do now.
@@ -378,4 +404,8 @@ export class Session {
     this.closed();
     this.#parts.outlet.end(code, reason);
   }
+}
+
+function isPlaces(next: LogRecord | readonly number[]): next is readonly number[] {
+  return Array.isArray(next);
 }

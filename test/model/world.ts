@@ -184,6 +184,13 @@ export class World {
           const last = this.stream.ofJob(id).findLast((message) => message.event !== null);
           return last?.event ? makeRecord(last.event, last.seq, null, last.storedAt) : null;
         }),
+      records: (seqs) =>
+        later(() =>
+          seqs.flatMap((seq) => {
+            const message = this.stream.kept.get(seq);
+            return message?.event ? [makeRecord(message.event, seq, null, message.storedAt)] : [];
+          }),
+        ),
       page: (scope, after) => later(() => this.#page(scope, after)),
       reached: (cursor) => later(() => (cursor <= this.stream.last ? { kind: 'ok' } : this.#refuse('ahead'))),
     };

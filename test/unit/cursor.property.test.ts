@@ -43,7 +43,7 @@ const options = fc.record({
   maxReplay: fc.constantFrom(20, 1_000_000),
   pageSize: fc.constantFrom(1, 3, 50),
   tailBytes: fc.constantFrom(600, 3_000, 1_000_000),
-  lastStateBytes: fc.constantFrom(700, 1_000_000),
+  lastStateBytes: fc.constantFrom(1_900, 1_000_000),
   complete: fc.boolean(),
 });
 
