@@ -123,7 +123,7 @@ export class NatsCluster implements AsyncDisposable {
       { what: `${leader.name} to hear from ${others.join(', ')}`, timeoutMs },
     );
     await using nc = await connectNats(leader.url, this.login);
-    const jsm = await nc.jetstreamManager({ checkAPI: false });
+    const jsm = await nc.jetstreamManager({ checkAPI: false, timeout: 30_000 });
     const probe = { name: 'harness_probe', subjects: ['harness.probe'], num_replicas: this.running.length };
     await waitFor(() => jsm.streams.add(probe), { what: 'a stream with a copy on each node', timeoutMs });
     await waitFor(() => jsm.streams.delete(probe.name), { what: 'the probe to go', timeoutMs });

@@ -15,6 +15,9 @@ import {
   type StreamConfig,
 } from 'nats';
 
+/** A busy machine, or a cluster that elects, may keep a test waiting longer than the package's 5 s. */
+const PATIENT = { timeout: 30_000, checkAPI: false } as const;
+
 /** An event by the contract, or something close to it when a test wants it wrong. */
 export interface EventFields {
   processing_id: string;
@@ -54,7 +57,7 @@ export async function createStream(
   name = 'PROGRESS',
   changes: Partial<StreamConfig> = {},
 ): Promise<void> {
-  const jsm = await nc.jetstreamManager();
+  const jsm = await nc.jetstreamManager(PATIENT);
   await jsm.streams.add({
     name,
     subjects: ['progress.*'],
@@ -99,7 +102,7 @@ export async function publishRaw(
   bytes: Uint8Array | string,
   options: Partial<JetStreamPublishOptions> = {},
 ): Promise<number> {
-  const js = 'jetstream' in to ? to.jetstream() : to;
+  const js = 'jetstream' in to ? to.jetstream(PATIENT) : to;
   const ack = await js.publish(subject, bytes, options);
   return ack.seq;
 }
@@ -110,7 +113,7 @@ export async function publishAll(
   events: EventFields[],
   window = 1_000,
 ): Promise<number[]> {
-  const js = nc.jetstream();
+  const js = nc.jetstream(PATIENT);
   const seqs: number[] = [];
   for (let start = 0; start < events.length; start += window) {
     const acks = events
@@ -134,7 +137,7 @@ export async function storedEvents(
   processingId?: string,
   timeoutMs = 30_000,
 ): Promise<StoredEvent[]> {
-  const jsm = await nc.jetstreamManager();
+  const jsm = await nc.jetstreamManager(PATIENT);
   const { state } = await jsm.streams.info(stream);
   const filter = processingId === undefined ? '>' : `progress.${processingId}`;
   const end = Math.min(state.last_seq, await lastSeq(jsm, stream, filter));
@@ -149,7 +152,7 @@ export async function storedEvents(
     inactive_threshold: nanos(30_000),
   });
   try {
-    const consumer = await nc.jetstream().consumers.get(stream, name);
+    const consumer = await nc.jetstream(PATIENT).consumers.get(stream, name);
     const deadline = performance.now() + timeoutMs;
     let delivered = 0;
     while (performance.now() < deadline) {

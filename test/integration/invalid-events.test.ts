@@ -2,6 +2,7 @@
 import type { NatsConnection } from 'nats';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Frame, type UpdateFrame, WsClient } from '../harness/client.js';
+import { edgeHasRead } from '../harness/edge-head.js';
 import { type EdgeProcess, startEdgeProcess } from '../harness/edge-process.js';
 import { jobId } from '../harness/ids.js';
 import { type NatsServer, startNats } from '../harness/nats-server.js';
@@ -49,7 +50,10 @@ async function publishMixed(job: string, count: number): Promise<number[]> {
   return valid;
 }
 
-const watch = (edge: EdgeProcess, path: string) => WsClient.connect(`${edge.ws}/ws/upload-progress${path}`);
+const watch = async (edge: EdgeProcess, path: string, on = nc) => {
+  await edgeHasRead(edge.http, on);
+  return WsClient.connect(`${edge.ws}/ws/upload-progress${path}`);
+};
 const links = (updates: UpdateFrame[]) => updates.map(({ seq, prev_seq }) => [seq, prev_seq]);
 /** Each sequence with the one before it; the first with `first`. */
 const chain = (seqs: number[], first: number | null = 0) => seqs.map((seq, i) => [seq, seqs[i - 1] ?? first]);
@@ -158,7 +162,7 @@ describe('G8 bad input: is explained to operators', () => {
     await using own = await connectNats(server.url);
     await using edge = await startEdgeProcess({ natsUrl: server.url });
     const job = jobId();
-    await using client = await watch(edge, `/${job}`);
+    await using client = await watch(edge, `/${job}`, own);
     await client.until(caughtUp);
     const js = own.jetstream();
     const startedAt = performance.now();

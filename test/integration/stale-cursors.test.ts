@@ -1,6 +1,7 @@
 import type { JetStreamManager } from 'nats';
 import { expect, test } from 'vitest';
 import { WsClient } from '../harness/client.js';
+import { edgeHasRead } from '../harness/edge-head.js';
 import { startLocalEdge } from '../harness/edge-in-process.js';
 import { type NatsServer, startNats } from '../harness/nats-server.js';
 import { connectNats, createStream, publish, publishRaw } from '../harness/publish.js';
@@ -88,6 +89,7 @@ test('G5 stale cursors: a job whose events are all gone says so to whoever had s
   // Nothing of it was after this cursor, and nothing deleted was either.
   expect(await replay(edge.ws, '/gone?last_seq=3')).toEqual(['caught_up 6']);
   const seq = await publish(nc, 'gone');
+  await edgeHasRead(edge.http, nc);
   expect(await replay(edge.ws, '/gone?last_seq=1')).toEqual(['reset retention', '7', `caught_up ${seq}`]);
   expect(await replay(edge.ws, '/gone?last_seq=6')).toEqual(['7', `caught_up ${seq}`]);
 });
@@ -153,6 +155,7 @@ test('G1 order: far behind a small tail, pages of history and the tail make one 
     if (i % 50 === 7) await publishRaw(nc, `progress.${id}`, 'no event');
     else owed[id]?.push(String(await publish(nc, id, { message: 'x'.repeat(i) })));
   }
+  await edgeHasRead(edge.http, nc);
   for (const id of ['a', 'b']) {
     expect(await replay(edge.ws, `/${id}?last_seq=0`)).toEqual([...(owed[id] ?? []), 'caught_up 600']);
   }

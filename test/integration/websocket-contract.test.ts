@@ -2,6 +2,7 @@
 import type { NatsConnection } from 'nats';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Frame, type UpdateFrame, WsClient } from '../harness/client.js';
+import { edgeHasRead } from '../harness/edge-head.js';
 import { type EdgeProcess, startEdgeProcess } from '../harness/edge-process.js';
 import { jobId } from '../harness/ids.js';
 import { compareVersions } from '../harness/nats-binary.js';
@@ -24,8 +25,10 @@ afterAll(async () => {
   await nats[Symbol.asyncDispose]();
 });
 
-const watch = (path: string, options?: Parameters<typeof WsClient.connect>[1], on = edge) =>
-  WsClient.connect(`${on.ws}/ws/upload-progress${path}`, options);
+const watch = async (path: string, options?: Parameters<typeof WsClient.connect>[1], on = edge) => {
+  if (on === edge) await edgeHasRead(on.http, nc);
+  return WsClient.connect(`${on.ws}/ws/upload-progress${path}`, options);
+};
 const types = (frames: Frame[]) => frames.map(({ type }) => type);
 const seqs = (frames: Frame[]) =>
   frames.filter(({ type }) => type === 'progress_update').map(({ seq }) => seq);

@@ -1,0 +1,83 @@
+import { expect, test } from 'vitest';
+import { startEdgeProcess } from '../harness/edge-process.js';
+import { discrepancy, Follower } from '../harness/follower.js';
+import { jobId } from '../harness/ids.js';
+import { startNats } from '../harness/nats-server.js';
+import { connectNats, event, publishAll, type StoredEvent, storedEvents } from '../harness/publish.js';
+import { measured } from './scene.js';
+
+const STREAM = 'PROGRESS';
+const JOB = '/ws/upload-progress';
+const CLIENTS = Number(process.env.HEADWAY_HERD ?? 8_000);
+const JOBS = 2_000;
+
+test(`herds: ${CLIENTS} clients of ${JOBS} jobs come back within a second after their edge was killed; a live one hardly feels it`, async () => {
+  await using nats = await startNats();
+  await using first = await startEdgeProcess({ natsUrl: nats.url });
+  const nc = await connectNats(nats.url);
+  const ids = Array.from({ length: JOBS }, () => jobId());
+  const publishRound = (progress: number) =>
+    publishAll(
+      nc,
+      ids.map((id) => event(id, { progress })),
+    );
+  await publishRound(0);
+
+  let base = first.ws;
+  const followers = Array.from({ length: CLIENTS }, (_, i) =>
+    Follower.start(() => base, `${JOB}/${ids[i % JOBS]}`),
+  );
+  await Promise.all(followers.map((one) => one.until(({ caughtUp }) => caughtUp > 0, 'caught up', 60_000)));
+  await publishRound(1);
+
+  // What they miss is older than all that the next edge has in memory, so that each of them needs a read.
+  base = 'ws://127.0.0.1:1';
+  await first.kill();
+  await publishRound(2);
+  await using second = await startEdgeProcess({ natsUrl: nats.url });
+  const live = jobId('live');
+  await using witness = Follower.start(second.ws, `${JOB}/${live}`);
+  await witness.until(({ caughtUp }) => caughtUp > 0, 'caught up');
+  base = second.ws;
+  const startedAt = performance.now();
+  const delays: number[] = [];
+  const back = Promise.all(
+    followers.map((one) => one.until(({ caughtUp }) => caughtUp > 1, 'caught up again', 60_000)),
+  );
+  let isBack = false;
+  void back.then(() => {
+    isBack = true;
+  });
+  for (let i = 0; !isBack; i++) {
+    const sentAt = performance.now();
+    const [seq] = await publishAll(nc, [event(live, { progress: i % 100 })]);
+    await witness.until(({ cursor }) => (cursor ?? 0) >= (seq ?? 0), 'the live update');
+    delays.push(performance.now() - sentAt);
+  }
+  await back;
+  measured(`${CLIENTS} clients back and caught up`, Math.round(performance.now() - startedAt));
+  delays.sort((a, b) => a - b);
+  measured('live update meanwhile, median', Math.round(delays[delays.length >> 1] ?? 0));
+  measured('live update meanwhile, slowest', Math.round(delays.at(-1) ?? 0));
+  const metrics = await (await fetch(`${second.http}/metrics`)).text();
+  const reads = Number(/headway_cold_read_seconds_count\{kind="page"\} (\d+)/.exec(metrics)?.[1] ?? 0);
+  process.stdout.write(`    pages read from JetStream for them: ${reads}\n`);
+  // Equal reads are done once.
+  expect(reads).toBeGreaterThan(JOBS / 2);
+  expect(reads).toBeLessThan(CLIENTS);
+
+  await publishAll(
+    nc,
+    ids.map((id) => event(id, { status: 'completed', progress: 100 })),
+  );
+  await Promise.all(followers.map((one) => one.until(({ hasEnded }) => hasEnded, 'the end', 60_000)));
+  const byJob = new Map<string, StoredEvent[]>(ids.map((id) => [id, []]));
+  for (const stored of await storedEvents(nc, STREAM))
+    byJob.get(stored.subject.slice('progress.'.length))?.push(stored);
+  for (const [i, follower] of followers.entries()) {
+    expect(discrepancy(follower, byJob.get(ids[i % JOBS] as string) ?? [])).toBeNull();
+    expect(follower.resets).toEqual([]);
+  }
+  await Promise.all(followers.map((one) => one.stop()));
+  await nc.close();
+}, 180_000);
