@@ -97,6 +97,7 @@ export class Follower implements AsyncDisposable {
           onFrame: (frame) => this.#frame(frame),
         });
         this.connects++;
+        this.#wake();
         if (this.#isStopped) this.#client.drop();
         const { code } = await this.#client.closed;
         if (code === 1000) this.hasEnded = true;
