@@ -209,6 +209,11 @@ function webSocketParts(
       metrics.connectionsOpened.inc();
       return session;
     },
+    hasRoom: () => {
+      const hasRoom = cold.pending < config.maxPendingReads;
+      if (!hasRoom) metrics.requestsRefused.inc({ code: 'overloaded' });
+      return hasRoom;
+    },
     disconnected: (session, code) => {
       hub.remove(session);
       metrics.connectionsClosed.inc({ code: closeLabel(code) });

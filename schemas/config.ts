@@ -114,6 +114,14 @@ export const EdgeConfig = Type.Object({
     maximum: 256,
     description: 'Reads from JetStream that run at the same time for cursors behind the tail.',
   }),
+  maxPendingReads: Type.Integer({
+    env: 'HEADWAY_MAX_PENDING_READS',
+    default: 5_000,
+    minimum: 1,
+    maximum: 1_000_000,
+    description:
+      'While so many reads from JetStream wait for their turn, new connections are refused with 503.',
+  }),
   maxReplayJob: Type.Integer({
     env: 'HEADWAY_MAX_REPLAY_JOB',
     default: 1_000_000,

@@ -15,6 +15,8 @@ export interface WebSocketParts {
   readonly idleTimeoutSeconds: number;
   /** Makes and registers a session for a request that was understood. */
   readonly connect: (request: Extract<ParsedRequest, { ok: true }>, outlet: Outlet) => Session;
+  /** Whether there is room for one more now; a client that is refused comes back in a while. */
+  readonly hasRoom: () => boolean;
   readonly disconnected: (session: Session, code: number) => void;
   /** A request that was not understood; it is explained and closed. */
   readonly refused: (code: string) => void;
@@ -35,7 +37,10 @@ export function routeWebSockets(app: App, uws: Uws, parts: WebSocketParts): void
       maxPayloadLength: MAX_CLIENT_FRAME_BYTES,
       // The session stops at its own watermark; a limit here would drop frames in silence.
       maxBackpressure: 0,
-      upgrade: (res, req, context) => upgrade(res, req, context, idOf(req.getUrl())),
+      upgrade: (res, req, context) => {
+        if (parts.hasRoom()) upgrade(res, req, context, idOf(req.getUrl()));
+        else refuse(res);
+      },
       open: guarded((ws) => open(ws, parts)),
       message: guarded((ws, message: ArrayBuffer, isBinary: boolean) => {
         // The bytes belong to the library again as soon as this handler returns.
@@ -74,6 +79,15 @@ function upgrade(res: HttpResponse, req: HttpRequest, context: UpgradeContext, i
     req.getHeader('sec-websocket-extensions'),
     context,
   );
+}
+
+function refuse(res: HttpResponse): void {
+  const body = { type: 'about:blank', title: 'Service Unavailable', status: 503, code: 'overloaded' };
+  res
+    .writeStatus('503 Service Unavailable')
+    .writeHeader('retry-after', '1')
+    .writeHeader('content-type', 'application/problem+json')
+    .end(`${JSON.stringify({ ...body, detail: 'this edge has no room now; connect again in a moment' })}\n`);
 }
 
 // A request that makes no sense is upgraded all the same: a browser shows its page a close code, never a status.

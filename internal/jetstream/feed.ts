@@ -14,6 +14,7 @@ const IDLE_HEARTBEAT_MS = 1_000;
 const PULL_EXPIRES_MS = 5_000;
 const PULL_MESSAGES = 2_000;
 const RETRY_MS = 100;
+const AUDIT_MS = 5_000;
 
 /**
  * Follows the stream into the log by the edge's own durable consumer: first the last state of every job, then
@@ -151,6 +152,23 @@ export class Feed {
     );
   }
 
+  // A message that is lost on its way shows as a hole when the next one comes. When none comes, the consumer's own
+  // count tells: it has delivered more, for a whole interval, than arrived.
+  async #audit(fault: Fault, consumer: string, delivered: () => number): Promise<void> {
+    const { jsm, stream } = this.#parts;
+    let owed = 0;
+    while (fault.reason === null) {
+      await delay(AUDIT_MS, undefined, { ref: false });
+      if (delivered() < owed) fault.happen('delivery_hole');
+      if (fault.reason !== null) return;
+      try {
+        owed = (await fault.orFail(jsm.consumers.info(stream.name, consumer))).delivered.consumer_seq;
+      } catch {
+        owed = 0;
+      }
+    }
+  }
+
   async #consume(fault: Fault, info: ConsumerInfo, receiver: Receiver): Promise<void> {
     let delivered = 0;
     const messages = await this.#parts.js.consumers.getPullConsumerFor(info).consume({
@@ -170,5 +188,6 @@ export class Feed {
     });
     fault.watch(messages);
     receiver.begin();
+    void this.#audit(fault, info.name, () => delivered);
   }
 }

@@ -9,6 +9,7 @@ import { Recorder, type Scope } from './recorder.js';
 
 const STREAM = 'PROGRESS';
 const REST_MS = 30_000;
+const SETTLE_MS = 300;
 
 export interface WorldOptions {
   readonly maxPerSubject: number;
@@ -167,13 +168,28 @@ export class ProgramWorld implements AsyncDisposable {
     await this.#open(client, index);
   }
 
+  /** One of those that are away comes back. */
   async resume(who: number, index: number): Promise<void> {
-    const client = this.#client(who);
+    const client = this.#client(who, ({ recorder }) => !recorder.isOpen && !recorder.hasEnded);
     if (client !== undefined) await this.#open(client, index);
   }
 
   async drop(who: number): Promise<void> {
     await this.#client(who)?.recorder.drop();
+  }
+
+  /** The clients that read get what they have not had; or a moment passes. */
+  async settle(): Promise<void> {
+    const deadline = performance.now() + SETTLE_MS;
+    await Promise.all(
+      this.clients.map(async (client) => {
+        const { recorder } = client;
+        const isWaiting = () => recorder.isOpen && !client.isPaused && !this.#isAtRest(client);
+        for (let left = SETTLE_MS; left > 0 && isWaiting(); left = deadline - performance.now()) {
+          await recorder.change(left);
+        }
+      }),
+    );
   }
 
   pause(who: number): void {
@@ -184,7 +200,7 @@ export class ProgramWorld implements AsyncDisposable {
   }
 
   read(who: number): void {
-    const client = this.#client(who);
+    const client = this.#client(who, ({ isPaused }) => isPaused);
     if (client === undefined) return;
     client.isPaused = false;
     client.recorder.resumeReading();
@@ -240,8 +256,9 @@ export class ProgramWorld implements AsyncDisposable {
     return client.recorder.connect(client.isProxied ? `ws://${front.host}` : edge.ws);
   }
 
-  #client(who: number): Client | undefined {
-    return this.clients[who % Math.max(1, this.clients.length)];
+  #client(who: number, fits = ({ recorder }: Client) => recorder.isOpen): Client | undefined {
+    const fitting = this.clients.filter(fits);
+    return fitting[who % Math.max(1, fitting.length)];
   }
 
   #place(index: number): Place {

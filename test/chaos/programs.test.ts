@@ -22,15 +22,16 @@ const scope: fc.Arbitrary<Scope> = fc.oneof(
 const who = fc.nat(9);
 const edge = fc.nat(1);
 const is = <T extends string>(name: T) => fc.constant(name);
-const times = fc.integer({ min: 1, max: 8 });
+const times = fc.integer({ min: 1, max: 12 });
 // 64 KiB of tail: twenty of the large ones push everything else out of it.
 const length = fc.constantFrom(10, 200, 3_000);
 
 const step = fc.oneof(
   { weight: 14, arbitrary: fc.record({ do: is('publish'), job, kind, times, length }) },
-  { weight: 7, arbitrary: fc.record({ do: is('connect'), scope, proxied: fc.boolean(), edge }) },
+  { weight: 4, arbitrary: fc.record({ do: is('connect'), scope, proxied: fc.boolean(), edge }) },
   { weight: 4, arbitrary: fc.record({ do: is('drop'), who }) },
-  { weight: 5, arbitrary: fc.record({ do: is('resume'), who, edge }) },
+  { weight: 8, arbitrary: fc.record({ do: is('resume'), who, edge }) },
+  { weight: 6, arbitrary: fc.record({ do: is('settle') }) },
   { weight: 3, arbitrary: fc.record({ do: is('tear'), edge, job }) },
   { weight: 2, arbitrary: fc.record({ do: is('pause'), who }) },
   { weight: 2, arbitrary: fc.record({ do: is('read'), who }) },
@@ -52,7 +53,9 @@ type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 const options = fc.record({
   maxPerSubject: fc.constantFrom(5, 40, 1_000),
   maxReplay: fc.constantFrom(60, 1_000_000, 1_000_000),
+  audience: fc.array(scope, { minLength: 2, maxLength: 6 }),
 });
+type Options = typeof options extends fc.Arbitrary<infer T> ? T : never;
 
 async function take(world: ProgramWorld, next: Step): Promise<void> {
   switch (next.do) {
@@ -66,6 +69,8 @@ async function take(world: ProgramWorld, next: Step): Promise<void> {
       return world.drop(next.who);
     case 'resume':
       return world.resume(next.who, next.edge);
+    case 'settle':
+      return world.settle();
     case 'tear':
       return world.tear(next.edge, next.job);
     case 'pause':
@@ -104,11 +109,9 @@ test('G1 order, G2 state first, G3 faults, G4 slow readers, G5 stale cursors, G6
   const resets: Record<string, number> = {};
   let [programs, clients, updates, events] = [0, 0, 0, 0];
 
-  const run = async (
-    chosen: { maxPerSubject: number; maxReplay: number },
-    program: Step[],
-  ): Promise<void> => {
+  const run = async (chosen: Options, program: Step[]): Promise<void> => {
     await using world = await ProgramWorld.start(chosen);
+    for (const [index, one] of chosen.audience.entries()) await world.connect(one, index % 3 > 0, index);
     for (const next of program) {
       await take(world, next);
       count(steps, next.do);
