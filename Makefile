@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-node22 test-nats-2.10 soak build check format clean distclean \
+.PHONY: help setup demo test test-node22 test-nats-2.10 soak bench build check format clean distclean \
 	need-node need-nats need-nats-for-tests
 
 FILES ?=
@@ -54,6 +54,9 @@ test-nats-2.10: need-node $(PACKAGES) build ## run the tests with servers agains
 
 soak: need-node need-nats-for-tests $(PACKAGES) build ## run many more random programs against the cursor (RUNS=200000)
 	@$(call server); HEADWAY_PROPERTY_RUNS=$(RUNS) exec $(VITEST) --project unit test/unit/cursor.property.test.ts --testTimeout=3600000
+
+bench: need-node need-nats-for-tests $(PACKAGES) build ## measure (nothing is asserted)
+	@$(call server); HEADWAY_BENCH=1 exec $(VITEST) --project bench
 
 setup: need-node need-nats $(PACKAGES) ## install what is missing: npm packages, a nats-server (unless NATS_URL is set)
 

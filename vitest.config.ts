@@ -1,8 +1,21 @@
 import { defineConfig } from 'vitest/config';
 
+// Measurements take long and assert nothing, so they run only when asked for: HEADWAY_BENCH=1 vitest run --project bench
+const bench = {
+  test: {
+    name: 'bench',
+    include: ['bench/**/*.bench.ts'],
+    testTimeout: 600_000,
+    pool: 'forks' as const,
+    fileParallelism: false,
+    sequence: { groupOrder: 3 },
+  },
+};
+
 export default defineConfig({
   test: {
     projects: [
+      ...(process.env.HEADWAY_BENCH ? [bench] : []),
       {
         test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 20_000 },
       },

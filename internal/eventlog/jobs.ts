@@ -4,7 +4,8 @@ import type { LogRecord } from './record.js';
 /** What memory holds of one job: its newest valid event, and those of its events that are in the tail. */
 export interface Job {
   last: LogRecord;
-  readonly tail: RecordQueue;
+  /** null: none of them is. */
+  tail: RecordQueue | null;
 }
 
 /** A job that was let go and that a fresh all-jobs connection is owed: where its last state stands in the stream. */
@@ -96,8 +97,9 @@ export class Jobs {
    * While it is in the tail its memory is the tail's.
    */
   put(record: LogRecord): Job {
-    const job = this.#take(record.id) ?? { last: record, tail: new RecordQueue() };
+    const job = this.#take(record.id) ?? { last: record, tail: null };
     job.last = record;
+    job.tail ??= new RecordQueue();
     job.tail.push(record);
     (record.finished ? this.#finished : this.#open).set(record.id, job);
     return job;
@@ -106,16 +108,18 @@ export class Jobs {
   /** `record`, the oldest of the tail, has left it. */
   leftTail(record: LogRecord): void {
     const job = this.get(record.id);
-    if (job === undefined || job.tail.at(0) !== record) return;
+    if (job?.tail?.at(0) !== record) return;
     job.tail.shift();
-    if (job.tail.length === 0) this.#bytes += job.last.bytes;
+    if (job.tail.length > 0) return;
+    job.tail = null;
+    this.#bytes += job.last.bytes;
   }
 
   /** Takes in a last state that was read back from JetStream. Ignored when a newer one is here. */
   restore(record: LogRecord): Job {
     const known = this.get(record.id);
     if (known !== undefined && known.last.seq >= record.seq) return known;
-    const job = this.#take(record.id) ?? { last: record, tail: new RecordQueue() };
+    const job = this.#take(record.id) ?? { last: record, tail: null };
     job.last = record;
     this.#restored.set(record.id, job);
     this.#bytes += record.bytes;
@@ -162,7 +166,7 @@ export class Jobs {
     this.#dropPlace(id);
     const job = this.get(id);
     if (job === undefined) return undefined;
-    if (job.tail.length === 0) this.#bytes -= job.last.bytes;
+    if (job.tail === null) this.#bytes -= job.last.bytes;
     if (!this.#open.delete(id) && !this.#finished.delete(id)) this.#restored.delete(id);
     return job;
   }
@@ -181,7 +185,7 @@ export class Jobs {
       for (const [id, { last, tail }] of jobs) {
         if (this.#bytes <= goal) return;
         if (this.#pins.has(id)) continue;
-        if (tail.length > 0) {
+        if (tail !== null) {
           // In the ordered maps everything after this one is in the tail as well.
           if (jobs === this.#restored) continue;
           break;

@@ -212,17 +212,14 @@ export class EventLog {
       return cursor >= this.#floor || hadNone ? this.#atHead(cursor) : { kind: 'behind' };
     }
     if (job.last.seq <= cursor) return this.#atHead(cursor);
-    let index = job.tail.indexAfter(cursor);
-    const first = job.tail.at(index) ?? job.last;
+    const { tail, last } = job;
+    let index = tail?.indexAfter(cursor) ?? 0;
+    const first = tail?.at(index) ?? last;
     const reaches = cursor >= this.#floor || (first.prevSeq !== null && first.prevSeq <= cursor);
     if (!reaches) return { kind: 'behind' };
     const records = [first];
     let bytes = first.bytes;
-    for (
-      let next = job.tail.at(++index);
-      next !== undefined && bytes < maxBytes;
-      next = job.tail.at(++index)
-    ) {
+    for (let next = tail?.at(++index); next !== undefined && bytes < maxBytes; next = tail?.at(++index)) {
       records.push(next);
       bytes += next.bytes;
     }
