@@ -23,6 +23,8 @@ const TICKS_PER_HEARTBEAT = 8;
 /** How long closing frames have to leave before what is still connected is cut. */
 const CLOSE_GRACE_MS = 200;
 const DRAIN_STEP_MS = 50;
+/** A page of history goes onto a socket whole: 64 KiB and at most one event more. */
+const PAGE_ROOM_BYTES = 256 * 1024;
 /** An answer that has not come by then is lost, with the server or the leader that owed it: ask again. */
 const API_TIMEOUT_MS = 3_000;
 const SNAPSHOT_TIMEOUT_MS = 60_000;
@@ -130,7 +132,7 @@ async function wire(
     throw error;
   });
   const ticking = setInterval(
-    () => hub.tick(Date.now(), feed.isFollowing ? 'ok' : 'away'),
+    () => hub.tick(performance.now(), feed.isFollowing ? 'ok' : 'away'),
     Math.max(10, config.heartbeatMs / TICKS_PER_HEARTBEAT),
   );
   logger.info(
@@ -186,6 +188,7 @@ function webSocketParts(
 ): Omit<WebSocketParts, 'failed'> {
   return {
     idleTimeoutSeconds: config.idleTimeoutSeconds,
+    maxBufferedBytes: 2 * config.sendWatermarkBytes + PAGE_ROOM_BYTES,
     connect: ({ scope, resume }, outlet) => {
       const session = new Session({
         id: randomBytes(9).toString('base64url'),
@@ -201,7 +204,8 @@ function webSocketParts(
           maxReplayJob: config.maxReplayJob,
           maxReplayAll: config.maxReplayAll,
         },
-        now: Date.now,
+        wallClock: Date.now,
+        now: () => performance.now(),
         again: (waiting) => hub.mark(waiting),
         onSent: (updates) => metrics.updatesSent.inc(updates),
       });
@@ -233,7 +237,7 @@ function feedSink({ logger, log, hub }: Parts, metrics: () => Metrics): FeedSink
   const invalidLines = new RateLimit(10, 10_000, () => performance.now());
   const failureLines = new RateLimit(3, 10_000, () => performance.now());
   return {
-    restarts: () => hub.logRestarts(),
+    restarts: (rewound) => hub.logRestarts(rewound),
     ready: () => hub.logReady(),
     appended: (record) => {
       if (record !== null) metrics().events.inc();

@@ -1,15 +1,15 @@
+import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { ConfigError, HeadwayError } from '../internal/errors/catalogue.js';
 import { createLogger } from '../internal/telemetry/logger.js';
 import { parseEdgeConfig } from '../schemas/config.js';
 import { startEdge } from './edge-app.js';
 
-// The process id keeps two edges on one host apart.
-const defaultEdgeId = `${
-  hostname()
-    .replace(/[^A-Za-z0-9_-]/g, '-')
-    .slice(0, 50) || 'edge'
-}-${process.pid}`;
+// Unlike any other edge's, also where every container's process is number 1 and host names differ at their ends only.
+const host = hostname()
+  .replace(/[^A-Za-z0-9_-]/g, '-')
+  .slice(-45);
+const defaultEdgeId = `${host || 'edge'}-${randomBytes(4).toString('hex')}`;
 
 try {
   const parsed = parseEdgeConfig(process.env, defaultEdgeId);

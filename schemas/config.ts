@@ -64,7 +64,7 @@ export const EdgeConfig = Type.Object({
     env: 'HEADWAY_EDGE_ID',
     pattern: '^[A-Za-z0-9_-]{1,64}$',
     description:
-      'Names this edge and its consumer; two edges must not share it. Default: host name and process.',
+      'Names this edge and its consumer; two edges must not share it. Default: the host name and chance.',
   }),
   logLevel: Type.Union(
     (['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const).map((level) =>

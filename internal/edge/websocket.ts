@@ -13,6 +13,8 @@ const MAX_CLIENT_FRAME_BYTES = 1024 * 1024;
 
 export interface WebSocketParts {
   readonly idleTimeoutSeconds: number;
+  /** More than a session ever buffers: its watermark and a page. */
+  readonly maxBufferedBytes: number;
   /** Makes and registers a session for a request that was understood. */
   readonly connect: (request: Extract<ParsedRequest, { ok: true }>, outlet: Outlet) => Session;
   /** Whether there is room for one more now; a client that is refused comes back in a while. */
@@ -45,6 +47,10 @@ export function routeWebSockets(app: App, uws: Uws, parts: WebSocketParts): void
       message: guarded((ws, message: ArrayBuffer, isBinary: boolean) => {
         // The bytes belong to the library again as soon as this handler returns.
         ws.getUserData().session?.receive(isBinary ? null : Buffer.from(message).toString());
+      }),
+      // The library answers a ping by itself, without a limit: who sends pings and does not read is cut off.
+      ping: guarded((ws) => {
+        if (ws.getBufferedAmount() > parts.maxBufferedBytes) ws.close();
       }),
       drain: guarded((ws) => ws.getUserData().session?.pump()),
       close: guarded((ws, code: number) => {

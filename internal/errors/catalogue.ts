@@ -110,6 +110,17 @@ export class StreamMismatchError extends HeadwayError {
   }
 }
 
+export class EdgeIdTakenError extends HeadwayError {
+  readonly code = 'edge_id_taken';
+  constructor(edgeId: string) {
+    super(
+      `Another edge runs under the id ${edgeId}; two edges must not share one, since they would take each other's ` +
+        'events. Give each its own HEADWAY_EDGE_ID, or leave it unset. An edge that was just stopped frees its id ' +
+        'within a few seconds.',
+    );
+  }
+}
+
 export class StreamConflictError extends HeadwayError {
   readonly code = 'stream_conflict';
   constructor(stream: string, detail: string) {

@@ -20,7 +20,12 @@ export interface LogLimits {
 
 /** The answer to a read: records and the cursor after them; or the head; or that memory does not reach back. */
 export type LogRead =
-  | { readonly kind: 'records'; readonly records: readonly LogRecord[]; readonly cursor: number }
+  | {
+      readonly kind: 'records';
+      readonly records: readonly LogRecord[];
+      readonly cursor: number;
+      readonly scanned: number;
+    }
   | { readonly kind: 'head'; readonly cursor: number }
   | { readonly kind: 'behind' };
 
@@ -41,6 +46,7 @@ export class EventLog {
   #jobs: Jobs;
   #epoch = '';
   #head = 0;
+  #headStoredAt: number | null = null;
   #floor = 0;
   #settled = 0;
   #complete = false;
@@ -62,6 +68,10 @@ export class EventLog {
   }
   get floor(): number {
     return this.#floor;
+  }
+  /** When the message at the head was stored, in milliseconds since 1970; null: not read by this log. */
+  get headStoredAt(): number | null {
+    return this.#headStoredAt;
   }
   /** The stream's first kept seq when the feed last looked. */
   get firstSeq(): number {
@@ -105,6 +115,7 @@ export class EventLog {
     jobs.takePins(this.#jobs);
     this.#jobs = jobs;
     this.#head = head;
+    this.#headStoredAt = null;
     this.#floor = head;
     this.#settled = head;
     this.#brokenAt = 0;
@@ -116,6 +127,7 @@ export class EventLog {
   /** A job's last state as of the beginning, in any order. */
   load(seq: number, storedAt: number, event: DecodedEvent): void {
     this.#jobs.restore(makeRecord(event, seq, null, storedAt));
+    if (seq === this.#head) this.#headStoredAt = storedAt;
     this.#jobs.evict(storedAt, RECENTLY_FINISHED_MS);
   }
 
@@ -144,6 +156,7 @@ export class EventLog {
     if (seq <= this.#head) return null;
     if (seq > this.#head + 1) this.#break(seq - 1);
     this.#head = seq;
+    this.#headStoredAt = storedAt;
     if (event === null) return null;
     const record = makeRecord(event, seq, this.#previous(event.id), storedAt);
     this.#tail.push(record);
@@ -223,7 +236,7 @@ export class EventLog {
       records.push(next);
       bytes += next.bytes;
     }
-    return { kind: 'records', records, cursor: (records.at(-1) as LogRecord).seq };
+    return { kind: 'records', records, cursor: (records.at(-1) as LogRecord).seq, scanned: records.length };
   }
 
   #readAll(scope: Scope, cursor: number, maxBytes: number): LogRead {
@@ -240,7 +253,7 @@ export class EventLog {
       records.push(next);
       bytes += next.bytes;
     }
-    return seen === 0 ? this.#atHead(cursor) : { kind: 'records', records, cursor };
+    return seen === 0 ? this.#atHead(cursor) : { kind: 'records', records, cursor, scanned: seen };
   }
 
   #atHead(cursor: number): LogRead {

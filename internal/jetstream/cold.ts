@@ -8,7 +8,7 @@ import { inScope, type Scope } from '../eventlog/scope.js';
 import type { ColdSource, Page, Refusal } from '../session/ports.js';
 import { type HistoryAccess, readPage } from './history.js';
 import type { Link } from './link.js';
-import { apiErrorCode, epochOf, NO_MESSAGE_FOUND } from './stream.js';
+import { epochOf, storedMessage } from './stream.js';
 
 export type ReadKind = 'page' | 'last_state' | 'records' | 'head';
 
@@ -97,13 +97,8 @@ export class ColdReader implements ColdSource {
 
   // The leader is asked, not any replica by a direct get: an answer that is older than what this edge has already read
   // of the stream would be taken for the newest. docs/decisions/0007-last-states-from-the-leader.md
-  async #stored(query: MsgRequest): Promise<StoredMsg | null> {
-    try {
-      return await this.#access.jsm.streams.getMessage(this.#access.stream, query);
-    } catch (error) {
-      if (apiErrorCode(error) === NO_MESSAGE_FOUND) return null;
-      throw error;
-    }
+  #stored(query: MsgRequest): Promise<StoredMsg | null> {
+    return storedMessage(this.#access.jsm, this.#access.stream, query);
   }
 
   // The newest message is not an event; what the job's watchers are owed is the newest that is.
@@ -112,19 +107,18 @@ export class ColdReader implements ColdSource {
     const scope: Scope = { kind: 'job', id };
     const info = await this.#access.jsm.streams.info(this.#access.stream);
     for (let after = Math.max(0, info.state.first_seq - 1); ; ) {
-      const page = await readPage(this.#access, scope, after);
-      if (page.kind === 'refused') {
-        if (page.firstSeq - 1 <= after) return newest;
-        after = page.firstSeq - 1;
-        continue;
-      }
+      const page = await readPage(this.#access, scope, after, 'none');
+      // Nothing is left behind the place that was read.
+      if (page.kind === 'refused') return newest;
       newest = page.records.at(-1) ?? newest;
       if (page.cursor <= after || page.cursor >= info.state.last_seq) return newest;
       after = page.cursor;
     }
   }
 
-  #once<T>(key: string, kind: ReadKind, read: () => Promise<T>): Promise<T> {
+  #once<T>(what: string, kind: ReadKind, read: () => Promise<T>): Promise<T> {
+    // What was asked of another incarnation of the stream is no answer about this one.
+    const key = `${this.#access.epoch()} ${what}`;
     const running = this.#flights.get(key);
     if (running !== undefined) return running as Promise<T>;
     const flight = this.#persist(kind, read).finally(() => this.#flights.delete(key));
@@ -135,7 +129,7 @@ export class ColdReader implements ColdSource {
   #persist<T>(kind: ReadKind, read: () => Promise<T>): Promise<T> {
     const startedAt = this.#now();
     const attempt = async (): Promise<T> => {
-      const result = await this.#limit(() => this.#link.during(this.#stopped.signal, read));
+      const result = await this.#limit(() => this.#link.during(this.#stopped.signal, read)).catch(retryable);
       this.#observer.read(kind, this.#now() - startedAt);
       return result;
     };
@@ -148,4 +142,9 @@ export class ColdReader implements ColdSource {
       onFailedAttempt: ({ error }) => this.#observer.failed(kind, error),
     });
   }
+}
+
+// The retrying library gives up on a TypeError; a session must not be left without an answer for it.
+function retryable(error: unknown): never {
+  throw error instanceof TypeError ? new Error(error.message, { cause: error }) : error;
 }

@@ -59,6 +59,8 @@ export async function connectNats(settings: NatsSettings): Promise<NatsConnectio
       name: settings.name,
       timeout: 5_000,
       maxReconnectAttempts: -1,
+      // Without it the second refusal in a row closes the connection for good.
+      ignoreAuthErrorAbort: true,
       reconnectTimeWait: 250,
       reconnectJitter: 250,
       // A server that hangs (a frozen process, a cut cable) is given up after two pings without an answer.

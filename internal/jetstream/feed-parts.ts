@@ -8,8 +8,8 @@ import type { StreamSpec } from './stream.js';
 
 /** What the feed tells the rest of the edge. Called in the order of the stream. */
 export interface FeedSink {
-  /** The log is about to be emptied and loaded anew. */
-  restarts(): void;
+  /** The log is about to be emptied and loaded anew; `rewound`: seqs of the same epoch now mean other events. */
+  restarts(rewound: boolean): void;
   /** The log is loaded. */
   ready(): void;
   /** The log's head moved; null: by a message that is not an event. */

@@ -2,11 +2,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { AckPolicy, type ConsumerInfo, DeliverPolicy, nanos, type StreamInfo } from 'nats';
 import pRetry from 'p-retry';
 import { SUBJECT_FILTER } from '../../schemas/ids.js';
+import { EdgeIdTakenError } from '../errors/catalogue.js';
 import { redactUrl } from './connection.js';
 import { Fault } from './fault.js';
 import type { FeedParts } from './feed-parts.js';
 import { Continuation, Loading, type Receiver } from './receivers.js';
-import { ensureStream, epochOf } from './stream.js';
+import { ensureStream, epochOf, storedTime } from './stream.js';
 
 /** A consumer of an edge that is gone is removed by the server after this time. */
 const ABANDONED_MS = 5 * 60_000;
@@ -15,6 +16,9 @@ const PULL_EXPIRES_MS = 5_000;
 const PULL_MESSAGES = 2_000;
 const RETRY_MS = 100;
 const AUDIT_MS = 5_000;
+/** A little more than a pull of a dead edge can last. */
+const NAME_TAKEN_MS = PULL_EXPIRES_MS + 2_000;
+const NAME_CHECK_MS = 100;
 
 /**
  * Follows the stream into the log by the edge's own durable consumer: first the last state of every job, then
@@ -45,12 +49,13 @@ export class Feed {
 
   /**
    * Makes or checks the stream, names the log's epoch, and starts following in the background.
-   * @throws HeadwayError when the stream is not as it must be, or JetStream is not there
+   * @throws HeadwayError when the stream is not as it must be, JetStream is not there, or the edge's id is taken
    */
   async start(): Promise<void> {
     const { jsm, stream, natsUrl, log } = this.#parts;
     const info = await ensureStream(jsm, stream, redactUrl(natsUrl));
     log.setEpoch(epochOf(info));
+    await this.#waitForName();
     this.#running = this.#run();
   }
 
@@ -61,6 +66,18 @@ export class Feed {
     const { link, jsm, stream } = this.#parts;
     // Without NATS there is nobody to ask; the server removes the consumer itself, a while after it was abandoned.
     if (link.isUp) await jsm.consumers.delete(stream.name, this.consumerName).catch(() => undefined);
+  }
+
+  // Two edges that pull from one consumer would take each other's events. Of an edge that is gone the pulls expire.
+  async #waitForName(): Promise<void> {
+    const { jsm, stream, edgeId, now } = this.#parts;
+    const giveUpAt = now() + NAME_TAKEN_MS;
+    for (;;) {
+      const consumer = await jsm.consumers.info(stream.name, this.consumerName).catch(() => null);
+      if (consumer === null || consumer.num_waiting === 0) return;
+      if (now() >= giveUpAt) throw new EdgeIdTakenError(edgeId);
+      await delay(NAME_CHECK_MS);
+    }
   }
 
   async #run(): Promise<void> {
@@ -98,14 +115,15 @@ export class Feed {
     const { jsm, stream, natsUrl, log, sink } = this.#parts;
     const info = await fault.orFail(ensureStream(jsm, stream, redactUrl(natsUrl)));
     const epoch = epochOf(info);
-    if (log.isReady && epoch === log.epoch && this.#canContinue(info)) {
+    const isRewound = log.isReady && epoch === log.epoch && (await this.#isRewound(fault, info));
+    if (log.isReady && epoch === log.epoch && !isRewound && info.state.first_seq <= log.head + 1) {
       const consumer = await this.#createConsumer(fault, log.head + 1);
       const reached = () => this.#nowFollowing(fault);
-      await this.#consume(fault, consumer, new Continuation(this.#parts, consumer.num_pending, reached));
+      await this.#consume(fault, consumer, new Continuation(this.#parts, fault, reached));
       return;
     }
     log.suspend();
-    sink.restarts();
+    sink.restarts(isRewound);
     const consumer = await this.#createConsumer(fault, null);
     // Everything after this moment's last message is delivered; what the consumer took for "last" lies at or below.
     const { state } = await fault.orFail(jsm.streams.info(stream.name));
@@ -120,10 +138,14 @@ export class Feed {
     await this.#consume(fault, consumer, new Loading(this.#parts, state.last_seq, loaded, fault));
   }
 
-  // Only where the log ends and the stream goes on without a piece missing between them.
-  #canContinue({ state }: StreamInfo): boolean {
-    const { head } = this.#parts.log;
-    return state.last_seq >= head && state.first_seq <= head + 1;
+  // The same stream with an older past (restored from a copy, or what a crash lost) may have given the seqs out again.
+  async #isRewound(fault: Fault, { state }: StreamInfo): Promise<boolean> {
+    const { jsm, stream, log } = this.#parts;
+    if (state.last_seq < log.head) return true;
+    const { headStoredAt, head } = log;
+    if (headStoredAt === null || head < state.first_seq) return false;
+    const storedAt = await fault.orFail(storedTime(jsm, stream.name, head));
+    return storedAt !== null && Math.abs(storedAt - headStoredAt) >= 1;
   }
 
   #nowFollowing(fault: Fault): void {

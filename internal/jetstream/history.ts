@@ -13,7 +13,7 @@ import { decodeEvent } from '../eventlog/decode.js';
 import { type LogRecord, makeRecord } from '../eventlog/record.js';
 import type { Scope } from '../eventlog/scope.js';
 import type { Page, Refusal } from '../session/ports.js';
-import { epochOf, newestSeq, oldestSeq } from './stream.js';
+import { epochOf, nextSeq, oldestSeq } from './stream.js';
 
 /** The most messages in one request; with events of 64 KiB it is what one read may hold in memory for a moment. */
 const BATCH = 128;
@@ -39,7 +39,12 @@ export interface HistoryAccess {
  *
  * An all-jobs page is not filtered by type, so that everybody can share it.
  */
-export async function readPage(access: HistoryAccess, scope: Scope, after: number): Promise<Page | Refusal> {
+export async function readPage(
+  access: HistoryAccess,
+  scope: Scope,
+  after: number,
+  proof: 'whole' | 'none' = 'whole',
+): Promise<Page | Refusal> {
   const subject = scope.kind === 'job' ? subjectOf(scope.id) : SUBJECT_FILTER;
   const info = await access.jsm.streams.info(access.stream);
   if (epochOf(info) !== access.epoch()) throw new HistoryInterrupted('the stream is another one');
@@ -55,7 +60,7 @@ export async function readPage(access: HistoryAccess, scope: Scope, after: numbe
     const fetched = await fetchPage(access, consumer, after);
     if (fetched.isExhausted) await confirmEnd(access, subject, fetched, lastSeq);
     if (scope.kind === 'all') return allPage(fetched, after, lastSeq, refuse);
-    const whole = await wholeness(access, subject, fetched, after, lastSeq);
+    const whole = proof === 'none' ? 'kept' : await wholeness(access, subject, fetched, after, lastSeq);
     return whole === 'unknown' ? refuse('retention') : jobPage(fetched, after, lastSeq, whole);
   } finally {
     access.jsm.consumers.delete(access.stream, consumer.name).catch(() => undefined);
@@ -113,8 +118,8 @@ async function confirmEnd(
 ): Promise<void> {
   const read = fetched.messages.at(-1)?.seq ?? 0;
   if (read >= lastSeq) return;
-  const newest = await newestSeq(access.jsm, access.stream, subject);
-  if (newest > read && newest <= lastSeq) throw new HistoryInterrupted('the copy that was read lags behind');
+  const next = await nextSeq(access.jsm, access.stream, subject, read + 1);
+  if (next !== 0 && next <= lastSeq) throw new HistoryInterrupted('the copy that was read lags behind');
 }
 
 /** The most deleted sequences that are asked for; where there are more, a hole cannot be ruled out. */
@@ -131,8 +136,10 @@ async function wholeness(
   lastSeq: number,
 ): Promise<'anchored' | 'kept' | 'untouched' | 'unknown'> {
   const first = messages[0]?.seq;
-  if (first === after) return 'anchored';
   const oldest = await oldestSeq(jsm, stream, subject);
+  // The job's front has passed what was read first: more may have left between two of the messages.
+  if (first !== undefined && messages.length > 1 && (oldest === 0 || oldest > first)) return 'unknown';
+  if (first === after) return 'anchored';
   if (oldest !== 0 && oldest <= after) return 'kept';
   const { state } = await jsm.streams.info(stream);
   if (state.first_seq > after + 1) return 'unknown';

@@ -24,12 +24,31 @@ const storedAt = (message: JsMsg): number => message.info.timestampNanos / 1e6;
 export class Continuation implements Receiver {
   constructor(
     private readonly parts: FeedParts,
-    private pending: number,
+    private readonly fault: Fault,
     private readonly reached: () => void,
   ) {}
 
+  // What was pending can be deleted before it is delivered, so it is not counted: the leader is asked for the end.
   begin(): void {
-    if (this.pending === 0) this.reached();
+    this.#watchEnd().catch((error: Error) => {
+      this.parts.sink.failed(error);
+      this.fault.happen('no_responders');
+    });
+  }
+
+  async #watchEnd(): Promise<void> {
+    const { jsm, stream, log } = this.parts;
+    const newest = await this.fault.orFail(newestSeq(jsm, stream.name, SUBJECT_FILTER));
+    // Read, or deleted since.
+    while (this.fault.reason === null && log.head < newest) {
+      await delay(END_CHECK_MS);
+      if (
+        log.head < newest &&
+        (await this.fault.orFail(newestSeq(jsm, stream.name, SUBJECT_FILTER))) <= log.head
+      )
+        break;
+    }
+    if (this.fault.reason === null) this.reached();
   }
 
   receive(message: JsMsg): void {
@@ -37,7 +56,6 @@ export class Continuation implements Receiver {
     const decoded = decodeEvent(message.subject, message.data);
     if (!decoded.ok) sink.invalid(message.seq, message.subject, decoded.reason, decoded.detail);
     sink.appended(log.append(message.seq, storedAt(message), decoded.ok ? decoded.event : null));
-    if (this.pending > 0 && --this.pending === 0) this.reached();
   }
 }
 
@@ -57,7 +75,7 @@ export class Loading implements Receiver {
     private readonly done: (complete: boolean) => void,
     private readonly fault: Fault,
   ) {
-    this.#next = new Continuation(parts, 0, () => undefined);
+    this.#next = new Continuation(parts, fault, () => undefined);
   }
 
   begin(): void {
@@ -100,7 +118,10 @@ export class Loading implements Receiver {
     const isSnapshotSafe = isAtLeast(this.parts.connection.info?.version ?? '', SNAPSHOT_COMPLETE_SINCE);
     this.#repair().then(
       (isRepaired) => this.done(isSnapshotSafe && isRepaired),
-      () => undefined,
+      (error: Error) => {
+        this.parts.sink.failed(error);
+        this.fault.happen('no_responders');
+      },
     );
   }
 

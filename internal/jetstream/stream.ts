@@ -7,6 +7,7 @@ import {
   nanos,
   RetentionPolicy,
   StorageType,
+  type StoredMsg,
   type StreamConfig,
   type StreamInfo,
 } from 'nats';
@@ -22,7 +23,7 @@ import {
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 const STREAM_NOT_FOUND = 10059;
-export const NO_MESSAGE_FOUND = 10037;
+const NO_MESSAGE_FOUND = 10037;
 const JETSTREAM_NOT_ENABLED = [10039, 10076];
 
 export interface StreamSpec {
@@ -57,12 +58,13 @@ const MATTERS = [
   'discard',
   'allow_direct',
   'allow_rollup_hdrs',
+  'allow_msg_ttl',
   'no_ack',
 ] as const;
 
 /** How an existing stream differs from what Headway relies on. */
 export function streamDifferences(config: StreamConfig, spec: StreamSpec): StreamDifference[] {
-  const wanted: Record<string, unknown> = { ...streamConfig(spec), no_ack: false };
+  const wanted: Record<string, unknown> = { ...streamConfig(spec), no_ack: false, allow_msg_ttl: false };
   const have = config as unknown as Record<string, unknown>;
   return MATTERS.filter(
     // A server leaves out what is false.
@@ -116,14 +118,38 @@ export function newestSeq(jsm: JetStreamManager, stream: string, subject: string
 /** The seq of the oldest message that the stream keeps of a subject, by its leader's word; 0 when it keeps none. */
 export function oldestSeq(jsm: JetStreamManager, stream: string, subject: string): Promise<number> {
   // The API knows this query; the package's types do not.
-  return seqOf(jsm, stream, { seq: 1, next_by_subj: subject } as never);
+  return nextSeq(jsm, stream, subject, 1);
+}
+
+/** The seq of the first message of a subject from `from` on, by the leader's word; 0 when there is none. */
+export function nextSeq(
+  jsm: JetStreamManager,
+  stream: string,
+  subject: string,
+  from: number,
+): Promise<number> {
+  return seqOf(jsm, stream, { seq: from, next_by_subj: subject } as never);
+}
+
+/** When the message at `seq` was stored, in milliseconds since 1970; null when it is not kept. */
+export async function storedTime(jsm: JetStreamManager, stream: string, seq: number): Promise<number | null> {
+  return (await storedMessage(jsm, stream, { seq }))?.time.getTime() ?? null;
 }
 
 async function seqOf(jsm: JetStreamManager, stream: string, query: MsgRequest): Promise<number> {
+  return (await storedMessage(jsm, stream, query))?.seq ?? 0;
+}
+
+/** A message by the stream leader's word; null when it keeps none that fits. */
+export async function storedMessage(
+  jsm: JetStreamManager,
+  stream: string,
+  query: MsgRequest,
+): Promise<StoredMsg | null> {
   try {
-    return (await jsm.streams.getMessage(stream, query)).seq;
+    return await jsm.streams.getMessage(stream, query);
   } catch (error) {
-    if (apiErrorCode(error) === NO_MESSAGE_FOUND) return 0;
+    if (apiErrorCode(error) === NO_MESSAGE_FOUND) return null;
     throw error;
   }
 }

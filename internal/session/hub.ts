@@ -96,10 +96,10 @@ export class Hub {
     for (const session of this.#sessions) session.logReady();
   }
 
-  /** The log is about to start over. */
-  logRestarts(): void {
+  /** The log is about to start over; `rewound`: what clients have seen is no longer the past. */
+  logRestarts(rewound: boolean): void {
     this.#brokenAt = 0;
-    for (const session of this.#sessions) session.logRestarts();
+    for (const session of this.#sessions) session.logRestarts(rewound);
   }
 
   /** Sends the heartbeats that are due. */

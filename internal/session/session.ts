@@ -25,6 +25,8 @@ export interface SessionParts {
   readonly outlet: Outlet;
   readonly limits: SessionLimits;
   /** Milliseconds since 1970. */
+  readonly wallClock: () => number;
+  /** Milliseconds that never go back. */
   readonly now: () => number;
   /** Asks for `pump` in the next turn of the event loop. */
   readonly again: (session: Session) => void;
@@ -33,6 +35,8 @@ export interface SessionParts {
 
 /** The most bytes that one pump sends before the other sessions have their turn. */
 const TURN_BYTES = 128 * 1024;
+/** What a record that was looked at costs, sent or not, in bytes of that share. */
+const SCAN_BYTES = 16;
 
 /**
  * One connection: a cursor over the log, and the pump that moves it. PROTOCOL.md, "The life of a connection".
@@ -54,8 +58,12 @@ export class Session {
   #snapshot: Snapshot | null = null;
   /** One job: the valid event that the next one to be sent follows; null where that is not known. */
   #lastSent: number | null = null;
+  /** One job: it is known to be unfinished at this seq, whatever this edge has read. */
+  #goesOnAt = 0;
+  #owesReset: ResetReason | null = null;
   #sentAt: number;
-  #sentBytes = 0;
+  /** Bytes sent, and what looking for them cost. */
+  #cost = 0;
 
   constructor(parts: SessionParts) {
     this.id = parts.id;
@@ -89,20 +97,22 @@ export class Session {
 
   /** The log has become ready. */
   logReady(): void {
-    if (this.#state.name === 'waiting') this.#corked(() => this.#start());
+    // In its share of a turn, like everything that may be long.
+    if (this.#state.name === 'waiting') this.#parts.again(this);
   }
 
   /**
    * The log is about to start over. The session waits until it is ready and goes on from its cursor, or, when the log
-   * comes back in another epoch than the client was told, with a reset.
+   * comes back in another epoch than the client was told, or with another past, with a reset.
    */
-  logRestarts(): void {
+  logRestarts(rewound: boolean): void {
     if (this.#state.name === 'ended') return;
     this.#leaveLive();
     // Not begun: what the client asked for stands.
     if (this.#state.name !== 'waiting' && this.#cursor !== null) {
       this.#resume = { lastSeq: this.#cursor, epoch: null };
     }
+    if (rewound) this.#owesReset = 'ahead';
     this.#state = { name: 'waiting' };
   }
 
@@ -119,9 +129,9 @@ export class Session {
    * @returns about how many bytes were sent
    */
   pump(): number {
-    const before = this.#sentBytes;
+    const before = this.#cost;
     this.#corked(() => this.#pump());
-    return this.#sentBytes - before;
+    return this.#cost - before;
   }
 
   #pump(): void {
@@ -136,6 +146,8 @@ export class Session {
       const state = this.#state;
       switch (state.name) {
         case 'waiting':
+          if (this.#parts.log.isReady) this.#start();
+          return;
         case 'asking':
         case 'live':
         case 'ended':
@@ -224,6 +236,8 @@ export class Session {
     const limit = this.scope.kind === 'job' ? limits.maxReplayJob : limits.maxReplayAll;
     if (this.#toldEpoch !== log.epoch) {
       this.#reset('epoch', log.firstSeq, log.head);
+    } else if (this.#owesReset !== null) {
+      this.#reset(this.#owesReset, log.firstSeq, log.head);
     } else if (resume === null) {
       this.#fresh();
     } else if (resume.epoch !== null && resume.epoch !== log.epoch) {
@@ -231,7 +245,14 @@ export class Session {
     } else if (resume.lastSeq > log.head) {
       this.#ask(cold.reached(resume.lastSeq), (answer) => {
         if (answer.kind === 'refused') this.#refuse(answer);
-        else this.#replay(resume.lastSeq);
+        else if (this.scope.kind === 'all') this.#replay(resume.lastSeq);
+        else {
+          // The client may have seen the job begin anew after an end that is the newest this edge has read.
+          this.#ask(cold.lastState(this.scope.id), (last) => {
+            this.#goesOnAt = last === null || last.finished ? 0 : last.seq;
+            this.#replay(resume.lastSeq);
+          });
+        }
       });
     } else if (log.head - resume.lastSeq > limit) {
       this.#reset('limit', log.firstSeq, log.head);
@@ -248,7 +269,7 @@ export class Session {
   }
 
   #fresh(): void {
-    const { log, now } = this.#parts;
+    const { log, wallClock } = this.#parts;
     if (this.scope.kind === 'all') {
       if (!log.hasAllStates) {
         this.fail(
@@ -258,7 +279,7 @@ export class Session {
         return;
       }
       this.#snapshot?.close();
-      this.#snapshot = log.snapshot(this.scope, now());
+      this.#snapshot = log.snapshot(this.scope, wallClock());
       this.#become({ name: 'snapshot', snapshot: this.#snapshot });
       return;
     }
@@ -316,7 +337,8 @@ export class Session {
     const read = log.read(this.scope, this.cursor, Math.min(budget, limits.watermarkBytes));
     switch (read.kind) {
       case 'records': {
-        let spent = 1;
+        let spent = read.scanned * SCAN_BYTES;
+        this.#cost += spent;
         for (const record of read.records) spent += this.#update(record);
         this.#cursor = read.cursor;
         return spent;
@@ -347,7 +369,7 @@ export class Session {
   #endIfFinished(): void {
     if (this.scope.kind !== 'job') return;
     const last = this.#parts.log.last(this.scope.id);
-    if (last === undefined || !last.finished || last.seq > this.cursor) return;
+    if (last === undefined || !last.finished || last.seq > this.cursor || last.seq < this.#goesOnAt) return;
     this.#send(frames.end());
     this.#end(closeCode('end'), 'end');
   }
@@ -361,6 +383,8 @@ export class Session {
     this.#send(frames.reset(reason, this.#toldEpoch, firstSeq, lastSeq));
     this.#cursor = null;
     this.#lastSent = null;
+    this.#goesOnAt = 0;
+    this.#owesReset = null;
     this.#resume = null;
     this.#fresh();
   }
@@ -396,7 +420,7 @@ export class Session {
   #send(text: string): void {
     if (this.#state.name === 'ended') return;
     this.#sentAt = this.#parts.now();
-    this.#sentBytes += text.length;
+    this.#cost += text.length;
     this.#parts.outlet.send(text);
   }
 

@@ -61,6 +61,7 @@ export class World {
         maxReplayJob: this.#options.maxReplay,
         maxReplayAll: this.#options.maxReplay,
       },
+      wallClock: () => this.stream.clock,
       now: () => this.stream.clock,
       again: (session) => this.#hub.mark(session),
     };
@@ -152,7 +153,7 @@ export class World {
   // The load is a later step: clients connect in between.
   #startOver(): void {
     this.#log.suspend();
-    this.#hub.logRestarts();
+    this.#hub.logRestarts(false);
   }
 
   #load(): void {

@@ -74,6 +74,7 @@ async function inMemory(): Promise<Driver> {
         cold,
         outlet,
         limits,
+        wallClock: Date.now,
         now: Date.now,
         again,
       });
