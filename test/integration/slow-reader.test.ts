@@ -60,6 +60,11 @@ test('G4 slow readers, G9 memory: ten that stop reading while 40 MB pass cost li
     expect(follower.connects).toBe(1);
   }
   await Promise.all(slow.map((follower) => follower.stop()));
+  const after = await metric(edge.http, 'process_resident_memory_bytes');
+  const mib = (bytes: number) => Math.round(bytes / MiB);
+  process.stdout.write(
+    `    resident memory: before ${mib(before)}, at most ${mib(peak)}, after ${mib(after)} MiB\n`,
+  );
   await waitFor(async () => (await metric(edge.http, 'headway_cold_reads_pending')) === 0, {
     what: 'no cold read left',
   });
