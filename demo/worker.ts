@@ -71,7 +71,8 @@ async function work(path: string, publish: Publish): Promise<void> {
         pausedMs += performance.now() - began;
       },
       onPage: async ({ page, pages, words, heading }) => {
-        progress = Math.round((1_000 * page) / pages) / 10;
+        // The last page is read, but the result is not out: 100 is the end's alone.
+        progress = Math.round((1_000 * page) / (pages + 1)) / 10;
         place = { page, pages };
         const message = `page ${page} of ${pages}: ${heading}`;
         await publish({ status: 'processing', progress, message, ...place, words });
