@@ -81,7 +81,7 @@ describe('the demo', () => {
     const { code, output } = await run([first, damaged, last], { PAGE_MS: '0' });
 
     expect(code, output).toBe(0);
-    expect(output).toMatch(/100% {2}my notes\.txt {2}page 3 of 3: Three pages here\n/);
+    expect(output).toMatch(/ 75% {2}my notes\.txt {2}page 3 of 3: Three pages here\n/);
     expect(output).toMatch(/my notes\.txt {2}3 pages, 7 words, /);
     expect(output).toMatch(/ 0% {2}cut\.pdf {7}damaged_pdf: .*cut\.pdf" is a damaged PDF: .*\n/);
     expect(output).toMatch(/cut\.pdf {7}failed: .*no %%EOF/);
