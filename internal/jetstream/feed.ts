@@ -7,7 +7,7 @@ import { redactUrl } from './connection.js';
 import { Fault } from './fault.js';
 import type { FeedParts } from './feed-parts.js';
 import { Continuation, Loading, type Receiver } from './receivers.js';
-import { ensureStream, epochOf, storedTime } from './stream.js';
+import { ensureStream, epochOf, storedTime, streamExists } from './stream.js';
 
 /** A consumer of an edge that is gone is removed by the server after this time. */
 const ABANDONED_MS = 5 * 60_000;
@@ -19,6 +19,8 @@ const AUDIT_MS = 5_000;
 /** A little more than a pull of a dead edge can last. */
 const NAME_TAKEN_MS = PULL_EXPIRES_MS + 2_000;
 const NAME_CHECK_MS = 100;
+/** A stream that vanished is made again after this time. */
+const REMAKE_AFTER_MS = 1_000;
 
 /**
  * Follows the stream into the log by the edge's own durable consumer: first the last state of every job, then
@@ -113,6 +115,11 @@ export class Feed {
   async #follow(fault: Fault): Promise<void> {
     if (fault.reason !== null) return;
     const { jsm, stream, natsUrl, log, sink } = this.#parts;
+    if (!(await fault.orFail(streamExists(jsm, stream)))) {
+      // The server may still be removing the old one, and would take the new one's files along: seen on 2.15.1, where
+      // nothing could be stored in it any more.
+      await delay(REMAKE_AFTER_MS);
+    }
     const info = await fault.orFail(ensureStream(jsm, stream, redactUrl(natsUrl)));
     const epoch = epochOf(info);
     const isRewound = log.isReady && epoch === log.epoch && (await this.#isRewound(fault, info));

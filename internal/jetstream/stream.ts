@@ -92,6 +92,17 @@ export async function ensureStream(
   }
 }
 
+/** Whether the stream is there; an error that says anything else is thrown. */
+export async function streamExists(jsm: JetStreamManager, spec: StreamSpec): Promise<boolean> {
+  try {
+    await jsm.streams.info(spec.name);
+    return true;
+  } catch (error) {
+    if (apiErrorCode(error) === STREAM_NOT_FOUND) return false;
+    throw error;
+  }
+}
+
 async function findStream(jsm: JetStreamManager, spec: StreamSpec): Promise<StreamInfo> {
   try {
     return await jsm.streams.info(spec.name);
