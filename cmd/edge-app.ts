@@ -23,8 +23,8 @@ const TICKS_PER_HEARTBEAT = 8;
 /** How long closing frames have to leave before what is still connected is cut. */
 const CLOSE_GRACE_MS = 200;
 const DRAIN_STEP_MS = 50;
-/** A page of history goes onto a socket whole: 64 KiB and at most one event more. */
-const PAGE_ROOM_BYTES = 256 * 1024;
+/** What a read from JetStream puts onto a socket whole: at most 64 last states of 64 KiB. */
+const PAGE_ROOM_BYTES = 5 * 1024 * 1024;
 /** An answer that has not come by then is lost, with the server or the leader that owed it: ask again. */
 const API_TIMEOUT_MS = 3_000;
 const SNAPSHOT_TIMEOUT_MS = 60_000;
@@ -162,11 +162,15 @@ async function wire(
 async function drain(hub: Hub, windowMs: number): Promise<void> {
   if (hub.size === 0) return;
   hub.announceDrain(windowMs);
+  const all = hub.size;
   const steps = Math.ceil(windowMs / DRAIN_STEP_MS);
-  for (let left = steps; left > 1 && hub.size > 0; left--) {
-    hub.closeDraining(Math.ceil(hub.size / left));
+  for (let step = 1; step < steps && hub.size > 0; step++) {
     await delay(DRAIN_STEP_MS);
+    // Clients leave by themselves, too; only those above the share that may be left by now are closed.
+    const mayStay = Math.ceil(all * (1 - step / steps));
+    if (hub.size > mayStay) hub.closeDraining(hub.size - mayStay);
   }
+  if (steps > 0) await delay(DRAIN_STEP_MS);
   hub.closeDraining(hub.size);
   await delay(CLOSE_GRACE_MS);
 }

@@ -58,7 +58,7 @@ export async function readPage(
   const consumer = await access.jsm.consumers.add(access.stream, consumerConfig(subject, start));
   try {
     const fetched = await fetchPage(access, consumer, after);
-    if (fetched.isExhausted) await confirmEnd(access, subject, fetched, lastSeq);
+    if (fetched.isExhausted) await confirmEnd(access, subject, fetched, start, lastSeq);
     if (scope.kind === 'all') return allPage(fetched, after, lastSeq, refuse);
     const whole = proof === 'none' ? 'kept' : await wholeness(access, subject, fetched, after, lastSeq);
     return whole === 'unknown' ? refuse('retention') : jobPage(fetched, after, lastSeq, whole);
@@ -114,9 +114,10 @@ async function confirmEnd(
   access: HistoryAccess,
   subject: string,
   fetched: Fetched,
+  start: number,
   lastSeq: number,
 ): Promise<void> {
-  const read = fetched.messages.at(-1)?.seq ?? 0;
+  const read = fetched.messages.at(-1)?.seq ?? start - 1;
   if (read >= lastSeq) return;
   const next = await nextSeq(access.jsm, access.stream, subject, read + 1);
   if (next !== 0 && next <= lastSeq) throw new HistoryInterrupted('the copy that was read lags behind');

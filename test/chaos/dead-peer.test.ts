@@ -75,7 +75,10 @@ test('G4 slow readers: who stops reading for less than the idle time-out is not 
   await connected(follower);
   const { held, end } = await pausedWhile(nc, id, follower, async () => {
     const until = performance.now() + (IDLE_SECONDS / 2 - 1) * 1_000;
-    await waitFor(() => performance.now() > until, { what: 'less than the time to the first ping', everyMs: 100 });
+    await waitFor(() => performance.now() > until, {
+      what: 'less than the time to the first ping',
+      everyMs: 100,
+    });
   });
   expect(await connections(edge)).toBe(1);
   expect(held).toBeLessThan(end);

@@ -37,6 +37,11 @@ export class Truth {
   readonly finishing = new Set<number>();
   /** When the deletion of a message began, by the clock of `performance.now()`. */
   readonly deletedAt = new Map<number, number>();
+  /**
+   * What was deleted and is there again: a server that is killed with -9 can forget that it deleted. For the edges
+   * what came back never left, and so they cannot know of what was deleted behind it.
+   */
+  readonly cameBack = new Set<number>();
   /** Every message that is still there, valid or not, in the order of the stream: its job. */
   readonly #kept = new Map<number, string>();
   last = 0;
@@ -75,6 +80,23 @@ export class Truth {
       if (what.below !== undefined && seq >= what.below) continue;
       this.#delete(seq, startedAt);
     }
+  }
+
+  /** What the stream really holds after the server was killed. */
+  found(seqs: Iterable<number>): void {
+    for (const seq of seqs) if (this.deletedAt.has(seq)) this.cameBack.add(seq);
+  }
+
+  /** Whether an edge could take `seq` for the one before `next`, since all between them is gone. */
+  isNeighbour(id: string, seq: number, next: number): boolean {
+    const between = (this.jobs.get(id) ?? []).filter((one) => one > seq && one < next);
+    return this.cameBack.has(seq) && between.every((one) => this.deletedAt.has(one));
+  }
+
+  /** Whether a deletion can be seen: nothing older of its job has come back. */
+  isVisiblyDeleted(id: string, seq: number): boolean {
+    const hidden = (this.jobs.get(id) ?? []).some((one) => one < seq && this.cameBack.has(one));
+    return this.deletedAt.has(seq) && !hidden;
   }
 
   #delete(seq: number, startedAt: number): void {

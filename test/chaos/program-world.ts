@@ -1,30 +1,14 @@
 import type { JetStreamManager, NatsConnection } from 'nats';
-import { type EdgeProcess, startEdgeProcess } from '../harness/edge-process.js';
 import { type NatsServer, startNats } from '../harness/nats-server.js';
-import { startTcpProxy, type TcpProxy } from '../harness/proxy.js';
 import { connectNats, createStream, publishRaw, storedEvents } from '../harness/publish.js';
 import { waitFor, withTimeout } from '../harness/wait.js';
+import { killPlace, type Place, type PlaceOptions, startPlace, stopPlace } from './program-place.js';
 import { bodyOf, type Kind, Truth } from './program-truth.js';
 import { Recorder, type Scope } from './recorder.js';
 
 const STREAM = 'PROGRESS';
 const REST_MS = 30_000;
 const SETTLE_MS = 300;
-
-export interface WorldOptions {
-  readonly maxPerSubject: number;
-  readonly maxReplay: number;
-}
-
-/** One edge: its link to NATS, itself, and a proxy before it for the clients that go through one. */
-interface Place {
-  readonly id: string;
-  readonly link: TcpProxy;
-  edge: EdgeProcess;
-  front: TcpProxy;
-  /** A restart under way. */
-  up: Promise<void>;
-}
 
 interface Client {
   readonly recorder: Recorder;
@@ -40,7 +24,7 @@ export class ProgramWorld implements AsyncDisposable {
   #natsUp: Promise<void> = Promise.resolve();
 
   private constructor(
-    private readonly options: WorldOptions,
+    private readonly options: PlaceOptions & { readonly maxPerSubject: number },
     private readonly nats: NatsServer,
     private readonly nc: NatsConnection,
     private readonly jsm: JetStreamManager,
@@ -50,7 +34,7 @@ export class ProgramWorld implements AsyncDisposable {
     this.#truth = this.#begin(epoch);
   }
 
-  static async start(options: WorldOptions): Promise<ProgramWorld> {
+  static async start(options: PlaceOptions & { readonly maxPerSubject: number }): Promise<ProgramWorld> {
     const nats = await startNats();
     const nc = await connectNats(nats.url);
     const jsm = await nc.jetstreamManager();
@@ -88,7 +72,8 @@ export class ProgramWorld implements AsyncDisposable {
     await this.nats.kill();
     await this.#startNats();
     const acknowledged = (await settled).flatMap((ack) => (ack.status === 'fulfilled' ? [ack.value] : []));
-    const stored = new Set((await storedEvents(this.nc, STREAM)).map(({ seq }) => seq));
+    const stored = new Set(await this.#stored());
+    this.#truth.found(stored);
     const { state } = await this.jsm.streams.info(STREAM);
     for (let seq = this.#truth.last + 1; seq <= state.last_seq; seq++) {
       this.#truth.stored(seq, id, 'processing', startedAt);
@@ -110,8 +95,12 @@ export class ProgramWorld implements AsyncDisposable {
     await this.#steady();
     await this.jsm.streams.delete(STREAM);
     const wanted = { max_msgs_per_subject: this.options.maxPerSubject };
-    // An edge may have been quicker, with a limit of its own.
-    await createStream(this.nc, STREAM, wanted).catch(() => this.jsm.streams.update(STREAM, wanted));
+    // An edge may be quicker, with a limit of its own, or make it in this very moment.
+    const make = () =>
+      createStream(this.nc, STREAM, wanted)
+        .catch(() => this.jsm.streams.update(STREAM, wanted))
+        .then(() => true);
+    await waitFor(make, { what: 'another stream', everyMs: 5 });
     this.#truth = this.#begin(await epochNow(this.jsm));
   }
 
@@ -124,21 +113,13 @@ export class ProgramWorld implements AsyncDisposable {
 
   async killEdge(index: number): Promise<void> {
     await this.#steady();
-    const place = this.#place(index);
-    place.link.flow();
-    await place.edge.kill();
-    await place.front[Symbol.asyncDispose]();
-    place.up = startEdge(place.id, place.link, this.options).then(async (edge) => {
-      place.edge = edge;
-      place.front = await startTcpProxy(edge.port);
-    });
-    place.up.catch(() => undefined);
+    await killPlace(this.#place(index), this.options);
   }
 
   async killNats(): Promise<void> {
     await this.#steady();
     await this.nats.kill();
-    this.#natsUp = this.#startNats();
+    this.#natsUp = this.#startNats().then(async () => this.#truth.found(await this.#stored()));
     this.#natsUp.catch(() => undefined);
   }
 
@@ -265,6 +246,10 @@ export class ProgramWorld implements AsyncDisposable {
     return this.places[index % this.places.length] as Place;
   }
 
+  async #stored(): Promise<number[]> {
+    return (await storedEvents(this.nc, STREAM)).map(({ seq }) => seq);
+  }
+
   /** Returns when the publisher is connected again: until then what it sends is dropped. */
   async #startNats(): Promise<void> {
     await this.nats.start();
@@ -283,34 +268,6 @@ export class ProgramWorld implements AsyncDisposable {
     this.truths.set(epoch, truth);
     return truth;
   }
-}
-
-function startEdge(id: string, link: TcpProxy, options: WorldOptions): Promise<EdgeProcess> {
-  return startEdgeProcess({
-    natsUrl: `nats://${link.host}`,
-    untilReady: false,
-    env: {
-      HEADWAY_EDGE_ID: id,
-      HEADWAY_HEARTBEAT_MS: '100',
-      HEADWAY_TAIL_BYTES: '65536',
-      HEADWAY_LAST_STATE_BYTES: '65536',
-      HEADWAY_SEND_WATERMARK_BYTES: '1024',
-      HEADWAY_MAX_REPLAY_JOB: String(options.maxReplay),
-      HEADWAY_MAX_REPLAY_ALL: String(options.maxReplay),
-    },
-  });
-}
-
-async function startPlace(id: string, nats: NatsServer, options: WorldOptions): Promise<Place> {
-  const link = await startTcpProxy(nats.port);
-  const edge = await startEdge(id, link, options);
-  return { id, link, edge, front: await startTcpProxy(edge.port), up: Promise.resolve() };
-}
-
-async function stopPlace({ edge, front, link }: Place): Promise<void> {
-  await edge.kill();
-  await front[Symbol.asyncDispose]();
-  await link[Symbol.asyncDispose]();
 }
 
 /** The stream's creation in nanoseconds, in base 36: what an edge calls the epoch. */

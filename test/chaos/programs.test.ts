@@ -10,6 +10,8 @@ const SEED = process.env.HEADWAY_PROPERTY_SEED;
 const PATH = process.env.HEADWAY_PROPERTY_PATH;
 
 const JOBS = ['job-0', 'job-1', 'job-2', 'job-3'] as const;
+/** Jobs that nobody follows alone. Their states are more than an edge here may hold, so it lets some go. */
+const FILLERS = ['other-0', 'other-1', 'other-2', 'other-3', 'other-4'] as const;
 const job = fc.constantFrom(...JOBS);
 const kind: fc.Arbitrary<Kind> = fc.oneof(
   { weight: 12, arbitrary: fc.constant<Kind>('processing') },
@@ -23,7 +25,7 @@ const who = fc.nat(9);
 const edge = fc.nat(1);
 const is = <T extends string>(name: T) => fc.constant(name);
 const times = fc.integer({ min: 1, max: 12 });
-// 64 KiB of tail: twenty of the large ones push everything else out of it.
+// Twenty of the large ones push everything else out of 64 KiB of tail.
 const length = fc.constantFrom(10, 200, 3_000);
 
 const step = fc.oneof(
@@ -36,6 +38,7 @@ const step = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: is('pause'), who }) },
   { weight: 2, arbitrary: fc.record({ do: is('read'), who }) },
   { weight: 2, arbitrary: fc.record({ do: is('flood'), job }) },
+  { weight: 2, arbitrary: fc.record({ do: is('fill') }) },
   { weight: 1, arbitrary: fc.record({ do: is('purge') }) },
   { weight: 1, arbitrary: fc.record({ do: is('purgeJob'), job }) },
   { weight: 1, arbitrary: fc.record({ do: is('purgeBelow'), percent: fc.nat(100) }) },
@@ -62,7 +65,10 @@ async function take(world: ProgramWorld, next: Step): Promise<void> {
     case 'publish':
       return world.publish(next.job, next.kind, next.times, next.length);
     case 'flood':
-      return world.publish(next.job, 'processing', 80, 50_000);
+      return world.publish(next.job, 'processing', 450, 10_000);
+    case 'fill':
+      for (const id of FILLERS) await world.publish(id, 'processing', 1, 30_000);
+      return;
     case 'connect':
       return world.connect(next.scope, next.proxied, next.edge);
     case 'drop':

@@ -109,7 +109,8 @@ class Verdict {
     const truth = this.#truth().jobs.get(id) ?? [];
     const index = truth.indexOf(seq);
     if (index < 0) this.#fail(`got ${seq} of ${id}, which is no event`);
-    if (prevSeq !== null && prevSeq !== (truth[index - 1] ?? 0)) {
+    const isRight = prevSeq === (truth[index - 1] ?? 0) || this.#truth().isNeighbour(id, prevSeq ?? -1, seq);
+    if (prevSeq !== null && !isRight) {
       this.#fail(`prev_seq of ${seq} is ${prevSeq}, the job's previous event is ${truth[index - 1] ?? 0}`);
     }
     this.#cursor = seq;
@@ -155,8 +156,11 @@ class Verdict {
     if (this.#epoch === null) return;
     const { jobs, deletedAt } = this.#truth();
     // What is deleted while the state is being read may be in it or not; behind the state it asks for a reset.
-    const isOwed = (seq: number) => !(deletedAt.has(seq) && seq <= (this.#floorOfRest ?? 0));
     for (const [id, truth] of jobs) {
+      const isOwed = (seq: number) => {
+        if (!deletedAt.has(seq)) return true;
+        return seq > (this.#floorOfRest ?? 0) && this.#truth().isVisiblyDeleted(id, seq);
+      };
       const floor = this.#floors.get(id) ?? this.#floorOfRest;
       if (!this.#inScope(id) || floor === null) continue;
       const owed = truth.filter((seq) => seq > floor && seq <= upTo && isOwed(seq));

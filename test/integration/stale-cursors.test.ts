@@ -66,6 +66,21 @@ test('G5 stale cursors: on an edge that has just started, every cursor of a job 
   });
 });
 
+test('G5 stale cursors: a cursor behind the last event of a job that is not in memory is answered, not waited on', async () => {
+  await using world = await given();
+  const { nc, nats } = world;
+  for (let i = 0; i < 3; i++) await publish(nc, 'job', { status: 'completed', progress: 100 });
+  for (let i = 0; i < 200; i++) await publish(nc, `other-${i}`, { message: 'x'.repeat(3_000) });
+  // So little memory that the job is let go, and its place with it.
+  await using edge = await startLocalEdge(nats.url, {
+    HEADWAY_TAIL_BYTES: '65536',
+    HEADWAY_LAST_STATE_BYTES: '65536',
+  });
+  for (const cursor of [3, 4, 100, 203]) {
+    expect(await replay(edge.ws, `/job?last_seq=${cursor}`)).toEqual(['caught_up 203']);
+  }
+});
+
 test('G5 stale cursors: over all jobs, a cursor before anything that was deleted is reset, one after it is served', async () => {
   await using world = await given({ max_msgs_per_subject: 2 });
   const { nc, nats } = world;

@@ -5,7 +5,10 @@ import type { TSchema } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { describe, expect, test } from 'vitest';
 import type { InvalidReason } from '../../internal/eventlog/decode.js';
+import type { ReadKind } from '../../internal/jetstream/cold.js';
+import type { FaultReason } from '../../internal/jetstream/fault.js';
 import { streamConfig, streamDifferences } from '../../internal/jetstream/stream.js';
+import type { SessionState } from '../../internal/session/state.js';
 import { Metrics } from '../../internal/telemetry/metrics.js';
 import { CLOSE_CODES, closeCode, ERROR_CODES } from '../../schemas/close-codes.js';
 import { settings } from '../../schemas/config.js';
@@ -85,6 +88,10 @@ function table({ title, text }: Section, firstColumn: string): Row[] {
 const byName = (one: string, other: string): number => one.localeCompare(other);
 
 const bare = (cell: string | undefined): string => (cell ?? '').replaceAll('`', '');
+
+/** What stands in backquotes, in order. */
+const quoted = (text: string | undefined): string[] =>
+  [...(text ?? '').matchAll(/`([^`]+)`/g)].map(([, name = '']) => name);
 
 const examples = ({ text }: Section): unknown[] =>
   [...text.matchAll(/^```json\n(.*?)^```$/gms)].map((block) => JSON.parse(block[1] ?? '') as unknown);
@@ -250,6 +257,17 @@ describe('PROTOCOL.md', () => {
     const rows = table(section(protocol, 'Guarantees'), '');
     expect(rows.map((row) => Number(row['']))).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
   });
+
+  test.each(table(section(protocol, 'Guarantees'), '').map((row) => [row[''], row] as const))(
+    'guarantee %s: the tests that hold it bear its number',
+    (number, row) => {
+      const files = quoted(row.tests);
+      const isMissing = (row['in this version'] ?? '').startsWith('not yet');
+      expect(files.length === 0).toBe(isMissing);
+      const numbered = new RegExp(`\\bG${number} \\w`);
+      expect(files.filter((file) => !numbered.test(read(join('test', file))))).toEqual([]);
+    },
+  );
 });
 
 describe('OPERATIONS.md', () => {
@@ -291,6 +309,75 @@ describe('OPERATIONS.md', () => {
     );
   });
 
+  const meaning = (metric: string): string[] =>
+    quoted(
+      table(section(operations, 'Metrics'), 'metric').find((row) => bare(row.metric) === metric)?.meaning,
+    );
+
+  test('"Metrics" names the values of the labels', () => {
+    const reasons = {
+      disconnected: true,
+      heartbeats_missed: true,
+      consumer_deleted: true,
+      stream_deleted: true,
+      delivery_hole: true,
+      no_responders: true,
+    } satisfies Record<Exclude<FaultReason, 'closed'>, true>;
+    expect(meaning('headway_feed_lost_total')).toEqual(Object.keys(reasons));
+    const kinds = { page: true, last_state: true, records: true, head: true } satisfies Record<
+      ReadKind,
+      true
+    >;
+    expect(meaning('headway_cold_read_seconds')).toEqual(Object.keys(kinds));
+    const states = {
+      waiting: true,
+      asking: true,
+      answered: true,
+      snapshot: true,
+      behind: true,
+      live: true,
+    } satisfies Record<Exclude<SessionState['name'], 'ended'>, true>;
+    expect(meaning('headway_sessions')).toEqual(Object.keys(states));
+  });
+
+  test('"Log" lists every line that an edge writes, with its level', () => {
+    const source = read('cmd/edge.ts') + read('cmd/edge-app.ts');
+    const written = [...source.matchAll(/logger\.(\w+)\(\s*(?:\{[^{}]*\},\s*)?'([^']+)'/g)].map(
+      ([, level, line]) => `${line}: ${level}`,
+    );
+    // One call passes a text that is made elsewhere: the warning about a variable.
+    expect(written).toHaveLength([...source.matchAll(/logger\.\w+\(/g)].length - 1);
+    const listed = table(section(operations, 'Log'), '`msg`').map(
+      (row) => `${bare(row['`msg`'])}: ${row.level}`,
+    );
+    expect(listed.toSorted(byName)).toEqual([...new Set(written)].toSorted(byName));
+  });
+
+  test('"Health" lists what /readyz can say', () => {
+    const said = [...read('cmd/edge-app.ts').matchAll(/ready: (\w+), detail: ([^}]+)\}/g)].flatMap(
+      ([, ready, details = '']) =>
+        [...details.matchAll(/'([^']+)'/g)].map(([, detail]) => `${ready}: ${detail}`),
+    );
+    const listed = table(section(operations, 'Health'), '`ready`').map(
+      (row) => `${bare(row['`ready`'])}: ${quoted(row['`detail`'])[0]}`,
+    );
+    expect(listed.toSorted(byName)).toEqual(said.toSorted(byName));
+  });
+
+  test('"When an edge does not start" lists every error by its own words', () => {
+    const errors = read('internal/errors/catalogue.ts')
+      .split(/^export class /m)
+      .slice(1)
+      .map((text) => text.replace(/'\s*\+\s*'/g, ''));
+    const listed = table(section(operations, 'When an edge does not start'), 'it says').map((row) =>
+      (quoted(row['it says'])[0] ?? '').split('…').map((piece) => piece.trim()),
+    );
+    expect(
+      listed.map((pieces) => errors.filter((error) => pieces.every((piece) => error.includes(piece))).length),
+    ).toEqual(listed.map(() => 1));
+    expect(listed).toHaveLength(errors.length);
+  });
+
   test('"The stream" says which fields an edge insists on', () => {
     const fields = table(section(operations, 'The stream'), 'field').map((row) => ({
       names: bare(row.field).split(', '),
@@ -299,10 +386,40 @@ describe('OPERATIONS.md', () => {
     const spec = { name: 'PROGRESS', replicas: 1 };
     const names = fields.flatMap((field) => field.names);
     expect(names).toEqual(expect.arrayContaining(Object.keys(streamConfig(spec))));
-    const other = Object.fromEntries(names.map((name) => [name, 'something else'])) as never;
+    // Every field that there could be, the unlisted ones as well.
+    const other = new Proxy({}, { get: () => 'something else' }) as never;
     expect(fields.filter(({ isFixed }) => isFixed).flatMap((field) => field.names)).toEqual(
       streamDifferences(other, spec).map(({ field }) => field),
     );
+  });
+});
+
+describe('CONTRIBUTING.md', () => {
+  const contributing = sections(read('CONTRIBUTING.md'));
+
+  test('"The house" has every room and every file of the larger ones', () => {
+    const house = section(contributing, 'The house');
+    const rooms = table(house, 'folder').map(({ folder }) => quoted(folder)[0]);
+    const built = readdirSync(join(ROOT, 'internal')).map((name) => `internal/${name}/`);
+    expect(rooms).toEqual(expect.arrayContaining(built));
+    const files = table(house, 'file').flatMap(({ file }) => {
+      const names = quoted(file);
+      return names.map((name) => (name.includes('/') ? name : join(dirname(names[0] ?? ''), name)));
+    });
+    const there = ['eventlog', 'session', 'jetstream'].flatMap((room) =>
+      readdirSync(join(ROOT, 'internal', room)).map((name) => join(room, name)),
+    );
+    expect(files.toSorted(byName)).toEqual(there.toSorted(byName));
+  });
+
+  test('"Tests" has every folder of tests and every test of faults', () => {
+    const listed = table(section(contributing, 'Tests'), 'where').map(({ where }) => quoted(where)[0] ?? '');
+    const folders = readdirSync(join(ROOT, 'test')).map((name) => `test/${name}/`);
+    expect(listed.filter((path) => path.endsWith('/')).toSorted(byName)).toEqual(folders.toSorted(byName));
+    const faults = filesIn(['test/chaos'], '.test.ts');
+    expect(
+      listed.filter((path) => path.startsWith('test/chaos/') && path.endsWith('.ts')).toSorted(byName),
+    ).toEqual(faults.toSorted(byName));
   });
 });
 
@@ -334,6 +451,17 @@ describe('what points to a place in the documents', () => {
     const named = new Set(code.flatMap((file) => read(file).match(/docs\/decisions\/[\w-]+\.md/g) ?? []));
     expect(named.size).toBeGreaterThan(0);
     expect(documents).toEqual(expect.arrayContaining([...named]));
+  });
+
+  test('make targets and files of tests that the documents name are there', () => {
+    const targets = new Set([...read('Makefile').matchAll(/^([a-z0-9.-]+):/gm)].map(([, name]) => name));
+    const text = documents.map(read).join('\n');
+    const made = [...text.matchAll(/(?:`|^)make ([a-z][a-z0-9.-]*)/gm)].map(([, name]) => name);
+    expect(made.length).toBeGreaterThan(5);
+    expect(made.filter((name) => !targets.has(name))).toEqual([]);
+    const files = [...text.matchAll(/\btest\/[\w./-]+\.ts\b/g)].map(([file]) => file);
+    expect(files.length).toBeGreaterThan(10);
+    expect(files.filter((file) => !existsSync(join(ROOT, file)))).toEqual([]);
   });
 
   test.each(documents)('%s: its links lead somewhere', (path) => {

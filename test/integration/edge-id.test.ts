@@ -1,0 +1,104 @@
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+import { Child } from '../harness/child.js';
+import { type EdgeProcess, startEdgeProcess } from '../harness/edge-process.js';
+import { discrepancy, Follower } from '../harness/follower.js';
+import { jobId, uniqueId } from '../harness/ids.js';
+import { startNats } from '../harness/nats-server.js';
+import { connectNats, createStream, publish, storedEvents } from '../harness/publish.js';
+import { withTimeout } from '../harness/wait.js';
+
+const EDGE = fileURLToPath(new URL('../../dist/cmd/edge.js', import.meta.url));
+const STREAM = 'PROGRESS';
+/** How long an edge waits for its id to become free, and room for a busy machine. */
+const PATIENCE_MS = 20_000;
+
+/** Starts an edge that must end by itself, and waits for that. */
+async function secondEdge(natsUrl: string, edgeId: string): Promise<{ code: number | null; said: string[] }> {
+  const child = await Child.spawn('second edge', process.execPath, [EDGE], {
+    NATS_URL: natsUrl,
+    HEADWAY_AUTH: 'none',
+    HEADWAY_HOST: '127.0.0.1',
+    HEADWAY_PORT: '0',
+    HEADWAY_EDGE_ID: edgeId,
+  });
+  try {
+    const { code } = await withTimeout(child.exited, PATIENCE_MS, 'the second edge to give up');
+    return { code, said: child.output().split('\n').filter(Boolean) };
+  } finally {
+    await child.kill();
+  }
+}
+
+/** How often the edge has lost its feed, for whatever reason. */
+async function lostFeeds(edge: EdgeProcess): Promise<number> {
+  const text = await (await fetch(`${edge.http}/metrics`)).text();
+  const lost = [...text.matchAll(/^headway_feed_lost_total\{.*\} (\d+)$/gm)];
+  return lost.reduce((sum, [, count]) => sum + Number(count), 0);
+}
+
+test('G1 order: a second edge with an id that is in use does not start, and says why; the first is not disturbed', async () => {
+  await using nats = await startNats();
+  await using nc = await connectNats(nats.url);
+  // Nothing is trimmed while the test runs.
+  await createStream(nc, STREAM, { max_msgs_per_subject: 1_000_000 });
+  const edgeId = uniqueId('same');
+  await using first = await startEdgeProcess({ natsUrl: nats.url, env: { HEADWAY_EDGE_ID: edgeId } });
+  const id = jobId();
+  await using follower = Follower.start(first.ws, `/ws/upload-progress/${id}`);
+  await follower.until(({ caughtUp }) => caughtUp > 0, 'caught up');
+
+  let isOver = false;
+  const second = secondEdge(nats.url, edgeId).finally(() => {
+    isOver = true;
+  });
+  const readiness = new Set<number>();
+  const work = async () => {
+    while (!isOver) {
+      const seq = await publish(nc, id);
+      await follower.until(({ cursor }) => (cursor ?? 0) >= seq, 'the event', 5_000);
+      readiness.add((await fetch(`${first.http}/readyz`)).status);
+    }
+  };
+  const [{ code, said }] = await Promise.all([second, work()]);
+  expect(said).toHaveLength(1);
+  expect(said[0]).toMatch(
+    new RegExp(`^headway edge: Another edge runs under the id ${edgeId}; .*HEADWAY_EDGE_ID`),
+  );
+  expect(code).toBe(1);
+
+  await publish(nc, id, { status: 'completed', progress: 100 });
+  await follower.until(({ hasEnded }) => hasEnded, 'the end');
+  expect(discrepancy(follower, await storedEvents(nc, STREAM, id))).toBeNull();
+  expect(follower.resets).toEqual([]);
+  expect(follower.connects).toBe(1);
+  expect([...readiness]).toEqual([200]);
+  expect(await lostFeeds(first)).toBe(0);
+  expect(first.logged('following the stream')).toHaveLength(1);
+});
+
+test('G3 faults: the id of an edge that was killed with -9 is free for the next one within its patience', async () => {
+  await using nats = await startNats();
+  await using nc = await connectNats(nats.url);
+  const env = { HEADWAY_EDGE_ID: uniqueId('again') };
+  await using first = await startEdgeProcess({ natsUrl: nats.url, env });
+  await first.kill();
+  await using next = await startEdgeProcess({ natsUrl: nats.url, env, timeoutMs: PATIENCE_MS });
+  const id = jobId();
+  await using follower = Follower.start(next.ws, `/ws/upload-progress/${id}`);
+  await follower.until(({ caughtUp }) => caughtUp > 0, 'caught up');
+  await publish(nc, id, { status: 'completed', progress: 100 });
+  await follower.until(({ hasEnded }) => hasEnded, 'the end');
+  expect(await lostFeeds(next)).toBe(0);
+});
+
+test('G3 faults: the id of an edge whose process hangs is free for the next one when its last pull has expired', async () => {
+  await using nats = await startNats();
+  const env = { HEADWAY_EDGE_ID: uniqueId('hung') };
+  await using first = await startEdgeProcess({ natsUrl: nats.url, env });
+  // Its connection stays open, and so its last pull, until that expires.
+  await first.freeze();
+  await using next = await startEdgeProcess({ natsUrl: nats.url, env, timeoutMs: PATIENCE_MS });
+  await first.kill();
+  await next.ready();
+});

@@ -1,0 +1,136 @@
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { expect, test } from 'vitest';
+import { type EdgeProcess, startEdgeProcess } from '../harness/edge-process.js';
+import { Follower } from '../harness/follower.js';
+import { jobId } from '../harness/ids.js';
+import { startNats } from '../harness/nats-server.js';
+import { connectNats, publish } from '../harness/publish.js';
+import { waitFor, withTimeout } from '../harness/wait.js';
+
+const PATH = '/ws/upload-progress';
+const MiB = 1024 * 1024;
+const PING = 0x9;
+const TEXT = 0x1;
+
+async function metric(edge: EdgeProcess, name: string): Promise<number> {
+  const text = await (await fetch(`${edge.http}/metrics`)).text();
+  const line = text.split('\n').find((one) => one.startsWith(`${name} `));
+  return Number(line?.split(' ')[1]);
+}
+
+const memory = (edge: EdgeProcess) => metric(edge, 'process_resident_memory_bytes');
+
+/** A whole masked frame (the mask is 0) of at most 125 bytes. */
+function frame(opcode: number, payload: Buffer): Buffer {
+  return Buffer.concat([Buffer.from([0x80 | opcode, 0x80 | payload.length, 0, 0, 0, 0]), payload]);
+}
+
+/** A WebSocket by hand, since what it does no library would; it never reads what comes after the upgrade. */
+class Flooder implements AsyncDisposable {
+  isCut = false;
+  sentBytes = 0;
+
+  private constructor(private readonly socket: Socket) {
+    socket.once('close', () => {
+      this.isCut = true;
+    });
+  }
+
+  static async connect(port: number, path: string): Promise<Flooder> {
+    const socket = connect(port, '127.0.0.1');
+    socket.on('error', () => {}); // 'close' follows
+    socket.write(
+      `GET ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
+        'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
+    );
+    const [head] = (await withTimeout(once(socket, 'data'), 10_000, 'the upgrade')) as [Buffer];
+    socket.pause();
+    if (!head.toString('latin1').startsWith('HTTP/1.1 101')) throw new Error(head.toString('latin1'));
+    return new Flooder(socket);
+  }
+
+  /** Sends `one` over and over, up to so many bytes, as fast as the edge takes it, or until it is cut. */
+  async flood(one: Buffer, bytes: number): Promise<void> {
+    const chunk = Buffer.concat(Array.from({ length: Math.ceil(MiB / one.length) }, () => one));
+    while (!this.isCut && this.sentBytes < bytes) {
+      this.sentBytes += chunk.length;
+      if (this.socket.write(chunk)) continue;
+      await new Promise<void>((resolve) => {
+        const done = () => {
+          this.socket.off('drain', done).off('close', done);
+          resolve();
+        };
+        this.socket.once('drain', done).once('close', done);
+      });
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.socket.destroy();
+    if (!this.isCut) await once(this.socket, 'close');
+  }
+}
+
+/** Publishes while the flood lasts; each event has to reach its client. Returns the memory's peak and how many came. */
+async function whileFlooding(
+  edge: EdgeProcess,
+  natsUrl: string,
+  before: number,
+  flooding: Promise<void>,
+): Promise<{ peak: number; served: number }> {
+  await using nc = await connectNats(natsUrl);
+  const id = jobId();
+  await using client = Follower.start(edge.ws, `${PATH}/${id}`);
+  let isOver = false;
+  const over = flooding.finally(() => {
+    isOver = true;
+  });
+  let peak = 0;
+  let served = 0;
+  do {
+    const seq = await publish(nc, id);
+    await client.until(({ cursor }) => (cursor ?? 0) >= seq, 'the event');
+    served++;
+    peak = Math.max(peak, await memory(edge));
+  } while (!isOver);
+  await over;
+  process.stdout.write(
+    `    resident memory: at most ${Math.round((peak - before) / MiB)} MiB more; ${served} events served\n`,
+  );
+  expect(client.connects).toBe(1);
+  expect(client.resets).toEqual([]);
+  return { peak, served };
+}
+
+test('G4 slow readers, G9 memory: who sends protocol pings and reads nothing is cut, costs little, and others are served', async () => {
+  await using nats = await startNats();
+  await using edge = await startEdgeProcess({ natsUrl: nats.url });
+  await using flooder = await Flooder.connect(edge.port, PATH);
+  const before = await memory(edge);
+  const flood = flooder.flood(frame(PING, Buffer.alloc(125, 'x')), 300 * MiB);
+  const { peak, served } = await whileFlooding(edge, nats.url, before, flood);
+  expect(flooder.isCut).toBe(true);
+  expect(served).toBeGreaterThan(0);
+  // Every ping is answered with as much.
+  expect(peak - before).toBeLessThan(60 * MiB);
+  await waitFor(
+    async () =>
+      (await (await fetch(`${edge.http}/metrics`)).text()).includes('headway_connections{scope="all"} 0'),
+    {
+      what: 'the connection is counted out',
+    },
+  );
+});
+
+test('G4 slow readers, G9 memory: who sends JSON pings and reads nothing costs little, and others are served', async () => {
+  await using nats = await startNats();
+  await using edge = await startEdgeProcess({ natsUrl: nats.url });
+  await using flooder = await Flooder.connect(edge.port, PATH);
+  const before = await memory(edge);
+  const flood = flooder.flood(frame(TEXT, Buffer.from('{"type":"ping"}')), 80 * MiB);
+  const { peak, served } = await whileFlooding(edge, nats.url, before, flood);
+  expect(served).toBeGreaterThan(0);
+  // Answered without a limit it would be more than 60 MB.
+  expect(peak - before).toBeLessThan(60 * MiB);
+});

@@ -1,0 +1,174 @@
+/** What the edge claims of a job's history has to be proved by what the stream still holds. */
+import type { ConsumerInfo, FetchOptions, JetStreamClient, StreamConfig } from 'nats';
+import { expect, test, vi } from 'vitest';
+import { StreamMismatchError } from '../../internal/errors/catalogue.js';
+import { readPage } from '../../internal/jetstream/history.js';
+import { epochOf } from '../../internal/jetstream/stream.js';
+import { WsClient } from '../harness/client.js';
+import { startLocalEdge } from '../harness/edge-in-process.js';
+import { compareVersions } from '../harness/nats-binary.js';
+import { type NatsServer, startNats } from '../harness/nats-server.js';
+import { connectNats, createStream, publish, publishRaw } from '../harness/publish.js';
+
+const STREAM = 'PROGRESS';
+
+interface Given extends AsyncDisposable {
+  readonly nats: NatsServer;
+  readonly nc: Awaited<ReturnType<typeof connectNats>>;
+}
+
+/** A server with a stream of the contract, and what is changed in it. */
+async function given(changes: Partial<StreamConfig> = {}): Promise<Given> {
+  const nats = await startNats();
+  const nc = await connectNats(nats.url);
+  await createStream(nc, STREAM, changes);
+  return {
+    nats,
+    nc,
+    [Symbol.asyncDispose]: async () => {
+      await nc.close();
+      await nats[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** All that a client is sent up to `caught_up`, or up to the close of a job that has ended, in short. */
+async function replay(ws: string, path: string): Promise<string[]> {
+  await using client = await WsClient.connect(`${ws}/ws/upload-progress${path}`);
+  const seen: string[] = [];
+  for (;;) {
+    const frame = await client.next();
+    if (frame.type === 'reset') seen.push(`reset ${frame.reason}`);
+    else if (frame.type === 'progress_update') seen.push(`${frame.processing_id} ${frame.seq}`);
+    else if (frame.type === 'caught_up') return [...seen, `caught_up ${frame.cursor}`];
+  }
+}
+
+/** A stream with an interior hole, from 2 to 4, and a job that is finished at 7 and has an invalid message at 8. */
+async function holesAndAnInvalidNewest(): Promise<Given> {
+  const world = await given({ max_msgs_per_subject: 2 });
+  const { nc } = world;
+  await publish(nc, 'first');
+  for (let i = 0; i < 5; i++) await publish(nc, 'busy');
+  await publish(nc, 'job', { status: 'completed', progress: 100 });
+  await publishRaw(nc, 'progress.job', 'no event');
+  return world;
+}
+
+test('G2 state first, G6 the end: a job whose newest message is invalid shows its newest valid state and its end, holes or not', async () => {
+  await using world = await holesAndAnInvalidNewest();
+  await using edge = await startLocalEdge(world.nats.url);
+  await using client = await WsClient.connect(`${edge.ws}/ws/upload-progress/job`);
+  await client.next('hello');
+  expect(await client.next()).toMatchObject({ type: 'progress_update', seq: 7, status: 'completed' });
+  expect(await client.next()).toEqual({ type: 'caught_up', cursor: 8 });
+  expect(await client.next()).toEqual({ type: 'end' });
+  expect(await client.closed).toMatchObject({ code: 1000 });
+});
+
+test('G2 state first: the same for all jobs', async () => {
+  await using world = await holesAndAnInvalidNewest();
+  await using edge = await startLocalEdge(world.nats.url);
+  expect(await replay(edge.ws, '')).toEqual(['first 1', 'busy 6', 'job 7', 'caught_up 8']);
+});
+
+test('G2 state first: a job of which only invalid messages are kept has no state, and its watcher is not left waiting', async () => {
+  await using world = await given({ max_msgs_per_subject: 2 });
+  const { nc, nats } = world;
+  for (let i = 0; i < 4; i++) await publish(nc, 'busy');
+  await publish(nc, 'job');
+  for (let i = 0; i < 2; i++) await publishRaw(nc, 'progress.job', 'no event');
+  await using edge = await startLocalEdge(nats.url);
+  expect(await replay(edge.ws, '/job')).toEqual(['caught_up 7']);
+  expect(await replay(edge.ws, '')).toEqual(['busy 4', 'caught_up 7']);
+});
+
+/** JetStream as `readPage` uses it; `meanwhile` happens before the second fetch of the page. */
+function interrupted(js: JetStreamClient, meanwhile: () => Promise<void>): JetStreamClient {
+  let fetches = 0;
+  const getPullConsumerFor = (info: ConsumerInfo) => {
+    const consumer = js.consumers.getPullConsumerFor(info);
+    const fetch = async (options: FetchOptions) => {
+      if (++fetches === 2) await meanwhile();
+      return consumer.fetch(options);
+    };
+    return { fetch };
+  };
+  return { consumers: { getPullConsumerFor } } as unknown as JetStreamClient;
+}
+
+/** Reads a page of 200 kept events, two fetches, while `more` events of the job come and trim as many of them. */
+async function pageWhileTrimmed(first: number, after: number, more: number) {
+  await using world = await given({ max_msgs_per_subject: 200 });
+  const { nc } = world;
+  for (let seq = 1; seq < first; seq++) await publish(nc, 'other');
+  const burst = async (count: number) => {
+    for (let i = 0; i < count; i++) await publish(nc, 'job');
+  };
+  await burst(200);
+  const jsm = await nc.jetstreamManager();
+  const epoch = epochOf(await jsm.streams.info(STREAM));
+  const js = interrupted(nc.jetstream(), () => burst(more));
+  const page = await readPage(
+    { jsm, js, stream: STREAM, epoch: () => epoch },
+    { kind: 'job', id: 'job' },
+    after,
+  );
+  return page.kind === 'refused' ? page.reason : page.records.map(({ seq }) => seq);
+}
+
+const between = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
+
+test('G1 order, G5 stale cursors: a job that is trimmed while its page is read is refused, also when the event at the cursor was read', async () => {
+  expect(await pageWhileTrimmed(1, 1, 190)).toBe('retention');
+});
+
+test('G1 order, G5 stale cursors: a job that is trimmed while its page is read from the start is refused', async () => {
+  expect(await pageWhileTrimmed(3, 1, 190)).toBe('retention');
+});
+
+test('G1 order: a job that goes on while its page is read, and is not trimmed, is given whole', async () => {
+  await using world = await given({ max_msgs_per_subject: 1_000 });
+  const { nc } = world;
+  for (let i = 0; i < 200; i++) await publish(nc, 'job');
+  const jsm = await nc.jetstreamManager();
+  const epoch = epochOf(await jsm.streams.info(STREAM));
+  const js = interrupted(nc.jetstream(), async () => {
+    for (let i = 0; i < 10; i++) await publish(nc, 'job');
+  });
+  const page = await readPage({ jsm, js, stream: STREAM, epoch: () => epoch }, { kind: 'job', id: 'job' }, 1);
+  if (page.kind === 'refused') throw new Error(page.reason);
+  const seqs = page.records.map(({ seq }) => seq);
+  expect(seqs).toEqual(between(2, seqs.length + 1));
+  expect(page.records.map(({ prevSeq }) => prevSeq)).toEqual(between(1, seqs.length));
+  expect(seqs.length).toBeGreaterThanOrEqual(199);
+});
+
+test('G5 stale cursors: a stream whose messages may have a time to live of their own is refused at start-up', async ({
+  skip,
+}) => {
+  await using nats = await startNats();
+  skip(
+    compareVersions(nats.version, '2.11') < 0,
+    `nats-server ${nats.version} has no such streams; 2.11 does`,
+  );
+  await using nc = await connectNats(nats.url);
+  await createStream(nc, STREAM, { allow_msg_ttl: true } as Partial<StreamConfig>);
+  const started = startLocalEdge(nats.url);
+  await expect(started).rejects.toBeInstanceOf(StreamMismatchError);
+  await expect(started).rejects.toThrow('allow_msg_ttl is true; it should be false');
+});
+
+test('heartbeats: an edge goes on with them when the wall clock steps back by an hour', async () => {
+  await using world = await given();
+  await using edge = await startLocalEdge(world.nats.url, { HEADWAY_HEARTBEAT_MS: '200' });
+  await using client = await WsClient.connect(`${edge.ws}/ws/upload-progress/job`);
+  await client.until(({ type }) => type === 'heartbeat');
+  const now = Date.now;
+  const clock = vi.spyOn(Date, 'now').mockImplementation(() => now() - 3_600_000);
+  try {
+    for (let i = 0; i < 3; i++) await client.until(({ type }) => type === 'heartbeat');
+  } finally {
+    clock.mockRestore();
+  }
+});
