@@ -142,7 +142,11 @@ export class Feed {
       sink.ready();
       this.#nowFollowing(fault);
     };
-    await this.#consume(fault, consumer, new Loading(this.#parts, state.last_seq, loaded, fault));
+    await this.#consume(
+      fault,
+      consumer,
+      new Loading(this.#parts, state.last_seq, state.num_subjects ?? 0, loaded, fault),
+    );
   }
 
   // The same stream with an older past (restored from a copy, or what a crash lost) may have given the seqs out again.

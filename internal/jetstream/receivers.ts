@@ -72,6 +72,7 @@ export class Loading implements Receiver {
   constructor(
     private readonly parts: FeedParts,
     private readonly upTo: number,
+    private readonly subjects: number,
     private readonly done: (complete: boolean) => void,
     private readonly fault: Fault,
   ) {
@@ -115,7 +116,11 @@ export class Loading implements Receiver {
   #loaded(): void {
     if (this.#phase === 'loaded') return;
     this.#phase = 'loaded';
-    const isSnapshotSafe = isAtLeast(this.parts.connection.info?.version ?? '', SNAPSHOT_COMPLETE_SINCE);
+    const { connection, log } = this.parts;
+    const version = connection.info?.version ?? '';
+    // An older server can leave jobs out, but not when as many came as the stream has.
+    const isSnapshotSafe =
+      isAtLeast(version, SNAPSHOT_COMPLETE_SINCE) || log.stats.jobs + this.#invalid.size === this.subjects;
     this.#repair().then(
       (isRepaired) => this.done(isSnapshotSafe && isRepaired),
       (error: Error) => {

@@ -10,64 +10,73 @@ import { waitFor } from '../harness/wait.js';
 import { measured, notReady, recovery } from './scene.js';
 
 const STREAM = 'PROGRESS';
-const BACKLOG = 500;
+/** More than the edge asks for at once. */
+const BACKLOG = 5_000;
 
 /** When the edge's consumer was made, to the nanosecond. */
 async function made(jsm: JetStreamManager, consumer: string): Promise<string> {
   return (await jsm.consumers.info(STREAM, consumer)).created;
 }
 
-const purges: [what: string, purge: PurgeOpts | undefined][] = [
-  ['all of it', undefined],
-  ['all but its last event', { keep: 1 }],
-  ['all but its first events', { filter: 'progress.late' }],
+const purges: [when: 'before' | 'while', what: string, purge?: PurgeOpts][] = [
+  ['before', 'all of it'],
+  ['before', 'all but its last event', { keep: 1 }],
+  ['before', 'all but one job’s', { filter: 'progress.other' }],
+  ['while', 'all of it'],
 ];
 
-for (const [what, purge] of purges) {
-  test(`G3 faults: the backlog that an edge is about to read is purged, ${what}: the edge is ready again, and clients are told`, async () => {
+for (const [when, what, purge] of purges) {
+  test(`G3 faults: the backlog of an edge that was away is purged ${when} it is read, ${what}: the edge is ready again, and clients are told`, async () => {
     await using nats = await startNats();
     await using nc = await connectNats(nats.url);
     const jsm = await nc.jetstreamManager();
     await using link = await startTcpProxy(nats.port);
     const edgeId = uniqueId('catch-up');
+    const consumer = `edge-${edgeId}`;
     await using edge = await startEdgeProcess({
       natsUrl: `nats://${link.host}`,
       env: { HEADWAY_EDGE_ID: edgeId },
     });
+    // Nothing is trimmed while the test runs.
+    await jsm.streams.update(STREAM, { max_msgs_per_subject: 1_000_000 });
     const id = jobId();
     await publish(nc, id);
     await using follower = Follower.start(edge.ws, `/ws/upload-progress/${id}`);
     await using all = Follower.start(edge.ws, '/ws/upload-progress');
     for (const one of [follower, all]) await one.until(({ caughtUp }) => caughtUp > 0, 'caught up');
-    const before = await made(jsm, `edge-${edgeId}`);
+    const before = await made(jsm, consumer);
 
     link.refuse();
     link.cut();
     await notReady(edge);
     await publishAll(nc, [
       ...Array.from({ length: BACKLOG / 2 }, () => event(id)),
-      ...Array.from({ length: BACKLOG / 2 }, () => event('late')),
+      ...Array.from({ length: BACKLOG / 2 }, () => event('other')),
     ]);
-    // The edge hears of its new consumer a while after that was made, and nothing is delivered before.
+    // What the server sends arrives a while later: its word that the new consumer is made, and what that delivers.
     link.delay(1_000, 'down');
     await link.accept();
-    await waitFor(async () => (await made(jsm, `edge-${edgeId}`)) !== before, {
-      what: 'the new consumer',
-      timeoutMs: 30_000,
-      everyMs: 5,
-    });
+    const delivered = async () => (await jsm.consumers.info(STREAM, consumer)).delivered.consumer_seq;
+    await waitFor(
+      async () => (await made(jsm, consumer)) !== before && (when === 'before' || (await delivered()) > 0),
+      {
+        what: when === 'before' ? 'the new consumer' : 'the first events to be sent',
+        timeoutMs: 30_000,
+        everyMs: 5,
+      },
+    );
     await jsm.streams.purge(STREAM, purge);
-    const { delivered } = await jsm.consumers.info(STREAM, `edge-${edgeId}`);
-    expect(delivered.consumer_seq).toBe(0);
+    if (when === 'before') expect(await delivered()).toBe(0);
+    else expect(await delivered()).toBeLessThan(BACKLOG);
     link.delay(0, 'down');
-    measured(`backlog purged, ${what}, until the edge follows`, await recovery(edge));
+    measured(`backlog purged ${when} it is read, ${what}, until the edge follows`, await recovery(edge));
 
     const end = await publish(nc, id, { status: 'completed', progress: 100 });
     await follower.until(({ hasEnded }) => hasEnded, 'the end');
     await all.until(({ cursor }) => (cursor ?? 0) >= end, 'the head');
     expect(all.resets).toMatchObject([{ reason: 'retention' }]);
-    // Of this job nothing is missing in the last case.
-    const isWhole = purge !== undefined && 'filter' in purge;
+    // Of this job nothing is missing where another's was purged.
+    const isWhole = purge?.filter !== undefined;
     expect(follower.resets).toMatchObject(isWhole ? [] : [{ reason: 'retention' }]);
     expect(follower.updates.at(-1)?.seq).toBe(end);
     if (isWhole) expect(follower.updates).toHaveLength(BACKLOG / 2 + 2);

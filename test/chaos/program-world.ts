@@ -16,6 +16,9 @@ interface Client {
   isPaused: boolean;
 }
 
+/** nats-server did what the model of it does not know; such a program says nothing about an edge. */
+export class NatsFault extends Error {}
+
 /** One nats-server, two edges behind a proxy each, clients, and everything that can happen to them. */
 export class ProgramWorld implements AsyncDisposable {
   readonly truths = new Map<string, Truth>();
@@ -101,6 +104,9 @@ export class ProgramWorld implements AsyncDisposable {
         .catch(() => this.jsm.streams.update(STREAM, wanted))
         .then(() => true);
     await waitFor(make, { what: 'another stream', everyMs: 5 });
+    const { state } = await this.jsm.streams.info(STREAM);
+    if (state.last_seq > 0)
+      throw new NatsFault('the stream was deleted and made again, and kept its messages');
     this.#truth = this.#begin(await epochNow(this.jsm));
   }
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Kind } from './program-truth.js';
-import { ProgramWorld } from './program-world.js';
+import { NatsFault, ProgramWorld } from './program-world.js';
 import type { Scope } from './recorder.js';
 import { judge, type Tally } from './verdict.js';
 
@@ -113,14 +113,21 @@ const count = (counts: Record<string, number>, name: string, by = 1): void => {
 test('G1 order, G2 state first, G3 faults, G4 slow readers, G5 stale cursors, G6 the end, G10 any edge: after any program every client has exactly what it is owed', async () => {
   const steps: Record<string, number> = {};
   const resets: Record<string, number> = {};
+  const faults: Record<string, number> = {};
   let [programs, clients, updates, events] = [0, 0, 0, 0];
 
   const run = async (chosen: Options, program: Step[]): Promise<void> => {
     await using world = await ProgramWorld.start(chosen);
     for (const [index, one] of chosen.audience.entries()) await world.connect(one, index % 3 > 0, index);
-    for (const next of program) {
-      await take(world, next);
-      count(steps, next.do);
+    try {
+      for (const next of program) {
+        await take(world, next);
+        count(steps, next.do);
+      }
+    } catch (error) {
+      if (!(error instanceof NatsFault)) throw error;
+      count(faults, error.message);
+      return;
     }
     // First as things are: a new event would wake up who was forgotten. Then the end of every job.
     await world.rest();
@@ -129,8 +136,10 @@ test('G1 order, G2 state first, G3 faults, G4 slow readers, G5 stale cursors, G6
     for (const id of JOBS) await world.publish(id, 'completed', 1, 10);
     await world.rest();
     for (const { recorder } of world.clients) {
-      if (recorder.scope.kind === 'job' && !recorder.hasEnded) await recorder.change(5_000);
-      if (recorder.scope.kind === 'job') expect(recorder.hasEnded, recorder.describe()).toBe(true);
+      if (recorder.scope.kind !== 'job') continue;
+      const deadline = performance.now() + 10_000;
+      while (!recorder.hasEnded && performance.now() < deadline) await recorder.change(1_000);
+      expect(recorder.hasEnded, recorder.describe()).toBe(true);
     }
     for (const tally of verify()) {
       updates += tally.updates;
@@ -153,7 +162,7 @@ test('G1 order, G2 state first, G3 faults, G4 slow readers, G5 stale cursors, G6
   );
   process.stdout.write(
     `    ${programs} programs, ${clients} clients, ${events} events stored, ${updates} updates checked\n` +
-      `    steps: ${JSON.stringify(steps)}\n    resets: ${JSON.stringify(resets)}\n`,
+      `    steps: ${JSON.stringify(steps)}\n    resets: ${JSON.stringify(resets)}\n    given up for nats-server: ${JSON.stringify(faults)}\n`,
   );
   // A property that nothing ever exercises holds as well.
   if (!PATH) expect(updates).toBeGreaterThan(PROGRAMS);
