@@ -6,7 +6,7 @@ import { decodeEvent } from '../eventlog/decode.js';
 import { type LogRecord, makeRecord } from '../eventlog/record.js';
 import { inScope, type Scope } from '../eventlog/scope.js';
 import type { ColdSource, Page, Refusal } from '../session/ports.js';
-import { type HistoryAccess, readPage } from './history.js';
+import { type HistoryAccess, HistoryInterrupted, readPage } from './history.js';
 import type { Link } from './link.js';
 import { epochOf, storedMessage } from './stream.js';
 
@@ -126,10 +126,21 @@ export class ColdReader implements ColdSource {
     return flight;
   }
 
+  // What another incarnation of the stream answers is of no use; epochs never come back, so one look afterwards tells.
+  async #ofOneStream<T>(read: () => Promise<T>): Promise<T> {
+    const epoch = this.#access.epoch();
+    const result = await read();
+    const info = await this.#access.jsm.streams.info(this.#access.stream);
+    if (epochOf(info) !== epoch) throw new HistoryInterrupted('the stream is another one');
+    return result;
+  }
+
   #persist<T>(kind: ReadKind, read: () => Promise<T>): Promise<T> {
     const startedAt = this.#now();
     const attempt = async (): Promise<T> => {
-      const result = await this.#limit(() => this.#link.during(this.#stopped.signal, read)).catch(retryable);
+      const result = await this.#limit(() =>
+        this.#link.during(this.#stopped.signal, () => this.#ofOneStream(read)),
+      ).catch(retryable);
       this.#observer.read(kind, this.#now() - startedAt);
       return result;
     };

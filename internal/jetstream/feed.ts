@@ -125,6 +125,7 @@ export class Feed {
     const isRewound = log.isReady && epoch === log.epoch && (await this.#isRewound(fault, info));
     if (log.isReady && epoch === log.epoch && !isRewound && info.state.first_seq <= log.head + 1) {
       const consumer = await this.#createConsumer(fault, log.head + 1);
+      await this.#stateOf(fault, epoch);
       const reached = () => this.#nowFollowing(fault);
       await this.#consume(fault, consumer, new Continuation(this.#parts, fault, reached));
       return;
@@ -133,10 +134,12 @@ export class Feed {
     sink.restarts(isRewound);
     const consumer = await this.#createConsumer(fault, null);
     // Everything after this moment's last message is delivered; what the consumer took for "last" lies at or below.
-    const { state } = await fault.orFail(jsm.streams.info(stream.name));
+    const state = await this.#stateOf(fault, epoch);
     log.begin(epoch, state.last_seq, state.first_seq);
-    const pristine = state.first_seq <= 1 && (state.num_deleted ?? 0) === 0;
-    const loaded = (complete: boolean) => {
+    const loaded = async (complete: boolean) => {
+      // What is untouched after the last states were read was untouched while they were read.
+      const after = await this.#stateOf(fault, epoch);
+      const pristine = after.first_seq <= 1 && (after.num_deleted ?? 0) === 0;
       if (fault.reason !== null) return;
       log.ready(complete, pristine);
       sink.ready();
@@ -147,6 +150,13 @@ export class Feed {
       consumer,
       new Loading(this.#parts, state.last_seq, state.num_subjects ?? 0, loaded, fault),
     );
+  }
+
+  // The consumer that was just made may stand on another incarnation than the one that was looked at before.
+  async #stateOf(fault: Fault, epoch: string): Promise<StreamInfo['state']> {
+    const info = await fault.orFail(this.#parts.jsm.streams.info(this.#parts.stream.name));
+    if (epochOf(info) !== epoch) throw new Error('the stream was made anew meanwhile');
+    return info.state;
   }
 
   // The same stream with an older past (restored from a copy, or what a crash lost) may have given the seqs out again.

@@ -73,7 +73,7 @@ export class Loading implements Receiver {
     private readonly parts: FeedParts,
     private readonly upTo: number,
     private readonly subjects: number,
-    private readonly done: (complete: boolean) => void,
+    private readonly done: (complete: boolean) => Promise<void>,
     private readonly fault: Fault,
   ) {
     this.#next = new Continuation(parts, fault, () => undefined);
@@ -121,13 +121,12 @@ export class Loading implements Receiver {
     // An older server can leave jobs out, but not when as many came as the stream has.
     const isSnapshotSafe =
       isAtLeast(version, SNAPSHOT_COMPLETE_SINCE) || log.stats.jobs + this.#invalid.size === this.subjects;
-    this.#repair().then(
-      (isRepaired) => this.done(isSnapshotSafe && isRepaired),
-      (error: Error) => {
+    this.#repair()
+      .then((isRepaired) => this.done(isSnapshotSafe && isRepaired))
+      .catch((error: Error) => {
         this.parts.sink.failed(error);
         this.fault.happen('no_responders');
-      },
-    );
+      });
   }
 
   // A job whose newest message is not an event shows its newest state that is one. Where that lies behind what the log
