@@ -5,7 +5,7 @@ import { NatsFault, ProgramWorld } from './program-world.js';
 import type { Scope } from './recorder.js';
 import { judge, type Tally } from './verdict.js';
 
-const PROGRAMS = Number(process.env.HEADWAY_PROGRAMS ?? 24);
+const PROGRAMS = Number(process.env.HEADWAY_PROGRAMS ?? 12);
 const SEED = process.env.HEADWAY_PROPERTY_SEED;
 const PATH = process.env.HEADWAY_PROPERTY_PATH;
 
