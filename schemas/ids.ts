@@ -43,3 +43,9 @@ export const isEpoch = (text: string): boolean => epoch.test(text);
 
 /** The subject to which a job's events are published. */
 export const subjectOf = (id: string): string => SUBJECT_PREFIX + id;
+
+/** The job whose events are published to a subject; null when it is no subject of a job. */
+export function idOf(subject: string): string | null {
+  const id = subject.slice(SUBJECT_PREFIX.length);
+  return subject.startsWith(SUBJECT_PREFIX) && isProcessingId(id) ? id : null;
+}

@@ -1,5 +1,5 @@
 import { checkEvent, EVENT_MAX_BYTES, type Event, isFinished } from '../../schemas/event.js';
-import { isProcessingId, SUBJECT_PREFIX } from '../../schemas/ids.js';
+import { idOf } from '../../schemas/ids.js';
 
 /** Why a stored message is not an event; a label of metrics, so a short list. PROTOCOL.md, "Invalid events". */
 export type InvalidReason =
@@ -38,8 +38,8 @@ const utf8 = new TextDecoder('utf-8', { fatal: true });
  * @param bytes the message's body
  */
 export function decodeEvent(subject: string, bytes: Uint8Array): Decoded {
-  const id = subject.slice(SUBJECT_PREFIX.length);
-  if (!subject.startsWith(SUBJECT_PREFIX) || !isProcessingId(id)) {
+  const id = idOf(subject);
+  if (id === null) {
     return {
       ok: false,
       id: null,

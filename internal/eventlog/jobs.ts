@@ -40,6 +40,8 @@ export class Jobs {
   readonly #pins = new Map<string, number>();
   readonly #limit: number;
   #bytes = 0;
+  #placeBytes = 0;
+  #evictAbove: number;
   #forgot = false;
   #isComplete = true;
   readonly #evicted = new Map<string, Evicted>();
@@ -47,10 +49,12 @@ export class Jobs {
 
   constructor(limitBytes: number) {
     this.#limit = limitBytes;
+    this.#evictAbove = limitBytes;
   }
 
+  /** Bytes of last states outside the tail, and of the places of those that were let go; each bounded by the limit. */
   get bytes(): number {
-    return this.#bytes;
+    return this.#bytes + this.#placeBytes;
   }
 
   get size(): number {
@@ -146,7 +150,10 @@ export class Jobs {
   unpin(id: string): void {
     const count = this.#pins.get(id) ?? 0;
     if (count > 1) this.#pins.set(id, count - 1);
-    else this.#pins.delete(id);
+    else {
+      this.#pins.delete(id);
+      this.#evictAbove = this.#limit;
+    }
   }
 
   /** Takes over what is pinned from the memory that this one follows. */
@@ -179,7 +186,15 @@ export class Jobs {
    * @param owedMs for how long after its end a finished job is owed to a fresh all-jobs connection
    */
   evict(now: number, owedMs: number): void {
-    if (this.#bytes <= this.#limit) return;
+    if (this.#bytes > this.#evictAbove) {
+      this.#evictStates(now, owedMs);
+      // What could not be let go is not walked past again until there is more, or somebody stops watching.
+      this.#evictAbove = Math.max(this.#limit, this.#bytes + this.#limit * (1 - EVICT_TO));
+    }
+    if (this.#placeBytes > this.#limit) this.#dropPlaces(now);
+  }
+
+  #evictStates(now: number, owedMs: number): void {
     const goal = this.#limit * EVICT_TO;
     for (const jobs of [this.#restored, this.#finished, this.#open]) {
       for (const [id, { last, tail }] of jobs) {
@@ -196,19 +211,26 @@ export class Jobs {
         const until = owedUntil(last, owedMs);
         if (until < now) continue;
         this.#evicted.set(id, { seq: last.seq, until });
-        this.#bytes += EVICTED_BYTES + id.length;
+        this.#placeBytes += EVICTED_BYTES + id.length;
         for (const listener of this.#listeners) listener.evicted(last.seq);
       }
     }
-    for (const [id, { until }] of this.#evicted) {
-      if (this.#bytes <= goal) return;
+  }
+
+  // Places are bounded apart from states: jobs that are watched stay, however many they are, and must not cost the
+  // others their places.
+  #dropPlaces(now: number): void {
+    const goal = this.#limit * EVICT_TO;
+    for (const [id, { until }] of this.#evicted) if (until < now) this.#dropPlace(id);
+    for (const id of this.#evicted.keys()) {
+      if (this.#placeBytes <= goal) return;
       this.#dropPlace(id);
-      if (until >= now) this.#isComplete = false;
+      this.#isComplete = false;
     }
   }
 
   #dropPlace(id: string): void {
-    if (this.#evicted.delete(id)) this.#bytes -= EVICTED_BYTES + id.length;
+    if (this.#evicted.delete(id)) this.#placeBytes -= EVICTED_BYTES + id.length;
   }
 }
 

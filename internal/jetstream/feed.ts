@@ -3,6 +3,7 @@ import { AckPolicy, type ConsumerInfo, DeliverPolicy, nanos, type StreamInfo } f
 import pRetry from 'p-retry';
 import { SUBJECT_FILTER } from '../../schemas/ids.js';
 import { EdgeIdTakenError } from '../errors/catalogue.js';
+import { Asking } from './asking.js';
 import { redactUrl } from './connection.js';
 import { Fault } from './fault.js';
 import type { FeedParts } from './feed-parts.js';
@@ -15,6 +16,8 @@ const IDLE_HEARTBEAT_MS = 1_000;
 const PULL_EXPIRES_MS = 5_000;
 const PULL_MESSAGES = 2_000;
 const RETRY_MS = 100;
+/** A consumer whose server is gone is deleted without an answer, so this is all that one is waited for. */
+const DELETE_MS = 250;
 const AUDIT_MS = 5_000;
 /** A little more than a pull of a dead edge can last. */
 const NAME_TAKEN_MS = PULL_EXPIRES_MS + 2_000;
@@ -89,10 +92,11 @@ export class Feed {
       await link.up(signal).catch(() => undefined);
       const fault = new Fault(link, signal);
       try {
-        await pRetry(() => this.#follow(fault), {
+        const asking = new Asking(fault);
+        await pRetry(() => this.#follow(asking), {
           retries: Number.POSITIVE_INFINITY,
           minTimeout: 100,
-          maxTimeout: 2_000,
+          maxTimeout: 500,
           randomize: true,
           signal,
           onFailedAttempt: ({ error }) => sink.failed(error),
@@ -112,60 +116,62 @@ export class Feed {
   }
 
   // One try: consumer made, messages flowing. It returns when that stands; the fault tells when it falls.
-  async #follow(fault: Fault): Promise<void> {
+  async #follow(asking: Asking): Promise<void> {
+    const { fault } = asking;
     if (fault.reason !== null) return;
     const { jsm, stream, natsUrl, log, sink } = this.#parts;
-    if (!(await fault.orFail(streamExists(jsm, stream)))) {
+    if (!(await asking.answer('finding the stream', streamExists(jsm, stream)))) {
       // The server may still be removing the old one, and would take the new one's files along: seen on 2.15.1, where
       // nothing could be stored in it any more.
       await delay(REMAKE_AFTER_MS);
     }
-    const info = await fault.orFail(ensureStream(jsm, stream, redactUrl(natsUrl)));
+    const info = await asking.answer('checking the stream', ensureStream(jsm, stream, redactUrl(natsUrl)));
     const epoch = epochOf(info);
-    const isRewound = log.isReady && epoch === log.epoch && (await this.#isRewound(fault, info));
+    const isRewound = log.isReady && epoch === log.epoch && (await this.#isRewound(asking, info));
     if (log.isReady && epoch === log.epoch && !isRewound && info.state.first_seq <= log.head + 1) {
-      const consumer = await this.#createConsumer(fault, log.head + 1);
-      await this.#stateOf(fault, epoch);
+      const consumer = await this.#createConsumer(asking, log.head + 1);
+      await this.#stateOf(asking, epoch);
       const reached = () => this.#nowFollowing(fault);
       await this.#consume(fault, consumer, new Continuation(this.#parts, fault, reached));
       return;
     }
     log.suspend();
     sink.restarts(isRewound);
-    const consumer = await this.#createConsumer(fault, null);
+    const consumer = await this.#createConsumer(asking, null);
+    // A server that has just looked for the last message of a million subjects may be slow with the next answer, too.
     // Everything after this moment's last message is delivered; what the consumer took for "last" lies at or below.
-    const state = await this.#stateOf(fault, epoch);
+    const state = await this.#stateOf(asking, epoch, Number.POSITIVE_INFINITY);
     log.begin(epoch, state.last_seq, state.first_seq);
     const loaded = async (complete: boolean) => {
       // What is untouched after the last states were read was untouched while they were read.
-      const after = await this.#stateOf(fault, epoch);
+      const after = await this.#stateOf(asking, epoch, Number.POSITIVE_INFINITY);
       const pristine = after.first_seq <= 1 && (after.num_deleted ?? 0) === 0;
       if (fault.reason !== null) return;
       log.ready(complete, pristine);
       sink.ready();
       this.#nowFollowing(fault);
     };
-    await this.#consume(
-      fault,
-      consumer,
-      new Loading(this.#parts, state.last_seq, state.num_subjects ?? 0, loaded, fault),
-    );
+    await this.#consume(fault, consumer, new Loading(this.#parts, state, loaded, fault));
   }
 
   // The consumer that was just made may stand on another incarnation than the one that was looked at before.
-  async #stateOf(fault: Fault, epoch: string): Promise<StreamInfo['state']> {
-    const info = await fault.orFail(this.#parts.jsm.streams.info(this.#parts.stream.name));
+  async #stateOf(asking: Asking, epoch: string, ms?: number): Promise<StreamInfo['state']> {
+    const info = await asking.answer(
+      'looking at the stream',
+      this.#parts.jsm.streams.info(this.#parts.stream.name),
+      ms,
+    );
     if (epochOf(info) !== epoch) throw new Error('the stream was made anew meanwhile');
     return info.state;
   }
 
   // The same stream with an older past (restored from a copy, or what a crash lost) may have given the seqs out again.
-  async #isRewound(fault: Fault, { state }: StreamInfo): Promise<boolean> {
+  async #isRewound(asking: Asking, { state }: StreamInfo): Promise<boolean> {
     const { jsm, stream, log } = this.#parts;
     if (state.last_seq < log.head) return true;
     const { headStoredAt, head } = log;
     if (headStoredAt === null || head < state.first_seq) return false;
-    const storedAt = await fault.orFail(storedTime(jsm, stream.name, head));
+    const storedAt = await asking.answer('looking for the head', storedTime(jsm, stream.name, head));
     return storedAt !== null && Math.abs(storedAt - headStoredAt) >= 1;
   }
 
@@ -175,14 +181,17 @@ export class Feed {
     this.#parts.sink.following(this.#parts.now() - this.#lostAt);
   }
 
-  async #createConsumer(fault: Fault, startSeq: number | null): Promise<ConsumerInfo> {
+  async #createConsumer(asking: Asking, startSeq: number | null): Promise<ConsumerInfo> {
     const { jsm, slowJsm, stream } = this.#parts;
-    await fault.orFail(jsm.consumers.delete(stream.name, this.consumerName).catch(() => false));
+    await asking
+      .answer('removing the consumer', jsm.consumers.delete(stream.name, this.consumerName), DELETE_MS)
+      .catch(() => false);
     const from =
       startSeq === null
         ? { deliver_policy: DeliverPolicy.LastPerSubject }
         : { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: startSeq };
-    return fault.orFail(
+    return asking.answer(
+      'making the consumer',
       (startSeq === null ? slowJsm : jsm).consumers.add(stream.name, {
         durable_name: this.consumerName,
         filter_subject: SUBJECT_FILTER,
@@ -192,6 +201,7 @@ export class Feed {
         num_replicas: 1,
         ...from,
       }),
+      startSeq === null ? Number.POSITIVE_INFINITY : undefined,
     );
   }
 

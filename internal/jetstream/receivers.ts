@@ -1,13 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { JsMsg } from 'nats';
-import { SUBJECT_FILTER } from '../../schemas/ids.js';
+import type { JsMsg, StreamInfo } from 'nats';
+import { idOf, SUBJECT_FILTER } from '../../schemas/ids.js';
 import { decodeEvent } from '../eventlog/decode.js';
 import { isAtLeast } from './connection.js';
 import type { Fault } from './fault.js';
 import type { FeedParts } from './feed-parts.js';
 import { newestSeq } from './stream.js';
 
-/** Servers before this one can leave subjects out of last_per_subject after interior deletes. */
+/** Servers before this one can leave subjects out of last_per_subject after messages were deleted. */
 const SNAPSHOT_COMPLETE_SINCE = [2, 11, 5] as const;
 const END_CHECK_MS = 50;
 
@@ -65,42 +65,46 @@ export class Continuation implements Receiver {
  */
 export class Loading implements Receiver {
   readonly #next: Continuation;
+  readonly #upTo: number;
   readonly #invalid = new Set<string>();
+  /** The jobs that came, where the server may leave some out; null where it does not. */
+  readonly #came: Set<string> | null;
   #phase: 'loading' | 'loaded' = 'loading';
   #read = 0;
 
+  /** @param state the stream's, as of a moment after the consumer was made */
   constructor(
     private readonly parts: FeedParts,
-    private readonly upTo: number,
-    private readonly subjects: number,
+    state: StreamInfo['state'],
     private readonly done: (complete: boolean) => Promise<void>,
     private readonly fault: Fault,
   ) {
     this.#next = new Continuation(parts, fault, () => undefined);
+    this.#upTo = state.last_seq;
+    const isWhole = isAtLeast(parts.connection.info?.version ?? '', SNAPSHOT_COMPLETE_SINCE);
+    this.#came = isWhole || (state.num_deleted ?? 0) === 0 ? null : new Set();
   }
 
   begin(): void {
-    this.#watchEnd().catch((error: Error) => {
-      this.parts.sink.failed(error);
-      this.fault.happen('no_responders');
-    });
+    this.#watchEnd().catch((error: Error) => this.#failed(error));
   }
 
   receive(message: JsMsg): void {
-    if (message.seq > this.upTo) {
+    if (message.seq > this.#upTo) {
       this.#loaded();
       this.#next.receive(message);
       return;
     }
     const { log, sink } = this.parts;
     const decoded = decodeEvent(message.subject, message.data);
+    this.#came?.add(message.subject);
     if (decoded.ok) log.load(message.seq, storedAt(message), decoded.event);
     else {
       sink.invalid(message.seq, message.subject, decoded.reason, decoded.detail);
       if (decoded.id !== null) this.#invalid.add(decoded.id);
     }
     this.#read = message.seq;
-    if (this.#read === this.upTo) this.#loaded();
+    if (this.#read === this.#upTo) this.#loaded();
   }
 
   // The newest message can be below `upTo` (deleted since, or the stream is empty), so the end is looked for, too.
@@ -116,25 +120,39 @@ export class Loading implements Receiver {
   #loaded(): void {
     if (this.#phase === 'loaded') return;
     this.#phase = 'loaded';
-    const { connection, log } = this.parts;
-    const version = connection.info?.version ?? '';
-    // An older server can leave jobs out, but not when as many came as the stream has.
-    const isSnapshotSafe =
-      isAtLeast(version, SNAPSHOT_COMPLETE_SINCE) || log.stats.jobs + this.#invalid.size === this.subjects;
-    this.#repair()
-      .then((isRepaired) => this.done(isSnapshotSafe && isRepaired))
-      .catch((error: Error) => {
-        this.parts.sink.failed(error);
-        this.fault.happen('no_responders');
-      });
+    this.#complete()
+      .then((isComplete) => this.done(isComplete))
+      .catch((error: Error) => this.#failed(error));
   }
 
-  // A job whose newest message is not an event shows its newest state that is one. Where that lies behind what the log
-  // has read, the feed will bring it; until then the log does not know the job, and must not take it for a new one.
-  async #repair(): Promise<boolean> {
+  #failed(error: Error): void {
+    this.parts.sink.failed(error);
+    this.fault.happen('no_responders');
+  }
+
+  async #complete(): Promise<boolean> {
+    const left = [...this.#invalid, ...(await this.#leftOut())];
+    return this.#readBack(left);
+  }
+
+  async #leftOut(): Promise<string[]> {
+    if (this.#came === null) return [];
+    const { jsm, stream } = this.parts;
+    const { state } = await this.fault.orFail(
+      jsm.streams.info(stream.name, { subjects_filter: SUBJECT_FILTER }),
+    );
+    const came = this.#came;
+    const subjects = Object.keys(state.subjects ?? {}).filter((subject) => !came.has(subject));
+    return subjects.flatMap((subject) => idOf(subject) ?? []);
+  }
+
+  // A job whose newest message is not an event shows its newest state that is one; one that the server left out shows
+  // its newest. Where that lies behind what the log has read, the feed will bring it; until then the log does not know
+  // the job, and must not take it for a new one.
+  async #readBack(ids: readonly string[]): Promise<boolean> {
     const { log, lastState } = this.parts;
-    const records = await Promise.all([...this.#invalid].map((id) => lastState(id)));
+    const records = await this.fault.orFail(Promise.all(ids.map((id) => lastState(id))));
     for (const record of records) if (record !== null) log.restore(record);
-    return records.every((record) => record === null || record.seq <= this.upTo);
+    return records.every((record) => record === null || record.seq <= this.#upTo);
   }
 }

@@ -36,6 +36,7 @@ test('G3 faults: a 3-node cluster with two edges and 50 jobs: the stream’s lea
     await node.start();
     await cluster.ready();
     await scene.flowing(90_000);
+    measured(`${what} killed, until the cluster is whole again`, Math.round(performance.now() - startedAt));
   };
   await killAndRestore('the leader of the stream', await cluster.leaderOf(STREAM));
   await killAndRestore('the host of an edge’s consumer', await cluster.leaderOf(STREAM, 'edge-one'));

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { NatsConnection } from 'nats';
 import { expect } from 'vitest';
 import type { EdgeProcess } from '../harness/edge-process.js';
@@ -8,6 +9,8 @@ import { waitFor } from '../harness/wait.js';
 
 const STREAM = 'PROGRESS';
 const JOB = '/ws/upload-progress';
+/** How often a job reports while it is acknowledged at once: as often as a person could want to see. */
+const REPORT_EVERY_MS = 50;
 
 /**
  * Jobs that run while something breaks: workers that publish until each event is acknowledged, a client for each job
@@ -88,7 +91,9 @@ export class Scene implements AsyncDisposable {
 
   async #work(id: string): Promise<void> {
     for (let step = 1; this.#isWorking; step++) {
+      const next = delay(REPORT_EVERY_MS);
       await this.#publish(id, { progress: step % 100, step: { index: step } });
+      await next;
     }
   }
 

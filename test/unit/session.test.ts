@@ -262,11 +262,11 @@ test('G2 state first: all jobs get unfinished ones and those finished within ten
 });
 
 test('G9 bounded memory: jobs are let go by the limit, not while they are watched or in the tail, and are shown all the same', async () => {
-  const { append, connect, log, turn, stored } = edge({ tailBytes: 900, lastStateBytes: 12_000 });
+  const { append, connect, log, turn, stored } = edge({ tailBytes: 900, lastStateBytes: 10_000 });
   connect(job('watched'));
   append(1, event('watched'));
   for (let i = 2; i <= 40; i++) append(i, event(`job-${i}`, i % 2 === 0 ? { status: 'completed' } : {}));
-  expect(log.stats.lastStateBytes).toBeLessThanOrEqual(12_000);
+  expect(log.stats.lastStateBytes).toBeLessThanOrEqual(2 * 10_000);
   expect(log.stats.jobs).toBeLessThan(30);
   expect(log.hasAllStates).toBe(true);
   for (const id of ['watched', 'job-39', 'job-40']) expect(log.last(id)).toBeDefined();
@@ -288,10 +288,35 @@ test('G9 bounded memory: jobs are let go by the limit, not while they are watche
 test('G9 bounded memory: when not even the places of all jobs fit, a page of all jobs is refused, not cut short', () => {
   const { append, connect, log } = edge({ tailBytes: 900, lastStateBytes: 2_000 });
   for (let i = 1; i <= 40; i++) append(i, event(`job-${i}`));
-  expect(log.stats.lastStateBytes).toBeLessThanOrEqual(2_000);
+  // States and places, each within the limit.
+  expect(log.stats.lastStateBytes).toBeLessThanOrEqual(2 * 2_000);
   const { frames, socket } = connect({ kind: 'all', jobTypes: null });
   expect(frames.at(-1)).toMatchObject({ type: 'error', code: 'overloaded' });
   expect(socket.closed).toBe(1013);
+});
+
+test('G9 bounded memory: watched jobs that exceed the limit by themselves do not cost the others their places', () => {
+  const { append, connect, log, turn } = edge({ tailBytes: 900, lastStateBytes: 4_000 });
+  const watched = Array.from({ length: 40 }, (_, i) => `watched-${i}`);
+  for (const id of watched) connect(job(id));
+  for (const [i, id] of watched.entries()) append(i + 1, event(id));
+  for (let i = 41; i <= 60; i++) append(i, event(`job-${i}`));
+  turn();
+  expect(log.stats.lastStateBytes).toBeGreaterThan(2 * 4_000);
+  for (const id of watched) expect(log.last(id)).toBeDefined();
+  expect(log.last('job-41')).toBeUndefined();
+  expect(log.hasAllStates).toBe(true);
+});
+
+test('G9 bounded memory: jobs that were kept because they were watched are let go once nobody watches', () => {
+  const { append, connect, log, turn } = edge({ tailBytes: 900, lastStateBytes: 4_000 });
+  const watchers = Array.from({ length: 40 }, (_, i) => connect(job(`watched-${i}`)));
+  for (let i = 0; i < 40; i++) append(i + 1, event(`watched-${i}`));
+  turn();
+  for (const { session } of watchers) session.closed();
+  append(41, event('another'));
+  expect(log.stats.lastStateBytes).toBeLessThanOrEqual(2 * 4_000);
+  expect(log.stats.jobs).toBeLessThan(25);
 });
 
 test('prev_seq is the previous valid event of the same job: 0 for its first, null where that cannot be known', () => {

@@ -1,0 +1,44 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { HeadwayError } from '../errors/catalogue.js';
+import type { Fault } from './fault.js';
+
+/**
+ * How long an answer is waited for at first; after each time without one a little longer. A cluster that has just lost
+ * a server answers nothing until the next leader is elected, and a consumer that it places on the lost server never
+ * stands; the next question may be answered at once, so many short ones find it sooner.
+ */
+const PATIENCE_MS = 500;
+const PATIENCE_GROWS = 1.3;
+
+/** The questions to NATS while the feed is built: given up when the feed's fault happens, or when they take too long. */
+export class Asking {
+  readonly #unanswered = new Map<string, number>();
+
+  constructor(readonly fault: Fault) {}
+
+  /**
+   * What `request` answers; an error that is worth another try when there is no answer in time.
+   * @param what is asked, for the error
+   * @param patienceMs how long it may take; Infinity: as long as the request itself lasts
+   */
+  async answer<T>(what: string, request: Promise<T>, patienceMs?: number): Promise<T> {
+    const unanswered = this.#unanswered.get(what) ?? 0;
+    const ms = patienceMs ?? PATIENCE_MS * PATIENCE_GROWS ** unanswered;
+    const named = request.catch((error: unknown): never => {
+      if (error instanceof HeadwayError || !(error instanceof Error)) throw error;
+      throw new Error(`${what}: ${error.message}`, { cause: error });
+    });
+    if (ms === Number.POSITIVE_INFINITY) return this.fault.orFail(named);
+    const enough = new AbortController();
+    const late = delay(ms, undefined, { signal: enough.signal }).then((): never => {
+      this.#unanswered.set(what, unanswered + 1);
+      throw new Error(`${what}: no answer within ${Math.round(ms)} ms`);
+    });
+    for (const promise of [named, late]) promise.catch(() => undefined);
+    try {
+      return await this.fault.orFail(Promise.race([named, late]));
+    } finally {
+      enough.abort();
+    }
+  }
+}
