@@ -1,11 +1,11 @@
 import type { MsgRequest, StoredMsg } from 'nats';
 import pLimit, { type LimitFunction } from 'p-limit';
-import pRetry from 'p-retry';
+import pRetry, { AbortError } from 'p-retry';
 import { subjectOf } from '../../schemas/ids.js';
 import { decodeEvent } from '../eventlog/decode.js';
 import { type LogRecord, makeRecord } from '../eventlog/record.js';
 import { inScope, type Scope } from '../eventlog/scope.js';
-import type { ColdSource, Page, Refusal } from '../session/ports.js';
+import type { ColdSource, IsWanted, Page, Refusal } from '../session/ports.js';
 import { type HistoryAccess, HistoryInterrupted, readPage } from './history.js';
 import type { Link } from './link.js';
 import { epochOf, storedMessage } from './stream.js';
@@ -19,6 +19,14 @@ export interface ColdObserver {
   failed(kind: ReadKind, error: Error): void;
 }
 
+/** A read that is under way, and who wants its answer. */
+interface Flight {
+  readonly answer: Promise<unknown>;
+  readonly askers: IsWanted[];
+}
+
+const always: IsWanted = () => true;
+
 /**
  * Reads from JetStream for cursors behind the tail and for jobs that memory does not know. The same read is done once
  * for everyone who asks for it at the same time, and only so many run at once. A read is tried until it succeeds:
@@ -31,7 +39,7 @@ export class ColdReader implements ColdSource {
   readonly #observer: ColdObserver;
   readonly #now: () => number;
   readonly #stopped = new AbortController();
-  readonly #flights = new Map<string, Promise<unknown>>();
+  readonly #flights = new Map<string, Flight>();
 
   constructor(
     link: Link,
@@ -52,8 +60,8 @@ export class ColdReader implements ColdSource {
     return this.#limit.activeCount + this.#limit.pendingCount;
   }
 
-  lastState(id: string): Promise<LogRecord | null> {
-    return this.#once(`last ${id}`, 'last_state', async () => {
+  lastState(id: string, isWanted: IsWanted = always): Promise<LogRecord | null> {
+    return this.#once(`last ${id}`, 'last_state', isWanted, async () => {
       const message = await this.#stored({ last_by_subj: subjectOf(id) });
       if (message === null) return null;
       const decoded = decodeEvent(message.subject, message.data);
@@ -62,8 +70,8 @@ export class ColdReader implements ColdSource {
     });
   }
 
-  records(seqs: readonly number[]): Promise<readonly LogRecord[]> {
-    return this.#once(`records ${seqs.join(' ')}`, 'records', async () => {
+  records(seqs: readonly number[], isWanted: IsWanted): Promise<readonly LogRecord[]> {
+    return this.#once(`records ${seqs.join(' ')}`, 'records', isWanted, async () => {
       const messages = await Promise.all(seqs.map((seq) => this.#stored({ seq })));
       return messages.flatMap((message) => {
         if (message === null) return [];
@@ -73,15 +81,15 @@ export class ColdReader implements ColdSource {
     });
   }
 
-  async page(scope: Scope, after: number): Promise<Page | Refusal> {
+  async page(scope: Scope, after: number, isWanted: IsWanted): Promise<Page | Refusal> {
     const key = scope.kind === 'job' ? `page ${scope.id} ${after}` : `page * ${after}`;
-    const page = await this.#once(key, 'page', () => readPage(this.#access, scope, after));
+    const page = await this.#once(key, 'page', isWanted, () => readPage(this.#access, scope, after));
     if (page.kind === 'refused' || scope.kind === 'job') return page;
     return { ...page, records: page.records.filter((record) => inScope(scope, record)) };
   }
 
-  reached(cursor: number): Promise<{ readonly kind: 'ok' } | Refusal> {
-    return this.#once(`head ${cursor}`, 'head', async () => {
+  reached(cursor: number, isWanted: IsWanted): Promise<{ readonly kind: 'ok' } | Refusal> {
+    return this.#once(`head ${cursor}`, 'head', isWanted, async () => {
       const info = await this.#access.jsm.streams.info(this.#access.stream);
       const { first_seq: firstSeq, last_seq: lastSeq } = info.state;
       if (epochOf(info) === this.#access.epoch() && lastSeq >= cursor) return { kind: 'ok' };
@@ -104,7 +112,7 @@ export class ColdReader implements ColdSource {
   // The newest message is not an event; what the job's watchers are owed is the newest that is.
   async #newestValid(id: string): Promise<LogRecord | null> {
     let newest: LogRecord | null = null;
-    const scope: Scope = { kind: 'job', id };
+    const scope: Scope = { kind: 'job', id, jobTypes: null };
     const info = await this.#access.jsm.streams.info(this.#access.stream);
     for (let after = Math.max(0, info.state.first_seq - 1); ; ) {
       const page = await readPage(this.#access, scope, after, 'none');
@@ -116,14 +124,18 @@ export class ColdReader implements ColdSource {
     }
   }
 
-  #once<T>(what: string, kind: ReadKind, read: () => Promise<T>): Promise<T> {
+  #once<T>(what: string, kind: ReadKind, isWanted: IsWanted, read: () => Promise<T>): Promise<T> {
     // What was asked of another incarnation of the stream is no answer about this one.
     const key = `${this.#access.epoch()} ${what}`;
     const running = this.#flights.get(key);
-    if (running !== undefined) return running as Promise<T>;
-    const flight = this.#persist(kind, read).finally(() => this.#flights.delete(key));
-    this.#flights.set(key, flight);
-    return flight;
+    if (running !== undefined) {
+      running.askers.push(isWanted);
+      return running.answer as Promise<T>;
+    }
+    const askers = [isWanted];
+    const answer = this.#persist(kind, askers, read).finally(() => this.#flights.delete(key));
+    this.#flights.set(key, { answer, askers });
+    return answer;
   }
 
   // What another incarnation of the stream answers is of no use; epochs never come back, so one look afterwards tells.
@@ -135,12 +147,14 @@ export class ColdReader implements ColdSource {
     return result;
   }
 
-  #persist<T>(kind: ReadKind, read: () => Promise<T>): Promise<T> {
+  #persist<T>(kind: ReadKind, askers: readonly IsWanted[], read: () => Promise<T>): Promise<T> {
     const startedAt = this.#now();
     const attempt = async (): Promise<T> => {
-      const result = await this.#limit(() =>
-        this.#link.during(this.#stopped.signal, () => this.#ofOneStream(read)),
-      ).catch(retryable);
+      const result = await this.#limit(() => {
+        // A herd that gave up while it waited must not be read for: those that came instead would wait behind it.
+        if (!askers.some((isWanted) => isWanted())) throw new AbortError('nobody wants the answer any more');
+        return this.#link.during(this.#stopped.signal, () => this.#ofOneStream(read));
+      }).catch(retryable);
       this.#observer.read(kind, this.#now() - startedAt);
       return result;
     };

@@ -9,6 +9,7 @@ export type FaultReason =
   | 'stream_deleted'
   | 'delivery_hole'
   | 'no_responders'
+  | 'failed'
   | 'closed';
 
 /** The first thing that goes wrong with one consumer, from whichever side it is noticed. */

@@ -35,6 +35,8 @@ export interface FeedParts {
   readonly natsUrl: string;
   /** Names the durable consumer; one edge only. */
   readonly edgeId: string;
+  /** Names this process among all that ever ran under the edge's id. */
+  readonly instance: string;
   readonly log: EventLog;
   readonly sink: FeedSink;
   /** The newest valid event of a job whose newest message is not one. */

@@ -16,12 +16,18 @@ const IDLE_HEARTBEAT_MS = 1_000;
 const PULL_EXPIRES_MS = 5_000;
 const PULL_MESSAGES = 2_000;
 const RETRY_MS = 100;
+/** A feed that stood for less fell at once; after so many of these in a row the next one waits, ever longer. */
+const SHORT_LIFE_MS = 1_000;
+const FREE_RETRIES = 3;
+const MAX_PAUSE_MS = 2_000;
 /** A consumer whose server is gone is deleted without an answer, so this is all that one is waited for. */
 const DELETE_MS = 250;
 const AUDIT_MS = 5_000;
 /** A little more than a pull of a dead edge can last. */
 const NAME_TAKEN_MS = PULL_EXPIRES_MS + 2_000;
 const NAME_CHECK_MS = 100;
+/** The consumer's metadata that says which process made it. */
+const INSTANCE = 'headway_instance';
 /** A stream that vanished is made again after this time. */
 const REMAKE_AFTER_MS = 1_000;
 
@@ -88,8 +94,10 @@ export class Feed {
   async #run(): Promise<void> {
     const { sink, now, link } = this.#parts;
     const { signal } = this.#stopped;
+    let shortLives = 0;
     while (!signal.aborted) {
       await link.up(signal).catch(() => undefined);
+      const startedAt = now();
       const fault = new Fault(link, signal);
       try {
         const asking = new Asking(fault);
@@ -103,6 +111,12 @@ export class Feed {
         });
         const reason = await fault.happened;
         if (!signal.aborted) sink.lost(reason);
+        // What falls again and again as soon as it stands (a permission is missing) is not built in a hot loop.
+        shortLives = now() - startedAt < SHORT_LIFE_MS ? shortLives + 1 : 0;
+        if (shortLives > FREE_RETRIES) {
+          const pause = Math.min(MAX_PAUSE_MS, RETRY_MS * 2 ** (shortLives - FREE_RETRIES));
+          await delay(pause, undefined, { signal }).catch(() => undefined);
+        }
       } catch (error) {
         if (signal.aborted) return;
         sink.failed(error as Error);
@@ -181,8 +195,20 @@ export class Feed {
     this.#parts.sink.following(this.#parts.now() - this.#lostAt);
   }
 
+  // An edge that was frozen for long finds that another has taken its id meanwhile. Each would take the consumer from
+  // the other for ever; so the one that comes back waits until the other is gone, and says so.
+  async #leaveToOther(asking: Asking): Promise<void> {
+    const { jsm, stream, edgeId, instance } = this.#parts;
+    const info = await asking
+      .answer('looking at the consumer', jsm.consumers.info(stream.name, this.consumerName), DELETE_MS)
+      .catch(() => null);
+    if (info === null || info.num_waiting === 0 || info.config.metadata?.[INSTANCE] === instance) return;
+    throw new EdgeIdTakenError(edgeId);
+  }
+
   async #createConsumer(asking: Asking, startSeq: number | null): Promise<ConsumerInfo> {
-    const { jsm, slowJsm, stream } = this.#parts;
+    const { jsm, slowJsm, stream, instance } = this.#parts;
+    await this.#leaveToOther(asking);
     await asking
       .answer('removing the consumer', jsm.consumers.delete(stream.name, this.consumerName), DELETE_MS)
       .catch(() => false);
@@ -199,6 +225,7 @@ export class Feed {
         inactive_threshold: nanos(ABANDONED_MS),
         mem_storage: true,
         num_replicas: 1,
+        metadata: { [INSTANCE]: instance },
         ...from,
       }),
       startSeq === null ? Number.POSITIVE_INFINITY : undefined,
@@ -207,7 +234,8 @@ export class Feed {
 
   // A message that is lost on its way shows as a hole when the next one comes. When none comes, the consumer's own
   // count tells: it has delivered more, for a whole interval, than arrived.
-  async #audit(fault: Fault, consumer: string, delivered: () => number): Promise<void> {
+  // And a consumer of the same name may be another edge's by now, which pulls do not tell.
+  async #audit(fault: Fault, own: ConsumerInfo, delivered: () => number): Promise<void> {
     const { jsm, stream } = this.#parts;
     let owed = 0;
     while (fault.reason === null) {
@@ -215,7 +243,9 @@ export class Feed {
       if (delivered() < owed) fault.happen('delivery_hole');
       if (fault.reason !== null) return;
       try {
-        owed = (await fault.orFail(jsm.consumers.info(stream.name, consumer))).delivered.consumer_seq;
+        const info = await fault.orFail(jsm.consumers.info(stream.name, own.name));
+        if (info.created !== own.created) fault.happen('consumer_deleted');
+        owed = info.delivered.consumer_seq;
       } catch {
         owed = 0;
       }
@@ -223,6 +253,7 @@ export class Feed {
   }
 
   async #consume(fault: Fault, info: ConsumerInfo, receiver: Receiver): Promise<void> {
+    const { sink } = this.#parts;
     let delivered = 0;
     const messages = await this.#parts.js.consumers.getPullConsumerFor(info).consume({
       bind: true,
@@ -236,11 +267,17 @@ export class Feed {
           return;
         }
         delivered++;
-        receiver.receive(message);
+        try {
+          receiver.receive(message);
+        } catch (error) {
+          // The package would swallow it, and the feed would stand still in silence.
+          sink.failed(error as Error);
+          fault.happen('failed');
+        }
       },
     });
     fault.watch(messages);
     receiver.begin();
-    void this.#audit(fault, info.name, () => delivered);
+    void this.#audit(fault, info, () => delivered);
   }
 }

@@ -31,16 +31,22 @@ export interface Page {
   readonly previous: number | null;
 }
 
-/** Reads behind the tail. They may take long (NATS may be away); they reject only when the edge stops. */
+/** Whether whoever asked still wants the answer. */
+export type IsWanted = () => boolean;
+
+/**
+ * Reads behind the tail. They may take long (NATS may be away); they reject only when the edge stops, or when nobody
+ * wants the answer any more by the time it is their turn.
+ */
 export interface ColdSource {
   /** The newest valid event of a job; null when it has none. */
-  lastState(id: string): Promise<LogRecord | null>;
+  lastState(id: string, isWanted: IsWanted): Promise<LogRecord | null>;
   /** The valid events that stand at these places of the stream; those that do not are left out. */
-  records(seqs: readonly number[]): Promise<readonly LogRecord[]>;
+  records(seqs: readonly number[], isWanted: IsWanted): Promise<readonly LogRecord[]>;
   /** The next piece of history after a cursor, or why there can be none without a gap. */
-  page(scope: Scope, after: number): Promise<Page | Refusal>;
+  page(scope: Scope, after: number, isWanted: IsWanted): Promise<Page | Refusal>;
   /** Whether the stream, not only this edge, has reached `cursor`. */
-  reached(cursor: number): Promise<{ readonly kind: 'ok' } | Refusal>;
+  reached(cursor: number, isWanted: IsWanted): Promise<{ readonly kind: 'ok' } | Refusal>;
 }
 
 export interface SessionLimits {
@@ -53,4 +59,35 @@ export interface SessionLimits {
   /** A cursor that is further behind the head, in stream sequences, is reset. */
   readonly maxReplayJob: number;
   readonly maxReplayAll: number;
+  /** The longest frame that is taken from the client. */
+  readonly maxFrameCharacters: number;
+}
+
+/** When a token ends. */
+export interface Expiry {
+  /** Milliseconds since 1970. */
+  readonly at: number;
+  /** The same as RFC 3339 writes it. */
+  readonly text: string;
+}
+
+/** What a new token in an `auth` frame is worth. */
+export type Renewal =
+  | {
+      readonly kind: 'renewed';
+      readonly expiry: Expiry;
+      /** What of a scope the new token opens; null: nothing. */
+      readonly narrow: (scope: Scope) => Scope | null;
+    }
+  | { readonly kind: 'refused'; readonly code: 'unauthorized' | 'forbidden'; readonly message: string }
+  /** It cannot be checked now. */
+  | { readonly kind: 'unknown' };
+
+/** What lets a connection be here, and for how long. PROTOCOL.md, "Tokens". */
+export interface Permit {
+  readonly expiry: Expiry;
+  /** `token_expiring` is sent so many milliseconds before. */
+  readonly warnMs: number;
+  /** Checks a new token for the same connection. Never rejects. */
+  readonly renew: (token: string) => Promise<Renewal>;
 }

@@ -43,3 +43,36 @@ test('herds: while too many reads from JetStream wait, newcomers are refused wit
   for (const client of waiting) client.drop();
   await nc.close();
 });
+
+test('herds: reads that wait for clients who have gone are not done', async () => {
+  await using nats = await startNats();
+  await using nc = await connectNats(nats.url);
+  const ids = Array.from({ length: 40 }, () => jobId());
+  await createStream(nc, 'PROGRESS');
+  // A trimmed job each, so that every resume from its beginning needs a page of its own.
+  for (const id of [...ids, ...ids]) await publish(nc, id);
+  await using link = await startTcpProxy(nats.port);
+  await using edge = await startEdgeProcess({
+    natsUrl: `nats://127.0.0.1:${link.port}`,
+    env: { HEADWAY_COLD_READS: '1' },
+  });
+  const metric = async (name: string): Promise<number> => {
+    const text = await (await fetch(`${edge.http}/metrics`)).text();
+    const values = [...text.matchAll(new RegExp(`^${name}(?:\\{.*\\})? (\\d+)$`, 'gm'))];
+    return values.reduce((sum, [, value]) => sum + Number(value), 0);
+  };
+  link.stall();
+  const clients = await Promise.all(
+    ids.map((id) => WsClient.connect(`${edge.ws}/ws/upload-progress/${id}?last_seq=1`)),
+  );
+  await waitFor(async () => (await metric('headway_cold_reads_pending')) === ids.length, {
+    what: 'reads that wait',
+  });
+  for (const client of clients.slice(1)) client.drop();
+  await waitFor(async () => (await metric('headway_connections')) === 1, { what: 'the clients to be gone' });
+  link.flow();
+  await clients[0]?.until(({ type }) => type === 'caught_up', { timeoutMs: 30_000 });
+  await waitFor(async () => (await metric('headway_cold_reads_pending')) === 0, { what: 'no reads' });
+  expect(await metric('headway_cold_read_seconds_count')).toBeLessThan(5);
+  clients[0]?.drop();
+});

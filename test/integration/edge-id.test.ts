@@ -6,7 +6,7 @@ import { discrepancy, Follower } from '../harness/follower.js';
 import { jobId, uniqueId } from '../harness/ids.js';
 import { startNats } from '../harness/nats-server.js';
 import { connectNats, createStream, publish, storedEvents } from '../harness/publish.js';
-import { withTimeout } from '../harness/wait.js';
+import { waitFor, withTimeout } from '../harness/wait.js';
 
 const EDGE = fileURLToPath(new URL('../../dist/cmd/edge.js', import.meta.url));
 const STREAM = 'PROGRESS';
@@ -101,4 +101,33 @@ test('G3 faults: the id of an edge whose process hangs is free for the next one 
   await using next = await startEdgeProcess({ natsUrl: nats.url, env, timeoutMs: PATIENCE_MS });
   await first.kill();
   await next.ready();
+});
+
+test('G3 faults: an edge that was frozen until another took its id leaves it to that one, says so, and serves again when the other is gone', async () => {
+  await using nats = await startNats();
+  await using nc = await connectNats(nats.url);
+  const env = { HEADWAY_EDGE_ID: uniqueId('frozen') };
+  await using first = await startEdgeProcess({ natsUrl: nats.url, env });
+  const id = jobId();
+  await using early = Follower.start(first.ws, `/ws/upload-progress/${id}`);
+  await early.until(({ caughtUp }) => caughtUp > 0, 'caught up');
+  await first.freeze();
+  await using second = await startEdgeProcess({ natsUrl: nats.url, env, timeoutMs: PATIENCE_MS });
+  await first.thaw();
+  await waitFor(() => first.output().includes('Another edge runs under the id'), {
+    what: 'the edge to say that its id is taken',
+    timeoutMs: PATIENCE_MS,
+  });
+  await using late = Follower.start(second.ws, `/ws/upload-progress/${id}`);
+  await late.until(({ caughtUp }) => caughtUp > 0, 'caught up');
+  for (let i = 0; i < 20; i++) await publish(nc, id);
+  await late.until(({ updates }) => updates.length === 20, 'the events');
+  expect(discrepancy(late, await storedEvents(nc, STREAM, id))).toBeNull();
+  expect((await fetch(`${first.http}/readyz`)).status).toBe(503);
+
+  await second.kill();
+  await first.ready(PATIENCE_MS);
+  await publish(nc, id, { status: 'completed', progress: 100 });
+  await early.until(({ hasEnded }) => hasEnded, 'the end');
+  expect(discrepancy(early, await storedEvents(nc, STREAM, id))).toBeNull();
 });
