@@ -52,8 +52,8 @@ test-nats-2.10: need-node $(PACKAGES) build ## run the tests with servers agains
 	@$(call server,--version 2.10); echo "== tests on Node $$(node --version), $$("$$NATS_SERVER_BIN" -v)"; \
 	exec $(VITEST) --project integration --project chaos
 
-soak: need-node need-nats-for-tests $(PACKAGES) build ## run many more random programs against the cursor (RUNS=200000)
-	@$(call server); HEADWAY_PROPERTY_RUNS=$(RUNS) exec $(VITEST) --project unit test/unit/cursor.property.test.ts --testTimeout=3600000
+soak: need-node need-nats-for-tests $(PACKAGES) build ## run many more random programs, tokens and inputs (RUNS=200000)
+	@$(call server); HEADWAY_PROPERTY_RUNS=$(RUNS) exec $(VITEST) --project unit test/unit/cursor.property.test.ts test/unit/auth-mutation.test.ts --testTimeout=3600000
 
 bench: need-node need-nats-for-tests $(PACKAGES) build ## measure (nothing is asserted)
 	@$(call server); HEADWAY_BENCH=1 exec $(VITEST) --project bench

@@ -1,13 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { JetStreamClient, JetStreamManager, NatsConnection } from 'nats';
+import type { Door } from '../internal/edge/door.js';
 import type { HttpParts } from '../internal/edge/http.js';
-import { startServer } from '../internal/edge/server.js';
+import { ClientRate } from '../internal/edge/limits.js';
+import { startServer, type TlsSettings } from '../internal/edge/server.js';
 import { loadUws, type Uws } from '../internal/edge/uws.js';
 import type { WebSocketParts } from '../internal/edge/websocket.js';
 import { EventLog } from '../internal/eventlog/log.js';
 import { ColdReader } from '../internal/jetstream/cold.js';
-import { connectNats, redactUrl } from '../internal/jetstream/connection.js';
+import { connectNats, redactUrl, watchRefusals } from '../internal/jetstream/connection.js';
 import { Feed } from '../internal/jetstream/feed.js';
 import type { FeedSink } from '../internal/jetstream/feed-parts.js';
 import { Link } from '../internal/jetstream/link.js';
@@ -17,6 +19,8 @@ import { type Logger, RateLimit } from '../internal/telemetry/logger.js';
 import { Metrics } from '../internal/telemetry/metrics.js';
 import { CLOSE_CODES } from '../schemas/close-codes.js';
 import type { EdgeConfig } from '../schemas/config.js';
+import { type Access, openAccess } from './edge-access.js';
+import { openTls } from './edge-tls.js';
 
 /** How often due heartbeats are looked for, as a part of the heartbeat's own interval. */
 const TICKS_PER_HEARTBEAT = 8;
@@ -28,6 +32,8 @@ const PAGE_ROOM_BYTES = 5 * 1024 * 1024;
 /** An answer that has not come by then is lost, with the server or the leader that owed it: ask again. */
 const API_TIMEOUT_MS = 3_000;
 const SNAPSHOT_TIMEOUT_MS = 60_000;
+/** How often the files for TLS are looked at. */
+const TLS_LOOK_MS = 5_000;
 
 /** An edge that runs in this process. */
 export interface RunningEdge {
@@ -40,18 +46,28 @@ export interface RunningEdge {
 
 /**
  * Wires the parts of an edge together and starts it.
+ * @param tlsLookMs milliseconds between two looks at the files for TLS
  * @throws HeadwayError when it cannot start
  */
-export async function startEdge(config: EdgeConfig, logger: Logger): Promise<RunningEdge> {
+export async function startEdge(
+  config: EdgeConfig,
+  logger: Logger,
+  tlsLookMs = TLS_LOOK_MS,
+): Promise<RunningEdge> {
   // A Node without the library's binary is told before anything else is touched.
-  const uws = await loadUws();
+  const uws = await loadUws(config.maxHeaderBytes);
+  const tls = await openTls(config, logger, tlsLookMs);
   const connection = await connectNats({
     url: config.natsUrl,
     credsFile: config.natsCreds,
+    nkeyFile: config.natsNkey,
+    caFile: config.natsCa,
+    certFile: config.natsCert,
+    keyFile: config.natsKey,
     name: `headway-edge ${config.edgeId}`,
   });
   try {
-    return await wire(config, logger, connection, uws);
+    return await wire(config, logger, connection, uws, tls);
   } catch (error) {
     await connection.close();
     throw error;
@@ -63,10 +79,16 @@ async function wire(
   logger: Logger,
   connection: NatsConnection,
   uws: Uws,
+  tls: TlsSettings | null,
 ): Promise<RunningEdge> {
   const jsm = await connection.jetstreamManager({ checkAPI: false, timeout: API_TIMEOUT_MS });
   const js = connection.jetstream({ timeout: API_TIMEOUT_MS });
   const link = new Link(connection);
+  const refusedLines = new RateLimit(5, 10_000, () => performance.now());
+  watchRefusals(connection, ({ operation, subject }) => {
+    const turn = refusedLines.take();
+    if (turn !== null) logger.error({ operation, subject, ...turn }, 'NATS does not permit this');
+  });
   const log = new EventLog({ tailBytes: config.tailBytes, lastStateBytes: config.lastStateBytes });
   const hub = new Hub(log, setImmediate);
   const parts: Parts = { config, logger, connection, jsm, js, log, hub };
@@ -96,6 +118,7 @@ async function wire(
     stream: { name: config.stream, replicas: config.streamReplicas },
     natsUrl: config.natsUrl,
     edgeId: config.edgeId,
+    instance: randomBytes(9).toString('base64url'),
     log,
     sink: feedSink(parts, () => metrics),
     lastState: (id) => cold.lastState(id),
@@ -107,9 +130,31 @@ async function wire(
     feedFollowing: () => feed.isFollowing,
     log: () => ({ head: log.head, floor: log.floor, ...log.stats }),
     coldReadsPending: () => cold.pending,
+    unauthenticated: () => access.admission.counts.unauthenticated,
   });
-
-  await feed.start();
+  const keyLines = new RateLimit(3, 10_000, () => performance.now());
+  const access: Access = openAccess(config, {
+    hasRoom: () => cold.pending < config.maxPendingReads,
+    keys: (report) => {
+      metrics.keyFetches.inc({ result: report.kind });
+      const turn = keyLines.take();
+      if (turn === null) return;
+      if (report.kind === 'fetched')
+        logger.info({ keys: report.keys, ...turn }, 'the keys for tokens were fetched');
+      else {
+        const { reason, hasOlderKeys } = report;
+        logger.warn({ reason, hasOlderKeys, ...turn }, 'the keys for tokens cannot be fetched');
+      }
+    },
+  });
+  try {
+    await feed.start();
+  } catch (error) {
+    cold.stop();
+    access.close();
+    throw error;
+  }
+  const handlerLines = new RateLimit(5, 10_000, () => performance.now());
   let isDraining = false;
   const readiness: HttpParts['readiness'] = () => {
     if (isDraining) return { ready: false, detail: 'draining' };
@@ -121,13 +166,18 @@ async function wire(
     uws,
     { host: config.host, port: config.port, share: config.sharePort },
     {
-      ...webSocketParts(parts, cold, metrics),
+      ...webSocketParts(parts, cold, metrics, access.door),
       readiness,
       metrics: () => metrics.render(),
-      failed: (error) => logger.error({ err: error }, 'a handler failed'),
+      failed: (error) => {
+        const turn = handlerLines.take();
+        if (turn !== null) logger.error({ err: error, ...turn }, 'a handler failed');
+      },
     },
+    tls,
   ).catch(async (error: unknown) => {
     cold.stop();
+    access.close();
     await feed.stop();
     throw error;
   });
@@ -150,6 +200,7 @@ async function wire(
       await drain(hub, config.drainMs);
       clearInterval(ticking);
       cold.stop();
+      access.close();
       await feed.stop();
       server.close();
       await connection.close();
@@ -186,14 +237,21 @@ interface Parts {
 }
 
 function webSocketParts(
-  { config, log, hub }: Parts,
+  { config, log, hub, logger }: Parts,
   cold: ColdReader,
   metrics: Metrics,
+  door: Door,
 ): Omit<WebSocketParts, 'failed'> {
+  const refusalLines = new RateLimit(10, 10_000, () => performance.now());
   return {
+    door,
+    maxClientFrameBytes: config.maxClientFrameBytes,
+    clientRate: () =>
+      new ClientRate(config.maxClientFramesPerSecond, config.maxClientBytesPerSecond, performance.now()),
+    now: () => performance.now(),
     idleTimeoutSeconds: config.idleTimeoutSeconds,
     maxBufferedBytes: 2 * config.sendWatermarkBytes + PAGE_ROOM_BYTES,
-    connect: ({ scope, resume }, outlet) => {
+    connect: ({ scope, resume }, permit, outlet) => {
       const session = new Session({
         id: randomBytes(9).toString('base64url'),
         scope,
@@ -201,12 +259,14 @@ function webSocketParts(
         log,
         cold,
         outlet,
+        permit,
         limits: {
           heartbeatMs: config.heartbeatMs,
           heartbeatAfterMs: config.heartbeatMs * (1 - 1 / TICKS_PER_HEARTBEAT),
           watermarkBytes: config.sendWatermarkBytes,
           maxReplayJob: config.maxReplayJob,
           maxReplayAll: config.maxReplayAll,
+          maxFrameCharacters: config.maxClientFrameBytes,
         },
         wallClock: Date.now,
         now: () => performance.now(),
@@ -217,16 +277,20 @@ function webSocketParts(
       metrics.connectionsOpened.inc();
       return session;
     },
-    hasRoom: () => {
-      const hasRoom = cold.pending < config.maxPendingReads;
-      if (!hasRoom) metrics.requestsRefused.inc({ code: 'overloaded' });
-      return hasRoom;
-    },
     disconnected: (session, code) => {
       hub.remove(session);
       metrics.connectionsClosed.inc({ code: closeLabel(code) });
     },
-    refused: (code) => metrics.requestsRefused.inc({ code }),
+    refused: ({ code, address, defect, limit }) => {
+      metrics.requestsRefused.inc({ code });
+      if (limit !== null) metrics.limitsReached.inc({ limit });
+      const turn = refusalLines.take();
+      if (turn !== null)
+        logger.info(
+          { code, address, ...(defect !== null && { defect }), ...(limit !== null && { limit }), ...turn },
+          'a connection was refused',
+        );
+    },
   };
 }
 
@@ -240,6 +304,7 @@ function closeLabel(code: number): string {
 function feedSink({ logger, log, hub }: Parts, metrics: () => Metrics): FeedSink {
   const invalidLines = new RateLimit(10, 10_000, () => performance.now());
   const failureLines = new RateLimit(3, 10_000, () => performance.now());
+  const lostLines = new RateLimit(5, 10_000, () => performance.now());
   return {
     restarts: (rewound) => hub.logRestarts(rewound),
     ready: () => hub.logReady(),
@@ -255,7 +320,8 @@ function feedSink({ logger, log, hub }: Parts, metrics: () => Metrics): FeedSink
     },
     lost: (reason) => {
       metrics().feedLost.inc({ reason });
-      logger.warn({ reason, head: log.head }, 'the feed was lost, rebuilding it');
+      const turn = lostLines.take();
+      if (turn !== null) logger.warn({ reason, head: log.head, ...turn }, 'the feed was lost, rebuilding it');
     },
     failed: (error) => {
       const turn = failureLines.take();

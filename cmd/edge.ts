@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { ConfigError, HeadwayError } from '../internal/errors/catalogue.js';
 import { createLogger } from '../internal/telemetry/logger.js';
 import { parseEdgeConfig } from '../schemas/config.js';
+import { accessMistakes } from './edge-access.js';
 import { startEdge } from './edge-app.js';
 
 // Unlike any other edge's, also where every container's process is number 1 and host names differ at their ends only.
@@ -12,7 +13,7 @@ const host = hostname()
 const defaultEdgeId = `${host || 'edge'}-${randomBytes(4).toString('hex')}`;
 
 try {
-  const parsed = parseEdgeConfig(process.env, defaultEdgeId);
+  const parsed = parseEdgeConfig(process.env, defaultEdgeId, accessMistakes);
   if (!parsed.ok) throw new ConfigError(parsed.problems);
   const { config, warnings } = parsed;
   const logger = createLogger(config.logLevel, { edge: config.edgeId });

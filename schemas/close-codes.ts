@@ -30,7 +30,7 @@ export const CLOSE_CODES = [
     code: 4429,
     name: 'too_many_connections',
     action: 'retry',
-    meaning: 'This subject has too many connections.',
+    meaning: 'Too many connections of this subject or address, or too many frames on this one.',
   },
 ] as const satisfies readonly CloseCode[];
 
@@ -54,6 +54,11 @@ export const ERROR_CODES = {
   invalid_query: 'bad_request',
   invalid_frame: 'bad_request',
   unknown_frame: 'bad_request',
+  unauthorized: 'unauthorized',
+  token_expired: 'unauthorized',
+  forbidden: 'forbidden',
+  too_many_connections: 'too_many_connections',
+  too_many_frames: 'too_many_connections',
   overloaded: 'overloaded',
   internal: 'overloaded',
 } as const satisfies Record<string, CloseName>;

@@ -1,5 +1,6 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
+import { ACCESS_SETTINGS, accessProblems } from './config-access.js';
 import { expectation, show } from './explain.js';
 
 const MiB = 1024 * 1024;
@@ -24,6 +25,26 @@ export const EdgeConfig = Type.Object({
   natsCreds: Type.Optional(
     Type.String({ env: 'NATS_CREDS', minLength: 1, description: 'Path of a NATS credentials file.' }),
   ),
+  natsNkey: Type.Optional(
+    Type.String({ env: 'NATS_NKEY', minLength: 1, description: 'Path of a file with an nkey seed.' }),
+  ),
+  natsCa: Type.Optional(
+    Type.String({
+      env: 'NATS_CA',
+      minLength: 1,
+      description: 'Path of a PEM file with the authorities that sign the certificates of NATS.',
+    }),
+  ),
+  natsCert: Type.Optional(
+    Type.String({
+      env: 'NATS_CERT',
+      minLength: 1,
+      description: "Path of a PEM file with the edge's certificate towards NATS.",
+    }),
+  ),
+  natsKey: Type.Optional(
+    Type.String({ env: 'NATS_KEY', minLength: 1, description: 'Path of a PEM file with its key.' }),
+  ),
   host: Type.String({
     env: 'HEADWAY_HOST',
     default: '0.0.0.0',
@@ -42,11 +63,12 @@ export const EdgeConfig = Type.Object({
     default: false,
     description: 'true: several edges on this machine may share the port (SO_REUSEPORT), one for each core.',
   }),
-  auth: Type.Union([Type.Literal('none')], {
+  auth: Type.Union([Type.Literal('jwt'), Type.Literal('none')], {
     env: 'HEADWAY_AUTH',
-    expected: '"none" (whoever reaches the port sees every job; this version has no other mode yet)',
+    expected: '"jwt" (tokens say who sees which job) or "none" (whoever reaches the port sees every job)',
     description: 'Who may watch. There is no default, so that nobody runs open by accident.',
   }),
+  ...ACCESS_SETTINGS,
   stream: Type.String({
     env: 'HEADWAY_STREAM',
     default: 'PROGRESS',
@@ -151,10 +173,6 @@ export type ConfigResult =
   | { readonly ok: true; readonly config: EdgeConfig; readonly warnings: readonly string[] }
   | { readonly ok: false; readonly problems: readonly string[] };
 
-// Settings that the design names and that nothing reads yet. Ignoring one of them would leave an operator
-// believing in a lock that is not there.
-const NOT_YET = ['HEADWAY_JWT_SECRET', 'HEADWAY_JWKS_URL', 'HEADWAY_ALLOWED_ORIGINS'];
-
 function coerce(schema: TSchema, raw: string): unknown {
   if (schema.type === 'integer') return /^-?\d{1,16}$/.test(raw) ? Number(raw) : raw;
   if (schema.type === 'boolean') return raw === 'true' ? true : raw === 'false' ? false : raw;
@@ -189,8 +207,14 @@ export function settings(): ReadonlyArray<{ key: string; env: string; schema: TS
  * Reads an edge's configuration from the environment. Every mistake is reported at once, by the variable's name,
  * with what was expected. An empty variable counts as not set. Variables that begin with HEADWAY_ and mean nothing
  * are warnings, since platforms add such variables on their own.
+ * @param defaultEdgeId the edge's id when the environment names none
+ * @param check what else is wrong with the values that are there
  */
-export function parseEdgeConfig(env: Environment, defaultEdgeId: string): ConfigResult {
+export function parseEdgeConfig(
+  env: Environment,
+  defaultEdgeId: string,
+  check: (values: Partial<EdgeConfig>) => readonly string[] = () => [],
+): ConfigResult {
   const problems: string[] = [];
   const values: Record<string, unknown> = {};
   const known = new Set<string>();
@@ -207,10 +231,8 @@ export function parseEdgeConfig(env: Environment, defaultEdgeId: string): Config
     if (Value.Check(schema, value)) values[key] = value;
     else problems.push(problem(name, schema, raw));
   }
-  for (const name of NOT_YET) {
-    known.add(name);
-    if (env[name]) problems.push(`${name} is set, but this version does not read it yet; remove it`);
-  }
+  // What does not fit together is said beside what is wrong by itself.
+  problems.push(...accessProblems(values as Partial<EdgeConfig>), ...check(values as Partial<EdgeConfig>));
   if (problems.length > 0) return { ok: false, problems };
   const warnings = Object.keys(env)
     .filter((name) => name.startsWith('HEADWAY_') && !known.has(name))

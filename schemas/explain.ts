@@ -13,7 +13,8 @@ export function show(value: unknown): string {
   try {
     text = JSON.stringify(value) ?? String(value);
   } catch {
-    text = String(value);
+    // Nested more deeply than the stack reaches, where String() would throw as well.
+    text = Array.isArray(value) ? '[...]' : typeof value === 'object' ? '{...}' : String(value);
   }
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }

@@ -1,4 +1,5 @@
 import type { TSchema } from '@sinclair/typebox';
+import { Claims } from './claims.js';
 import { CLOSE_CODES, ERROR_CODES } from './close-codes.js';
 import { settings } from './config.js';
 import { Event } from './event.js';
@@ -32,6 +33,7 @@ export function jsonSchemaFiles(): ReadonlyMap<string, string> {
   );
   return new Map([
     ['event.schema.json', file('Event', Event)],
+    ['claims.schema.json', file('Claims of a token', Claims)],
     ['server-frames.schema.json', frames('Frames from an edge to a client', SERVER_FRAMES)],
     ['client-frames.schema.json', frames('Frames from a client to an edge', CLIENT_FRAMES)],
     [

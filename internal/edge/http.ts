@@ -112,13 +112,15 @@ function writeHead(res: HttpResponse, { status, contentType }: Answer): void {
   if (status === 426) res.writeHeader('upgrade', 'websocket');
 }
 
+// One answer for each connection: thousands of requests in one write would keep everybody else waiting.
 function send(res: HttpResponse, answer: Answer): void {
   writeHead(res, answer);
-  res.end(answer.body);
+  res.end(answer.body, true);
 }
 
 // A body behind the answer to HEAD would be taken for the next answer on the connection.
 function sendHead(res: HttpResponse, answer: Answer): void {
   writeHead(res, answer);
+  // Given a length, this version of the library takes the request for unanswered and ends the process.
   res.endWithoutBody();
 }

@@ -46,7 +46,7 @@ function jobScope(id: string, hasTypes: boolean): Scope | Bad {
   }
   if (hasTypes)
     return bad('invalid_query', 'job_type is a filter of the all-jobs endpoint; this one follows one job');
-  return { kind: 'job', id };
+  return { kind: 'job', id, jobTypes: null };
 }
 
 function allScope(types: readonly string[]): Scope | Bad {

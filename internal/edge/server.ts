@@ -1,6 +1,7 @@
-import { PortInUseError } from '../errors/catalogue.js';
+import { PortInUseError, TlsFilesError } from '../errors/catalogue.js';
 import { type HttpParts, routeHttp } from './http.js';
-import type { ListenSocket, Uws } from './uws.js';
+import { readTlsFiles, type TlsFiles, type TlsNews, TlsWatch } from './tls.js';
+import type { App, ListenSocket, Uws } from './uws.js';
 import { routeWebSockets, type WebSocketParts } from './websocket.js';
 
 export interface Address {
@@ -9,6 +10,13 @@ export interface Address {
   readonly port: number;
   /** Lets several processes listen on the same port. */
   readonly share: boolean;
+}
+
+/** TLS that the edge speaks itself. */
+export interface TlsSettings extends TlsFiles {
+  readonly report: (news: TlsNews) => void;
+  /** Milliseconds between two looks at the files. */
+  readonly everyMs: number;
 }
 
 /** The listening side of an edge. */
@@ -20,41 +28,109 @@ export interface EdgeServer {
   close(): void;
 }
 
+/** The apps behind one port. */
+interface Front {
+  /** The one that listens. */
+  readonly app: App;
+  /** The certificate stays as it is from now on. */
+  stop(): void;
+  close(): void;
+}
+
 /**
  * Starts to listen.
- * @throws PortInUseError
+ * @param tls null: without TLS
+ * @throws PortInUseError, TlsFilesError
  */
 export async function startServer(
   uws: Uws,
   address: Address,
   parts: HttpParts & WebSocketParts,
+  tls: TlsSettings | null,
 ): Promise<EdgeServer> {
-  const app = uws.App();
-  routeWebSockets(app, uws, parts);
-  routeHttp(app, parts);
+  const route = (app: App): App => {
+    routeWebSockets(app, uws, parts);
+    routeHttp(app, parts);
+    return app;
+  };
+  const front = tls === null ? plainFront(route(uws.App())) : await tlsFront(uws, tls, route);
   const listening = await new Promise<ListenSocket | false>((resolve) => {
     // Typed for (port, options) or (host, port) only, but the library takes all three.
-    const listen = app.listen as unknown as (
+    const listen = front.app.listen as unknown as (
       host: string,
       port: number,
       options: number,
       done: (socket: ListenSocket | false) => void,
     ) => void;
-    listen.call(app, address.host, address.port, address.share ? 0 : uws.EXCLUSIVE_PORT, resolve);
+    listen.call(front.app, address.host, address.port, address.share ? 0 : uws.EXCLUSIVE_PORT, resolve);
   });
-  if (listening === false) throw new PortInUseError(address.host, address.port);
+  if (listening === false) {
+    front.stop();
+    throw new PortInUseError(address.host, address.port);
+  }
   const port = uws.localPort(listening);
   let isListening = true;
   const stopListening = (): void => {
-    if (isListening) uws.closeListenSocket(listening);
+    if (!isListening) return;
     isListening = false;
+    front.stop();
+    uws.closeListenSocket(listening);
   };
   return {
     port,
     stopListening,
     close: () => {
       stopListening();
-      app.close();
+      front.close();
+    },
+  };
+}
+
+function plainFront(app: App): Front {
+  return { app, stop: () => {}, close: () => void app.close() };
+}
+
+// The library reads the files when an app is made and never again. So one app listens, for good, and gives each
+// connection to the newest app with a certificate; those that came before stay with the app that they were given to.
+// A second app that listened beside the first would lose some: when the first stops, the connections that the kernel
+// has queued for it are reset.
+async function tlsFront(uws: Uws, tls: TlsSettings, route: (app: App) => App): Promise<Front> {
+  const pair = await readTlsFiles(tls);
+  const make = (): App => {
+    let app: App;
+    try {
+      app = uws.TlsApp(tls);
+    } catch {
+      throw new TlsFilesError([
+        `HEADWAY_TLS_CERT is ${JSON.stringify(tls.certFile)}, HEADWAY_TLS_KEY is ${JSON.stringify(tls.keyFile)}; ` +
+          'the TLS library cannot use them, for a reason that it does not tell; a key of RSA or P-256 always does',
+      ]);
+    }
+    return route(app);
+  };
+  const acceptor = uws.TlsApp(null);
+  let newest = make();
+  const all = [acceptor, newest];
+  uws.addReceiver(acceptor, newest);
+  const watch = new TlsWatch(pair, {
+    files: tls,
+    load: () => {
+      const next = make();
+      all.push(next);
+      uws.addReceiver(acceptor, next);
+      uws.removeReceiver(acceptor, newest);
+      newest = next;
+    },
+    report: tls.report,
+    everyMs: tls.everyMs,
+    now: Date.now,
+  });
+  watch.start();
+  return {
+    app: acceptor,
+    stop: () => watch.close(),
+    close: () => {
+      for (const app of all) app.close();
     },
   };
 }

@@ -1,33 +1,62 @@
-import { closeCode, ERROR_CODES } from '../../schemas/close-codes.js';
+import { closeCode, ERROR_CODES, type ErrorCode } from '../../schemas/close-codes.js';
 import { PROTOCOL } from '../../schemas/ids.js';
 import { frames } from '../session/encode.js';
-import type { Outlet } from '../session/ports.js';
+import type { Outlet, Permit } from '../session/ports.js';
 import type { Session } from '../session/session.js';
+import { addressText, headerLines } from './client-address.js';
+import type { Admitted, Door, Limit, Turned, Visitor } from './door.js';
+import type { ClientRate } from './limits.js';
 import { chooseSubprotocol, type ParsedRequest, parseRequest } from './request.js';
 import type { App, HttpRequest, HttpResponse, UpgradeContext, Uws, WebSocket } from './uws.js';
 
 export const WS_PATH = '/ws/upload-progress';
 
-/** Above this the library cuts the connection without a word; what is smaller, but too large, is explained. */
-const MAX_CLIENT_FRAME_BYTES = 1024 * 1024;
+/**
+ * A frame that is so many times as large as it may be is cut off by the library without a word; what is smaller, but
+ * too large, is explained. Frames that are not complete cost memory.
+ */
+const CUT_OFF = 16;
+
+type Understood = Extract<ParsedRequest, { ok: true }>;
 
 export interface WebSocketParts {
   readonly idleTimeoutSeconds: number;
   /** More than a session ever buffers: its watermark and a page. */
   readonly maxBufferedBytes: number;
-  /** Makes and registers a session for a request that was understood. */
-  readonly connect: (request: Extract<ParsedRequest, { ok: true }>, outlet: Outlet) => Session;
-  /** Whether there is room for one more now; a client that is refused comes back in a while. */
-  readonly hasRoom: () => boolean;
+  readonly maxClientFrameBytes: number;
+  readonly door: Door;
+  /** What one client may send. */
+  readonly clientRate: () => ClientRate;
+  /** Milliseconds that never go back. */
+  readonly now: () => number;
+  /** Makes and registers a session for a request that was understood and let in. */
+  readonly connect: (
+    request: Pick<Understood, 'scope' | 'resume'>,
+    permit: Permit | null,
+    outlet: Outlet,
+  ) => Session;
   readonly disconnected: (session: Session, code: number) => void;
-  /** A request that was not understood; it is explained and closed. */
-  readonly refused: (code: string) => void;
+  /** A connection that was refused, before the upgrade or with an `error` frame. */
+  readonly refused: (refusal: Refused) => void;
   readonly failed: (error: unknown) => void;
+}
+
+/** Why somebody was refused, for metrics and the log; never holds a token. */
+export interface Refused {
+  readonly code: ErrorCode | Turned['code'];
+  readonly address: string;
+  /** What was wrong with the token. */
+  readonly defect: string | null;
+  /** Which limit was reached. */
+  readonly limit: Limit | null;
 }
 
 interface Connection {
   readonly request: ParsedRequest;
+  readonly visitor: Visitor;
+  readonly rate: ClientRate;
   session: Session | null;
+  isGone: boolean;
 }
 
 /** Registers both WebSocket endpoints. PROTOCOL.md, "Connecting". */
@@ -36,28 +65,47 @@ export function routeWebSockets(app: App, uws: Uws, parts: WebSocketParts): void
     app.ws<Connection>(pattern, {
       compression: uws.DISABLED,
       idleTimeout: parts.idleTimeoutSeconds,
-      maxPayloadLength: MAX_CLIENT_FRAME_BYTES,
+      maxPayloadLength: CUT_OFF * parts.maxClientFrameBytes,
       // The session stops at its own watermark; a limit here would drop frames in silence.
       maxBackpressure: 0,
       upgrade: (res, req, context) => {
-        if (parts.hasRoom()) upgrade(res, req, context, idOf(req.getUrl()));
-        else refuse(res);
+        try {
+          upgrade(res, req, context, idOf(req.getUrl()), parts);
+        } catch (error) {
+          parts.failed(error);
+          res.close();
+        }
       },
       open: guarded((ws) => open(ws, parts)),
       message: guarded((ws, message: ArrayBuffer, isBinary: boolean) => {
+        const { session } = ws.getUserData();
+        if (session !== null && message.byteLength > parts.maxClientFrameBytes) {
+          const { byteLength } = message;
+          session.fail(
+            'invalid_frame',
+            `the frame has ${byteLength} bytes; expected at most ${parts.maxClientFrameBytes}`,
+          );
+          return;
+        }
+        if (!mayGoOn(ws, message, parts)) return;
         // The bytes belong to the library again as soon as this handler returns.
-        ws.getUserData().session?.receive(isBinary ? null : Buffer.from(message).toString());
+        session?.receive(isBinary ? null : Buffer.from(message).toString());
       }),
       // The library answers a ping by itself, without a limit: who sends pings and does not read is cut off.
-      ping: guarded((ws) => {
-        if (ws.getBufferedAmount() > parts.maxBufferedBytes) ws.close();
+      ping: guarded((ws, message: ArrayBuffer) => {
+        if (mayGoOn(ws, message, parts) && ws.getBufferedAmount() > parts.maxBufferedBytes) ws.close();
+      }),
+      pong: guarded((ws, message: ArrayBuffer) => {
+        mayGoOn(ws, message, parts);
       }),
       drain: guarded((ws) => ws.getUserData().session?.pump()),
       close: guarded((ws, code: number) => {
-        const { session } = ws.getUserData();
-        if (session === null) return;
-        session.closed();
-        parts.disconnected(session, code);
+        const connection = ws.getUserData();
+        connection.isGone = true;
+        parts.door.leave(connection.visitor);
+        if (connection.session === null) return;
+        connection.session.closed();
+        parts.disconnected(connection.session, code);
       }),
     });
 
@@ -76,40 +124,116 @@ export function routeWebSockets(app: App, uws: Uws, parts: WebSocketParts): void
   route(`${WS_PATH}/*`, (url) => url.slice(WS_PATH.length + 1));
 }
 
-function upgrade(res: HttpResponse, req: HttpRequest, context: UpgradeContext, id: string | null): void {
-  const connection: Connection = { request: parseRequest(id, req.getQuery()), session: null };
-  res.upgrade(
-    connection,
-    req.getHeader('sec-websocket-key'),
-    chooseSubprotocol(req.getHeader('sec-websocket-protocol'), PROTOCOL),
-    req.getHeader('sec-websocket-extensions'),
-    context,
-  );
+function upgrade(
+  res: HttpResponse,
+  req: HttpRequest,
+  context: UpgradeContext,
+  id: string | null,
+  parts: WebSocketParts,
+): void {
+  const query = req.getQuery();
+  const subprotocols = headerLines(req, 'sec-websocket-protocol');
+  const peer = addressText(res.getRemoteAddress());
+  const entry = parts.door.knock({
+    peer,
+    origin: headerLines(req, 'origin'),
+    host: req.getHeader('host'),
+    forwardedFor: headerLines(req, 'x-forwarded-for'),
+    forwardedProto: headerLines(req, 'x-forwarded-proto'),
+    authorization: headerLines(req, 'authorization'),
+    subprotocols,
+    queryToken: new URLSearchParams(query).get('token'),
+  });
+  if (entry.kind === 'turned') {
+    parts.refused({ code: entry.code, address: entry.address, defect: null, limit: entry.limit });
+    turnAway(res, entry);
+    return;
+  }
+  const { visitor } = entry;
+  try {
+    const connection: Connection = {
+      request: parseRequest(id, query),
+      visitor,
+      rate: parts.clientRate(),
+      session: null,
+      isGone: false,
+    };
+    res.upgrade(
+      connection,
+      req.getHeader('sec-websocket-key'),
+      chooseSubprotocol(subprotocols, PROTOCOL),
+      req.getHeader('sec-websocket-extensions'),
+      context,
+    );
+  } catch (error) {
+    parts.door.leave(visitor);
+    throw error;
+  }
 }
 
-function refuse(res: HttpResponse): void {
-  const body = { type: 'about:blank', title: 'Service Unavailable', status: 503, code: 'overloaded' };
-  res
-    .writeStatus('503 Service Unavailable')
-    .writeHeader('retry-after', '1')
-    .writeHeader('content-type', 'application/problem+json')
-    .end(`${JSON.stringify({ ...body, detail: 'this edge has no room now; connect again in a moment' })}\n`);
+const STATUS = { 403: '403 Forbidden', 503: '503 Service Unavailable' } as const;
+
+function turnAway(res: HttpResponse, { status, code, detail, retryAfterSeconds }: Turned): void {
+  const body = { type: 'about:blank', title: STATUS[status].slice(4), status, code, detail };
+  res.writeStatus(STATUS[status]);
+  if (retryAfterSeconds !== null) res.writeHeader('retry-after', String(retryAfterSeconds));
+  res.writeHeader('content-type', 'application/problem+json').end(`${JSON.stringify(body)}\n`, true);
 }
 
 // A request that makes no sense is upgraded all the same: a browser shows its page a close code, never a status.
 function open(ws: WebSocket<Connection>, parts: WebSocketParts): void {
   const connection = ws.getUserData();
-  const { request } = connection;
-  const outlet = new WebSocketOutlet(ws);
+  const { request, visitor } = connection;
   if (!request.ok) {
-    parts.refused(request.code);
-    outlet.send(frames.error(request.code, request.message));
-    outlet.end(closeCode(ERROR_CODES[request.code]), request.code);
+    refuse(ws, parts, request.code, request.message);
     return;
   }
-  connection.session = parts.connect(request, outlet);
-  connection.session.open();
+  const enter = (admitted: Admitted): void => {
+    // After its end the library's socket must not be touched.
+    if (connection.isGone) return;
+    if (!admitted.ok) {
+      refuse(ws, parts, admitted.code, admitted.message, admitted);
+      return;
+    }
+    const { scope, permit } = admitted;
+    connection.session = parts.connect({ scope, resume: request.resume }, permit, new WebSocketOutlet(ws));
+    connection.session.open();
+  };
+  const admitted = parts.door.admit(visitor, request.scope);
+  if ('ok' in admitted) enter(admitted);
+  // Nothing is sent before the token was checked.
+  else admitted.then(enter).catch(parts.failed);
 }
+
+function refuse(
+  ws: WebSocket<Connection>,
+  parts: WebSocketParts,
+  code: ErrorCode,
+  message: string,
+  { defect, limit }: Pick<Refused, 'defect' | 'limit'> = { defect: null, limit: null },
+): void {
+  parts.refused({ code, address: ws.getUserData().visitor.address, defect, limit });
+  ws.cork(() => {
+    ws.send(frames.error(code, message));
+    ws.end(closeCode(ERROR_CODES[code]), code);
+  });
+}
+
+// Control frames count as well: each costs the edge a turn, and the others wait.
+function mayGoOn(ws: WebSocket<Connection>, message: ArrayBuffer, parts: WebSocketParts): boolean {
+  const { rate, session, visitor } = ws.getUserData();
+  if (rate.take(message.byteLength, parts.now())) return true;
+  const code = 'too_many_frames';
+  if (session === null) {
+    refuse(ws, parts, code, TOO_MANY_FRAMES, { defect: null, limit: 'client_frames' });
+  } else {
+    parts.refused({ code, address: visitor.address, defect: null, limit: 'client_frames' });
+    session.fail(code, TOO_MANY_FRAMES);
+  }
+  return false;
+}
+
+const TOO_MANY_FRAMES = 'too many frames, or too many bytes, in one second; a client needs few';
 
 class WebSocketOutlet implements Outlet {
   readonly #ws: WebSocket<Connection>;

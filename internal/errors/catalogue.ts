@@ -44,6 +44,21 @@ export class PortInUseError extends HeadwayError {
   }
 }
 
+export class TlsFilesError extends HeadwayError {
+  readonly code = 'tls_files';
+  override readonly exitCode = 2;
+  /** What is wrong, by variable and file; never what is in the files. */
+  readonly problem: string;
+  constructor(problems: readonly string[]) {
+    const problem = problems.join('; ');
+    super(
+      `Cannot serve TLS: ${problem}. Set HEADWAY_TLS_CERT and HEADWAY_TLS_KEY to PEM files that hold a certificate ` +
+        '(chain) and its private key, or set neither and leave TLS to a proxy.',
+    );
+    this.problem = problem;
+  }
+}
+
 export class NatsUnreachableError extends HeadwayError {
   readonly code = 'nats_unreachable';
   constructor(url: string, detail: string) {

@@ -63,14 +63,12 @@ export function decodeEvent(subject: string, bytes: Uint8Array): Decoded {
   } catch (error) {
     return invalid('not_json', (error as Error).message);
   }
-  const wrong = checkEvent(value);
-  if (wrong !== null) return invalid('schema', `${wrong.path || 'the event'} ${wrong.problem}`);
+  const problem = problemOf(value);
+  if (problem !== null) return invalid('schema', problem);
   const event = value as Event;
   if (event.processing_id !== id) {
     return invalid('subject_mismatch', `processing_id is "${event.processing_id}"; the subject says "${id}"`);
   }
-  const body = bodyOf(text, event);
-  if (body === null) return invalid('schema', 'the event is nested too deeply');
   return {
     ok: true,
     event: {
@@ -79,22 +77,71 @@ export function decodeEvent(subject: string, bytes: Uint8Array): Decoded {
       jobType: event.job_type,
       finished: isFinished(event),
       namesType: event.type !== undefined,
-      text: body,
+      text: bodyOf(text, event),
     },
   };
 }
 
-// The worker's own bytes are passed on, not a re-serialisation, so that numbers beyond JavaScript's precision reach
-// the client as they were written. Only an event that uses our names for its own fields has to be written anew.
-function bodyOf(text: string, event: Event): string | null {
-  const open = text.indexOf('{');
-  if (!('seq' in event) && !('prev_seq' in event)) return text.slice(open + 1).trimEnd();
-  const { seq: _seq, prev_seq: _prevSeq, ...rest } = event as Event & { seq?: unknown; prev_seq?: unknown };
+// Whatever throws here would end the feed of every edge, again at each start, for as long as the message is kept.
+function problemOf(value: unknown): string | null {
   try {
-    return JSON.stringify(rest).slice(1);
-  } catch {
-    return null;
+    const wrong = checkEvent(value);
+    return wrong === null ? null : `${wrong.path || 'the event'} ${wrong.problem}`;
+  } catch (error) {
+    return `the event cannot be checked, it may be nested too deeply (${(error as Error).message})`;
   }
+}
+
+// The worker's own text is passed on, not a re-serialisation, so that numbers beyond JavaScript's precision reach the
+// client as they were written. Only members that have our names are cut out of it.
+function bodyOf(text: string, event: Event): string {
+  const open = text.indexOf('{');
+  const hasOurs = 'seq' in event || 'prev_seq' in event;
+  return hasOurs ? withoutOurs(text, open + 1) : text.slice(open + 1).trimEnd();
+}
+
+/** The members of a JSON object without those of our names. `text` must be valid JSON; the members begin at `start`. */
+function withoutOurs(text: string, start: number): string {
+  const kept: string[] = [];
+  let memberAt = start;
+  let name: string | null = null;
+  let depth = 0;
+  for (let at = start; depth >= 0; at++) {
+    switch (text[at]) {
+      case '"': {
+        const end = stringEnd(text, at);
+        // An escape may hide one of our names.
+        name ??= JSON.parse(text.slice(at, end)) as string;
+        at = end - 1;
+        break;
+      }
+      case '{':
+      case '[':
+        depth++;
+        break;
+      case '}':
+      case ']':
+        depth--;
+        if (depth < 0 && !isOurs(name)) kept.push(text.slice(memberAt, at));
+        break;
+      case ',':
+        if (depth > 0) break;
+        if (!isOurs(name)) kept.push(text.slice(memberAt, at));
+        memberAt = at + 1;
+        name = null;
+        break;
+    }
+  }
+  return `${kept.join(',')}}`;
+}
+
+const isOurs = (name: string | null): boolean => name === 'seq' || name === 'prev_seq';
+
+/** The index behind the string whose opening quote stands at `at`. */
+function stringEnd(text: string, at: number): number {
+  let end = at + 1;
+  while (text[end] !== '"') end += text[end] === '\\' ? 2 : 1;
+  return end + 1;
 }
 
 /** The `progress_update` frame of an event, as text. PROTOCOL.md, "progress_update". */

@@ -43,6 +43,11 @@ export function frameAfter(record: LogRecord, prevSeq: number): string {
   return record.frame.replace('"prev_seq":null', `"prev_seq":${prevSeq}`);
 }
 
+/** The record's frame without its predecessor, for whoever was not shown that one. */
+export function frameAlone(record: LogRecord): string {
+  return record.frame.replace(`"prev_seq":${record.prevSeq}`, '"prev_seq":null');
+}
+
 /** The index of the first of `records` (rising seq) after `cursor`, looking from index `from`. */
 export function firstAfter(records: ArrayLike<LogRecord>, cursor: number, from = 0): number {
   let low = from;

@@ -1,37 +1,45 @@
-import { readFile } from 'node:fs/promises';
-import {
-  type ConnectionOptions,
-  connect,
-  credsAuthenticator,
-  ErrorCode,
-  type NatsConnection,
-  NatsError,
-} from 'nats';
-import { NatsAuthError, NatsUnreachableError, NatsVersionError } from '../errors/catalogue.js';
+import { checkServerIdentity, type PeerCertificate } from 'node:tls';
+import { type ConnectionOptions, connect, Events, type NatsConnection, type TlsOptions } from 'nats';
+import { NatsVersionError } from '../errors/catalogue.js';
+import { explainConnectError } from './connect-error.js';
+import { checkKeyFiles, type KeyFiles } from './key-files.js';
 
 /** The oldest nats-server that Headway works with. */
 const OLDEST = [2, 10] as const;
+/** How long a server may take to answer a new connection. */
+const CONNECT_MS = 5_000;
 
-export interface NatsSettings {
+export interface NatsSettings extends KeyFiles {
   /** One or more addresses, with commas between them; user and password may stand in the first. */
   readonly url: string;
-  readonly credsFile?: string | undefined;
   /** The connection's name, as operators see it in NATS. */
   readonly name: string;
 }
 
-/** Addresses without user, password or token, for logs and errors. */
+const USERINFO = /^(\w+:\/\/)?.*@/s;
+const PLAIN_ADDRESS = /^(?:\w+:\/\/)?(?:\[[0-9A-Fa-f:.]+\]|[^\s,/@:%[\]]+)(?::\d{1,5})?\/?$/;
+
+/**
+ * Addresses without user, password or token, for logs and errors. What is no list of addresses is not shown at all:
+ * nobody can tell where a password ends in it.
+ */
 export function redactUrl(url: string): string {
-  return url.replace(/[^/,@\s]+@/g, '');
+  if (url === '') return url;
+  const plain = url.split(',').map(withoutUserinfo);
+  return plain.every((address) => PLAIN_ADDRESS.test(address)) ? plain.join(',') : '(not an address)';
+}
+
+function withoutUserinfo(address: string): string {
+  return address.replace(USERINFO, '$1');
 }
 
 /** Splits addresses and the credentials in front of the first `@`. */
 export function parseNatsUrl(
   url: string,
-): Pick<ConnectionOptions, 'servers' | 'user' | 'pass' | 'token' | 'tls'> {
+): Pick<ConnectionOptions, 'servers' | 'user' | 'pass' | 'token' | 'tls'> & { servers: string[] } {
   const addresses = url.split(',').map((address) => address.replace(/\/$/, ''));
   const userinfo = addresses.map((address) => /^(?:\w+:\/\/)?([^@]*)@/.exec(address)?.[1]).find(Boolean);
-  const servers = addresses.map(redactUrl);
+  const servers = addresses.map(withoutUserinfo);
   const tls = servers.some((server) => server.startsWith('tls://')) ? { tls: {} } : {};
   if (userinfo === undefined) return { servers, ...tls };
   const colon = userinfo.indexOf(':');
@@ -45,31 +53,39 @@ export function parseNatsUrl(
 }
 
 /**
- * Connects to NATS, once; afterwards the connection reconnects by itself for ever.
- * @throws NatsUnreachableError, NatsAuthError, NatsVersionError
+ * Connects to NATS, once; afterwards the connection reconnects by itself for ever. It is encrypted when a file for TLS
+ * is given or an address begins with tls://, and else when the server asks for it or offers it. The files for TLS are
+ * read again at each reconnect, so they may be replaced while the program runs.
+ * @throws ConfigError for files that cannot be used, NatsUnreachableError, NatsAuthError, NatsVersionError
  */
 export async function connectNats(settings: NatsSettings): Promise<NatsConnection> {
   const shown = redactUrl(settings.url);
-  const credentials = await readCredentials(settings, shown);
+  const authenticator = await checkKeyFiles(settings, shown);
   let connection: NatsConnection;
+  let wasEncrypted = false;
   try {
+    const { tls, ...address } = parseNatsUrl(settings.url);
     connection = await connect({
-      ...parseNatsUrl(settings.url),
-      ...credentials,
+      ...address,
+      ...tlsOptions(settings, address.servers, tls !== undefined, () => {
+        wasEncrypted = true;
+      }),
+      ...(authenticator && { authenticator }),
       name: settings.name,
-      timeout: 5_000,
+      timeout: CONNECT_MS,
       maxReconnectAttempts: -1,
       // Without it the second refusal in a row closes the connection for good.
       ignoreAuthErrorAbort: true,
       reconnectTimeWait: 250,
       reconnectJitter: 250,
+      reconnectJitterTLS: 250,
       // A server that hangs (a frozen process, a cut cable) is given up after two pings without an answer.
       pingInterval: 2_000,
       maxPingOut: 2,
       noAsyncTraces: true,
     });
   } catch (error) {
-    throw explainConnectError(shown, error);
+    throw explainConnectError({ url: settings.url, shownUrl: shown, wasEncrypted }, error);
   }
   const version = connection.info?.version ?? 'unknown';
   if (!isAtLeast(version, OLDEST)) {
@@ -79,41 +95,63 @@ export async function connectNats(settings: NatsSettings): Promise<NatsConnectio
   return connection;
 }
 
-async function readCredentials(
-  { credsFile }: NatsSettings,
-  shown: string,
-): Promise<Partial<ConnectionOptions>> {
-  if (credsFile === undefined) return {};
-  try {
-    const authenticator = credsAuthenticator(await readFile(credsFile));
-    // It looks into the file's content only when it is asked to sign.
-    authenticator('nonce');
-    return { authenticator };
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    const problem =
-      code === 'ENOENT'
-        ? `there is no file ${credsFile}`
-        : `${credsFile} is no credentials file that can be read: ${message}`;
-    throw new NatsAuthError(shown, `NATS_CREDS: ${problem}`);
-  }
+// Without these options the package encrypts when the server wants it; with them it accepts nothing else.
+function tlsOptions(
+  { caFile, certFile, keyFile }: KeyFiles,
+  servers: readonly string[],
+  isAsked: boolean,
+  accepted: () => void,
+): Pick<ConnectionOptions, 'tls'> {
+  if (!isAsked && caFile === undefined && certFile === undefined) return {};
+  const tls: TlsOptions & { checkServerIdentity: (name: string, certificate: PeerCertificate) => unknown } = {
+    ...(caFile !== undefined && { caFile }),
+    ...(certFile !== undefined && { certFile }),
+    ...(keyFile !== undefined && { keyFile }),
+    checkServerIdentity: (name, certificate) => {
+      const error = checkIdentity(servers, name, certificate);
+      if (error === undefined) accepted();
+      return error;
+    },
+  };
+  return { tls };
 }
 
-function explainConnectError(shown: string, error: unknown): Error {
-  const detail = error instanceof Error ? error.message : String(error);
-  if (error instanceof NatsError) {
-    const refused: string[] = [
-      ErrorCode.AuthorizationViolation,
-      ErrorCode.AuthenticationExpired,
-      ErrorCode.BadAuthentication,
-    ];
-    if (refused.includes(error.code) || /authorization/i.test(detail))
-      return new NatsAuthError(shown, 'authorization violation');
-    if (error.code === ErrorCode.ConnectionRefused)
-      return new NatsUnreachableError(shown, 'connection refused');
-    if (error.code === ErrorCode.Timeout) return new NatsUnreachableError(shown, 'no answer within 5 s');
-  }
-  return new NatsUnreachableError(shown, detail);
+// The package names no host when it connects to an IP address, and Node takes "localhost" for it. Such a server has to
+// prove that it is one of those that the operator named.
+function checkIdentity(
+  servers: readonly string[],
+  name: string,
+  certificate: PeerCertificate,
+): Error | undefined {
+  const names = name === 'localhost' ? servers.map(hostOf) : [name];
+  const errors = names.map((one) => checkServerIdentity(one, certificate));
+  return errors.includes(undefined) ? undefined : errors[0];
+}
+
+function hostOf(server: string): string {
+  return server
+    .replace(/^\w+:\/\//, '')
+    .replace(/:\d+$/, '')
+    .replace(/^\[|\]$/g, '');
+}
+
+/** What NATS did not permit: `publish` or `subscription`, and the subject. */
+export interface NatsRefusal {
+  readonly operation: string;
+  readonly subject: string;
+}
+
+/**
+ * Calls `refused` for each thing that NATS does not permit this connection, as long as it is open. A request that is
+ * refused fails by itself; what is sent without waiting, such as a pull, is only told here.
+ */
+export function watchRefusals(connection: NatsConnection, refused: (refusal: NatsRefusal) => void): void {
+  const watch = async (): Promise<void> => {
+    for await (const { type, permissionContext } of connection.status()) {
+      if (type === Events.Error && permissionContext !== undefined) refused(permissionContext);
+    }
+  };
+  void watch();
 }
 
 /** Whether a version such as 2.10.27 or 2.12.0-RC.1 is at least `wanted`. */

@@ -6,19 +6,17 @@ export type ParsedClientFrame =
   | { readonly ok: true; readonly frame: ClientFrame }
   | { readonly ok: false; readonly code: ErrorCode; readonly message: string };
 
-/** A client's frame holds a token at the most. */
-const MAX_FRAME_CHARACTERS = 16 * 1024;
-
 const KNOWN = Object.keys(CLIENT_FRAMES).join(', ');
 
-/** Reads one frame from a client. Never throws; the message never repeats a token. PROTOCOL.md, "Frames from the client". */
-export function parseClientFrame(text: string | null): ParsedClientFrame {
+/**
+ * Reads one frame from a client. Never throws; the message never repeats a token. PROTOCOL.md, "Frames from the client".
+ * @param text null: a binary frame
+ * @param maxCharacters the longest that is taken
+ */
+export function parseClientFrame(text: string | null, maxCharacters: number): ParsedClientFrame {
   if (text === null) return bad('invalid_frame', 'a binary frame; expected JSON in a text frame');
-  if (text.length > MAX_FRAME_CHARACTERS) {
-    return bad(
-      'invalid_frame',
-      `the frame has ${text.length} characters; expected at most ${MAX_FRAME_CHARACTERS}`,
-    );
+  if (text.length > maxCharacters) {
+    return bad('invalid_frame', `the frame has ${text.length} characters; expected at most ${maxCharacters}`);
   }
   let value: unknown;
   try {

@@ -12,6 +12,7 @@ export const frames = {
     encode({ type: 'reset', reason, epoch, first_seq: firstSeq, last_seq: lastSeq }),
   caughtUp: (cursor: number): string => encode({ type: 'caught_up', cursor }),
   heartbeat: (cursor: number, feed: 'ok' | 'away'): string => encode({ type: 'heartbeat', cursor, feed }),
+  tokenExpiring: (expiresAt: string): string => encode({ type: 'token_expiring', expires_at: expiresAt }),
   draining: (withinMs: number): string => encode({ type: 'draining', reconnect_within_ms: withinMs }),
   end: (): string => encode({ type: 'end' }),
   error: (code: ErrorCode, message: string): string => encode({ type: 'error', code, message }),

@@ -1,13 +1,14 @@
 import { closeCode, ERROR_CODES, type ErrorCode } from '../../schemas/close-codes.js';
 import type { ResetReason } from '../../schemas/frames.js';
 import type { EventLog } from '../eventlog/log.js';
-import { frameAfter, type LogRecord } from '../eventlog/record.js';
-import type { Scope } from '../eventlog/scope.js';
+import { frameAfter, frameAlone, type LogRecord } from '../eventlog/record.js';
+import { inScope, type Scope } from '../eventlog/scope.js';
 import type { Snapshot } from '../eventlog/snapshot.js';
 import { parseClientFrame } from './client-frame.js';
 import { frames } from './encode.js';
-import type { ColdSource, Outlet, Page, Refusal, SessionLimits } from './ports.js';
+import type { ColdSource, IsWanted, Outlet, Page, Permit, Refusal, Renewal, SessionLimits } from './ports.js';
 import type { Phase, SessionState } from './state.js';
+import { Tenure } from './tenure.js';
 
 /** What a client says of where it was: the last seq it saw and, if it knows, in which epoch. */
 export interface Resume {
@@ -31,6 +32,8 @@ export interface SessionParts {
   /** Asks for `pump` in the next turn of the event loop. */
   readonly again: (session: Session) => void;
   readonly onSent?: (updates: number) => void;
+  /** null: the edge runs open. */
+  readonly permit: Permit | null;
 }
 
 /** The most bytes that one pump sends before the other sessions have their turn. */
@@ -46,8 +49,9 @@ const SCAN_BYTES = 16;
  */
 export class Session {
   readonly id: string;
-  readonly scope: Scope;
   readonly #parts: SessionParts;
+  readonly #tenure: Tenure | null;
+  #scope: Scope;
   #state: SessionState = { name: 'waiting' };
   #resume: Resume | null;
   /** The epoch that the client takes its cursor to be of. */
@@ -67,11 +71,17 @@ export class Session {
 
   constructor(parts: SessionParts) {
     this.id = parts.id;
-    this.scope = parts.scope;
+    this.#scope = parts.scope;
     this.#parts = parts;
+    this.#tenure = parts.permit === null ? null : new Tenure(parts.permit);
     this.#resume = parts.resume;
     this.#cursor = parts.resume?.lastSeq ?? null;
     this.#sentAt = parts.now();
+  }
+
+  /** Which job, or all, stays as it is; which types can become fewer with a new token. */
+  get scope(): Scope {
+    return this.#scope;
   }
 
   get state(): SessionState['name'] {
@@ -88,6 +98,8 @@ export class Session {
   open(): void {
     const { log, limits } = this.#parts;
     if (this.scope.kind === 'job') log.watch(this.scope.id);
+    // The token may have expired since it was checked.
+    if (this.#hasExpired()) return;
     this.#corked(() => {
       this.#toldEpoch = log.epoch;
       this.#send(frames.hello(log.epoch, this.id, limits.heartbeatMs));
@@ -136,6 +148,7 @@ export class Session {
 
   #pump(): void {
     this.#leaveLive();
+    if (this.#hasExpired()) return;
     let budget = TURN_BYTES;
     for (;;) {
       if (this.#isFull()) return;
@@ -173,14 +186,17 @@ export class Session {
 
   /** Sends a heartbeat when nothing was sent for `heartbeatAfterMs`; a socket that is full needs none. */
   tick(now: number, feed: 'ok' | 'away'): void {
-    if (this.#state.name === 'ended' || now - this.#sentAt < this.#parts.limits.heartbeatAfterMs) return;
+    if (this.#state.name === 'ended' || this.#hasExpired()) return;
+    if (this.#tenure?.warns(this.#parts.wallClock()))
+      this.#send(frames.tokenExpiring(this.#tenure.expiresText));
+    if (now - this.#sentAt < this.#parts.limits.heartbeatAfterMs) return;
     if (this.#parts.outlet.buffered() === 0) this.#send(frames.heartbeat(this.cursor, feed));
   }
 
   /** A frame from the client: its text, or null for a binary one. */
   receive(text: string | null): void {
     if (this.#state.name === 'ended') return;
-    const parsed = parseClientFrame(text);
+    const parsed = parseClientFrame(text, this.#parts.limits.maxFrameCharacters);
     if (!parsed.ok) {
       this.fail(parsed.code, parsed.message);
       return;
@@ -191,7 +207,8 @@ export class Session {
         if (!this.#isFull()) this.#send(frames.pong());
         return;
       case 'auth':
-        // Nothing to authenticate while the edge runs open: a client that always sends its token is served as well.
+        // While the edge runs open a client that always sends its token is served as well.
+        this.#tenure?.renew(parsed.frame.token, (renewal) => this.#renewed(renewal));
         return;
     }
   }
@@ -213,6 +230,44 @@ export class Session {
   /** Closes with 1012. */
   closeDraining(): void {
     this.#corked(() => this.#end(closeCode('draining'), 'draining'));
+  }
+
+  #hasExpired(): boolean {
+    const tenure = this.#tenure;
+    if (tenure === null || !tenure.isOver(this.#parts.wallClock())) return false;
+    this.fail('token_expired', `the token expired at ${tenure.expiresText}; connect again with a new one`);
+    return true;
+  }
+
+  #renewed(renewal: Renewal): void {
+    if (this.#state.name === 'ended') return;
+    switch (renewal.kind) {
+      case 'refused':
+        this.fail(renewal.code, renewal.message);
+        return;
+      case 'unknown':
+        // The token that was there before holds on until it expires.
+        return;
+      case 'renewed': {
+        // Only what both tokens open: of what the old one kept back the client has no cursor.
+        const scope = renewal.narrow(this.#scope);
+        if (scope === null) {
+          this.fail('forbidden', 'the new token does not open what this connection follows');
+          return;
+        }
+        this.#scope = scope;
+        if (scope.kind === 'job') this.#isForbidden(this.#parts.log.last(scope.id));
+        return;
+      }
+    }
+  }
+
+  // A token that lists types opens a job of one of them, once its type is known.
+  #isForbidden(last: LogRecord | null | undefined): boolean {
+    if (this.scope.kind === 'all' || this.scope.jobTypes === null) return false;
+    if (last?.jobType === undefined || inScope(this.scope, last)) return false;
+    this.fail('forbidden', 'the token does not open this job');
+    return true;
   }
 
   // Before anything can stop the pump: a live session's cursor is the log's `settled`, and that is about to move on.
@@ -243,17 +298,24 @@ export class Session {
     } else if (resume.epoch !== null && resume.epoch !== log.epoch) {
       this.#reset('epoch', log.firstSeq, log.head);
     } else if (resume.lastSeq > log.head) {
-      this.#ask(cold.reached(resume.lastSeq), (answer) => {
-        if (answer.kind === 'refused') this.#refuse(answer);
-        else if (this.scope.kind === 'all') this.#replay(resume.lastSeq);
-        else {
-          // The client may have seen the job begin anew after an end that is the newest this edge has read.
-          this.#ask(cold.lastState(this.scope.id), (last) => {
-            this.#goesOnAt = last === null || last.finished ? 0 : last.seq;
-            this.#replay(resume.lastSeq);
-          });
-        }
-      });
+      this.#ask(
+        (isWanted) => cold.reached(resume.lastSeq, isWanted),
+        (answer) => {
+          const { scope } = this;
+          if (answer.kind === 'refused') this.#refuse(answer);
+          else if (scope.kind === 'all') this.#replay(resume.lastSeq);
+          else {
+            // The client may have seen the job begin anew after an end that is the newest this edge has read.
+            this.#ask(
+              (isWanted) => cold.lastState(scope.id, isWanted),
+              (last) => {
+                this.#goesOnAt = last === null || last.finished ? 0 : last.seq;
+                this.#replay(resume.lastSeq);
+              },
+            );
+          }
+        },
+      );
     } else if (log.head - resume.lastSeq > limit) {
       this.#reset('limit', log.firstSeq, log.head);
     } else {
@@ -265,7 +327,11 @@ export class Session {
     this.#cursor = cursor;
     const replay = () => this.#become({ name: 'behind', phase: 'replaying' });
     if (this.scope.kind === 'all') replay();
-    else this.#withLast(this.scope.id, replay);
+    else {
+      this.#withLast(this.scope.id, (last) => {
+        if (!this.#isForbidden(last)) replay();
+      });
+    }
   }
 
   #fresh(): void {
@@ -284,6 +350,7 @@ export class Session {
       return;
     }
     this.#withLast(this.scope.id, (last) => {
+      if (this.#isForbidden(last)) return;
       // The state is the newest as of the log's head, wherever in the stream it stands itself.
       if (last !== null) this.#update(last);
       // Events between it and a break of the log may have been deleted unread.
@@ -301,12 +368,15 @@ export class Session {
       then(known);
       return;
     }
-    this.#ask(cold.lastState(id), (read) => {
-      if (read !== null) log.restore(read);
-      const newest = log.last(id) ?? null;
-      // The answer may be ahead of this edge's log, or behind it.
-      then(newest !== null && (read === null || newest.seq >= read.seq) ? newest : read);
-    });
+    this.#ask(
+      (isWanted) => cold.lastState(id, isWanted),
+      (read) => {
+        if (read !== null) log.restore(read);
+        const newest = log.last(id) ?? null;
+        // The answer may be ahead of this edge's log, or behind it.
+        then(newest !== null && (read === null || newest.seq >= read.seq) ? newest : read);
+      },
+    );
   }
 
   #become(state: SessionState): void {
@@ -323,11 +393,14 @@ export class Session {
       return 0;
     }
     if (!isPlaces(next)) return this.#update(next);
-    this.#ask(this.#parts.cold.records(next), (records) => {
-      for (const record of records) if (snapshot.includes(record)) this.#update(record);
-      this.#cursor = Math.max(this.cursor, next.at(-1) ?? 0);
-      this.#become({ name: 'snapshot', snapshot });
-    });
+    this.#ask(
+      (isWanted) => this.#parts.cold.records(next, isWanted),
+      (records) => {
+        for (const record of records) if (snapshot.includes(record)) this.#update(record);
+        this.#cursor = Math.max(this.cursor, next.at(-1) ?? 0);
+        this.#become({ name: 'snapshot', snapshot });
+      },
+    );
     return null;
   }
 
@@ -344,13 +417,17 @@ export class Session {
         return spent;
       }
       case 'head':
+        if (this.scope.kind === 'job' && this.#isForbidden(log.last(this.scope.id))) return null;
         this.#cursor = read.cursor;
         this.#state = { name: 'live' };
         if (phase === 'replaying') this.#send(frames.caughtUp(read.cursor));
         this.#endIfFinished();
         return null;
       case 'behind':
-        this.#ask(cold.page(this.scope, this.cursor), (answer) => this.#page(answer, phase));
+        this.#ask(
+          (isWanted) => cold.page(this.scope, this.cursor, isWanted),
+          (answer) => this.#page(answer, phase),
+        );
         return null;
     }
   }
@@ -361,7 +438,7 @@ export class Session {
       return;
     }
     for (const record of answer.records) this.#update(record);
-    this.#lastSent = answer.previous ?? this.#lastSent;
+    if (this.scope.jobTypes === null) this.#lastSent = answer.previous ?? this.#lastSent;
     this.#cursor = Math.max(this.cursor, answer.cursor);
     this.#become({ name: 'behind', phase });
   }
@@ -369,7 +446,8 @@ export class Session {
   #endIfFinished(): void {
     if (this.scope.kind !== 'job') return;
     const last = this.#parts.log.last(this.scope.id);
-    if (last === undefined || !last.finished || last.seq > this.cursor || last.seq < this.#goesOnAt) return;
+    if (last === undefined || !inScope(this.scope, last)) return;
+    if (!last.finished || last.seq > this.cursor || last.seq < this.#goesOnAt) return;
     this.#send(frames.end());
     this.#end(closeCode('end'), 'end');
   }
@@ -391,11 +469,11 @@ export class Session {
 
   // The answer is for the state that asked; after a restart of the log, or a close, it is for nobody. It is taken in
   // the session's own turn: thousands can wait for the same answer.
-  #ask<T>(answer: Promise<T>, then: (answer: T) => void): void {
+  #ask<T>(read: (isWanted: IsWanted) => Promise<T>, then: (answer: T) => void): void {
     const ticket = Symbol('ticket');
     this.#state = { name: 'asking', ticket };
     const isCurrent = () => this.#state.name === 'asking' && this.#state.ticket === ticket;
-    answer.then(
+    read(isCurrent).then(
       (value) => {
         if (!isCurrent()) return;
         this.#state = { name: 'answered', take: () => then(value) };
@@ -408,13 +486,21 @@ export class Session {
   }
 
   #update(record: LogRecord): number {
-    const previous = this.#lastSent;
-    const knowsMore = record.prevSeq === null && previous !== null && this.scope.kind === 'job';
-    this.#send(knowsMore ? frameAfter(record, previous) : record.frame);
-    this.#lastSent = record.seq;
     this.#cursor = Math.max(this.cursor, record.seq);
+    if (!inScope(this.scope, record)) return SCAN_BYTES;
+    this.#send(this.#frame(record));
+    this.#lastSent = record.seq;
     this.#parts.onSent?.(1);
     return record.bytes;
+  }
+
+  #frame(record: LogRecord): string {
+    const { prevSeq, frame } = record;
+    const previous = this.#lastSent;
+    if (this.scope.kind === 'all' || prevSeq === previous) return frame;
+    if (prevSeq === null) return previous === null ? frame : frameAfter(record, previous);
+    // What was kept back is not named either.
+    return this.scope.jobTypes === null || prevSeq === 0 ? frame : frameAlone(record);
   }
 
   #send(text: string): void {

@@ -14,6 +14,8 @@ export interface Readings {
     readonly jobs: number;
   };
   coldReadsPending(): number;
+  /** Connections whose tokens are being checked. */
+  unauthenticated(): number;
 }
 
 const SESSION_STATES = ['waiting', 'asking', 'answered', 'snapshot', 'behind', 'live'];
@@ -32,8 +34,18 @@ export class Metrics {
   );
   readonly requestsRefused = this.#counter(
     'headway_requests_refused_total',
-    'Connections refused because the request was not understood.',
+    'Connections that were refused, or closed for what they sent, by the code of the error.',
     ['code'],
+  );
+  readonly limitsReached = this.#counter(
+    'headway_limits_reached_total',
+    'Connections refused or closed because a limit was reached, by limit.',
+    ['limit'],
+  );
+  readonly keyFetches = this.#counter(
+    'headway_key_fetches_total',
+    'Times the keys for tokens were asked for at their address, by result.',
+    ['result'],
   );
   readonly events = this.#counter('headway_events_total', 'Valid events read from the stream.');
   readonly eventsInvalid = this.#counter(
@@ -71,6 +83,12 @@ export class Metrics {
       gauge.set({ scope: 'job' }, job);
       gauge.set({ scope: 'all' }, all);
     });
+    this.#gauge(
+      'headway_connections_unauthenticated',
+      'Open connections whose tokens are still being checked.',
+      [],
+      (gauge) => gauge.set(readings.unauthenticated()),
+    );
     this.#gauge('headway_sessions', 'Open connections, by what they are doing.', ['state'], (gauge) => {
       const states = readings.sessionStates();
       for (const state of SESSION_STATES) gauge.set({ state }, states.get(state) ?? 0);

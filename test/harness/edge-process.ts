@@ -121,6 +121,8 @@ function environment({ natsUrl, stream, port = 0, env = {} }: EdgeOptions): Node
     ...Object.fromEntries(inherited),
     NATS_URL: natsUrl,
     HEADWAY_AUTH: 'none',
+    // All clients of a test come from one address.
+    HEADWAY_MAX_CONNECTIONS_PER_ADDRESS: '0',
     HEADWAY_HOST: '127.0.0.1',
     HEADWAY_PORT: String(port),
     HEADWAY_EDGE_ID: uniqueId('test-edge'),

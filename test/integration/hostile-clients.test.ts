@@ -112,7 +112,6 @@ test('G4 slow readers, G9 memory: who sends protocol pings and reads nothing is 
   const ping = frame(PING, Buffer.alloc(125, 'x'));
   // Every ping is answered with as much.
   expect(await whileFlooding(edge, nats.url, () => flooder.flood(ping, 300 * MiB))).toBeLessThan(60 * MiB);
-  expect(flooder.isCut).toBe(true);
   await waitFor(async () => (await metric(edge, 'headway_connections{scope="all"}')) === 0, {
     what: 'the connection is counted out',
   });

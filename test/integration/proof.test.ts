@@ -111,7 +111,7 @@ async function pageWhileTrimmed(first: number, after: number, more: number) {
   const js = interrupted(nc.jetstream(), () => burst(more));
   const page = await readPage(
     { jsm, js, stream: STREAM, epoch: () => epoch },
-    { kind: 'job', id: 'job' },
+    { kind: 'job', id: 'job', jobTypes: null },
     after,
   );
   return page.kind === 'refused' ? page.reason : page.records.map(({ seq }) => seq);
@@ -136,7 +136,11 @@ test('G1 order: a job that goes on while its page is read, and is not trimmed, i
   const js = interrupted(nc.jetstream(), async () => {
     for (let i = 0; i < 10; i++) await publish(nc, 'job');
   });
-  const page = await readPage({ jsm, js, stream: STREAM, epoch: () => epoch }, { kind: 'job', id: 'job' }, 1);
+  const page = await readPage(
+    { jsm, js, stream: STREAM, epoch: () => epoch },
+    { kind: 'job', id: 'job', jobTypes: null },
+    1,
+  );
   if (page.kind === 'refused') throw new Error(page.reason);
   const seqs = page.records.map(({ seq }) => seq);
   expect(seqs).toEqual(between(2, seqs.length + 1));

@@ -48,6 +48,7 @@ export class World {
     if (client.session !== null || client.isDone) return;
     client.closeCode = null;
     const parts: SessionParts = {
+      permit: null,
       id: client.name,
       scope: client.scope,
       resume: client.resume,
@@ -60,6 +61,7 @@ export class World {
         watermarkBytes: 300,
         maxReplayJob: this.#options.maxReplay,
         maxReplayAll: this.#options.maxReplay,
+        maxFrameCharacters: 16_384,
       },
       wallClock: () => this.stream.clock,
       now: () => this.stream.clock,

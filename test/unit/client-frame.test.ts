@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { type ParsedClientFrame, parseClientFrame } from '../../internal/session/client-frame.js';
 import { ERROR_CODES } from '../../schemas/close-codes.js';
 
-const parse = (frame: unknown): ParsedClientFrame => parseClientFrame(JSON.stringify(frame));
+const parse = (frame: unknown): ParsedClientFrame => parseClientFrame(JSON.stringify(frame), 16_384);
 
 describe('frames that an edge takes', () => {
   test.each([
@@ -17,7 +17,7 @@ describe('frames that an edge takes', () => {
   });
 
   test('white space and order do not matter', () => {
-    expect(parseClientFrame(' \n{ "token" : "a", "type" : "auth" }\n')).toEqual({
+    expect(parseClientFrame(' \n{ "token" : "a", "type" : "auth" }\n', 16_384)).toEqual({
       ok: true,
       frame: { type: 'auth', token: 'a' },
     });
@@ -44,7 +44,7 @@ describe('G8 bad input: a frame that an edge does not take is explained', () => 
     ['auth with a number', '{"type":"auth","token":1}', 'auth: /token is not text of 1 to 8192 characters'],
     ['auth with null', '{"type":"auth","token":null}', 'auth: /token is not text of 1 to 8192 characters'],
   ])('%s', (_name, text, message) => {
-    expect(parseClientFrame(text)).toEqual({ ok: false, code: 'invalid_frame', message });
+    expect(parseClientFrame(text, 16_384)).toEqual({ ok: false, code: 'invalid_frame', message });
   });
 
   test.each<[unknown, string]>([
@@ -63,7 +63,7 @@ describe('G8 bad input: a frame that an edge does not take is explained', () => 
   });
 
   test('a type given by the prototype is none', () => {
-    expect(parseClientFrame('{"__proto__":{"type":"ping"}}')).toMatchObject({
+    expect(parseClientFrame('{"__proto__":{"type":"ping"}}', 16_384)).toMatchObject({
       ok: false,
       code: 'unknown_frame',
     });
@@ -91,7 +91,7 @@ describe('G8 bad input: a frame that an edge does not take is explained', () => 
     );
     fc.assert(
       fc.property(anything, (text) => {
-        const parsed = parseClientFrame(text);
+        const parsed = parseClientFrame(text, 16_384);
         if (parsed.ok) expect(['auth', 'ping']).toContain(parsed.frame.type);
         else expect(ERROR_CODES[parsed.code]).toBe('bad_request');
       }),

@@ -49,9 +49,17 @@ describe('error codes', () => {
 
   test('a mistake of the client stops it, a trouble of the edge does not', () => {
     for (const [code, name] of Object.entries(ERROR_CODES)) {
-      const isClients = code.startsWith('invalid_') || code.startsWith('unknown_');
-      expect([code, byName(name)?.action]).toEqual([code, isClients ? 'stop' : 'retry']);
+      const isClients = /^(invalid|unknown)_/.test(code);
+      const isTokens = ['unauthorized', 'token_expired', 'forbidden'].includes(code);
+      if (!isTokens) expect([code, byName(name)?.action]).toEqual([code, isClients ? 'stop' : 'retry']);
     }
+  });
+
+  test('a new token helps where the old one was bad or is over, not where it does not open enough', () => {
+    const actionOf = (code: keyof typeof ERROR_CODES) => byName(ERROR_CODES[code])?.action;
+    expect(actionOf('unauthorized')).toBe('retry_with_new_token');
+    expect(actionOf('token_expired')).toBe('retry_with_new_token');
+    expect(actionOf('forbidden')).toBe('stop');
   });
 
   test('the error frame lists all of them', () => {

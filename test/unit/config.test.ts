@@ -2,6 +2,8 @@ import { describe, expect, test } from 'vitest';
 import { type EdgeConfig, type Environment, parseEdgeConfig, settings } from '../../schemas/config.js';
 
 const OPEN = { HEADWAY_AUTH: 'none' };
+const SECRET = 'hunter2-hunter2-hunter2-hunter2-';
+const LOCKED = { HEADWAY_AUTH: 'jwt', HEADWAY_JWT_SECRET: SECRET };
 
 function accepted(env: Environment): { config: EdgeConfig; warnings: readonly string[] } {
   const result = parseEdgeConfig({ ...OPEN, ...env }, 'host-1');
@@ -21,6 +23,21 @@ describe('defaults', () => {
     port: 8080,
     sharePort: false,
     auth: 'none',
+    jwtToleranceSeconds: 5,
+    tokenInQuery: false,
+    tokenWarningSeconds: 60,
+    authTimeoutMs: 6_000,
+    allowedOrigins: '',
+    trustedProxies: '',
+    maxConnections: 15_000,
+    maxConnectionsPerAddress: 1_000,
+    maxConnectionsPerSubject: 200,
+    maxUnauthenticated: 2_000,
+    maxUpgradesPerSecond: 5_000,
+    maxClientFramesPerSecond: 50,
+    maxClientBytesPerSecond: 64 * 1024,
+    maxClientFrameBytes: 16 * 1024,
+    maxHeaderBytes: 16 * 1024,
     stream: 'PROGRESS',
     streamReplicas: 1,
     edgeId: 'host-1',
@@ -31,21 +48,19 @@ describe('defaults', () => {
     lastStateBytes: 256 * 1024 * 1024,
     sendWatermarkBytes: 64 * 1024,
     coldReads: 8,
+    maxPendingReads: 5_000,
     maxReplayJob: 1_000_000,
     maxReplayAll: 1_000_000,
     drainMs: 5_000,
   };
 
   test('only HEADWAY_AUTH has to be given', () => {
-    expect(accepted({})).toMatchObject({ config: defaults, warnings: [] });
+    expect(accepted({})).toEqual({ ok: true, config: defaults, warnings: [] });
   });
 
   test('an empty variable counts as not set', () => {
     const empty = Object.fromEntries(settings().map(({ env }) => [env, '']));
-    expect(accepted({ ...empty, ...OPEN, HEADWAY_JWT_SECRET: '' })).toMatchObject({
-      config: defaults,
-      warnings: [],
-    });
+    expect(accepted({ ...empty, ...OPEN })).toEqual({ ok: true, config: defaults, warnings: [] });
     expect(problems({ HEADWAY_AUTH: '' })).toEqual(problems({ HEADWAY_AUTH: undefined }));
   });
 
@@ -58,10 +73,34 @@ test('every setting is read from its own variable', () => {
   const env = {
     NATS_URL: 'tls://a.example:4222,nats://b.example',
     NATS_CREDS: '/run/nats.creds',
+    NATS_NKEY: '/run/nats.nk',
+    NATS_CA: '/run/ca.pem',
+    NATS_CERT: '/run/nats.pem',
+    NATS_KEY: '/run/nats.key',
     HEADWAY_HOST: '::1',
     HEADWAY_PORT: '0',
     HEADWAY_SHARE_PORT: 'true',
-    HEADWAY_AUTH: 'none',
+    ...LOCKED,
+    HEADWAY_JWKS_URL: 'https://id.example/keys.json',
+    HEADWAY_JWT_ISSUER: 'https://id.example',
+    HEADWAY_JWT_AUDIENCE: 'headway',
+    HEADWAY_JWT_TOLERANCE_SECONDS: '0',
+    HEADWAY_TOKEN_IN_QUERY: 'true',
+    HEADWAY_TOKEN_WARNING_SECONDS: '3600',
+    HEADWAY_AUTH_TIMEOUT_MS: '100',
+    HEADWAY_ALLOWED_ORIGINS: 'https://app.example.com',
+    HEADWAY_TRUSTED_PROXIES: '10.0.0.0/8',
+    HEADWAY_MAX_CONNECTIONS: '1',
+    HEADWAY_MAX_CONNECTIONS_PER_ADDRESS: '2',
+    HEADWAY_MAX_CONNECTIONS_PER_SUBJECT: '3',
+    HEADWAY_MAX_UNAUTHENTICATED: '4',
+    HEADWAY_MAX_UPGRADES_PER_SECOND: '5',
+    HEADWAY_MAX_CLIENT_FRAMES_PER_SECOND: '6',
+    HEADWAY_MAX_CLIENT_BYTES_PER_SECOND: '0',
+    HEADWAY_MAX_CLIENT_FRAME_BYTES: '256',
+    HEADWAY_MAX_HEADER_BYTES: '65536',
+    HEADWAY_TLS_CERT: '/run/edge.pem',
+    HEADWAY_TLS_KEY: '/run/edge.key',
     HEADWAY_STREAM: 'Other_1-2',
     HEADWAY_STREAM_REPLICAS: '3',
     HEADWAY_EDGE_ID: 'edge-7',
@@ -81,10 +120,35 @@ test('every setting is read from its own variable', () => {
   expect(accepted(env).config).toEqual({
     natsUrl: env.NATS_URL,
     natsCreds: env.NATS_CREDS,
+    natsNkey: env.NATS_NKEY,
+    natsCa: env.NATS_CA,
+    natsCert: env.NATS_CERT,
+    natsKey: env.NATS_KEY,
     host: '::1',
     port: 0,
     sharePort: true,
-    auth: 'none',
+    auth: 'jwt',
+    jwtSecret: SECRET,
+    jwksUrl: env.HEADWAY_JWKS_URL,
+    jwtIssuer: env.HEADWAY_JWT_ISSUER,
+    jwtAudience: env.HEADWAY_JWT_AUDIENCE,
+    jwtToleranceSeconds: 0,
+    tokenInQuery: true,
+    tokenWarningSeconds: 3_600,
+    authTimeoutMs: 100,
+    allowedOrigins: env.HEADWAY_ALLOWED_ORIGINS,
+    trustedProxies: env.HEADWAY_TRUSTED_PROXIES,
+    maxConnections: 1,
+    maxConnectionsPerAddress: 2,
+    maxConnectionsPerSubject: 3,
+    maxUnauthenticated: 4,
+    maxUpgradesPerSecond: 5,
+    maxClientFramesPerSecond: 6,
+    maxClientBytesPerSecond: 0,
+    maxClientFrameBytes: 256,
+    maxHeaderBytes: 65_536,
+    tlsCert: env.HEADWAY_TLS_CERT,
+    tlsKey: env.HEADWAY_TLS_KEY,
     stream: 'Other_1-2',
     streamReplicas: 3,
     edgeId: 'edge-7',
@@ -122,8 +186,14 @@ describe('a mistake is named, with what was expected', () => {
     ['HEADWAY_STREAM', 'a.b', /is "a.b"; expected text that matches /],
     ['HEADWAY_EDGE_ID', 'my edge', /is "my edge"; expected text that matches /],
     ['HEADWAY_LOG_LEVEL', 'loud', /is "loud"; expected "fatal" or "error" or .*"info".* or "silent"$/],
-    ['HEADWAY_AUTH', 'jwt', /^HEADWAY_AUTH is "jwt"; expected "none" \(/],
-    ['HEADWAY_AUTH', 'None', /^HEADWAY_AUTH is "None"; expected "none" \(/],
+    ['HEADWAY_AUTH', 'None', /^HEADWAY_AUTH is "None"; expected "jwt" \(.*\) or "none" \(/],
+    ['HEADWAY_AUTH', 'JWT', /^HEADWAY_AUTH is "JWT"; expected "jwt" \(/],
+    ['HEADWAY_JWT_TOLERANCE_SECONDS', '301', /; expected an integer from 0 to 300$/],
+    ['HEADWAY_TOKEN_WARNING_SECONDS', '0', /; expected an integer from 1 to 3600$/],
+    ['HEADWAY_TOKEN_IN_QUERY', '1', /is "1"; expected true or false$/],
+    ['HEADWAY_MAX_CONNECTIONS', '-1', /; expected an integer from 0 to 10000000$/],
+    ['HEADWAY_MAX_CLIENT_FRAME_BYTES', '0', /; expected an integer from 256 to 1048576$/],
+    ['HEADWAY_MAX_HEADER_BYTES', '65537', /; expected an integer from 1024 to 65536$/],
   ];
   test.each(cases)('%s=%s', (name, value, expected) => {
     const found = problems({ [name]: value });
@@ -144,7 +214,7 @@ describe('a mistake is named, with what was expected', () => {
     const [problem, ...others] = problems({ HEADWAY_AUTH: undefined });
     expect(others).toEqual([]);
     expect(problem).toMatch(
-      /^HEADWAY_AUTH is not set; expected "none" \(whoever reaches the port sees every job/,
+      /^HEADWAY_AUTH is not set; expected "jwt" \(.*\) or "none" \(whoever reaches the port sees every job/,
     );
   });
 
@@ -157,28 +227,85 @@ describe('a mistake is named, with what was expected', () => {
       HEADWAY_STREAM: '*',
       HEADWAY_LOG_LEVEL: 'x',
       HEADWAY_DRAIN_MS: 'x',
-      HEADWAY_JWKS_URL: 'https://x.example',
+      HEADWAY_JWKS_URL: 'x.example',
+      HEADWAY_TLS_CERT: '/run/edge.pem',
     });
     expect(found.map((problem) => problem.split(' ')[0])).toEqual([
       'NATS_URL',
       'HEADWAY_PORT',
       'HEADWAY_SHARE_PORT',
       'HEADWAY_AUTH',
+      'HEADWAY_JWKS_URL',
       'HEADWAY_STREAM',
       'HEADWAY_LOG_LEVEL',
       'HEADWAY_DRAIN_MS',
-      'HEADWAY_JWKS_URL',
+      'HEADWAY_TLS_CERT',
+    ]);
+  });
+});
+
+describe('G7 nobody unauthorised: settings that do not lock', () => {
+  test('HEADWAY_AUTH=jwt without keys stops the start', () => {
+    expect(problems({ HEADWAY_AUTH: 'jwt' })).toEqual([
+      'HEADWAY_AUTH is "jwt", but neither HEADWAY_JWT_SECRET nor HEADWAY_JWKS_URL is set; set one',
     ]);
   });
 
-  test.each(['HEADWAY_JWT_SECRET', 'HEADWAY_JWKS_URL', 'HEADWAY_ALLOWED_ORIGINS'])(
-    'G7 nobody unauthorised: %s, which nothing reads yet, is not ignored',
-    (name) => {
-      expect(problems({ [name]: 'hunter2' })).toEqual([
-        `${name} is set, but this version does not read it yet; remove it`,
-      ]);
+  test.each([{ HEADWAY_JWT_SECRET: SECRET }, { HEADWAY_JWKS_URL: 'https://id.example/keys' }])(
+    'HEADWAY_AUTH=none with keys stops the start: %j',
+    (keys) => {
+      const [problem, ...others] = problems(keys);
+      expect(others).toEqual([]);
+      expect(problem).toMatch(/^HEADWAY_AUTH is "none", but HEADWAY_JWT_SECRET or HEADWAY_JWKS_URL is set;/);
+      expect(problem).not.toContain('hunter2');
     },
   );
+
+  test.each([
+    { HEADWAY_JWT_SECRET: SECRET },
+    { HEADWAY_JWKS_URL: 'https://id.example/keys' },
+    { HEADWAY_JWT_SECRET: SECRET, HEADWAY_JWKS_URL: 'http://id.example/keys' },
+  ])('HEADWAY_AUTH=jwt with keys is taken: %j', (keys) => {
+    expect(accepted({ HEADWAY_AUTH: 'jwt', ...keys }).config).toMatchObject({ auth: 'jwt' });
+  });
+
+  test('a secret that is too short is refused, and never shown', () => {
+    expect(problems({ ...LOCKED, HEADWAY_JWT_SECRET: SECRET.slice(1) })[0]).toBe(
+      'HEADWAY_JWT_SECRET has 31 bytes; expected at least 32 (openssl rand -base64 48 makes one)',
+    );
+    // It is bytes that count.
+    expect(problems({ ...LOCKED, HEADWAY_JWT_SECRET: 'ä'.repeat(16) })).toEqual([]);
+    expect(problems({ ...LOCKED, HEADWAY_JWT_SECRET: 'hunter2' }).join()).not.toContain('hunter2');
+  });
+
+  test.each(['id.example/keys', 'file:///keys', 'https://', 'ftp://id.example'])(
+    'HEADWAY_JWKS_URL=%s is no address of keys',
+    (url) => {
+      expect(problems({ ...LOCKED, HEADWAY_JWKS_URL: url })[0]).toMatch(
+        /; expected an http:\/\/ or https:\/\/ address of a JSON Web Key Set$/,
+      );
+    },
+  );
+});
+
+describe('settings that belong together', () => {
+  test.each(['HEADWAY_TLS_CERT', 'HEADWAY_TLS_KEY'])('%s alone is half of TLS', (name) => {
+    expect(problems({ [name]: '/run/half.pem' })).toEqual([
+      'HEADWAY_TLS_CERT and HEADWAY_TLS_KEY belong together; only one of them is set',
+    ]);
+  });
+
+  test('what the caller finds wrong with the values is said beside the rest', () => {
+    const result = parseEdgeConfig(
+      { ...OPEN, HEADWAY_PORT: 'x', HEADWAY_HOST: '::1' },
+      'host-1',
+      (values) => [`HEADWAY_HOST ${values.host} and port ${values.port}`],
+    );
+    expect(result).toEqual({
+      ok: false,
+      problems: [expect.stringMatching(/^HEADWAY_PORT is "x"/), 'HEADWAY_HOST ::1 and port undefined'],
+    });
+  });
 });
 
 describe('NATS_URL', () => {

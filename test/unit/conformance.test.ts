@@ -63,10 +63,12 @@ async function inMemory(): Promise<Driver> {
         watermarkBytes: 1e6,
         maxReplayJob: 1e6,
         maxReplayAll: 1e6,
+        maxFrameCharacters: 16_384,
       };
       const { scope, resume } = parsed;
       const again = (waiting: Session) => hub.mark(waiting);
       const session: Session = new Session({
+        permit: null,
         id: 's',
         scope,
         resume,

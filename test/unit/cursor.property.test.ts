@@ -13,7 +13,7 @@ const kind: fc.Arbitrary<Kind> = fc.oneof(
   { weight: 1, arbitrary: fc.constantFrom<Kind>('completed', 'retryable', 'failed', 'invalid') },
 );
 const scope: fc.Arbitrary<Scope> = fc.oneof(
-  job.map((id): Scope => ({ kind: 'job', id })),
+  job.map((id): Scope => ({ kind: 'job', id, jobTypes: null })),
   fc.constantFrom<Scope>({ kind: 'all', jobTypes: null }, { kind: 'all', jobTypes: new Set(['odd']) }),
 );
 const who = fc.nat(9);

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { decodeEvent, updateFrame } from '../../internal/eventlog/decode.js';
 import { parseClientFrame } from '../../internal/session/client-frame.js';
 import { frames } from '../../internal/session/encode.js';
+import { checkClaims, MAX_CLAIMED_JOB_TYPES, MAX_CLAIMED_JOBS } from '../../schemas/claims.js';
 import { checkEvent } from '../../schemas/event.js';
 import { RESET_REASONS } from '../../schemas/frames.js';
 import { jsonSchemaFiles } from '../../schemas/json-schema.js';
@@ -47,6 +48,12 @@ function accepts(root: Schema, schema: Schema, value: unknown): boolean {
         return isType(wanted, value);
       case 'const':
         return value === wanted;
+      case 'items':
+        return !Array.isArray(value) || value.every((item) => sub(wanted, item));
+      case 'minItems':
+        return !Array.isArray(value) || value.length >= Number(wanted);
+      case 'maxItems':
+        return !Array.isArray(value) || value.length <= Number(wanted);
       case 'required':
         return !isObject(value) || (wanted as string[]).every((name) => Object.hasOwn(value, name));
       case 'properties':
@@ -197,6 +204,7 @@ describe('server-frames.schema.json takes what an edge sends', () => {
     ['caught_up', frames.caughtUp(0)],
     ['heartbeat', frames.heartbeat(5, 'ok')],
     ['heartbeat', frames.heartbeat(5, 'away')],
+    ['token_expiring', frames.tokenExpiring('2026-01-31T13:00:00.000Z')],
     ['draining', frames.draining(5_000)],
     ['end', frames.end()],
     ['error', frames.error('invalid_frame', 'the frame is not JSON')],
@@ -245,7 +253,50 @@ describe('client-frames.schema.json says what the edge says', () => {
     null,
     'ping',
   ])('of %j', (value) => {
-    expect(schema(value)).toBe(parseClientFrame(JSON.stringify(value)).ok);
+    expect(schema(value)).toBe(parseClientFrame(JSON.stringify(value), 16_384).ok);
+  });
+});
+
+describe('claims.schema.json says what the edge says', () => {
+  const schema = accepter('claims.schema.json');
+  const claims = { exp: 1_769_864_400, jobs: ['*'] };
+  const many = (count: number) => Array.from({ length: count }, (_, index) => `id-${index}`);
+  const lists = [['*'], ['a'], ['*', 'a'], ['a', '*'], ['**'], [], ['a b'], ['a.b'], [1], 'a', null, {}];
+  const specimens: Readonly<Record<string, readonly unknown[]>> = {
+    exp: [0, 1.5, -1, 8_640_000_000_000, 8_640_000_000_001, '1769864400', null],
+    nbf: [0, -1, 1.5, '0', null],
+    iat: [0, -1, 1.5, '0', null],
+    sub: ['', 'ada', 'x'.repeat(256), 'x'.repeat(257), '😀'.repeat(256), 1, null],
+    jobs: [
+      ...lists,
+      ['a'.repeat(128)],
+      ['a'.repeat(129)],
+      many(MAX_CLAIMED_JOBS),
+      many(MAX_CLAIMED_JOBS + 1),
+    ],
+    job_types: [...lists, ['a'.repeat(65)], many(MAX_CLAIMED_JOB_TYPES), many(MAX_CLAIMED_JOB_TYPES + 1)],
+  };
+
+  test.each(Object.entries(specimens))('of every kind of %s', (claim, values) => {
+    const verdicts = values.map((value) => {
+      const accepted = schema({ ...claims, [claim]: value });
+      expect({ value, accepted }).toEqual({ value, accepted: checkClaims({ ...claims, [claim]: value }).ok });
+      return accepted;
+    });
+    expect(new Set(verdicts)).toEqual(new Set([true, false]));
+  });
+
+  test.each([
+    [claims, true],
+    [{ ...claims, iss: 1, aud: ['x'], name: 'Ada' }, true],
+    [{ exp: claims.exp, job_types: ['pdf.ocr'] }, true],
+    [{ exp: claims.exp }, false],
+    [{ jobs: ['*'] }, false],
+    [null, false],
+    [[], false],
+    ['text', false],
+  ])('of %j', (value, expected) => {
+    expect([schema(value), checkClaims(value).ok]).toEqual([expected, expected]);
   });
 });
 

@@ -4,14 +4,17 @@ import { fileURLToPath } from 'node:url';
 import type { TSchema } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { describe, expect, test } from 'vitest';
+import type { KeyReport } from '../../internal/auth/jwks.js';
+import type { TokenDefect } from '../../internal/auth/verifier.js';
 import type { InvalidReason } from '../../internal/eventlog/decode.js';
 import type { ReadKind } from '../../internal/jetstream/cold.js';
 import type { FaultReason } from '../../internal/jetstream/fault.js';
 import { streamConfig, streamDifferences } from '../../internal/jetstream/stream.js';
 import type { SessionState } from '../../internal/session/state.js';
 import { Metrics } from '../../internal/telemetry/metrics.js';
+import { Claims, checkClaims, TOKEN_MAX_CHARACTERS } from '../../schemas/claims.js';
 import { CLOSE_CODES, closeCode, ERROR_CODES } from '../../schemas/close-codes.js';
-import { settings } from '../../schemas/config.js';
+import { EdgeConfig, settings } from '../../schemas/config.js';
 import { checkEvent, EVENT_MAX_BYTES, Event } from '../../schemas/event.js';
 import { CLIENT_FRAMES, RESET_REASONS, SERVER_FRAMES } from '../../schemas/frames.js';
 import { Cursor, Epoch, JobType } from '../../schemas/ids.js';
@@ -100,6 +103,11 @@ const examples = ({ text }: Section): unknown[] =>
 function ranges(schema: TSchema, literal: (value: unknown) => string): string[] {
   if (Array.isArray(schema.anyOf)) return (schema.anyOf as TSchema[]).flatMap((one) => ranges(one, literal));
   if (schema.const !== undefined) return [`\`${literal(schema.const)}\``];
+  if (schema.type === 'array') {
+    const { items, minItems, maxItems } = schema as TSchema & { items: TSchema };
+    if (items.const !== undefined) return [`\`["${items.const}"]\``];
+    return [`${count(Number(minItems))} to ${count(Number(maxItems))}`, ...ranges(items, literal)];
+  }
   if (schema.type === 'null') return ['`null`'];
   if (schema.type === 'integer' || schema.type === 'number') {
     const { minimum, maximum, exclusiveMinimum } = schema as Record<string, number | undefined>;
@@ -191,6 +199,27 @@ describe('PROTOCOL.md', () => {
     expect(examples(connecting).map((one) => Value.Check(SERVER_FRAMES.error, one))).toEqual([true]);
   });
 
+  test('"Tokens" has every claim with its range, and examples that open something', () => {
+    const tokens = section(protocol, 'Tokens');
+    expectFields(
+      table(tokens, 'claim').map((row) => ({ ...row, field: row.claim ?? '' })),
+      Claims,
+    );
+    expect(tokens.text).toContain(`at most ${count(TOKEN_MAX_CHARACTERS)} characters`);
+    const shown = examples(tokens);
+    expect(shown.length).toBeGreaterThan(0);
+    for (const claims of shown) expect(checkClaims(claims)).toMatchObject({ ok: true });
+  });
+
+  test('"Tokens" names every algorithm that an edge takes', () => {
+    const source = read('internal/auth/verifier.ts');
+    const list = /ASYMMETRIC.*?new Set\(\[(.*?)\]\);/s.exec(source)?.[1] ?? '';
+    const taken = ['HS256', ...[...list.matchAll(/'(\w+)'/g)].map(([, name]) => name)];
+    expect(taken.length).toBeGreaterThan(1);
+    const said = /\*\*Signatures\.\*\*(.*?)\n\n/s.exec(section(protocol, 'Tokens').text)?.[1] ?? '';
+    expect(said.match(/\b(?:[A-Z]{2}\d{3}|EdDSA)\b/g)).toEqual(taken);
+  });
+
   test('"The life of a connection" shows frames that an edge could send', () => {
     const frames = [...section(protocol, 'The life of a connection').text.matchAll(/^ +<- (\{.*\})$/gm)].map(
       (line) =>
@@ -226,6 +255,12 @@ describe('PROTOCOL.md', () => {
       expect(shown.length).toBeGreaterThan(0);
       for (const frame of shown) expect([...Value.Errors(schema, frame)]).toEqual([]);
     });
+  });
+
+  test('"Frames from the client" says when a frame is cut off instead of explained', () => {
+    const times = Number(/CUT_OFF = (\d+)/.exec(read('internal/edge/websocket.ts'))?.[1]);
+    const largest = EdgeConfig.properties.maxClientFrameBytes.default as number;
+    expect(section(protocol, 'Frames from the client').text).toContain(`(${count(times * largest)} bytes)`);
   });
 
   test('"Close codes" is the list of the code', () => {
@@ -271,6 +306,11 @@ describe('PROTOCOL.md', () => {
 });
 
 describe('OPERATIONS.md', () => {
+  // Where the schema says in its own words what it takes, these; not what stands in brackets behind them.
+  const settingRanges = (schema: TSchema): string[] =>
+    schema.type === 'string' && schema.expected !== undefined
+      ? [String(schema.expected).replace(/ \(.*\)$/, '')]
+      : ranges(schema, String);
   const rows = table(section(operations, 'Settings'), 'variable');
 
   test('"Settings" lists every setting and no other', () => {
@@ -280,11 +320,29 @@ describe('OPERATIONS.md', () => {
   test.each(settings())('$env: its default and its range', ({ env, schema }) => {
     const row = rows.find(({ variable }) => bare(variable) === env);
     const { default: standard } = schema as { default?: unknown };
-    if (standard === undefined) expect(row?.default).toMatch(/^none/);
+    if (standard === undefined || standard === '') expect(row?.default).toMatch(/^none/);
     else expect(row?.default).toBe(`\`${String(standard)}\``);
-    const range = schema.type === 'boolean' ? ['`true`', '`false`'] : ranges(schema, String);
+    const range = schema.type === 'boolean' ? ['`true`', '`false`'] : settingRanges(schema);
     expect(range.length).toBeGreaterThan(0);
     for (const phrase of range) expect(row?.range).toContain(phrase);
+  });
+
+  test('"Tokens" lists every defect that the log can name', () => {
+    const defects = {
+      missing: true,
+      malformed: true,
+      algorithm: true,
+      signature: true,
+      expired: true,
+      not_yet_valid: true,
+      issuer: true,
+      audience: true,
+      claims: true,
+      unknown_key: true,
+      keys_unavailable: true,
+    } satisfies Record<TokenDefect, true>;
+    const listed = table(section(operations, 'Tokens'), '`defect`').map((row) => bare(row['`defect`']));
+    expect(listed).toEqual(Object.keys(defects));
   });
 
   test('"Metrics" lists every metric of ours, with its type and labels', async () => {
@@ -294,6 +352,7 @@ describe('OPERATIONS.md', () => {
       feedFollowing: () => false,
       log: () => ({ head: 0, floor: 0, tailBytes: 0, tailEvents: 0, lastStateBytes: 0, jobs: 0 }),
       coldReadsPending: () => 0,
+      unauthenticated: () => 0,
     });
     const metrics = (await registry.getMetricsAsJSON()).filter(({ name }) => name.startsWith('headway_'));
     const listed = table(section(operations, 'Metrics'), 'metric').map((row) => [
@@ -322,6 +381,7 @@ describe('OPERATIONS.md', () => {
       stream_deleted: true,
       delivery_hole: true,
       no_responders: true,
+      failed: true,
     } satisfies Record<Exclude<FaultReason, 'closed'>, true>;
     expect(meaning('headway_feed_lost_total')).toEqual(Object.keys(reasons));
     const kinds = { page: true, last_state: true, records: true, head: true } satisfies Record<
@@ -329,6 +389,8 @@ describe('OPERATIONS.md', () => {
       true
     >;
     expect(meaning('headway_cold_read_seconds')).toEqual(Object.keys(kinds));
+    const results = { fetched: true, failed: true } satisfies Record<KeyReport['kind'], true>;
+    expect(meaning('headway_key_fetches_total').slice(1)).toEqual(Object.keys(results));
     const states = {
       waiting: true,
       asking: true,
@@ -341,10 +403,13 @@ describe('OPERATIONS.md', () => {
   });
 
   test('"Log" lists every line that an edge writes, with its level', () => {
-    const source = read('cmd/edge.ts') + read('cmd/edge-app.ts');
-    const written = [...source.matchAll(/logger\.(\w+)\(\s*(?:\{[^{}]*\},\s*)?'([^']+)'/g)].map(
-      ([, level, line]) => `${line}: ${level}`,
-    );
+    const source = readdirSync(join(ROOT, 'cmd'))
+      .filter((name) => name.startsWith('edge'))
+      .map((name) => read(join('cmd', name)))
+      .join('');
+    // What goes with a line may hold objects itself, one level deep.
+    const call = /logger\.(\w+)\(\s*(?:\{(?:[^{}]|\{[^{}]*\})*\},\s*)?'([^']+)'/g;
+    const written = [...source.matchAll(call)].map(([, level, line]) => `${line}: ${level}`);
     // One call passes a text that is made elsewhere: the warning about a variable.
     expect(written).toHaveLength([...source.matchAll(/logger\.\w+\(/g)].length - 1);
     const listed = table(section(operations, 'Log'), '`msg`').map(
@@ -406,7 +471,7 @@ describe('CONTRIBUTING.md', () => {
       const names = quoted(file);
       return names.map((name) => (name.includes('/') ? name : join(dirname(names[0] ?? ''), name)));
     });
-    const there = ['eventlog', 'session', 'jetstream'].flatMap((room) =>
+    const there = ['eventlog', 'session', 'auth', 'jetstream', 'edge'].flatMap((room) =>
       readdirSync(join(ROOT, 'internal', room)).map((name) => join(room, name)),
     );
     expect(files.toSorted(byName)).toEqual(there.toSorted(byName));

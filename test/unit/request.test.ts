@@ -19,7 +19,11 @@ describe('one job', () => {
     [`epoch=${EPOCH}&x=%zz&last_seq=%31%37`, { lastSeq: 17, epoch: EPOCH }],
     [`epoch=${EPOCH}`, null],
   ])('?%s', (query, resume) => {
-    expect(parseRequest(JOB, query)).toEqual({ ok: true, scope: { kind: 'job', id: JOB }, resume });
+    expect(parseRequest(JOB, query)).toEqual({
+      ok: true,
+      scope: { kind: 'job', id: JOB, jobTypes: null },
+      resume,
+    });
   });
 
   test.each(['a', 'A_z-9', 'x'.repeat(128), '__proto__'])('the id %s', (id) => {

@@ -76,6 +76,7 @@ function edge(limits: { tailBytes?: number; lastStateBytes?: number; maxReplay?:
         },
       };
       const session = new Session({
+        permit: null,
         id: 's',
         scope,
         resume,
@@ -88,6 +89,7 @@ function edge(limits: { tailBytes?: number; lastStateBytes?: number; maxReplay?:
           watermarkBytes: 1_000,
           maxReplayJob: limits.maxReplay ?? 1e6,
           maxReplayAll: limits.maxReplay ?? 1e6,
+          maxFrameCharacters: 16_384,
         },
         wallClock: () => clock.now,
         now: () => clock.now,
@@ -100,7 +102,7 @@ function edge(limits: { tailBytes?: number; lastStateBytes?: number; maxReplay?:
   };
 }
 
-const job = (id: string): Scope => ({ kind: 'job', id });
+const job = (id: string): Scope => ({ kind: 'job', id, jobTypes: null });
 const types = (frames: ServerFrame[]) => frames.map((frame) => frame.type);
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 

@@ -72,6 +72,7 @@ function edge(newest: LogRecord | null = null) {
         end: () => undefined,
       };
       const session = new Session({
+        permit: null,
         id: 's',
         scope,
         resume,
@@ -84,6 +85,7 @@ function edge(newest: LogRecord | null = null) {
           watermarkBytes: 64 * 1024,
           maxReplayJob: 1e6,
           maxReplayAll: 1e6,
+          maxFrameCharacters: 16_384,
         },
         wallClock: () => clock.wall,
         now: () => clock.steady,
@@ -96,7 +98,7 @@ function edge(newest: LogRecord | null = null) {
   };
 }
 
-const job = (id: string): Scope => ({ kind: 'job', id });
+const job = (id: string): Scope => ({ kind: 'job', id, jobTypes: null });
 const types = (frames: ServerFrame[]) => frames.map((frame) => frame.type);
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 

@@ -1,0 +1,91 @@
+import type { KeyReport } from '../internal/auth/jwks.js';
+import { secretProblem } from '../internal/auth/secret.js';
+import { createVerifier, type Verifier } from '../internal/auth/verifier.js';
+import { parseProxies, TrustedProxies } from '../internal/edge/client-address.js';
+import { Door } from '../internal/edge/door.js';
+import { Admission } from '../internal/edge/limits.js';
+import { OriginPolicy, parseOrigins } from '../internal/edge/origin.js';
+import { ConfigError } from '../internal/errors/catalogue.js';
+import type { EdgeConfig } from '../schemas/config.js';
+import { isShort } from '../schemas/config-access.js';
+
+/** Who may come in, as the configuration says. `close` it with the edge. */
+export interface Access {
+  readonly door: Door;
+  readonly admission: Admission;
+  close(): void;
+}
+
+export interface AccessObserver {
+  /** Whether the edge can serve one more now. */
+  hasRoom(): boolean;
+  /** The keys of HEADWAY_JWKS_URL were asked for. */
+  keys(report: KeyReport): void;
+}
+
+/** What is wrong with these settings that their schema cannot say; each by its variable's name. */
+export function accessMistakes(config: Partial<EdgeConfig>): string[] {
+  const origins = parseOrigins(config.allowedOrigins ?? '');
+  const proxies = parseProxies(config.trustedProxies ?? '');
+  const { jwtSecret } = config;
+  // That it is short is said with what else does not fit together.
+  const secret = jwtSecret === undefined || isShort(jwtSecret) ? null : secretProblem(jwtSecret);
+  return [
+    ...(secret === null ? [] : [`HEADWAY_JWT_SECRET ${secret}`]),
+    ...(hasPassword(config.jwksUrl)
+      ? ['HEADWAY_JWKS_URL has a user name or a password in it, which is not supported']
+      : []),
+    ...(origins.ok ? [] : [`HEADWAY_ALLOWED_ORIGINS: ${origins.problem}`]),
+    ...(proxies.ok ? [] : [`HEADWAY_TRUSTED_PROXIES: ${proxies.problem}`]),
+  ];
+}
+
+function hasPassword(url: string | undefined): boolean {
+  return url !== undefined && URL.canParse(url) && new URL(url).username + new URL(url).password !== '';
+}
+
+/** @throws ConfigError */
+export function openAccess(config: EdgeConfig, observer: AccessObserver): Access {
+  const origins = parseOrigins(config.allowedOrigins);
+  const proxies = parseProxies(config.trustedProxies);
+  if (!origins.ok || !proxies.ok) throw new ConfigError(accessMistakes(config));
+  const verifier = config.auth === 'jwt' ? verifierOf(config, observer) : null;
+  const admission = new Admission(
+    {
+      maxConnections: config.maxConnections,
+      maxPerAddress: config.maxConnectionsPerAddress,
+      maxPerSubject: config.maxConnectionsPerSubject,
+      maxUnauthenticated: config.maxUnauthenticated,
+      upgradesPerSecond: config.maxUpgradesPerSecond,
+    },
+    () => performance.now(),
+  );
+  const door = new Door({
+    verifier,
+    origins: new OriginPolicy(origins.origins),
+    proxies: new TrustedProxies(proxies.list),
+    admission,
+    hasRoom: () => observer.hasRoom(),
+    wallClock: Date.now,
+    tokenToleranceMs: config.jwtToleranceSeconds * 1_000,
+    isSecure: config.tlsCert !== undefined,
+    tokenInQuery: config.tokenInQuery,
+    tokenWarningMs: config.tokenWarningSeconds * 1_000,
+    authTimeoutMs: config.authTimeoutMs,
+  });
+  return { door, admission, close: () => verifier?.close() };
+}
+
+function verifierOf(config: EdgeConfig, observer: AccessObserver): Verifier {
+  return createVerifier(
+    {
+      ...(config.jwtSecret === undefined ? {} : { secret: config.jwtSecret }),
+      ...(config.jwksUrl === undefined ? {} : { jwksUrl: config.jwksUrl }),
+      ...(config.jwtIssuer === undefined ? {} : { issuer: config.jwtIssuer }),
+      ...(config.jwtAudience === undefined ? {} : { audience: config.jwtAudience }),
+      clockToleranceSeconds: config.jwtToleranceSeconds,
+    },
+    Date.now,
+    { onKeys: (report) => observer.keys(report) },
+  );
+}

@@ -1,0 +1,239 @@
+import type { ErrorCode } from '../../schemas/close-codes.js';
+import { type Carried, carriedToken } from '../auth/carrier.js';
+import { type Grant, narrow } from '../auth/grant.js';
+import type { TokenDefect, Verdict, Verifier } from '../auth/verifier.js';
+import type { Scope } from '../eventlog/scope.js';
+import type { Expiry, Permit, Renewal } from '../session/ports.js';
+import type { TrustedProxies } from './client-address.js';
+import type { Admission, Ticket } from './limits.js';
+import type { OriginPolicy } from './origin.js';
+
+/** What a request says of who makes it: the peer's address and headers as they came ('' where there is none). */
+export interface Knock {
+  readonly peer: string;
+  readonly origin: string;
+  readonly host: string;
+  readonly forwardedFor: string;
+  readonly forwardedProto: string;
+  readonly authorization: string;
+  readonly subprotocols: string;
+  /** The token in the query, if there is one. */
+  readonly queryToken: string | null;
+}
+
+/** What there can be too much of; a label of metrics. OPERATIONS.md, "Limits". */
+export type Limit =
+  | 'connections'
+  | 'connections_per_address'
+  | 'connections_per_subject'
+  | 'unauthenticated'
+  | 'upgrades'
+  | 'pending_reads'
+  | 'client_frames';
+
+/** Somebody who was let in so far as the upgrade; `door.leave` when the connection is gone. */
+export interface Visitor {
+  readonly address: string;
+  /** Taken out when the token is checked, so that no token stays in memory. */
+  carried: Carried;
+  /** null: the address has too many connections, which is explained and closed. */
+  readonly ticket: Ticket | null;
+}
+
+/** An upgrade that is refused with an HTTP status. */
+export interface Turned {
+  readonly kind: 'turned';
+  readonly address: string;
+  /** Which limit was reached. */
+  readonly limit: Limit | null;
+  readonly status: 403 | 503;
+  readonly code: 'forbidden_origin' | 'overloaded';
+  readonly detail: string;
+  readonly retryAfterSeconds: number | null;
+}
+
+export type Entry = { readonly kind: 'visitor'; readonly visitor: Visitor } | Turned;
+
+export type Admitted =
+  | { readonly ok: true; readonly scope: Scope; readonly permit: Permit | null }
+  | {
+      readonly ok: false;
+      readonly code: ErrorCode;
+      readonly message: string;
+      readonly defect: TokenDefect | null;
+      readonly limit: Limit | null;
+    };
+
+export interface DoorParts {
+  /** null: the edge runs open. */
+  readonly verifier: Verifier | null;
+  readonly origins: OriginPolicy;
+  readonly proxies: TrustedProxies;
+  readonly admission: Admission;
+  /** Whether the edge can serve one more now. */
+  readonly hasRoom: () => boolean;
+  /** Whether the edge itself speaks TLS. */
+  readonly isSecure: boolean;
+  readonly tokenInQuery: boolean;
+  readonly tokenWarningMs: number;
+  /** How far the clock of whoever makes the tokens may be off. */
+  readonly tokenToleranceMs: number;
+  /** Milliseconds since 1970. */
+  readonly wallClock: () => number;
+  readonly authTimeoutMs: number;
+}
+
+/**
+ * Who may come in: origin and limits before the upgrade, the token after it (a browser is shown a close code, never
+ * the status of a refused upgrade). PROTOCOL.md, "Connecting" and "Tokens".
+ */
+export class Door {
+  readonly #parts: DoorParts;
+
+  constructor(parts: DoorParts) {
+    this.#parts = parts;
+  }
+
+  /** Decides at once whether a request is upgraded. */
+  knock(knock: Knock): Entry {
+    const { origins, proxies, admission, verifier, tokenInQuery, hasRoom } = this.#parts;
+    const isSecure = proxies.isSecure(knock.peer, this.#parts.isSecure, knock.forwardedProto);
+    const address = proxies.clientAddress(knock.peer, knock.forwardedFor);
+    const origin = origins.verdict(knock.origin, knock.host, isSecure);
+    if (origin === 'refused') return turned(address, null, ORIGIN_REFUSED, null);
+    if (!hasRoom()) return turned(address, 'pending_reads', NO_ROOM.pending_reads, 1);
+    const entered = admission.enter(address, verifier !== null);
+    if (!entered.ok && entered.refusal !== 'address') {
+      return turned(address, entered.refusal, NO_ROOM[entered.refusal], entered.retryAfterSeconds);
+    }
+    const carried = carriedToken({
+      authorization: knock.authorization,
+      subprotocols: knock.subprotocols,
+      // Who is no browser can set a header, and so needs no token in a place that is logged.
+      query: tokenInQuery && origin !== 'none' ? knock.queryToken : null,
+    });
+    return {
+      kind: 'visitor',
+      visitor: { address, carried, ticket: entered.ok ? entered.ticket : null },
+    };
+  }
+
+  /** Checks the visitor's token, and what of a scope it opens; at once where there is nothing to check. Never rejects. */
+  admit(visitor: Visitor, scope: Scope): Admitted | Promise<Admitted> {
+    const { verifier, admission } = this.#parts;
+    if (visitor.ticket === null) return tooMany('connections_per_address', TOO_MANY_OF_ADDRESS);
+    if (verifier === null) {
+      admission.authenticated(visitor.ticket, null);
+      return { ok: true, scope, permit: null };
+    }
+    const { carried } = visitor;
+    visitor.carried = { kind: 'none' };
+    if (carried.kind === 'none') return refused('unauthorized', NO_TOKEN, 'missing');
+    if (carried.kind === 'bad') return refused('unauthorized', carried.message, 'malformed');
+    return this.#check(verifier, visitor.ticket, carried.token, scope);
+  }
+
+  async #check(verifier: Verifier, ticket: Ticket, token: string, scope: Scope): Promise<Admitted> {
+    const verdict = await this.#verify(verifier, token);
+    if (!verdict.ok) {
+      return verdict.defect === 'keys_unavailable'
+        ? refused('internal', KEYS_AWAY, verdict.defect)
+        : refused(codeOf(verdict.defect), verdict.message, verdict.defect);
+    }
+    const { grant } = verdict;
+    const narrowed = narrow(grant, scope);
+    if (!narrowed.ok) return refused('forbidden', narrowed.message);
+    if (!this.#parts.admission.authenticated(ticket, grant.subject)) {
+      return tooMany('connections_per_subject', TOO_MANY_OF_SUBJECT);
+    }
+    return { ok: true, scope: narrowed.scope, permit: this.#permit(verifier, grant) };
+  }
+
+  leave(visitor: Visitor): void {
+    if (visitor.ticket !== null) this.#parts.admission.leave(visitor.ticket);
+  }
+
+  #permit(verifier: Verifier, { subject, expiresAt }: Grant): Permit {
+    return {
+      expiry: this.#expiry(expiresAt),
+      warnMs: this.#parts.tokenWarningMs,
+      renew: async (token): Promise<Renewal> => {
+        const verdict = await this.#verify(verifier, token);
+        if (!verdict.ok) {
+          return verdict.defect === 'keys_unavailable'
+            ? { kind: 'unknown' }
+            : { kind: 'refused', code: 'unauthorized', message: verdict.message };
+        }
+        const { grant } = verdict;
+        if (grant.subject !== subject) return { kind: 'refused', code: 'forbidden', message: OTHER_SUBJECT };
+        return {
+          kind: 'renewed',
+          expiry: this.#expiry(grant.expiresAt),
+          narrow: (scope) => {
+            const narrowed = narrow(grant, scope);
+            return narrowed.ok ? narrowed.scope : null;
+          },
+        };
+      },
+    };
+  }
+
+  // A token that is good only by the tolerance may stay for as long as that lasts.
+  #expiry(expiresAt: number): Expiry {
+    const { wallClock, tokenToleranceMs } = this.#parts;
+    const at = expiresAt > wallClock() ? expiresAt : expiresAt + tokenToleranceMs;
+    return { at, text: new Date(expiresAt).toISOString() };
+  }
+
+  async #verify(verifier: Verifier, token: string): Promise<Verdict> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<Verdict>((resolve) => {
+      timer = setTimeout(
+        () => resolve({ ok: false, defect: 'keys_unavailable', message: KEYS_AWAY }),
+        this.#parts.authTimeoutMs,
+      );
+    });
+    try {
+      return await Promise.race([verifier.verify(token), late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+const ORIGIN_REFUSED = 'pages of this origin may not connect; HEADWAY_ALLOWED_ORIGINS lists those that may';
+const NO_TOKEN =
+  'there is no token; send it as "Authorization: Bearer <token>" or as the second subprotocol "bearer.<token>"';
+const KEYS_AWAY = 'the token cannot be checked now; connect again in a moment';
+const TOO_MANY_OF_ADDRESS = 'there are too many connections from this address';
+const TOO_MANY_OF_SUBJECT = "there are too many connections with tokens of this token's subject";
+const OTHER_SUBJECT = 'the new token is of another subject than the one that this connection began with';
+const NO_ROOM = {
+  pending_reads: 'this edge has no room now; connect again in a moment',
+  connections: 'this edge has as many connections as it takes; connect again in a moment',
+  unauthenticated: 'too many tokens are being checked now; connect again in a moment',
+  upgrades: 'too many clients connect at once; connect again in a moment',
+} as const;
+
+function turned(
+  address: string,
+  limit: Limit | null,
+  detail: string,
+  retryAfterSeconds: number | null,
+): Turned {
+  return limit === null
+    ? { kind: 'turned', address, limit, status: 403, code: 'forbidden_origin', detail, retryAfterSeconds }
+    : { kind: 'turned', address, limit, status: 503, code: 'overloaded', detail, retryAfterSeconds };
+}
+
+function refused(code: ErrorCode, message: string, defect: TokenDefect | null = null): Admitted {
+  return { ok: false, code, message, defect, limit: null };
+}
+
+function tooMany(limit: Limit, message: string): Admitted {
+  return { ok: false, code: 'too_many_connections', message, defect: null, limit };
+}
+
+function codeOf(defect: TokenDefect): ErrorCode {
+  return defect === 'expired' ? 'token_expired' : 'unauthorized';
+}

@@ -1,0 +1,201 @@
+import { limitKey } from './client-address.js';
+import { TokenBucket } from './token-bucket.js';
+
+/** Counts by key with a limit for each key (0: no limit). Memory is bounded by what is open. */
+export class KeyedCount {
+  readonly #limit: number;
+  readonly #counts = new Map<string, number>();
+
+  /** @param limit an integer from 0; 0: no limit */
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  /** false: the key is at its limit, and nothing was counted. */
+  tryAdd(key: string): boolean {
+    const count = this.count(key);
+    if (isFull(count, this.#limit)) return false;
+    this.#counts.set(key, count + 1);
+    return true;
+  }
+
+  /** Takes back one `tryAdd` that was true. A key that is not there stays so. */
+  remove(key: string): void {
+    const count = this.count(key);
+    if (count > 1) this.#counts.set(key, count - 1);
+    else this.#counts.delete(key);
+  }
+
+  /** How many keys have a count. */
+  get size(): number {
+    return this.#counts.size;
+  }
+
+  count(key: string): number {
+    return this.#counts.get(key) ?? 0;
+  }
+}
+
+/** Integers from 0; 0: no limit. */
+export interface AdmissionLimits {
+  /** Connections in all. */
+  readonly maxConnections: number;
+  /** Connections from one IPv4 address or one IPv6 /64. */
+  readonly maxPerAddress: number;
+  /** Connections with tokens of one subject. */
+  readonly maxPerSubject: number;
+  /** Connections whose token is not accepted yet. */
+  readonly maxUnauthenticated: number;
+  /** New connections a second, and as many at once. */
+  readonly upgradesPerSecond: number;
+}
+
+/** Which limit kept a connection out. */
+export type AdmissionRefusal = 'connections' | 'address' | 'unauthenticated' | 'upgrades';
+
+const admitted = Symbol('admitted');
+
+/** One connection that was let in. Only the `Admission` that gave it out can use it. */
+export interface Ticket {
+  readonly [admitted]: {
+    readonly addressKey: string;
+    isOpen: boolean;
+    isAuthenticated: boolean;
+    /** The subject that it counts under. */
+    subject: string | null;
+  };
+}
+
+export type Entry =
+  | { readonly ok: true; readonly ticket: Ticket }
+  | { readonly ok: false; readonly refusal: AdmissionRefusal; readonly retryAfterSeconds: number };
+
+/** Where nobody knows when there is room again. Above 1, so that those who try again are not the load. */
+const RETRY_AFTER_SECONDS = 3;
+
+/**
+ * Who may come in: `enter` before the upgrade, `authenticated` when a token was accepted, `leave` at the end. Every
+ * ticket has to leave, or its place is never free again.
+ */
+export class Admission {
+  readonly #limits: AdmissionLimits;
+  readonly #now: () => number;
+  readonly #addresses: KeyedCount;
+  readonly #subjects: KeyedCount;
+  readonly #upgrades: TokenBucket;
+  #connections = 0;
+  #unauthenticated = 0;
+
+  /** @param now milliseconds of a monotonic clock */
+  constructor(limits: AdmissionLimits, now: () => number) {
+    this.#limits = limits;
+    this.#now = now;
+    this.#addresses = new KeyedCount(limits.maxPerAddress);
+    this.#subjects = new KeyedCount(limits.maxPerSubject);
+    this.#upgrades = new TokenBucket(limits.upgradesPerSecond, limits.upgradesPerSecond, now());
+  }
+
+  /**
+   * What is global comes first. A refused entry takes nothing, with one exception: who has too many connections from
+   * an address has used up an upgrade, since it may be upgraded to be told so.
+   * @param address the client's, as text; it is counted under its `limitKey`
+   * @param needsAuthentication false: nobody has to show a token
+   */
+  enter(address: string, needsAuthentication: boolean): Entry {
+    const { maxConnections, maxUnauthenticated } = this.#limits;
+    if (isFull(this.#connections, maxConnections)) return refused('connections', RETRY_AFTER_SECONDS);
+    if (needsAuthentication && isFull(this.#unauthenticated, maxUnauthenticated)) {
+      return refused('unauthenticated', RETRY_AFTER_SECONDS);
+    }
+    const now = this.#now();
+    if (!this.#upgrades.take(1, now)) {
+      return refused('upgrades', Math.ceil(this.#upgrades.waitMs(1, now) / 1_000));
+    }
+    const addressKey = limitKey(address);
+    if (!this.#addresses.tryAdd(addressKey)) return refused('address', RETRY_AFTER_SECONDS);
+    this.#connections++;
+    if (needsAuthentication) this.#unauthenticated++;
+    const state = { addressKey, isOpen: true, isAuthenticated: !needsAuthentication, subject: null };
+    return { ok: true, ticket: { [admitted]: state } };
+  }
+
+  /**
+   * A token was accepted. A second call for the same ticket (a renewal) never counts twice; the first subject stays.
+   * @param subject null: the token names none, and only the other limits hold
+   * @returns false: this subject has too many connections, or the ticket has left already; nothing has changed
+   */
+  authenticated(ticket: Ticket, subject: string | null): boolean {
+    const state = ticket[admitted];
+    if (!state.isOpen) return false;
+    if (subject !== null && state.subject === null) {
+      if (!this.#subjects.tryAdd(subject)) return false;
+      state.subject = subject;
+    }
+    if (!state.isAuthenticated) {
+      state.isAuthenticated = true;
+      this.#unauthenticated--;
+    }
+    return true;
+  }
+
+  /** The connection is gone. A second call does nothing. */
+  leave(ticket: Ticket): void {
+    const state = ticket[admitted];
+    if (!state.isOpen) return;
+    state.isOpen = false;
+    this.#connections--;
+    this.#addresses.remove(state.addressKey);
+    if (!state.isAuthenticated) this.#unauthenticated--;
+    if (state.subject !== null) this.#subjects.remove(state.subject);
+  }
+
+  /** How much is open now: connections, those without an accepted token, and different addresses and subjects. */
+  get counts(): {
+    readonly connections: number;
+    readonly unauthenticated: number;
+    readonly addresses: number;
+    readonly subjects: number;
+  } {
+    return {
+      connections: this.#connections,
+      unauthenticated: this.#unauthenticated,
+      addresses: this.#addresses.size,
+      subjects: this.#subjects.size,
+    };
+  }
+}
+
+/**
+ * What one client may send: frames and bytes a second, control frames included, and as much at once as one second
+ * allows. So a frame of more bytes than one second allows is always over the limit.
+ */
+export class ClientRate {
+  readonly #frames: TokenBucket;
+  readonly #bytes: TokenBucket;
+
+  /**
+   * @param framesPerSecond an integer from 0; 0: no limit
+   * @param bytesPerSecond an integer from 0; 0: no limit
+   * @param now milliseconds of a monotonic clock
+   */
+  constructor(framesPerSecond: number, bytesPerSecond: number, now: number) {
+    this.#frames = new TokenBucket(framesPerSecond, framesPerSecond, now);
+    this.#bytes = new TokenBucket(bytesPerSecond, bytesPerSecond, now);
+  }
+
+  /**
+   * One frame came. false: it is over the limit.
+   * @param bytes of its payload
+   */
+  take(bytes: number, now: number): boolean {
+    return this.#frames.take(1, now) && this.#bytes.take(bytes, now);
+  }
+}
+
+function isFull(count: number, limit: number): boolean {
+  return limit > 0 && count >= limit;
+}
+
+function refused(refusal: AdmissionRefusal, retryAfterSeconds: number): Entry {
+  return { ok: false, refusal, retryAfterSeconds };
+}

@@ -1,0 +1,230 @@
+import { createHash, createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { readFile, stat } from 'node:fs/promises';
+import { TlsFilesError } from '../errors/catalogue.js';
+
+// The library says of files that it cannot use no more than that, so they are checked before it gets them.
+
+/** Paths of the PEM files that an edge speaks TLS with. */
+export interface TlsFiles {
+  /** HEADWAY_TLS_CERT: the certificate, then those of the authorities between it and the root. */
+  readonly certFile: string;
+  /** HEADWAY_TLS_KEY: its private key, without a passphrase. */
+  readonly keyFile: string;
+}
+
+/** A certificate and its key as the files held them. */
+export interface TlsPair {
+  /** Differs when anything in either file does. */
+  readonly digest: string;
+  /** Milliseconds since 1970. */
+  readonly validFrom: number;
+  readonly validTo: number;
+}
+
+const MAX_FILE_BYTES = 1024 * 1024;
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+const ENCRYPTED = /^-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: 4,ENCRYPTED/m;
+/** Every handshake with a key on another curve fails. */
+const CURVES = ['prime256v1', 'secp384r1', 'secp521r1'];
+
+/**
+ * Reads both files and checks them, also against each other; what is in them is never in an error. That a certificate
+ * has expired is no error: see `validity`.
+ * @throws TlsFilesError with every problem at once
+ */
+export async function readTlsFiles({ certFile, keyFile }: TlsFiles): Promise<TlsPair> {
+  const problems: string[] = [];
+  const read = async <T>(name: string, path: string, parse: (content: Buffer) => T) => {
+    try {
+      const content = await readPlainFile(path);
+      return { content, parsed: parse(content) };
+    } catch (error) {
+      problems.push(`${name} is ${JSON.stringify(path)}; ${whyNot(error)}`);
+      return null;
+    }
+  };
+  const cert = await read('HEADWAY_TLS_CERT', certFile, parseCertificates);
+  const key = await read('HEADWAY_TLS_KEY', keyFile, parseKey);
+  if (cert === null || key === null) throw new TlsFilesError(problems);
+  const place = cert.parsed.findIndex((certificate) => certificate.checkPrivateKey(key.parsed));
+  const [own] = cert.parsed;
+  if (place !== 0 || own === undefined) {
+    throw new TlsFilesError([
+      place > 0
+        ? `HEADWAY_TLS_CERT is ${JSON.stringify(certFile)}; the certificate of the key in HEADWAY_TLS_KEY is number ` +
+          `${place + 1} in it; expected it first, and those of the authorities after it`
+        : `HEADWAY_TLS_KEY is ${JSON.stringify(keyFile)}; expected the key of the certificate in HEADWAY_TLS_CERT, ` +
+          `${JSON.stringify(certFile)}, but it is another one`,
+    ]);
+  }
+  return {
+    digest: digestOf(cert.content, key.content),
+    validFrom: Date.parse(own.validFrom),
+    validTo: Date.parse(own.validTo),
+  };
+}
+
+/**
+ * Whether a certificate is in its time; clients refuse one that is not.
+ * @param now milliseconds since 1970
+ */
+export function validity(pair: TlsPair, now: number): 'valid' | 'not_yet' | 'expired' {
+  if (now < pair.validFrom) return 'not_yet';
+  return now > pair.validTo ? 'expired' : 'valid';
+}
+
+/** What somebody who runs an edge is told about its certificate. */
+export type TlsNews =
+  /** New connections get what is in the files now. `validTo`: milliseconds since 1970. */
+  | { readonly kind: 'reloaded'; readonly validTo: number }
+  /** The files cannot be used; the edge goes on with what it read before. */
+  | { readonly kind: 'kept'; readonly reason: string }
+  /** Clients refuse the certificate that the edge has now. */
+  | { readonly kind: 'untimely'; readonly validity: 'not_yet' | 'expired'; readonly at: number };
+
+export interface TlsWatchParts {
+  readonly files: TlsFiles;
+  /** Serves new connections with the files as they are; throws when that cannot be done. */
+  readonly load: () => void;
+  readonly report: (news: TlsNews) => void;
+  /** Milliseconds between two looks. */
+  readonly everyMs: number;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+}
+
+/**
+ * Looks at the files again and again, and has them loaded when they changed. It compares what is in them: a change
+ * notice is lost where a folder is swapped by a symbolic link (Kubernetes) or lies on another machine, and a time of
+ * change may stay the same.
+ */
+export class TlsWatch {
+  readonly #parts: TlsWatchParts;
+  #served: TlsPair;
+  #validity: ReturnType<typeof validity> = 'valid';
+  /** The last look's problem, and the one that was told last. */
+  #problem: string | null = null;
+  #told: string | null = null;
+  #timer: NodeJS.Timeout | undefined;
+  #isClosed = false;
+
+  /** @param served what is served now */
+  constructor(served: TlsPair, parts: TlsWatchParts) {
+    this.#served = served;
+    this.#parts = parts;
+    this.#tellValidity();
+  }
+
+  /** Looks for the first time after `everyMs`, and each time that long after the last look ended. */
+  start(): void {
+    if (this.#isClosed) return;
+    this.#timer = setTimeout(() => void this.look().then(() => this.start()), this.#parts.everyMs);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+  }
+
+  /** One look. Never rejects. */
+  async look(): Promise<void> {
+    const { files, load, report } = this.#parts;
+    try {
+      const pair = await readTlsFiles(files);
+      if (this.#isClosed) return;
+      if (pair.digest !== this.#served.digest) {
+        load();
+        this.#served = pair;
+        this.#validity = 'valid';
+        report({ kind: 'reloaded', validTo: pair.validTo });
+      }
+      this.#problem = null;
+      this.#told = null;
+    } catch (error) {
+      if (this.#isClosed) return;
+      this.#tell(error instanceof TlsFilesError ? error.problem : (error as Error).message);
+    }
+    this.#tellValidity();
+  }
+
+  // One file is written before the other: what is wrong now and right at the next look was nobody's mistake.
+  #tell(problem: string): void {
+    const isNew = this.#problem === null;
+    this.#problem = problem;
+    if (isNew || problem === this.#told) return;
+    this.#told = problem;
+    this.#parts.report({ kind: 'kept', reason: problem });
+  }
+
+  #tellValidity(): void {
+    const before = this.#validity;
+    this.#validity = validity(this.#served, this.#parts.now());
+    if (this.#validity === 'valid' || this.#validity === before) return;
+    const { validFrom, validTo } = this.#served;
+    const at = this.#validity === 'expired' ? validTo : validFrom;
+    this.#parts.report({ kind: 'untimely', validity: this.#validity, at });
+  }
+}
+
+/** A file that can be read and does not hold what it should. */
+class Unfit extends Error {}
+
+async function readPlainFile(path: string): Promise<Buffer> {
+  const { size, isFile } = await stat(path).then((stats) => ({ size: stats.size, isFile: stats.isFile() }));
+  // A pipe could be read once only, and a device for ever.
+  if (!isFile) throw new Unfit('expected a file that can be read again and again, but it is none');
+  if (size > MAX_FILE_BYTES) throw new Unfit('expected a PEM file, but this one is larger than 1 MiB');
+  return await readFile(path);
+}
+
+function whyNot(error: unknown): string {
+  if (error instanceof Unfit) return error.message;
+  const { code } = error as NodeJS.ErrnoException;
+  switch (code) {
+    case 'ENOENT':
+    case 'ENOTDIR':
+      return 'there is no such file';
+    case 'EACCES':
+    case 'EPERM':
+      return 'this process may not read the file';
+    default:
+      return `the file cannot be read (${code ?? 'unknown error'})`;
+  }
+}
+
+function parseCertificates(content: Buffer): X509Certificate[] {
+  const blocks = content.toString('latin1').match(CERTIFICATE);
+  if (blocks === null) throw new Unfit('expected a PEM file with a certificate, but there is none in it');
+  try {
+    const certificates = blocks.map((block) => new X509Certificate(block));
+    if (certificates.every((one) => !Number.isNaN(Date.parse(one.validFrom) + Date.parse(one.validTo)))) {
+      return certificates;
+    }
+  } catch {
+    // told below
+  }
+  throw new Unfit('expected a PEM file with a certificate, but what is in it is damaged');
+}
+
+function parseKey(content: Buffer): KeyObject {
+  // The library would ask for the passphrase at the terminal, or wait for it.
+  if (ENCRYPTED.test(content.toString('latin1'))) throw new Unfit('expected a key without a passphrase');
+  let key: KeyObject;
+  try {
+    key = createPrivateKey(content);
+  } catch {
+    throw new Unfit('expected a PEM file with a private key, but there is none in it that can be read');
+  }
+  const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key;
+  const isServed =
+    type === 'rsa' || type === 'ed25519' || (type === 'ec' && CURVES.includes(details?.namedCurve ?? ''));
+  if (isServed) return key;
+  const kind = details?.namedCurve ?? type ?? 'another kind';
+  throw new Unfit(`expected a key of RSA, P-256, P-384, P-521 or Ed25519, but it is of ${kind}`);
+}
+
+function digestOf(...contents: readonly Buffer[]): string {
+  const hash = createHash('sha256');
+  for (const content of contents) hash.update(`${content.length} `).update(content);
+  return hash.digest('base64');
+}

@@ -1,0 +1,127 @@
+import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { type Authenticator, credsAuthenticator, nkeyAuthenticator, nkeys } from 'nats';
+import { ConfigError, NatsAuthError } from '../errors/catalogue.js';
+
+/** Paths of the files that a connection to NATS is opened with; each is named after its environment variable. */
+export interface KeyFiles {
+  /** NATS_CREDS: a credentials file (JWT and seed). Not beside `nkeyFile`. */
+  readonly credsFile?: string | undefined;
+  /** NATS_NKEY: a file with the nkey seed of a user, and nothing else. */
+  readonly nkeyFile?: string | undefined;
+  /** NATS_CA: PEM, the authorities that NATS's certificate may come from. With it TLS is required. */
+  readonly caFile?: string | undefined;
+  /** NATS_CERT: PEM, this program's own certificate. Goes with `keyFile`. With them TLS is required. */
+  readonly certFile?: string | undefined;
+  /** NATS_KEY: PEM, the key of that certificate, without a passphrase. */
+  readonly keyFile?: string | undefined;
+}
+
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+
+/**
+ * Checks all the files that are set; nothing of their content is ever in an error.
+ * @param shownUrl addresses without credentials
+ * @returns how to sign in to NATS with them; null when none of them is for that
+ * @throws ConfigError with every problem at once; NatsAuthError for a credentials file that cannot be used
+ */
+export async function checkKeyFiles(files: KeyFiles, shownUrl: string): Promise<Authenticator | null> {
+  const problems: string[] = [];
+  const read = async <T>(name: string, path: string | undefined, parse: (content: Buffer) => T) => {
+    if (path === undefined) return null;
+    try {
+      return parse(await readFile(path));
+    } catch (error) {
+      problems.push(`${name} is ${JSON.stringify(path)}; ${whyNot(error)}`);
+      return null;
+    }
+  };
+  if (files.credsFile !== undefined && files.nkeyFile !== undefined) {
+    problems.push('NATS_CREDS and NATS_NKEY are both set; expected one of them');
+  }
+  if ((files.certFile === undefined) !== (files.keyFile === undefined)) {
+    const [set, missing] = files.keyFile === undefined ? ['CERT', 'KEY'] : ['KEY', 'CERT'];
+    problems.push(`NATS_${set} is set, but NATS_${missing} is not; expected both or neither`);
+  }
+  await read('NATS_CA', files.caFile, parseCertificates);
+  const certificates = await read('NATS_CERT', files.certFile, parseCertificates);
+  const key = await read('NATS_KEY', files.keyFile, parseKey);
+  if (key !== null && certificates?.[0]?.checkPrivateKey(key) === false) {
+    problems.push(
+      `NATS_KEY is ${JSON.stringify(files.keyFile)}; expected the key of the certificate in NATS_CERT, ` +
+        `${JSON.stringify(files.certFile)}, but it is another one`,
+    );
+  }
+  const seed = await read('NATS_NKEY', files.nkeyFile, parseSeed);
+  if (problems.length > 0) throw new ConfigError(problems);
+  if (seed !== null) return nkeyAuthenticator(seed);
+  return files.credsFile === undefined ? null : readCredentials(files.credsFile, shownUrl);
+}
+
+/** A file that can be read and does not hold what it should. */
+class Unfit extends Error {}
+
+function whyNot(error: unknown): string {
+  if (error instanceof Unfit) return error.message;
+  const { code } = error as NodeJS.ErrnoException;
+  switch (code) {
+    case 'ENOENT':
+      return 'there is no such file';
+    case 'EACCES':
+    case 'EPERM':
+      return 'this process may not read the file';
+    case 'EISDIR':
+      return 'it is a folder; expected a file';
+    default:
+      return `the file cannot be read (${code ?? 'unknown error'})`;
+  }
+}
+
+function parseCertificates(content: Buffer): X509Certificate[] {
+  const blocks = content.toString('latin1').match(CERTIFICATE);
+  if (blocks === null) throw new Unfit('expected a PEM file with a certificate, but there is none in it');
+  try {
+    return blocks.map((block) => new X509Certificate(block));
+  } catch {
+    throw new Unfit('expected a PEM file with a certificate, but what is in it is damaged');
+  }
+}
+
+function parseKey(content: Buffer): KeyObject {
+  if (/-----BEGIN ENCRYPTED|Proc-Type: 4,ENCRYPTED/.test(content.toString('latin1'))) {
+    throw new Unfit('expected a key without a passphrase, but it is encrypted');
+  }
+  try {
+    return createPrivateKey(content);
+  } catch {
+    throw new Unfit('expected a PEM file with a private key, but there is none in it that can be read');
+  }
+}
+
+function parseSeed(content: Buffer): Uint8Array {
+  const seed = Buffer.from(content.toString('latin1').trim());
+  try {
+    if (nkeys.fromSeed(seed).getPublicKey().startsWith('U')) return seed;
+  } catch {
+    // told below
+  }
+  throw new Unfit(
+    'expected a file with the nkey seed of a user, one line that begins with SU, and nothing else',
+  );
+}
+
+async function readCredentials(path: string, shownUrl: string): Promise<Authenticator> {
+  try {
+    const authenticator = credsAuthenticator(await readFile(path));
+    // It looks into the file's content only when it is asked to sign.
+    authenticator('nonce');
+    return authenticator;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const problem =
+      code === 'ENOENT'
+        ? `there is no file ${path}`
+        : `${path} is no credentials file that can be read${code === undefined ? '' : ` (${code})`}`;
+    throw new NatsAuthError(shownUrl, `NATS_CREDS: ${problem}`);
+  }
+}

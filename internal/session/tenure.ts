@@ -1,0 +1,48 @@
+import type { Expiry, Permit, Renewal } from './ports.js';
+
+/**
+ * How long a connection may stay: until its token expires, or the newer one that it was given since. Times are
+ * milliseconds since 1970. PROTOCOL.md, "Tokens".
+ */
+export class Tenure {
+  readonly #permit: Permit;
+  #expiry: Expiry;
+  #isWarned = false;
+  #latest: symbol | null = null;
+
+  constructor(permit: Permit) {
+    this.#permit = permit;
+    this.#expiry = permit.expiry;
+  }
+
+  /** When it ends, as RFC 3339 writes it. */
+  get expiresText(): string {
+    return this.#expiry.text;
+  }
+
+  isOver(now: number): boolean {
+    return now >= this.#expiry.at;
+  }
+
+  /** Whether the client is to be warned now; true once for each token. */
+  warns(now: number): boolean {
+    if (this.#isWarned || now < this.#expiry.at - this.#permit.warnMs) return false;
+    this.#isWarned = true;
+    return true;
+  }
+
+  /** Has a new token checked. Of several that are under way only the newest counts. */
+  renew(token: string, then: (renewal: Renewal) => void): void {
+    const ticket = Symbol('ticket');
+    this.#latest = ticket;
+    void this.#permit.renew(token).then((renewal) => {
+      if (this.#latest !== ticket) return;
+      if (renewal.kind === 'renewed') {
+        // Who answers the warning with the same token has been warned of it.
+        if (renewal.expiry.at !== this.#expiry.at) this.#isWarned = false;
+        this.#expiry = renewal.expiry;
+      }
+      then(renewal);
+    });
+  }
+}

@@ -1,0 +1,215 @@
+/** How long a token lets a connection stay, and what a new one changes. Short tokens are given parts of a second. */
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { WsClient } from '../harness/client.js';
+import { type LocalEdge, startLocalEdge } from '../harness/edge-in-process.js';
+import { jobId } from '../harness/ids.js';
+import { type NatsServer, startNats } from '../harness/nats-server.js';
+import { connectNats, publish } from '../harness/publish.js';
+import {
+  bearer,
+  everybodyIsGone,
+  inSeconds,
+  JWT_ENV,
+  KeyHost,
+  mint,
+  TOKEN_SECRET,
+} from '../harness/tokens.js';
+
+const WS = '/ws/upload-progress';
+
+let nats: NatsServer;
+let nc: Awaited<ReturnType<typeof connectNats>>;
+let edge: LocalEdge;
+
+beforeAll(async () => {
+  nats = await startNats();
+  nc = await connectNats(nats.url);
+  edge = await start(JWT_ENV);
+});
+
+afterAll(async () => {
+  await edge[Symbol.asyncDispose]();
+  await nc.close();
+  await nats[Symbol.asyncDispose]();
+});
+
+const start = (env: Record<string, string>) =>
+  startLocalEdge(nats.url, {
+    HEADWAY_DRAIN_MS: '0',
+    HEADWAY_HEARTBEAT_MS: '400',
+    HEADWAY_TOKEN_WARNING_SECONDS: '1',
+    ...env,
+  });
+const token = (over: Record<string, unknown> = {}) => mint({ sub: 'ada', jobs: ['*'], ...over });
+const connect = async (path: string, over?: Record<string, unknown>) => {
+  const client = await WsClient.connect(`${edge.ws}${WS}${path}`, bearer(await token(over)));
+  await client.next('hello');
+  return client;
+};
+const auth = async (client: WsClient, over?: Record<string, unknown>) =>
+  client.send({ type: 'auth', token: await token(over) });
+/** Whatever was sent before has been dealt with, tokens included: each is checked in the order in which it came. */
+const answered = async (client: WsClient) => {
+  client.send({ type: 'ping' });
+  await client.until(({ type }) => type === 'pong');
+};
+const count = (client: WsClient, type: string) => client.frames.filter((frame) => frame.type === type).length;
+
+test('G7 nobody unauthorised: token_expiring comes once ahead of time, and at the expiry even a busy job is closed with 4401, with no update after it', async () => {
+  const job = jobId();
+  const expires = inSeconds(2);
+  const late: number[] = [];
+  await using client = await WsClient.connect(`${edge.ws}${WS}/${job}`, {
+    ...bearer(await token({ exp: expires })),
+    onFrame: ({ type }) => {
+      if (type === 'progress_update' && Date.now() > expires * 1_000 + 500) late.push(Date.now());
+    },
+  });
+  let isOver = false;
+  void client.closed.then(() => {
+    isOver = true;
+  });
+  let published = 0;
+  while (!isOver) {
+    await publish(nc, job, { progress: published % 100 });
+    published++;
+  }
+  expect(await client.closed).toEqual({ code: 4401, reason: 'token_expired' });
+  expect(Date.now()).toBeGreaterThanOrEqual(expires * 1_000);
+  expect(client.frames.at(-1)).toMatchObject({ type: 'error', code: 'token_expired' });
+  expect(client.frames.at(-1)?.message).toMatch(/expired at 20.*; connect again with a new one/);
+  expect(count(client, 'error')).toBe(1);
+  const warnings = client.frames.filter(({ type }) => type === 'token_expiring');
+  expect(warnings).toEqual([{ type: 'token_expiring', expires_at: expect.stringMatching(/Z$/) }]);
+  expect(Date.parse(String(warnings[0]?.expires_at))).toBe(Math.floor(expires * 1_000));
+  expect(client.seen().length).toBeGreaterThan(10);
+  expect(late).toEqual([]);
+  // Nothing is lost: the cursor goes on with a new token.
+  await using again = await connect(`/${job}?last_seq=${client.cursor}`);
+  const last = await publish(nc, job);
+  await again.until(({ seq }) => seq === last);
+  expect(client.seen().length + again.seen().length).toBe(published + 1);
+});
+
+test('a quiet connection is warned and closed as well', async () => {
+  await using client = await connect('', { exp: inSeconds(1.2) });
+  await client.until(({ type }) => type === 'token_expiring');
+  expect((await client.closed).code).toBe(4401);
+  expect(count(client, 'token_expiring')).toBe(1);
+});
+
+test('a new token lets the connection stay, without an answer and without a gap', async () => {
+  const job = jobId();
+  await using client = await connect(`/${job}`, { exp: inSeconds(1.5) });
+  // The same line of time, without a new token.
+  await using control = await connect(`/${job}`, { exp: inSeconds(1.5) });
+  await client.until(({ type }) => type === 'token_expiring');
+  await auth(client);
+  expect((await control.closed).code).toBe(4401);
+  const seq = await publish(nc, job);
+  await client.until((frame) => frame.seq === seq);
+  await client.until(({ type }) => type === 'heartbeat');
+  expect(count(client, 'token_expiring')).toBe(1);
+  expect(count(client, 'error')).toBe(0);
+});
+
+test.each<[string, () => Promise<string>, number, RegExp]>([
+  ['of another subject', () => token({ sub: 'bob' }), 4403, /another subject/],
+  ['of no subject', () => token({ sub: undefined }), 4403, /another subject/],
+  ['that opens nothing of it', () => token({ jobs: ['else'] }), 4403, /does not open what/],
+  ['of another secret', () => mint({ sub: 'ada', jobs: ['*'] }, `${TOKEN_SECRET}x`), 4401, /signature/],
+  ['that has expired', () => token({ exp: inSeconds(-1) }), 4401, /expired/],
+  ['that is no token', () => Promise.resolve('letmein'), 4401, /not a signed JWT/],
+])(
+  'G7 nobody unauthorised: a new token %s ends the connection, and nothing is sent after it',
+  async (_, made, code, message) => {
+    const job = jobId();
+    await using client = await connect(`/${job}`);
+    const text = await made();
+    client.send({ type: 'auth', token: text });
+    expect((await client.closed).code).toBe(code);
+    expect(client.frames.at(-1)).toMatchObject({ type: 'error', message: expect.stringMatching(message) });
+    expect(JSON.stringify(client.frames)).not.toContain(text);
+  },
+);
+
+test('G7 nobody unauthorised: a narrower token narrows at once, and a wider one does not widen', async () => {
+  const [a, b] = [jobId('a'), jobId('b')];
+  await using client = await connect('');
+  await client.until(({ type }) => type === 'caught_up');
+  const round = async () => {
+    await publish(nc, b, { job_type: 'rb' });
+    const seq = await publish(nc, a, { job_type: 'ra' });
+    await client.until((frame) => frame.seq === seq);
+  };
+  await round();
+  expect(client.seen(b)).toHaveLength(1);
+  await auth(client, { job_types: ['ra'], jobs: undefined });
+  await answered(client);
+  await round();
+  await round();
+  expect(client.seen(b)).toHaveLength(1);
+  await auth(client);
+  await answered(client);
+  await round();
+  expect(client.seen(a)).toHaveLength(4);
+  expect(client.seen(b)).toHaveLength(1);
+});
+
+test('G7 nobody unauthorised: a new token that opens the job by another type ends the connection at once', async () => {
+  const job = jobId();
+  await publish(nc, job, { job_type: 'ra' });
+  await using client = await connect(`/${job}`);
+  await client.updates(1);
+  await auth(client, { jobs: undefined, job_types: ['rb'] });
+  expect((await client.closed).code).toBe(4403);
+});
+
+test('while a new token cannot be checked the old one holds, until it expires', async () => {
+  await using keys = await KeyHost.start('hold');
+  await using open = await start({ ...JWT_ENV, ...keys.env, HEADWAY_AUTH_TIMEOUT_MS: '200' });
+  const job = jobId();
+  const old = await token({ exp: inSeconds(1.5) });
+  await using client = await WsClient.connect(`${open.ws}${WS}/${job}`, bearer(old));
+  client.send({ type: 'auth', token: await keys.mint({ sub: 'ada', jobs: ['*'] }) });
+  await client.until(({ type }) => type === 'token_expiring');
+  const seq = await publish(nc, job);
+  await client.until((frame) => frame.seq === seq);
+  expect(await client.closed).toEqual({ code: 4401, reason: 'token_expired' });
+});
+
+test('G8 bad input: many auth frames at once: the newest counts, too many are cut, and the edge goes on', async () => {
+  await using few = await connect('', { exp: inSeconds(1.5) });
+  for (let i = 0; i < 19; i++) few.send({ type: 'auth', token: `bad-${i}` });
+  await auth(few);
+  // Bad ones before it may end the connection, or be overtaken; either is said, and nothing else happens.
+  await using many = await connect('');
+  for (let i = 0; i < 200; i++) many.send({ type: 'auth', token: `bad-${i}` });
+  const { code } = await many.closed;
+  expect([4401, 4429]).toContain(code);
+  await using good = await connect('', { exp: inSeconds(1.5) });
+  const tokens = await Promise.all(Array.from({ length: 20 }, () => token()));
+  for (const text of tokens) good.send({ type: 'auth', token: text });
+  await using control = await connect('', { exp: inSeconds(1.5) });
+  expect((await control.closed).code).toBe(4401);
+  await answered(good);
+  expect(count(good, 'error')).toBe(0);
+});
+
+test('G4 slow readers: one whose token expires gets what was sent before, and then the reason; he counts no more at once', async () => {
+  const job = jobId();
+  await using client = await connect(`/${job}`, { exp: inSeconds(2.5) });
+  await client.until(({ type }) => type === 'caught_up');
+  client.pauseReading();
+  const message = 'x'.repeat(4_000);
+  const details = Array.from({ length: 14 }, () => message);
+  const seqs: number[] = [];
+  for (let i = 0; i < 300; i++) seqs.push(await publish(nc, job, { details }));
+  await everybodyIsGone(edge.http);
+  client.resumeReading();
+  expect(await client.closed).toEqual({ code: 4401, reason: 'token_expired' });
+  const seen = client.seen().map(({ seq }) => seq);
+  expect(seen).toEqual(seqs.slice(0, seen.length));
+  expect(seen.length).toBeLessThan(seqs.length);
+  expect(client.frames.at(-1)).toMatchObject({ type: 'error', code: 'token_expired' });
+});
