@@ -9,21 +9,39 @@ import type { Fault } from './fault.js';
  */
 const PATIENCE_MS = 500;
 const PATIENCE_GROWS = 1.3;
+/** An answer that came, in time or too late, shows how slow the way is: the next ones may take so many times as long. */
+const SLOWER = 2;
 
 /** The questions to NATS while the feed is built: given up when the feed's fault happens, or when they take too long. */
 export class Asking {
   readonly #unanswered = new Map<string, number>();
+  readonly #now: () => number;
+  #slowestMs = 0;
 
-  constructor(readonly fault: Fault) {}
+  /** @param now milliseconds that never go back */
+  constructor(
+    readonly fault: Fault,
+    now: () => number,
+  ) {
+    this.#now = now;
+  }
 
   /**
    * What `request` answers; an error that is worth another try when there is no answer in time.
    * @param what is asked, for the error
-   * @param patienceMs how long it may take; Infinity: as long as the request itself lasts
+   * @param patienceMs how long it may take on a quick link; Infinity: as long as the request itself lasts
    */
   async answer<T>(what: string, request: Promise<T>, patienceMs?: number): Promise<T> {
     const unanswered = this.#unanswered.get(what) ?? 0;
-    const ms = patienceMs ?? PATIENCE_MS * PATIENCE_GROWS ** unanswered;
+    const patience = patienceMs ?? PATIENCE_MS * PATIENCE_GROWS ** unanswered;
+    const ms = Math.max(patience, SLOWER * this.#slowestMs);
+    const askedAt = this.#now();
+    request.then(
+      () => {
+        this.#slowestMs = Math.max(this.#slowestMs, this.#now() - askedAt);
+      },
+      () => undefined,
+    );
     const named = request.catch((error: unknown): never => {
       if (error instanceof HeadwayError || !(error instanceof Error)) throw error;
       throw new Error(`${what}: ${error.message}`, { cause: error });

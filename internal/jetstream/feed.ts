@@ -100,7 +100,7 @@ export class Feed {
       const startedAt = now();
       const fault = new Fault(link, signal);
       try {
-        const asking = new Asking(fault);
+        const asking = new Asking(fault, now);
         await pRetry(() => this.#follow(asking), {
           retries: Number.POSITIVE_INFINITY,
           minTimeout: 100,

@@ -96,7 +96,7 @@ describe('settings', () => {
     );
     expect(text).toContain('mend the environment and start again');
     expect(text).toMatch(
-      / - NATS_URL is not valid; .* - HEADWAY_PORT is "tcp:.* - HEADWAY_AUTH is not set; .* - HEADWAY_JWT_SECRET is not valid; .* - HEADWAY_LOG_LEVEL is "loud"; /,
+      / - NATS_URL is not valid; .* - HEADWAY_PORT is "tcp:.* - HEADWAY_AUTH is not set; .* - HEADWAY_LOG_LEVEL is "loud"; .* - HEADWAY_JWT_SECRET has 28 bytes; /,
     );
     expect(text).not.toMatch(/hunter2|admin|horse/);
   });
