@@ -57,6 +57,7 @@ export function openAccess(config: EdgeConfig, observer: AccessObserver): Access
       maxPerSubject: config.maxConnectionsPerSubject,
       maxUnauthenticated: config.maxUnauthenticated,
       upgradesPerSecond: config.maxUpgradesPerSecond,
+      upgradesPerAddress: config.maxUpgradesPerAddress,
     },
     () => performance.now(),
   );

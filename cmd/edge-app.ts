@@ -8,12 +8,14 @@ import { startServer, type TlsSettings } from '../internal/edge/server.js';
 import { loadUws, type Uws } from '../internal/edge/uws.js';
 import type { WebSocketParts } from '../internal/edge/websocket.js';
 import { EventLog } from '../internal/eventlog/log.js';
+import type { LogRecord } from '../internal/eventlog/record.js';
 import { ColdReader } from '../internal/jetstream/cold.js';
 import { connectNats, redactUrl, watchRefusals } from '../internal/jetstream/connection.js';
 import { Feed } from '../internal/jetstream/feed.js';
 import type { FeedSink } from '../internal/jetstream/feed-parts.js';
 import { Link } from '../internal/jetstream/link.js';
 import { Hub } from '../internal/session/hub.js';
+import type { IsWanted } from '../internal/session/ports.js';
 import { Session } from '../internal/session/session.js';
 import { type Logger, RateLimit } from '../internal/telemetry/logger.js';
 import { Metrics } from '../internal/telemetry/metrics.js';
@@ -167,6 +169,7 @@ async function wire(
     { host: config.host, port: config.port, share: config.sharePort },
     {
       ...webSocketParts(parts, cold, metrics, access.door),
+      lastState: (id, isWanted) => lastState(log, cold, id, isWanted),
       readiness,
       metrics: () => metrics.render(),
       failed: (error) => {
@@ -183,7 +186,8 @@ async function wire(
   });
   const ticking = setInterval(
     () => hub.tick(performance.now(), feed.isFollowing ? 'ok' : 'away'),
-    Math.max(10, config.heartbeatMs / TICKS_PER_HEARTBEAT),
+    // Tokens expire to the second, however rare heartbeats are.
+    Math.min(1_000, Math.max(10, config.heartbeatMs / TICKS_PER_HEARTBEAT)),
   );
   logger.info(
     { host: config.host, port: server.port, nats: redactUrl(config.natsUrl), stream: config.stream },
@@ -207,6 +211,18 @@ async function wire(
       logger.info('stopped');
     },
   };
+}
+
+// What memory knows of a job is its newest state as of the log's head; what it does not know is read.
+async function lastState(
+  log: EventLog,
+  cold: ColdReader,
+  id: string,
+  isWanted: IsWanted,
+): Promise<LogRecord | null> {
+  const known = log.isReady ? log.last(id) : undefined;
+  if (known !== undefined) return known;
+  return log.isReady && log.knowsAllJobs ? null : cold.lastState(id, isWanted);
 }
 
 // Clients are sent away evenly over the window, so that the edges they go to see no herd. Meanwhile they are served.

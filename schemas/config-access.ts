@@ -109,6 +109,13 @@ export const ACCESS_SETTINGS = {
     maximum: 1_000_000,
     description: 'New connections a second; above it 503 with Retry-After. 0: no limit.',
   }),
+  maxUpgradesPerAddress: Type.Integer({
+    env: 'HEADWAY_MAX_UPGRADES_PER_ADDRESS',
+    default: 500,
+    minimum: 0,
+    maximum: 1_000_000,
+    description: 'New connections a second from one address; above it 503 with Retry-After. 0: no limit.',
+  }),
   maxClientFramesPerSecond: Type.Integer({
     env: 'HEADWAY_MAX_CLIENT_FRAMES_PER_SECOND',
     default: 50,

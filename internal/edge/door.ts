@@ -6,7 +6,7 @@ import type { Scope } from '../eventlog/scope.js';
 import type { Expiry, Permit, Renewal } from '../session/ports.js';
 import type { TrustedProxies } from './client-address.js';
 import type { Admission, Ticket } from './limits.js';
-import type { OriginPolicy } from './origin.js';
+import type { OriginPolicy, OriginVerdict } from './origin.js';
 
 /** What a request says of who makes it: the peer's address and headers as they came ('' where there is none). */
 export interface Knock {
@@ -94,12 +94,21 @@ export class Door {
     this.#parts = parts;
   }
 
+  /** Whether the origin of a page, if it is one, may connect. */
+  isWelcome(knock: Knock): boolean {
+    return this.#origin(knock) !== 'refused';
+  }
+
+  #origin({ peer, forwardedProto, origin, host }: Knock): OriginVerdict {
+    const { origins, proxies, isSecure } = this.#parts;
+    return origins.verdict(origin, host, proxies.isSecure(peer, isSecure, forwardedProto));
+  }
+
   /** Decides at once whether a request is upgraded. */
   knock(knock: Knock): Entry {
-    const { origins, proxies, admission, verifier, tokenInQuery, hasRoom } = this.#parts;
-    const isSecure = proxies.isSecure(knock.peer, this.#parts.isSecure, knock.forwardedProto);
+    const { proxies, admission, verifier, tokenInQuery, hasRoom } = this.#parts;
     const address = proxies.clientAddress(knock.peer, knock.forwardedFor);
-    const origin = origins.verdict(knock.origin, knock.host, isSecure);
+    const origin = this.#origin(knock);
     if (origin === 'refused') return turned(address, null, ORIGIN_REFUSED, null);
     if (!hasRoom()) return turned(address, 'pending_reads', NO_ROOM.pending_reads, 1);
     const entered = admission.enter(address, verifier !== null);

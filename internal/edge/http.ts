@@ -1,3 +1,4 @@
+import { type Answer, json, problem, send, sendHead } from './answer.js';
 import type { App, HttpRequest, HttpResponse } from './uws.js';
 import { WS_PATH } from './websocket.js';
 
@@ -77,50 +78,4 @@ async function metrics(res: HttpResponse, parts: HttpParts): Promise<void> {
     parts.failed(error);
     if (!isAborted) res.cork(() => send(res, problem(500, 'internal', 'the metrics could not be collected')));
   }
-}
-
-const STATUS = {
-  200: '200 OK',
-  404: '404 Not Found',
-  426: '426 Upgrade Required',
-  500: '500 Internal Server Error',
-  503: '503 Service Unavailable',
-} as const;
-type Status = keyof typeof STATUS;
-
-interface Answer {
-  readonly status: Status;
-  readonly contentType: string;
-  readonly body: string;
-}
-
-function json(status: Status, body: unknown): Answer {
-  return { status, contentType: 'application/json', body: `${JSON.stringify(body)}\n` };
-}
-
-/** An error as RFC 9457 writes it. */
-function problem(status: Status, code: string, detail: string): Answer {
-  const body = { type: 'about:blank', title: STATUS[status].slice(4), status, code, detail };
-  return { status, contentType: 'application/problem+json', body: `${JSON.stringify(body)}\n` };
-}
-
-function writeHead(res: HttpResponse, { status, contentType }: Answer): void {
-  res
-    .writeStatus(STATUS[status])
-    .writeHeader('content-type', contentType)
-    .writeHeader('cache-control', 'no-store');
-  if (status === 426) res.writeHeader('upgrade', 'websocket');
-}
-
-// One answer for each connection: thousands of requests in one write would keep everybody else waiting.
-function send(res: HttpResponse, answer: Answer): void {
-  writeHead(res, answer);
-  res.end(answer.body, true);
-}
-
-// A body behind the answer to HEAD would be taken for the next answer on the connection.
-function sendHead(res: HttpResponse, answer: Answer): void {
-  writeHead(res, answer);
-  // Given a length, this version of the library takes the request for unanswered and ends the process.
-  res.endWithoutBody();
 }

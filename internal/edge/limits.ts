@@ -36,6 +36,30 @@ export class KeyedCount {
   }
 }
 
+/** How often each key came in the present second. It forgets all of them at once, so memory is one second's worth. */
+class CountsOfOneSecond {
+  readonly #limit: number;
+  readonly #counts = new Map<string, number>();
+  #startedAt = Number.NEGATIVE_INFINITY;
+
+  /** @param limit for each key; 0: no limit */
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  /** Counts one more. false: it is over the limit. */
+  take(key: string, now: number): boolean {
+    if (this.#limit === 0) return true;
+    if (Math.abs(now - this.#startedAt) >= 1_000) {
+      this.#startedAt = now;
+      this.#counts.clear();
+    }
+    const count = (this.#counts.get(key) ?? 0) + 1;
+    this.#counts.set(key, count);
+    return count <= this.#limit;
+  }
+}
+
 /** Integers from 0; 0: no limit. */
 export interface AdmissionLimits {
   /** Connections in all. */
@@ -48,6 +72,8 @@ export interface AdmissionLimits {
   readonly maxUnauthenticated: number;
   /** New connections a second, and as many at once. */
   readonly upgradesPerSecond: number;
+  /** Those of one address, so that one that connects and drops in a loop does not use up everybody's. */
+  readonly upgradesPerAddress: number;
 }
 
 /** Which limit kept a connection out. */
@@ -83,6 +109,7 @@ export class Admission {
   readonly #addresses: KeyedCount;
   readonly #subjects: KeyedCount;
   readonly #upgrades: TokenBucket;
+  readonly #upgradesByAddress: CountsOfOneSecond;
   #connections = 0;
   #unauthenticated = 0;
 
@@ -93,10 +120,11 @@ export class Admission {
     this.#addresses = new KeyedCount(limits.maxPerAddress);
     this.#subjects = new KeyedCount(limits.maxPerSubject);
     this.#upgrades = new TokenBucket(limits.upgradesPerSecond, limits.upgradesPerSecond, now());
+    this.#upgradesByAddress = new CountsOfOneSecond(limits.upgradesPerAddress);
   }
 
   /**
-   * What is global comes first. A refused entry takes nothing, with one exception: who has too many connections from
+   * A refused entry takes nothing but its part of what its address may try in a second, with one exception: who has too many connections from
    * an address has used up an upgrade, since it may be upgraded to be told so.
    * @param address the client's, as text; it is counted under its `limitKey`
    * @param needsAuthentication false: nobody has to show a token
@@ -108,10 +136,11 @@ export class Admission {
       return refused('unauthenticated', RETRY_AFTER_SECONDS);
     }
     const now = this.#now();
+    const addressKey = limitKey(address);
+    if (!this.#upgradesByAddress.take(addressKey, now)) return refused('upgrades', RETRY_AFTER_SECONDS);
     if (!this.#upgrades.take(1, now)) {
       return refused('upgrades', Math.ceil(this.#upgrades.waitMs(1, now) / 1_000));
     }
-    const addressKey = limitKey(address);
     if (!this.#addresses.tryAdd(addressKey)) return refused('address', RETRY_AFTER_SECONDS);
     this.#connections++;
     if (needsAuthentication) this.#unauthenticated++;

@@ -1,5 +1,6 @@
 import { PortInUseError, TlsFilesError } from '../errors/catalogue.js';
 import { type HttpParts, routeHttp } from './http.js';
+import { type JobsParts, routeJobs } from './jobs.js';
 import { readTlsFiles, type TlsFiles, type TlsNews, TlsWatch } from './tls.js';
 import type { App, ListenSocket, Uws } from './uws.js';
 import { routeWebSockets, type WebSocketParts } from './websocket.js';
@@ -45,11 +46,12 @@ interface Front {
 export async function startServer(
   uws: Uws,
   address: Address,
-  parts: HttpParts & WebSocketParts,
+  parts: HttpParts & WebSocketParts & JobsParts,
   tls: TlsSettings | null,
 ): Promise<EdgeServer> {
   const route = (app: App): App => {
     routeWebSockets(app, uws, parts);
+    routeJobs(app, parts);
     routeHttp(app, parts);
     return app;
   };

@@ -142,7 +142,8 @@ function upgrade(
     forwardedProto: headerLines(req, 'x-forwarded-proto'),
     authorization: headerLines(req, 'authorization'),
     subprotocols,
-    queryToken: new URLSearchParams(query).get('token'),
+    // Two are none that anybody could check.
+    queryToken: new URLSearchParams(query).getAll('token').join(',') || null,
   });
   if (entry.kind === 'turned') {
     parts.refused({ code: entry.code, address: entry.address, defect: null, limit: entry.limit });

@@ -8,6 +8,8 @@ export class Tenure {
   readonly #permit: Permit;
   #expiry: Expiry;
   #isWarned = false;
+  /** When this token was first looked at; null: not yet. */
+  #since: number | null = null;
   #latest: symbol | null = null;
 
   constructor(permit: Permit) {
@@ -24,9 +26,14 @@ export class Tenure {
     return now >= this.#expiry.at;
   }
 
-  /** Whether the client is to be warned now; true once for each token. */
+  /**
+   * Whether the client is to be warned now; true once for each token. Of a token that lives for less than twice the
+   * warning half its life passes first: else each new one would be warned of at once.
+   */
   warns(now: number): boolean {
-    if (this.#isWarned || now < this.#expiry.at - this.#permit.warnMs) return false;
+    this.#since ??= now;
+    const ahead = Math.min(this.#permit.warnMs, (this.#expiry.at - this.#since) / 2);
+    if (this.#isWarned || now < this.#expiry.at - ahead) return false;
     this.#isWarned = true;
     return true;
   }
@@ -39,7 +46,10 @@ export class Tenure {
       if (this.#latest !== ticket) return;
       if (renewal.kind === 'renewed') {
         // Who answers the warning with the same token has been warned of it.
-        if (renewal.expiry.at !== this.#expiry.at) this.#isWarned = false;
+        if (renewal.expiry.at !== this.#expiry.at) {
+          this.#isWarned = false;
+          this.#since = null;
+        }
         this.#expiry = renewal.expiry;
       }
       then(renewal);

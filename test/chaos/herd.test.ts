@@ -8,7 +8,7 @@ import { measured } from './scene.js';
 
 const STREAM = 'PROGRESS';
 const JOB = '/ws/upload-progress';
-const CLIENTS = Number(process.env.HEADWAY_HERD ?? 8_000);
+const CLIENTS = Number(process.env.HEADWAY_HERD ?? 10_000);
 const JOBS = 2_000;
 
 test(`herds: ${CLIENTS} clients of ${JOBS} jobs come back within a second after their edge was killed; a live one hardly feels it`, async () => {

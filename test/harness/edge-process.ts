@@ -123,6 +123,7 @@ function environment({ natsUrl, stream, port = 0, env = {} }: EdgeOptions): Node
     HEADWAY_AUTH: 'none',
     // All clients of a test come from one address.
     HEADWAY_MAX_CONNECTIONS_PER_ADDRESS: '0',
+    HEADWAY_MAX_UPGRADES_PER_ADDRESS: '0',
     HEADWAY_HOST: '127.0.0.1',
     HEADWAY_PORT: String(port),
     HEADWAY_EDGE_ID: uniqueId('test-edge'),

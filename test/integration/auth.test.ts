@@ -2,6 +2,7 @@
 import { UnsecuredJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { WsClient, type WsOptions } from '../harness/client.js';
+import { edgeHasRead } from '../harness/edge-head.js';
 import { type LocalEdge, startLocalEdge } from '../harness/edge-in-process.js';
 import { jobId } from '../harness/ids.js';
 import { type NatsServer, startNats } from '../harness/nats-server.js';
@@ -19,7 +20,7 @@ import {
   refusal,
   TOKEN_SECRET,
 } from '../harness/tokens.js';
-import { waitFor } from '../harness/wait.js';
+import { waitFor, withTimeout } from '../harness/wait.js';
 
 const WS = '/ws/upload-progress';
 const ORIGIN = { origin: 'https://app.example.com' };
@@ -52,6 +53,8 @@ const claims = (over: Record<string, unknown> = {}) => ({
   ...over,
 });
 const good = (over?: Record<string, unknown>) => mint(claims(over));
+
+const end = (client: WsClient) => withTimeout(client.closed, 10_000, 'the close');
 
 /** A refusal before `hello` is one `error` frame and the close code that goes with it. */
 async function refusedWith(url: string, options: WsOptions, code: number, message: RegExp): Promise<void> {
@@ -187,8 +190,10 @@ describe('what a token opens', () => {
     await roomy[Symbol.asyncDispose]();
   });
 
-  const connect = async (path: string, over: Record<string, unknown>, at = small) =>
-    await WsClient.connect(`${at.ws}${WS}${path}`, bearer(await mint({ sub: 'ada', ...over })));
+  const connect = async (path: string, over: Record<string, unknown>, at = small) => {
+    await edgeHasRead(at.http, nc);
+    return await WsClient.connect(`${at.ws}${WS}${path}`, bearer(await mint({ sub: 'ada', ...over })));
+  };
   const caughtUp = (client: WsClient) => client.until(({ type }) => type === 'caught_up');
   const refused = async (path: string, over: Record<string, unknown>, message: RegExp) =>
     refusedWith(`${small.ws}${WS}${path}`, bearer(await mint({ sub: 'ada', ...over })), 4403, message);
@@ -276,7 +281,7 @@ describe('what a token opens', () => {
     expect(client.seen()).toHaveLength(1);
     for (const path of [`/${other}`, `/${other}?last_seq=0`]) {
       await using two = await connect(path, { job_types: ['type-1'] });
-      expect((await two.closed).code).toBe(4403);
+      expect((await end(two)).code).toBe(4403);
       expect(two.frames.map(({ type }) => type)).toEqual(['hello', 'error']);
     }
   });
@@ -294,7 +299,7 @@ describe('what a token opens', () => {
     const seq = await publish(nc, mine, { job_type: 'type-1' });
     expect((await shown.updates(1))[0]).toMatchObject({ seq, prev_seq: null });
     await publish(nc, other, { job_type: 'type-2' });
-    expect((await hidden.closed).code).toBe(4403);
+    expect((await end(hidden)).code).toBe(4403);
     expect(hidden.seen()).toEqual([]);
     expect(hidden.frames.at(-1)).toMatchObject({ type: 'error', code: 'forbidden' });
   });
@@ -303,6 +308,7 @@ describe('what a token opens', () => {
     const job = jobId();
     const types = ['type-1', 'type-1', undefined, 'type-2', 'type-1', 'type-1'];
     await using live = await connect(`/${job}`, { jobs: [job] }, roomy);
+    await caughtUp(live);
     const seqs: number[] = [];
     for (const type of types) seqs.push(await publish(nc, job, type === undefined ? {} : { job_type: type }));
     await live.updates(types.length);
@@ -334,11 +340,11 @@ describe('what a token opens', () => {
     await using shown = await connect(`/${open}`, { job_types: ['type-1'] });
     await using kept = await connect(`/${hidden}`, { job_types: ['type-1'] });
     for (const client of [shown, kept]) await caughtUp(client);
-    const end = { status: 'completed', progress: 100 };
-    await publish(nc, hidden, end);
-    await publish(nc, open, { ...end, job_type: 'type-1' });
+    const completed = { status: 'completed', progress: 100 };
+    await publish(nc, hidden, completed);
+    await publish(nc, open, { ...completed, job_type: 'type-1' });
     await shown.until(({ type }) => type === 'end');
-    expect((await shown.closed).code).toBe(1000);
+    expect((await end(shown)).code).toBe(1000);
     await kept.until(({ type }) => type === 'heartbeat');
     expect(kept.seen()).toHaveLength(1);
   });
@@ -415,6 +421,8 @@ describe('keys behind a JWKS URL', () => {
     keys.release();
     for (const client of staying) await client.next('hello');
     expect(keys.requests).toBeLessThanOrEqual(2);
+    // Nobody was refused: who is gone is not answered any more.
+    expect(await (await fetch(`${open.http}/metrics`)).text()).not.toContain('too_many_connections');
     expect(await unauthenticated()).toBe(0);
     for (const client of clients) client.drop();
     await everybodyIsGone(open.http);
@@ -425,7 +433,7 @@ describe('keys behind a JWKS URL', () => {
     await using open = await start(keys.env);
     await using client = await WsClient.connect(`${open.ws}${WS}`, bearer(await keys.mint({ jobs: ['*'] })));
     for (let i = 0; i < 60; i++) client.send({ type: 'ping' });
-    expect(await client.closed).toEqual({ code: 4429, reason: 'too_many_frames' });
+    expect(await end(client)).toEqual({ code: 4429, reason: 'too_many_frames' });
     expect(client.frames.map(({ type }) => type)).toEqual(['error']);
     keys.release();
     await everybodyIsGone(open.http);

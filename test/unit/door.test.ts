@@ -40,6 +40,7 @@ function house(limits: Partial<AdmissionLimits> = {}, parts: Partial<DoorParts> 
       maxPerSubject: 0,
       maxUnauthenticated: 0,
       upgradesPerSecond: 0,
+      upgradesPerAddress: 0,
       ...limits,
     },
     () => 0,
@@ -120,7 +121,7 @@ describe('before the upgrade', () => {
   test.each<[string, Partial<AdmissionLimits>]>([
     ['connections', { maxConnections: 1 }],
     ['unauthenticated', { maxUnauthenticated: 1 }],
-    ['upgrades', { upgradesPerSecond: 1 }],
+    ['upgrades', { upgradesPerSecond: 1, upgradesPerAddress: 0 }],
   ])('G8 bad input: too many (%s) are turned away with 503 and a time to come back', (_, limits) => {
     const { door, enter, admission } = house(limits);
     enter();

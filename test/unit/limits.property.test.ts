@@ -133,6 +133,7 @@ const limits: fc.Arbitrary<AdmissionLimits> = fc.record({
   maxPerSubject: small,
   maxUnauthenticated: small,
   upgradesPerSecond: fc.constantFrom(0, 1, 5),
+  upgradesPerAddress: fc.constant(0),
 });
 
 /** One that was let in, as the model sees it. */

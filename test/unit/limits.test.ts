@@ -15,6 +15,7 @@ const UNLIMITED: AdmissionLimits = {
   maxPerSubject: 0,
   maxUnauthenticated: 0,
   upgradesPerSecond: 0,
+  upgradesPerAddress: 0,
 };
 const EMPTY = { connections: 0, unauthenticated: 0, addresses: 0, subjects: 0 };
 
@@ -185,7 +186,7 @@ describe('who may come in', () => {
   });
 
   test('G8 bad input: no more than so many in a second', () => {
-    const { clock, enter } = admission({ upgradesPerSecond: 2 });
+    const { clock, enter } = admission({ upgradesPerSecond: 2, upgradesPerAddress: 0 });
     expect([enter(), enter(), enter()].map(refusalOf)).toEqual([null, null, 'upgrades']);
     clock.now = 500;
     expect([enter(), enter()].map(refusalOf)).toEqual([null, 'upgrades']);
@@ -193,25 +194,34 @@ describe('who may come in', () => {
     expect([enter(), enter(), enter()].map(refusalOf)).toEqual([null, null, 'upgrades']);
   });
 
+  test('G8 bad input: an address that connects in a loop does not use up the second of the others', () => {
+    const { clock, enter } = admission({ upgradesPerSecond: 10, upgradesPerAddress: 2 });
+    const greedy = Array.from({ length: 100 }, () => refusalOf(enter('198.51.100.1')));
+    expect(greedy.filter((refusal) => refusal === null)).toHaveLength(2);
+    for (let i = 1; i <= 8; i++) expect(refusalOf(enter(`203.0.113.${i}`))).toBeNull();
+    clock.now = 1_000;
+    expect(refusalOf(enter('198.51.100.1'))).toBeNull();
+  });
+
   test('a second that is not over yet is waited for', () => {
-    const { enter } = admission({ upgradesPerSecond: 1 });
+    const { enter } = admission({ upgradesPerSecond: 1, upgradesPerAddress: 0 });
     enter();
     expect(enter()).toEqual({ ok: false, refusal: 'upgrades', retryAfterSeconds: 1 });
   });
 
   test('who is refused for what is global has used up no upgrade, who has too many connections has', () => {
-    const full = admission({ maxConnections: 1, upgradesPerSecond: 2 });
+    const full = admission({ maxConnections: 1, upgradesPerSecond: 2, upgradesPerAddress: 0 });
     const first = ticketOf(full.enter());
     for (let i = 0; i < 10; i++) expect(refusalOf(full.enter())).toBe('connections');
     full.door.leave(first);
     expect(refusalOf(full.enter())).toBeNull();
 
-    const waiting = admission({ maxUnauthenticated: 1, upgradesPerSecond: 2 });
+    const waiting = admission({ maxUnauthenticated: 1, upgradesPerSecond: 2, upgradesPerAddress: 0 });
     waiting.enter();
     for (let i = 0; i < 10; i++) expect(refusalOf(waiting.enter())).toBe('unauthenticated');
     expect(refusalOf(waiting.enter('203.0.113.5', false))).toBeNull();
 
-    const crowded = admission({ maxPerAddress: 1, upgradesPerSecond: 2 });
+    const crowded = admission({ maxPerAddress: 1, upgradesPerSecond: 2, upgradesPerAddress: 0 });
     expect([crowded.enter(), crowded.enter(), crowded.enter()].map(refusalOf)).toEqual([
       null,
       'address',
@@ -220,7 +230,11 @@ describe('who may come in', () => {
   });
 
   test('who is refused is not counted', () => {
-    const { clock, door, enter } = admission({ maxPerAddress: 1, upgradesPerSecond: 2 });
+    const { clock, door, enter } = admission({
+      maxPerAddress: 1,
+      upgradesPerSecond: 2,
+      upgradesPerAddress: 0,
+    });
     const ticket = ticketOf(enter('203.0.113.1'));
     const before = door.counts;
     expect(refusalOf(enter('203.0.113.1'))).toBe('address');

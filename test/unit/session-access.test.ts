@@ -534,6 +534,24 @@ test('G7 nobody unauthorised: in any course of types, over any resumes, only wha
   );
 });
 
+test('G7 nobody unauthorised: behind a page of history that ends with an event that is kept back, prev_seq does not name it', async () => {
+  const { append, asked, connect, turn } = edge({ tailBytes: 1 });
+  for (const type of ['x', 'y', 'x']) append('a', type);
+  turn();
+  const { session, frames } = connect(job('a', 'x'), { resume: { lastSeq: 0, epoch: null } });
+  expect(session.state).toBe('asking');
+  const records = ['x', 'y'].map((type, index) =>
+    makeRecord(decoded('a', { job_type: type }), index + 1, index, 0),
+  );
+  asked.page.answer({ kind: 'page', records, cursor: 2, previous: 2 });
+  await settled();
+  turn();
+  expect(updates(frames)).toMatchObject([
+    { seq: 1, prev_seq: 0 },
+    { seq: 3, prev_seq: null },
+  ]);
+});
+
 test('a scope of types passes only what names one of them', () => {
   const record = (type?: string) => makeRecord(decoded('a', type ? { job_type: type } : {}), 1, 0, 0);
   expect(inScope(job('a', 'x'), record('x'))).toBe(true);

@@ -35,24 +35,40 @@ test('a tenure is over at the very millisecond of its expiry, not before', () =>
 
 test('the warning is due once, from its time on', () => {
   const { tenure: until } = tenure();
+  expect(until.warns(0)).toBe(false);
   expect(until.warns(8_999)).toBe(false);
   expect(until.warns(9_000)).toBe(true);
   expect(until.warns(9_000)).toBe(false);
   expect(until.warns(9_999)).toBe(false);
 });
 
-test('a token that lives shorter than the warning time is warned of at the first look, once', () => {
+test('a token that lives shorter than the warning time is warned of when half its life has passed, once', () => {
   const { tenure: until } = tenure(10_000, 60_000);
-  expect(until.warns(0)).toBe(true);
-  expect(until.warns(1)).toBe(false);
+  expect(until.warns(0)).toBe(false);
+  expect(until.warns(4_999)).toBe(false);
+  expect(until.warns(5_000)).toBe(true);
+  expect(until.warns(5_001)).toBe(false);
+});
+
+test('short tokens that are renewed one after the other are not warned of at once', async () => {
+  const { tenure: until, renew, answer } = tenure(10_000, 60_000);
+  expect(until.warns(0)).toBe(false);
+  expect(until.warns(5_000)).toBe(true);
+  renew();
+  await answer(0, renewed(15_000));
+  expect(until.warns(5_100)).toBe(false);
+  expect(until.warns(10_049)).toBe(false);
+  expect(until.warns(10_050)).toBe(true);
 });
 
 test('a new token moves the end and is warned of by itself', async () => {
   const { tenure: until, renew, answer } = tenure();
+  expect(until.warns(0)).toBe(false);
   expect(until.warns(9_000)).toBe(true);
   renew();
   expect(until.isOver(10_000)).toBe(true);
   await answer(0, renewed(20_000));
+  expect(until.warns(9_001)).toBe(false);
   expect(until.isOver(19_999)).toBe(false);
   expect(until.isOver(20_000)).toBe(true);
   expect(until.warns(18_999)).toBe(false);
@@ -69,6 +85,7 @@ test('a new token that ends sooner moves the end as well', async () => {
 
 test('the same token once more is not warned of again', async () => {
   const { tenure: until, renew, answer } = tenure();
+  expect(until.warns(0)).toBe(false);
   expect(until.warns(9_000)).toBe(true);
   renew();
   await answer(0, renewed(10_000));
@@ -79,6 +96,7 @@ test.each<Renewal>([{ kind: 'unknown' }, { kind: 'refused', code: 'unauthorized'
   'a token that is not taken ($kind) changes nothing, and is told of',
   async (renewal) => {
     const { tenure: until, renew, answer, told } = tenure();
+    expect(until.warns(0)).toBe(false);
     expect(until.warns(9_000)).toBe(true);
     renew();
     await answer(0, renewal);

@@ -1,0 +1,55 @@
+import type { HttpResponse } from './uws.js';
+
+const STATUS = {
+  200: '200 OK',
+  204: '204 No Content',
+  400: '400 Bad Request',
+  401: '401 Unauthorized',
+  403: '403 Forbidden',
+  404: '404 Not Found',
+  426: '426 Upgrade Required',
+  429: '429 Too Many Requests',
+  500: '500 Internal Server Error',
+  503: '503 Service Unavailable',
+} as const;
+export type Status = keyof typeof STATUS;
+
+/** An answer to one HTTP request. */
+export interface Answer {
+  readonly status: Status;
+  readonly contentType: string;
+  readonly body: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export function json(status: Status, body: unknown): Answer {
+  return { status, contentType: 'application/json', body: `${JSON.stringify(body)}\n` };
+}
+
+/** An error as RFC 9457 writes it. */
+export function problem(status: Status, code: string, detail: string): Answer {
+  const body = { type: 'about:blank', title: STATUS[status].slice(4), status, code, detail };
+  return { status, contentType: 'application/problem+json', body: `${JSON.stringify(body)}\n` };
+}
+
+function writeHead(res: HttpResponse, { status, contentType, headers = {} }: Answer): void {
+  res
+    .writeStatus(STATUS[status])
+    .writeHeader('content-type', contentType)
+    .writeHeader('cache-control', 'no-store');
+  for (const [name, value] of Object.entries(headers)) res.writeHeader(name, value);
+  if (status === 426) res.writeHeader('upgrade', 'websocket');
+}
+
+// One answer for each connection: thousands of requests in one write would keep everybody else waiting.
+export function send(res: HttpResponse, answer: Answer): void {
+  writeHead(res, answer);
+  res.end(answer.body, true);
+}
+
+// A body behind the answer to HEAD would be taken for the next answer on the connection.
+export function sendHead(res: HttpResponse, answer: Answer): void {
+  writeHead(res, answer);
+  // Given a length, this version of the library takes the request for unanswered and ends the process.
+  res.endWithoutBody();
+}

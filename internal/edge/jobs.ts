@@ -1,0 +1,173 @@
+import { closeCode, ERROR_CODES, type ErrorCode } from '../../schemas/close-codes.js';
+import { show } from '../../schemas/explain.js';
+import { isProcessingId } from '../../schemas/ids.js';
+import { frameAlone, type LogRecord } from '../eventlog/record.js';
+import { inScope, type Scope } from '../eventlog/scope.js';
+import type { IsWanted } from '../session/ports.js';
+import { type Answer, problem, type Status, send } from './answer.js';
+import { addressText, headerLines } from './client-address.js';
+import type { Door, Entry } from './door.js';
+import type { App, HttpRequest, HttpResponse } from './uws.js';
+import type { Refused } from './websocket.js';
+
+const JOBS_PATH = '/v1/jobs';
+/** NATS may be away; somebody who asks once does not wait for ever. */
+const DEADLINE_MS = 10_000;
+const PREFLIGHT_SECONDS = '600';
+
+export interface JobsParts {
+  readonly door: Door;
+  /** The newest valid event of a job, from memory or from JetStream; null when it has none. */
+  readonly lastState: (id: string, isWanted: IsWanted) => Promise<LogRecord | null>;
+  readonly refused: (refusal: Refused) => void;
+  readonly failed: (error: unknown) => void;
+}
+
+/** Registers `GET /v1/jobs/{id}`, a job's last state for who asks once. PROTOCOL.md, "Over HTTP". */
+export function routeJobs(app: App, parts: JobsParts): void {
+  // A handler that throws, or returns without an answer or an abort handler, ends the whole process.
+  const guarded =
+    (handler: (res: HttpResponse, req: HttpRequest) => void) =>
+    (res: HttpResponse, req: HttpRequest): void => {
+      try {
+        handler(res, req);
+      } catch (error) {
+        parts.failed(error);
+        send(res, problem(500, 'internal', 'this request failed; it was logged'));
+      }
+    };
+  app.options(
+    `${JOBS_PATH}/*`,
+    guarded((res, req) => send(res, preflight(parts.door, knockOf(res, req)))),
+  );
+  app.get(
+    `${JOBS_PATH}/:id`,
+    guarded((res, req) => {
+      const id = req.getParameter(0) ?? '';
+      const knock = knockOf(res, req);
+      const entry = parts.door.knock(knock);
+      let isAborted = false;
+      res.onAborted(() => {
+        isAborted = true;
+      });
+      const answer = async (): Promise<void> => {
+        const made = await answerFor(parts, entry, id, () => !isAborted).catch((error: unknown): Answer => {
+          parts.failed(error);
+          return problem(500, 'internal', 'this request failed; it was logged');
+        });
+        if (entry.kind === 'visitor') parts.door.leave(entry.visitor);
+        if (!isAborted) res.cork(() => send(res, withOrigin(made, entry, knock.origin)));
+      };
+      answer().catch(parts.failed);
+    }),
+  );
+}
+
+function knockOf(res: HttpResponse, req: HttpRequest) {
+  return {
+    peer: addressText(res.getRemoteAddress()),
+    origin: headerLines(req, 'origin'),
+    host: req.getHeader('host'),
+    forwardedFor: headerLines(req, 'x-forwarded-for'),
+    forwardedProto: headerLines(req, 'x-forwarded-proto'),
+    authorization: headerLines(req, 'authorization'),
+    subprotocols: '',
+    queryToken: new URLSearchParams(req.getQuery()).getAll('token').join(',') || null,
+  };
+}
+
+async function answerFor(parts: JobsParts, entry: Entry, id: string, isWanted: IsWanted): Promise<Answer> {
+  if (entry.kind === 'turned') {
+    const { address, limit, status, code, detail, retryAfterSeconds } = entry;
+    parts.refused({ code, address, defect: null, limit });
+    const headers = retryAfterSeconds === null ? {} : { 'retry-after': String(retryAfterSeconds) };
+    return { ...problem(status, code, detail), headers };
+  }
+  const refuse = (
+    code: ErrorCode,
+    message: string,
+    why: Pick<Refused, 'defect' | 'limit'> = NOTHING,
+  ): Answer => {
+    parts.refused({ code, address: entry.visitor.address, ...why });
+    return problemOf(code, message);
+  };
+  if (!isProcessingId(id)) {
+    return refuse(
+      'invalid_processing_id',
+      `processing_id is ${show(id)}; expected 1 to 128 of A-Z a-z 0-9 _ -`,
+    );
+  }
+  const admitted = await parts.door.admit(entry.visitor, { kind: 'job', id, jobTypes: null });
+  if (!admitted.ok) return refuse(admitted.code, admitted.message, admitted);
+  const last = await inTime((isStill) => parts.lastState(id, () => isWanted() && isStill()));
+  if (last === 'late') return refuse('internal', 'the history cannot be read now; ask again in a moment');
+  return shown(last, admitted.scope) ?? refuse('forbidden', 'the token does not open this job');
+}
+
+const NOTHING = { defect: null, limit: null } as const;
+
+// null: its type is known, and not opened.
+function shown(last: LogRecord | null, scope: Scope): Answer | null {
+  if (last === null) return NO_EVENT;
+  const body = scope.jobTypes === null ? last.frame : frameAlone(last);
+  if (inScope(scope, last)) return { status: 200, contentType: 'application/json', body: `${body}\n` };
+  return last.jobType === undefined ? NO_EVENT : null;
+}
+
+const NO_EVENT = problem(404, 'no_event', 'this job has no event yet, or none is kept any more');
+
+const STATUS_OF: Readonly<Record<number, Status>> = {
+  [closeCode('bad_request')]: 400,
+  [closeCode('unauthorized')]: 401,
+  [closeCode('forbidden')]: 403,
+  [closeCode('too_many_connections')]: 429,
+  [closeCode('overloaded')]: 503,
+};
+
+function problemOf(code: ErrorCode, message: string): Answer {
+  const status = STATUS_OF[closeCode(ERROR_CODES[code])] ?? 500;
+  const answer = problem(status, code, message);
+  if (status === 401) return { ...answer, headers: { 'www-authenticate': 'Bearer' } };
+  return status === 429 || status === 503 ? { ...answer, headers: { 'retry-after': '1' } } : answer;
+}
+
+async function inTime<T>(read: (isStill: IsWanted) => Promise<T>): Promise<T | 'late'> {
+  let isOver = false;
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<'late'>((resolve) => {
+    timer = setTimeout(() => {
+      isOver = true;
+      resolve('late');
+    }, DEADLINE_MS);
+  });
+  try {
+    const answer = read(() => !isOver);
+    answer.catch(() => undefined);
+    return await Promise.race([answer, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+// A page may read the answer, a refusal too, when its origin may connect.
+function withOrigin(answer: Answer, entry: Entry, origin: string): Answer {
+  if (origin === '' || (entry.kind === 'turned' && entry.code === 'forbidden_origin')) return answer;
+  return { ...answer, headers: { ...answer.headers, ...cors(origin) } };
+}
+
+const cors = (origin: string) => ({ 'access-control-allow-origin': origin, vary: 'Origin' });
+
+function preflight(door: Door, knock: ReturnType<typeof knockOf>): Answer {
+  if (!door.isWelcome(knock)) return problem(403, 'forbidden_origin', 'pages of this origin may not ask');
+  return {
+    status: 204,
+    contentType: 'text/plain',
+    body: '',
+    headers: {
+      ...cors(knock.origin),
+      'access-control-allow-methods': 'GET',
+      'access-control-allow-headers': 'Authorization',
+      'access-control-max-age': PREFLIGHT_SECONDS,
+    },
+  };
+}
