@@ -53,7 +53,10 @@ test-nats-2.10: need-node $(PACKAGES) build ## run the tests with servers agains
 	exec $(VITEST) --project integration --project chaos
 
 soak: need-node need-nats-for-tests $(PACKAGES) build ## run many more random programs, tokens and inputs (RUNS=200000)
-	@$(call server); HEADWAY_PROPERTY_RUNS=$(RUNS) exec $(VITEST) --project unit test/unit/cursor.property.test.ts test/unit/auth-mutation.test.ts --testTimeout=3600000
+	@$(call server); HEADWAY_PROPERTY_RUNS=$(RUNS); export HEADWAY_PROPERTY_RUNS; \
+	$(VITEST) --testTimeout=3600000 --project unit test/unit/cursor.property.test.ts test/unit/auth-mutation.test.ts \
+	  test/unit/bad-events.property.test.ts && \
+	exec $(VITEST) --testTimeout=3600000 --project integration test/integration/fuzz.test.ts
 
 bench: need-node need-nats-for-tests $(PACKAGES) build ## measure (nothing is asserted)
 	@$(call server); HEADWAY_BENCH=1 exec $(VITEST) --project bench

@@ -25,7 +25,7 @@ Examples:
   headway token --job a --job b --expires-in 15m     two jobs, for 15 minutes
   headway token --job-type pdf.ocr --subject ada     every job of a type, for the limits of one subject
   headway token --all --expires-in 7d                every job
-  curl -H "Authorization: Bearer $(headway token --all)" http://127.0.0.1:8080/v1/jobs
+  curl -H "Authorization: Bearer $(headway token --all)" http://127.0.0.1:8080/v1/jobs/invoice-42
 `;
 
 /** `headway token`: makes a token for development, as an edge with the same secret takes it. */

@@ -165,7 +165,7 @@ export class Feed {
       sink.ready();
       this.#nowFollowing(fault);
     };
-    await this.#consume(fault, consumer, new Loading(this.#parts, state, loaded, fault));
+    await this.#consume(fault, consumer, new Loading(this.#parts, info.state, state, loaded, fault));
   }
 
   // The consumer that was just made may stand on another incarnation than the one that was looked at before.
