@@ -30,7 +30,7 @@ demo: setup build ## run the demo; your own documents: make demo FILES="a.pdf b.
 
 test: need-node need-nats-for-tests $(PACKAGES) check build ## check types and style, build, run all tests
 	@$(call server); echo "== tests on Node $$(node --version), $$("$$NATS_SERVER_BIN" -v)"; \
-	exec $(VITEST)
+	$(VITEST) && exec scripts/test-python.sh
 
 test-node22: need-node need-nats-for-tests $(PACKAGES) build ## run all tests on Node 22 (installed privately when needed)
 	@$(call server); \

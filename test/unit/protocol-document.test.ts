@@ -471,7 +471,7 @@ describe('CONTRIBUTING.md', () => {
       const names = quoted(file);
       return names.map((name) => (name.includes('/') ? name : join(dirname(names[0] ?? ''), name)));
     });
-    const there = ['eventlog', 'session', 'auth', 'jetstream', 'edge'].flatMap((room) =>
+    const there = ['eventlog', 'session', 'auth', 'jetstream', 'lifecycle', 'edge'].flatMap((room) =>
       readdirSync(join(ROOT, 'internal', room)).map((name) => join(room, name)),
     );
     expect(files.toSorted(byName)).toEqual(there.toSorted(byName));

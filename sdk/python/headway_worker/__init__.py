@@ -1,0 +1,43 @@
+"""Reports the progress of long-running jobs to Headway, over NATS JetStream.
+
+async with connect_reporter(servers="nats://127.0.0.1:4222") as reporter:
+    async with reporter.job("3f6c2a1e", job_type="pdf.words", total=14) as job:
+        for page in range(14):
+            job.report(current=page + 1, message=f"Read page {page + 1}")
+"""
+
+from .contract import EVENT_MAX_BYTES, Flaw, Invalid, Valid, check_event, decode_event
+from .errors import (
+    EventTooLargeError,
+    HeadwayError,
+    InvalidEventError,
+    JobEndedError,
+    JobFailed,
+    SupersededError,
+)
+from .job import Job
+from .options import Options, Trouble
+from .reporter import Reporter, connect_reporter
+from .state import Moment, Step
+
+__all__ = [
+    "EVENT_MAX_BYTES",
+    "EventTooLargeError",
+    "Flaw",
+    "HeadwayError",
+    "Invalid",
+    "InvalidEventError",
+    "Job",
+    "JobEndedError",
+    "JobFailed",
+    "Moment",
+    "Options",
+    "Reporter",
+    "Step",
+    "SupersededError",
+    "Trouble",
+    "Valid",
+    "check_event",
+    "connect_reporter",
+    "decode_event",
+]

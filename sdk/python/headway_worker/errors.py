@@ -1,0 +1,82 @@
+"""What the worker SDK raises, each for one situation."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from .contract import Flaw
+
+
+class HeadwayError(Exception):
+    """Everything that this package raises by itself."""
+
+
+class InvalidEventError(HeadwayError, ValueError):
+    """What was given does not fit the event contract. Nothing was sent, and the job's state is unchanged."""
+
+    def __init__(self, flaw: Flaw) -> None:
+        super().__init__(str(flaw))
+        self.flaw = flaw
+
+
+class EventTooLargeError(HeadwayError, ValueError):
+    """The event would be larger than 64 KiB. Nothing was sent, and the job's state is unchanged."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(
+            f"the event would have {size} bytes; at most {limit} are allowed. Store what is large elsewhere, and put "
+            "a link to it into the event"
+        )
+        self.size = size
+        self.limit = limit
+
+
+class JobEndedError(HeadwayError):
+    """``complete`` or ``fail`` was called for a job that has its end."""
+
+    def __init__(self, processing_id: str) -> None:
+        super().__init__(f"the job {processing_id} has been completed or failed already")
+        self.processing_id = processing_id
+
+
+# A higher attempt has begun; the job, or this attempt of it, has its end; an edge has ended it, because nothing was
+# heard of it for its timeout_seconds; somebody else writes under the same attempt.
+SupersededReason = Literal["newer_attempt", "finished", "timeout", "other_writer"]
+
+_LOST: dict[SupersededReason, str] = {
+    "newer_attempt": "a newer attempt has begun",
+    "finished": "it is finished",
+    "timeout": "nothing was heard of it for its timeout_seconds, so an edge has ended it",
+    "other_writer": "another worker writes to it under the same attempt",
+}
+
+
+class SupersededError(HeadwayError):
+    """This worker has lost its job; nothing it reports is written any more. Stop the work.
+
+    ``seq`` is the sequence of the event that stands in the way.
+    """
+
+    def __init__(self, processing_id: str, attempt: int | None, reason: SupersededReason, seq: int) -> None:
+        which = "this attempt" if attempt is None else f"attempt {attempt}"
+        super().__init__(f"{which} of the job {processing_id} was lost: {_LOST[reason]}")
+        self.processing_id = processing_id
+        self.attempt = attempt
+        self.reason = reason
+        self.seq = seq
+
+
+class JobFailed(Exception):
+    """For jobs to raise: fails the job with exactly this code, message and details.
+
+    Any other exception fails it too: with its own ``code``, ``retryable`` and ``details`` where it has them, else with
+    its class as the code, and not retryable.
+    """
+
+    def __init__(
+        self, message: str, *, code: str = "error", retryable: bool = False, details: Any = None
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.retryable = retryable
+        self.details = details

@@ -1,0 +1,255 @@
+"""One job, as its worker sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Callable, Mapping, Protocol
+
+from .errors import EventTooLargeError, InvalidEventError, JobEndedError, SupersededError
+from .failure import Failure, failure_of
+from .fence import Superseded
+from .mailbox import Draft
+from .options import Options, Teller
+from .pump import Ending, Pump
+from .state import UNSET, JobState, Step
+
+
+class Host(Protocol):
+    """What a job needs of its reporter."""
+
+    options: Options
+    tell: Teller
+
+    @property
+    def is_connected(self) -> bool: ...
+
+    def started(self, job: Job) -> Pump:
+        """Runs a pump for the job, and signs of life."""
+
+    def left(self, job: Job, pump: Pump) -> None:
+        """The block is over: no more signs of life. What was offered is still sent."""
+
+
+class Job:
+    """Made by :meth:`Reporter.job`; use it with ``async with``, once.
+
+    At the end of the block the job is completed, or failed with the exception that ended it, which is raised again.
+    A cancelled block fails the job as retryable. What ends the program (``SystemExit``) writes nothing.
+
+    Entering the block raises :class:`SupersededError` when the job is over, or has a higher attempt than was asked for.
+    """
+
+    def __init__(
+        self,
+        processing_id: str,
+        attempt: int | None,
+        heartbeat_seconds: float,
+        headers: Mapping[str, str],
+        state: JobState,
+        host: Host,
+    ) -> None:
+        self.processing_id = processing_id
+        self.wanted_attempt = attempt
+        self.heartbeat_seconds = heartbeat_seconds
+        self.headers = headers
+        self.superseded = asyncio.Event()
+        """Set when this worker has lost the job: stop the work."""
+        self._host = host
+        self._state = state
+        self._lock = threading.Lock()
+        self._thread = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pump: Pump | None = None
+        self._lost_to: Superseded | None = None
+        self._has_ended = False
+
+    @property
+    def attempt(self) -> int | None:
+        """Which attempt this is; None until its first event is stored."""
+        return None if self._pump is None else self._pump.attempt
+
+    @property
+    def has_ended(self) -> bool:
+        """It was completed or failed; later reports are left out."""
+        return self._has_ended
+
+    def report(
+        self,
+        *,
+        current: float | None = None,
+        total: float | None = None,
+        progress: float | None = None,
+        message: str | None = None,
+        step: Step | str | None = None,
+        indeterminate: bool | None = None,
+        eta_seconds: float | None = None,
+        fields: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Takes note of where the job stands, and returns at once. From any thread. What is left out stays as it was.
+
+        :param current: of ``total``, in whatever the job counts in; gives the percent unless ``progress`` is given
+        :param progress: percent. It never falls, and stays below 100 until the job is completed
+        :param message: for people; what is too long is shortened
+        :param eta_seconds: the seconds left; without it they are estimated where the rate is steady
+        :param fields: your own fields, any JSON, kept in every event from then on; None takes one out
+        :raises SupersededError: when another worker has the job, or it is over
+        :raises InvalidEventError: when something does not fit the event contract
+        :raises EventTooLargeError: when the event would be larger than 64 KiB
+        """
+        with self._lock:
+            loop = self._running()
+            if not self._has_ended:
+                self._state.report(
+                    self._host.options.clock(),
+                    current=current,
+                    total=total,
+                    progress=progress,
+                    message=message,
+                    step=step,
+                    indeterminate=indeterminate,
+                    eta_seconds=eta_seconds,
+                    fields=fields,
+                )
+        todo = self._late if self._has_ended else self._offer
+        if threading.get_ident() == self._thread:
+            todo()
+        else:
+            loop.call_soon_threadsafe(todo)
+
+    async def complete(self, result: Any = UNSET) -> bool:
+        """The end. ``result`` is any JSON.
+
+        :returns: True when it is stored. False when it cannot be, since the reporter or its connection is closed or NATS
+            does not take it; or when ``end_seconds`` are over: the reporter goes on trying until it is closed
+        :raises JobEndedError: when the job has its end already
+        :raises SupersededError, InvalidEventError, EventTooLargeError: as ``report``
+        """
+        options = self._host.options
+        return await self._end(lambda: self._state.complete(options.clock(), result), options.end_seconds)
+
+    async def fail(
+        self,
+        error: BaseException | str,
+        *,
+        code: str | None = None,
+        retryable: bool | None = None,
+        details: Any = None,
+    ) -> bool:
+        """The end of this attempt, and of the job unless it is ``retryable``. Returns and raises as ``complete``."""
+        options = self._host.options
+        failure = self._failure(error)
+        failure = replace(
+            failure,
+            code=failure.code if code is None else code,
+            retryable=failure.retryable if retryable is None else retryable,
+            details=failure.details if details is None else details,
+        )
+        return await self._end(lambda: self._state.fail(options.clock(), failure), options.end_seconds)
+
+    async def __aenter__(self) -> Job:
+        if self._pump is not None:
+            raise RuntimeError(f"the job {self.processing_id} was started before; make another")
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._pump = pump = self._host.started(self)
+        pump.done.add_done_callback(self._done)
+        self._offer()
+        try:
+            if self._host.is_connected:
+                begun = asyncio.ensure_future(pump.begun.wait())
+                await asyncio.wait({begun}, timeout=self._host.options.start_seconds)
+                begun.cancel()
+            if pump.done.done() and isinstance(pump.done.result(), Superseded):
+                raise self._superseded_by(pump.done.result())
+        except BaseException:
+            self._host.left(self, pump)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self._has_ended:
+                return
+            if error is None:
+                await self.complete()
+            elif isinstance(error, (Exception, asyncio.CancelledError)) and self._lost_to is None:
+                await self._fail_with(error)
+        finally:
+            if self._pump is not None:
+                self._host.left(self, self._pump)
+
+    async def _fail_with(self, error: BaseException) -> None:
+        """Nothing that happens here may hide the error that ended the job."""
+        try:
+            options = self._host.options
+            # Whoever cancels wants to be gone.
+            wait = options.close_seconds if isinstance(error, asyncio.CancelledError) else options.end_seconds
+            await self._end(lambda: self._fitting(self._failure(error)), wait)
+        except SupersededError:
+            pass
+
+    def _fitting(self, failure: Failure) -> Draft:
+        """What a job failed with, or as much of it as can be sent."""
+        at = self._host.options.clock()
+        for less in (failure, replace(failure, details=None), replace(failure, details=None, stack=None)):
+            try:
+                return self._state.fail(at, less)
+            except (InvalidEventError, EventTooLargeError) as problem:
+                self._host.tell(
+                    "not_sendable", f"its error cannot be sent as it is: {problem}", self.processing_id
+                )
+        return self._state.fail_briefly(at, failure)
+
+    def _failure(self, error: BaseException | str) -> Failure:
+        return failure_of(error, self._host.options.include_stack)
+
+    async def _end(self, make: Callable[[], Draft], wait_seconds: float | None) -> bool:
+        with self._lock:
+            self._running()
+            if self._has_ended:
+                raise JobEndedError(self.processing_id)
+            make()
+            self._has_ended = True
+        assert self._pump is not None
+        self._offer()
+        await asyncio.wait({self._pump.done}, timeout=wait_seconds)
+        if not self._pump.done.done():
+            self._host.tell(
+                "not_acknowledged", "its end is not stored yet, and is tried again", self.processing_id
+            )
+            return False
+        ending = self._pump.done.result()
+        if isinstance(ending, Superseded):
+            raise self._superseded_by(ending)
+        return ending == "stored"
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            raise RuntimeError('a job reports inside of "async with reporter.job(...) as job:"')
+        if self._lost_to is not None:
+            raise self._superseded_by(self._lost_to)
+        return self._loop
+
+    def _offer(self) -> None:
+        # The newest state, not that of the call: calls from other threads may come here late.
+        if self._pump is not None and not self._pump.done.done():
+            self._pump.offer(self._state.draft)
+
+    def _late(self) -> None:
+        self._host.tell("late_update", "a report came after its end, and was left out", self.processing_id)
+
+    def _done(self, done: asyncio.Future[Ending]) -> None:
+        ending = done.result()
+        if isinstance(ending, Superseded):
+            self._lost_to = ending
+            self.superseded.set()
+            self._host.tell("superseded", str(self._superseded_by(ending)), self.processing_id)
+
+    def _superseded_by(self, ending: Ending) -> SupersededError:
+        assert isinstance(ending, Superseded)
+        return SupersededError(self.processing_id, self.attempt, ending.reason, ending.seq)

@@ -1,0 +1,247 @@
+"""The job log in JetStream: append behind a known sequence, and read a job's last event."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+from dataclasses import dataclass
+from typing import Any, Coroutine, Mapping, Protocol, TypeVar, Union
+
+import nats.errors
+import nats.js.errors
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+from nats.js.api import RawStreamMsg
+
+from .contract import Valid, decode_event
+from .fence import Last, Stored
+from .options import Options, Teller
+
+_WRONG_LAST_SEQUENCE = 10071
+# Also while another message of the subject is on its way to the copies; it does not say which is the last.
+_WRONG_LAST_SEQUENCE_IN_FLIGHT = 10164
+_TOO_LARGE = (10053, 10054)
+_NO_MESSAGE_FOUND = 10037
+# How often it is looked whether a connection is still there, or there again.
+_LOOK_SECONDS = 0.2
+# Messages looked through for a valid event when the newest one of a job is none.
+_MOST_READ = 1000
+
+_T = TypeVar("_T")
+
+
+class Connection(Protocol):
+    """Where the log is. ``nc`` may be another client after an outage."""
+
+    @property
+    def nc(self) -> Client: ...
+
+    @property
+    def is_over(self) -> bool:
+        """The connection is closed and will not come back."""
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Something else stands where the message was to go, or it stands there itself already. ``last`` is the sequence of
+    what stands there; None when that is not told."""
+
+    last: int | None
+
+
+@dataclass(frozen=True)
+class Again:
+    """Not stored as far as is known. The same message may be sent again."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """This message will never be stored."""
+
+    why: str
+
+
+Outcome = Union[Stored, Conflict, Again, Refused]
+
+
+class ReadError(Exception):
+    """The last event cannot be read for now. ``is_forbidden``: this connection may not read."""
+
+    def __init__(self, why: str, is_forbidden: bool = False) -> None:
+        super().__init__(why)
+        self.is_forbidden = is_forbidden
+
+
+class ConnectionOver(Exception):
+    """The connection was closed for good."""
+
+
+class JobLog:
+    """One for all jobs of a reporter."""
+
+    def __init__(self, connection: Connection, options: Options, tell: Teller) -> None:
+        self._connection = connection
+        self._stream = options.stream
+        self._api_prefix = options.api_prefix
+        self._timeout = options.ack_seconds
+        self._window = asyncio.Semaphore(options.max_in_flight)
+        self._tell = tell
+        self._is_away = False
+
+    @property
+    def is_connected(self) -> bool:
+        return self._connection.nc.is_connected
+
+    async def connected(self) -> None:
+        """Returns when there is a connection.
+
+        :raises ConnectionOver: when there never will be
+        """
+        while not self.is_connected:
+            if self._connection.is_over:
+                raise ConnectionOver
+            if not self._is_away:
+                self._is_away = True
+                self._tell("away", "NATS cannot be reached; states are kept until it is back")
+            await asyncio.sleep(_LOOK_SECONDS)
+        if self._is_away:
+            self._is_away = False
+            self._tell("back", "NATS is there again")
+
+    async def append(
+        self, subject: str, body: bytes, msg_id: str, expected: int, headers: Mapping[str, str]
+    ) -> Outcome:
+        """Stores one message if the newest of its subject is ``expected`` (0: there is none). Never raises."""
+        condition = {"Nats-Msg-Id": msg_id, "Nats-Expected-Last-Subject-Sequence": str(expected)}
+        try:
+            async with self._window:
+                ack = await self._answered(
+                    self._jetstream().publish(
+                        subject, body, timeout=self._timeout, headers={**headers, **condition}
+                    )
+                )
+        except nats.js.errors.APIError as error:
+            return _outcome_of(error)
+        except nats.errors.MaxPayloadError:
+            return Refused(f"this NATS takes at most {self._connection.nc.max_payload} bytes")
+        except Exception as error:  # noqa: BLE001 a reporter must outlive whatever a connection may raise
+            return Again(_words(error))
+        # A cluster answers a duplicate of what it has not stored yet with the sequence 0.
+        return Stored(ack.seq) if ack.seq else Again("the event is on its way")
+
+    async def last(self, subject: str, at_least: int) -> Last | None:
+        """What stands last in the log; None when there is nothing. By the word of the stream's leader, or where that
+        cannot be had, of any copy (which can be permitted for single jobs).
+
+        :param at_least: a sequence that is known to be stored on the subject: an answer that is older is no answer
+        :raises ReadError: when it cannot be had for now
+        """
+        try:
+            newest = await self._get(subject)
+        except ReadError as error:
+            try:
+                newest = await self._get(subject, from_copy=True)
+            except ReadError as again:
+                raise ReadError(str(error), error.is_forbidden and again.is_forbidden) from again
+        seq = 0 if newest is None or newest.seq is None else newest.seq
+        if seq < at_least:
+            raise ReadError("the answer is older than what is stored")
+        if newest is None:
+            return None
+        last = _last_of(seq, newest, subject)
+        return last if last.event is not None else await self._valid_before(subject, last)
+
+    async def _valid_before(self, subject: str, newest: Last) -> Last:
+        """The newest message is rubbish, which nobody is shown: what stood before it counts."""
+        found, at = newest, 1
+        for _ in range(_MOST_READ):
+            older = await self._get(subject, at)
+            if older is None or older.seq is None or older.seq >= newest.seq:
+                break
+            last = _last_of(newest.seq, older, subject)
+            found = found if last.event is None else last
+            at = older.seq + 1
+        return found
+
+    async def _get(self, subject: str, at: int | None = None, from_copy: bool = False) -> RawStreamMsg | None:
+        """The newest message of a subject, or its first from ``at`` on."""
+        asked = f"DIRECT.GET.{self._stream}.{subject}" if from_copy else f"STREAM.MSG.GET.{self._stream}"
+        api = f"{self._api_prefix}.{asked}"
+        try:
+            async with self._window:
+                return await self._answered(
+                    self._jetstream().get_msg(self._stream, at, subject, from_copy, next=at is not None), api
+                )
+        except nats.js.errors.NotFoundError as error:
+            # A copy answers without a number.
+            if error.err_code in (_NO_MESSAGE_FOUND, None):
+                return None
+            raise ReadError(f"its last event cannot be read by {api}: {_words(error)}") from error
+        except Exception as error:  # noqa: BLE001 as above
+            # Nobody listens: the account does not import the API. The stream itself has just answered.
+            is_nobody = isinstance(error, nats.errors.NoRespondersError) or (
+                isinstance(error, nats.js.errors.ServiceUnavailableError) and error.code is None
+            )
+            is_forbidden = is_nobody or isinstance(error, PermissionError)
+            raise ReadError(
+                f"its last event cannot be read by {api}: {_words(error)}", is_forbidden
+            ) from error
+
+    async def _answered(self, request: Coroutine[Any, Any, _T], api: str | None = None) -> _T:
+        """What the request gives, for as long as the connection stands that it went out on.
+
+        :raises PermissionError: when NATS does not permit to publish to ``api``
+        """
+        nc = self._connection.nc
+        reconnects = nc.stats["reconnects"]
+        task = asyncio.ensure_future(request)
+        # Nobody may ask for it any more.
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        try:
+            # The client's own time-out does not cover its writing to a connection that takes nothing.
+            for _ in range(math.ceil(2 * self._timeout / _LOOK_SECONDS)):
+                await asyncio.wait({task}, timeout=_LOOK_SECONDS)
+                if task.done():
+                    return task.result()
+                if not nc.is_connected or nc.stats["reconnects"] != reconnects:
+                    raise ConnectionError("the connection was cut")
+                # The client has no other word for it, and writes it in small letters.
+                refusal = str(nc.last_error or "").lower()
+                if api is not None and "permissions violation" in refusal and api.lower() in refusal:
+                    raise PermissionError("NATS does not permit it")
+            raise asyncio.TimeoutError
+        finally:
+            task.cancel()
+
+    def _jetstream(self) -> JetStreamContext:
+        return self._connection.nc.jetstream(prefix=self._api_prefix, timeout=self._timeout)
+
+
+def _last_of(seq: int, message: RawStreamMsg, subject: str) -> Last:
+    decoded = decode_event(subject, message.data or b"")
+    event = decoded.event if isinstance(decoded, Valid) else None
+    return Last(seq, event, (message.headers or {}).get("Nats-Msg-Id"))
+
+
+def _outcome_of(error: nats.js.errors.APIError) -> Outcome:
+    if error.err_code == _WRONG_LAST_SEQUENCE:
+        digits = re.search(r"(\d+)\s*$", error.description or "")
+        return Conflict(None if digits is None else int(digits[1]))
+    if error.err_code == _WRONG_LAST_SEQUENCE_IN_FLIGHT:
+        return Conflict(None)
+    return (Refused if error.err_code in _TOO_LARGE else Again)(_words(error))
+
+
+def _words(error: Exception) -> str:
+    match error:
+        case nats.js.errors.NoStreamResponseError():
+            return "no stream takes the subject now"
+        case nats.js.errors.APIError():
+            return f"{error.err_code or error.code or 503} {error.description or 'nobody answers'}"
+        case asyncio.TimeoutError() | nats.errors.TimeoutError():
+            return "no answer in time"
+        case _:
+            return str(error) or type(error).__name__

@@ -1,0 +1,120 @@
+"""Settings of a reporter, and what it tells its owner."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import Callable, Literal
+
+from .state import Moment
+
+logger = logging.getLogger("headway_worker")
+
+TroubleKind = Literal[
+    "away",
+    "back",
+    "connection_closed",
+    "connection",
+    "retrying",
+    "attempt_unknown",
+    "late_update",
+    "superseded",
+    "not_sendable",
+    "not_acknowledged",
+]
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What a worker's author may want to know, and need not act on: nothing of this reaches the job.
+
+    ``away``: NATS cannot be reached, states are kept and sent later; ``back``: it is there again;
+    ``connection_closed``: the connection was closed for good by its owner; ``connection``: what it complains of;
+    ``retrying``: something was not taken or not answered, and is tried again; ``attempt_unknown``: the job has events
+    that this worker may not read; ``late_update``: a report came after the
+    job's end, and was left out; ``superseded``: this worker has lost its job; ``not_sendable``: NATS will never take
+    this event, or what a job failed with could not be sent as it is; ``not_acknowledged``: the reporter was closed, or
+    a wait given up, before something was acknowledged.
+    """
+
+    kind: TroubleKind
+    message: str
+    processing_id: str | None = None
+
+
+# How often the frequent kinds are told: each once in so many seconds.
+_EVERY_SECONDS = 1.0
+_FREQUENT: frozenset[TroubleKind] = frozenset(
+    {"retrying", "attempt_unknown", "late_update", "connection", "not_sendable"}
+)
+
+
+def log_trouble(trouble: Trouble) -> None:
+    """What is done with trouble unless something else is asked for."""
+    level = logging.INFO if trouble.kind == "back" else logging.WARNING
+    about = "" if trouble.processing_id is None else f"job {trouble.processing_id}: "
+    logger.log(level, "%s: %s%s", trouble.kind, about, trouble.message)
+
+
+def system_clock() -> Moment:
+    return Moment(time.time(), time.monotonic())
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a reporter works. Times are in seconds."""
+
+    stream: str = "PROGRESS"
+    """Only needed to read a job's last event."""
+    api_prefix: str = "$JS.API"
+    """What the JetStream API begins with, where an account imports it under another name."""
+    max_updates_per_second: float = 10
+    """For each job. What comes faster is coalesced; the first and the last never."""
+    max_in_flight: int = 256
+    """Events of all jobs that may be on their way at once."""
+    heartbeat_seconds: float = 5
+    """Between two signs of life of a job; 0 sends none."""
+    ack_seconds: float = 5
+    """How long one try waits for its acknowledgement."""
+    start_seconds: float = 2
+    """How long the start of a job waits for its first event to be stored."""
+    end_seconds: float | None = None
+    """How long the end of a job waits to be stored; None: for as long as it takes."""
+    close_seconds: float = 10
+    """How long ``close`` waits for what is pending, and a job that is cancelled for its end to be stored."""
+    include_stack: bool = False
+    """Whether the stack of an exception is published with it."""
+    ce_source: str | None = None
+    """CloudEvents' ``source``, a URI; with it the headers of each event hold CloudEvents attributes."""
+    on_trouble: Callable[[Trouble], None] = log_trouble
+    """Called in the event loop. What it raises is logged and goes no further."""
+    clock: Callable[[], Moment] = system_clock
+
+    def __post_init__(self) -> None:
+        above_0 = ("max_updates_per_second", "max_in_flight", "ack_seconds")
+        from_0 = ("heartbeat_seconds", "start_seconds", "end_seconds", "close_seconds")
+        for name in (*above_0, *from_0):
+            value = getattr(self, name)
+            if value is not None and not (value > 0 or (name in from_0 and value == 0)):
+                raise ValueError(
+                    f"{name} is {value}; expected a number {'from' if name in from_0 else 'above'} 0"
+                )
+
+
+class Teller:
+    """Tells the author of trouble, the frequent kinds at most once a second each. Never raises."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._last: dict[TroubleKind, float] = {}
+
+    def __call__(self, kind: TroubleKind, message: str, processing_id: str | None = None) -> None:
+        now = self._options.clock().steady
+        if kind in _FREQUENT and now - self._last.get(kind, float("-inf")) < _EVERY_SECONDS:
+            return
+        self._last[kind] = now
+        try:
+            self._options.on_trouble(Trouble(kind, message, processing_id))
+        except Exception:
+            logger.exception("on_trouble raised")

@@ -1,0 +1,207 @@
+"""Sends the events of one job: one in flight, the newest state behind it, each until it is stored."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+from typing import Literal, Mapping, Union
+
+from .contract import subject_of
+from .fence import Go, Stored, Superseded, begin, judge
+from .log import Again, Conflict, ConnectionOver, JobLog, ReadError, Refused
+from .mailbox import Draft, Mailbox
+from .options import Teller
+
+_RETRY_FIRST_SECONDS = 0.1
+_RETRY_MOST_SECONDS = 5.0
+
+# How it went: the end is stored; another attempt has the job, or it is over; the end could not be stored.
+Ending = Union[Literal["stored", "lost"], Superseded]
+
+
+class _Over(Exception):
+    def __init__(self, ending: Ending) -> None:
+        self.ending = ending
+
+
+class Pump:
+    """One for each running job.
+
+    :param attempt: the attempt that is asked for; None: one more than the last
+    :param headers: go with every event; ``ce_source`` adds CloudEvents' attributes
+    :param interval: seconds between two updates
+    """
+
+    def __init__(
+        self,
+        processing_id: str,
+        attempt: int | None,
+        headers: Mapping[str, str],
+        ce_source: str | None,
+        interval: float,
+        log: JobLog,
+        tell: Teller,
+    ) -> None:
+        self._id = processing_id
+        self._subject = subject_of(processing_id)
+        self._wanted = attempt
+        self._headers = headers
+        self._ce_source = ce_source
+        self._interval = interval
+        self._log = log
+        self._tell = tell
+        # Nobody can guess it, so nobody can have an event of ours taken for a duplicate.
+        self._run = f"{secrets.token_urlsafe(16)}."
+        self._sent = 0
+        # A new job is the usual case: it costs no read. The log says so if it is another.
+        self._go = Go(0, attempt or 1)
+        # A try since the last acknowledgement may be stored.
+        self._is_unsure = False
+        self._mailbox = Mailbox()
+        self._offered = asyncio.Event()
+        self._end_offered = asyncio.Event()
+        self.attempt: int | None = None
+        """None until the first event is stored."""
+        self.begun = asyncio.Event()
+        """Set when the first event is stored, or the job is lost."""
+        self.idle = asyncio.Event()
+        """Set while everything that was offered is stored."""
+        self.done: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+
+    def offer(self, draft: Draft) -> None:
+        """Takes the newest state, over one that has not been sent yet."""
+        self._mailbox.put(draft)
+        self.idle.clear()
+        self._offered.set()
+        if draft.is_end:
+            self._end_offered.set()
+
+    async def run(self) -> None:
+        """Until the end of the job is stored, or the job is lost; ``done`` says which. Raises cancellations only."""
+        ending: Ending = "lost"
+        try:
+            while True:
+                await self._offered.wait()
+                self._offered.clear()
+                await self._send_all()
+                self.idle.set()
+        except _Over as over:
+            ending = over.ending
+        except ConnectionOver:
+            self._tell(
+                "connection_closed", "the connection to NATS was closed; nothing more is sent", self._id
+            )
+        except asyncio.CancelledError:
+            if not self.idle.is_set():
+                self._tell("not_acknowledged", "the newest state may not be stored", self._id)
+            raise
+        finally:
+            self.idle.set()
+            self.begun.set()
+            if not self.done.done():
+                self.done.set_result(ending)
+
+    async def _send_all(self) -> None:
+        while (draft := self._mailbox.take()) is not None:
+            self._sent += 1
+            is_stored = await self._store(draft)
+            if draft.is_end:
+                raise _Over("stored" if is_stored else "lost")
+            try:
+                await asyncio.wait_for(self._end_offered.wait(), self._interval)
+            except asyncio.TimeoutError:
+                pass
+
+    async def _store(self, draft: Draft) -> bool:
+        """Whether it is stored; if not, it never will be. The same message is sent until that is known."""
+        # Whoever has read one id must not be able to guess the next.
+        msg_id = f"{self._run}{self._sent}.{secrets.token_urlsafe(9)}"
+        headers = {**self._headers, **self._attributes(draft, msg_id)}
+        pause = _RETRY_FIRST_SECONDS
+        while True:
+            await self._log.connected()
+            body = draft.body(self._go.attempt)
+            match await self._log.append(self._subject, body, msg_id, self._go.expected, headers):
+                case Stored(seq):
+                    return self._stored(seq)
+                case Refused(why):
+                    self._tell("not_sendable", why, self._id)
+                    return False
+                case Again(why):
+                    self._is_unsure = True
+                    self._tell("retrying", why, self._id)
+                case Conflict(last):
+                    before = self._go
+                    if await self._settle(msg_id, last):
+                        return True
+                    if self._go.expected != before.expected:
+                        continue
+            await asyncio.sleep(pause * random.uniform(0.5, 1))
+            pause = min(pause * 2, _RETRY_MOST_SECONDS)
+
+    async def _settle(self, msg_id: str, seq: int | None) -> bool:
+        """Finds out what stands in the way: True when it is the message itself, else where to try next is known."""
+        try:
+            last = await self._log.last(self._subject, seq or 0)
+        except ReadError as error:
+            if error.is_forbidden and seq is not None:
+                self._assume(seq, str(error))
+            else:
+                self._tell("retrying", str(error), self._id)
+            return False
+        if self.attempt is not None or (last is not None and last.msg_id == msg_id):
+            verdict = judge(last, self._run, msg_id, self._go.attempt)
+        else:
+            verdict = begin(last, self._wanted)
+        match verdict:
+            case Stored(stored):
+                return self._stored(stored)
+            case Superseded():
+                self.attempt = self.attempt or self._wanted
+                raise _Over(verdict)
+            case Go():
+                self._go = verdict
+                return False
+
+    def _assume(self, seq: int, why: str) -> None:
+        """Nobody may tell us whose the last event is."""
+        if self.attempt is not None:
+            if not self._is_unsure:
+                # All that was sent was answered.
+                raise _Over(Superseded("other_writer", seq))
+            # It is ours, most likely. Under the same id JetStream knows it again and stores nothing.
+            self._go = Go(seq, self.attempt)
+        elif self._wanted is not None:
+            self._tell(
+                "attempt_unknown", f"this is attempt {self._wanted} whatever was before: {why}", self._id
+            )
+            self._go = Go(seq, self._wanted)
+        else:
+            # A guess could write over a newer attempt, or behind the end of the job.
+            self._tell(
+                "attempt_unknown",
+                f"nothing is sent without knowing the attempt. Give it, or: {why}",
+                self._id,
+            )
+
+    def _stored(self, seq: int) -> bool:
+        self._is_unsure = False
+        self._go = Go(seq, self._go.attempt)
+        self.attempt = self._go.attempt
+        self.begun.set()
+        return True
+
+    def _attributes(self, draft: Draft, msg_id: str) -> Mapping[str, str]:
+        """CloudEvents in binary mode: the body stays as it is."""
+        if self._ce_source is None:
+            return {}
+        return {
+            "ce-specversion": "1.0",
+            "ce-id": msg_id,
+            "ce-source": self._ce_source,
+            "ce-type": f"headway.progress.{draft.status}",
+            "ce-subject": self._id,
+            "ce-time": draft.timestamp,
+            "ce-datacontenttype": "application/json",
+        }

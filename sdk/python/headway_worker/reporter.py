@@ -1,0 +1,202 @@
+"""Where jobs come from: one reporter for each process, over one connection to NATS."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from types import TracebackType
+from typing import Any, Awaitable, Callable, Mapping, TypeVar
+
+from nats.aio.client import Client
+
+from .connection import GivenConnection, OwnConnection
+from .contract import Flaw
+from .errors import InvalidEventError
+from .job import Job
+from .log import Connection, JobLog
+from .options import Options, Teller, logger
+from .pump import Pump
+from .state import JobState
+
+# W3C Trace Context, version 00; later versions may have more behind it.
+_TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]*)?"
+)
+_T = TypeVar("_T")
+
+
+class Reporter:
+    """Reports jobs over a connection that is given, and is left open. Make it in the event loop that the connection is
+    in. :func:`connect_reporter` makes the connection, too."""
+
+    def __init__(self, nc: Client, options: Options = Options()) -> None:
+        self._set_up(GivenConnection(nc), options, Teller(options))
+
+    def _set_up(self, connection: Connection, options: Options, tell: Teller) -> None:
+        self.options = options
+        self.tell = tell
+        self._connection = connection
+        self._log = JobLog(connection, options, tell)
+        self._pumps: dict[Pump, asyncio.Task[None]] = {}
+        self._beats: dict[Job, asyncio.Task[None]] = {}
+        self._is_closed = False
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether NATS is there. Jobs run without it, too."""
+        return self._log.is_connected
+
+    def job(
+        self,
+        processing_id: str,
+        *,
+        job_type: str | None = None,
+        total: float | None = None,
+        attempt: int | None = None,
+        message: str | None = None,
+        stall_after_seconds: float | None = None,
+        timeout_seconds: float | None = None,
+        traceparent: str | None = None,
+        fields: Mapping[str, Any] | None = None,
+    ) -> Job:
+        """One run of a job, for ``async with``.
+
+        :param attempt: higher than the job's last; without it, the one after the last. So whoever starts a job again
+            has it, and a worker that is still at it loses it
+        :param traceparent: W3C Trace Context; becomes a header of each event
+        :param fields: your own fields, any JSON, in each event
+        :raises InvalidEventError: when something does not fit the event contract
+        :raises EventTooLargeError: when the fields alone are larger than 64 KiB
+        """
+        if traceparent is not None and not _TRACEPARENT.fullmatch(traceparent):
+            raise InvalidEventError(Flaw("/traceparent", "is not a traceparent as in W3C Trace Context"))
+        begin = {
+            "processing_id": processing_id,
+            "job_type": job_type,
+            "total": total,
+            "message": message,
+            "stall_after_seconds": stall_after_seconds,
+            "timeout_seconds": timeout_seconds,
+        }
+        state = JobState(begin, attempt, self.options.clock(), fields)
+        # At least three in the time after which silence is a stall or a failure.
+        patience = min(seconds for seconds in (stall_after_seconds, timeout_seconds, float("inf")) if seconds)
+        heartbeat = min(self.options.heartbeat_seconds, patience / 3)
+        headers = {} if traceparent is None else {"traceparent": traceparent}
+        return Job(processing_id, attempt, heartbeat, headers, state, self)
+
+    async def run(self, processing_id: str, work: Callable[[Job], Awaitable[_T]], **settings: Any) -> _T:
+        """Runs ``work`` as a job, which is completed with what it returns (None: without a result).
+        ``settings`` are those of :meth:`job`."""
+        async with self.job(processing_id, **settings) as job:
+            result = await work(job)
+            if not job.has_ended and result is not None:
+                await job.complete(result)
+            return result
+
+    async def close(self) -> None:
+        """Waits until everything is stored that was reported, at the most ``close_seconds``, and stops. What is not
+        stored by then is told as ``not_acknowledged``. Jobs that still run are left open."""
+        self._is_closed = True
+        for beat in self._beats.values():
+            beat.cancel()
+        idle = [asyncio.ensure_future(pump.idle.wait()) for pump in self._pumps]
+        if idle:
+            _, late = await asyncio.wait(idle, timeout=self.options.close_seconds)
+            for waiting in late:
+                waiting.cancel()
+        while self._pumps:
+            # Again and again: the client swallows a cancellation that comes while it writes.
+            for task in self._pumps.values():
+                task.cancel()
+            await asyncio.wait(list(self._pumps.values()), timeout=0.5)
+
+    async def __aenter__(self) -> Reporter:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # --- for jobs: the protocol Host
+
+    def started(self, job: Job) -> Pump:
+        if self._is_closed:
+            raise RuntimeError("the reporter is closed")
+        options = self.options
+        interval = 1 / options.max_updates_per_second
+        pump = Pump(
+            job.processing_id,
+            job.wanted_attempt,
+            job.headers,
+            options.ce_source,
+            interval,
+            self._log,
+            self.tell,
+        )
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(pump.run())
+        self._pumps[pump] = task
+        task.add_done_callback(lambda done: self._pump_ended(pump, done))
+        if job.heartbeat_seconds > 0:
+            self._beats[job] = loop.create_task(self._beat(job))
+        return pump
+
+    def left(self, job: Job, pump: Pump) -> None:
+        if (beat := self._beats.pop(job, None)) is not None:
+            beat.cancel()
+        if not job.has_ended and (task := self._pumps.get(pump)) is not None:
+            task.cancel()
+
+    def _pump_ended(self, pump: Pump, task: asyncio.Task[None]) -> None:
+        del self._pumps[pump]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("the reporter has a defect", exc_info=error)
+
+    async def _beat(self, job: Job) -> None:
+        """Signs of life, which are never stored."""
+        while not job.superseded.is_set():
+            await asyncio.sleep(job.heartbeat_seconds)
+            if not self.is_connected or job.attempt is None:
+                continue
+            try:
+                body = b'{"attempt":%d}' % job.attempt
+                await asyncio.wait_for(
+                    self._connection.nc.publish(f"alive.progress.{job.processing_id}", body), 1
+                )
+            except Exception as error:  # noqa: BLE001 the next one comes by itself
+                logger.debug("no sign of life: %s", error)
+
+
+class connect_reporter(Reporter):  # noqa: N801 it is used as a function
+    """``async with connect_reporter(servers="nats://127.0.0.1:4222") as reporter:``
+
+    :param servers: where NATS is: one address or several
+    :param wait_seconds: how long the first connection is waited for; without one the reporter works, too, and sends
+        what was reported when there is one
+    :param nats: more settings of ``nats.connect``: ``user_credentials``, ``user``, ``password``, ``tls``,
+        ``inbox_prefix`` and so on
+    """
+
+    def __init__(
+        self,
+        servers: str | list[str] = "nats://127.0.0.1:4222",
+        options: Options = Options(),
+        *,
+        wait_seconds: float = 2,
+        **nats: Any,
+    ) -> None:
+        tell = Teller(options)
+        self._own = OwnConnection(servers, nats, tell)
+        self._wait_seconds = wait_seconds
+        self._set_up(self._own, options, tell)
+
+    async def __aenter__(self) -> Reporter:
+        await self._own.open(self._wait_seconds)
+        return self
+
+    async def close(self) -> None:
+        """As :meth:`Reporter.close`, and closes the connection."""
+        await super().close()
+        await self._own.close()

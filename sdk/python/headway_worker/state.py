@@ -1,0 +1,227 @@
+"""The whole current state of one job, from which each event is made. Pure: the time is passed in."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any, Mapping, NamedTuple
+
+from .contract import (
+    ERROR_CODE_MAX_CHARACTERS,
+    EVENT_MAX_BYTES,
+    MAX_SAFE_INTEGER,
+    MESSAGE_MAX_CHARACTERS,
+    STEP_NAME_MAX_CHARACTERS,
+    Event,
+    Flaw,
+    check_event,
+    encode,
+)
+from .errors import EventTooLargeError, InvalidEventError
+from .eta import Eta
+from .failure import Failure
+from .mailbox import Draft
+
+# 100 is for `completed` alone.
+MOST_WHILE_PROCESSING = 99.9
+
+_ATTEMPT_BYTES = len(b'"attempt":,') + len(str(MAX_SAFE_INTEGER))
+_RESERVED = frozenset(
+    "processing_id status progress timestamp type message job_type attempt step indeterminate eta_seconds "
+    "stall_after_seconds timeout_seconds result error current total seq prev_seq".split()
+)
+# True only while the job runs.
+_RUNNING = frozenset(("eta_seconds", "indeterminate"))
+_KEPT_BRIEFLY = frozenset(
+    "processing_id progress timestamp job_type stall_after_seconds timeout_seconds".split()
+)
+
+
+class Moment(NamedTuple):
+    """``wall``: seconds since 1970, for timestamps. ``steady``: seconds of a clock that never jumps."""
+
+    wall: float
+    steady: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """Which step of how many the job is in."""
+
+    name: str | None = None
+    index: int | None = None
+    total: int | None = None
+
+
+class Unset:
+    """For arguments that were not given, where None is a value."""
+
+
+UNSET = Unset()
+
+
+class JobState:
+    """Merges reports into one state. What is refused leaves the state as it was.
+
+    :param begin: the fields of the job itself, None where they are not given
+    :param attempt: only checked: it is put into an event when that is sent
+    :raises InvalidEventError: from every method, for what no event can hold
+    :raises EventTooLargeError: from every method, for an event of more than 64 KiB
+    """
+
+    def __init__(self, begin: Event, attempt: int | None, at: Moment, fields: Event | None = None) -> None:
+        self._eta = Eta()
+        _check_number("total", begin.get("total"))
+        given = {name: value for name, value in begin.items() if value is not None}
+        self._event: dict[str, Any] = {**given, "status": "processing", "progress": 0.0}
+        self._event["message"] = (
+            _cut(given["message"], MESSAGE_MAX_CHARACTERS) if "message" in given else _GONE
+        )
+        first = {**self._event, **_own(fields), "timestamp": _timestamp(at)}
+        if attempt is not None:
+            self._take({**first, "attempt": attempt})
+        self.draft = self._take(first)
+
+    def report(
+        self,
+        at: Moment,
+        *,
+        current: float | None = None,
+        total: float | None = None,
+        progress: float | None = None,
+        message: str | None = None,
+        step: Step | str | None = None,
+        indeterminate: bool | None = None,
+        eta_seconds: float | None = None,
+        fields: Event | None = None,
+    ) -> Draft:
+        """The next `processing` event. What is left out stays as it was."""
+        percent = self._percent(current, total, progress)
+        said = {
+            "current": current,
+            "total": total,
+            "progress": percent,
+            "message": _cut(message, MESSAGE_MAX_CHARACTERS),
+            "step": _step(step),
+            "indeterminate": indeterminate,
+        }
+        event = {
+            **self._event,
+            **_own(fields),
+            **{name: value for name, value in said.items() if value is not None},
+        }
+        event.pop("eta_seconds", None)
+        shown = event["progress"]
+        left = self._eta.seconds_left(at.steady, shown) if eta_seconds is None else eta_seconds
+        if left is not None and event.get("indeterminate") is not True:
+            event["eta_seconds"] = left
+        draft = self._take({**event, "timestamp": _timestamp(at)})
+        if percent is not None:
+            self._eta.note(at.steady, shown)
+        return draft
+
+    def complete(self, at: Moment, result: Any = UNSET) -> Draft:
+        """The `completed` event, with 100 per cent."""
+        over = {} if isinstance(result, Unset) else {"result": result}
+        return self._take({**self._ending(at), "status": "completed", "progress": 100, **over})
+
+    def fail(self, at: Moment, failure: Failure) -> Draft:
+        """The `error` event. The percent stays where it was."""
+        return self._take({**self._ending(at), "status": "error", "error": _error(failure)})
+
+    def fail_briefly(self, at: Moment, failure: Failure) -> Draft:
+        """As `fail`, without details and the worker's own fields: what is left always fits."""
+        kept = {name: value for name, value in self._ending(at).items() if name in _KEPT_BRIEFLY}
+        brief = Failure(str(failure.code), str(failure.message), failure.retryable is True)
+        return self._take({**kept, "status": "error", "error": _error(brief)})
+
+    def _ending(self, at: Moment) -> dict[str, Any]:
+        kept = {name: value for name, value in self._event.items() if name not in _RUNNING}
+        return {**kept, "timestamp": _timestamp(at)}
+
+    def _percent(self, current: float | None, total: float | None, progress: float | None) -> float | None:
+        """The percent to show, never below the one before; None when nothing was said about it."""
+        for name, value in (("current", current), ("total", total), ("progress", progress)):
+            _check_number(name, value)
+        if progress is None and (current is not None or total is not None):
+            # Amounts of an earlier report say nothing about this one, so a message alone does not move the percent.
+            done = self._event.get("current") if current is None else current
+            of = self._event.get("total") if total is None else total
+            progress = 100 * done / of if done is not None and of is not None and of > 0 else None
+        if progress is None:
+            return None
+        return max(float(self._event["progress"]), min(round(float(progress), 1), MOST_WHILE_PROCESSING))
+
+    def _take(self, event: dict[str, Any]) -> Draft:
+        event = {name: value for name, value in event.items() if value is not _GONE}
+        flaw = check_event(event)
+        if flaw is not None:
+            raise InvalidEventError(flaw)
+        try:
+            text = encode(event)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InvalidEventError(Flaw("", f"cannot be written as JSON: {error}")) from error
+        size = len(text) + _ATTEMPT_BYTES
+        if size > EVENT_MAX_BYTES:
+            raise EventTooLargeError(size, EVENT_MAX_BYTES)
+        self._event = event
+        self.draft = Draft(event["status"], event["timestamp"], text)
+        return self.draft
+
+
+_GONE = Unset()
+
+
+def _check_number(name: str, value: object) -> None:
+    # Here, because arithmetic comes before the check of the event. False for NaN, too.
+    if value is None or (
+        isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= MAX_SAFE_INTEGER
+    ):
+        return
+    raise InvalidEventError(Flaw(f"/{name}", f"is {value!r}; expected a finite number"))
+
+
+def _own(fields: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A worker's own fields, copied, so that what the job changes later is not sent by accident. None takes one out."""
+    own: dict[str, Any] = {}
+    for name, value in (fields or {}).items():
+        if not isinstance(name, str) or name in _RESERVED:
+            raise InvalidEventError(Flaw(f"/{name}", "is a name of the protocol that a report may not set"))
+        try:
+            own[name] = _GONE if value is None else json.loads(json.dumps(value, allow_nan=False))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InvalidEventError(Flaw(f"/{name}", f"cannot be written as JSON: {error}")) from error
+    return own
+
+
+def _step(step: Step | str | None) -> dict[str, Any] | None:
+    if step is None:
+        return None
+    if isinstance(step, str):
+        step = Step(step)
+    if not isinstance(step, Step):
+        raise InvalidEventError(Flaw("/step", f"is {step!r}; expected a Step, or its name"))
+    parts = {"name": _cut(step.name, STEP_NAME_MAX_CHARACTERS), "index": step.index, "total": step.total}
+    return {name: value for name, value in parts.items() if value is not None}
+
+
+def _error(failure: Failure) -> dict[str, Any]:
+    error = {
+        "code": _cut(failure.code, ERROR_CODE_MAX_CHARACTERS),
+        "message": _cut(failure.message, MESSAGE_MAX_CHARACTERS),
+        "retryable": failure.retryable,
+        "details": failure.details,
+        "stack": failure.stack,
+    }
+    return {name: value for name, value in error.items() if value is not None}
+
+
+def _cut(text: str | None, most: int) -> str | None:
+    # A text for people that is too long is no reason to break a job.
+    return text if not isinstance(text, str) or len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _timestamp(at: Moment) -> str:
+    moment = datetime.fromtimestamp(at.wall, timezone.utc)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

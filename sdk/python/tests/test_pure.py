@@ -1,0 +1,297 @@
+"""The parts without I/O: fencing, the state, the estimate, the mailbox."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import pytest
+from headway_worker import EventTooLargeError, InvalidEventError, Moment, Options, Step, Trouble
+from headway_worker.eta import Eta
+from headway_worker.failure import Failure, failure_of
+from headway_worker.fence import Go, Last, Stored, Superseded, begin, judge
+from headway_worker.mailbox import Draft, Mailbox
+from headway_worker.options import Teller
+from headway_worker.state import JobState
+
+AT = Moment(1_769_860_800.5, 10.0)
+
+
+def event(**fields: Any) -> dict[str, Any]:
+    return {
+        "processing_id": "a",
+        "status": "processing",
+        "progress": 5,
+        "timestamp": "2026-01-31T12:00:00Z",
+        **fields,
+    }
+
+
+def last(msg_id: str | None = "other.1.x", **fields: Any) -> Last:
+    return Last(7, event(**fields), msg_id)
+
+
+# --- G6 the end: who may write
+
+
+@pytest.mark.parametrize(
+    ("before", "wanted", "verdict"),
+    [
+        (None, None, Go(0, 1)),
+        (None, 3, Go(0, 3)),
+        (Last(7, None, None), None, Go(7, 1)),
+        (last(), None, Go(7, 1)),
+        (last(attempt=2), None, Go(7, 3)),
+        (last(status="completed"), None, Go(7, 2)),
+        (last(attempt=2, status="error", error={"retryable": True}), None, Go(7, 3)),
+        (last(attempt=2), 3, Go(7, 3)),
+        (last(attempt=2), 2, Superseded("other_writer", 7)),
+        (last(attempt=2), 1, Superseded("newer_attempt", 7)),
+        (last(attempt=2, status="completed"), 2, Superseded("finished", 7)),
+        (last(attempt=2, status="error", error={"code": "timeout"}), 2, Superseded("timeout", 7)),
+    ],
+)
+def test_where_an_attempt_begins(before: Last | None, wanted: int | None, verdict: object) -> None:
+    assert begin(before, wanted) == verdict
+
+
+@pytest.mark.parametrize(
+    ("before", "verdict"),
+    [
+        (None, Go(0, 2)),
+        (last("mine.5.x", attempt=2), Stored(7)),
+        (last("mine.4.x", attempt=2), Go(7, 2)),
+        (last(attempt=1, status="completed"), Go(7, 2)),
+        (last(), Go(7, 2)),
+        (last(None, status="completed"), Superseded("finished", 7)),
+        (last(attempt=2), Superseded("other_writer", 7)),
+        (last(attempt=3), Superseded("newer_attempt", 7)),
+        (
+            last(attempt=2, status="error", error={"code": "timeout", "retryable": True}),
+            Superseded("timeout", 7),
+        ),
+        (Last(7, None, None), Go(7, 2)),
+    ],
+)
+def test_what_a_refused_sequence_means(before: Last | None, verdict: object) -> None:
+    assert judge(before, "mine.", "mine.5.x", 2) == verdict
+
+
+# --- the state
+
+
+def begun(**fields: Any) -> JobState:
+    return JobState({"processing_id": "a", **fields}, None, AT)
+
+
+def shown(draft: Draft) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(draft.body(1))
+    return found
+
+
+def test_each_event_is_the_whole_state() -> None:
+    state = begun(job_type="pdf", total=4, message="Started", timeout_seconds=9)
+    state.report(AT, current=1, step=Step("read", 1, 2), fields={"pages": [1], "gone": 1})
+    draft = state.report(AT, message="Second", fields={"gone": None})
+    assert shown(draft) == {
+        "attempt": 1,
+        "processing_id": "a",
+        "job_type": "pdf",
+        "total": 4,
+        "timeout_seconds": 9,
+        "status": "processing",
+        "progress": 25.0,
+        "timestamp": "2026-01-31T12:00:00.500Z",
+        "current": 1,
+        "message": "Second",
+        "step": {"name": "read", "index": 1, "total": 2},
+        "pages": [1],
+    }
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_percent_never_falls_and_is_100_only_when_completed(seed: int) -> None:
+    chance = random.Random(seed)
+    state = begun(total=10)
+    before = 0.0
+    for _ in range(50):
+        says: dict[str, Any] = {
+            "progress": chance.choice([None, None, chance.uniform(-50, 150)]),
+            "current": chance.choice([None, chance.uniform(-5, 15)]),
+            "total": chance.choice([None, None, 0, chance.uniform(0, 20)]),
+        }
+        percent = shown(state.report(AT, **says))["progress"]
+        assert before <= percent < 100
+        before = percent
+    if seed % 2:
+        assert shown(state.fail(AT, Failure("x", "y", True)))["progress"] == before
+    else:
+        assert shown(state.complete(AT))["progress"] == 100
+
+
+def test_a_message_alone_does_not_move_the_percent() -> None:
+    state = begun(total=10)
+    state.report(AT, progress=0, current=5)
+    assert shown(state.report(AT, message="x"))["progress"] == 0
+
+
+@pytest.mark.parametrize(
+    ("says", "path"),
+    [
+        ({"progress": float("nan")}, "/progress"),
+        ({"progress": "50"}, "/progress"),
+        ({"current": True}, "/current"),
+        ({"total": float("inf")}, "/total"),
+        ({"message": 7}, "/message"),
+        ({"step": Step(index=-1)}, "/step/index"),
+        ({"step": {"name": "x"}}, "/step"),
+        ({"indeterminate": 1}, "/indeterminate"),
+        ({"eta_seconds": -1}, "/eta_seconds"),
+        ({"fields": {"status": "completed"}}, "/status"),
+        ({"fields": {"seq": 1}}, "/seq"),
+        ({"fields": {"own": object()}}, "/own"),
+        ({"fields": {"own": float("nan")}}, "/own"),
+    ],
+)
+def test_what_no_event_can_hold_is_refused_and_changes_nothing(says: dict[str, Any], path: str) -> None:
+    state = begun()
+    before = state.report(AT, progress=10, message="before")
+    with pytest.raises(InvalidEventError) as caught:
+        state.report(AT, **{"message": "after", **says})
+    assert caught.value.flaw.path == path
+    assert state.draft == before
+    assert shown(state.report(AT))["message"] == "before"
+
+
+def test_what_the_job_changes_later_is_not_sent() -> None:
+    state = begun()
+    pages = [1]
+    state.report(AT, fields={"pages": pages})
+    pages.append(2)
+    assert shown(state.report(AT))["pages"] == [1]
+
+
+def test_texts_for_people_are_shortened() -> None:
+    state = begun()
+    draft = state.report(AT, message="ä" * 5_000, step="x" * 300)
+    assert shown(draft)["message"] == "ä" * 4_095 + "…"
+    assert len(shown(draft)["step"]["name"]) == 256
+    draft = state.fail(AT, Failure("c" * 200, "m" * 5_000, False))
+    assert (len(shown(draft)["error"]["code"]), len(shown(draft)["error"]["message"])) == (128, 4_096)
+
+
+def test_an_event_is_at_most_64_kib_whatever_its_attempt() -> None:
+    room = 65_536 - len(begun().complete(AT, "").body(2**53 - 1))
+    assert len(begun().complete(AT, "x" * room).body(2**53 - 1)) == 65_536
+    state = begun()
+    with pytest.raises(EventTooLargeError):
+        state.complete(AT, "x" * (room + 1))
+    assert state.draft.status == "processing"
+
+
+def test_half_a_surrogate_pair_can_be_sent() -> None:
+    assert shown(begun().report(AT, message="\ud83d"))["message"] == "\ud83d"
+
+
+def test_the_end_leaves_out_what_was_true_only_while_it_ran() -> None:
+    state = begun()
+    state.report(AT, indeterminate=True, eta_seconds=5)
+    state.report(AT, indeterminate=False, eta_seconds=5)
+    assert not {"eta_seconds", "indeterminate"} & shown(state.complete(AT)).keys()
+
+
+def test_what_a_job_failed_with() -> None:
+    class Odd(Exception):
+        code = "odd"
+        retryable = True
+
+        def details(self) -> str:
+            return "gRPC has a method here"
+
+    assert failure_of(Odd("why"), False) == Failure("odd", "why", True)
+    assert failure_of(KeyError("k"), False) == Failure("KeyError", "'k'", False)
+    assert failure_of(Exception(), False) == Failure("error", "Exception", False)
+    assert "test_pure.py" not in str(failure_of(_raised(), False))
+    assert "test_pure.py" in str(failure_of(_raised(), True).stack)
+
+
+def _raised() -> ValueError:
+    try:
+        raise ValueError("x")
+    except ValueError as error:
+        return error
+
+
+# --- the estimate
+
+
+def test_an_eta_where_the_rate_is_steady() -> None:
+    eta = Eta()
+    for tick in range(200):
+        eta.note(tick / 10, tick / 4)
+    assert eta.seconds_left(20, 50) == 20
+    assert Eta().seconds_left(20, 50) is None
+
+
+def test_no_eta_where_it_is_not() -> None:
+    eta = Eta()
+    for tick in range(200):
+        eta.note(tick / 10, float(tick // 50) * 20)
+    assert eta.seconds_left(20, 80) is None
+
+
+def test_an_eta_reaches_the_event() -> None:
+    state = begun()
+    for tick in range(100):
+        state.report(Moment(AT.wall, tick / 10), progress=tick / 2)
+    assert shown(state.report(Moment(AT.wall, 10.0), progress=50))["eta_seconds"] == pytest.approx(
+        10, abs=0.5
+    )
+
+
+# --- G9 memory is bounded: the mailbox
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_the_first_and_the_newest_are_never_left_out(seed: int) -> None:
+    chance = random.Random(seed)
+    mailbox, taken = Mailbox(), list[Draft]()
+    puts = [Draft("processing", str(number), b"{}") for number in range(30)]
+    for draft in puts:
+        mailbox.put(draft)
+        while chance.random() < 0.3 and (next_one := mailbox.take()) is not None:
+            taken.append(next_one)
+    kept = 0
+    while (next_one := mailbox.take()) is not None:
+        taken.append(next_one)
+        kept += 1
+    assert kept <= 2
+    assert taken[0] is puts[0]
+    assert taken[-1] is puts[-1]
+    assert taken == sorted(taken, key=puts.index)
+
+
+# --- settings
+
+
+def test_settings_that_do_not_fit_are_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="max_updates_per_second is 0; expected a number above 0"):
+        Options(max_updates_per_second=0)
+    with pytest.raises(ValueError, match="heartbeat_seconds is -1; expected a number from 0"):
+        Options(heartbeat_seconds=-1)
+
+
+def test_frequent_trouble_is_told_once_a_second_and_never_reaches_the_job() -> None:
+    now = [0.0]
+    told: list[Trouble] = []
+
+    def on_trouble(trouble: Trouble) -> None:
+        told.append(trouble)
+        raise RuntimeError("not the job's business")
+
+    tell = Teller(Options(on_trouble=on_trouble, clock=lambda: Moment(0, now[0])))
+    for now[0] in (0.0, 0.5, 0.9, 1.0):
+        tell("retrying", "x")
+        tell("away", "x")
+    assert [trouble.kind for trouble in told] == ["retrying", "away", "away", "away", "retrying", "away"]

@@ -1,0 +1,266 @@
+import { subjectOf } from '../../schemas/ids.js';
+import { backoffMs } from './backoff.js';
+import { SupersededError, type SupersededReason } from './errors.js';
+import { judgeConflict, judgeStart, type Verdict } from './fencing.js';
+import type { Flight, Letter, Phase, Sender } from './flight.js';
+import { eventHeaders, type HeaderBase } from './headers.js';
+import type { RunIds } from './ids.js';
+import type { Caller, Keeper, LastRead, Surroundings } from './ports.js';
+import type { Reply } from './reply.js';
+
+const WAITING: Phase = { kind: 'waiting' };
+
+/**
+ * Delivers a job's events, one at a time, exactly once: the same bytes under the same id until they are stored, and
+ * never over somebody else's. Each is conditional on the sequence of the one before; when that is refused, the job's
+ * last event says why.
+ */
+export class Courier implements Caller, Keeper {
+  place: Caller['place'] = 'outside';
+  readonly #around: Surroundings;
+  readonly #sender: Sender;
+  readonly #headers: HeaderBase;
+  readonly #ids: RunIds;
+  readonly #subject: string;
+  /** The attempt that the author asked for. */
+  readonly #requested: number | null;
+  #flight: Flight | null = null;
+  #hasBegun = false;
+  /** The sequence that the job's last event must have; null: whatever it has. */
+  #expected: number | null = 0;
+  /** A try since the last acknowledgement may be stored. */
+  #isUnsure = false;
+
+  constructor(
+    around: Surroundings,
+    sender: Sender,
+    headers: HeaderBase,
+    ids: RunIds,
+    requested: number | null,
+  ) {
+    this.#around = around;
+    this.#sender = sender;
+    this.#headers = headers;
+    this.#ids = ids;
+    this.#requested = requested;
+    this.#subject = subjectOf(headers.processingId);
+  }
+
+  /** Whether an event of this run is stored, so that the attempt is settled. */
+  get hasBegun(): boolean {
+    return this.#hasBegun;
+  }
+
+  /** When it has to be woken; Infinity when only an answer can move it on. */
+  get wakeAt(): number {
+    const phase = this.#flight?.phase;
+    return phase?.kind === 'sent' || phase?.kind === 'pausing' ? phase.until : Number.POSITIVE_INFINITY;
+  }
+
+  /** Nothing may be on its way. */
+  send(letter: Letter): void {
+    const token = this.#around.line.listen(this);
+    this.#flight = { letter, msgId: this.#ids.next(), token, phase: WAITING, tries: 0, assumed: null };
+    this.#around.keep(this, letter.body.length);
+    this.#go(this.#flight);
+  }
+
+  /** Nothing is sent any more. */
+  stop(): void {
+    if (this.#flight === null) return;
+    this.#around.line.forget(this, this.#flight.token);
+    this.#around.letGo(this);
+    this.#flight = null;
+  }
+
+  awake(now: number): void {
+    const flight = this.#flight;
+    if (flight === null) return;
+    const { phase } = flight;
+    if (phase.kind === 'sent' && now >= phase.until) {
+      this.#isUnsure = true;
+      this.#pause(flight, 'no acknowledgement came');
+    } else if (phase.kind === 'pausing' && now >= phase.until) this.#go(flight);
+  }
+
+  /** NATS is there. */
+  opened(): void {
+    const flight = this.#flight;
+    if (flight?.phase.kind === 'waiting' || flight?.phase.kind === 'pausing') this.#go(flight);
+  }
+
+  /** NATS is away. */
+  cut(): void {
+    const flight = this.#flight;
+    if (flight === null || flight.phase.kind === 'asking') return;
+    if (flight.phase.kind === 'sent') this.#isUnsure = true;
+    flight.phase = WAITING;
+  }
+
+  // What may be stored is kept: only under its own id it cannot be stored twice.
+  get evictable(): boolean {
+    const flight = this.#flight;
+    if (flight === null || this.#isUnsure) return false;
+    return (
+      flight.letter.carries === 'newest' && flight.phase.kind !== 'sent' && flight.phase.kind !== 'asking'
+    );
+  }
+
+  evict(): void {
+    this.stop();
+    this.#sender.evicted();
+  }
+
+  launch(): boolean {
+    const flight = this.#flight;
+    if (flight?.phase.kind !== 'waiting') return false;
+    const { settings, clock, line, counts } = this.#around;
+    const { status, timestamp, body } = flight.letter;
+    const { msgId, token } = flight;
+    const headers = eventHeaders(this.#headers, { msgId, expected: this.#expected, status, timestamp });
+    flight.tries += 1;
+    if (flight.tries > 1) counts.retried += 1;
+    if (!line.publish(this.#subject, body, token, headers)) {
+      this.#pause(flight, 'it could not be sent');
+      return false;
+    }
+    flight.phase = { kind: 'sent', until: clock.now() + settings.ackTimeoutMs };
+    return true;
+  }
+
+  answered(reply: Reply): void {
+    const flight = this.#flight;
+    if (flight === null) return;
+    switch (reply.kind) {
+      case 'stored':
+        if (flight.assumed !== null && reply.duplicate && reply.seq < flight.assumed) {
+          this.#lose('other_writer', flight.assumed);
+        } else this.#stored(reply.seq);
+        return;
+      case 'conflict':
+        if (flight.phase.kind !== 'asking') this.#ask(flight, reply.last);
+        return;
+      case 'busy':
+        this.#isUnsure ||= reply.unsure;
+        this.#pause(flight, reply.detail);
+        return;
+      case 'refused':
+      case 'too_large':
+        this.#pause(flight, `JetStream refuses: ${reply.detail}`);
+        return;
+    }
+  }
+
+  #go(flight: Flight): void {
+    flight.phase = WAITING;
+    if (this.#around.line.open) this.#around.line.enter(this);
+  }
+
+  #pause(flight: Flight, detail: string): void {
+    if (flight.phase.kind === 'asking') return;
+    const { clock, line, tell } = this.#around;
+    flight.phase = { kind: 'pausing', until: clock.now() + backoffMs(flight.tries, clock.chance()) };
+    line.leave(this);
+    const { processingId } = this.#headers;
+    const message = `An event of the job ${processingId} is sent again (try ${flight.tries}): ${detail}.`;
+    tell({ kind: 'retrying', message, processingId });
+  }
+
+  #stored(seq: number): void {
+    this.stop();
+    this.#hasBegun = true;
+    this.#isUnsure = false;
+    this.#expected = seq;
+    this.#around.counts.acknowledged += 1;
+    this.#sender.stored();
+  }
+
+  #lose(reason: SupersededReason, seq: number | null): void {
+    this.stop();
+    this.#sender.superseded(
+      new SupersededError(this.#headers.processingId, this.#sender.attempt, reason, seq),
+    );
+  }
+
+  #ask(flight: Flight, last: number | null): void {
+    if (last !== null && last === this.#expected) {
+      // It has become what we expect, so ask once more.
+      this.#pause(flight, 'another event is on its way');
+      return;
+    }
+    flight.phase = { kind: 'asking' };
+    this.#around.line.leave(this);
+    if (last === 0) this.#obey(flight, this.#judge(flight, null));
+    else void this.#read(flight, last);
+  }
+
+  async #read(flight: Flight, last: number | null): Promise<void> {
+    const { history } = this.#around;
+    const read = await history
+      .last(this.#headers.processingId, last ?? 0)
+      .catch((error: unknown): LastRead => ({ kind: 'failed', detail: String(error) }));
+    // An acknowledgement may have come meanwhile.
+    if (this.#flight !== flight || flight.phase.kind !== 'asking') return;
+    switch (read.kind) {
+      case 'read':
+        this.#obey(flight, this.#judge(flight, read.last));
+        return;
+      case 'forbidden':
+        this.#assume(flight, last, read.detail);
+        return;
+      case 'failed':
+        flight.phase = WAITING;
+        this.#pause(flight, `the job's last event cannot be read (${read.detail})`);
+        this.#sender.stirred();
+        return;
+    }
+  }
+
+  #judge(flight: Flight, last: Parameters<typeof judgeConflict>[0]): Verdict {
+    const { runId } = this.#ids;
+    const writer = { runId, msgId: flight.msgId, attempt: this.#sender.attempt, isUnsure: this.#isUnsure };
+    return this.#hasBegun ? judgeConflict(last, writer) : judgeStart(last, writer, this.#requested);
+  }
+
+  #obey(flight: Flight, verdict: Verdict): void {
+    switch (verdict.kind) {
+      case 'stored':
+        this.#stored(verdict.seq);
+        return;
+      case 'superseded':
+        this.#lose(verdict.reason, verdict.seq);
+        return;
+      case 'send':
+        this.#expected = verdict.expected;
+        if (verdict.attempt === this.#sender.attempt) this.#go(flight);
+        else {
+          this.stop();
+          this.send(this.#sender.rewrite(verdict.attempt));
+        }
+        this.#sender.stirred();
+        return;
+    }
+  }
+
+  // Without the permission to read nobody tells whose the last event is.
+  #assume(flight: Flight, last: number | null, detail: string): void {
+    const { processingId } = this.#headers;
+    if (this.#hasBegun) {
+      // All that was sent was answered: it is somebody else's.
+      if (!this.#isUnsure || last === null) {
+        this.#lose('other_writer', last);
+        return;
+      }
+      // It is ours, most likely. Under the same id JetStream knows it again and stores nothing.
+      flight.assumed = last;
+    } else {
+      const message =
+        `The last event of the job ${processingId} may not be read (${detail}), so this is attempt ` +
+        `${this.#sender.attempt} whatever was before. Permit it, or give the attempt.`;
+      this.#around.tell({ kind: 'attempt_unknown', message, processingId });
+    }
+    this.#expected = last;
+    this.#go(flight);
+    this.#sender.stirred();
+  }
+}

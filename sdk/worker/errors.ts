@@ -1,0 +1,104 @@
+/** Everything that this package throws or rejects with, in one list. Each has a `code` for programs. */
+export abstract class WorkerError extends Error {
+  abstract readonly code: string;
+
+  override get name(): string {
+    return this.constructor.name;
+  }
+}
+
+/** Why a worker lost its job. */
+export type SupersededReason =
+  /** A higher attempt has begun. */
+  | 'newer_attempt'
+  /** The job, or this attempt of it, has its end already. */
+  | 'finished'
+  /** An edge wrote the end, because nothing was heard of the job for its `timeout_seconds`. */
+  | 'timeout'
+  /** Somebody else writes under the same attempt. */
+  | 'other_writer';
+
+const LOST: Record<SupersededReason, string> = {
+  newer_attempt: 'a newer attempt has begun',
+  finished: 'it is finished',
+  timeout: 'nothing was heard of it for its timeout_seconds, so an edge has ended it',
+  other_writer: 'another worker writes to it under the same attempt',
+};
+
+/** This worker has lost its job; nothing it reports is written any more. Stop the work. */
+export class SupersededError extends WorkerError {
+  readonly code = 'superseded';
+  constructor(
+    readonly processingId: string,
+    /** The attempt that was lost. */
+    readonly attempt: number,
+    readonly reason: SupersededReason,
+    /** The sequence of the event that stands in the way; null when it could not be read. */
+    readonly seq: number | null,
+  ) {
+    super(`Attempt ${attempt} of the job ${processingId} was lost: ${LOST[reason]}.`);
+  }
+}
+
+/** What was given is no event, or no job. A mistake in the program. */
+export class InvalidEventError extends WorkerError {
+  readonly code = 'invalid_event';
+  constructor(
+    /** Where the mistake is, as a JSON Pointer into what was given: `/message`. */
+    readonly path: string,
+    readonly problem: string,
+  ) {
+    super(`${path || 'What was given'} ${problem}.`);
+  }
+}
+
+/** An event would be larger than events, or messages of this NATS, may be. Nothing was sent; the job is still open. */
+export class EventTooLargeError extends WorkerError {
+  readonly code = 'event_too_large';
+  constructor(
+    readonly processingId: string,
+    /** Bytes of UTF-8. */
+    readonly bytes: number,
+    readonly limit: number,
+  ) {
+    super(
+      `The event of the job ${processingId} would have ${bytes} bytes; at most ${limit} are allowed. Store what is ` +
+        'large elsewhere, and put a link to it into the event.',
+    );
+  }
+}
+
+/** `complete` or `fail` was called for a job that has its end. */
+export class JobEndedError extends WorkerError {
+  readonly code = 'job_ended';
+  constructor(readonly processingId: string) {
+    super(`The job ${processingId} has been completed or failed already.`);
+  }
+}
+
+/** The end of a job was not acknowledged in time. Whether it is stored is not known. */
+export class NotAcknowledgedError extends WorkerError {
+  readonly code = 'not_acknowledged';
+  constructor(readonly processingId: string) {
+    super(`NATS did not acknowledge the end of the job ${processingId} in time; it may be stored or not.`);
+  }
+}
+
+/** The reporter was closed. */
+export class ReporterClosedError extends WorkerError {
+  readonly code = 'reporter_closed';
+  constructor() {
+    super('The reporter is closed.');
+  }
+}
+
+/** An option of the reporter does not fit. */
+export class InvalidOptionError extends WorkerError {
+  readonly code = 'invalid_option';
+  constructor(
+    readonly option: string,
+    problem: string,
+  ) {
+    super(`The option ${option} ${problem}.`);
+  }
+}

@@ -1,0 +1,91 @@
+import { checkEvent, type Event } from '../../schemas/event.js';
+import type { SupersededReason } from './errors.js';
+
+/** The newest message of a job, as the stream has it. */
+export interface LastMessage {
+  readonly seq: number;
+  /** Its `Nats-Msg-Id`, '' without one. */
+  readonly msgId: string;
+  /** null: it is no event, and nobody is shown it. */
+  readonly event: Event | null;
+}
+
+/** Who asks. */
+export interface Writer {
+  /** Begins each of this run's message ids, and nobody else's. */
+  readonly runId: string;
+  /** The id of the message that was refused. */
+  readonly msgId: string;
+  readonly attempt: number;
+  /** A try of this message may have been stored. */
+  readonly isUnsure: boolean;
+}
+
+/** What to do with an event that was refused because the subject's last message is not the expected one. */
+export type Verdict =
+  /** It is stored after all, as the last one. */
+  | { readonly kind: 'stored'; readonly seq: number }
+  /** Nobody stands in the way: send it again, and expect `seq` to be the last. */
+  | { readonly kind: 'send'; readonly expected: number; readonly attempt: number }
+  /** The job belongs to somebody else. */
+  | { readonly kind: 'superseded'; readonly reason: SupersededReason; readonly seq: number };
+
+/** The code that an edge gives to the end of a job which fell silent. */
+const TIMEOUT_CODE = 'timeout';
+
+/** Reads a stored message as an event; null when it is none. Never throws. */
+export function readEvent(text: string): Event | null {
+  try {
+    const value: unknown = JSON.parse(text);
+    return checkEvent(value) === null ? (value as Event) : null;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * For the first event of a run.
+ * @param requested the attempt that the author asked for; null takes the one after the last
+ */
+export function judgeStart(last: LastMessage | null, writer: Writer, requested: number | null): Verdict {
+  if (last === null) return { kind: 'send', expected: 0, attempt: requested ?? 1 };
+  if (last.msgId === writer.msgId) return { kind: 'stored', seq: last.seq };
+  if (isOurs(last, writer)) return { kind: 'send', expected: last.seq, attempt: writer.attempt };
+  const before = attemptOf(last.event);
+  // Another worker counts on from what it finds. So if ours was stored, and the job then taken, his is the higher one.
+  const isTaken = writer.isUnsure && before > writer.attempt;
+  const attempt = requested ?? (isTaken ? writer.attempt : before + 1);
+  if (attempt > before) return { kind: 'send', expected: last.seq, attempt };
+  const reason = attempt < before ? 'newer_attempt' : hasEnded(last.event) ? 'finished' : 'other_writer';
+  return { kind: 'superseded', reason, seq: last.seq };
+}
+
+/** For every later event of a run. */
+export function judgeConflict(last: LastMessage | null, writer: Writer): Verdict {
+  const { attempt } = writer;
+  // Purged, expired, or the stream was made anew: there is nobody to be written over.
+  if (last === null) return { kind: 'send', expected: 0, attempt };
+  if (last.msgId === writer.msgId) return { kind: 'stored', seq: last.seq };
+  if (isOurs(last, writer)) return { kind: 'send', expected: last.seq, attempt };
+  // An end that names no attempt is the end of this one.
+  const theirs = last.event?.attempt ?? (hasEnded(last.event) ? attempt : 0);
+  if (theirs > attempt) return { kind: 'superseded', reason: 'newer_attempt', seq: last.seq };
+  // What belongs to an older attempt, or to none, came late.
+  if (theirs < attempt) return { kind: 'send', expected: last.seq, attempt };
+  const reason = isTimeout(last.event) ? 'timeout' : hasEnded(last.event) ? 'finished' : 'other_writer';
+  return { kind: 'superseded', reason, seq: last.seq };
+}
+
+const isOurs = (last: LastMessage, writer: Writer): boolean => last.msgId.startsWith(writer.runId);
+
+// Whoever accepts a job may write "queued" without an attempt; that takes no attempt away. An end without one is the
+// end of the first.
+function attemptOf(event: Event | null): number {
+  if (event === null) return 0;
+  return event.attempt ?? (event.status === 'processing' ? 0 : 1);
+}
+
+const hasEnded = (event: Event | null): boolean => event !== null && event.status !== 'processing';
+
+const isTimeout = (event: Event | null): boolean =>
+  event?.status === 'error' && event.error?.code === TIMEOUT_CODE;

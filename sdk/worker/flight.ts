@@ -1,0 +1,47 @@
+import type { Status } from './encode.js';
+import type { SupersededError } from './errors.js';
+
+/** One event, ready to be sent. */
+export interface Letter {
+  readonly carries: 'newest' | 'end';
+  readonly status: Status;
+  /** RFC 3339. */
+  readonly timestamp: string;
+  readonly body: Uint8Array;
+}
+
+/** Whose events are delivered. */
+export interface Sender {
+  readonly attempt: number;
+  /** The first event, under another attempt. */
+  rewrite(attempt: number): Letter;
+  /** What was sent is stored. */
+  stored(): void;
+  /** What was sent was let go for want of memory. */
+  evicted(): void;
+  /** It has to be woken at another time than before. */
+  stirred(): void;
+  /** The job belongs to somebody else: nothing may be sent any more. */
+  superseded(error: SupersededError): void;
+}
+
+/** Where it is. */
+export type Phase =
+  /** For NATS, or for a place in the window. */
+  | { readonly kind: 'waiting' }
+  | { readonly kind: 'sent'; readonly until: number }
+  | { readonly kind: 'pausing'; readonly until: number }
+  /** What the job's last event is. */
+  | { readonly kind: 'asking' };
+
+/** One event on its way, through all of its tries. */
+export interface Flight {
+  readonly letter: Letter;
+  readonly msgId: string;
+  /** Under which its answers come. */
+  readonly token: string;
+  phase: Phase;
+  tries: number;
+  /** Nobody may tell us who wrote the job's last event, so its sequence was taken for our own. */
+  assumed: number | null;
+}

@@ -1,0 +1,20 @@
+/** Reports the progress of jobs, in one line: `reporter.run(job, work)`. docs/WORKERS.md. */
+export { type ConnectOptions, connectReporter, createReporter } from './connect.js';
+export {
+  EventTooLargeError,
+  InvalidEventError,
+  InvalidOptionError,
+  JobEndedError,
+  NotAcknowledgedError,
+  ReporterClosedError,
+  SupersededError,
+  type SupersededReason,
+  WorkerError,
+} from './errors.js';
+export type { FailOptions } from './failure.js';
+export type { Job } from './job.js';
+export type { JobOptions } from './job-options.js';
+export type { Reporter, ReporterStats } from './reporter.js';
+export type { ReporterOptions } from './settings.js';
+export type { JobUpdate, Step } from './state.js';
+export type { Trouble, TroubleKind } from './trouble.js';

@@ -1,0 +1,155 @@
+import { createInbox, Events, type Msg, type MsgHdrs, type NatsConnection, type Subscription } from 'nats';
+import { SUBJECT_PREFIX } from '../../schemas/ids.js';
+import type { Caller, Clock, Line } from './ports.js';
+import { parseReply } from './reply.js';
+import type { Trouble } from './trouble.js';
+import { Window } from './window.js';
+
+/** nats-server's own limit, for as long as no server has told its. */
+const USUAL_MAX_PAYLOAD = 1024 * 1024;
+/** A server counts the headers as well. */
+const HEADERS = 4_096;
+
+export interface LineEvents {
+  /** NATS is there: at first, and after each time away. */
+  opened(): void;
+  /** NATS is away; what was on its way may be stored or not. */
+  cut(): void;
+  tell(trouble: Trouble): void;
+}
+
+/** A line over one connection, which may come later than the line. */
+export class NatsLine implements Line {
+  readonly #events: LineEvents;
+  readonly #window: Window;
+  readonly #callers = new Map<string, Caller>();
+  readonly #inboxPrefix: string | undefined;
+  #connection: NatsConnection | null = null;
+  #inbox = '';
+  #tokens = 0;
+  #open = false;
+  #isClosed = false;
+  #subscription: Subscription | null = null;
+
+  constructor(events: LineEvents, clock: Clock, maxInFlight: number, inboxPrefix: string | undefined) {
+    this.#events = events;
+    this.#inboxPrefix = inboxPrefix;
+    this.#window = new Window(maxInFlight, (ms, call) => void clock.later(ms, call));
+  }
+
+  get open(): boolean {
+    return this.#open;
+  }
+
+  get connection(): NatsConnection | null {
+    return this.#connection;
+  }
+
+  get maxPayload(): number {
+    return (this.#connection?.info?.max_payload ?? USUAL_MAX_PAYLOAD) - HEADERS;
+  }
+
+  /** Nothing is sent or heard any more. */
+  close(): void {
+    this.#open = false;
+    this.#isClosed = true;
+    this.#window.clear(this.#callers.values());
+    this.#callers.clear();
+    if (this.#connection?.isClosed() === false) this.#subscription?.unsubscribe();
+  }
+
+  /** The connection is there. Called once. */
+  attach(connection: NatsConnection): void {
+    this.#connection = connection;
+    const inbox = createInbox(this.#inboxPrefix ?? prefixOf(connection));
+    this.#inbox = `${inbox}.`;
+    this.#subscription = connection.subscribe(`${inbox}.*`, {
+      callback: (error, msg) => error === null && this.#answered(msg),
+    });
+    void this.#watch(connection);
+    // While it dials again a connection knows nothing of a server.
+    if (connection.info !== undefined) this.#opened();
+  }
+
+  listen(caller: Caller): string {
+    this.#tokens += 1;
+    const token = String(this.#tokens);
+    this.#callers.set(token, caller);
+    return token;
+  }
+
+  forget(caller: Caller, token: string): void {
+    this.#callers.delete(token);
+    this.#window.leave(caller);
+  }
+
+  enter(caller: Caller): void {
+    this.#window.enter(caller);
+  }
+
+  leave(caller: Caller): void {
+    this.#window.leave(caller);
+  }
+
+  publish(subject: string, body: Uint8Array, token: string, headers: MsgHdrs): boolean {
+    return this.#try((nc) => nc.publish(subject, body, { reply: this.#inbox + token, headers }));
+  }
+
+  cast(subject: string, body: Uint8Array): void {
+    this.#try((nc) => nc.publish(subject, body));
+  }
+
+  // A connection that is away keeps what is published without a bound, so it is given nothing.
+  #try(publish: (nc: NatsConnection) => void): boolean {
+    if (!this.#open || this.#connection === null) return false;
+    try {
+      publish(this.#connection);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  #answered(msg: Msg): void {
+    const caller = this.#callers.get(msg.subject.slice(this.#inbox.length));
+    caller?.answered(parseReply(msg.headers?.code ?? 0, msg.string()));
+  }
+
+  async #watch(connection: NatsConnection): Promise<void> {
+    for await (const { type, data, permissionContext } of connection.status()) {
+      if (type === Events.Disconnect)
+        this.#cut('away', 'NATS cannot be reached; states are kept until it is back.');
+      else if (type === Events.Reconnect) this.#opened();
+      else if (type === Events.Error) this.#refused(String(data), permissionContext);
+    }
+    this.#cut('connection_closed', 'The connection to NATS was closed; nothing more is sent.');
+  }
+
+  // On a connection that is shared, what others are refused is not ours to tell.
+  #refused(error: string, context: { operation: string; subject: string } | undefined): void {
+    const ours = [SUBJECT_PREFIX, `alive.${SUBJECT_PREFIX}`, this.#inbox];
+    if (context !== undefined && !ours.some((prefix) => context.subject.startsWith(prefix))) return;
+    const what = context === undefined ? error : `${context.operation} to ${context.subject}`;
+    this.#events.tell({ kind: 'not_permitted', message: `NATS refuses: ${what}` });
+  }
+
+  #opened(): void {
+    if (this.#open || this.#isClosed) return;
+    this.#open = true;
+    this.#events.opened();
+  }
+
+  #cut(kind: 'away' | 'connection_closed', message: string): void {
+    if (this.#isClosed || (!this.#open && kind === 'away')) return;
+    this.#open = false;
+    this.#window.clear(this.#callers.values());
+    this.#events.tell({ kind, message });
+    this.#events.cut();
+  }
+}
+
+// The package does not tell the prefix that a connection was made with, and permissions may hang on it.
+function prefixOf(connection: NatsConnection): string | undefined {
+  const { options } = connection as { options?: { inboxPrefix?: unknown } };
+  return typeof options?.inboxPrefix === 'string' ? options.inboxPrefix : undefined;
+}

@@ -1,0 +1,296 @@
+import { EVENT_MAX_BYTES } from '../../schemas/event.js';
+import { subjectOf } from '../../schemas/ids.js';
+import { Courier } from './courier.js';
+import { type Ending, encodeEvent, sharedMembers } from './encode.js';
+import {
+  EventTooLargeError,
+  JobEndedError,
+  NotAcknowledgedError,
+  type SupersededError,
+  type WorkerError,
+} from './errors.js';
+import type { Letter, Sender } from './flight.js';
+import { headerBase } from './headers.js';
+import { RunIds } from './ids.js';
+import { checkJobOptions, heartbeatSeconds, type JobOptions } from './job-options.js';
+import { firstLane, hasWaiting, isPending, type Lane, type LaneSignal, stepLane } from './lane.js';
+import type { Surroundings, Waker } from './ports.js';
+import { firstState, inAttempt, type JobState, type JobUpdate, updated } from './state.js';
+
+/** A job's signs of life are published to this, followed by the subject of its events. Nobody stores them. */
+const ALIVE_PREFIX = 'alive.';
+/** Whatever the message and the step are, an event with this much of the job's own fields is not too large. */
+const ALWAYS_FITS = 36_000;
+/** The number of an attempt may get longer until it is settled. */
+const ROOM_FOR_ATTEMPT = 16;
+
+interface End {
+  readonly ending: Ending;
+  readonly resolve: () => void;
+  readonly reject: (error: WorkerError) => void;
+}
+
+/** Writes one job's events: what they say, and when. How they get there is the courier's. */
+export class Pen implements Waker, Sender {
+  place = -1;
+  wakeAt = 0;
+  readonly #around: Surroundings;
+  readonly #id: string;
+  readonly #shared: string;
+  readonly #courier: Courier;
+  readonly #controller = new AbortController();
+  readonly #outer: AbortSignal | undefined;
+  readonly #aliveSubject: string;
+  readonly #heartbeatMs: number;
+  readonly #intervalMs: number;
+  readonly #started: { resolve: () => void; reject: (error: WorkerError) => void; promise: Promise<void> };
+  #state: JobState;
+  /** What the last event says, whether it is stored or not. */
+  #sent: JobState;
+  #lane: Lane;
+  #end: End | null = null;
+  #ended: Promise<void> | null = null;
+  #hasEnded = false;
+  #lost: SupersededError | null = null;
+  #abandoned: WorkerError | null = null;
+  #heartbeatAt: number;
+  #giveUpAt = Number.POSITIVE_INFINITY;
+
+  /** @throws InvalidEventError when the options are no job's */
+  constructor(around: Surroundings, options: JobOptions) {
+    checkJobOptions(options);
+    const { settings, clock } = around;
+    this.#around = around;
+    this.#id = options.processingId;
+    this.#shared = sharedMembers(options);
+    const headers = headerBase(options.processingId, options.traceparent, options.cloudEvents);
+    this.#courier = new Courier(around, this, headers, new RunIds(around.random), options.attempt ?? null);
+    this.#state = firstState(options.attempt ?? 1, options.total, options.message);
+    this.#sent = this.#state;
+    this.#intervalMs = 1_000 / settings.maxUpdatesPerSecond;
+    this.#heartbeatMs = heartbeatSeconds(options, settings.heartbeatSeconds) * 1_000;
+    this.#aliveSubject = ALIVE_PREFIX + subjectOf(options.processingId);
+    this.#started = deferred();
+    const now = clock.now();
+    this.#heartbeatAt = this.#heartbeatMs === 0 ? Number.POSITIVE_INFINITY : now + this.#heartbeatMs;
+    this.#lane = firstLane(now, this.#intervalMs);
+    around.counts.pendingJobs += 1;
+    this.#outer = options.signal;
+  }
+
+  /** Sends the first event. */
+  begin(): void {
+    if (this.#outer?.aborted) this.#aborted();
+    else this.#outer?.addEventListener('abort', this.#aborted, { once: true });
+    this.#courier.send(this.#letter(null));
+    this.#plan();
+  }
+
+  get attempt(): number {
+    return this.#state.attempt;
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** The promise of `end`, once it was called. */
+  get ended(): Promise<void> | null {
+    return this.#ended;
+  }
+
+  /** Resolves when the first event is stored; rejects when the job is another's. */
+  get started(): Promise<void> {
+    return this.#started.promise;
+  }
+
+  /** @throws SupersededError, InvalidEventError, EventTooLargeError */
+  report(update: JobUpdate): void {
+    if (this.#lost !== null) throw this.#lost;
+    const { clock, line, counts, tell } = this.#around;
+    if (this.#hasEnded) {
+      const message = `An update of the job ${this.#id} came after its end, and was left out.`;
+      tell({ kind: 'late_update', message, processingId: this.#id });
+      return;
+    }
+    const now = clock.now();
+    const next = updated(this.#state, update, now);
+    if (next.ownBytes > ALWAYS_FITS || line.maxPayload < EVENT_MAX_BYTES) this.#checkSize(next, null);
+    this.#state = next;
+    if (hasWaiting(this.#lane)) counts.coalesced += 1;
+    this.#step({ kind: 'report', open: line.open }, now);
+  }
+
+  /**
+   * Resolves when the end is stored.
+   * @throws SupersededError, JobEndedError, EventTooLargeError, at once; the promise rejects with SupersededError,
+   * ReporterClosedError, NotAcknowledgedError
+   */
+  end(ending: Ending): Promise<void> {
+    if (this.#lost !== null) throw this.#lost;
+    if (this.#abandoned !== null) throw this.#abandoned;
+    if (this.#hasEnded) throw new JobEndedError(this.#id);
+    this.#checkSize(this.#state, ending);
+    this.#hasEnded = true;
+    const { promise, resolve, reject } = deferred();
+    this.#end = { ending, resolve, reject };
+    this.#ended = promise;
+    if (this.#outer?.aborted) this.#limitWait();
+    this.#step({ kind: 'end' });
+    return promise;
+  }
+
+  /** Sends what waits without keeping the distance in time. */
+  flush(): void {
+    if (this.#lane.kind !== 'holding') return;
+    this.#lane = { ...this.#lane, readyAt: Number.NEGATIVE_INFINITY };
+    this.opened();
+  }
+
+  /** Gives the job up: nothing more is sent, and who waits for its end is told `error`. */
+  abandon(error: WorkerError): void {
+    if (this.#lane.kind === 'closed') return;
+    this.#abandoned = error;
+    const end = this.#end;
+    this.#close();
+    if (end !== null) {
+      const message = `The end of the job ${this.#id} was not acknowledged: ${error.message}`;
+      this.#around.tell({ kind: 'not_acknowledged', message, processingId: this.#id });
+      end.reject(error);
+    }
+    this.#started.reject(error);
+  }
+
+  opened(): void {
+    this.#courier.opened();
+    this.#step({ kind: 'due' });
+  }
+
+  cut(): void {
+    this.#courier.cut();
+    this.#plan();
+  }
+
+  awake(now: number): void {
+    if (this.#lane.kind === 'closed') return;
+    if (now >= this.#giveUpAt) {
+      this.abandon(new NotAcknowledgedError(this.#id));
+      return;
+    }
+    if (now >= this.#heartbeatAt) {
+      this.#heartbeatAt = now + this.#heartbeatMs;
+      this.#around.line.cast(this.#aliveSubject, Buffer.from(`{"attempt":${this.#state.attempt}}`));
+    }
+    this.#courier.awake(now);
+    if (this.#around.line.open) this.#step({ kind: 'due' }, now);
+    else this.#plan();
+  }
+
+  rewrite(attempt: number): Letter {
+    // The first event as it was: what has been reported since comes behind it.
+    const first = inAttempt(this.#sent, attempt);
+    this.#state = inAttempt(this.#state, attempt);
+    return this.#letter(null, this.#around.clock.now(), first);
+  }
+
+  stored(): void {
+    this.#started.resolve();
+    this.#step({ kind: 'stored' });
+    if (this.#lane.kind !== 'closed') return;
+    const end = this.#end;
+    this.#close();
+    end?.resolve();
+  }
+
+  evicted(): void {
+    this.#around.counts.dropped += 1;
+    const message = `An update of the job ${this.#id} was let go: too much is waiting for NATS.`;
+    this.#around.tell({ kind: 'dropped', message, processingId: this.#id });
+    this.#step({ kind: 'evicted' });
+  }
+
+  stirred(): void {
+    this.#plan();
+  }
+
+  superseded(error: SupersededError): void {
+    this.#lost = error;
+    const end = this.#end;
+    this.#close();
+    this.#around.tell({ kind: 'superseded', message: error.message, processingId: this.#id });
+    this.#started.reject(error);
+    end?.reject(error);
+    this.#controller.abort(error);
+  }
+
+  #step(signal: LaneSignal, now = this.#around.clock.now()): void {
+    const { lane, send } = stepLane(this.#lane, signal, now, this.#intervalMs);
+    this.#turn(lane);
+    if (send !== null)
+      this.#courier.send(this.#letter(send === 'end' ? (this.#end?.ending ?? null) : null, now));
+    this.#plan();
+  }
+
+  #turn(lane: Lane): void {
+    this.#around.counts.pendingJobs += Number(isPending(lane)) - Number(isPending(this.#lane));
+    this.#lane = lane;
+  }
+
+  // Waking too early costs a look; moving each wake-up costs more.
+  #plan(): void {
+    if (this.#lane.kind === 'closed') return;
+    const heldUntil =
+      this.#lane.kind === 'holding' && this.#around.line.open ? this.#lane.readyAt : Number.POSITIVE_INFINITY;
+    const at = Math.min(heldUntil, this.#courier.wakeAt, this.#heartbeatAt, this.#giveUpAt);
+    if (this.place < 0 || at < this.wakeAt) this.#around.wake(this, at);
+  }
+
+  #close(): void {
+    this.#turn({ kind: 'closed' });
+    this.#hasEnded = true;
+    this.#end = null;
+    this.#courier.stop();
+    this.#outer?.removeEventListener('abort', this.#aborted);
+    this.#around.wake(this, Number.POSITIVE_INFINITY);
+    this.#around.done(this);
+  }
+
+  readonly #aborted = (): void => {
+    this.#controller.abort(this.#outer?.reason);
+    if (this.#end !== null) this.#limitWait();
+  };
+
+  #limitWait(): void {
+    this.#giveUpAt = this.#around.clock.now() + this.#around.settings.closeTimeoutMs;
+    this.#plan();
+  }
+
+  #letter(ending: Ending | null, now = this.#around.clock.now(), state = this.#state): Letter {
+    this.#sent = state;
+    const timestamp = this.#around.clock.timestamp();
+    const body = Buffer.from(encodeEvent(this.#shared, state, ending, now, timestamp));
+    const carries = ending === null ? 'newest' : 'end';
+    return { carries, status: ending?.status ?? 'processing', timestamp, body };
+  }
+
+  #checkSize(state: JobState, ending: Ending | null): void {
+    const { clock, line } = this.#around;
+    const text = encodeEvent(this.#shared, state, ending, clock.now(), clock.timestamp());
+    const room = this.#courier.hasBegun ? 0 : ROOM_FOR_ATTEMPT;
+    const limit = Math.min(EVENT_MAX_BYTES, line.maxPayload) - room;
+    const bytes = Buffer.byteLength(text);
+    if (bytes > limit) throw new EventTooLargeError(this.#id, bytes, limit);
+  }
+}
+
+function deferred(): { promise: Promise<void>; resolve: () => void; reject: (error: WorkerError) => void } {
+  let resolve: () => void = () => {};
+  let reject: (error: WorkerError) => void = () => {};
+  const promise = new Promise<void>((yes, no) => {
+    resolve = yes;
+    reject = no;
+  });
+  // Whoever does not wait for it is told by `onTrouble`; the process must not end for it.
+  promise.catch(() => {});
+  return { promise, resolve, reject };
+}

@@ -1,0 +1,107 @@
+import type { MsgHdrs } from 'nats';
+import type { LastMessage } from './fencing.js';
+import type { Reply } from './reply.js';
+import type { Settings } from './settings.js';
+import type { Trouble } from './trouble.js';
+import type { Ticket } from './window.js';
+
+/** Time and chance, from outside. */
+export interface Clock {
+  /** Milliseconds that never jump. */
+  now(): number;
+  /** The time of day as RFC 3339, for people. */
+  timestamp(): string;
+  /** Calls once after `ms`; what it returns calls it off. */
+  later(ms: number, call: () => void): () => void;
+  /** From 0 to 1, not including 1. */
+  chance(): number;
+}
+
+/** Who sends one event at a time on the line, and waits for answers. */
+export interface Caller extends Ticket {
+  answered(reply: Reply): void;
+}
+
+/** The way to NATS: one inbox for all answers, and a window for what is on its way. */
+export interface Line {
+  /** Whether NATS is there. */
+  readonly open: boolean;
+  /** The largest body that this NATS takes, in bytes. */
+  readonly maxPayload: number;
+  /** A token for one event: its answers come to `caller`, whichever try they are to. */
+  listen(caller: Caller): string;
+  /** No answers under this token any more; frees the place in the window. */
+  forget(caller: Caller, token: string): void;
+  /** Calls `launch` as soon as the window has a place: at once, or later. */
+  enter(caller: Caller): void;
+  /** This try is not waited for any more: its place is free. */
+  leave(caller: Caller): void;
+  /** Publishes; false when that was not possible. */
+  publish(subject: string, body: Uint8Array, token: string, headers: MsgHdrs): boolean;
+  /** Publishes something that nobody acknowledges; not kept when NATS is away. */
+  cast(subject: string, body: Uint8Array): void;
+}
+
+/** What the stream says of a job's last event. */
+export type LastRead =
+  | { readonly kind: 'read'; readonly last: LastMessage | null }
+  /** This connection may not read. */
+  | { readonly kind: 'forbidden'; readonly detail: string }
+  /** Try again. */
+  | { readonly kind: 'failed'; readonly detail: string };
+
+export interface History {
+  /**
+   * The newest message of a job.
+   * @param atLeast a sequence that is known to be stored on the subject: an answer that is older is no answer
+   */
+  last(processingId: string, atLeast: number): Promise<LastRead>;
+}
+
+/** Counts of one reporter. */
+export interface Counts {
+  /** Events that JetStream acknowledged. */
+  acknowledged: number;
+  /** Tries beyond the first. */
+  retried: number;
+  /** Reports that were melted into a newer one. */
+  coalesced: number;
+  /** Updates that were let go because memory was full. */
+  dropped: number;
+  /** Jobs with something that is not acknowledged. */
+  pendingJobs: number;
+}
+
+/** What a job's pen needs of the reporter around it. */
+export interface Surroundings {
+  readonly settings: Settings;
+  readonly clock: Clock;
+  readonly line: Line;
+  readonly history: History;
+  readonly counts: Counts;
+  readonly tell: (trouble: Trouble) => void;
+  /** Random bytes as text. */
+  readonly random: (bytes: number) => string;
+  /** Asks to be woken at a time, instead of when it asked for before; Infinity for never. */
+  wake(pen: Waker, at: number): void;
+  /** Takes note of bytes that are kept for an event that is not acknowledged; may let others go. */
+  keep(keeper: Keeper, bytes: number): void;
+  letGo(keeper: Keeper): void;
+  /** This job needs nothing any more. */
+  done(pen: Waker): void;
+}
+
+/** Something that is woken at times. */
+export interface Waker {
+  /** Its place in the agenda; the agenda's own. */
+  place: number;
+  wakeAt: number;
+  awake(now: number): void;
+}
+
+/** Somebody who keeps an event until it is acknowledged. */
+export interface Keeper {
+  /** Whether it can be let go: it is no end, and the job goes on. */
+  readonly evictable: boolean;
+  evict(): void;
+}

@@ -1,0 +1,207 @@
+import type { NatsConnection } from 'nats';
+import { Agenda } from './agenda.js';
+import { Budget } from './budget.js';
+import { ReporterClosedError, type WorkerError } from './errors.js';
+import { jobHistory } from './history.js';
+import { randomText } from './ids.js';
+import { type Job, JobHandle } from './job.js';
+import type { JobOptions } from './job-options.js';
+import { NatsLine } from './line.js';
+import { Pen } from './pen.js';
+import type { Clock, Counts, Surroundings } from './ports.js';
+import { type ReporterOptions, type Settings, settingsOf } from './settings.js';
+import { type Trouble, teller, warn } from './trouble.js';
+
+/** Reports jobs over one connection. */
+export interface Reporter extends AsyncDisposable {
+  /**
+   * Starts a job, runs `work`, and completes the job with what it returns, or fails it with what it throws, which is
+   * thrown on. Resolves when the end is stored.
+   * @throws what `work` throws, and what `start` and `Job.complete` throw
+   */
+  run<T>(job: JobOptions, work: (job: Job) => Promise<T> | T): Promise<T>;
+  /**
+   * Starts a job. Waits for the first event to be stored, but only so long (`startTimeoutMs`), and not while NATS is
+   * away: then the event is sent when it can be.
+   * @throws InvalidEventError, ReporterClosedError; SupersededError when the attempt that was asked for is not newer
+   */
+  start(job: JobOptions): Promise<Job>;
+  /** Sends what is pending, within `closeTimeoutMs`. Jobs that still run are not ended by it. */
+  close(): Promise<void>;
+  readonly stats: ReporterStats;
+}
+
+export interface ReporterStats extends Readonly<Counts> {
+  /** Whether NATS is there. */
+  readonly connected: boolean;
+  /** Jobs whose end is not stored. */
+  readonly openJobs: number;
+  /** Bytes of events that are kept until they are acknowledged. */
+  readonly pendingBytes: number;
+}
+
+let stampedAt = 0;
+let stamp = '';
+
+const systemClock: Clock = {
+  now: () => performance.now(),
+  timestamp: () => {
+    const now = Date.now();
+    if (now !== stampedAt) {
+      stampedAt = now;
+      stamp = new Date(now).toISOString();
+    }
+    return stamp;
+  },
+  later: (ms, call) => {
+    const timer = setTimeout(call, ms);
+    return () => clearTimeout(timer);
+  },
+  chance: Math.random,
+};
+
+/** A reporter over a connection that may come later. */
+export class NatsReporter implements Reporter {
+  readonly settings: Settings;
+  readonly #tell: (trouble: Trouble) => void;
+  readonly #clock = systemClock;
+  readonly #line: NatsLine;
+  readonly #agenda: Agenda;
+  readonly #budget: Budget;
+  readonly #counts: Counts = { acknowledged: 0, retried: 0, coalesced: 0, dropped: 0, pendingJobs: 0 };
+  readonly #around: Surroundings;
+  readonly #pens = new Set<Pen>();
+  #closing: Promise<void> | null = null;
+  #whenIdle: (() => void) | null = null;
+  #isAway = false;
+
+  /** @param closed what is left to do when the reporter is closed */
+  constructor(
+    options: ReporterOptions,
+    private readonly closed: () => Promise<void> = async () => {},
+  ) {
+    const settings = settingsOf(options);
+    this.settings = settings;
+    this.#tell = teller(options.onTrouble ?? warn, this.#clock.now);
+    this.#agenda = new Agenda(this.#clock);
+    this.#budget = new Budget(settings.maxPendingBytes);
+    const events = {
+      opened: () => this.#opened(),
+      cut: () => this.#cut(),
+      tell: (trouble: Trouble) => this.tell(trouble),
+    };
+    this.#line = new NatsLine(events, this.#clock, settings.maxInFlight, options.inboxPrefix);
+    this.#around = {
+      settings,
+      clock: this.#clock,
+      line: this.#line,
+      history: jobHistory(() => this.#line.connection, settings),
+      counts: this.#counts,
+      tell: events.tell,
+      random: randomText(),
+      wake: (waker, at) => this.#agenda.set(waker, at),
+      keep: (keeper, bytes) => this.#budget.keep(keeper, bytes),
+      letGo: (keeper) => {
+        this.#budget.letGo(keeper);
+        if (this.#whenIdle !== null) queueMicrotask(() => this.#lookIdle());
+      },
+      done: (pen) => void this.#pens.delete(pen as Pen),
+    };
+  }
+
+  get stats(): ReporterStats {
+    return {
+      ...this.#counts,
+      connected: this.#line.open,
+      openJobs: this.#pens.size,
+      pendingBytes: this.#budget.bytes,
+    };
+  }
+
+  tell(trouble: Trouble): void {
+    if (trouble.kind === 'away') this.#isAway = true;
+    this.#tell(trouble);
+  }
+
+  attach(connection: NatsConnection): void {
+    if (this.#closing === null) this.#line.attach(connection);
+  }
+
+  async run<T>(options: JobOptions, work: (job: Job) => Promise<T> | T): Promise<T> {
+    const job = await this.#start(options);
+    let result: T;
+    try {
+      result = await work(job);
+    } catch (error) {
+      await job.failSafely(error);
+      throw error;
+    }
+    await job.finish(result);
+    return result;
+  }
+
+  start(options: JobOptions): Promise<Job> {
+    return this.#start(options);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #start(options: JobOptions): Promise<JobHandle> {
+    if (this.#closing !== null) throw new ReporterClosedError();
+    const { settings } = this;
+    const pen = new Pen(this.#around, options);
+    this.#pens.add(pen);
+    pen.begin();
+    if (this.#line.open) await this.#atMost(settings.startTimeoutMs, pen.started);
+    return new JobHandle(options.processingId, pen, settings.includeStack, this.#tell);
+  }
+
+  async #close(): Promise<void> {
+    for (const pen of this.#pens) pen.flush();
+    const idle = new Promise<void>((resolve) => {
+      this.#whenIdle = resolve;
+    });
+    this.#lookIdle();
+    await this.#atMost(this.settings.closeTimeoutMs, idle);
+    const error: WorkerError = new ReporterClosedError();
+    for (const pen of [...this.#pens]) pen.abandon(error);
+    this.#agenda.stop();
+    this.#line.close();
+    await this.closed();
+  }
+
+  #lookIdle(): void {
+    if (this.#counts.pendingJobs === 0) this.#whenIdle?.();
+  }
+
+  /** The promise's outcome, or nothing when it does not come in time. */
+  async #atMost(ms: number, promise: Promise<void>): Promise<void> {
+    let cancel: (() => void) | undefined;
+    const late = new Promise<void>((resolve) => {
+      cancel =
+        ms === Number.POSITIVE_INFINITY ? undefined : this.#clock.later(Math.min(ms, 2 ** 31 - 1), resolve);
+    });
+    try {
+      await Promise.race([promise, late]);
+    } finally {
+      cancel?.();
+    }
+  }
+
+  #opened(): void {
+    if (this.#isAway) this.tell({ kind: 'back', message: 'NATS is there again.' });
+    this.#isAway = false;
+    for (const pen of [...this.#pens]) pen.opened();
+  }
+
+  #cut(): void {
+    for (const pen of [...this.#pens]) pen.cut();
+  }
+}

@@ -1,0 +1,205 @@
+import { type TSchema, Type } from '@sinclair/typebox';
+import { TypeCompiler } from '@sinclair/typebox/compiler';
+import { Event } from '../../schemas/event.js';
+import { explain, show } from '../../schemas/explain.js';
+import { InvalidEventError } from './errors.js';
+import { NO_PACE, observe, type Pace } from './eta.js';
+import { fractionOf, nextPercent } from './percent.js';
+import { shorten } from './text.js';
+
+export interface Step {
+  readonly name?: string;
+  readonly index?: number;
+  readonly total?: number;
+}
+
+/**
+ * What has changed. What is left out stays as it was; `null` takes it out. Fields of other names are the job's own: any
+ * JSON, kept in every event from then on.
+ */
+export interface JobUpdate {
+  /** How many units of work are done. */
+  readonly current?: number | null;
+  readonly total?: number | null;
+  /** Percent, 0 to 100; wins over `current` and `total`. */
+  readonly progress?: number | null;
+  readonly message?: string | null;
+  readonly step?: Step | null;
+  readonly indeterminate?: boolean | null;
+  readonly [field: string]: unknown;
+}
+
+/** A job's whole current state, between two events. Never changed, only replaced. */
+export interface JobState {
+  readonly attempt: number;
+  readonly percent: number;
+  /** The part that is done, 0 to 1; null while the job has not said it. */
+  readonly done: number | null;
+  readonly pace: Pace;
+  readonly current: number | null;
+  readonly total: number | null;
+  readonly message: string | null;
+  readonly step: Step | null;
+  readonly indeterminate: boolean | null;
+  /** The job's own fields, each as JSON, so that what the job changes later is not sent by accident. */
+  readonly own: ReadonlyMap<string, string>;
+  /** What those take in an event, in bytes. */
+  readonly ownBytes: number;
+}
+
+const MAX_MESSAGE = 4_096;
+const MAX_STEP_NAME = 256;
+const NO_FIELDS: ReadonlyMap<string, string> = new Map();
+
+/** The names that an update may not use: they are written by the reporter, or by the edge. */
+const RESERVED = new Set([...Object.keys(Event.properties), 'seq', 'prev_seq']);
+const KNOWN = new Set(['current', 'total', 'progress', 'message', 'step', 'indeterminate']);
+
+const Given = Type.Object({
+  current: Type.Number(),
+  total: Type.Number(),
+  progress: Type.Number(),
+  message: Type.String(),
+  indeterminate: Type.Boolean(),
+  step: Type.Object({
+    name: Type.Optional(Type.String()),
+    index: Type.Optional(Type.Integer({ minimum: 0 })),
+    total: Type.Optional(Type.Integer({ minimum: 0 })),
+  }),
+});
+const orNull = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
+const { current, total, progress, message, indeterminate, step } = Given.properties;
+const Update = Type.Partial(
+  Type.Object({
+    current: orNull(current),
+    total: orNull(total),
+    progress: orNull(progress),
+    message: orNull(message),
+    indeterminate: orNull(indeterminate),
+    step: orNull(step),
+  }),
+);
+const compiled = TypeCompiler.Compile(Update);
+// Without the nulls it can say where in a field the mistake is.
+const explaining = TypeCompiler.Compile(Type.Partial(Given));
+
+/** A job at the start of an attempt. */
+export function firstState(
+  attempt: number,
+  total: number | undefined,
+  message: string | undefined,
+): JobState {
+  return {
+    attempt,
+    percent: 0,
+    done: null,
+    pace: NO_PACE,
+    current: null,
+    total: total ?? null,
+    message: message === undefined ? null : shorten(message, MAX_MESSAGE),
+    step: null,
+    indeterminate: null,
+    own: NO_FIELDS,
+    ownBytes: 0,
+  };
+}
+
+/**
+ * The state after an update. Texts that are too long are shortened; numbers outside their range are moved into it.
+ * @param now milliseconds of a clock that does not jump
+ * @throws InvalidEventError for what no event can hold; then nothing has changed
+ */
+export function updated(state: JobState, update: JobUpdate, now: number): JobState {
+  if (!compiled.Check(update)) throw mistakeIn(update);
+  const own = ownFields(state.own, update);
+  const current = pick(update.current, state.current);
+  const total = pick(update.total, state.total);
+  // Amounts of an earlier report say nothing about this one, so a message alone does not move the percent.
+  const isAmount = update.current !== undefined || update.total !== undefined;
+  const fraction = fractionOf({
+    progress: update.progress ?? undefined,
+    current: isAmount ? (current ?? undefined) : undefined,
+    total: total ?? undefined,
+  });
+  return {
+    attempt: state.attempt,
+    percent: nextPercent(state.percent, fraction),
+    done: fraction ?? state.done,
+    pace: fraction === null ? state.pace : observe(state.pace, now, fraction),
+    current,
+    total,
+    message:
+      update.message == null ? pick(update.message, state.message) : shorten(update.message, MAX_MESSAGE),
+    step: update.step == null ? pick(update.step, state.step) : stepOf(update.step),
+    indeterminate: pick(update.indeterminate, state.indeterminate),
+    own,
+    ownBytes: own === state.own ? state.ownBytes : sizeOf(own),
+  };
+}
+
+/** The same state at the start of another attempt: nothing that has been reported is lost. */
+export function inAttempt(state: JobState, attempt: number): JobState {
+  return { ...state, attempt };
+}
+
+function mistakeIn(update: unknown): InvalidEventError {
+  const given = Object.entries(Object(update)).filter(([, value]) => value !== null);
+  const endless = given.find(
+    ([name, value]) => KNOWN.has(name) && typeof value === 'number' && !Number.isFinite(value),
+  );
+  if (endless !== undefined)
+    return new InvalidEventError(`/${endless[0]}`, `is ${endless[1]}; expected a number`);
+  const { path, problem } = explain(explaining, Object.fromEntries(given));
+  return new InvalidEventError(path, problem);
+}
+
+function sizeOf(own: ReadonlyMap<string, string>): number {
+  let bytes = 0;
+  for (const [name, json] of own)
+    bytes += Buffer.byteLength(JSON.stringify(name)) + Buffer.byteLength(json) + 2;
+  return bytes;
+}
+
+const pick = <T>(given: T | null | undefined, before: T | null): T | null =>
+  given === undefined ? before : given;
+
+function stepOf({ name, index, total }: Step): Step {
+  return {
+    ...(name !== undefined && { name: shorten(name, MAX_STEP_NAME) }),
+    ...(index !== undefined && { index }),
+    ...(total !== undefined && { total }),
+  };
+}
+
+function ownFields(before: ReadonlyMap<string, string>, update: JobUpdate): ReadonlyMap<string, string> {
+  let fields: Map<string, string> | null = null;
+  for (const name of Object.keys(update)) {
+    if (KNOWN.has(name)) continue;
+    const value = update[name];
+    if (value === undefined) continue;
+    if (RESERVED.has(name)) {
+      throw new InvalidEventError(`/${name}`, 'is a name of the protocol that a report may not set');
+    }
+    fields ??= new Map(before);
+    if (value === null) fields.delete(name);
+    else fields.set(name, jsonOf(value, `/${name}`));
+  }
+  return fields ?? before;
+}
+
+/**
+ * A value as JSON.
+ * @param path where it stands, for the error
+ * @throws InvalidEventError when it is none: a function, a BigInt, a circle, or nested too deeply
+ */
+export function jsonOf(value: unknown, path: string): string {
+  let json: string | undefined;
+  let problem = `is ${typeof value === 'object' ? 'an object' : show(value)} without a form in JSON`;
+  try {
+    json = JSON.stringify(value);
+  } catch (error) {
+    problem = `cannot be written as JSON (${(error as Error).message.split('\n')[0]})`;
+  }
+  if (json === undefined) throw new InvalidEventError(path, problem);
+  return json;
+}

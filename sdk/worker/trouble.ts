@@ -1,0 +1,70 @@
+/**
+ * What a worker's author may want to know, and need not act on: nothing of this reaches the job.
+ */
+export interface Trouble {
+  readonly kind: TroubleKind;
+  /** For people. Holds no credentials. */
+  readonly message: string;
+  /** The job it is about, if it is about one. */
+  readonly processingId?: string;
+}
+
+export type TroubleKind =
+  /** NATS cannot be reached; states are kept and sent later. */
+  | 'away'
+  /** NATS is there again. */
+  | 'back'
+  /** The connection was closed for good by its owner. */
+  | 'connection_closed'
+  /** An event was not taken, and is sent again. */
+  | 'retrying'
+  /** NATS does not permit something that the reporter needs. */
+  | 'not_permitted'
+  /** The job's last event could not be read, so the number of the attempt is a guess. */
+  | 'attempt_unknown'
+  /** Memory for what is waiting is full; an update that waited was let go, a newer one follows. */
+  | 'dropped'
+  /** An update came after the job's end, and was left out. */
+  | 'late_update'
+  /** This worker has lost its job. */
+  | 'superseded'
+  /** What a job failed with could not be sent as it is. */
+  | 'not_sendable'
+  /** The reporter was closed, or a wait given up, before the end of a job was acknowledged. */
+  | 'not_acknowledged';
+
+/** How often the same kind of trouble is told: once in so many milliseconds. */
+const EVERY_MS = 1_000;
+
+/** The kinds of which each one counts. */
+const ALWAYS: ReadonlySet<TroubleKind> = new Set([
+  'away',
+  'back',
+  'superseded',
+  'attempt_unknown',
+  'not_acknowledged',
+]);
+
+/**
+ * What the parts call: passes on to the author's callback, the frequent kinds at most once a second each. A callback
+ * that throws changes nothing.
+ */
+export function teller(told: (trouble: Trouble) => void, now: () => number): (trouble: Trouble) => void {
+  const last = new Map<TroubleKind, number>();
+  return (trouble) => {
+    const at = now();
+    if (!ALWAYS.has(trouble.kind) && at - (last.get(trouble.kind) ?? Number.NEGATIVE_INFINITY) < EVERY_MS)
+      return;
+    last.set(trouble.kind, at);
+    try {
+      told(trouble);
+    } catch {
+      // It must not reach the job.
+    }
+  };
+}
+
+/** For authors who give no callback: Node's own warnings, on stderr. */
+export function warn({ kind, message }: Trouble): void {
+  process.emitWarning(message, { type: 'HeadwayWarning', code: kind });
+}

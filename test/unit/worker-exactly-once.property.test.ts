@@ -1,0 +1,255 @@
+/** Exactly once, whatever the way to JetStream does: random programs of losing, delaying, cutting and taking over. */
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { checkEvent, type Event, isFinished } from '../../schemas/event.js';
+import { SupersededError } from '../../sdk/worker/index.js';
+import type { Pen } from '../../sdk/worker/pen.js';
+import { type CheckOrder, type WorkerProcess, World } from './worker-world.js';
+
+const RUNS = Number(process.env.HEADWAY_PROPERTY_RUNS ?? 1_000);
+const SEED = process.env.HEADWAY_PROPERTY_SEED;
+const CHECKS = { numRuns: RUNS, ...(SEED !== undefined && { seed: Number(SEED) }) };
+
+const who = fc.nat(1);
+const step = fc.oneof(
+  { weight: 6, arbitrary: fc.record({ do: fc.constant('report' as const), who }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('end' as const), who }) },
+  { weight: 8, arbitrary: fc.record({ do: fc.constant('arrive' as const), who, index: fc.nat(2) }) },
+  { weight: 6, arbitrary: fc.record({ do: fc.constant('answer' as const), who, index: fc.nat(2) }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('read' as const), who }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant('lose' as const),
+      who,
+      index: fc.nat(2),
+      how: fc.constantFrom('nothing' as const, 'busy' as const, 'in process' as const),
+    }),
+  },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('forgetAnswer' as const), who }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('cut' as const, 'reopen' as const), who }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constant('pass' as const),
+      ms: fc.constantFrom(1, 40, 100, 5_000, 20_000),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('takeOver' as const) }) },
+);
+type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
+
+interface Run {
+  readonly process: WorkerProcess;
+  readonly pen: Pen;
+  /** The number of the newest state that was reported. */
+  newest: number;
+  ended: 'no' | 'waiting' | 'stored' | Error;
+}
+
+class Program {
+  readonly world: World;
+  readonly runs: Run[] = [];
+
+  constructor(
+    order: CheckOrder,
+    readonly mayRead: boolean,
+    readonly maxPendingBytes: number,
+  ) {
+    this.world = new World(order);
+    this.start();
+  }
+
+  start(): void {
+    const process = this.world.process(this.mayRead, { maxPendingBytes: this.maxPendingBytes });
+    this.runs.push({ process, pen: process.start({ processingId: 'job' }), newest: 0, ended: 'no' });
+  }
+
+  async take(next: Step): Promise<void> {
+    const run = 'who' in next ? this.runs[next.who] : undefined;
+    const { process } = run ?? {};
+    switch (next.do) {
+      case 'report':
+        if (run !== undefined) this.report(run);
+        break;
+      case 'end':
+        if (run !== undefined) this.end(run);
+        break;
+      case 'arrive':
+        process?.arrive(next.index);
+        break;
+      case 'answer':
+        process?.answer(next.index);
+        break;
+      case 'read':
+        process?.reads.shift()?.();
+        break;
+      case 'lose':
+        process?.lose(next.index, next.how);
+        break;
+      case 'forgetAnswer':
+        process?.replies.shift();
+        break;
+      case 'cut':
+        process?.cut();
+        break;
+      case 'reopen':
+        process?.reopen();
+        break;
+      case 'pass':
+        this.world.pass(next.ms);
+        break;
+      case 'takeOver':
+        if (this.runs.length < 2 && this.mayRead) this.start();
+        break;
+    }
+    await this.world.settle();
+  }
+
+  report(run: Run): void {
+    if (run.ended !== 'no') return;
+    run.newest += 1;
+    try {
+      run.pen.report({ n: run.newest });
+    } catch (error) {
+      run.ended = error as Error;
+    }
+  }
+
+  end(run: Run): void {
+    if (run.ended !== 'no') return;
+    run.ended = 'waiting';
+    try {
+      run.pen.end({ status: 'completed', result: null }).then(
+        () => {
+          run.ended = 'stored';
+        },
+        (error: Error) => {
+          run.ended = error;
+        },
+      );
+    } catch (error) {
+      run.ended = error as Error;
+    }
+  }
+
+  /** What is stored of one run, in order. */
+  of(run: Run): Event[] {
+    return this.world.stream.stored
+      .filter(({ msgId }) => msgId.startsWith(run.process.name))
+      .map(({ text }) => JSON.parse(text) as Event);
+  }
+
+  get events(): Event[] {
+    return this.world.stream.stored.map(({ text }) => JSON.parse(text) as Event);
+  }
+}
+
+const numberOf = (event: Event): number => Number((event as { n?: number }).n ?? 0);
+
+/** What holds for each run, with others or alone. */
+function checkRun(program: Program, run: Run): void {
+  const events = program.of(run);
+  for (const event of events) expect(checkEvent(event)).toBeNull();
+  const states = events.map((event) => [numberOf(event), isFinished(event)]);
+  // Each state once, in order; the end may carry the number of the update before it.
+  for (let i = 1; i < states.length; i++) {
+    const [before, now] = [states[i - 1], states[i]];
+    expect(before?.[1], 'nothing comes after the end').toBe(false);
+    const isNewer = Number(now?.[0]) > Number(before?.[0]);
+    expect(isNewer || now?.[1] === true, JSON.stringify(states)).toBe(true);
+  }
+  const isLost = run.pen.signal.aborted;
+  if (isLost) {
+    expect(run.pen.signal.reason).toBeInstanceOf(SupersededError);
+    if (run.ended === 'waiting') expect.fail('whoever waits for the end of a lost job is told');
+    return;
+  }
+  const last = events.at(-1);
+  expect(last && numberOf(last), 'the last state is stored').toBe(run.newest);
+  if (run.ended === 'no') expect(last?.status).toBe('processing');
+  else expect([run.ended, last?.status]).toEqual(['stored', 'completed']);
+}
+
+const order = fc.constantFrom<CheckOrder>('duplicate first', 'expected first');
+
+test('G6 the end: through losses, delays and cuts each state of a job is stored at most once, the first, the last and the end exactly once', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      order,
+      fc.boolean(),
+      fc.array(step, { maxLength: 60, size: 'max' }),
+      async (checkOrder, mayRead, steps) => {
+        const program = new Program(checkOrder, mayRead, 1_000_000);
+        for (const next of steps) if (next.do !== 'takeOver') await program.take(next);
+        await program.world.heal();
+        const run = program.runs[0] as Run;
+        expect(run.pen.signal.aborted, 'nobody else was there').toBe(false);
+        checkRun(program, run);
+        const first = program.of(run)[0];
+        expect(first && numberOf(first), 'the first is never melted into another').toBe(0);
+        expect(program.world.stream.stored.map(({ msgId }) => msgId)).toHaveLength(
+          new Set(program.world.stream.stored.map(({ msgId }) => msgId)).size,
+        );
+      },
+    ),
+    CHECKS,
+  );
+});
+
+test('G6 the end: of two workers on one job the later one wins; attempts only rise, and nothing follows an end but a higher attempt', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      order,
+      fc.array(step, { minLength: 5, maxLength: 80, size: 'max' }),
+      async (checkOrder, steps) => {
+        const program = new Program(checkOrder, true, 1_000_000);
+        for (const next of steps) await program.take(next);
+        await program.world.heal();
+        for (const run of program.runs) {
+          // A run that has lost its job hears of it at its next report, at the latest.
+          program.report(run);
+          program.end(run);
+        }
+        await program.world.heal();
+        for (const run of program.runs) checkRun(program, run);
+        const { events } = program;
+        for (let i = 1; i < events.length; i++) {
+          const [before, now] = [events[i - 1] as Event, events[i] as Event];
+          const rises = Number(now.attempt) - Number(before.attempt);
+          expect(rises, 'attempts never fall').toBeGreaterThanOrEqual(0);
+          if (isFinished(before)) expect(rises, 'only a higher attempt follows an end').toBeGreaterThan(0);
+        }
+        const last = events.at(-1);
+        expect(last?.status).toBe('completed');
+      },
+    ),
+    CHECKS,
+  );
+});
+
+test('G9 memory: with too little memory updates are let go, but never the end, and the rest still holds', async () => {
+  await fc.assert(
+    fc.asyncProperty(order, fc.array(step, { maxLength: 60, size: 'max' }), async (checkOrder, steps) => {
+      const program = new Program(checkOrder, true, 64 * 1024);
+      const process = program.runs[0]?.process as WorkerProcess;
+      // Other jobs of the same process fill the memory again and again.
+      const big = 'x'.repeat(40_000);
+      for (const [index, next] of steps.entries()) {
+        if (next.do === 'takeOver') continue;
+        if (index % 7 === 0) process.start({ processingId: `other-${index}` }).report({ big });
+        await program.take(next);
+      }
+      await program.world.heal();
+      const run = program.runs[0] as Run;
+      const events = program.world.stream.stored.filter(({ subject }) => subject === 'progress.job');
+      const last = JSON.parse(events.at(-1)?.text ?? '{}') as Event;
+      expect(numberOf(last)).toBe(run.newest);
+      expect(last.status).toBe(run.ended === 'no' ? 'processing' : 'completed');
+      expect(
+        new Set(events.map(({ text }) => `${numberOf(JSON.parse(text))}${JSON.parse(text).status}`)).size,
+      ).toBe(events.length);
+    }),
+    { ...CHECKS, numRuns: Math.ceil(RUNS / 4) },
+  );
+});

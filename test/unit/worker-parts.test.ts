@@ -1,0 +1,294 @@
+/** The smaller parts of the worker SDK, each by itself. */
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { checkEvent } from '../../schemas/event.js';
+import { Agenda } from '../../sdk/worker/agenda.js';
+import { backoffMs } from '../../sdk/worker/backoff.js';
+import { Budget } from '../../sdk/worker/budget.js';
+import { encodeEvent, sharedMembers } from '../../sdk/worker/encode.js';
+import { failureJson } from '../../sdk/worker/failure.js';
+import { RunIds, randomText } from '../../sdk/worker/ids.js';
+import { heartbeatSeconds } from '../../sdk/worker/job-options.js';
+import type { Clock, Keeper, Waker } from '../../sdk/worker/ports.js';
+import { firstState, type JobUpdate, updated } from '../../sdk/worker/state.js';
+import { shorten } from '../../sdk/worker/text.js';
+import { type Trouble, teller } from '../../sdk/worker/trouble.js';
+import { type Ticket, Window } from '../../sdk/worker/window.js';
+
+/** A clock that stands still until it is moved. */
+class TestClock implements Clock {
+  at = 0;
+  readonly timers = new Set<{ at: number; call: () => void }>();
+  now = (): number => this.at;
+  timestamp = (): string => new Date(this.at).toISOString();
+  chance = (): number => 0.5;
+  later = (ms: number, call: () => void): (() => void) => {
+    const timer = { at: this.at + ms, call };
+    this.timers.add(timer);
+    return () => this.timers.delete(timer);
+  };
+
+  pass(ms: number): void {
+    const until = this.at + ms;
+    for (;;) {
+      const next = [...this.timers].sort((a, b) => a.at - b.at).find(({ at }) => at <= until);
+      if (next === undefined) break;
+      this.timers.delete(next);
+      this.at = Math.max(this.at, next.at);
+      next.call();
+    }
+    this.at = until;
+  }
+}
+
+describe('the agenda', () => {
+  test('wakes everybody at his time, or a little later, with never more than one timer', () => {
+    const plan = fc.array(
+      fc.tuple(fc.nat(9), fc.oneof(fc.nat(500), fc.constant(Number.POSITIVE_INFINITY)), fc.nat(60)),
+      { maxLength: 100, size: 'max' },
+    );
+    fc.assert(
+      fc.property(plan, (steps) => {
+        const clock = new TestClock();
+        const agenda = new Agenda(clock);
+        const due = new Map<number, number>();
+        const wakers = Array.from(
+          { length: 10 },
+          (_, who): Waker => ({
+            place: -1,
+            wakeAt: 0,
+            awake: (now) => {
+              expect(now).toBeGreaterThanOrEqual(due.get(who) ?? Number.POSITIVE_INFINITY);
+              due.delete(who);
+            },
+          }),
+        );
+        for (const [who, inMs, pass] of steps) {
+          const at = clock.at + inMs;
+          if (Number.isFinite(at)) due.set(who, at);
+          else due.delete(who);
+          agenda.set(wakers[who] as Waker, at);
+          clock.pass(pass);
+          expect(clock.timers.size).toBeLessThanOrEqual(1);
+          for (const late of due.values()) expect(late).toBeGreaterThan(clock.at - 6);
+        }
+        clock.pass(1_000);
+        expect(due.size).toBe(0);
+        expect(clock.timers.size).toBe(0);
+      }),
+    );
+  });
+});
+
+describe('the window', () => {
+  test('never lets more in than it holds, keeps the order, and forgets nobody', () => {
+    const steps = fc.array(fc.tuple(fc.constantFrom('enter', 'leave', 'pass'), fc.nat(99)), {
+      maxLength: 300,
+      size: 'max',
+    });
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 50 }), steps, (size, program) => {
+        const clock = new TestClock();
+        const window = new Window(size, (ms, call) => void clock.later(ms, call));
+        const tickets: (Ticket & { launched: number })[] = Array.from({ length: 100 }, () => ({
+          place: 'outside',
+          launched: 0,
+          launch() {
+            this.launched += 1;
+            return true;
+          },
+        }));
+        const inside = (): number => tickets.filter(({ place }) => place === 'inside').length;
+        for (const [what, who] of program) {
+          const ticket = tickets[who] as Ticket;
+          if (what === 'enter') window.enter(ticket);
+          else if (what === 'leave') window.leave(ticket);
+          else clock.pass(1);
+          expect(inside()).toBeLessThanOrEqual(size);
+        }
+        for (let round = 0; round < 200; round++) {
+          clock.pass(1);
+          for (const ticket of tickets) if (ticket.place === 'inside') window.leave(ticket);
+        }
+        expect(tickets.every(({ place }) => place === 'outside')).toBe(true);
+      }),
+    );
+  });
+
+  test('who is not sent leaves his place to the next', () => {
+    const clock = new TestClock();
+    const window = new Window(1, (ms, call) => void clock.later(ms, call));
+    const ticket = (sends: boolean): Ticket => ({ place: 'outside', launch: () => sends });
+    const [first, second, third] = [ticket(true), ticket(false), ticket(true)];
+    for (const one of [first, second, third]) window.enter(one);
+    expect([first.place, second.place, third.place]).toEqual(['inside', 'waiting', 'waiting']);
+    window.leave(first);
+    clock.pass(5);
+    expect([first.place, second.place, third.place]).toEqual(['outside', 'outside', 'inside']);
+  });
+});
+
+test('every event that can be reported is one by the schema, as it was reported', () => {
+  const text = fc.string({ unit: 'binary', maxLength: 5_000 });
+  const update: fc.Arbitrary<JobUpdate> = fc.record(
+    {
+      current: fc.double({ noNaN: true, noDefaultInfinity: true }),
+      progress: fc.double({ noNaN: true, noDefaultInfinity: true }),
+      message: text,
+      step: fc.record({ name: text, index: fc.nat(), total: fc.nat() }, { requiredKeys: [] }),
+      indeterminate: fc.boolean(),
+      own: fc.jsonValue().filter((value) => value !== null),
+    },
+    { requiredKeys: [] },
+  );
+  fc.assert(
+    fc.property(fc.array(update, { maxLength: 5 }), fc.string(), (updates, result) => {
+      const options = { processingId: 'job-1', jobType: 'a.b', stallAfterSeconds: 0.5, timeoutSeconds: 9 };
+      let state = firstState(3, 9, 'begin');
+      for (const one of updates) state = updated(state, one, 0);
+      const endings = [
+        null,
+        { status: 'completed', result: JSON.stringify(result) } as const,
+        { status: 'error', error: failureJson(new Error(result), {}, true) } as const,
+      ];
+      for (const ending of endings) {
+        const json: unknown = JSON.parse(
+          encodeEvent(sharedMembers(options), state, ending, 0, '2026-01-31T12:00:00Z'),
+        );
+        expect(checkEvent(json)).toBeNull();
+        const own = updates.findLast((one) => one.own !== undefined)?.own;
+        expect((json as { own?: unknown }).own).toEqual(
+          own === undefined ? undefined : JSON.parse(JSON.stringify(own)),
+        );
+      }
+    }),
+  );
+});
+
+test('what the job changes after a report is not sent by accident', () => {
+  const pages = [1];
+  const state = updated(firstState(1, undefined, undefined), { pages }, 0);
+  pages.push(2);
+  expect(encodeEvent('"processing_id":"a"', state, null, 0, 'x')).toContain('"pages":[1]');
+});
+
+test('null takes a field out, and what is left out stays', () => {
+  let state = updated(
+    firstState(1, 4, 'begin'),
+    { current: 1, message: 'one', own: 1, step: { name: 's' } },
+    0,
+  );
+  state = updated(state, { message: null, own: null, step: null, total: null }, 1);
+  const json = JSON.parse(encodeEvent('"processing_id":"a"', state, null, 1, 'x')) as object;
+  expect(Object.keys(json)).toEqual([
+    'processing_id',
+    'status',
+    'progress',
+    'timestamp',
+    'attempt',
+    'current',
+  ]);
+});
+
+test('a text is shortened by characters, and never in the middle of one', () => {
+  expect(shorten('abc', 3)).toBe('abc');
+  expect(shorten('abcd', 3)).toBe('ab…');
+  expect(shorten('👍👍👍', 3)).toBe('👍👍👍');
+  expect(shorten('👍👍👍👍', 3)).toBe('👍👍…');
+  expect(shorten('a\uD83D', 3)).toBe('a\uFFFD');
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary' }), fc.integer({ min: 1, max: 20 }), (text, max) => {
+      expect([...shorten(text, max)].length).toBeLessThanOrEqual(max);
+    }),
+  );
+});
+
+describe('what a job fails with', () => {
+  test.each<[unknown, Record<string, unknown>]>([
+    [new Error('no'), { code: 'error', message: 'no', retryable: false }],
+    [new RangeError('no'), { code: 'RangeError', message: 'no', retryable: false }],
+    [
+      Object.assign(new Error('no'), { code: 'ENOENT', retryable: true, secret: 's' }),
+      { code: 'ENOENT', message: 'no', retryable: true },
+    ],
+    ['a text', { code: 'error', message: 'a text', retryable: false }],
+    [undefined, { code: 'error', message: 'The job failed.', retryable: false }],
+    [
+      { code: 'x', details: [1] },
+      { code: 'x', message: 'The job failed.', retryable: false, details: [1] },
+    ],
+    ['m'.repeat(5_000), { code: 'error', message: `${'m'.repeat(4_095)}…`, retryable: false }],
+  ])('case %#', (error, expected) => {
+    expect(JSON.parse(failureJson(error, {}, false))).toEqual(expected);
+  });
+
+  test('is what the author says, where he says it', () => {
+    const error = Object.assign(new Error('no'), { code: 'mine', retryable: true });
+    const options = { code: 'his', retryable: false };
+    expect(JSON.parse(failureJson(error, options, false))).toMatchObject(options);
+  });
+});
+
+test('ids do not repeat, do not tell the next one, and begin with their run', () => {
+  const text = randomText();
+  const runs = [new RunIds(text), new RunIds(text)];
+  const ids = runs.flatMap((run) => Array.from({ length: 1_000 }, () => run.next()));
+  expect(new Set(ids).size).toBe(2_000);
+  expect(new Set(ids.map((id) => id.split('.')[2])).size).toBe(2_000);
+  expect(ids.filter((id) => id.startsWith(runs[0]?.runId ?? ''))).toHaveLength(1_000);
+  expect(ids.every((id) => /^[\w-]{22}\.\d+\.[\w-]{12}$/.test(id))).toBe(true);
+});
+
+test('waits between tries are random, from nothing to a bound that doubles up to 5 s', () => {
+  expect([1, 2, 3, 6, 7, 100].map((tries) => backoffMs(tries, 0.999_999))).toEqual(
+    [100, 200, 400, 3_200, 5_000, 5_000].map((ms) => expect.closeTo(ms, 1)),
+  );
+  expect(backoffMs(7, 0)).toBe(0);
+});
+
+test('signs of life come at least three times in the time after which silence means something', () => {
+  expect(heartbeatSeconds({ processingId: 'a' }, 5)).toBe(5);
+  expect(heartbeatSeconds({ processingId: 'a', stallAfterSeconds: 6 }, 5)).toBe(2);
+  expect(heartbeatSeconds({ processingId: 'a', stallAfterSeconds: 60, timeoutSeconds: 3 }, 5)).toBe(1);
+  expect(heartbeatSeconds({ processingId: 'a', stallAfterSeconds: 6, heartbeatSeconds: 0 }, 5)).toBe(0);
+});
+
+test('frequent trouble is told once a second, and a callback that throws changes nothing', () => {
+  const told: string[] = [];
+  let now = 0;
+  const tell = teller(
+    ({ kind }: Trouble) => {
+      told.push(kind);
+      throw new Error('from the callback');
+    },
+    () => now,
+  );
+  for (now = 0; now < 2_000; now += 100) tell({ kind: 'retrying', message: '' });
+  tell({ kind: 'away', message: '' });
+  tell({ kind: 'away', message: '' });
+  expect(told).toEqual(['retrying', 'retrying', 'away', 'away']);
+});
+
+test('G9 memory: what is let go first is the oldest, never an end, and never what has just come, even if an end comes in its place', () => {
+  const budget = new Budget(100);
+  const gone: string[] = [];
+  const keeper = (name: string, evictable: boolean, then?: () => void): Keeper => ({
+    evictable,
+    evict: () => {
+      gone.push(name);
+      then?.();
+    },
+  });
+  const end = keeper('end', false);
+  budget.keep(keeper('first end', false), 40);
+  budget.keep(
+    keeper('old', true, () => budget.keep(end, 30)),
+    30,
+  );
+  budget.keep(keeper('newer', true), 20);
+  expect([gone, budget.bytes]).toEqual([[], 90]);
+  budget.keep(keeper('newest', true), 30);
+  expect([gone, budget.bytes]).toEqual([['old', 'newer'], 100]);
+  budget.letGo(end);
+  expect(budget.bytes).toBe(70);
+});

@@ -1,0 +1,265 @@
+/**
+ * Workers against a JetStream in memory, over lines that lose, delay and cut: what the courier of the worker SDK has to
+ * live with. Time, chance and the order of everything are the test's.
+ */
+import type { MsgHdrs } from 'nats';
+import { Budget } from '../../sdk/worker/budget.js';
+import { readEvent } from '../../sdk/worker/fencing.js';
+import type { JobOptions } from '../../sdk/worker/job-options.js';
+import { Pen } from '../../sdk/worker/pen.js';
+import type { Caller, Clock, Counts, LastRead, Line, Surroundings, Waker } from '../../sdk/worker/ports.js';
+import type { Reply } from '../../sdk/worker/reply.js';
+import { settingsOf } from '../../sdk/worker/settings.js';
+import type { Trouble } from '../../sdk/worker/trouble.js';
+
+export interface Stored {
+  readonly seq: number;
+  readonly subject: string;
+  readonly msgId: string;
+  readonly text: string;
+}
+
+/** Which of the two JetStream looks at first differs between its versions and with the number of replicas. */
+export type CheckOrder = 'duplicate first' | 'expected first';
+
+export class Stream {
+  readonly stored: Stored[] = [];
+  readonly #ids = new Map<string, number>();
+
+  constructor(readonly order: CheckOrder) {}
+
+  last(subject: string): Stored | undefined {
+    return this.stored.findLast((one) => one.subject === subject);
+  }
+
+  publish(subject: string, text: string, msgId: string, expected: number | null): Reply {
+    const duplicate = this.#ids.get(msgId);
+    const last = this.last(subject)?.seq ?? 0;
+    const isConflict = expected !== null && expected !== last;
+    if (duplicate !== undefined && (this.order === 'duplicate first' || !isConflict)) {
+      return { kind: 'stored', seq: duplicate, duplicate: true };
+    }
+    if (isConflict) return { kind: 'conflict', last };
+    const seq = (this.stored.at(-1)?.seq ?? 0) + 1;
+    this.stored.push({ seq, subject, msgId, text });
+    this.#ids.set(msgId, seq);
+    return { kind: 'stored', seq, duplicate: false };
+  }
+}
+
+interface Request {
+  readonly token: string;
+  readonly caller: Caller;
+  readonly subject: string;
+  readonly text: string;
+  readonly msgId: string;
+  readonly expected: number | null;
+}
+
+/** One worker process: its line, its timers, its pens. */
+export class WorkerProcess implements Line {
+  open = true;
+  readonly maxPayload = 1024 * 1024;
+  readonly told: Trouble[] = [];
+  readonly counts: Counts = { acknowledged: 0, retried: 0, coalesced: 0, dropped: 0, pendingJobs: 0 };
+  readonly pens = new Set<Pen>();
+  /** On the way to JetStream. */
+  requests: Request[] = [];
+  /** On the way back. */
+  replies: { token: string; reply: Reply }[] = [];
+  /** Questions for the last event. */
+  reads: (() => void)[] = [];
+  casts = 0;
+  readonly #callers = new Map<string, Caller>();
+  readonly #wakes = new Map<Waker, number>();
+  readonly #around: Surroundings;
+  #tokens = 0;
+
+  constructor(
+    readonly world: World,
+    readonly name: string,
+    mayRead: boolean,
+    options: { maxUpdatesPerSecond?: number; maxPendingBytes?: number },
+  ) {
+    let ids = 0;
+    const settings = settingsOf({ ...options, ackTimeoutMs: 5_000 });
+    const budget = new Budget(settings.maxPendingBytes);
+    this.#around = {
+      settings,
+      clock: world.clock,
+      line: this,
+      history: { last: (id) => this.#read(id, mayRead) },
+      counts: this.counts,
+      tell: (trouble) => void this.told.push(trouble),
+      random: () => `${name}${ids++}`,
+      wake: (waker, at) => {
+        waker.place = at === Number.POSITIVE_INFINITY ? -1 : 0;
+        waker.wakeAt = at;
+        if (waker.place < 0) this.#wakes.delete(waker);
+        else this.#wakes.set(waker, at);
+      },
+      keep: (keeper, bytes) => budget.keep(keeper, bytes),
+      letGo: (keeper) => budget.letGo(keeper),
+      done: (pen) => void this.pens.delete(pen as Pen),
+    };
+  }
+
+  start(options: JobOptions): Pen {
+    const pen = new Pen(this.#around, options);
+    this.pens.add(pen);
+    pen.begin();
+    return pen;
+  }
+
+  listen(caller: Caller): string {
+    const token = String(this.#tokens++);
+    this.#callers.set(token, caller);
+    return token;
+  }
+
+  forget(_caller: Caller, token: string): void {
+    this.#callers.delete(token);
+  }
+
+  enter(caller: Caller): void {
+    caller.launch();
+  }
+
+  leave(): void {}
+
+  publish(subject: string, body: Uint8Array, token: string, headers: MsgHdrs): boolean {
+    const caller = this.#callers.get(token);
+    if (!this.open || caller === undefined) return false;
+    const text = Buffer.from((headers as unknown as { encode(): Uint8Array }).encode()).toString();
+    const msgId = /Nats-Msg-Id: (\S+)/.exec(text)?.[1] ?? '';
+    const expected = /Nats-Expected-Last-Subject-Sequence: (\d+)/.exec(text)?.[1];
+    const request = { token, caller, subject, text: Buffer.from(body).toString(), msgId };
+    this.requests.push({ ...request, expected: expected === undefined ? null : Number(expected) });
+    return true;
+  }
+
+  cast(): void {
+    if (this.open) this.casts += 1;
+  }
+
+  /** A request reaches JetStream, whatever has become of the line. */
+  arrive(index: number): void {
+    const [request] = this.requests.splice(index, 1);
+    if (request === undefined) return;
+    const { token, subject, text, msgId, expected } = request;
+    const reply = this.world.stream.publish(subject, text, msgId, expected);
+    this.replies.push({ token, reply });
+  }
+
+  /** A request has no acknowledgement. `how`: what the worker hears of it. */
+  lose(index: number, how: 'nothing' | 'busy' | 'in process'): void {
+    const [request] = this.requests.splice(index, 1);
+    if (request === undefined || how === 'nothing') return;
+    const { token, subject, text, msgId, expected } = request;
+    // A cluster says so of a second try, and stores the first one later.
+    if (how === 'in process') this.world.stream.publish(subject, text, msgId, expected);
+    this.replies.push({ token, reply: { kind: 'busy', detail: how, unsure: how === 'in process' } });
+  }
+
+  answer(index: number): void {
+    const [answer] = this.replies.splice(index, 1);
+    if (answer !== undefined && this.open) this.#callers.get(answer.token)?.answered(answer.reply);
+  }
+
+  cut(): void {
+    if (!this.open) return;
+    this.open = false;
+    this.replies = [];
+    for (const pen of [...this.pens]) pen.cut();
+  }
+
+  reopen(): void {
+    if (this.open) return;
+    this.open = true;
+    for (const pen of [...this.pens]) pen.opened();
+  }
+
+  wakeDue(): void {
+    for (const [waker, at] of [...this.#wakes]) {
+      if (at > this.world.now || waker.place < 0) continue;
+      waker.place = -1;
+      this.#wakes.delete(waker);
+      waker.awake(this.world.now);
+    }
+  }
+
+  /** The next time at which somebody wants to be woken. */
+  get nextWake(): number {
+    return Math.min(...this.#wakes.values(), Number.POSITIVE_INFINITY);
+  }
+
+  #read(id: string, mayRead: boolean): Promise<LastRead> {
+    return new Promise((resolve) => {
+      this.reads.push(() => {
+        if (!this.open) return resolve({ kind: 'failed', detail: 'away' });
+        if (!mayRead) return resolve({ kind: 'forbidden', detail: 'no permission' });
+        const last = this.world.stream.last(`progress.${id}`);
+        if (last === undefined) return resolve({ kind: 'read', last: null });
+        resolve({ kind: 'read', last: { seq: last.seq, msgId: last.msgId, event: readEvent(last.text) } });
+      });
+    });
+  }
+}
+
+export class World {
+  now = 0;
+  readonly stream: Stream;
+  readonly processes: WorkerProcess[] = [];
+  readonly clock: Clock = {
+    now: () => this.now,
+    timestamp: () => new Date(this.now).toISOString(),
+    later: () => {
+      throw new Error('pens have no timers of their own');
+    },
+    chance: () => 0.5,
+  };
+
+  constructor(order: CheckOrder) {
+    this.stream = new Stream(order);
+  }
+
+  process(
+    mayRead = true,
+    options: { maxUpdatesPerSecond?: number; maxPendingBytes?: number } = {},
+  ): WorkerProcess {
+    const process = new WorkerProcess(this, `w${this.processes.length}-`, mayRead, options);
+    this.processes.push(process);
+    return process;
+  }
+
+  pass(ms: number): void {
+    this.now += ms;
+    for (const process of this.processes) process.wakeDue();
+  }
+
+  /** Lets every promise that is settled tell. */
+  async settle(): Promise<void> {
+    for (let turn = 0; turn < 8; turn++) await Promise.resolve();
+  }
+
+  /** Everything works from here on, until nothing is on its way and nothing waits. */
+  async heal(): Promise<void> {
+    for (const process of this.processes) process.reopen();
+    for (let round = 0; round < 10_000; round++) {
+      for (const process of this.processes) {
+        while (process.requests.length > 0) process.arrive(0);
+        while (process.replies.length > 0) process.answer(0);
+        for (const read of process.reads.splice(0)) read();
+      }
+      await this.settle();
+      const isQuiet = this.processes.every(
+        ({ requests, replies, reads, counts }) =>
+          requests.length + replies.length + reads.length + counts.pendingJobs === 0,
+      );
+      if (isQuiet) return;
+      const next = Math.min(...this.processes.map(({ nextWake }) => nextWake));
+      if (Number.isFinite(next)) this.pass(Math.max(0, next - this.now));
+    }
+    throw new Error('it never came to rest');
+  }
+}
