@@ -126,19 +126,19 @@ export function addressText(bytes: ArrayBuffer): string {
 }
 
 /**
- * All lines of a header with commas between them, in the order in which they came; '' when there is none. The
- * library's `getHeader` returns only the first line, which is the client's own where a proxy adds one behind it.
- * @param name in lower case
+ * A request's headers by name (lower case), read once: all lines of one with commas between them, in the order in
+ * which they came; '' when there is none. The library's `getHeader` returns only the first line, which is the client's
+ * own where a proxy adds one behind it.
  */
-export function headerLines(
-  request: { forEach(visit: (name: string, value: string) => void): void },
-  name: string,
-): string {
-  const lines: string[] = [];
-  request.forEach((key, value) => {
-    if (key === name) lines.push(value);
+export function headerLines(request: {
+  forEach(visit: (name: string, value: string) => void): void;
+}): (name: string) => string {
+  const lines = new Map<string, string>();
+  request.forEach((name, value) => {
+    const before = lines.get(name);
+    lines.set(name, before === undefined ? value : `${before},${value}`);
   });
-  return lines.join(',');
+  return (name) => lines.get(name) ?? '';
 }
 
 /** An address in its one form: IPv6 short and in lower case, without a zone, IPv4 within IPv6 as IPv4. */

@@ -5,8 +5,8 @@ import { frameAlone, type LogRecord } from '../eventlog/record.js';
 import { inScope, type Scope } from '../eventlog/scope.js';
 import type { IsWanted } from '../session/ports.js';
 import { type Answer, problem, type Status, send } from './answer.js';
-import { addressText, headerLines } from './client-address.js';
-import type { Door, Entry } from './door.js';
+import type { Door, Entry, Knock } from './door.js';
+import { knockOf } from './knock.js';
 import type { App, HttpRequest, HttpResponse } from './uws.js';
 import type { Refused } from './websocket.js';
 
@@ -44,7 +44,8 @@ export function routeJobs(app: App, parts: JobsParts): void {
     `${JOBS_PATH}/:id`,
     guarded((res, req) => {
       const id = req.getParameter(0) ?? '';
-      const knock = knockOf(res, req);
+      // A subprotocol is a WebSocket's; over HTTP a token in it is none.
+      const knock = { ...knockOf(res, req), subprotocols: '' };
       const entry = parts.door.knock(knock);
       let isAborted = false;
       res.onAborted(() => {
@@ -61,19 +62,6 @@ export function routeJobs(app: App, parts: JobsParts): void {
       answer().catch(parts.failed);
     }),
   );
-}
-
-function knockOf(res: HttpResponse, req: HttpRequest) {
-  return {
-    peer: addressText(res.getRemoteAddress()),
-    origin: headerLines(req, 'origin'),
-    host: req.getHeader('host'),
-    forwardedFor: headerLines(req, 'x-forwarded-for'),
-    forwardedProto: headerLines(req, 'x-forwarded-proto'),
-    authorization: headerLines(req, 'authorization'),
-    subprotocols: '',
-    queryToken: new URLSearchParams(req.getQuery()).getAll('token').join(',') || null,
-  };
 }
 
 async function answerFor(parts: JobsParts, entry: Entry, id: string, isWanted: IsWanted): Promise<Answer> {
@@ -157,7 +145,7 @@ function withOrigin(answer: Answer, entry: Entry, origin: string): Answer {
 
 const cors = (origin: string) => ({ 'access-control-allow-origin': origin, vary: 'Origin' });
 
-function preflight(door: Door, knock: ReturnType<typeof knockOf>): Answer {
+function preflight(door: Door, knock: Knock): Answer {
   if (!door.isWelcome(knock)) return problem(403, 'forbidden_origin', 'pages of this origin may not ask');
   return {
     status: 204,

@@ -124,8 +124,8 @@ export class Admission {
   }
 
   /**
-   * A refused entry takes nothing but its part of what its address may try in a second, with one exception: who has too many connections from
-   * an address has used up an upgrade, since it may be upgraded to be told so.
+   * A refused entry takes nothing but its part of what its address may try in a second, with one exception: who has
+   * too many connections from an address has used up an upgrade, since it may be upgraded to be told so.
    * @param address the client's, as text; it is counted under its `limitKey`
    * @param needsAuthentication false: nobody has to show a token
    */

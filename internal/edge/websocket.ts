@@ -3,8 +3,8 @@ import { PROTOCOL } from '../../schemas/ids.js';
 import { frames } from '../session/encode.js';
 import type { Outlet, Permit } from '../session/ports.js';
 import type { Session } from '../session/session.js';
-import { addressText, headerLines } from './client-address.js';
 import type { Admitted, Door, Limit, Turned, Visitor } from './door.js';
+import { knockOf } from './knock.js';
 import type { ClientRate } from './limits.js';
 import { chooseSubprotocol, type ParsedRequest, parseRequest } from './request.js';
 import type { App, HttpRequest, HttpResponse, UpgradeContext, Uws, WebSocket } from './uws.js';
@@ -131,20 +131,8 @@ function upgrade(
   id: string | null,
   parts: WebSocketParts,
 ): void {
-  const query = req.getQuery();
-  const subprotocols = headerLines(req, 'sec-websocket-protocol');
-  const peer = addressText(res.getRemoteAddress());
-  const entry = parts.door.knock({
-    peer,
-    origin: headerLines(req, 'origin'),
-    host: req.getHeader('host'),
-    forwardedFor: headerLines(req, 'x-forwarded-for'),
-    forwardedProto: headerLines(req, 'x-forwarded-proto'),
-    authorization: headerLines(req, 'authorization'),
-    subprotocols,
-    // Two are none that anybody could check.
-    queryToken: new URLSearchParams(query).getAll('token').join(',') || null,
-  });
+  const knock = knockOf(res, req);
+  const entry = parts.door.knock(knock);
   if (entry.kind === 'turned') {
     parts.refused({ code: entry.code, address: entry.address, defect: null, limit: entry.limit });
     turnAway(res, entry);
@@ -153,7 +141,7 @@ function upgrade(
   const { visitor } = entry;
   try {
     const connection: Connection = {
-      request: parseRequest(id, query),
+      request: parseRequest(id, req.getQuery()),
       visitor,
       rate: parts.clientRate(),
       session: null,
@@ -162,7 +150,7 @@ function upgrade(
     res.upgrade(
       connection,
       req.getHeader('sec-websocket-key'),
-      chooseSubprotocol(subprotocols, PROTOCOL),
+      chooseSubprotocol(knock.subprotocols, PROTOCOL),
       req.getHeader('sec-websocket-extensions'),
       context,
     );
