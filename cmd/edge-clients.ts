@@ -1,0 +1,132 @@
+import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Door } from '../internal/edge/door.js';
+import { ClientRate } from '../internal/edge/limits.js';
+import type { WebSocketParts } from '../internal/edge/websocket.js';
+import type { EventLog } from '../internal/eventlog/log.js';
+import type { Hub } from '../internal/session/hub.js';
+import type { ColdSource } from '../internal/session/ports.js';
+import { Session } from '../internal/session/session.js';
+import { type Logger, RateLimit } from '../internal/telemetry/logger.js';
+import type { Metrics } from '../internal/telemetry/metrics.js';
+import { CLOSE_CODES } from '../schemas/close-codes.js';
+import type { EdgeConfig } from '../schemas/config.js';
+
+/** How often due heartbeats are looked for, as a part of the heartbeat's own interval. */
+const TICKS_PER_HEARTBEAT = 8;
+/** How long closing frames have to leave before what is still connected is cut. */
+const CLOSE_GRACE_MS = 200;
+const DRAIN_STEP_MS = 50;
+/** What a read from JetStream puts onto a socket whole: at most 64 last states of 64 KiB. */
+const PAGE_ROOM_BYTES = 5 * 1024 * 1024;
+
+/** What of the configuration a client's connection depends on. */
+export type ClientSettings = Pick<
+  EdgeConfig,
+  | 'heartbeatMs'
+  | 'idleTimeoutSeconds'
+  | 'maxClientBytesPerSecond'
+  | 'maxClientFrameBytes'
+  | 'maxClientFramesPerSecond'
+  | 'maxReplayAll'
+  | 'maxReplayJob'
+  | 'sendWatermarkBytes'
+>;
+
+export interface ClientParts {
+  readonly config: ClientSettings;
+  readonly logger: Logger;
+  readonly log: EventLog;
+  readonly hub: Hub;
+}
+
+/** How often `Hub.tick` is to be called, in milliseconds. Tokens expire to the second, however rare heartbeats are. */
+export function tickMs({ heartbeatMs }: Pick<ClientSettings, 'heartbeatMs'>): number {
+  return Math.min(1_000, Math.max(10, heartbeatMs / TICKS_PER_HEARTBEAT));
+}
+
+/** What happens with WebSocket clients: each becomes a session of the hub over this log. */
+export function webSocketParts(
+  { config, log, hub, logger }: ClientParts,
+  cold: ColdSource,
+  metrics: Metrics,
+  door: Door,
+): Omit<WebSocketParts, 'failed'> {
+  const refusalLines = new RateLimit(10, 10_000, () => performance.now());
+  return {
+    door,
+    maxClientFrameBytes: config.maxClientFrameBytes,
+    clientRate: () =>
+      new ClientRate(config.maxClientFramesPerSecond, config.maxClientBytesPerSecond, performance.now()),
+    now: () => performance.now(),
+    idleTimeoutSeconds: config.idleTimeoutSeconds,
+    maxBufferedBytes: 2 * config.sendWatermarkBytes + PAGE_ROOM_BYTES,
+    connect: ({ scope, resume }, permit, outlet) => {
+      const session = new Session({
+        id: randomBytes(9).toString('base64url'),
+        scope,
+        resume,
+        log,
+        cold,
+        outlet,
+        permit,
+        limits: {
+          heartbeatMs: config.heartbeatMs,
+          heartbeatAfterMs: config.heartbeatMs * (1 - 1 / TICKS_PER_HEARTBEAT),
+          watermarkBytes: config.sendWatermarkBytes,
+          maxReplayJob: config.maxReplayJob,
+          maxReplayAll: config.maxReplayAll,
+          maxFrameCharacters: config.maxClientFrameBytes,
+        },
+        wallClock: Date.now,
+        now: () => performance.now(),
+        again: (waiting) => hub.mark(waiting),
+        onSent: (updates) => metrics.updatesSent.inc(updates),
+      });
+      hub.add(session);
+      metrics.connectionsOpened.inc();
+      return session;
+    },
+    disconnected: (session, code) => {
+      hub.remove(session);
+      metrics.connectionsClosed.inc({ code: closeLabel(code) });
+    },
+    refused: ({ code, address, defect, limit }) => {
+      metrics.requestsRefused.inc({ code });
+      if (limit !== null) metrics.limitsReached.inc({ limit });
+      const turn = refusalLines.take();
+      if (turn !== null)
+        logger.info(
+          { code, address, ...(defect !== null && { defect }), ...(limit !== null && { limit }), ...turn },
+          'a connection was refused',
+        );
+    },
+  };
+}
+
+// Clients choose the codes of their own closes; only the usual ones get a label.
+const COMMON_CODES = [1001, 1005, 1006, 1009, ...CLOSE_CODES.map(({ code }) => code)];
+
+function closeLabel(code: number): string {
+  return COMMON_CODES.includes(code) ? String(code) : 'other';
+}
+
+/**
+ * Sends clients away evenly over the window, so that the edges they go to see no herd. Meanwhile they are served.
+ * @param windowMs milliseconds, from 0
+ */
+export async function drain(hub: Hub, windowMs: number): Promise<void> {
+  if (hub.size === 0) return;
+  hub.announceDrain(windowMs);
+  const all = hub.size;
+  const steps = Math.ceil(windowMs / DRAIN_STEP_MS);
+  for (let step = 1; step < steps && hub.size > 0; step++) {
+    await delay(DRAIN_STEP_MS);
+    // Clients leave by themselves, too; only those above the share that may be left by now are closed.
+    const mayStay = Math.ceil(all * (1 - step / steps));
+    if (hub.size > mayStay) hub.closeDraining(hub.size - mayStay);
+  }
+  if (steps > 0) await delay(DRAIN_STEP_MS);
+  hub.closeDraining(hub.size);
+  await delay(CLOSE_GRACE_MS);
+}
