@@ -17,6 +17,7 @@ import { Metrics } from '../internal/telemetry/metrics.js';
 import type { EdgeConfig } from '../schemas/config.js';
 import { type Access, openAccess } from './edge-access.js';
 import { drain, tickMs, webSocketParts } from './edge-clients.js';
+import { type Silence, watchSilence } from './edge-silence.js';
 import { openTls } from './edge-tls.js';
 
 /** An answer that has not come by then is lost, with the server or the leader that owed it: ask again. */
@@ -99,6 +100,16 @@ async function wire(
     },
     () => performance.now(),
   );
+  const silence = watchSilence({
+    config,
+    logger,
+    connection,
+    jsm,
+    js,
+    lastState: (id) => cold.lastState(id),
+    metrics: () => metrics,
+    stalled: (id, silentMs) => hub.stalled(id, silentMs),
+  });
   const feed: Feed = new Feed({
     connection,
     link,
@@ -110,7 +121,7 @@ async function wire(
     edgeId: config.edgeId,
     instance: randomBytes(9).toString('base64url'),
     log,
-    sink: feedSink(parts, () => metrics),
+    sink: feedSink(parts, silence, () => metrics),
     lastState: (id) => cold.lastState(id),
     now: () => performance.now(),
   });
@@ -121,6 +132,7 @@ async function wire(
     log: () => ({ head: log.head, floor: log.floor, ...log.stats }),
     coldReadsPending: () => cold.pending,
     unauthenticated: () => access.admission.counts.unauthenticated,
+    silence: () => silence.stats,
   });
   const keyLines = new RateLimit(3, 10_000, () => performance.now());
   const access: Access = openAccess(config, {
@@ -140,6 +152,7 @@ async function wire(
   try {
     await feed.start();
   } catch (error) {
+    silence.close();
     cold.stop();
     access.close();
     throw error;
@@ -156,7 +169,7 @@ async function wire(
     uws,
     { host: config.host, port: config.port, share: config.sharePort },
     {
-      ...webSocketParts(parts, cold, metrics, access.door),
+      ...webSocketParts({ ...parts, stalledFor: (id) => silence.stalledFor(id) }, cold, metrics, access.door),
       lastState: (id, isWanted) => lastState(log, cold, id, isWanted),
       readiness,
       metrics: () => metrics.render(),
@@ -167,6 +180,7 @@ async function wire(
     },
     tls,
   ).catch(async (error: unknown) => {
+    silence.close();
     cold.stop();
     access.close();
     await feed.stop();
@@ -190,6 +204,7 @@ async function wire(
       logger.info({ connections: hub.size, ms: config.drainMs }, 'draining');
       await drain(hub, config.drainMs);
       clearInterval(ticking);
+      silence.close();
       cold.stop();
       access.close();
       await feed.stop();
@@ -222,15 +237,22 @@ interface Parts {
   readonly hub: Hub;
 }
 
-function feedSink({ logger, log, hub }: Parts, metrics: () => Metrics): FeedSink {
+function feedSink({ logger, log, hub }: Parts, silence: Silence, metrics: () => Metrics): FeedSink {
   const invalidLines = new RateLimit(10, 10_000, () => performance.now());
   const failureLines = new RateLimit(3, 10_000, () => performance.now());
   const lostLines = new RateLimit(5, 10_000, () => performance.now());
   return {
-    restarts: (rewound) => hub.logRestarts(rewound),
+    restarts: (rewound) => {
+      silence.restarts();
+      hub.logRestarts(rewound);
+    },
+    loaded: (record) => silence.seen(record),
     ready: () => hub.logReady(),
     appended: (record) => {
-      if (record !== null) metrics().events.inc();
+      if (record !== null) {
+        metrics().events.inc();
+        silence.seen(record);
+      }
       hub.appended(record);
     },
     invalid: (seq, subject, reason, detail) => {
@@ -240,6 +262,7 @@ function feedSink({ logger, log, hub }: Parts, metrics: () => Metrics): FeedSink
         logger.warn({ seq, subject, reason, detail, ...turn }, 'a stored message is not an event');
     },
     lost: (reason) => {
+      silence.lost();
       metrics().feedLost.inc({ reason });
       const turn = lostLines.take();
       if (turn !== null) logger.warn({ reason, head: log.head, ...turn }, 'the feed was lost, rebuilding it');
@@ -250,6 +273,7 @@ function feedSink({ logger, log, hub }: Parts, metrics: () => Metrics): FeedSink
         logger.warn({ reason: error.message, ...turn }, 'the feed cannot be built yet, trying again');
     },
     following: (ms) => {
+      silence.following();
       metrics().feedRecovery.observe(ms / 1000);
       logger.info({ head: log.head, jobs: log.stats.jobs, ms: Math.round(ms) }, 'following the stream');
     },

@@ -38,6 +38,8 @@ export interface ClientParts {
   readonly logger: Logger;
   readonly log: EventLog;
   readonly hub: Hub;
+  /** For how many milliseconds a job whose stall was told has been silent; null: it is not stalled. */
+  readonly stalledFor?: (id: string) => number | null;
 }
 
 /** How often `Hub.tick` is to be called, in milliseconds. Tokens expire to the second, however rare heartbeats are. */
@@ -47,7 +49,7 @@ export function tickMs({ heartbeatMs }: Pick<ClientSettings, 'heartbeatMs'>): nu
 
 /** What happens with WebSocket clients: each becomes a session of the hub over this log. */
 export function webSocketParts(
-  { config, log, hub, logger }: ClientParts,
+  { config, log, hub, logger, stalledFor }: ClientParts,
   cold: ColdSource,
   metrics: Metrics,
   door: Door,
@@ -81,6 +83,7 @@ export function webSocketParts(
         wallClock: Date.now,
         now: () => performance.now(),
         again: (waiting) => hub.mark(waiting),
+        ...(stalledFor && { stalledFor }),
         onSent: (updates) => metrics.updatesSent.inc(updates),
       });
       hub.add(session);

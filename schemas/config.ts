@@ -158,6 +158,30 @@ export const EdgeConfig = Type.Object({
     maximum: Number.MAX_SAFE_INTEGER,
     description: 'The same for a cursor on all jobs.',
   }),
+  stallAfterSeconds: Type.Integer({
+    env: 'HEADWAY_STALL_AFTER_SECONDS',
+    default: 0,
+    minimum: 0,
+    maximum: 31_536_000,
+    description:
+      'Clients are told that a job has stalled after so much silence, where its events do not say it; 0: never.',
+  }),
+  timeoutSeconds: Type.Integer({
+    env: 'HEADWAY_TIMEOUT_SECONDS',
+    default: 0,
+    minimum: 0,
+    maximum: 31_536_000,
+    description:
+      'A job gets the error "timeout" after so much silence, where its events do not say it; 0: never.',
+  }),
+  maxWatchedJobs: Type.Integer({
+    env: 'HEADWAY_MAX_WATCHED_JOBS',
+    default: 1_000_000,
+    minimum: 0,
+    maximum: 10_000_000,
+    description:
+      'Jobs whose silence is watched at once, about 100 bytes each; 0: none is, and no heartbeat is heard.',
+  }),
   drainMs: Type.Integer({
     env: 'HEADWAY_DRAIN_MS',
     default: 5_000,

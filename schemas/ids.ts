@@ -9,6 +9,9 @@ export const SUBJECT_PREFIX = 'progress.';
 /** The subjects of the stream: exactly one token after the prefix. */
 export const SUBJECT_FILTER = `${SUBJECT_PREFIX}*`;
 
+/** A worker's signs of life go to this prefix followed by its `processing_id`: on core NATS, never stored. */
+export const ALIVE_PREFIX = `alive.${SUBJECT_PREFIX}`;
+
 export const PROCESSING_ID_PATTERN = '^[A-Za-z0-9_-]{1,128}$';
 export const JOB_TYPE_PATTERN = '^[A-Za-z0-9_.-]{1,64}$';
 
@@ -43,6 +46,9 @@ export const isEpoch = (text: string): boolean => epoch.test(text);
 
 /** The subject to which a job's events are published. */
 export const subjectOf = (id: string): string => SUBJECT_PREFIX + id;
+
+/** The subject to which a job's signs of life are published. */
+export const aliveSubjectOf = (id: string): string => ALIVE_PREFIX + id;
 
 /** The job whose events are published to a subject; null when it is no subject of a job. */
 export function idOf(subject: string): string | null {

@@ -10,11 +10,22 @@ export type InvalidReason =
   | 'schema'
   | 'subject_mismatch';
 
+/** After how much silence a job that runs is taken for stalled, or for dead; undefined: its event does not say. */
+export interface Patience {
+  readonly stallAfterSeconds: number | undefined;
+  readonly timeoutSeconds: number | undefined;
+}
+
+/** Shared by the many events that say nothing of it. */
+const UNSAID: Patience = { stallAfterSeconds: undefined, timeoutSeconds: undefined };
+
 /** A valid event, reduced to what serving it needs. `text` is the JSON object without its opening brace. */
 export interface DecodedEvent {
   readonly id: string;
   readonly jobType: string | undefined;
   readonly finished: boolean;
+  /** null: the job does not run (it has ended, or waits for its next attempt), so its silence means nothing. */
+  readonly patience: Patience | null;
   readonly namesType: boolean;
   readonly text: string;
 }
@@ -76,10 +87,17 @@ export function decodeEvent(subject: string, bytes: Uint8Array): Decoded {
       id: event.processing_id,
       jobType: event.job_type,
       finished: isFinished(event),
+      patience: patienceOf(event),
       namesType: event.type !== undefined,
       text: bodyOf(text, event),
     },
   };
+}
+
+function patienceOf({ status, stall_after_seconds, timeout_seconds }: Event): Patience | null {
+  if (status !== 'processing') return null;
+  if (stall_after_seconds === undefined && timeout_seconds === undefined) return UNSAID;
+  return { stallAfterSeconds: stall_after_seconds, timeoutSeconds: timeout_seconds };
 }
 
 // Whatever throws here would end the feed of every edge, again at each start, for as long as the message is kept.

@@ -124,11 +124,13 @@ export class EventLog {
     this.#isReady = false;
   }
 
-  /** A job's last state as of the beginning, in any order. */
-  load(seq: number, storedAt: number, event: DecodedEvent): void {
-    this.#jobs.restore(makeRecord(event, seq, null, storedAt));
+  /** A job's last state as of the beginning, in any order. @returns its record */
+  load(seq: number, storedAt: number, event: DecodedEvent): LogRecord {
+    const record = makeRecord(event, seq, null, storedAt);
+    this.#jobs.restore(record);
     if (seq === this.#head) this.#headStoredAt = storedAt;
     this.#jobs.evict(storedAt, RECENTLY_FINISHED_MS);
+    return record;
   }
 
   /**

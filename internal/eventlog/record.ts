@@ -1,4 +1,4 @@
-import { type DecodedEvent, updateFrame } from './decode.js';
+import { type DecodedEvent, type Patience, updateFrame } from './decode.js';
 
 /** One valid event in memory, with its frame ready to be sent. */
 export interface LogRecord {
@@ -8,6 +8,8 @@ export interface LogRecord {
   readonly id: string;
   readonly jobType: string | undefined;
   readonly finished: boolean;
+  /** null: the job does not run. */
+  readonly patience: Patience | null;
   /** When JetStream stored it, in milliseconds since 1970. */
   readonly storedAt: number;
   readonly frame: string;
@@ -31,6 +33,7 @@ export function makeRecord(
     id: event.id,
     jobType: event.jobType,
     finished: event.finished,
+    patience: event.patience,
     storedAt,
     frame,
     bytes: frame.length + RECORD_OVERHEAD_BYTES,

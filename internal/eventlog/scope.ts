@@ -10,3 +10,8 @@ export function inScope(scope: Scope, record: LogRecord): boolean {
   if (scope.kind === 'job' && record.id !== scope.id) return false;
   return scope.jobTypes === null || (record.jobType !== undefined && scope.jobTypes.has(record.jobType));
 }
+
+/** Whether a job is in a scope that may be its: by its newest event, or, where nobody knows that one, without a filter. */
+export function isKnownIn(scope: Scope, last: LogRecord | undefined): boolean {
+  return last === undefined ? scope.jobTypes === null : inScope(scope, last);
+}

@@ -10,6 +10,8 @@ import type { StreamSpec } from './stream.js';
 export interface FeedSink {
   /** The log is about to be emptied and loaded anew; `rewound`: seqs of the same epoch now mean other events. */
   restarts(rewound: boolean): void;
+  /** A job's last state as of the restart. */
+  loaded(record: LogRecord): void;
   /** The log is loaded. */
   ready(): void;
   /** The log's head moved; null: by a message that is not an event. */

@@ -106,7 +106,7 @@ export class Loading implements Receiver {
     const { log, sink } = this.parts;
     const decoded = decodeEvent(message.subject, message.data);
     this.#came?.add(message.subject);
-    if (decoded.ok) log.load(message.seq, storedAt(message), decoded.event);
+    if (decoded.ok) sink.loaded(log.load(message.seq, storedAt(message), decoded.event));
     else {
       sink.invalid(message.seq, message.subject, decoded.reason, decoded.detail);
       if (decoded.id !== null) this.#invalid.add(decoded.id);
@@ -159,9 +159,13 @@ export class Loading implements Receiver {
   // its newest. Where that lies behind what the log has read, the feed will bring it; until then the log does not know
   // the job, and must not take it for a new one.
   async #readBack(ids: readonly string[]): Promise<boolean> {
-    const { log, lastState } = this.parts;
+    const { log, lastState, sink } = this.parts;
     const records = await this.fault.orFail(Promise.all(ids.map((id) => lastState(id))));
-    for (const record of records) if (record !== null) log.restore(record);
+    for (const record of records) {
+      if (record === null || record.seq > this.#upTo) continue;
+      log.restore(record);
+      sink.loaded(record);
+    }
     return records.every((record) => record === null || record.seq <= this.#upTo);
   }
 }

@@ -1,7 +1,6 @@
 import type { NatsConnection } from 'nats';
+import { ALIVE_PREFIX } from '../../schemas/ids.js';
 
-/** A worker's heartbeats go to this prefix followed by the `processing_id`: on core NATS, never stored. */
-export const ALIVE_PREFIX = 'alive.progress.';
 const ALIVE_FILTER = `${ALIVE_PREFIX}*`;
 /** When a subscription that failed is tried again. */
 const RETRY_MS = 10_000;

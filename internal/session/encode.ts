@@ -12,6 +12,8 @@ export const frames = {
     encode({ type: 'reset', reason, epoch, first_seq: firstSeq, last_seq: lastSeq }),
   caughtUp: (cursor: number): string => encode({ type: 'caught_up', cursor }),
   heartbeat: (cursor: number, feed: 'ok' | 'away'): string => encode({ type: 'heartbeat', cursor, feed }),
+  stalled: (id: string, silentMs: number): string =>
+    encode({ type: 'stalled', processing_id: id, silent_ms: silentMs }),
   tokenExpiring: (expiresAt: string): string => encode({ type: 'token_expiring', expires_at: expiresAt }),
   draining: (withinMs: number): string => encode({ type: 'draining', reconnect_within_ms: withinMs }),
   end: (): string => encode({ type: 'end' }),

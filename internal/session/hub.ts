@@ -1,5 +1,6 @@
 import type { EventLog } from '../eventlog/log.js';
 import type { LogRecord } from '../eventlog/record.js';
+import { isKnownIn } from '../eventlog/scope.js';
 import type { Session } from './session.js';
 
 /** What all sessions that catch up may send in one turn of the event loop. */
@@ -100,6 +101,14 @@ export class Hub {
   logRestarts(rewound: boolean): void {
     this.#brokenAt = 0;
     for (const session of this.#sessions) session.logRestarts(rewound);
+  }
+
+  /** A job gave no sign of life for this many milliseconds. */
+  stalled(id: string, silentMs: number): void {
+    const last = this.#log.last(id);
+    for (const watchers of [this.#byJob.get(id) ?? [], this.#all]) {
+      for (const session of watchers) if (isKnownIn(session.scope, last)) session.stalled(id, silentMs);
+    }
   }
 
   /** Sends the heartbeats that are due. */

@@ -2,7 +2,7 @@ import { closeCode, ERROR_CODES, type ErrorCode } from '../../schemas/close-code
 import type { ResetReason } from '../../schemas/frames.js';
 import type { EventLog } from '../eventlog/log.js';
 import { frameAfter, frameAlone, type LogRecord } from '../eventlog/record.js';
-import { inScope, type Scope } from '../eventlog/scope.js';
+import { inScope, isKnownIn, type Scope } from '../eventlog/scope.js';
 import type { Snapshot } from '../eventlog/snapshot.js';
 import { parseClientFrame } from './client-frame.js';
 import { frames } from './encode.js';
@@ -32,6 +32,8 @@ export interface SessionParts {
   /** Asks for `pump` in the next turn of the event loop. */
   readonly again: (session: Session) => void;
   readonly onSent?: (updates: number) => void;
+  /** For how many milliseconds a job whose stall was told has been silent; null: it is not stalled. */
+  readonly stalledFor?: (id: string) => number | null;
   /** null: the edge runs open. */
   readonly permit: Permit | null;
 }
@@ -65,6 +67,8 @@ export class Session {
   /** One job: it is known to be unfinished at this seq, whatever this edge has read. */
   #goesOnAt = 0;
   #owesReset: ResetReason | null = null;
+  /** One job: this client knows that it is stalled. */
+  #toldStall = false;
   #sentAt: number;
   /** Bytes sent, and what looking for them cost. */
   #cost = 0;
@@ -191,6 +195,17 @@ export class Session {
       this.#send(frames.tokenExpiring(this.#tenure.expiresText));
     if (now - this.#sentAt < this.#parts.limits.heartbeatAfterMs) return;
     if (this.#parts.outlet.buffered() === 0) this.#send(frames.heartbeat(this.cursor, feed));
+  }
+
+  /**
+   * A job in scope gave no sign of life for this many milliseconds. Told at once by a live session; one that has yet to
+   * send what the job did before says it when it has.
+   */
+  stalled(id: string, silentMs: number): void {
+    // A socket that is full would have to keep it, beside what waits in the log.
+    const isHeard = this.#state.name === 'live' && !this.#isFull();
+    this.#toldStall = isHeard;
+    if (isHeard) this.#send(frames.stalled(id, silentMs));
   }
 
   /** A frame from the client: its text, or null for a binary one. */
@@ -421,6 +436,7 @@ export class Session {
         this.#cursor = read.cursor;
         this.#state = { name: 'live' };
         if (phase === 'replaying') this.#send(frames.caughtUp(read.cursor));
+        this.#tellStall();
         this.#endIfFinished();
         return null;
       case 'behind':
@@ -441,6 +457,16 @@ export class Session {
     if (this.scope.jobTypes === null) this.#lastSent = answer.previous ?? this.#lastSent;
     this.#cursor = Math.max(this.cursor, answer.cursor);
     this.#become({ name: 'behind', phase });
+  }
+
+  // For whoever was not there, or not at the head, when it was told.
+  #tellStall(): void {
+    const { scope } = this;
+    if (scope.kind !== 'job' || this.#toldStall) return;
+    const silentMs = this.#parts.stalledFor?.(scope.id) ?? null;
+    if (silentMs === null || !isKnownIn(scope, this.#parts.log.last(scope.id))) return;
+    this.#toldStall = true;
+    this.#send(frames.stalled(scope.id, silentMs));
   }
 
   #endIfFinished(): void {
@@ -489,6 +515,7 @@ export class Session {
     this.#cursor = Math.max(this.cursor, record.seq);
     if (!inScope(this.scope, record)) return SCAN_BYTES;
     this.#send(this.#frame(record));
+    this.#toldStall = false;
     this.#lastSent = record.seq;
     this.#parts.onSent?.(1);
     return record.bytes;

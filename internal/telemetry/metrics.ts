@@ -16,9 +16,18 @@ export interface Readings {
   coldReadsPending(): number;
   /** Connections whose tokens are being checked. */
   unauthenticated(): number;
+  /** The watch for jobs that fall silent. */
+  silence(): {
+    readonly isListening: boolean;
+    readonly watched: number;
+    readonly overdue: number;
+    readonly turnedAway: number;
+    readonly letGo: number;
+  };
 }
 
 const SESSION_STATES = ['waiting', 'asking', 'answered', 'snapshot', 'behind', 'live'];
+const TIMEOUT_OUTCOMES = ['written', 'moved', 'gone', 'failed'];
 
 /** An edge's metrics, in a registry of its own so that several edges fit in one process. OPERATIONS.md, "Metrics". */
 export class Metrics {
@@ -75,9 +84,20 @@ export class Metrics {
     'Reads from JetStream that failed and were tried again, by kind.',
     ['kind'],
   );
+  readonly stalls = this.#counter(
+    'headway_stalls_total',
+    'Times a job gave no sign of life for as long as it, or the configuration, said.',
+  );
+  readonly timeouts = this.#counter(
+    'headway_timeouts_total',
+    'Time-outs of jobs that this edge judged, by what came of them.',
+    ['outcome'],
+  );
 
   constructor(readings: Readings) {
     collectDefaultMetrics({ register: this.registry });
+    // From the start, so that the first one is a rise.
+    for (const outcome of TIMEOUT_OUTCOMES) this.timeouts.inc({ outcome }, 0);
     this.#gauge('headway_connections', 'Open connections, by scope.', ['scope'], (gauge) => {
       const { job, all } = readings.connections();
       gauge.set({ scope: 'job' }, job);
@@ -113,6 +133,30 @@ export class Metrics {
     );
     this.#gauge('headway_jobs', 'Jobs whose last state is in memory.', [], (gauge) =>
       gauge.set(readings.log().jobs),
+    );
+    this.#gauge(
+      'headway_silence_listening',
+      '1 while events and heartbeats are heard, so that silence means something.',
+      [],
+      (gauge) => gauge.set(readings.silence().isListening ? 1 : 0),
+    );
+    this.#gauge('headway_jobs_watched', 'Jobs whose silence would be noticed.', [], (gauge) =>
+      gauge.set(readings.silence().watched),
+    );
+    this.#gauge('headway_timeouts_overdue', 'Time-outs that are due and not written yet.', [], (gauge) =>
+      gauge.set(readings.silence().overdue),
+    );
+    this.#gauge(
+      'headway_jobs_not_watched',
+      'How often, since the start, there was no room to watch a job: its silence is not noticed.',
+      [],
+      (gauge) => gauge.set(readings.silence().turnedAway),
+    );
+    this.#gauge(
+      'headway_jobs_watched_let_go',
+      'How many silent jobs, since the start, have made room for others after all was told of them.',
+      [],
+      (gauge) => gauge.set(readings.silence().letGo),
     );
     this.#gauge('headway_cold_reads_pending', 'Reads from JetStream that run or wait.', [], (gauge) =>
       gauge.set(readings.coldReadsPending()),
