@@ -20,30 +20,42 @@ export const EdgeConfig = Type.Object({
     pattern: `^${NATS_ADDRESS}(,${NATS_ADDRESS})*$`,
     expected: 'one or more addresses such as nats://127.0.0.1:4222, with commas between them',
     secret: true,
-    description: 'Where NATS is.',
+    description:
+      'Where NATS is. `tls://` for TLS. User and password, or a token, may stand before an `@`; in them write `, / : @ %` as `%2C %2F %3A %40 %25`, or the address is refused. They are never logged.',
   }),
   natsCreds: Type.Optional(
     Type.String({ env: 'NATS_CREDS', minLength: 1, description: 'Path of a NATS credentials file.' }),
   ),
   natsNkey: Type.Optional(
-    Type.String({ env: 'NATS_NKEY', minLength: 1, description: 'Path of a file with an nkey seed.' }),
+    Type.String({
+      env: 'NATS_NKEY',
+      minLength: 1,
+      description: 'Path of a file with the nkey seed of a user, and nothing else. Not beside `NATS_CREDS`.',
+    }),
   ),
   natsCa: Type.Optional(
     Type.String({
       env: 'NATS_CA',
       minLength: 1,
-      description: 'Path of a PEM file with the authorities that sign the certificates of NATS.',
+      description:
+        'Path of a PEM file with the authorities that sign the certificates of NATS. With it the edge talks to nothing but TLS.',
+      see: '[docs/nats](nats/README.md#tls)',
     }),
   ),
   natsCert: Type.Optional(
     Type.String({
       env: 'NATS_CERT',
       minLength: 1,
-      description: "Path of a PEM file with the edge's certificate towards NATS.",
+      description:
+        "Path of a PEM file with the edge's own certificate, where NATS asks for one. Goes with `NATS_KEY`.",
     }),
   ),
   natsKey: Type.Optional(
-    Type.String({ env: 'NATS_KEY', minLength: 1, description: 'Path of a PEM file with its key.' }),
+    Type.String({
+      env: 'NATS_KEY',
+      minLength: 1,
+      description: 'Path of a PEM file with its key, without a passphrase.',
+    }),
   ),
   host: Type.String({
     env: 'HEADWAY_HOST',
@@ -56,17 +68,19 @@ export const EdgeConfig = Type.Object({
     default: 8080,
     minimum: 0,
     maximum: 65535,
-    description: 'The port to listen on; 0 takes a free one and logs it.',
+    description: 'The port to listen on. 0 takes a free one and logs it.',
   }),
   sharePort: Type.Boolean({
     env: 'HEADWAY_SHARE_PORT',
     default: false,
-    description: 'true: several edges on this machine may share the port (SO_REUSEPORT), one for each core.',
+    description: '`true`: several edges on this machine may share the port.',
+    see: '[Several edges](#several-edges)',
   }),
   auth: Type.Union([Type.Literal('jwt'), Type.Literal('none')], {
     env: 'HEADWAY_AUTH',
     expected: '"jwt" (tokens say who sees which job) or "none" (whoever reaches the port sees every job)',
-    description: 'Who may watch. There is no default, so that nobody runs open by accident.',
+    description:
+      'Who may watch. There is no default, so that nobody runs open by accident. `jwt`: [tokens](#tokens) say who sees which job. `none`: whoever reaches the port sees every job.',
   }),
   ...ACCESS_SETTINGS,
   stream: Type.String({
@@ -80,13 +94,14 @@ export const EdgeConfig = Type.Object({
     default: 1,
     minimum: 1,
     maximum: 5,
-    description: 'Copies of the stream when the edge has to make it; an existing stream keeps its own.',
+    description: 'Copies of the stream when the edge has to make it. A stream that exists keeps its own.',
   }),
   edgeId: Type.String({
     env: 'HEADWAY_EDGE_ID',
+    unset: 'host name and 8 random characters',
     pattern: '^[A-Za-z0-9_-]{1,64}$',
     description:
-      'Names this edge and its consumer; two edges must not share it. Default: the host name and chance.',
+      'Names this edge and its consumer `edge-<id>`. Two edges must not share it; the second one does not start.',
   }),
   logLevel: Type.Union(
     (['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const).map((level) =>
@@ -99,35 +114,38 @@ export const EdgeConfig = Type.Object({
     default: 15_000,
     minimum: 100,
     maximum: 300_000,
-    description: 'A heartbeat is sent after so many milliseconds without other traffic.',
+    description: 'The longest silence, in milliseconds, that a client which reads is promised.',
   }),
   idleTimeoutSeconds: Type.Integer({
     env: 'HEADWAY_IDLE_TIMEOUT_SECONDS',
     default: 120,
     minimum: 8,
     maximum: 960,
-    description: 'A peer whose connection shows no life for so long, pings included, is taken for dead.',
+    description:
+      'A peer whose connection shows no life for so long, answers to pings included, is taken for dead and cut. So is one that stops reading.',
   }),
   tailBytes: Type.Integer({
     env: 'HEADWAY_TAIL_BYTES',
     default: 64 * MiB,
     minimum: 64 * 1024,
     maximum: 4096 * MiB,
-    description: 'Memory for the newest events; a cursor behind them is served from JetStream.',
+    description: 'Memory for the newest events (64 MiB). A cursor behind them is served from JetStream.',
   }),
   lastStateBytes: Type.Integer({
     env: 'HEADWAY_LAST_STATE_BYTES',
     default: 256 * MiB,
     minimum: 64 * 1024,
     maximum: 8192 * MiB,
-    description: 'Memory for the last state of jobs; finished jobs nobody watches are let go first.',
+    description:
+      'Memory for the last states that are not among the newest events, and as much again at most for the places of those that were let go (256 MiB).',
+    see: '[Memory](#memory)',
   }),
   sendWatermarkBytes: Type.Integer({
     env: 'HEADWAY_SEND_WATERMARK_BYTES',
     default: 64 * 1024,
     minimum: 1024,
     maximum: 16 * MiB,
-    description: 'A socket that holds so many unsent bytes gets no more until it drains.',
+    description: 'A socket that holds so many unsent bytes gets no more updates until it drains.',
   }),
   coldReads: Type.Integer({
     env: 'HEADWAY_COLD_READS',
@@ -142,14 +160,15 @@ export const EdgeConfig = Type.Object({
     minimum: 1,
     maximum: 1_000_000,
     description:
-      'While so many reads from JetStream wait for their turn, new connections are refused with 503.',
+      'While so many reads from JetStream run or wait, new connections are refused with 503 and `Retry-After: 1`.',
   }),
   maxReplayJob: Type.Integer({
     env: 'HEADWAY_MAX_REPLAY_JOB',
     default: 1_000_000,
     minimum: 1,
     maximum: Number.MAX_SAFE_INTEGER,
-    description: 'A cursor on one job that is further behind, in stream sequences, gets a reset (limit).',
+    description:
+      'A cursor on one job that is further behind, in `seq` of the whole stream, gets a `reset` (`limit`).',
   }),
   maxReplayAll: Type.Integer({
     env: 'HEADWAY_MAX_REPLAY_ALL',
@@ -164,7 +183,8 @@ export const EdgeConfig = Type.Object({
     minimum: 0,
     maximum: 31_536_000,
     description:
-      'Clients are told that a job has stalled after so much silence, where its events do not say it; 0: never.',
+      'After so much silence clients are told that a job has stalled, where its events do not say `stall_after_seconds`; 0: never.',
+    see: '[Silent jobs](#silent-jobs)',
   }),
   timeoutSeconds: Type.Integer({
     env: 'HEADWAY_TIMEOUT_SECONDS',
@@ -172,7 +192,7 @@ export const EdgeConfig = Type.Object({
     minimum: 0,
     maximum: 31_536_000,
     description:
-      'A job gets the error "timeout" after so much silence, where its events do not say it; 0: never.',
+      'After so much silence a job gets the error `timeout`, where its events do not say `timeout_seconds`; 0: never.',
   }),
   maxWatchedJobs: Type.Integer({
     env: 'HEADWAY_MAX_WATCHED_JOBS',
@@ -187,7 +207,8 @@ export const EdgeConfig = Type.Object({
     default: 5_000,
     minimum: 0,
     maximum: 300_000,
-    description: 'On SIGTERM clients are told to come back to another edge within this time.',
+    description: 'On SIGTERM clients are closed evenly over this time.',
+    see: '[Running an edge](#running-an-edge)',
   }),
 });
 export type EdgeConfig = Static<typeof EdgeConfig>;

@@ -1,10 +1,16 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { jsonSchemaFiles } from './json-schema.js';
+import { withSettingsTable } from './settings-table.js';
 
-// Run from the top of the repository (`npm run schemas`): schemas/json/ is committed, for other languages to use.
+// Run from the top of the repository (`npm run schemas`). What it writes is committed: schemas/json/ for other
+// languages to use, and the table of settings for operators to read.
 const folder = 'schemas/json';
 mkdirSync(folder, { recursive: true });
 for (const [name, text] of jsonSchemaFiles()) {
   writeFileSync(`${folder}/${name}`, text);
   process.stdout.write(`${folder}/${name}\n`);
 }
+
+const operations = 'docs/OPERATIONS.md';
+writeFileSync(operations, withSettingsTable(readFileSync(operations, 'utf8')));
+process.stdout.write(`${operations}\n`);

@@ -27,7 +27,7 @@ function frames(title: string, all: Readonly<Record<string, TSchema>>): string {
 export function jsonSchemaFiles(): ReadonlyMap<string, string> {
   const config = Object.fromEntries(
     settings().map(({ env, schema }) => {
-      const { env: _env, secret: _secret, expected: _expected, ...rest } = schema;
+      const { env: _env, secret: _secret, expected: _expected, see: _see, unset: _unset, ...rest } = schema;
       return [env, rest];
     }),
   );

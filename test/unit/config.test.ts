@@ -52,6 +52,9 @@ describe('defaults', () => {
     maxPendingReads: 5_000,
     maxReplayJob: 1_000_000,
     maxReplayAll: 1_000_000,
+    stallAfterSeconds: 0,
+    timeoutSeconds: 0,
+    maxWatchedJobs: 1_000_000,
     drainMs: 5_000,
   };
 
@@ -116,6 +119,9 @@ test('every setting is read from its own variable', () => {
     HEADWAY_MAX_PENDING_READS: '7',
     HEADWAY_MAX_REPLAY_JOB: '1',
     HEADWAY_MAX_REPLAY_ALL: '9007199254740991',
+    HEADWAY_STALL_AFTER_SECONDS: '60',
+    HEADWAY_TIMEOUT_SECONDS: '31536000',
+    HEADWAY_MAX_WATCHED_JOBS: '0',
     HEADWAY_DRAIN_MS: '0',
   };
   expect(new Set(Object.keys(env))).toEqual(new Set(settings().map(({ env: name }) => name)));
@@ -165,6 +171,9 @@ test('every setting is read from its own variable', () => {
     maxPendingReads: 7,
     maxReplayJob: 1,
     maxReplayAll: Number.MAX_SAFE_INTEGER,
+    stallAfterSeconds: 60,
+    timeoutSeconds: 31_536_000,
+    maxWatchedJobs: 0,
     drainMs: 0,
   });
 });

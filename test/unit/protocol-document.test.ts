@@ -18,6 +18,7 @@ import { EdgeConfig, settings } from '../../schemas/config.js';
 import { checkEvent, EVENT_MAX_BYTES, Event } from '../../schemas/event.js';
 import { CLIENT_FRAMES, RESET_REASONS, SERVER_FRAMES } from '../../schemas/frames.js';
 import { Cursor, Epoch, JobType } from '../../schemas/ids.js';
+import { withSettingsTable } from '../../schemas/settings-table.js';
 
 // The documents are held against the code: what they list is what there is, with the same ranges.
 
@@ -312,6 +313,12 @@ describe('OPERATIONS.md', () => {
       ? [String(schema.expected).replace(/ \(.*\)$/, '')]
       : ranges(schema, String);
   const rows = table(section(operations, 'Settings'), 'variable');
+
+  test('"Settings" is what `npm run schemas` makes of the schema', () => {
+    const document = read('docs/OPERATIONS.md');
+    expect(withSettingsTable(document)).toBe(document);
+    expect(() => withSettingsTable('no place for it')).toThrow('no place for the table');
+  });
 
   test('"Settings" lists every setting and no other', () => {
     expect(rows.map(({ variable }) => bare(variable))).toEqual(settings().map(({ env }) => env));
