@@ -1,14 +1,18 @@
 import { subjectOf } from '../../schemas/ids.js';
 import { backoffMs } from './backoff.js';
 import { SupersededError, type SupersededReason } from './errors.js';
-import { judgeConflict, judgeStart, type Verdict } from './fencing.js';
+import { judgeConflict, judgeStart, type LastMessage, type Verdict, type Writer } from './fencing.js';
 import type { Flight, Letter, Phase, Sender } from './flight.js';
 import { eventHeaders, type HeaderBase } from './headers.js';
 import type { RunIds } from './ids.js';
-import type { Caller, Keeper, LastRead, Surroundings } from './ports.js';
+import { type Finding, inquire } from './inquiry.js';
+import type { Caller, Forbidden, Keeper, Surroundings } from './ports.js';
 import type { Reply } from './reply.js';
+import { unreadTrouble } from './unread.js';
 
 const WAITING: Phase = { kind: 'waiting' };
+/** After so many questions that nobody heard in a row it is no matter of time. */
+const NOBODY_THERE = 3;
 
 /**
  * Delivers a job's events, one at a time, exactly once: the same bytes under the same id until they are stored, and
@@ -26,8 +30,8 @@ export class Courier implements Caller, Keeper {
   readonly #requested: number | null;
   #flight: Flight | null = null;
   #hasBegun = false;
-  /** The sequence that the job's last event must have; null: whatever it has. */
-  #expected: number | null = 0;
+  /** The sequence that the job's last message must have; 0: there is none, as with a new job. */
+  #expected = 0;
   /** A try since the last acknowledgement may be stored. */
   #isUnsure = false;
 
@@ -60,7 +64,8 @@ export class Courier implements Caller, Keeper {
   /** Nothing may be on its way. */
   send(letter: Letter): void {
     const token = this.#around.line.listen(this);
-    this.#flight = { letter, msgId: this.#ids.next(), token, phase: WAITING, tries: 0, assumed: null };
+    const msgId = this.#ids.next();
+    this.#flight = { letter, msgId, token, phase: WAITING, tries: 0, unheard: 0, assumed: null };
     this.#around.keep(this, letter.body.length);
     this.#go(this.#flight);
   }
@@ -194,31 +199,47 @@ export class Courier implements Caller, Keeper {
     else void this.#read(flight, last);
   }
 
-  async #read(flight: Flight, last: number | null): Promise<void> {
-    const { history } = this.#around;
-    const read = await history
-      .last(this.#headers.processingId, last ?? 0)
-      .catch((error: unknown): LastRead => ({ kind: 'failed', detail: String(error) }));
+  async #read(flight: Flight, told: number | null): Promise<void> {
+    const { processingId } = this.#headers;
+    const about = { processingId, told, expected: this.#expected, writer: this.#writer(flight) };
+    const found = await inquire(this.#around.history, about).catch(
+      (error: unknown): Finding => ({ kind: 'failed', detail: String(error) }),
+    );
     // An acknowledgement may have come meanwhile.
     if (this.#flight !== flight || flight.phase.kind !== 'asking') return;
-    switch (read.kind) {
+    flight.phase = WAITING;
+    const isUnheard = (found.kind === 'forbidden' || found.kind === 'hidden') && !found.isCertain;
+    flight.unheard = isUnheard ? flight.unheard + 1 : 0;
+    if (isUnheard && flight.unheard < NOBODY_THERE) this.#pauseUnread(flight, found.detail);
+    else this.#found(flight, told, found);
+  }
+
+  #found(flight: Flight, told: number | null, found: Finding): void {
+    switch (found.kind) {
       case 'read':
-        this.#obey(flight, this.#judge(flight, read.last));
+        this.#obey(flight, this.#judge(flight, found.last));
         return;
       case 'forbidden':
-        this.#assume(flight, last, read.detail);
+        if (this.#hasBegun) this.#presume(flight, told);
+        else this.#goUnread(flight, told, found);
+        return;
+      case 'hidden':
+        this.#goUnread(flight, told, found);
         return;
       case 'failed':
-        flight.phase = WAITING;
-        this.#pause(flight, `the job's last event cannot be read (${read.detail})`);
-        this.#sender.stirred();
+        this.#pauseUnread(flight, found.detail);
         return;
     }
   }
 
-  #judge(flight: Flight, last: Parameters<typeof judgeConflict>[0]): Verdict {
+  #writer({ msgId }: Flight): Writer {
+    const { attempt, percent } = this.#sender;
     const { runId } = this.#ids;
-    const writer = { runId, msgId: flight.msgId, attempt: this.#sender.attempt, isUnsure: this.#isUnsure };
+    return { runId, msgId, attempt, percent, hasBegun: this.#hasBegun, isUnsure: this.#isUnsure };
+  }
+
+  #judge(flight: Flight, last: LastMessage | null): Verdict {
+    const writer = this.#writer(flight);
     return this.#hasBegun ? judgeConflict(last, writer) : judgeStart(last, writer, this.#requested);
   }
 
@@ -242,24 +263,35 @@ export class Courier implements Caller, Keeper {
     }
   }
 
+  #pauseUnread(flight: Flight, detail: string): void {
+    this.#pause(flight, `the job's last event cannot be read (${detail})`);
+    this.#sender.stirred();
+  }
+
   // Without the permission to read nobody tells whose the last event is.
-  #assume(flight: Flight, last: number | null, detail: string): void {
-    const { processingId } = this.#headers;
-    if (this.#hasBegun) {
-      // All that was sent was answered: it is somebody else's.
-      if (!this.#isUnsure || last === null) {
-        this.#lose('other_writer', last);
-        return;
-      }
+  #presume(flight: Flight, told: number | null): void {
+    // All that was sent was answered: it is somebody else's.
+    if (!this.#isUnsure || told === null) this.#lose('other_writer', told);
+    else {
       // It is ours, most likely. Under the same id JetStream knows it again and stores nothing.
-      flight.assumed = last;
-    } else {
-      const message =
-        `The last event of the job ${processingId} may not be read (${detail}), so this is attempt ` +
-        `${this.#sender.attempt} whatever was before. Permit it, or give the attempt.`;
-      this.#around.tell({ kind: 'attempt_unknown', message, processingId });
+      flight.assumed = told;
+      this.#sendBehind(flight, told);
     }
-    this.#expected = last;
+  }
+
+  // A guess could write over a newer attempt, or behind an end. An author who names his attempt does not guess. And what
+  // is no event takes nobody his job, but it may stand on something that does.
+  #goUnread(flight: Flight, told: number | null, forbidden: Omit<Forbidden, 'kind'>): void {
+    const { processingId } = this.#headers;
+    const hasBegun = this.#hasBegun;
+    const requested = this.#requested;
+    this.#around.tell(unreadTrouble({ processingId, forbidden, hasBegun, requested }));
+    if (!hasBegun && requested !== null && told !== null) this.#sendBehind(flight, told);
+    else this.#pauseUnread(flight, forbidden.detail);
+  }
+
+  #sendBehind(flight: Flight, seq: number): void {
+    this.#expected = seq;
     this.#go(flight);
     this.#sender.stirred();
   }

@@ -13,7 +13,7 @@ export type SupersededReason =
   | 'newer_attempt'
   /** The job, or this attempt of it, has its end already. */
   | 'finished'
-  /** An edge wrote the end, because nothing was heard of the job for its `timeout_seconds`. */
+  /** This attempt was given up for its silence: by an end, or while another worker had it. */
   | 'timeout'
   /** Somebody else writes under the same attempt. */
   | 'other_writer';
@@ -21,7 +21,7 @@ export type SupersededReason =
 const LOST: Record<SupersededReason, string> = {
   newer_attempt: 'a newer attempt has begun',
   finished: 'it is finished',
-  timeout: 'nothing was heard of it for its timeout_seconds, so an edge has ended it',
+  timeout: 'it was given up, because nothing was heard of it for its timeout_seconds',
   other_writer: 'another worker writes to it under the same attempt',
 };
 
@@ -81,6 +81,23 @@ export class NotAcknowledgedError extends WorkerError {
   readonly code = 'not_acknowledged';
   constructor(readonly processingId: string) {
     super(`NATS did not acknowledge the end of the job ${processingId} in time; it may be stored or not.`);
+  }
+}
+
+/** NATS does not permit to read what a job's next event depends on. It is told through `onTrouble`, never thrown. */
+export class NotPermittedError extends WorkerError {
+  readonly code = 'not_permitted';
+  constructor(
+    readonly processingId: string,
+    /** The subjects to publish to; permission for any one of them is enough. */
+    readonly subjects: readonly string[],
+    /** What NATS said. */
+    readonly detail: string,
+  ) {
+    super(
+      `What was written to the job ${processingId} may not be read (${detail}): permit to publish to ` +
+        `${subjects.join(' or ')}.`,
+    );
   }
 }
 

@@ -1,4 +1,4 @@
-import { checkEvent, type Event } from '../../schemas/event.js';
+import { checkEvent, EVENT_MAX_BYTES, type Event } from '../../schemas/event.js';
 import type { SupersededReason } from './errors.js';
 
 /** The newest message of a job, as the stream has it. */
@@ -17,6 +17,10 @@ export interface Writer {
   /** The id of the message that was refused. */
   readonly msgId: string;
   readonly attempt: number;
+  /** Where its job is: none of its events said more. */
+  readonly percent: number;
+  /** Whether an event of this run is stored. */
+  readonly hasBegun: boolean;
   /** A try of this message may have been stored. */
   readonly isUnsure: boolean;
 }
@@ -30,17 +34,33 @@ export type Verdict =
   /** The job belongs to somebody else. */
   | { readonly kind: 'superseded'; readonly reason: SupersededReason; readonly seq: number };
 
-/** The code that an edge gives to the end of a job which fell silent. */
+/** The code of the error that an edge writes for a job which fell silent. */
 const TIMEOUT_CODE = 'timeout';
+const utf8 = new TextDecoder('utf-8', { fatal: true });
 
-/** Reads a stored message as an event; null when it is none. Never throws. */
-export function readEvent(text: string): Event | null {
+/** Reads a job's stored message as an event; null when it is none. Never throws. */
+export function readEvent(processingId: string, body: Uint8Array): Event | null {
+  if (body.length > EVENT_MAX_BYTES) return null;
   try {
-    const value: unknown = JSON.parse(text);
-    return checkEvent(value) === null ? (value as Event) : null;
+    const value: unknown = JSON.parse(utf8.decode(body));
+    if (checkEvent(value) !== null) return null;
+    const event = value as Event;
+    return event.processing_id === processingId ? event : null;
   } catch {
     return null;
   }
+}
+
+/**
+ * Whether a message does not say by itself whose the job is, so that the one beneath it has to be looked at. What is no
+ * event says nothing; and the time-out of an edge says that somebody's attempt fell silent, and not whose. For a run
+ * that begins that is enough, since it takes another attempt, unless a first event of its own may be stored.
+ */
+export function saysTooLittle(last: LastMessage, writer: Writer): boolean {
+  if (last.event === null) return true;
+  if (!isTimeoutOfEdge(last)) return false;
+  const { attempt = writer.attempt } = last.event;
+  return attempt === writer.attempt && (writer.hasBegun || writer.isUnsure);
 }
 
 /**
@@ -56,7 +76,7 @@ export function judgeStart(last: LastMessage | null, writer: Writer, requested: 
   const isTaken = writer.isUnsure && before > writer.attempt;
   const attempt = requested ?? (isTaken ? writer.attempt : before + 1);
   if (attempt > before) return { kind: 'send', expected: last.seq, attempt };
-  const reason = attempt < before ? 'newer_attempt' : hasEnded(last.event) ? 'finished' : 'other_writer';
+  const reason = attempt < before ? 'newer_attempt' : reasonOf(last.event);
   return { kind: 'superseded', reason, seq: last.seq };
 }
 
@@ -67,13 +87,21 @@ export function judgeConflict(last: LastMessage | null, writer: Writer): Verdict
   if (last === null) return { kind: 'send', expected: 0, attempt };
   if (last.msgId === writer.msgId) return { kind: 'stored', seq: last.seq };
   if (isOurs(last, writer)) return { kind: 'send', expected: last.seq, attempt };
-  // An end that names no attempt is the end of this one.
-  const theirs = last.event?.attempt ?? (hasEnded(last.event) ? attempt : 0);
+  const isTimeout = isTimeoutOfEdge(last);
+  // An end that names no attempt is the end of this one. A time-out is none: it is of what somebody wrote without one.
+  const theirs = last.event?.attempt ?? (hasEnded(last.event) && !isTimeout ? attempt : 0);
   if (theirs > attempt) return { kind: 'superseded', reason: 'newer_attempt', seq: last.seq };
   // What belongs to an older attempt, or to none, came late.
   if (theirs < attempt) return { kind: 'send', expected: last.seq, attempt };
-  const reason = isTimeout(last.event) ? 'timeout' : hasEnded(last.event) ? 'finished' : 'other_writer';
-  return { kind: 'superseded', reason, seq: last.seq };
+  // An edge took us for dead. It tells where the job was, so by a higher percent it speaks of somebody else's event.
+  if (isTimeout && (last.event?.progress ?? 0) <= writer.percent) {
+    return { kind: 'send', expected: last.seq, attempt };
+  }
+  return {
+    kind: 'superseded',
+    reason: isTimeout ? 'other_writer' : reasonOf(last.event),
+    seq: last.seq,
+  };
 }
 
 const isOurs = (last: LastMessage, writer: Writer): boolean => last.msgId.startsWith(writer.runId);
@@ -87,5 +115,11 @@ function attemptOf(event: Event | null): number {
 
 const hasEnded = (event: Event | null): boolean => event !== null && event.status !== 'processing';
 
-const isTimeout = (event: Event | null): boolean =>
-  event?.status === 'error' && event.error?.code === TIMEOUT_CODE;
+function reasonOf(event: Event | null): SupersededReason {
+  if (!hasEnded(event)) return 'other_writer';
+  return event?.error?.code === TIMEOUT_CODE ? 'timeout' : 'finished';
+}
+
+// An edge gives it no id, and a worker gives one to whatever he writes: what has one is the end of somebody's attempt.
+const isTimeoutOfEdge = ({ event, msgId }: LastMessage): boolean =>
+  msgId === '' && event?.error?.code === TIMEOUT_CODE && event.error.retryable === true;

@@ -13,6 +13,8 @@ export interface Letter {
 /** Whose events are delivered. */
 export interface Sender {
   readonly attempt: number;
+  /** Where the job is: no event of this attempt has said more. */
+  readonly percent: number;
   /** The first event, under another attempt. */
   rewrite(attempt: number): Letter;
   /** What was sent is stored. */
@@ -42,6 +44,8 @@ export interface Flight {
   readonly token: string;
   phase: Phase;
   tries: number;
+  /** How often in a row nobody heard the question for the job's last event. */
+  unheard: number;
   /** Nobody may tell us who wrote the job's last event, so its sequence was taken for our own. */
   assumed: number | null;
 }

@@ -12,8 +12,8 @@ export interface HeaderBase {
 /** What one event adds. */
 export interface HeaderOwn {
   readonly msgId: string;
-  /** The sequence that the subject's last message must have; null leaves the condition out. */
-  readonly expected: number | null;
+  /** The sequence that the subject's last message must have; 0: there is none. */
+  readonly expected: number;
   readonly status: string;
   /** RFC 3339. */
   readonly timestamp: string;
@@ -45,8 +45,8 @@ export function headerBase(
  * https://github.com/cloudevents/spec/blob/main/cloudevents/bindings/nats-protocol-binding.md
  */
 export function eventHeaders(base: HeaderBase, own: HeaderOwn): MsgHdrs {
-  let text = `NATS/1.0\r\nNats-Msg-Id: ${own.msgId}`;
-  if (own.expected !== null) text += `\r\nNats-Expected-Last-Subject-Sequence: ${own.expected}`;
+  let text =
+    `NATS/1.0\r\nNats-Msg-Id: ${own.msgId}` + `\r\nNats-Expected-Last-Subject-Sequence: ${own.expected}`;
   if (base.traceparent !== null) text += `\r\ntraceparent: ${base.traceparent}`;
   if (base.source !== null) {
     text +=

@@ -6,6 +6,7 @@ export {
   InvalidOptionError,
   JobEndedError,
   NotAcknowledgedError,
+  NotPermittedError,
   ReporterClosedError,
   SupersededError,
   type SupersededReason,

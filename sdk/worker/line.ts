@@ -1,5 +1,5 @@
 import { createInbox, Events, type Msg, type MsgHdrs, type NatsConnection, type Subscription } from 'nats';
-import { SUBJECT_PREFIX } from '../../schemas/ids.js';
+import { ALIVE_PREFIX, SUBJECT_PREFIX } from '../../schemas/ids.js';
 import type { Caller, Clock, Line } from './ports.js';
 import { parseReply } from './reply.js';
 import type { Trouble } from './trouble.js';
@@ -127,7 +127,7 @@ export class NatsLine implements Line {
 
   // On a connection that is shared, what others are refused is not ours to tell.
   #refused(error: string, context: { operation: string; subject: string } | undefined): void {
-    const ours = [SUBJECT_PREFIX, `alive.${SUBJECT_PREFIX}`, this.#inbox];
+    const ours = [SUBJECT_PREFIX, ALIVE_PREFIX, this.#inbox];
     if (context !== undefined && !ours.some((prefix) => context.subject.startsWith(prefix))) return;
     const what = context === undefined ? error : `${context.operation} to ${context.subject}`;
     this.#events.tell({ kind: 'not_permitted', message: `NATS refuses: ${what}` });

@@ -1,5 +1,5 @@
 import { EVENT_MAX_BYTES } from '../../schemas/event.js';
-import { subjectOf } from '../../schemas/ids.js';
+import { aliveSubjectOf } from '../../schemas/ids.js';
 import { Courier } from './courier.js';
 import { type Ending, encodeEvent, sharedMembers } from './encode.js';
 import {
@@ -17,8 +17,6 @@ import { firstLane, hasWaiting, isPending, type Lane, type LaneSignal, stepLane 
 import type { Surroundings, Waker } from './ports.js';
 import { firstState, inAttempt, type JobState, type JobUpdate, updated } from './state.js';
 
-/** A job's signs of life are published to this, followed by the subject of its events. Nobody stores them. */
-const ALIVE_PREFIX = 'alive.';
 /** Whatever the message and the step are, an event with this much of the job's own fields is not too large. */
 const ALWAYS_FITS = 36_000;
 /** The number of an attempt may get longer until it is settled. */
@@ -69,7 +67,7 @@ export class Pen implements Waker, Sender {
     this.#sent = this.#state;
     this.#intervalMs = 1_000 / settings.maxUpdatesPerSecond;
     this.#heartbeatMs = heartbeatSeconds(options, settings.heartbeatSeconds) * 1_000;
-    this.#aliveSubject = ALIVE_PREFIX + subjectOf(options.processingId);
+    this.#aliveSubject = aliveSubjectOf(options.processingId);
     this.#started = deferred();
     const now = clock.now();
     this.#heartbeatAt = this.#heartbeatMs === 0 ? Number.POSITIVE_INFINITY : now + this.#heartbeatMs;
@@ -88,6 +86,10 @@ export class Pen implements Waker, Sender {
 
   get attempt(): number {
     return this.#state.attempt;
+  }
+
+  get percent(): number {
+    return this.#state.percent;
   }
 
   get signal(): AbortSignal {

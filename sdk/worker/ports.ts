@@ -46,9 +46,18 @@ export interface Line {
 export type LastRead =
   | { readonly kind: 'read'; readonly last: LastMessage | null }
   /** This connection may not read. */
-  | { readonly kind: 'forbidden'; readonly detail: string }
+  | Forbidden
   /** Try again. */
   | { readonly kind: 'failed'; readonly detail: string };
+
+export interface Forbidden {
+  readonly kind: 'forbidden';
+  readonly detail: string;
+  /** The subjects of which one would have to be permitted. */
+  readonly subjects: readonly string[];
+  /** NATS said so. Otherwise nobody was there to hear the question, which may also pass. */
+  readonly isCertain: boolean;
+}
 
 export interface History {
   /**
@@ -56,6 +65,11 @@ export interface History {
    * @param atLeast a sequence that is known to be stored on the subject: an answer that is older is no answer
    */
   last(processingId: string, atLeast: number): Promise<LastRead>;
+  /**
+   * The newest event of a job between two sequences, not including them; what is no event is passed over. null: there
+   * is none.
+   */
+  beneath(processingId: string, newest: number, after: number): Promise<LastRead>;
 }
 
 /** Counts of one reporter. */

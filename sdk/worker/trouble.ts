@@ -1,3 +1,5 @@
+import type { NotPermittedError } from './errors.js';
+
 /**
  * What a worker's author may want to know, and need not act on: nothing of this reaches the job.
  */
@@ -7,6 +9,8 @@ export interface Trouble {
   readonly message: string;
   /** The job it is about, if it is about one. */
   readonly processingId?: string;
+  /** For programs: which permission is missing, where that is the trouble. */
+  readonly error?: NotPermittedError;
 }
 
 export type TroubleKind =
@@ -20,7 +24,10 @@ export type TroubleKind =
   | 'retrying'
   /** NATS does not permit something that the reporter needs. */
   | 'not_permitted'
-  /** The job's last event could not be read, so the number of the attempt is a guess. */
+  /**
+   * The job has events that this worker may not read. Without an `attempt` nothing is written until it may; with one,
+   * this is that attempt, whatever was before.
+   */
   | 'attempt_unknown'
   /** Memory for what is waiting is full; an update that waited was let go, a newer one follows. */
   | 'dropped'
@@ -37,13 +44,7 @@ export type TroubleKind =
 const EVERY_MS = 1_000;
 
 /** The kinds of which each one counts. */
-const ALWAYS: ReadonlySet<TroubleKind> = new Set([
-  'away',
-  'back',
-  'superseded',
-  'attempt_unknown',
-  'not_acknowledged',
-]);
+const ALWAYS: ReadonlySet<TroubleKind> = new Set(['away', 'back', 'superseded', 'not_acknowledged']);
 
 /**
  * What the parts call: passes on to the author's callback, the frequent kinds at most once a second each. A callback

@@ -2,11 +2,19 @@
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { connectReporter, InvalidOptionError, type Trouble } from '../../sdk/worker/index.js';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { timeoutEvent } from '../../internal/lifecycle/timeout-event.js';
+import type { Event } from '../../schemas/event.js';
+import {
+  connectReporter,
+  InvalidOptionError,
+  NotPermittedError,
+  type Trouble,
+} from '../../sdk/worker/index.js';
 import { jobId } from '../harness/ids.js';
 import { type NatsServer, startNats } from '../harness/nats-server.js';
-import { connectNats, createStream, storedEvents } from '../harness/publish.js';
+import { connectNats, createStream, event, publish, publishRaw, storedEvents } from '../harness/publish.js';
+import { waitFor } from '../harness/wait.js';
 
 const CONF = fileURLToPath(new URL('../../docs/nats/permissions.conf', import.meta.url));
 for (const user of ['edge', 'admin', 'worker', 'single', 'reader']) {
@@ -41,32 +49,84 @@ async function attempts(server: NatsServer, user: string, job = id): Promise<str
     .map(({ attempt, status }) => `${attempt} ${status}`);
 }
 
-test('a worker that may publish and nothing else runs a new job; of a second run it says that the attempt is a guess', async () => {
+test('G6 the end: with the permissions of docs/nats a second run is the next attempt, also behind an end', async () => {
   await using reporter = await connectReporter({ servers: urlOf(nats, 'worker'), onTrouble });
   await reporter.run({ processingId: id }, () => 'one');
-  expect(troubles).toEqual([]);
-  await reporter.run({ processingId: id }, () => 'again');
-  expect(troubles.map(({ kind }) => kind)).toEqual(['attempt_unknown']);
-  await reporter.run({ processingId: id, attempt: 2 }, () => 'two');
-  const expected = [
-    '1 processing',
-    '1 completed',
-    '1 processing',
-    '1 completed',
-    '2 processing',
-    '2 completed',
-  ];
+  const run = reporter.run({ processingId: id }, async () => {
+    await reporter.run({ processingId: id }, () => 'three');
+  });
+  await expect(run).rejects.toMatchObject({ code: 'superseded', reason: 'newer_attempt', attempt: 2 });
+  const expected = ['1 processing', '1 completed', '2 processing', '3 processing', '3 completed'];
   expect(await attempts(nats, 'admin')).toEqual(expected);
+  expect(troubles.map(({ kind }) => kind)).toEqual(['superseded']);
   expect(nats.log()).not.toContain('secret-of-worker');
 });
 
-test('a worker that may do nothing but publish loses its job to another all the same', async () => {
+test('with the permissions of docs/nats a worker that was timed out goes on behind the time-out', async () => {
+  await using edge = await connectNats(nats.url, { user: 'edge', pass: 'secret-of-edge' });
   await using reporter = await connectReporter({ servers: urlOf(nats, 'worker'), onTrouble });
-  const run = reporter.run({ processingId: id }, async () => {
-    await reporter.run({ processingId: id, attempt: 2 }, () => 'his');
+  await reporter.run({ processingId: id }, async () => {
+    // Between its own events there are others'.
+    await reporter.run({ processingId: jobId() }, () => 'another job');
+    const last = event(id, { attempt: 1 }) as unknown as Event;
+    const text = timeoutEvent(last, 60_000, new Date().toISOString());
+    await edge.jetstream({ checkAPI: false }).publish(`progress.${id}`, text);
   });
-  await expect(run).rejects.toMatchObject({ code: 'superseded', reason: 'other_writer' });
-  expect(await attempts(nats, 'admin')).toEqual(['1 processing', '2 processing', '2 completed']);
+  expect(await attempts(nats, 'admin')).toEqual(['1 processing', '1 error', '1 completed']);
+  expect(troubles).toEqual([]);
+});
+
+describe('a worker that may publish and nothing else', () => {
+  let own: NatsServer;
+  beforeAll(async () => {
+    own = await startNats({
+      config: `authorization {
+        users: [
+          { user: admin, password: secret-of-admin }
+          { user: worker, password: secret-of-worker, permissions: {
+            publish: ["progress.*", "alive.progress.*"], subscribe: "_INBOX.>" } }
+        ]
+      }`,
+    });
+    await using admin = await connectNats(own.url, { user: 'admin', pass: 'secret-of-admin' });
+    await createStream(admin);
+  });
+  afterAll(async () => {
+    await own?.[Symbol.asyncDispose]();
+  });
+
+  test('G6 the end: runs a new job; of a second run nothing is written without an attempt, and it says what is missing', async () => {
+    const options = { servers: urlOf(own, 'worker'), onTrouble, startTimeoutMs: 50, closeTimeoutMs: 100 };
+    await using reporter = await connectReporter(options);
+    await reporter.run({ processingId: id }, () => 'one');
+    expect(troubles).toEqual([]);
+    // The work is done all the same.
+    let isDone = false;
+    const again = reporter.run({ processingId: id, signal: AbortSignal.timeout(200) }, () => {
+      isDone = true;
+    });
+    await expect(again).rejects.toMatchObject({ code: 'not_acknowledged' });
+    expect(isDone).toBe(true);
+    const told = troubles.find(({ kind }) => kind === 'attempt_unknown');
+    expect(told?.error).toBeInstanceOf(NotPermittedError);
+    expect(told?.error?.subjects).toEqual([
+      `$JS.API.DIRECT.GET.PROGRESS.progress.${id}`,
+      '$JS.API.STREAM.MSG.GET.PROGRESS',
+    ]);
+    expect(told?.message).toContain('give the attempt');
+    expect(await attempts(own, 'admin')).toEqual(['1 processing', '1 completed']);
+    await reporter.run({ processingId: id, attempt: 2 }, () => 'two');
+    expect((await attempts(own, 'admin')).slice(2)).toEqual(['2 processing', '2 completed']);
+  });
+
+  test('loses its job to another all the same', async () => {
+    await using reporter = await connectReporter({ servers: urlOf(own, 'worker'), onTrouble });
+    const run = reporter.run({ processingId: id }, async () => {
+      await reporter.run({ processingId: id, attempt: 2 }, () => 'his');
+    });
+    await expect(run).rejects.toMatchObject({ code: 'superseded', reason: 'other_writer' });
+    expect(await attempts(own, 'admin')).toEqual(['1 processing', '2 processing', '2 completed']);
+  });
 });
 
 test('a worker that is trusted with one job uses the inbox that it may use', async () => {
@@ -85,27 +145,27 @@ test('a worker that is trusted with one job uses the inbox that it may use', asy
   expect(troubles.map(({ message }) => message).join()).toContain('publish to progress.job-2');
 });
 
-test('a worker that may read the last event of its jobs from any copy knows the attempts', async () => {
-  await using own = await startNats({
-    config: `authorization {
-      users: [
-        { user: admin, password: secret-of-admin }
-        { user: worker, password: secret-of-worker, permissions: {
-          publish: ["progress.*", "alive.progress.*", "$JS.API.DIRECT.GET.PROGRESS.progress.*"], subscribe: "_INBOX.>" } }
-      ]
-    }`,
+test('G6 the end: over what is no event nothing is written, until it may be looked beneath', async () => {
+  await using admin = await connectNats(nats.url, { user: 'admin', pass: 'secret-of-admin' });
+  await using reporter = await connectReporter({ servers: urlOf(nats, 'worker'), onTrouble });
+  const job = await reporter.start({ processingId: id });
+  await publish(admin, jobId());
+  await publishRaw(admin, `progress.${id}`, 'no event');
+  job.report({ progress: 50 });
+  await waitFor(() => troubles.some(({ error }) => error instanceof NotPermittedError), {
+    what: 'it to say what is missing',
   });
-  await using admin = await connectNats(own.url, { user: 'admin', pass: 'secret-of-admin' });
-  await createStream(admin);
-  await using reporter = await connectReporter({ servers: urlOf(own, 'worker'), onTrouble });
-  await reporter.run({ processingId: id }, () => 'one');
-  const run = reporter.run({ processingId: id }, async (job) => {
-    await reporter.run({ processingId: id }, () => job.attempt);
+  expect(troubles.find(({ error }) => error !== undefined)).toMatchObject({
+    kind: 'not_permitted',
+    error: { subjects: ['$JS.API.STREAM.MSG.GET.PROGRESS'] },
   });
-  await expect(run).rejects.toMatchObject({ reason: 'newer_attempt', attempt: 2 });
-  const expected = ['1 processing', '1 completed', '2 processing', '3 processing', '3 completed'];
-  expect(await attempts(own, 'admin')).toEqual(expected);
-  expect(troubles.map(({ kind }) => kind)).toEqual(['superseded']);
+  expect(job.signal.aborted).toBe(false);
+  // What is no event goes away, as here, or is followed by one.
+  const jsm = await admin.jetstreamManager();
+  await jsm.streams.purge('PROGRESS', { filter: `progress.${id}` });
+  await job.complete();
+  // What was held back came first.
+  expect(await attempts(nats, 'admin')).toEqual(['1 processing', '1 completed']);
 });
 
 test('mistakes in the options are told at once, by name', async () => {

@@ -391,15 +391,6 @@ describe('attempts', () => {
     expect(reporter.stats.openJobs).toBe(0);
   });
 
-  test('a job that an edge has timed out is not revived by a late report', async () => {
-    await using reporter = createReporter(nc, { onTrouble });
-    const job = await reporter.start({ processingId: id });
-    await publish(nc, id, { status: 'error', attempt: 1, error: { code: 'timeout', message: 'silent' } });
-    job.report({ progress: 50 });
-    expect(await lost(job)).toMatchObject({ reason: 'timeout' });
-    expect((await stored()).map(({ status }) => status)).toEqual(['processing', 'error']);
-  });
-
   test('what somebody wrote before the first attempt takes no attempt, and what an old attempt writes late does no harm', async () => {
     await using reporter = createReporter(nc, { onTrouble });
     await publish(nc, id, { message: 'queued' });

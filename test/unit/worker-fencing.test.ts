@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest';
+import { timeoutEvent } from '../../internal/lifecycle/timeout-event.js';
+import type { Event } from '../../schemas/event.js';
 import {
   judgeConflict,
   judgeStart,
@@ -6,16 +8,29 @@ import {
   readEvent,
   type Verdict,
 } from '../../sdk/worker/fencing.js';
+import { inquire } from '../../sdk/worker/inquiry.js';
+import type { History } from '../../sdk/worker/ports.js';
 import { parseReply, type Reply } from '../../sdk/worker/reply.js';
 import { event } from '../harness/publish.js';
 
-const writer = { runId: 'run.', msgId: 'run.7.x', attempt: 2, isUnsure: false };
+const writer = {
+  runId: 'run.',
+  msgId: 'run.7.x',
+  attempt: 2,
+  percent: 40,
+  hasBegun: true,
+  isUnsure: false,
+};
+const starting = { ...writer, hasBegun: false };
 const last = (fields: Record<string, unknown>, msgId = 'another'): LastMessage => ({
   seq: 40,
   msgId,
-  event: readEvent(JSON.stringify(event('job', fields))),
+  event: readEvent('job', Buffer.from(JSON.stringify(event('job', fields)))),
 });
 const noEvent: LastMessage = { seq: 40, msgId: '', event: null };
+/** As an edge writes it. */
+const silent = (fields: Record<string, unknown> = {}, msgId = ''): LastMessage =>
+  last({ status: 'error', progress: 40, error: { code: 'timeout', retryable: true }, ...fields }, msgId);
 const ended = { status: 'completed', progress: 100 };
 const send = (attempt: number, expected = 40): Verdict => ({ kind: 'send', expected, attempt });
 const lost = (reason: string): Verdict => ({ kind: 'superseded', reason, seq: 40 }) as Verdict;
@@ -43,18 +58,21 @@ describe('the first event of a run', () => {
     ['an end without an attempt', last(ended), null, send(2)],
     ['an end without an attempt', last(ended), 1, lost('finished')],
     ['what is no event', noEvent, null, send(1)],
+    ['the time-out of attempt 3', silent({ attempt: 3 }), null, send(4)],
+    ['the time-out of attempt 3', silent({ attempt: 3 }), 3, lost('timeout')],
+    ['the time-out of an event without an attempt', silent(), null, send(2)],
   ])('finds %s', (_, found, requested, verdict) => {
     expect(
       judgeStart(
         found,
-        { ...writer, attempt: requested ?? 1 + Number(found?.msgId.startsWith('run.')) },
+        { ...starting, attempt: requested ?? 1 + Number(found?.msgId.startsWith('run.')) },
         requested,
       ),
     ).toEqual(verdict);
   });
 
   test('that may have been stored, and finds a higher attempt, has been overtaken', () => {
-    const first = { ...writer, attempt: 1 };
+    const first = { ...starting, attempt: 1 };
     expect(judgeStart(last({ attempt: 2 }), { ...first, isUnsure: true }, null)).toEqual(
       lost('newer_attempt'),
     );
@@ -73,14 +91,24 @@ describe('a later event of attempt 2', () => {
     ['another worker in its attempt', last({ attempt: 2 }), lost('other_writer')],
     ['an end that another wrote', last({ attempt: 2, ...ended }), lost('finished')],
     ['an end without an attempt', last(ended), lost('finished')],
+    ['the time-out of an edge', silent({ attempt: 2 }), send(2)],
+    ['the time-out of a newer attempt', silent({ attempt: 3 }), lost('newer_attempt')],
+    ['the time-out of an older attempt', silent({ attempt: 1 }), send(2)],
+    ['the time-out of an event without an attempt', silent(), send(2)],
     [
-      'the time-out of an edge',
-      last({ status: 'error', attempt: 2, error: { code: 'timeout' } }),
+      'a time-out that tells of more than was reported',
+      silent({ attempt: 2, progress: 41 }),
+      lost('other_writer'),
+    ],
+    ['a worker that failed with that code', silent({ attempt: 2 }, 'another'), lost('timeout')],
+    [
+      'a time-out that is an end',
+      silent({ attempt: 2, error: { code: 'timeout', retryable: false } }),
       lost('timeout'),
     ],
     [
-      'the time-out of an edge, without an attempt',
-      last({ status: 'error', error: { code: 'timeout' } }),
+      'a time-out that is an end, without an attempt',
+      silent({ error: { code: 'timeout' } }),
       lost('timeout'),
     ],
     ['a late event of an older attempt', last({ attempt: 1 }), send(2)],
@@ -89,6 +117,104 @@ describe('a later event of attempt 2', () => {
     ['what is no event', noEvent, send(2)],
   ])('finds %s', (_, found, verdict) => {
     expect(judgeConflict(found, writer)).toEqual(verdict);
+  });
+});
+
+test('a later event of attempt 1 goes on behind a time-out without an attempt', () => {
+  expect(judgeConflict(silent(), { ...writer, attempt: 1 })).toEqual(send(1));
+});
+
+test('the real time-out of an edge is one, whatever the event before it', () => {
+  for (const fields of [
+    { attempt: 2, progress: 40 },
+    { attempt: 2, progress: 40, own: 'x'.repeat(65_000) },
+  ]) {
+    const text = timeoutEvent(event('job', fields) as unknown as Event, 61_234, new Date().toISOString());
+    const found = readEvent('job', Buffer.from(text));
+    expect(found?.attempt).toBe(2);
+    expect(judgeConflict({ seq: 40, msgId: '', event: found }, writer)).toEqual(send(2));
+    expect(judgeConflict({ seq: 40, msgId: '', event: found }, { ...writer, attempt: 1 })).toEqual(
+      lost('newer_attempt'),
+    );
+  }
+});
+
+test('what is no event of the job is none: of another job, too large, or not UTF-8', () => {
+  const body = Buffer.from(JSON.stringify(event('job')));
+  expect(readEvent('job', body)).toMatchObject({ processing_id: 'job' });
+  expect(readEvent('another', body)).toBeNull();
+  expect(readEvent('job', Buffer.concat([body, Buffer.alloc(65_536, ' ')]))).toBeNull();
+  expect(readEvent('job', Buffer.from(JSON.stringify(event('job', { x: '\u00e9' })), 'latin1'))).toBeNull();
+});
+
+describe('what stands beneath the newest message', () => {
+  /** A job's messages, as a worker that may read all of them finds them. */
+  const historyOf = (messages: LastMessage[], mayLook = true): History => ({
+    last: async () => ({ kind: 'read', last: messages.at(-1) ?? null }),
+    beneath: async (_, newest, after) =>
+      mayLook
+        ? {
+            kind: 'read',
+            last:
+              messages.findLast(({ seq, event }) => after < seq && seq < newest && event !== null) ?? null,
+          }
+        : { kind: 'forbidden', detail: 'no', subjects: ['all'], isCertain: true },
+  });
+  const at = (seq: number, message: LastMessage): LastMessage => ({ ...message, seq });
+  const about = { processingId: 'job', told: 40, expected: 30, writer };
+  const own = at(30, last({ attempt: 2 }, 'run.6.y'));
+
+  test.each<[string, LastMessage[], Verdict]>([
+    ['only its own', [own, noEvent], send(2)],
+    [
+      'another worker in its attempt',
+      [own, at(35, last({ attempt: 2 })), silent({ attempt: 2 })],
+      lost('other_writer'),
+    ],
+    [
+      'its own lost acknowledgement',
+      [own, at(35, last({ attempt: 2 }, 'run.7.x')), silent({ attempt: 2 })],
+      { kind: 'stored', seq: 40 },
+    ],
+    ['a newer attempt', [own, at(35, last({ attempt: 3 })), at(36, noEvent), noEvent], lost('newer_attempt')],
+    ['an end', [own, at(35, last({ attempt: 2, ...ended })), noEvent], lost('finished')],
+    ['a time-out', [own, at(35, silent({ attempt: 2 })), noEvent], send(2)],
+    [
+      'another worker under a time-out',
+      [own, at(34, last({ attempt: 2 })), at(35, silent({ attempt: 2 })), noEvent],
+      lost('other_writer'),
+    ],
+    [
+      'an older copy of the stream',
+      [at(10, last({ attempt: 3 })), at(12, noEvent)],
+      { ...lost('newer_attempt'), seq: 12 } as Verdict,
+    ],
+  ])('a later event finds %s', async (_, messages, verdict) => {
+    const found = await inquire(historyOf(messages), about);
+    expect(found.kind === 'read' && judgeConflict(found.last, writer)).toEqual(verdict);
+  });
+
+  test('what may not be looked at counts as hidden; a time-out speaks for itself, and so does what follows at once', async () => {
+    expect(await inquire(historyOf([own, noEvent], false), about)).toMatchObject({ kind: 'hidden' });
+    expect(await inquire(historyOf([own, silent({ attempt: 2 })], false), about)).toMatchObject({
+      kind: 'read',
+      last: { seq: 40, event: { attempt: 2 } },
+    });
+    expect(await inquire(historyOf([own, at(31, noEvent)], false), about)).toMatchObject({ kind: 'read' });
+  });
+
+  test('a first event finds the last attempt under what is no event, and its own under a time-out', async () => {
+    const first = { ...starting, attempt: 1 };
+    const began = { ...about, expected: 0, writer: first };
+    const under = await inquire(
+      historyOf([at(5, last({ attempt: 7, ...ended })), at(6, noEvent), noEvent]),
+      began,
+    );
+    expect(under.kind === 'read' && judgeStart(under.last, first, null)).toEqual(send(8));
+    const stored = [at(5, last({ attempt: 1 }, 'run.7.x')), silent({ attempt: 1 })];
+    const unsure = { ...first, isUnsure: true };
+    const mine = await inquire(historyOf(stored), { ...began, writer: unsure });
+    expect(mine.kind === 'read' && judgeStart(mine.last, unsure, 1)).toEqual({ kind: 'stored', seq: 40 });
   });
 });
 

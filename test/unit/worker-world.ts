@@ -3,8 +3,9 @@
  * live with. Time, chance and the order of everything are the test's.
  */
 import type { MsgHdrs } from 'nats';
+import { timeoutEvent } from '../../internal/lifecycle/timeout-event.js';
 import { Budget } from '../../sdk/worker/budget.js';
-import { readEvent } from '../../sdk/worker/fencing.js';
+import { type LastMessage, readEvent } from '../../sdk/worker/fencing.js';
 import type { JobOptions } from '../../sdk/worker/job-options.js';
 import { Pen } from '../../sdk/worker/pen.js';
 import type { Caller, Clock, Counts, LastRead, Line, Surroundings, Waker } from '../../sdk/worker/ports.js';
@@ -22,6 +23,9 @@ export interface Stored {
 /** Which of the two JetStream looks at first differs between its versions and with the number of replicas. */
 export type CheckOrder = 'duplicate first' | 'expected first';
 
+/** What a worker may see of its job's messages. */
+export type MayRead = 'all' | 'newest' | 'nothing' | 'nobody there';
+
 export class Stream {
   readonly stored: Stored[] = [];
   readonly #ids = new Map<string, number>();
@@ -33,7 +37,7 @@ export class Stream {
   }
 
   publish(subject: string, text: string, msgId: string, expected: number | null): Reply {
-    const duplicate = this.#ids.get(msgId);
+    const duplicate = msgId === '' ? undefined : this.#ids.get(msgId);
     const last = this.last(subject)?.seq ?? 0;
     const isConflict = expected !== null && expected !== last;
     if (duplicate !== undefined && (this.order === 'duplicate first' || !isConflict)) {
@@ -78,7 +82,7 @@ export class WorkerProcess implements Line {
   constructor(
     readonly world: World,
     readonly name: string,
-    mayRead: boolean,
+    mayRead: MayRead,
     options: { maxUpdatesPerSecond?: number; maxPendingBytes?: number },
   ) {
     let ids = 0;
@@ -88,7 +92,14 @@ export class WorkerProcess implements Line {
       settings,
       clock: world.clock,
       line: this,
-      history: { last: (id) => this.#read(id, mayRead) },
+      history: {
+        last: (id) =>
+          this.#read(mayRead, mayRead === 'all' || mayRead === 'newest', () => this.#stored(id).at(-1)),
+        beneath: (id, newest, after) =>
+          this.#read(mayRead, mayRead === 'all', () =>
+            this.#stored(id).findLast(({ seq, event }) => after < seq && seq < newest && event !== null),
+          ),
+      },
       counts: this.counts,
       tell: (trouble) => void this.told.push(trouble),
       random: () => `${name}${ids++}`,
@@ -193,14 +204,19 @@ export class WorkerProcess implements Line {
     return Math.min(...this.#wakes.values(), Number.POSITIVE_INFINITY);
   }
 
-  #read(id: string, mayRead: boolean): Promise<LastRead> {
+  #stored(id: string): LastMessage[] {
+    return this.world.stream.stored
+      .filter(({ subject }) => subject === `progress.${id}`)
+      .map(({ seq, msgId, text }) => ({ seq, msgId, event: readEvent(id, Buffer.from(text)) }));
+  }
+
+  #read(mayRead: MayRead, isPermitted: boolean, look: () => LastMessage | undefined): Promise<LastRead> {
     return new Promise((resolve) => {
       this.reads.push(() => {
         if (!this.open) return resolve({ kind: 'failed', detail: 'away' });
-        if (!mayRead) return resolve({ kind: 'forbidden', detail: 'no permission' });
-        const last = this.world.stream.last(`progress.${id}`);
-        if (last === undefined) return resolve({ kind: 'read', last: null });
-        resolve({ kind: 'read', last: { seq: last.seq, msgId: last.msgId, event: readEvent(last.text) } });
+        if (isPermitted) return resolve({ kind: 'read', last: look() ?? null });
+        const isCertain = mayRead !== 'nobody there';
+        resolve({ kind: 'forbidden', detail: 'no permission', subjects: ['read'], isCertain });
       });
     });
   }
@@ -224,7 +240,7 @@ export class World {
   }
 
   process(
-    mayRead = true,
+    mayRead: MayRead = 'all',
     options: { maxUpdatesPerSecond?: number; maxPendingBytes?: number } = {},
   ): WorkerProcess {
     const process = new WorkerProcess(this, `w${this.processes.length}-`, mayRead, options);
@@ -235,6 +251,22 @@ export class World {
   pass(ms: number): void {
     this.now += ms;
     for (const process of this.processes) process.wakeDue();
+  }
+
+  /** An edge takes the job for dead, by its newest event, and says so behind its newest message. */
+  timeOut(id: string): void {
+    const subject = `progress.${id}`;
+    const events = this.stream.stored
+      .filter((one) => one.subject === subject)
+      .map(({ text }) => readEvent(id, Buffer.from(text)));
+    const last = events.findLast((event) => event !== null);
+    if (last?.status !== 'processing') return;
+    this.stream.publish(subject, timeoutEvent(last, 60_000, this.clock.timestamp()), '', null);
+  }
+
+  /** Somebody publishes what is no event. */
+  litter(id: string): void {
+    this.stream.publish(`progress.${id}`, 'litter', '', null);
   }
 
   /** Lets every promise that is settled tell. */

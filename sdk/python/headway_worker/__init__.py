@@ -13,6 +13,7 @@ from .errors import (
     InvalidEventError,
     JobEndedError,
     JobFailed,
+    NotPermittedError,
     SupersededError,
 )
 from .job import Job
@@ -31,6 +32,7 @@ __all__ = [
     "JobEndedError",
     "JobFailed",
     "Moment",
+    "NotPermittedError",
     "Options",
     "Reporter",
     "Step",

@@ -39,14 +39,14 @@ class JobEndedError(HeadwayError):
         self.processing_id = processing_id
 
 
-# A higher attempt has begun; the job, or this attempt of it, has its end; an edge has ended it, because nothing was
-# heard of it for its timeout_seconds; somebody else writes under the same attempt.
+# A higher attempt has begun; the job, or this attempt of it, has its end; this attempt was given up for its silence, by
+# an end or while another worker had it; somebody else writes under the same attempt.
 SupersededReason = Literal["newer_attempt", "finished", "timeout", "other_writer"]
 
 _LOST: dict[SupersededReason, str] = {
     "newer_attempt": "a newer attempt has begun",
     "finished": "it is finished",
-    "timeout": "nothing was heard of it for its timeout_seconds, so an edge has ended it",
+    "timeout": "it was given up, because nothing was heard of it for its timeout_seconds",
     "other_writer": "another worker writes to it under the same attempt",
 }
 
@@ -64,6 +64,22 @@ class SupersededError(HeadwayError):
         self.attempt = attempt
         self.reason = reason
         self.seq = seq
+
+
+class NotPermittedError(HeadwayError):
+    """NATS does not permit to read what a job's next event depends on. It is told through ``on_trouble``, never raised.
+
+    ``subjects`` are those to publish to; permission for any one of them is enough. ``detail`` is what NATS said.
+    """
+
+    def __init__(self, processing_id: str, subjects: tuple[str, ...], detail: str) -> None:
+        super().__init__(
+            f"what was written to the job {processing_id} may not be read ({detail}): permit to publish to "
+            f"{' or '.join(subjects)}"
+        )
+        self.processing_id = processing_id
+        self.subjects = subjects
+        self.detail = detail
 
 
 class JobFailed(Exception):

@@ -8,13 +8,14 @@ from typing import Union
 from .contract import Event
 from .errors import SupersededReason
 
-# The code that an edge gives to the end of a job which fell silent.
+# The code of the error that an edge writes for a job which fell silent.
 _TIMEOUT_CODE = "timeout"
 
 
 @dataclass(frozen=True)
 class Last:
-    """``seq`` is that of the subject's newest message, whatever it holds; the rest is its newest valid event's."""
+    """``seq`` is that of the subject's newest message; the rest is of the message that says whose the job is. ``event``
+    is None for what is no event."""
 
     seq: int
     event: Event | None
@@ -42,6 +43,33 @@ class Superseded:
     seq: int
 
 
+@dataclass(frozen=True)
+class Writer:
+    """Who asks. Ids of its messages begin with ``run``; ``msg_id`` is the refused one's. ``percent``: none of its events
+    said more. ``has_begun``: an event of it is stored. ``is_unsure``: a try of this message may be stored."""
+
+    run: str
+    msg_id: str
+    attempt: int
+    percent: float
+    has_begun: bool
+    is_unsure: bool
+
+
+def says_too_little(last: Last, writer: Writer) -> bool:
+    """Whether a message does not say by itself whose the job is, so that the one beneath it has to be looked at.
+
+    What is no event says nothing; and the time-out of an edge says that somebody's attempt fell silent, and not whose.
+    For a run that begins that is enough, since it takes another attempt, unless a first event of its own may be stored.
+    """
+    if last.event is None:
+        return True
+    if not _is_timeout_of_edge(last):
+        return False
+    is_ours = int(last.event.get("attempt", writer.attempt)) == writer.attempt
+    return is_ours and (writer.has_begun or writer.is_unsure)
+
+
 def begin(last: Last | None, wanted: int | None) -> Union[Go, Superseded]:
     """Where an attempt begins: ``wanted``, if that is higher than the last; without it, one more than the last."""
     if last is None or last.event is None:
@@ -54,21 +82,36 @@ def begin(last: Last | None, wanted: int | None) -> Union[Go, Superseded]:
     return Superseded("newer_attempt" if attempt < before else _reason(last.event), last.seq)
 
 
-def judge(last: Last | None, run: str, msg_id: str, attempt: int) -> Union[Go, Stored, Superseded]:
-    """What a refused sequence means for the message ``msg_id``. Ids of the same worker begin with ``run``."""
+def judge(last: Last | None, writer: Writer) -> Union[Go, Stored, Superseded]:
+    """What a refused sequence means for a message of a run that has begun."""
+    attempt = writer.attempt
     if last is None:
         # The stream was made again, or the job's events were removed: nobody is written over.
         return Go(0, attempt)
-    if last.msg_id == msg_id:
+    if last.msg_id == writer.msg_id:
         return Stored(last.seq)
     # Ours, but older: the server was restored from an older copy.
-    if last.event is None or (last.msg_id is not None and last.msg_id.startswith(run)):
+    if last.event is None or (last.msg_id is not None and last.msg_id.startswith(writer.run)):
         return Go(last.seq, attempt)
-    # An end that names no attempt is the end of this one.
-    theirs = int(last.event.get("attempt", attempt if _is_over(last.event) else 0))
+    is_timeout = _is_timeout_of_edge(last)
+    # An end that names no attempt is the end of this one. A time-out is none: it is of what was written without one.
+    theirs = int(last.event.get("attempt", attempt if _is_over(last.event) and not is_timeout else 0))
     if theirs < attempt:
         return Go(last.seq, attempt)
-    return Superseded("newer_attempt" if theirs > attempt else _reason(last.event), last.seq)
+    if theirs > attempt:
+        return Superseded("newer_attempt", last.seq)
+    if not is_timeout:
+        return Superseded(_reason(last.event), last.seq)
+    # An edge took us for dead. It tells where the job was, so by a higher percent it speaks of somebody else's event.
+    if float(last.event["progress"]) <= writer.percent:
+        return Go(last.seq, attempt)
+    return Superseded("other_writer", last.seq)
+
+
+def _is_timeout_of_edge(last: Last) -> bool:
+    """An edge gives it no id, and a worker gives one to whatever it writes: what has one is the end of its attempt."""
+    error = {} if last.event is None else last.event.get("error", {})
+    return not last.msg_id and error.get("code") == _TIMEOUT_CODE and error.get("retryable") is True
 
 
 def _is_over(event: Event) -> bool:

@@ -25,8 +25,6 @@ _TOO_LARGE = (10053, 10054)
 _NO_MESSAGE_FOUND = 10037
 # How often it is looked whether a connection is still there, or there again.
 _LOOK_SECONDS = 0.2
-# Messages looked through for a valid event when the newest one of a job is none.
-_MOST_READ = 1000
 
 _T = TypeVar("_T")
 
@@ -68,11 +66,16 @@ Outcome = Union[Stored, Conflict, Again, Refused]
 
 
 class ReadError(Exception):
-    """The last event cannot be read for now. ``is_forbidden``: this connection may not read."""
+    """The last event cannot be read for now. ``is_forbidden``: this connection may not read, by none of ``subjects``; and
+    ``is_certain``: NATS said so. Otherwise nobody was there to hear the question, which may also pass."""
 
-    def __init__(self, why: str, is_forbidden: bool = False) -> None:
+    def __init__(
+        self, why: str, is_forbidden: bool = False, is_certain: bool = False, subjects: tuple[str, ...] = ()
+    ) -> None:
         super().__init__(why)
         self.is_forbidden = is_forbidden
+        self.is_certain = is_certain
+        self.subjects = subjects
 
 
 class ConnectionOver(Exception):
@@ -90,6 +93,7 @@ class JobLog:
         self._window = asyncio.Semaphore(options.max_in_flight)
         self._tell = tell
         self._is_away = False
+        self._is_leader_closed = False
 
     @property
     def is_connected(self) -> bool:
@@ -133,38 +137,52 @@ class JobLog:
         return Stored(ack.seq) if ack.seq else Again("the event is on its way")
 
     async def last(self, subject: str, at_least: int) -> Last | None:
-        """What stands last in the log; None when there is nothing. By the word of the stream's leader, or where that
+        """The newest message of a subject; None when there is none. By the word of the stream's leader, or where that
         cannot be had, of any copy (which can be permitted for single jobs).
 
         :param at_least: a sequence that is known to be stored on the subject: an answer that is older is no answer
         :raises ReadError: when it cannot be had for now
         """
-        try:
-            newest = await self._get(subject)
-        except ReadError as error:
-            try:
-                newest = await self._get(subject, from_copy=True)
-            except ReadError as again:
-                raise ReadError(str(error), error.is_forbidden and again.is_forbidden) from again
+        newest = await self._newest(subject)
         seq = 0 if newest is None or newest.seq is None else newest.seq
         if seq < at_least:
             raise ReadError("the answer is older than what is stored")
-        if newest is None:
-            return None
-        last = _last_of(seq, newest, subject)
-        return last if last.event is not None else await self._valid_before(subject, last)
+        return None if newest is None else _last_of(seq, newest, subject)
 
-    async def _valid_before(self, subject: str, newest: Last) -> Last:
-        """The newest message is rubbish, which nobody is shown: what stood before it counts."""
-        found, at = newest, 1
-        for _ in range(_MOST_READ):
+    async def _newest(self, subject: str) -> RawStreamMsg | None:
+        # The leader's word first. But each refusal is a line in the log of the server.
+        order = (True, False) if self._is_leader_closed else (False, True)
+        refused: dict[bool, ReadError] = {}
+        for from_copy in order:
+            try:
+                return await self._get(subject, from_copy=from_copy)
+            except ReadError as error:
+                refused[from_copy] = error
+                if not from_copy:
+                    self._is_leader_closed = error.is_forbidden
+        leader, copy = refused[False], refused[True]
+        raise ReadError(
+            str(leader),
+            leader.is_forbidden and copy.is_forbidden,
+            leader.is_certain and copy.is_certain,
+            (*copy.subjects, *leader.subjects),
+        )
+
+    async def beneath(self, subject: str, newest: int, after: int) -> Last | None:
+        """The newest event of a subject between two sequences, not including them; what is no event is passed over.
+        There is no question for the message before another one, so those before it are read from the oldest on.
+
+        :raises ReadError: as ``last``
+        """
+        found: Last | None = None
+        at = after + 1
+        while True:
             older = await self._get(subject, at)
-            if older is None or older.seq is None or older.seq >= newest.seq:
-                break
-            last = _last_of(newest.seq, older, subject)
+            if older is None or older.seq is None or older.seq >= newest:
+                return found
+            last = _last_of(older.seq, older, subject)
             found = found if last.event is None else last
             at = older.seq + 1
-        return found
 
     async def _get(self, subject: str, at: int | None = None, from_copy: bool = False) -> RawStreamMsg | None:
         """The newest message of a subject, or its first from ``at`` on."""
@@ -181,14 +199,13 @@ class JobLog:
                 return None
             raise ReadError(f"its last event cannot be read by {api}: {_words(error)}") from error
         except Exception as error:  # noqa: BLE001 as above
-            # Nobody listens: the account does not import the API. The stream itself has just answered.
+            # Nobody listens: most likely the account does not import the API, as the stream itself has just answered.
             is_nobody = isinstance(error, nats.errors.NoRespondersError) or (
                 isinstance(error, nats.js.errors.ServiceUnavailableError) and error.code is None
             )
-            is_forbidden = is_nobody or isinstance(error, PermissionError)
-            raise ReadError(
-                f"its last event cannot be read by {api}: {_words(error)}", is_forbidden
-            ) from error
+            is_certain = isinstance(error, PermissionError)
+            why = f"its last event cannot be read by {api}: {_words(error)}"
+            raise ReadError(why, is_nobody or is_certain, is_certain, (api,)) from error
 
     async def _answered(self, request: Coroutine[Any, Any, _T], api: str | None = None) -> _T:
         """What the request gives, for as long as the connection stands that it went out on.
@@ -210,7 +227,7 @@ class JobLog:
                     raise ConnectionError("the connection was cut")
                 # The client has no other word for it, and writes it in small letters.
                 refusal = str(nc.last_error or "").lower()
-                if api is not None and "permissions violation" in refusal and api.lower() in refusal:
+                if api is not None and "permissions violation" in refusal and f'"{api.lower()}"' in refusal:
                     raise PermissionError("NATS does not permit it")
             raise asyncio.TimeoutError
         finally:

@@ -13,6 +13,7 @@ class Draft:
     status: Literal["processing", "completed", "error"]
     timestamp: str
     json: bytes
+    progress: float = 0.0
 
     @property
     def is_end(self) -> bool:

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Callable, Literal
 
+from .errors import NotPermittedError
 from .state import Moment
 
 logger = logging.getLogger("headway_worker")
@@ -17,6 +18,7 @@ TroubleKind = Literal[
     "connection_closed",
     "connection",
     "retrying",
+    "not_permitted",
     "attempt_unknown",
     "late_update",
     "superseded",
@@ -31,9 +33,10 @@ class Trouble:
 
     ``away``: NATS cannot be reached, states are kept and sent later; ``back``: it is there again;
     ``connection_closed``: the connection was closed for good by its owner; ``connection``: what it complains of;
-    ``retrying``: something was not taken or not answered, and is tried again; ``attempt_unknown``: the job has events
-    that this worker may not read; ``late_update``: a report came after the
-    job's end, and was left out; ``superseded``: this worker has lost its job; ``not_sendable``: NATS will never take
+    ``retrying``: something was not taken or not answered, and is tried again; ``not_permitted``: NATS does not permit
+    something that is needed, and nothing is written until it does; ``attempt_unknown``: the job has events that this
+    worker may not read: without an ``attempt`` nothing is written until it may, with one this is that attempt, whatever
+    was before; ``late_update``: a report came after the job's end, and was left out; ``superseded``: this worker has lost its job; ``not_sendable``: NATS will never take
     this event, or what a job failed with could not be sent as it is; ``not_acknowledged``: the reporter was closed, or
     a wait given up, before something was acknowledged.
     """
@@ -41,12 +44,14 @@ class Trouble:
     kind: TroubleKind
     message: str
     processing_id: str | None = None
+    error: NotPermittedError | None = None
+    """For programs: which permission is missing, where that is the trouble."""
 
 
 # How often the frequent kinds are told: each once in so many seconds.
 _EVERY_SECONDS = 1.0
 _FREQUENT: frozenset[TroubleKind] = frozenset(
-    {"retrying", "attempt_unknown", "late_update", "connection", "not_sendable"}
+    {"retrying", "not_permitted", "attempt_unknown", "late_update", "connection", "not_sendable"}
 )
 
 
@@ -109,12 +114,18 @@ class Teller:
         self._options = options
         self._last: dict[TroubleKind, float] = {}
 
-    def __call__(self, kind: TroubleKind, message: str, processing_id: str | None = None) -> None:
+    def __call__(
+        self,
+        kind: TroubleKind,
+        message: str,
+        processing_id: str | None = None,
+        error: NotPermittedError | None = None,
+    ) -> None:
         now = self._options.clock().steady
         if kind in _FREQUENT and now - self._last.get(kind, float("-inf")) < _EVERY_SECONDS:
             return
         self._last[kind] = now
         try:
-            self._options.on_trouble(Trouble(kind, message, processing_id))
+            self._options.on_trouble(Trouble(kind, message, processing_id, error))
         except Exception:
             logger.exception("on_trouble raised")

@@ -8,13 +8,17 @@ import secrets
 from typing import Literal, Mapping, Union
 
 from .contract import subject_of
-from .fence import Go, Stored, Superseded, begin, judge
+from .errors import NotPermittedError
+from .fence import Go, Stored, Superseded, Writer, begin, judge
+from .inquiry import HiddenError, inquire
 from .log import Again, Conflict, ConnectionOver, JobLog, ReadError, Refused
 from .mailbox import Draft, Mailbox
 from .options import Teller
 
 _RETRY_FIRST_SECONDS = 0.1
 _RETRY_MOST_SECONDS = 5.0
+# After so many questions that nobody heard in a row it is no matter of time.
+_NOBODY_THERE = 3
 
 # How it went: the end is stored; another attempt has the job, or it is over; the end could not be stored.
 Ending = Union[Literal["stored", "lost"], Superseded]
@@ -58,6 +62,8 @@ class Pump:
         self._go = Go(0, attempt or 1)
         # A try since the last acknowledgement may be stored.
         self._is_unsure = False
+        # How often in a row nobody heard the question for the job's last event.
+        self._unheard = 0
         self._mailbox = Mailbox()
         self._offered = asyncio.Event()
         self._end_offered = asyncio.Event()
@@ -133,25 +139,28 @@ class Pump:
                     self._tell("retrying", why, self._id)
                 case Conflict(last):
                     before = self._go
-                    if await self._settle(msg_id, last):
+                    if await self._settle(draft, msg_id, last):
                         return True
                     if self._go.expected != before.expected:
                         continue
             await asyncio.sleep(pause * random.uniform(0.5, 1))
             pause = min(pause * 2, _RETRY_MOST_SECONDS)
 
-    async def _settle(self, msg_id: str, seq: int | None) -> bool:
+    async def _settle(self, draft: Draft, msg_id: str, told: int | None) -> bool:
         """Finds out what stands in the way: True when it is the message itself, else where to try next is known."""
+        has_begun = self.attempt is not None
+        writer = Writer(self._run, msg_id, self._go.attempt, draft.progress, has_begun, self._is_unsure)
         try:
-            last = await self._log.last(self._subject, seq or 0)
+            last = await inquire(self._log, self._subject, told, self._go.expected, writer)
         except ReadError as error:
-            if error.is_forbidden and seq is not None:
-                self._assume(seq, str(error))
-            else:
-                self._tell("retrying", str(error), self._id)
+            self._unread(error, told)
             return False
-        if self.attempt is not None or (last is not None and last.msg_id == msg_id):
-            verdict = judge(last, self._run, msg_id, self._go.attempt)
+        except HiddenError as hidden:
+            self._unread(hidden.error, told, is_hidden=True)
+            return False
+        self._unheard = 0
+        if has_begun or (last is not None and last.msg_id == msg_id):
+            verdict = judge(last, writer)
         else:
             verdict = begin(last, self._wanted)
         match verdict:
@@ -164,26 +173,34 @@ class Pump:
                 self._go = verdict
                 return False
 
-    def _assume(self, seq: int, why: str) -> None:
-        """Nobody may tell us whose the last event is."""
-        if self.attempt is not None:
-            if not self._is_unsure:
-                # All that was sent was answered.
-                raise _Over(Superseded("other_writer", seq))
-            # It is ours, most likely. Under the same id JetStream knows it again and stores nothing.
-            self._go = Go(seq, self.attempt)
-        elif self._wanted is not None:
-            self._tell(
-                "attempt_unknown", f"this is attempt {self._wanted} whatever was before: {why}", self._id
-            )
-            self._go = Go(seq, self._wanted)
+    def _unread(self, error: ReadError, told: int | None, is_hidden: bool = False) -> None:
+        """Whose the last event is cannot be known for now, or as long as it may not be read."""
+        self._unheard = self._unheard + 1 if error.is_forbidden and not error.is_certain else 0
+        if not error.is_forbidden or 0 < self._unheard < _NOBODY_THERE:
+            self._tell("retrying", str(error), self._id)
+        elif self.attempt is None or is_hidden:
+            self._go_unread(error, told)
+        elif not self._is_unsure or told is None:
+            # All that was sent was answered: it is somebody else's.
+            raise _Over(Superseded("other_writer", told or 0))
         else:
-            # A guess could write over a newer attempt, or behind the end of the job.
-            self._tell(
-                "attempt_unknown",
-                f"nothing is sent without knowing the attempt. Give it, or: {why}",
-                self._id,
-            )
+            # It is ours, most likely. Under the same id JetStream knows it again and stores nothing.
+            self._go = Go(told, self.attempt)
+
+    def _go_unread(self, read: ReadError, told: int | None) -> None:
+        """A guess could write over a newer attempt, or behind an end. An author who names the attempt does not guess. And
+        what is no event takes nobody his job, but it may stand on something that does."""
+        error = NotPermittedError(self._id, read.subjects, str(read))
+        if self.attempt is not None:
+            self._tell("not_permitted", f"{error}. Nothing is written until then", self._id, error)
+        elif self._wanted is None:
+            message = f"{error}. Nothing is written until then, or give the attempt"
+            self._tell("attempt_unknown", message, self._id, error)
+        else:
+            message = f"{error}. This is attempt {self._wanted} whatever was before"
+            self._tell("attempt_unknown", message, self._id, error)
+            if told is not None:
+                self._go = Go(told, self._wanted)
 
     def _stored(self, seq: int) -> bool:
         self._is_unsure = False

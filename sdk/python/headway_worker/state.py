@@ -166,7 +166,7 @@ class JobState:
         if size > EVENT_MAX_BYTES:
             raise EventTooLargeError(size, EVENT_MAX_BYTES)
         self._event = event
-        self.draft = Draft(event["status"], event["timestamp"], text)
+        self.draft = Draft(event["status"], event["timestamp"], text, float(event["progress"]))
         return self.draft
 
 

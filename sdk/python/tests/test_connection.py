@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
+from typing import Iterator
 
 import nats
 import pytest
 from headway_worker import (
+    NotPermittedError,
     Options,
     Reporter,
     SupersededError,
@@ -79,6 +82,12 @@ async def test_a_worker_that_may_not_read(tmp_path: Path) -> None:
             assert len(await log.events("a")) == 2
             told = [trouble.message for trouble in troubles if trouble.kind == "attempt_unknown"]
             assert "$JS.API.STREAM.MSG.GET.PROGRESS: NATS does not permit it" in told[0]
+            missing = [trouble.error for trouble in troubles if trouble.error is not None][0]
+            assert isinstance(missing, NotPermittedError)
+            assert missing.subjects == (
+                "$JS.API.DIRECT.GET.PROGRESS.progress.a",
+                "$JS.API.STREAM.MSG.GET.PROGRESS",
+            )
         async with (
             witness(admin) as log,
             connect_reporter(worker, Options(on_trouble=troubles.append)) as reporter,
@@ -90,6 +99,62 @@ async def test_a_worker_that_may_not_read(tmp_path: Path) -> None:
                     job.report(progress=60)
                     await asyncio.wait_for(job.superseded.wait(), 5)
             assert (await log.shown("a"))[2:] == [(2, "processing", 0), (3, "processing", 7)]
+
+
+# Workers as docs/nats/permissions.conf has them.
+PERMISSIONS_OF_DOCS = Path(__file__).parents[3] / "docs" / "nats" / "permissions.conf"
+USERS = ("edge", "admin", "worker", "single", "reader")
+
+
+@pytest.fixture
+def docs_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NatsServer]:
+    for user in USERS:
+        monkeypatch.setenv(f"HEADWAY_{user.upper()}_PASSWORD", f"p{user}")
+    # An include is relative to the file that it stands in.
+    with NatsServer(tmp_path, f'include "{os.path.relpath(PERMISSIONS_OF_DOCS, tmp_path)}"') as server:
+        yield server
+
+
+async def test_G6_with_the_permissions_of_the_documents(docs_server: NatsServer) -> None:
+    troubles: list[Trouble] = []
+    options = Options(on_trouble=troubles.append, ack_seconds=1)
+    admin, worker, single = (
+        docs_server.url.replace("//", f"//{user}:p{user}@") for user in ("admin", "worker", "single")
+    )
+    async with witness(admin) as log, connect_reporter(worker, options) as reporter:
+        async with reporter.job("a"):
+            pass
+        async with reporter.job("a") as job:
+            assert job.attempt == 2
+            # Between its own events there are others'.
+            await log.publish("b", b"another job")
+            await log.time_out("a")
+        assert await log.shown("a") == [
+            (1, "processing", 0),
+            (1, "completed", 100),
+            (2, "processing", 0),
+            (2, "error", 0),
+            (2, "completed", 100),
+        ]
+        async with connect_reporter(single, options, inbox_prefix=b"_INBOX_single") as trusted:
+            for attempt in (1, 2):
+                async with trusted.job("job-1") as job:
+                    assert job.attempt == attempt
+        assert troubles == []
+        # Beneath what is no event it may not look: nothing is written over it, and the job goes on.
+        async with reporter.job("a") as job:
+            await log.publish("b", b"another job")
+            await log.publish("a", b"rubbish")
+            job.report(progress=50)
+            told = await until(
+                "it to say what is missing",
+                lambda: [trouble for trouble in troubles if trouble.kind == "not_permitted"],
+            )
+            assert told[0].error is not None
+            assert told[0].error.subjects == ("$JS.API.STREAM.MSG.GET.PROGRESS",)
+            assert not job.superseded.is_set()
+            await log.purge("a")
+        assert await log.shown("a") == [(3, "processing", 50), (3, "completed", 100)]
 
 
 async def test_settings_that_no_connection_can_be_made_with() -> None:

@@ -52,7 +52,8 @@ async def test_G3_the_server_is_killed_in_mid_job(own_server: NatsServer) -> Non
                 await asyncio.to_thread(own_server.start)
 
         await asyncio.gather(kill(), *(work(index) for index in range(20)))
-        assert "away" in [trouble.kind for trouble in troubles]
+        # Between two events of all jobs it may be there again.
+        assert {"away", "retrying"} & {trouble.kind for trouble in troubles}
         async with witness(own_server.url) as log:
             for number in range(20):
                 shown = await log.shown(f"job-{number}")

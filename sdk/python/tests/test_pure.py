@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from headway_worker import EventTooLargeError, InvalidEventError, Moment, Options, Step, Trouble
 from headway_worker.eta import Eta
+from headway_worker.inquiry import HiddenError, inquire
+from headway_worker.log import ReadError
 from headway_worker.failure import Failure, failure_of
-from headway_worker.fence import Go, Last, Stored, Superseded, begin, judge
+from headway_worker.fence import Go, Last, Stored, Superseded, Writer, begin, judge
 from headway_worker.mailbox import Draft, Mailbox
 from headway_worker.options import Teller
 from headway_worker.state import JobState
@@ -67,15 +70,105 @@ def test_where_an_attempt_begins(before: Last | None, wanted: int | None, verdic
         (last(None, status="completed"), Superseded("finished", 7)),
         (last(attempt=2), Superseded("other_writer", 7)),
         (last(attempt=3), Superseded("newer_attempt", 7)),
-        (
-            last(attempt=2, status="error", error={"code": "timeout", "retryable": True}),
-            Superseded("timeout", 7),
-        ),
         (Last(7, None, None), Go(7, 2)),
     ],
 )
 def test_what_a_refused_sequence_means(before: Last | None, verdict: object) -> None:
-    assert judge(before, "mine.", "mine.5.x", 2) == verdict
+    assert judge(before, WRITER) == verdict
+
+
+# As an edge writes it.
+def silent(msg_id: str | None = None, **fields: Any) -> Last:
+    error = {"code": "timeout", "retryable": True}
+    return last(msg_id, **{"status": "error", "progress": 40, "error": error, **fields})
+
+
+WRITER = Writer("mine.", "mine.5.x", 2, 40, has_begun=True, is_unsure=False)
+
+
+@pytest.mark.parametrize(
+    ("before", "verdict"),
+    [
+        (silent(attempt=2), Go(7, 2)),
+        (silent(attempt=3), Superseded("newer_attempt", 7)),
+        (silent(attempt=1), Go(7, 2)),
+        (silent(), Go(7, 2)),
+        # It tells of more than was reported.
+        (silent(attempt=2, progress=41), Superseded("other_writer", 7)),
+        # A worker that failed with that code.
+        (silent("other.1.x", attempt=2), Superseded("timeout", 7)),
+        # Ends.
+        (silent(attempt=2, error={"code": "timeout", "retryable": False}), Superseded("timeout", 7)),
+        (silent(error={"code": "timeout"}), Superseded("timeout", 7)),
+    ],
+)
+def test_what_a_time_out_means(before: Last, verdict: object) -> None:
+    assert judge(before, WRITER) == verdict
+
+
+def test_a_time_out_without_an_attempt_is_of_the_first() -> None:
+    assert judge(silent(), replace(WRITER, attempt=1)) == Go(7, 1)
+
+
+class Messages:
+    """A job's messages, as a worker that may read all of them finds them, or the newest only."""
+
+    def __init__(self, *found: Last, may_look: bool = True) -> None:
+        self.found = found
+        self.may_look = may_look
+
+    async def last(self, subject: str, at_least: int) -> Last | None:
+        return self.found[-1]
+
+    async def beneath(self, subject: str, newest: int, after: int) -> Last | None:
+        if not self.may_look:
+            raise ReadError("no", True, True, ("all",))
+        return next(
+            (one for one in self.found[::-1] if after < one.seq < newest and one.event is not None), None
+        )
+
+
+def at(seq: int, message: Last) -> Last:
+    return replace(message, seq=seq)
+
+
+OWN = at(30, last("mine.4.x", attempt=2))
+RUBBISH = Last(40, None, None)
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict"),
+    [
+        ([OWN, RUBBISH], Go(40, 2)),
+        ([OWN, at(35, last(attempt=2)), at(40, silent(attempt=2))], Superseded("other_writer", 40)),
+        ([OWN, at(35, last("mine.5.x", attempt=2)), at(40, silent(attempt=2))], Stored(40)),
+        ([OWN, at(35, last(attempt=3)), at(36, RUBBISH), RUBBISH], Superseded("newer_attempt", 40)),
+        ([OWN, at(35, last(attempt=2, status="completed")), RUBBISH], Superseded("finished", 40)),
+        ([OWN, at(35, silent(attempt=2)), RUBBISH], Go(40, 2)),
+        (
+            [OWN, at(34, last(attempt=2)), at(35, silent(attempt=2)), RUBBISH],
+            Superseded("other_writer", 40),
+        ),
+        ([at(10, last(attempt=3)), at(12, RUBBISH)], Superseded("newer_attempt", 12)),
+    ],
+)
+async def test_what_stands_beneath_the_newest_message(found: list[Last], verdict: object) -> None:
+    assert judge(await inquire(Messages(*found), "a", 40, 30, WRITER), WRITER) == verdict
+
+
+async def test_what_may_not_be_looked_at() -> None:
+    with pytest.raises(HiddenError):
+        await inquire(Messages(OWN, RUBBISH, may_look=False), "a", 40, 30, WRITER)
+    # A time-out speaks for itself, and so does what follows at once.
+    for newest in (at(40, silent(attempt=2)), at(31, RUBBISH)):
+        assert await inquire(Messages(OWN, newest, may_look=False), "a", 40, 30, WRITER) == newest
+
+
+async def test_a_first_event_finds_its_own_under_a_time_out() -> None:
+    messages = Messages(at(5, last("mine.5.x", attempt=1)), at(40, silent(attempt=1)))
+    first = replace(WRITER, attempt=1, has_begun=False, is_unsure=True)
+    found = await inquire(messages, "a", 40, 0, first)
+    assert found is not None and (found.seq, found.msg_id) == (40, "mine.5.x")
 
 
 # --- the state

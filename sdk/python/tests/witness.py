@@ -58,6 +58,25 @@ class Witness:
         )
         return ack.seq
 
+    async def time_out(self, job_id: str) -> int:
+        """As an edge does it for a job that fell silent: its last state, and only if nothing was stored since."""
+        last = (await self.events(job_id))[-1]
+        running = ("message", "eta_seconds", "indeterminate", "result")
+        kept = {name: value for name, value in last.event.items() if name not in running}
+        error = {
+            "code": "timeout",
+            "message": "The job gave no sign of life for 60 s",
+            "retryable": True,
+            "details": {"silent_ms": 60_000},
+        }
+        body = {**kept, "status": "error", "timestamp": "2026-01-31T12:00:00.000Z", "error": error}
+        expected = {"Nats-Expected-Last-Subject-Sequence": str(last.seq)}
+        ack = await self._js.publish(f"progress.{job_id}", json.dumps(body).encode(), headers=expected)
+        return ack.seq
+
+    async def purge(self, job_id: str) -> None:
+        await self._js.purge_stream("PROGRESS", subject=f"progress.{job_id}")
+
     async def events(self, job_id: str) -> list[Stored]:
         """All of a job, each of which must be valid, and stored once."""
         found: list[Stored] = []
