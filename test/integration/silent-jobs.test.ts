@@ -178,6 +178,40 @@ describe('busy is not dead, dead is not busy', () => {
     expect(errors).toHaveLength(1);
   });
 
+  test('G6 the end: a worker that was only cut off goes on behind its time-out, and its result arrives', async () => {
+    await using edge = await startLocalEdge(server.url);
+    const id = jobId();
+    await using client = await follow(edge.ws, id);
+    const program = `
+      const { connectReporter } = await import(${JSON.stringify(SDK)});
+      const reporter = await connectReporter({ servers: ${JSON.stringify(server.url)} });
+      await reporter.run({ processingId: ${JSON.stringify(id)}, total: 400, timeoutSeconds: 0.6 }, async (job) => {
+        for (let page = 1; page <= 400; page++) {
+          job.report({ current: page });
+          await new Promise((resolve) => setTimeout(resolve, 5));
+        }
+        return { pages: 400 };
+      });
+      await reporter.close();`;
+    const worker = await Child.spawn('worker', process.execPath, ['--input-type=module', '--eval', program]);
+    try {
+      const before = (await client.until(({ progress }) => Number(progress) > 5)).at(-1);
+      await worker.freeze();
+      const failed = (await client.until(({ status }) => status === 'error')).at(-1);
+      expect(failed).toMatchObject({ attempt: 1, error: { code: 'timeout' } });
+      await worker.thaw();
+      const next = (await client.until(({ status }) => status === 'processing')).at(-1);
+      expect(next).toMatchObject({ attempt: 1, prev_seq: failed?.seq });
+      expect(Number(next?.progress)).toBeGreaterThanOrEqual(Number(before?.progress));
+      const last = await client.until(({ type }) => type === 'end');
+      expect(last.at(-2)).toMatchObject({ status: 'completed', attempt: 1, result: { pages: 400 } });
+      expect(await client.closed).toMatchObject({ code: 1000 });
+      expect(await worker.exited).toMatchObject({ code: 0 });
+    } finally {
+      await worker.kill();
+    }
+  });
+
   test('a time-out is written behind a message that is no event, and never over an end', async () => {
     await using edge = await startLocalEdge(server.url, { HEADWAY_TIMEOUT_SECONDS: '1' });
     const [junk, done] = [jobId('junk'), jobId('done')];
