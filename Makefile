@@ -3,10 +3,11 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-node22 test-nats-2.10 soak bench build check format clean distclean \
+.PHONY: help setup demo test test-node22 test-nats-2.10 test-container soak bench build check format clean distclean \
 	need-node need-nats need-nats-for-tests
 
 FILES ?=
+OPTIONS ?=
 RUNS ?= 200000
 
 PACKAGES := node_modules/.headway-installed
@@ -51,6 +52,9 @@ test-node22: need-node need-nats-for-tests $(PACKAGES) build ## run all tests on
 test-nats-2.10: need-node $(PACKAGES) build ## run the tests with servers against the oldest supported NATS line
 	@$(call server,--version 2.10); echo "== tests on Node $$(node --version), $$("$$NATS_SERVER_BIN" -v)"; \
 	exec $(VITEST) --project integration --project chaos
+
+test-container: need-node need-nats-for-tests $(PACKAGES) build ## run what needs Docker: split networks, and NATS in containers
+	@exec scripts/container-test.sh $(OPTIONS)
 
 soak: need-node need-nats-for-tests $(PACKAGES) build ## run many more random programs, tokens and inputs (RUNS=200000)
 	@$(call server); HEADWAY_PROPERTY_RUNS=$(RUNS); export HEADWAY_PROPERTY_RUNS; \

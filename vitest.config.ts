@@ -12,10 +12,28 @@ const bench = {
   },
 };
 
+const isInContainers = process.env.HEADWAY_TEST_NATS === 'container';
+/** Each life of a nats-server in a container takes longer to begin and to end, and all that it sends goes through Docker. */
+const patience = isInContainers ? 3 : 1;
+
+// These need a Docker daemon and images: scripts/container-test.sh sees to both and says so.
+const container = {
+  test: {
+    name: 'container',
+    include: ['test/container/**/*.test.ts'],
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    pool: 'forks' as const,
+    fileParallelism: false,
+    sequence: { groupOrder: 4 },
+  },
+};
+
 export default defineConfig({
   test: {
     projects: [
       ...(process.env.HEADWAY_BENCH ? [bench] : []),
+      ...(isInContainers ? [container] : []),
       {
         test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 20_000 },
       },
@@ -23,8 +41,8 @@ export default defineConfig({
         test: {
           name: 'integration',
           include: ['test/integration/**/*.test.ts'],
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
+          testTimeout: 60_000 * patience,
+          hookTimeout: 60_000 * patience,
           // uWebSockets.js is a native addon: it is only safe in a process of its own.
           pool: 'forks',
           maxWorkers: 2,

@@ -1,6 +1,6 @@
-/** Several nats-servers with routes to each other on loopback, for tests of leaders that die. */
-import { createServer } from 'node:net';
+/** Several nats-servers with routes to each other, for tests of leaders that die. */
 import type { ConnectionOptions } from 'nats';
+import { type ClusterLayout, chosenLayout } from './nats-layout.js';
 import { type NatsOptions, type NatsServer, startNats } from './nats-server.js';
 import { connectNats } from './publish.js';
 import { waitFor } from './wait.js';
@@ -11,17 +11,21 @@ export interface ClusterOptions extends Omit<NatsOptions, 'name' | 'cluster'> {
 }
 
 /** Starts `size` servers n1, n2, ... and waits until their JetStream takes a stream with a copy on each. */
-export async function startNatsCluster(size = 3, options: ClusterOptions = {}): Promise<NatsCluster> {
+export async function startNatsCluster(
+  size = 3,
+  options: ClusterOptions = {},
+  lay = chosenLayout,
+): Promise<NatsCluster> {
   const { login = {}, ...each } = options;
   for (let attempt = 1; ; attempt += 1) {
-    const ports = await freePorts(size);
+    const layout = await lay(size);
     const started = await Promise.allSettled(
-      ports.map((port, i) =>
-        startNats({ ...each, name: `n${i + 1}`, cluster: { name: 'test', port, routes: ports } }),
+      layout.places.map(({ name, listen, routes, site }) =>
+        startNats({ ...each, name, cluster: { name: 'test', listen, routes } }, site),
       ),
     );
     const nodes = started.filter((one) => one.status === 'fulfilled').map((one) => one.value);
-    const cluster = new NatsCluster(nodes, login);
+    const cluster = new NatsCluster(nodes, login, layout);
     try {
       const failed = started.find((one) => one.status === 'rejected');
       if (failed) throw failed.reason;
@@ -53,6 +57,7 @@ export class NatsCluster implements AsyncDisposable {
   constructor(
     readonly nodes: readonly NatsServer[],
     private readonly login: NonNullable<ClusterOptions['login']>,
+    private readonly layout: ClusterLayout,
   ) {}
 
   /** The URLs of all nodes, running or not. */
@@ -134,25 +139,6 @@ export class NatsCluster implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.nodes.map((node) => node[Symbol.asyncDispose]()));
+    await this.layout[Symbol.asyncDispose]();
   }
-}
-
-/** Ports that were free a moment ago, all different. */
-async function freePorts(count: number): Promise<number[]> {
-  const holders = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const holder = createServer();
-      await new Promise<void>((resolve, reject) => {
-        holder.once('error', reject);
-        holder.listen(0, '127.0.0.1', resolve);
-      });
-      return holder;
-    }),
-  );
-  const ports = holders.map((holder) => {
-    const address = holder.address();
-    return typeof address === 'object' && address !== null ? address.port : 0;
-  });
-  await Promise.all(holders.map((holder) => new Promise((resolve) => holder.close(resolve))));
-  return ports;
 }

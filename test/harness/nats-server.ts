@@ -1,9 +1,9 @@
 /** A real nats-server of a test's own: it picks a free port once and keeps it, and its folder, across restarts. */
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
-import { basename, join } from 'node:path';
-import { Child, type ExitStatus } from './child.js';
-import { type NatsBinary, natsBinary } from './nats-binary.js';
+import { join } from 'node:path';
+import type { ExitStatus } from './child.js';
+import { chosenSite, type NatsPorts, type NatsProcess, type NatsSite } from './nats-site.js';
 import { waitFor } from './wait.js';
 import { guardedFolder } from './watchdog.js';
 
@@ -14,13 +14,13 @@ export interface NatsOptions {
   jetstream?: boolean | string;
   /** More lines of the configuration file; they win over the harness's own. */
   config?: string;
-  /** This server's place in a cluster: its own route port and everyone's. */
-  cluster?: { name: string; port: number; routes: number[] };
+  /** This server's place in a cluster: where it listens for the others, and where everyone is: `host:port`. */
+  cluster?: { name: string; listen: string; routes: string[] };
 }
 
-/** Starts a server of its own port and folder, ready to be used. */
-export async function startNats(options: NatsOptions = {}): Promise<NatsServer> {
-  const server = new NatsServer(await natsBinary(), options, await guardedFolder('headway-nats'));
+/** Starts a server of its own port and folder, ready to be used; where this run has its servers, or at `site`. */
+export async function startNats(options: NatsOptions = {}, site?: NatsSite): Promise<NatsServer> {
+  const server = new NatsServer(site ?? (await chosenSite()), options, await guardedFolder('headway-nats'));
   try {
     await server.start();
     return server;
@@ -31,17 +31,18 @@ export async function startNats(options: NatsOptions = {}): Promise<NatsServer> 
 }
 
 export class NatsServer implements AsyncDisposable {
-  readonly #binary: NatsBinary;
+  readonly #site: NatsSite;
   readonly #options: NatsOptions;
   readonly #folder: Awaited<ReturnType<typeof guardedFolder>>;
-  #child: Child | undefined;
+  #child: NatsProcess | undefined;
   #earlier = '';
+  #version = '';
   /** -1 lets the server choose. */
   #port = -1;
   #monitorPort = -1;
 
-  constructor(binary: NatsBinary, options: NatsOptions, folder: Awaited<ReturnType<typeof guardedFolder>>) {
-    this.#binary = binary;
+  constructor(site: NatsSite, options: NatsOptions, folder: Awaited<ReturnType<typeof guardedFolder>>) {
+    this.#site = site;
     this.#options = options;
     this.#folder = folder;
   }
@@ -63,7 +64,7 @@ export class NatsServer implements AsyncDisposable {
 
   /** The server's version: `2.10.27`. */
   get version(): string {
-    return this.#binary.version;
+    return this.#version;
   }
 
   get name(): string {
@@ -160,37 +161,36 @@ export class NatsServer implements AsyncDisposable {
     await this.#folder.remove();
   }
 
-  #started(): Child {
+  #started(): NatsProcess {
     if (this.#child === undefined) throw new Error(`${this.name} was never started`);
     return this.#child;
   }
 
   async #launch(timeoutMs: number): Promise<void> {
-    const config = join(this.folder, 'nats.conf');
-    await writeFile(config, this.#config());
+    const known = { client: this.#port, monitor: this.#monitorPort };
+    const chosen = this.#port < 0 ? await this.#site.choosePorts() : known;
+    await writeFile(join(this.folder, 'nats.conf'), this.#config(chosen));
     if (this.#child) this.#earlier += `${this.#child.output()}\n`;
-    const child = await Child.spawn(this.name, this.#binary.path, ['-c', config]);
-    this.#child = child;
-    const wait = { timeoutMs, everyMs: 5, giveUp: () => child.giveUp() };
-    const portsFile = join(this.folder, `${basename(this.#binary.path)}_${child.pid}.ports`);
-    const ports = await waitFor(async () => JSON.parse(await readFile(portsFile, 'utf8')), {
-      ...wait,
-      what: `the ports of ${this.name}`,
-    });
-    this.#port = portOf(ports.nats);
-    this.#monitorPort = portOf(ports.monitoring);
-    await waitFor(() => answersInfo(this.port), { ...wait, what: `${this.name} to greet a client` });
+    this.#child = undefined;
+    const began = (child: NatsProcess): void => {
+      this.#child = child;
+    };
+    const ports = await this.#site.launch(this.name, this.folder, chosen, began, timeoutMs);
+    this.#port = ports.client;
+    this.#monitorPort = ports.monitor;
+    const wait = { timeoutMs, everyMs: 5, giveUp: () => this.#started().giveUp() };
+    const greeted = { ...wait, what: `${this.name} to greet a client` };
+    this.#version = await waitFor(() => versionInInfo(this.port), greeted);
     // In a cluster only the whole knows when it is ready: see nats-cluster.ts.
     const health = this.#options.cluster ? '/healthz?js-enabled-only=true' : '/healthz';
     await waitFor(() => this.monitor(health), { ...wait, what: `the JetStream of ${this.name}` });
   }
 
-  #config(): string {
+  #config(ports: NatsPorts): string {
     const { jetstream = true, cluster, config = '' } = this.#options;
     const lines = [
       `server_name: ${JSON.stringify(this.name)}`,
-      `listen: "127.0.0.1:${this.#port}"`,
-      `http: "127.0.0.1:${this.#monitorPort}"`,
+      ...this.#site.addresses(ports),
       `ports_file_dir: ${JSON.stringify(this.folder)}`,
       'lame_duck_duration: "30s"',
       'lame_duck_grace_period: "500ms"',
@@ -200,30 +200,27 @@ export class NatsServer implements AsyncDisposable {
       lines.push(`jetstream {\n  store_dir: ${JSON.stringify(this.folder)}\n  ${more}\n}`);
     }
     if (cluster) {
-      const routes = cluster.routes.map((port) => `"nats-route://127.0.0.1:${port}"`).join(', ');
+      const routes = cluster.routes.map((route) => `"nats-route://${route}"`).join(', ');
       lines.push(
-        `cluster {\n  name: "${cluster.name}"\n  listen: "127.0.0.1:${cluster.port}"\n  routes: [${routes}]\n}`,
+        `cluster {\n  name: "${cluster.name}"\n  listen: "${cluster.listen}"\n  routes: [${routes}]\n}`,
       );
     }
     return `${lines.join('\n')}\n${config}\n`;
   }
 }
 
-/** The port in the first of a ports file's URLs. */
-function portOf(urls: string[] | undefined): number {
-  const url = urls?.[0];
-  if (url === undefined) throw new Error('nats-server named no URL in its ports file');
-  return Number(new URL(url).port);
-}
-
-/** Whether a new connection is greeted with INFO, which comes before any authentication. */
-function answersInfo(port: number): Promise<boolean> {
+/** The server's version as it greets a new connection with it, which comes before any authentication. */
+function versionInInfo(port: number): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = connect({ host: '127.0.0.1', port });
     socket.setTimeout(5_000, () => socket.destroy(new Error('no INFO')));
     socket.once('error', reject);
+    // Docker takes connections to a published port also while nobody listens behind it.
+    socket.once('close', () => reject(new Error('closed before INFO')));
     socket.once('data', (data) => {
-      resolve(data.toString('latin1').startsWith('INFO '));
+      const version = /^INFO .*"version":"([^"]+)"/.exec(data.toString('latin1'))?.[1];
+      if (version === undefined) reject(new Error('what answers is no nats-server'));
+      else resolve(version);
       socket.destroy();
     });
   });

@@ -11,7 +11,7 @@ import { waitFor, withTimeout } from '../harness/wait.js';
 const EDGE = fileURLToPath(new URL('../../dist/cmd/edge.js', import.meta.url));
 const STREAM = 'PROGRESS';
 /** How long an edge waits for its id to become free, and room for a busy machine. */
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 40_000;
 
 /** Starts an edge that must end by itself, and waits for that. */
 async function secondEdge(natsUrl: string, edgeId: string): Promise<{ code: number | null; said: string[] }> {

@@ -1,0 +1,40 @@
+# One image for all of Headway's programs: the edge (what it runs when nothing else is said), the `headway` command, and
+# the worker of the compose file. Needs no BuildKit, and nothing of the build is in the result but what it compiled.
+#
+#   docker build -t headway .
+#   docker run --rm --read-only --tmpfs /tmp -p 127.0.0.1:8080:8080 -e NATS_URL=… -e HEADWAY_AUTH=… headway
+#   docker run --rm -e NATS_URL=… headway headway --help
+
+FROM node:22-bookworm-slim AS build
+WORKDIR /app
+# NPM_CONFIG_REGISTRY is given by whoever installs from a mirror; unset, npm uses its own default.
+ARG NPM_CONFIG_REGISTRY
+COPY package.json package-lock.json ./
+RUN npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+COPY . .
+RUN npm run --silent build
+
+FROM node:22-bookworm-slim AS packages
+WORKDIR /app
+ARG NPM_CONFIG_REGISTRY
+COPY package.json package-lock.json ./
+# The WebSocket library comes with a binary for every system and every Node; this image needs one of them.
+RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error \
+  && node -e 'console.log("uws_" + process.platform + "_" + process.arch + "_" + process.versions.modules + ".node")' >/tmp/binary \
+  && find node_modules/uWebSockets.js -name 'uws_*.node' ! -name "$(cat /tmp/binary)" -delete
+
+FROM node:22-bookworm-slim
+WORKDIR /app
+ENV NODE_ENV=production
+COPY package.json LICENSE ./
+COPY docker/health.mjs docker/prove.mjs docker/
+COPY --from=packages /app/node_modules node_modules
+COPY --from=build /app/dist dist
+# Without the binary that fits, the build ends here, and not the first start in production.
+RUN chmod 755 dist/cmd/headway.js && ln -s /app/dist/cmd/headway.js /usr/local/bin/headway && node docker/prove.mjs
+# By number, so that Kubernetes can see that it is not root. The name is `node`.
+USER 1000:1000
+EXPOSE 8080
+# Liveness and not readiness: while NATS is away an edge is not ready, and to restart it would cost its clients.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 CMD ["node", "/app/docker/health.mjs"]
+CMD ["node", "/app/dist/cmd/edge.js"]
