@@ -124,7 +124,7 @@ function watch({ config, logger, connection, jsm, js, lastState, metrics, stalle
     { now, wallClock: Date.now },
   );
   const alive = new AliveSubscription(connection, {
-    heard: (id) => lifecycle.alive(id, now()),
+    heard: (id, attempt) => lifecycle.alive(id, now(), attempt),
     changed: (state, error) => {
       heartbeats = state;
       if (state === 'refused')

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { printable } from '../schemas/text.js';
 import { DocumentAccessError, DocumentContentError, openDocument } from './document.js';
-import { printable } from './text.js';
 
 /** One document to process. */
 export interface Job {

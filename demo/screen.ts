@@ -1,6 +1,7 @@
 import type { ProgressUpdate } from '../schemas/frames.js';
+import { printable } from '../schemas/text.js';
 import type { Job } from './jobs.js';
-import { count, plural, printable, seconds, seqRanges, shorten } from './text.js';
+import { count, plural, seconds, seqRanges, shorten } from './text.js';
 import type { Resumed, WatcherEvents } from './watcher.js';
 
 const COLOURS = { dim: '2', bold: '1', red: '31', green: '32', yellow: '33', cyan: '36' } as const;

@@ -36,6 +36,3 @@ export function shorten(text: string, width: number): string {
     .join('')
     .trimEnd()}…`;
 }
-
-/** Without what a terminal would obey: names of files may hold anything. */
-export const printable = (text: string): string => text.replace(/[\p{Cc}\p{Cf}\p{Cs}\s]+/gu, ' ').trim();

@@ -50,6 +50,20 @@ export const subjectOf = (id: string): string => SUBJECT_PREFIX + id;
 /** The subject to which a job's signs of life are published. */
 export const aliveSubjectOf = (id: string): string => ALIVE_PREFIX + id;
 
+const ALIVE_BODY = /^\{\s*"attempt"\s*:\s*(\d{1,15})\s*\}$/;
+/** A body that is longer says nothing. */
+const ALIVE_MAX_BYTES = 64;
+
+/** What a sign of life says: which attempt lives. */
+export const aliveBody = (attempt: number): string => `{"attempt":${attempt}}`;
+
+/** The attempt that a sign of life names; null when it names none, and then it is for whichever runs. Never throws. */
+export function attemptOfAlive(body: Uint8Array): number | null {
+  if (body.byteLength > ALIVE_MAX_BYTES) return null;
+  const attempt = ALIVE_BODY.exec(String.fromCharCode(...body))?.[1];
+  return attempt === undefined ? null : Number(attempt);
+}
+
 /** The job whose events are published to a subject; null when it is no subject of a job. */
 export function idOf(subject: string): string | null {
   const id = subject.slice(SUBJECT_PREFIX.length);

@@ -52,3 +52,23 @@ export function isRfc3339(text: string): boolean {
 }
 
 FormatRegistry.Set('date-time', isRfc3339);
+
+/**
+ * Text by others on one line of a terminal: what the terminal would obey (control characters, escape sequences, marks
+ * of direction) and every kind of white space becomes one space.
+ */
+export const printable = (text: string): string =>
+  text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\s]+/gu, ' ').trim();
+
+/**
+ * The text of valid JSON on one line of a terminal. What a terminal would obey is written as an escape, so that the
+ * value is the same to the last digit.
+ */
+export const printableJson = (json: string): string =>
+  // Line breaks stand only between the values; a string has them as escapes already.
+  json.replace(/[\n\r\t]+/g, ' ').replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (character) =>
+    character
+      .split('')
+      .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+      .join(''),
+  );

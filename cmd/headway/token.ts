@@ -2,6 +2,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { mintToken } from '../../internal/auth/mint.js';
 import { secretProblem } from '../../internal/auth/secret.js';
 import { isJobType, isProcessingId } from '../../schemas/ids.js';
+import { secondsOption } from './durations.js';
 import { type Io, UsageError } from './io.js';
 
 interface TokenOptions {
@@ -13,9 +14,6 @@ interface TokenOptions {
   readonly issuer?: string;
   readonly audience?: string;
 }
-
-const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 };
-const MAX_SECONDS = 366 * 86_400;
 
 const EXAMPLES = `
 The secret is HEADWAY_JWT_SECRET of the environment, the same as the edge's. Only the token is written to stdout.
@@ -41,7 +39,9 @@ export function addTokenCommand(program: Command, io: Io): void {
     .option('--all', 'open every job')
     .option('--subject <name>', "whose token it is ('sub')", subject)
     .addOption(
-      new Option('--expires-in <time>', 'a number with s, m, h or d').argParser(seconds).default(3_600, '1h'),
+      new Option('--expires-in <time>', 'a number with s, m, h or d')
+        .argParser(secondsOption)
+        .default(3_600, '1h'),
     )
     .option('--issuer <name>', "'iss' (default: HEADWAY_JWT_ISSUER, if set)")
     .option('--audience <name>', "'aud' (default: HEADWAY_JWT_AUDIENCE, if set)")
@@ -79,7 +79,7 @@ async function makeToken(options: TokenOptions, io: Io): Promise<void> {
       throw new UsageError(`An edge would not take this token: ${error.message}.`);
     throw error;
   });
-  io.out(`${token}\n`);
+  await io.out(`${token}\n`);
   io.note(`headway: the token expires at ${new Date(exp * 1000).toISOString()}\n`);
 }
 
@@ -105,13 +105,4 @@ function addType(type: string, types: readonly string[] = []): readonly string[]
 function subject(name: string): string {
   if (name !== '' && [...name].length <= 256) return name;
   throw new InvalidArgumentError('Expected text of 1 to 256 characters.');
-}
-
-function seconds(text: string): number {
-  const [, amount, unit] = /^(\d{1,9})([smhd])$/.exec(text) ?? [];
-  const value = Number(amount) * (UNIT_SECONDS[unit ?? ''] ?? 0);
-  if (value > 0 && value <= MAX_SECONDS) return value;
-  throw new InvalidArgumentError(
-    'Expected a number with s, m, h or d, such as 90s, 15m, 1h or 7d; at most 366d.',
-  );
 }

@@ -145,3 +145,38 @@ export class StreamConflictError extends HeadwayError {
     );
   }
 }
+
+export class StreamMissingError extends HeadwayError {
+  readonly code = 'stream_missing';
+  constructor(stream: string, url: string) {
+    super(
+      `There is no stream ${stream} in NATS at ${url}. An edge makes it at its start, and so does headway init; if ` +
+        'it has another name, set HEADWAY_STREAM or --stream to it.',
+    );
+  }
+}
+
+export class JobMissingError extends HeadwayError {
+  readonly code = 'job_missing';
+  /** @param kept what the stream has of it instead of an event; nothing by default */
+  constructor(id: string, stream: string, kept?: string) {
+    super(
+      kept === undefined
+        ? `The stream ${stream} keeps nothing of the job ${id}: it never reported, or what it reported is older ` +
+            'than what the stream keeps.'
+        : `The stream ${stream} keeps no event of the job ${id}, only ${kept}; headway history ${id} says what is ` +
+            'wrong with them.',
+    );
+  }
+}
+
+/** The stream that is read was deleted and made again: what was read before is of another one. */
+export class StreamReplacedError extends HeadwayError {
+  readonly code = 'stream_replaced';
+  constructor(stream: string) {
+    super(
+      `The stream ${stream} was deleted and made again while it was read; what was read before is of the old one. ` +
+        'Start again to read the new one.',
+    );
+  }
+}

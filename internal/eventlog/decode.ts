@@ -10,14 +10,18 @@ export type InvalidReason =
   | 'schema'
   | 'subject_mismatch';
 
-/** After how much silence a job that runs is taken for stalled, or for dead; undefined: its event does not say. */
+/** What the silence of a job that runs means: after how much it is stalled, or dead. undefined: its event does not say. */
 export interface Patience {
   readonly stallAfterSeconds: number | undefined;
   readonly timeoutSeconds: number | undefined;
+  /** undefined: its event names none. */
+  readonly attempt: number | undefined;
 }
 
 /** Shared by the many events that say nothing of it. */
-const UNSAID: Patience = { stallAfterSeconds: undefined, timeoutSeconds: undefined };
+const UNSAID: Patience = { stallAfterSeconds: undefined, timeoutSeconds: undefined, attempt: undefined };
+/** The most usual attempt. */
+const UNSAID_AT_FIRST: Patience = { ...UNSAID, attempt: 1 };
 
 /** A valid event, reduced to what serving it needs. `text` is the JSON object without its opening brace. */
 export interface DecodedEvent {
@@ -94,10 +98,13 @@ export function decodeEvent(subject: string, bytes: Uint8Array): Decoded {
   };
 }
 
-function patienceOf({ status, stall_after_seconds, timeout_seconds }: Event): Patience | null {
+function patienceOf({ status, stall_after_seconds, timeout_seconds, attempt }: Event): Patience | null {
   if (status !== 'processing') return null;
-  if (stall_after_seconds === undefined && timeout_seconds === undefined) return UNSAID;
-  return { stallAfterSeconds: stall_after_seconds, timeoutSeconds: timeout_seconds };
+  if (stall_after_seconds === undefined && timeout_seconds === undefined) {
+    if (attempt === undefined) return UNSAID;
+    if (attempt === 1) return UNSAID_AT_FIRST;
+  }
+  return { stallAfterSeconds: stall_after_seconds, timeoutSeconds: timeout_seconds, attempt };
 }
 
 // Whatever throws here would end the feed of every edge, again at each start, for as long as the message is kept.

@@ -1,5 +1,5 @@
 import type { NatsConnection } from 'nats';
-import { ALIVE_PREFIX } from '../../schemas/ids.js';
+import { ALIVE_PREFIX, attemptOfAlive } from '../../schemas/ids.js';
 
 const ALIVE_FILTER = `${ALIVE_PREFIX}*`;
 /** When a subscription that failed is tried again. */
@@ -14,15 +14,18 @@ export type AliveState =
   | 'closed';
 
 export interface AliveObserver {
-  /** A heartbeat of this job. Only its subject is read, and anybody may have sent it: the job may not exist. */
-  heard(id: string): void;
+  /**
+   * A heartbeat of this job. Anybody may have sent it: the job may not exist.
+   * @param attempt null: it names none
+   */
+  heard(id: string, attempt: number | null): void;
   /** The state is another one. Where heartbeats are not heard, a job that is busy looks dead. */
   changed(state: AliveState, error: Error | null): void;
 }
 
 /**
- * Hears the heartbeats of all jobs. One costs about 2 µs and no memory: nothing is queued, kept or decoded but
- * the subject. The package `nats` subscribes anew by itself after a lost connection. Never throws.
+ * Hears the heartbeats of all jobs. One costs about 2 µs and no memory: nothing is queued or kept, and no more decoded
+ * than which attempt of which job it is of. The package `nats` subscribes anew by itself after a lost connection. Never throws.
  */
 export class AliveSubscription {
   readonly #connection: Pick<NatsConnection, 'subscribe' | 'flush'>;
@@ -66,8 +69,10 @@ export class AliveSubscription {
     try {
       const subscription = this.#connection.subscribe(ALIVE_FILTER, {
         callback: (error, message) => {
-          if (error === null) this.#observer.heard(message.subject.slice(ALIVE_PREFIX.length));
-          else refuse(error);
+          if (error === null) {
+            const id = message.subject.slice(ALIVE_PREFIX.length);
+            this.#observer.heard(id, attemptOfAlive(message.data));
+          } else refuse(error);
         },
       });
       unsubscribe = () => subscription.unsubscribe();

@@ -17,6 +17,8 @@ export class WatchedJobs {
   seq = new Float64Array();
   /** When the job last gave a sign of life, by the listening clock. */
   heard = new Float64Array();
+  /** The attempt of its newest event; 0: it named none. */
+  attempt = new Float64Array();
   /** After how many milliseconds of silence it stalls; Infinity: never. */
   stallMs = new Float64Array();
   /** After how many milliseconds of silence it times out; Infinity: never. */
@@ -87,6 +89,7 @@ export class WatchedJobs {
     };
     this.seq = larger(this.seq);
     this.heard = larger(this.heard);
+    this.attempt = larger(this.attempt);
     this.stallMs = larger(this.stallMs);
     this.timeoutMs = larger(this.timeoutMs);
     const flags = new Uint8Array(nodes);

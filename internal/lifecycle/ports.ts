@@ -31,6 +31,8 @@ export interface Seen {
   /** As in the event; above 0. Taken as at least 1 ms and at most 2^31 s. */
   readonly stallAfterSeconds?: number | undefined;
   readonly timeoutSeconds?: number | undefined;
+  /** An integer from 1; undefined: the event names none, and the heartbeats of any attempt are its. */
+  readonly attempt?: number | undefined;
 }
 
 export interface LifecycleStats {

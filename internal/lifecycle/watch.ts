@@ -95,16 +95,21 @@ export class Lifecycle {
     if (node === NONE) return;
     this.#jobs.seq[node] = event.seq;
     this.#jobs.heard[node] = this.#clock.at(now);
+    this.#jobs.attempt[node] = event.attempt ?? 0;
     this.#jobs.stallMs[node] = stallMs;
     this.#jobs.timeoutMs[node] = timeoutMs;
     this.#jobs.clear(node, STALL_TOLD | TIMEOUT_TOLD);
     this.#expect(node);
   }
 
-  /** A heartbeat of a job. One of a job that is not watched costs nothing. */
-  alive(id: string, now: number): void {
+  /**
+   * A heartbeat of a job. One of a job that is not watched costs nothing. A worker that has lost its job and does not
+   * know it lives on; so one of an older attempt than the newest event's says nothing of the job.
+   * @param attempt null: the heartbeat names none
+   */
+  alive(id: string, now: number, attempt: number | null = null): void {
     const node = this.#jobs.nodeOf(id);
-    if (node === undefined) return;
+    if (node === undefined || (attempt !== null && attempt < (this.#jobs.attempt[node] as number))) return;
     this.#jobs.heard[node] = this.#clock.at(now);
     this.#jobs.clear(node, STALL_TOLD);
     this.#expect(node);

@@ -12,14 +12,17 @@ import { NatsReporter, type Reporter } from './reporter.js';
 import type { ReporterOptions } from './settings.js';
 
 export interface ConnectOptions extends ReporterOptions {
-  /** `nats://host:4222`, one or more; user and password may stand in the first. `nats://127.0.0.1:4222` by default. */
-  readonly servers?: string | readonly string[];
-  /** A credentials file. */
-  readonly credsFile?: string;
+  /**
+   * `nats://host:4222`, one or more, in a list or with commas between them; user and password may stand in the first.
+   * `nats://127.0.0.1:4222` by default, and where it is empty.
+   */
+  readonly servers?: string | readonly string[] | undefined;
+  /** A credentials file. An empty name counts as none. */
+  readonly credsFile?: string | undefined;
   /** The connection's name, as operators see it in NATS: `headway-worker`. */
-  readonly name?: string;
+  readonly name?: string | undefined;
   /** More of the `nats` package's own options, such as `tls` or `token`; they win over those above. */
-  readonly connection?: ConnectionOptions;
+  readonly connection?: ConnectionOptions | undefined;
 }
 
 /** How long one attempt to connect may take. */
@@ -39,8 +42,9 @@ export function createReporter(connection: NatsConnection, options: ReporterOpti
  * to reach it has failed: then it is tried again in the background, and `onTrouble` is told.
  * @throws InvalidOptionError
  */
-export async function connectReporter(options: ConnectOptions): Promise<Reporter> {
+export async function connectReporter(options: ConnectOptions = {}): Promise<Reporter> {
   const authenticator = await readCredentials(options.credsFile);
+  const settings = connectionOptions(options, authenticator);
   const dialling = new AbortController();
   let connection: NatsConnection | null = null;
   let attempts: Promise<void> = Promise.resolve();
@@ -51,7 +55,7 @@ export async function connectReporter(options: ConnectOptions): Promise<Reporter
   });
   const dial = async (): Promise<boolean> => {
     try {
-      connection = await connect(connectionOptions(options, authenticator));
+      connection = await connect(settings);
       if (!dialling.signal.aborted) reporter.attach(connection);
       return true;
     } catch (error) {
@@ -89,19 +93,27 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
 }
 
 async function readCredentials(file: string | undefined): Promise<Authenticator | null> {
-  if (file === undefined) return null;
+  if (file === undefined || file === '') return null;
+  let authenticator: Authenticator;
   try {
-    return credsAuthenticator(await readFile(file));
+    authenticator = credsAuthenticator(await readFile(file));
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     throw new InvalidOptionError('credsFile', `names ${file}, which cannot be read (${code ?? 'unknown'})`);
   }
+  try {
+    // It is only looked at when a server asks who is there; a file that holds nothing would be found out then.
+    authenticator('nonce');
+  } catch {
+    throw new InvalidOptionError('credsFile', `names ${file}, which holds no credentials`);
+  }
+  return authenticator;
 }
 
 function connectionOptions(options: ConnectOptions, authenticator: Authenticator | null): ConnectionOptions {
-  const { servers = 'nats://127.0.0.1:4222', name = 'headway-worker', inboxPrefix, connection } = options;
+  const { servers, name = 'headway-worker', inboxPrefix, connection } = options;
   return {
-    ...addressOf(typeof servers === 'string' ? [servers] : servers),
+    ...addressOf(addressesIn(servers)),
     ...(authenticator !== null && { authenticator }),
     ...(inboxPrefix !== undefined && { inboxPrefix }),
     name,
@@ -118,6 +130,35 @@ function connectionOptions(options: ConnectOptions, authenticator: Authenticator
   };
 }
 
+// An address that is none would be dialled for ever, and nobody would be told why.
+function addressesIn(servers: string | readonly string[] = []): readonly string[] {
+  const list = typeof servers === 'string' ? servers.split(',') : servers;
+  if (!Array.isArray(list))
+    throw new InvalidOptionError('servers', 'is neither an address nor a list of them');
+  const given = list.map((server) => (typeof server === 'string' ? server.trim() : null));
+  const addresses = given.filter((server) => server !== '');
+  for (const [index, server] of addresses.entries()) {
+    if (server !== null && isAddress(server)) continue;
+    // It may hold a password.
+    throw new InvalidOptionError(
+      'servers',
+      `has no address at place ${index + 1}; expected one such as nats://127.0.0.1:4222 (in a user or password write @ : / , % as %40 %3A %2F %2C %25)`,
+    );
+  }
+  return addresses.length === 0 ? ['nats://127.0.0.1:4222'] : (addresses as string[]);
+}
+
+function isAddress(server: string): boolean {
+  try {
+    decodeURIComponent(/^(?:\w+:\/\/)?([^@/]*)@/.exec(server)?.[1] ?? '');
+    const bare = withoutLogin(server);
+    const { hostname, pathname } = new URL(/^\w+:\/\//.test(bare) ? bare : `nats://${bare}`);
+    return hostname !== '' && /^\/?$/.test(pathname);
+  } catch {
+    return false;
+  }
+}
+
 // The package takes no user and password out of an address.
 function addressOf(
   servers: readonly string[],
@@ -125,9 +166,11 @@ function addressOf(
   const login = servers
     .map((server) => /^(?:\w+:\/\/)?([^@/]*)@/.exec(server)?.[1])
     .find((found) => found !== undefined);
-  const bare = servers.map((server) => server.replace(/^(\w+:\/\/)?[^@/]*@/, '$1'));
+  const bare = servers.map(withoutLogin);
   if (login === undefined) return { servers: bare };
   const [user = '', ...rest] = login.split(':');
   if (rest.length === 0) return { servers: bare, token: decodeURIComponent(user) };
   return { servers: bare, user: decodeURIComponent(user), pass: decodeURIComponent(rest.join(':')) };
 }
+
+const withoutLogin = (server: string): string => server.replace(/^(\w+:\/\/)?[^@/]*@/, '$1');

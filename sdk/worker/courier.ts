@@ -169,6 +169,7 @@ export class Courier implements Caller, Keeper {
     const { processingId } = this.#headers;
     const message = `An event of the job ${processingId} is sent again (try ${flight.tries}): ${detail}.`;
     tell({ kind: 'retrying', message, processingId });
+    this.#sender.stirred();
   }
 
   #stored(seq: number): void {
@@ -265,7 +266,6 @@ export class Courier implements Caller, Keeper {
 
   #pauseUnread(flight: Flight, detail: string): void {
     this.#pause(flight, `the job's last event cannot be read (${detail})`);
-    this.#sender.stirred();
   }
 
   // Without the permission to read nobody tells whose the last event is.

@@ -109,6 +109,14 @@ export class ReporterClosedError extends WorkerError {
   }
 }
 
+/** The connection to NATS was closed by its owner, or gave up for good. What was not acknowledged may be stored or not. */
+export class ConnectionClosedError extends WorkerError {
+  readonly code = 'connection_closed';
+  constructor() {
+    super('The connection to NATS was closed, so nothing more can be sent.');
+  }
+}
+
 /** An option of the reporter does not fit. */
 export class InvalidOptionError extends WorkerError {
   readonly code = 'invalid_option';

@@ -23,32 +23,45 @@ export function failureJson(
   includeStack: boolean,
   includeDetails = true,
 ): string {
-  const own = propertiesOf(error);
-  const code = options.code ?? (typeof own.code === 'string' && own.code !== '' ? own.code : nameOf(error));
-  const message =
-    error instanceof Error ? error.message : typeof error === 'string' ? error : 'The job failed.';
-  const retryable = options.retryable ?? own.retryable === true;
+  const code = options.code ?? (textIn(error, 'code') || nameOf(error));
+  const message = typeof error === 'string' ? error : (textIn(error, 'message') ?? 'The job failed.');
+  const retryable = options.retryable ?? propertyOf(error, 'retryable') === true;
+  const details = includeDetails ? propertyOf(error, 'details') : undefined;
+  const stack = includeStack && isError(error) ? textIn(error, 'stack') : null;
   let text =
     `{"code":${JSON.stringify(shorten(code, MAX_CODE))},` +
     `"message":${JSON.stringify(shorten(message, MAX_MESSAGE))},"retryable":${retryable}`;
-  if (includeDetails && own.details !== undefined)
-    text += `,"details":${jsonOf(own.details, '/error/details')}`;
-  if (includeStack && error instanceof Error && typeof error.stack === 'string') {
-    text += `,"stack":${JSON.stringify(shorten(error.stack, MAX_STACK))}`;
-  }
+  if (details !== undefined) text += `,"details":${jsonOf(details, '/error/details')}`;
+  if (stack !== null) text += `,"stack":${JSON.stringify(shorten(stack, MAX_STACK))}`;
   return `${text}}`;
 }
 
-interface Properties {
-  readonly code?: unknown;
-  readonly retryable?: unknown;
-  readonly details?: unknown;
+// Anything can be thrown: what throws in its turn when it is looked at must not keep the job from its end.
+function propertyOf(
+  error: unknown,
+  name: 'code' | 'details' | 'message' | 'name' | 'retryable' | 'stack',
+): unknown {
+  try {
+    return typeof error === 'object' && error !== null ? (error as Record<string, unknown>)[name] : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
-const propertiesOf = (error: unknown): Properties =>
-  typeof error === 'object' && error !== null ? error : {};
+function textIn(error: unknown, name: 'code' | 'message' | 'name' | 'stack'): string | null {
+  const value = propertyOf(error, name);
+  return typeof value === 'string' ? value : null;
+}
+
+function isError(error: unknown): boolean {
+  try {
+    return error instanceof Error;
+  } catch {
+    return false;
+  }
+}
 
 function nameOf(error: unknown): string {
-  if (!(error instanceof Error)) return 'error';
-  return error.name === 'Error' || error.name === '' ? 'error' : error.name;
+  const name = isError(error) ? textIn(error, 'name') : null;
+  return name === null || name === '' || name === 'Error' ? 'error' : name;
 }

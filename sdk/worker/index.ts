@@ -1,6 +1,7 @@
 /** Reports the progress of jobs, in one line: `reporter.run(job, work)`. docs/WORKERS.md. */
 export { type ConnectOptions, connectReporter, createReporter } from './connect.js';
 export {
+  ConnectionClosedError,
   EventTooLargeError,
   InvalidEventError,
   InvalidOptionError,

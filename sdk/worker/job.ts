@@ -1,5 +1,4 @@
 import type { Ending } from './encode.js';
-import { EventTooLargeError, InvalidEventError } from './errors.js';
 import { type FailOptions, failureJson } from './failure.js';
 import type { Pen } from './pen.js';
 import { type JobUpdate, jsonOf } from './state.js';
@@ -72,8 +71,7 @@ export class JobHandle implements Job {
       await (this.#pen.ended ?? this.complete(result));
     } catch (error) {
       // The work is done, but nobody can be shown its result; whoever watches the job must not wait for ever.
-      if (error instanceof EventTooLargeError || error instanceof InvalidEventError)
-        await this.failSafely(error);
+      if (this.#pen.ended === null) await this.failSafely(error);
       throw error;
     }
   }
@@ -83,18 +81,21 @@ export class JobHandle implements Job {
     try {
       await (this.#pen.ended ?? this.fail(error));
     } catch (reason) {
-      if (!(reason instanceof EventTooLargeError) && !(reason instanceof InvalidEventError)) return;
+      // The end was refused by others, or the job is not ours any more: nothing that is left out would help.
+      if (!this.#pen.isOpen) return;
       const { processingId } = this;
-      const message = `What the job ${processingId} failed with is published without its details: ${reason.message}`;
+      const why = reason instanceof Error ? reason.message : String(reason);
+      const message = `What the job ${processingId} failed with is published without its details: ${why}`;
       this.#tell({ kind: 'not_sendable', message, processingId });
-      const bare = (): Ending => ({ status: 'error', error: failureJson(error, {}, false, false) });
-      await this.#end(bare).catch(() => {});
+      const short = (): Ending => ({ status: 'error', error: failureJson(error, {}, false, false) });
+      for (const isBare of [false, true])
+        if (this.#pen.isOpen) await this.#end(short, isBare).catch(() => {});
     }
   }
 
-  #end(ending: () => Ending): Promise<void> {
+  #end(ending: () => Ending, isBare = false): Promise<void> {
     try {
-      return this.#pen.end(ending());
+      return this.#pen.end(ending(), isBare);
     } catch (error) {
       const refused = Promise.reject(error);
       // Whoever does not wait for it must not lose the process for it.

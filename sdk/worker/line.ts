@@ -15,6 +15,8 @@ export interface LineEvents {
   opened(): void;
   /** NATS is away; what was on its way may be stored or not. */
   cut(): void;
+  /** The connection was closed for good. */
+  over(): void;
   tell(trouble: Trouble): void;
 }
 
@@ -67,6 +69,8 @@ export class NatsLine implements Line {
       callback: (error, msg) => error === null && this.#answered(msg),
     });
     void this.#watch(connection);
+    // The package's list of changes does not end with the connection.
+    void connection.closed().then(() => this.#over());
     // While it dials again a connection knows nothing of a server.
     if (connection.info !== undefined) this.#opened();
   }
@@ -117,12 +121,18 @@ export class NatsLine implements Line {
 
   async #watch(connection: NatsConnection): Promise<void> {
     for await (const { type, data, permissionContext } of connection.status()) {
-      if (type === Events.Disconnect)
-        this.#cut('away', 'NATS cannot be reached; states are kept until it is back.');
+      if (type === Events.Disconnect) this.#cut();
       else if (type === Events.Reconnect) this.#opened();
       else if (type === Events.Error) this.#refused(String(data), permissionContext);
     }
-    this.#cut('connection_closed', 'The connection to NATS was closed; nothing more is sent.');
+  }
+
+  #over(): void {
+    if (this.#isClosed) return;
+    this.close();
+    const message = 'The connection to NATS was closed; nothing more is sent.';
+    this.#events.tell({ kind: 'connection_closed', message });
+    this.#events.over();
   }
 
   // On a connection that is shared, what others are refused is not ours to tell.
@@ -139,11 +149,11 @@ export class NatsLine implements Line {
     this.#events.opened();
   }
 
-  #cut(kind: 'away' | 'connection_closed', message: string): void {
-    if (this.#isClosed || (!this.#open && kind === 'away')) return;
+  #cut(): void {
+    if (this.#isClosed || !this.#open) return;
     this.#open = false;
     this.#window.clear(this.#callers.values());
-    this.#events.tell({ kind, message });
+    this.#events.tell({ kind: 'away', message: 'NATS cannot be reached; states are kept until it is back.' });
     this.#events.cut();
   }
 }

@@ -1,6 +1,7 @@
 import { EVENT_MAX_BYTES } from '../../schemas/event.js';
-import { aliveSubjectOf } from '../../schemas/ids.js';
+import { aliveBody, aliveSubjectOf } from '../../schemas/ids.js';
 import { Courier } from './courier.js';
+import { type Deferred, deferred } from './deferred.js';
 import { type Ending, encodeEvent, sharedMembers } from './encode.js';
 import {
   EventTooLargeError,
@@ -15,7 +16,7 @@ import { RunIds } from './ids.js';
 import { checkJobOptions, heartbeatSeconds, type JobOptions } from './job-options.js';
 import { firstLane, hasWaiting, isPending, type Lane, type LaneSignal, stepLane } from './lane.js';
 import type { Surroundings, Waker } from './ports.js';
-import { firstState, inAttempt, type JobState, type JobUpdate, updated } from './state.js';
+import { bare, firstState, inAttempt, type JobState, type JobUpdate, updated } from './state.js';
 
 /** Whatever the message and the step are, an event with this much of the job's own fields is not too large. */
 const ALWAYS_FITS = 36_000;
@@ -41,7 +42,7 @@ export class Pen implements Waker, Sender {
   readonly #aliveSubject: string;
   readonly #heartbeatMs: number;
   readonly #intervalMs: number;
-  readonly #started: { resolve: () => void; reject: (error: WorkerError) => void; promise: Promise<void> };
+  readonly #started: Deferred;
   #state: JobState;
   /** What the last event says, whether it is stored or not. */
   #sent: JobState;
@@ -101,6 +102,11 @@ export class Pen implements Waker, Sender {
     return this.#ended;
   }
 
+  /** Whether an end may still be given. */
+  get isOpen(): boolean {
+    return !this.#hasEnded;
+  }
+
   /** Resolves when the first event is stored; rejects when the job is another's. */
   get started(): Promise<void> {
     return this.#started.promise;
@@ -111,7 +117,8 @@ export class Pen implements Waker, Sender {
     if (this.#lost !== null) throw this.#lost;
     const { clock, line, counts, tell } = this.#around;
     if (this.#hasEnded) {
-      const message = `An update of the job ${this.#id} came after its end, and was left out.`;
+      const after = this.#abandoned === null ? 'its end' : 'its reporter or its connection was closed';
+      const message = `An update of the job ${this.#id} came after ${after}, and was left out.`;
       tell({ kind: 'late_update', message, processingId: this.#id });
       return;
     }
@@ -125,14 +132,17 @@ export class Pen implements Waker, Sender {
 
   /**
    * Resolves when the end is stored.
+   * @param isBare without the job's own fields, message and step, so that it fits
    * @throws SupersededError, JobEndedError, EventTooLargeError, at once; the promise rejects with SupersededError,
    * ReporterClosedError, NotAcknowledgedError
    */
-  end(ending: Ending): Promise<void> {
+  end(ending: Ending, isBare = false): Promise<void> {
     if (this.#lost !== null) throw this.#lost;
     if (this.#abandoned !== null) throw this.#abandoned;
     if (this.#hasEnded) throw new JobEndedError(this.#id);
-    this.#checkSize(this.#state, ending);
+    const state = isBare ? bare(this.#state) : this.#state;
+    this.#checkSize(state, ending);
+    this.#state = state;
     this.#hasEnded = true;
     const { promise, resolve, reject } = deferred();
     this.#end = { ending, resolve, reject };
@@ -181,7 +191,7 @@ export class Pen implements Waker, Sender {
     }
     if (now >= this.#heartbeatAt) {
       this.#heartbeatAt = now + this.#heartbeatMs;
-      this.#around.line.cast(this.#aliveSubject, Buffer.from(`{"attempt":${this.#state.attempt}}`));
+      this.#around.line.cast(this.#aliveSubject, Buffer.from(aliveBody(this.#state.attempt)));
     }
     this.#courier.awake(now);
     if (this.#around.line.open) this.#step({ kind: 'due' }, now);
@@ -283,16 +293,4 @@ export class Pen implements Waker, Sender {
     const bytes = Buffer.byteLength(text);
     if (bytes > limit) throw new EventTooLargeError(this.#id, bytes, limit);
   }
-}
-
-function deferred(): { promise: Promise<void>; resolve: () => void; reject: (error: WorkerError) => void } {
-  let resolve: () => void = () => {};
-  let reject: (error: WorkerError) => void = () => {};
-  const promise = new Promise<void>((yes, no) => {
-    resolve = yes;
-    reject = no;
-  });
-  // Whoever does not wait for it is told by `onTrouble`; the process must not end for it.
-  promise.catch(() => {});
-  return { promise, resolve, reject };
 }

@@ -1,7 +1,7 @@
 import type { NatsConnection } from 'nats';
 import { Agenda } from './agenda.js';
 import { Budget } from './budget.js';
-import { ReporterClosedError, type WorkerError } from './errors.js';
+import { ConnectionClosedError, ReporterClosedError, type WorkerError } from './errors.js';
 import { jobHistory } from './history.js';
 import { randomText } from './ids.js';
 import { type Job, JobHandle } from './job.js';
@@ -74,6 +74,8 @@ export class NatsReporter implements Reporter {
   #closing: Promise<void> | null = null;
   #whenIdle: (() => void) | null = null;
   #isAway = false;
+  /** The connection is closed for good: jobs go on, and nothing of them is sent. */
+  #isOver = false;
 
   /** @param closed what is left to do when the reporter is closed */
   constructor(
@@ -88,6 +90,7 @@ export class NatsReporter implements Reporter {
     const events = {
       opened: () => this.#opened(),
       cut: () => this.#cut(),
+      over: () => this.#over(),
       tell: (trouble: Trouble) => this.tell(trouble),
     };
     this.#line = new NatsLine(events, this.#clock, settings.maxInFlight, options.inboxPrefix);
@@ -159,6 +162,7 @@ export class NatsReporter implements Reporter {
     const pen = new Pen(this.#around, options);
     this.#pens.add(pen);
     pen.begin();
+    if (this.#isOver) pen.abandon(new ConnectionClosedError());
     if (this.#line.open) await this.#atMost(settings.startTimeoutMs, pen.started);
     return new JobHandle(options.processingId, pen, settings.includeStack, this.#tell);
   }
@@ -199,6 +203,11 @@ export class NatsReporter implements Reporter {
     if (this.#isAway) this.tell({ kind: 'back', message: 'NATS is there again.' });
     this.#isAway = false;
     for (const pen of [...this.#pens]) pen.opened();
+  }
+
+  #over(): void {
+    this.#isOver = true;
+    for (const pen of [...this.#pens]) pen.abandon(new ConnectionClosedError());
   }
 
   #cut(): void {

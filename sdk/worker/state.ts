@@ -142,6 +142,11 @@ export function inAttempt(state: JobState, attempt: number): JobState {
   return { ...state, attempt };
 }
 
+/** The same state with what names the job and its place alone: what is left always fits into an event. */
+export function bare(state: JobState): JobState {
+  return { ...state, message: null, step: null, own: NO_FIELDS, ownBytes: 0 };
+}
+
 function mistakeIn(update: unknown): InvalidEventError {
   const given = Object.entries(Object(update)).filter(([, value]) => value !== null);
   const endless = given.find(
@@ -198,8 +203,17 @@ export function jsonOf(value: unknown, path: string): string {
   try {
     json = JSON.stringify(value);
   } catch (error) {
-    problem = `cannot be written as JSON (${(error as Error).message.split('\n')[0]})`;
+    problem = `cannot be written as JSON (${reasonIn(error)})`;
   }
   if (json === undefined) throw new InvalidEventError(path, problem);
   return json;
+}
+
+// A value can throw anything when it is asked for its JSON.
+function reasonIn(error: unknown): string {
+  try {
+    return String(error instanceof Error ? error.message : error).split('\n')[0] ?? '';
+  } catch {
+    return 'unknown';
+  }
 }

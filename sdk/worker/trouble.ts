@@ -58,7 +58,8 @@ export function teller(told: (trouble: Trouble) => void, now: () => number): (tr
       return;
     last.set(trouble.kind, at);
     try {
-      told(trouble);
+      const outcome: unknown = told(trouble);
+      if (outcome instanceof Promise) outcome.catch(() => {});
     } catch {
       // It must not reach the job.
     }

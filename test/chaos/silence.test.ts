@@ -42,9 +42,8 @@ test('G3 faults: 300 jobs time out while the leader of the stream is killed: eac
   const errors = (await storedEvents(nc, STREAM)).filter(
     ({ json }) => (json as { status: string }).status === 'error',
   );
-  expect(errors.map(({ subject }) => subject).toSorted()).toEqual(
-    ids.map((id) => `progress.${id}`).toSorted(),
-  );
+  expect(errors).toHaveLength(JOBS);
+  expect(new Set(errors.map(({ subject }) => subject))).toEqual(new Set(ids.map((id) => `progress.${id}`)));
   for (const client of [all, other]) {
     const seqs = client.seen().flatMap(({ status, seq }) => (status === 'error' ? [seq] : []));
     expect(seqs).toEqual([...new Set(seqs)].sort((a, b) => a - b));

@@ -1,48 +1,20 @@
 /** `headway token`, as the process that an operator starts. */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import type { Grant } from '../../internal/auth/grant.js';
 import { createVerifier, type VerifierSettings } from '../../internal/auth/verifier.js';
+import { type Ended, type Env, headway as runHeadway } from '../harness/headway-command.js';
 import { JWT_SECRET } from '../harness/jwt.js';
-import { withTimeout } from '../harness/wait.js';
-import { guard } from '../harness/watchdog.js';
 
-const HEADWAY = fileURLToPath(new URL('../../dist/cmd/headway.js', import.meta.url));
-
-interface Ended {
-  code: number | null;
-  signal: NodeJS.Signals | null;
-  stdout: string;
-  stderr: string;
-}
-
-type Env = Record<string, string>;
 const SECRET: Env = { HEADWAY_JWT_SECRET: JWT_SECRET };
 
-/** Runs `headway` with these arguments and this environment; `cut` closes streams before anything can be read. */
+/** Runs `headway`, which never shows the secret; `cut` closes streams before anything can be read. */
 async function headway(
   args: readonly string[],
   env: Env = SECRET,
   cut: ('stdout' | 'stderr')[] = [],
 ): Promise<Ended> {
-  const child = spawn(process.execPath, [HEADWAY, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env });
-  const release = guard(child.pid ?? 0);
-  const ended: Ended = { code: null, signal: null, stdout: '', stderr: '' };
-  for (const name of ['stdout', 'stderr'] as const) {
-    if (cut.includes(name)) child[name].destroy();
-    else child[name].setEncoding('utf8').on('data', (text: string) => (ended[name] += text));
-  }
-  try {
-    const close = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>;
-    [ended.code, ended.signal] = await withTimeout(close, 20_000, 'headway to end');
-  } finally {
-    child.kill('SIGKILL');
-    release();
-  }
+  const ended = await runHeadway(args, { env, cut });
   expect(ended.stdout + ended.stderr).not.toContain(JWT_SECRET);
-  expect(ended.stderr).not.toMatch(/^\s+at |node:internal|^Node\.js v\d/m);
   return ended;
 }
 
@@ -95,6 +67,7 @@ describe('a token that is printed', () => {
     [['--expires-in', '15m'], 900],
     [['--expires-in', '2h'], 7_200],
     [['--expires-in', '7d'], 604_800],
+    [['--expires-in', '1h30m'], 5_400],
   ])('%j lasts %i s', async (args, seconds) => {
     const before = Math.floor(Date.now() / 1000);
     const { expiresAt } = await grantOf(['--all', ...args]);
@@ -125,6 +98,7 @@ describe('a mistake is told in one paragraph, with exit code 2 and nothing on st
     [['token', '--all', '--expires-in', '0s'], /Expected a number with s, m, h or d, such as 90s/],
     [['token', '--all', '--expires-in', '-1h'], /Expected a number/],
     [['token', '--all', '--expires-in', '1.5h'], /Expected a number/],
+    [['token', '--all', '--expires-in', '1500ms'], /whole seconds/],
     [['token', '--all', '--expires-in', '367d'], /at most 366d/],
     [['token', '--al'], /unknown option '--al' \(Did you mean --all\?\)/],
     [['token', 'job-1'], /too many arguments/],
@@ -160,7 +134,7 @@ describe('a mistake is told in one paragraph, with exit code 2 and nothing on st
 
 describe('--help', () => {
   test.each([
-    [['--help'], /^Usage: headway \[options\] \[command\]\n[\s\S]*token/],
+    [['--help'], /^Usage: headway \[options\] \[command\]\n[\s\S]*token[\s\S]*Exit codes:\n {2}0 +done/],
     [['help'], /^Usage: headway /],
     [
       ['token', '--help'],

@@ -164,15 +164,21 @@ describe('run', () => {
 
 describe('single calls', () => {
   test('a thousand reports at once become few events, and the first, the last and the end are among them', async () => {
-    await using reporter = createReporter(nc, { onTrouble });
+    await using reporter = createReporter(nc, { onTrouble, maxUpdatesPerSecond: 1 });
     const job = await reporter.start({ processingId: id, total: 1_000 });
     for (let current = 1; current <= 1_000; current++) job.report({ current });
     await waitFor(() => reporter.stats.pendingJobs === 0, { what: 'the last state to be stored' });
     await job.complete();
     const events = await stored();
-    expect(events.map(({ current }) => current)).toEqual([undefined, 1_000, 1_000]);
-    expect(events.map(({ progress }) => progress)).toEqual([0, 99.9, 100]);
-    expect(reporter.stats.coalesced).toBe(999);
+    // A machine that is slow enough to let a second pass meanwhile sends one update more.
+    expect(events.length).toBeLessThanOrEqual(5);
+    expect(events[0]).toMatchObject({ progress: 0 });
+    expect(events[0]).not.toHaveProperty('current');
+    expect(events.slice(-2)).toMatchObject([
+      { current: 1_000, progress: 99.9 },
+      { current: 1_000, progress: 100 },
+    ]);
+    expect(reporter.stats.coalesced).toBe(1_000 - (events.length - 2));
   });
 
   test('what is too large is refused before it is sent, and the job goes on with less', async () => {

@@ -1,6 +1,7 @@
 import type { NatsConnection, NatsError, SubscriptionOptions } from 'nats';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { AliveSubscription } from '../../internal/lifecycle/alive.js';
+import { aliveBody } from '../../schemas/ids.js';
 import { waitFor } from '../harness/wait.js';
 
 type Connection = Pick<NatsConnection, 'subscribe' | 'flush'>;
@@ -25,8 +26,8 @@ class FakeConnection {
     if (this.flushes.shift() === 'lost') throw new Error('the connection was lost');
   }
 
-  heartbeat(id: string): void {
-    this.callbacks.at(-1)?.(null, { subject: `alive.progress.${id}` } as never);
+  heartbeat(id: string, body = ''): void {
+    this.callbacks.at(-1)?.(null, { subject: `alive.progress.${id}`, data: Buffer.from(body) } as never);
   }
 }
 
@@ -38,7 +39,7 @@ function start(flushes: FakeConnection['flushes']) {
   const alive = new AliveSubscription(
     connection as Connection,
     {
-      heard: (id) => heard.push(id),
+      heard: (id, attempt) => heard.push(attempt === null ? id : `${id} ${attempt}`),
       changed: (state, error) => changes.push(error === null ? state : `${state}: ${error.message}`),
     },
     1,
@@ -89,3 +90,26 @@ test('closed while it waits to try again, it stays closed', async () => {
   expect(connection.callbacks).toHaveLength(1);
   expect(changes).toEqual(['refused: the connection was lost', 'closed']);
 });
+
+test.each([
+  [aliveBody(1), 'job 1'],
+  [aliveBody(12_345), 'job 12345'],
+  ['{ "attempt": 2 }', 'job 2'],
+  ['', 'job'],
+  ['{}', 'job'],
+  ['{"attempt":-1}', 'job'],
+  ['{"attempt":1.5}', 'job'],
+  ['{"attempt":"2"}', 'job'],
+  [`{"attempt":${'9'.repeat(16)}}`, 'job'],
+  ['\u00ff\u00fe', 'job'],
+  [' '.repeat(100_000), 'job'],
+])(
+  'G8 bad input: of a heartbeat with the body %j only what is an attempt is believed',
+  async (body, expected) => {
+    const { connection, heard, alive } = start(['answered']);
+    await waitFor(() => alive.state === 'hearing', { what: 'the answer', everyMs: 1 });
+    connection.heartbeat('job', body);
+    expect(heard).toEqual([expected]);
+    alive.close();
+  },
+);

@@ -32,7 +32,11 @@ function start(limits: Partial<LifecycleLimits> = {}, from = 0) {
     told,
     silences,
     room,
-    seen: (id: string, seq: number, fields: { stall?: number; timeout?: number; isRunning?: boolean } = {}) =>
+    seen: (
+      id: string,
+      seq: number,
+      fields: { stall?: number; timeout?: number; isRunning?: boolean; attempt?: number } = {},
+    ) =>
       lifecycle.seen(
         {
           id,
@@ -40,10 +44,11 @@ function start(limits: Partial<LifecycleLimits> = {}, from = 0) {
           isRunning: fields.isRunning ?? true,
           stallAfterSeconds: fields.stall,
           timeoutSeconds: fields.timeout,
+          attempt: fields.attempt,
         },
         now,
       ),
-    alive: (id: string) => lifecycle.alive(id, now),
+    alive: (id: string, attempt?: number) => lifecycle.alive(id, now, attempt),
     /** Passes so much time in ticks, and returns what was told meanwhile. */
     pass: (ms: number, meanwhile: () => void = () => undefined): string[] => {
       told.length = 0;
@@ -89,6 +94,20 @@ describe('a job that falls silent', () => {
     seen('a', 2, { stall: 5 });
     expect(pass(4_900)).toEqual([]);
     expect(pass(500)).toEqual(['stalled a']);
+  });
+
+  test('is not kept alive by a worker of an older attempt', () => {
+    const { seen, alive, pass } = start();
+    seen('a', 1, { stall: 5, attempt: 1 });
+    seen('a', 2, { stall: 5, attempt: 2 });
+    expect(pass(20_000, () => alive('a', 1))).toEqual(['stalled a']);
+    seen('a', 3, { stall: 5, attempt: 2 });
+    expect(pass(20_000, () => alive('a', 2))).toEqual([]);
+    // One that has begun, and whose first event is still on its way; and one that names none.
+    expect(pass(20_000, () => alive('a', 3))).toEqual([]);
+    expect(pass(20_000, () => alive('a'))).toEqual([]);
+    seen('b', 4, { stall: 5 });
+    expect(pass(20_000, () => alive('b', 1))).toEqual(['stalled a']);
   });
 
   test('times out again only after it has moved on', () => {

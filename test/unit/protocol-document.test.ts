@@ -1,6 +1,5 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { TSchema } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { describe, expect, test } from 'vitest';
@@ -19,83 +18,26 @@ import { checkEvent, EVENT_MAX_BYTES, Event } from '../../schemas/event.js';
 import { CLIENT_FRAMES, RESET_REASONS, SERVER_FRAMES } from '../../schemas/frames.js';
 import { Cursor, Epoch, JobType } from '../../schemas/ids.js';
 import { withSettingsTable } from '../../schemas/settings-table.js';
+import {
+  bare,
+  below,
+  byName,
+  CODE,
+  filesIn,
+  quoted,
+  ROOT,
+  type Row,
+  read,
+  type Section,
+  section,
+  sections,
+  table,
+} from './documents.js';
 
 // The documents are held against the code: what they list is what there is, with the same ranges.
 
-const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const CODE = /^```.*?^```$/gms;
-
-/** The files of these folders and all below, as paths from the top. */
-const filesIn = (folders: readonly string[], suffix: string): string[] =>
-  folders.flatMap((folder) =>
-    readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
-      .filter((name) => name.endsWith(suffix))
-      .map((name) => join(folder, name)),
-  );
-
-const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
 const count = (value: number): string =>
   value === Number.MAX_SAFE_INTEGER ? '2^53-1' : value.toLocaleString('en-US');
-
-type Row = Readonly<Record<string, string>>;
-
-interface Section {
-  readonly title: string;
-  readonly level: number;
-  readonly text: string;
-}
-
-/** The headings of a document, each with what stands under it up to the next one. */
-function sections(markdown: string): Section[] {
-  // A heading inside a block of code is none: the marks are taken away there for the search, at the same length.
-  const searchable = markdown.replace(CODE, (block) => block.replaceAll('#', '-'));
-  const heads = [...searchable.matchAll(/^(#+) (.+)$/gm)];
-  return heads.map((head, index) => ({
-    title: head[2] ?? '',
-    level: (head[1] ?? '').length,
-    text: markdown.slice(head.index + head[0].length, heads[index + 1]?.index),
-  }));
-}
-
-function section(document: readonly Section[], title: string): Section {
-  const found = document.filter((one) => one.title === title);
-  if (found.length !== 1 || found[0] === undefined) {
-    throw new Error(`there are ${found.length} sections "${title}", not one`);
-  }
-  return found[0];
-}
-
-/** The titles one level below a heading. */
-function below(document: readonly Section[], title: string): string[] {
-  const start = document.indexOf(section(document, title)) + 1;
-  const rest = document.slice(start);
-  const end = rest.findIndex(({ level }) => level <= 2);
-  return rest.slice(0, end < 0 ? undefined : end).map((one) => one.title);
-}
-
-/** The rows of the table whose first column has this name, by column. */
-function table({ title, text }: Section, firstColumn: string): Row[] {
-  const cells = (line: string) =>
-    line
-      .slice(1, -1)
-      .split('|')
-      .map((cell) => cell.trim());
-  const tables = text.replace(CODE, '').match(/(^\|.*\|\n)+/gm) ?? [];
-  const found = tables
-    .map((one) => one.trim().split('\n').map(cells))
-    .find((rows) => rows[0]?.[0] === firstColumn);
-  if (found === undefined) throw new Error(`"${title}" has no table that begins with "${firstColumn}"`);
-  const [head = [], , ...rows] = found;
-  return rows.map((row) => Object.fromEntries(head.map((name, column) => [name, row[column] ?? ''])));
-}
-
-const byName = (one: string, other: string): number => one.localeCompare(other);
-
-const bare = (cell: string | undefined): string => (cell ?? '').replaceAll('`', '');
-
-/** What stands in backquotes, in order. */
-const quoted = (text: string | undefined): string[] =>
-  [...(text ?? '').matchAll(/`([^`]+)`/g)].map(([, name = '']) => name);
 
 const examples = ({ text }: Section): unknown[] =>
   [...text.matchAll(/^```json\n(.*?)^```$/gms)].map((block) => JSON.parse(block[1] ?? '') as unknown);
@@ -442,9 +384,10 @@ describe('OPERATIONS.md', () => {
       .split(/^export class /m)
       .slice(1)
       .map((text) => text.replace(/'\s*\+\s*'/g, ''));
-    const listed = table(section(operations, 'When an edge does not start'), 'it says').map((row) =>
-      (quoted(row['it says'])[0] ?? '').split('…').map((piece) => piece.trim()),
-    );
+    const listed = [
+      ...table(section(operations, 'When an edge does not start'), 'it says'),
+      ...table(section(sections(read('docs/COMMANDS.md')), 'When it says no'), 'it says'),
+    ].map((row) => (quoted(row['it says'])[0] ?? '').split('…').map((piece) => piece.trim()));
     expect(
       listed.map((pieces) => errors.filter((error) => pieces.every((piece) => error.includes(piece))).length),
     ).toEqual(listed.map(() => 1));

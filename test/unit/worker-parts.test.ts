@@ -251,6 +251,8 @@ test('signs of life come at least three times in the time after which silence me
   expect(heartbeatSeconds({ processingId: 'a', stallAfterSeconds: 6 }, 5)).toBe(2);
   expect(heartbeatSeconds({ processingId: 'a', stallAfterSeconds: 60, timeoutSeconds: 3 }, 5)).toBe(1);
   expect(heartbeatSeconds({ processingId: 'a', stallAfterSeconds: 6, heartbeatSeconds: 0 }, 5)).toBe(0);
+  // And not so often that they take all the time there is.
+  expect(heartbeatSeconds({ processingId: 'a', stallAfterSeconds: 1e-9 }, 5)).toBe(0.05);
 });
 
 test('frequent trouble is told once a second, and a callback that throws changes nothing', () => {

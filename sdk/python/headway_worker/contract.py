@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Callable, Literal, Mapping, Union
@@ -84,7 +85,8 @@ def is_rfc3339(text: str) -> bool:
 def _is_number(value: object) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)
-    return isinstance(value, int) and not isinstance(value, bool)
+    # A larger integer is infinite for whoever reads JSON's numbers as floats.
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _text(most: int) -> Callable[[Any], bool]:

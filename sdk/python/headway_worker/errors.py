@@ -14,6 +14,8 @@ class HeadwayError(Exception):
 class InvalidEventError(HeadwayError, ValueError):
     """What was given does not fit the event contract. Nothing was sent, and the job's state is unchanged."""
 
+    code = "invalid_event"
+
     def __init__(self, flaw: Flaw) -> None:
         super().__init__(str(flaw))
         self.flaw = flaw
@@ -21,6 +23,8 @@ class InvalidEventError(HeadwayError, ValueError):
 
 class EventTooLargeError(HeadwayError, ValueError):
     """The event would be larger than 64 KiB. Nothing was sent, and the job's state is unchanged."""
+
+    code = "event_too_large"
 
     def __init__(self, size: int, limit: int) -> None:
         super().__init__(

@@ -28,8 +28,8 @@ def failure_of(error: BaseException | str, include_stack: bool) -> Failure:
         return Failure("error", error, False)
     if isinstance(error, asyncio.CancelledError):
         return Failure("cancelled", _text_of(error) or "The worker was stopped.", True)
-    code = getattr(error, "code", None)
-    details = getattr(error, "details", None)
+    code = _own(error, "code")
+    details = _own(error, "details")
     name = type(error).__name__
     stack = None
     if include_stack:
@@ -40,11 +40,19 @@ def failure_of(error: BaseException | str, include_stack: bool) -> Failure:
     return Failure(
         code if isinstance(code, str) and code else "error" if name == "Exception" else name,
         _text_of(error) or name,
-        getattr(error, "retryable", None) is True,
+        _own(error, "retryable") is True,
         # gRPC's errors have a method of this name.
         None if callable(details) else details,
         stack,
     )
+
+
+def _own(error: BaseException, name: str) -> Any:
+    try:
+        return getattr(error, name, None)
+    except Exception:
+        # A property that raises must not keep the job from its end, nor hide the error itself.
+        return None
 
 
 def _text_of(error: BaseException) -> str:

@@ -22,6 +22,8 @@ from .state import JobState
 _TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]*)?"
 )
+# More often they would take all the time there is, and an edge does not look as often.
+_HEARTBEAT_LEAST_SECONDS = 0.05
 _T = TypeVar("_T")
 
 
@@ -81,7 +83,7 @@ class Reporter:
         state = JobState(begin, attempt, self.options.clock(), fields)
         # At least three in the time after which silence is a stall or a failure.
         patience = min(seconds for seconds in (stall_after_seconds, timeout_seconds, float("inf")) if seconds)
-        heartbeat = min(self.options.heartbeat_seconds, patience / 3)
+        heartbeat = min(self.options.heartbeat_seconds, max(patience / 3, _HEARTBEAT_LEAST_SECONDS))
         headers = {} if traceparent is None else {"traceparent": traceparent}
         return Job(processing_id, attempt, heartbeat, headers, state, self)
 
@@ -172,9 +174,10 @@ class Reporter:
 class connect_reporter(Reporter):  # noqa: N801 it is used as a function
     """``async with connect_reporter(servers="nats://127.0.0.1:4222") as reporter:``
 
-    :param servers: where NATS is: one address or several
+    :param servers: where NATS is: one address or several, in a list or with commas between them
     :param wait_seconds: how long the first connection is waited for; without one the reporter works, too, and sends
         what was reported when there is one
+    :raises ValueError: without any address
     :param nats: more settings of ``nats.connect``: ``user_credentials``, ``user``, ``password``, ``tls``,
         ``inbox_prefix`` and so on
     """
@@ -188,7 +191,12 @@ class connect_reporter(Reporter):  # noqa: N801 it is used as a function
         **nats: Any,
     ) -> None:
         tell = Teller(options)
-        self._own = OwnConnection(servers, nats, tell)
+        addresses = [server.strip() for server in (servers.split(",") if isinstance(servers, str) else servers)]
+        if not any(addresses):
+            raise ValueError("servers holds no address; expected one such as nats://127.0.0.1:4222")
+        # What an environment leaves empty counts as not given.
+        settings = {name: value for name, value in nats.items() if value or name != "user_credentials"}
+        self._own = OwnConnection([address for address in addresses if address], settings, tell)
         self._wait_seconds = wait_seconds
         self._set_up(self._own, options, tell)
 

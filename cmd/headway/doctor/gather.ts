@@ -1,0 +1,99 @@
+import type { Facts, Observed, StreamFacts } from '../../../internal/doctor/facts.js';
+import type { Role } from '../../../internal/doctor/needs.js';
+import type { Io } from '../io.js';
+import type { StreamAccess } from '../nats.js';
+import { Heartbeats } from './heartbeats.js';
+import { lookAtAccount, lookAtClock, lookAtConsumers, lookAtFullJobs, lookAtStream } from './look.js';
+import { observe, skipped } from './observe.js';
+import { lookAtPermissions } from './permissions-probe.js';
+import { type Scan, type ScanLimits, scanEvents, scanJobs } from './scan.js';
+
+/** Counting the events of more jobs than these is a burden to the server. */
+const SECOND_LOOKS_MS = 15_000;
+
+export interface GatherOptions {
+  readonly scan: Scan;
+  /** How long heartbeats are listened for, when jobs are silent. */
+  readonly listenMs: number;
+  /** How long a job may be silent that says nothing itself. */
+  readonly stallAfterMs: number;
+  readonly meantFor: Role | null;
+  /** How long one read may take; null: as long as it needs. */
+  readonly limitMs: number | null;
+}
+
+/** Looks at everything. What cannot be looked at is in the facts, with the reason; it stops nothing else. */
+export async function gather(access: StreamAccess, options: GatherOptions, io: Io): Promise<Facts> {
+  const { connection, stream } = access;
+  const heartbeats = new Heartbeats(connection, () => performance.now());
+  try {
+    const [account, state, clock, permissions] = await Promise.all([
+      observe(() => lookAtAccount(access)),
+      observe(() => lookAtStream(access), SECOND_LOOKS_MS),
+      observe(() => lookAtClock(access, io.now)),
+      lookAtPermissions(connection, stream, options.meantFor),
+    ]);
+    const now = io.now() - (clock.kind === 'known' ? clock.value.offsetMs : 0);
+    const inStream = await lookInside(access, state, { ...options, now, heartbeats }, io);
+    return {
+      now,
+      streamName: stream,
+      server: {
+        version: connection.info?.version ?? 'unknown',
+        cluster: connection.info?.cluster ?? null,
+        maxPayload: connection.info?.max_payload ?? Number.MAX_SAFE_INTEGER,
+      },
+      account,
+      stream: state,
+      clock: state.kind === 'known' && state.value.kind === 'there' ? clock : because(state),
+      permissions,
+      ...inStream,
+    };
+  } finally {
+    heartbeats.close();
+  }
+}
+
+type Inside = Pick<Facts, 'consumers' | 'events' | 'jobs' | 'fullJobs' | 'heartbeats'>;
+
+async function lookInside(
+  access: StreamAccess,
+  state: Facts['stream'],
+  options: GatherOptions & { readonly now: number; readonly heartbeats: Heartbeats },
+  io: Io,
+): Promise<Inside> {
+  if (state.kind !== 'known' || state.value.kind === 'missing') {
+    const none = because(state);
+    return { consumers: none, events: none, jobs: none, fullJobs: none, heartbeats: none };
+  }
+  const { stream } = state.value;
+  const limits: ScanLimits = { limitMs: options.limitMs, stopped: io.stopped };
+  const [consumers, events, fullJobs, [jobs, heartbeats]] = await Promise.all([
+    observe(() => lookAtConsumers(access), SECOND_LOOKS_MS),
+    scanEvents(access, stream, options.scan, limits),
+    observe(() => lookAtFullJobs(access, stream, options.now), SECOND_LOOKS_MS),
+    silentJobs(access, stream, options, limits, io),
+  ]);
+  return { consumers, events, fullJobs, jobs, heartbeats };
+}
+
+/** The jobs, and whether the silent ones among them are heard. */
+async function silentJobs(
+  access: StreamAccess,
+  { maxAgeMs }: StreamFacts,
+  { now, stallAfterMs, listenMs, heartbeats }: GatherOptions & { now: number; heartbeats: Heartbeats },
+  limits: ScanLimits,
+  io: Io,
+): Promise<[Facts['jobs'], Facts['heartbeats']]> {
+  const jobs = await scanJobs(access, { now, stallAfterMs, maxAgeMs }, limits);
+  const silent = jobs.kind === 'known' ? jobs.value.silent.map(({ id }) => id) : [];
+  if (silent.length === 0) return [jobs, skipped('no job is silent')];
+  if (io.terminal.note) io.note('headway: some jobs are silent, listening for their heartbeats\n');
+  return [jobs, await heartbeats.of(silent, listenMs, io.stopped)];
+}
+
+/** Why there is nothing to look at inside the stream. */
+function because(state: Facts['stream']): Observed<never> {
+  if (state.kind === 'known') return skipped('there is no stream');
+  return skipped('the stream cannot be looked at');
+}

@@ -1,0 +1,143 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { ConsumerInfo, JetStreamAccountStats, StreamInfo } from 'nats';
+import type { ClockFacts } from '../../../internal/doctor/clocks.js';
+import type {
+  AccountFacts,
+  ConsumerFacts,
+  FullJob,
+  StreamFacts,
+  StreamState,
+  Usage,
+} from '../../../internal/doctor/facts.js';
+import { isAway } from '../../../internal/doctor/replicas.js';
+import { JetStreamUnavailableError } from '../../../internal/errors/catalogue.js';
+import { explainRequestError } from '../../../internal/jetstream/request-error.js';
+import { apiErrorCode, storedMessage } from '../../../internal/jetstream/stream.js';
+import { idOf, SUBJECT_FILTER } from '../../../schemas/ids.js';
+import type { StreamAccess } from '../nats.js';
+import { streamFactsOf } from './stream-facts.js';
+
+const STREAM_NOT_FOUND = 10059;
+/** A copy that is not current for a moment, and a pull that is renewed just now, are not what is looked for. */
+const SECOND_LOOK_MS = 1_500;
+const CLOCK_QUESTIONS = 3;
+const REACHES = 20;
+
+/** The account's use of JetStream; null when JetStream is not enabled for it. */
+export async function lookAtAccount({ jsm, stream, shownUrl }: StreamAccess): Promise<AccountFacts | null> {
+  try {
+    return accountFacts(await jsm.getAccountInfo());
+  } catch (error) {
+    const meaning = explainRequestError(error, stream, shownUrl);
+    const isTimeout = apiErrorCode(error) === null && (error as { code?: string }).code === 'TIMEOUT';
+    if (meaning instanceof JetStreamUnavailableError && !isTimeout) return null;
+    throw error;
+  }
+}
+
+function accountFacts(stats: JetStreamAccountStats): AccountFacts {
+  const tiers = Object.values(stats.tiers ?? {});
+  const parts = tiers.length > 0 ? tiers : [stats];
+  // Each tier has limits of its own; the one that is the nearest to its limit tells.
+  const fullest = (pick: (part: (typeof parts)[number]) => Usage): Usage =>
+    parts.map(pick).sort((one, other) => fill(other) - fill(one))[0] ?? { used: 0, limit: null };
+  return {
+    storage: fullest(({ storage, limits }) => usage(storage, limits.max_storage)),
+    memory: fullest(({ memory, limits }) => usage(memory, limits.max_memory)),
+    streams: fullest(({ streams, limits }) => usage(streams, limits.max_streams)),
+    consumers: fullest(({ consumers, limits }) => usage(consumers, limits.max_consumers)),
+  };
+}
+
+const usage = (used: number, limit: number): Usage => ({ used, limit: limit < 0 ? null : limit });
+const fill = ({ used, limit }: Usage): number => (limit === null || limit === 0 ? 0 : used / limit);
+
+/** The stream, its copies looked at twice where one of them is not current. */
+export async function lookAtStream({ connection, jsm, stream }: StreamAccess): Promise<StreamState> {
+  const version = connection.info?.version ?? '';
+  try {
+    const first = streamFactsOf(await jsm.streams.info(stream), version);
+    const isSteady = first.copies.followers.every((copy) => copy.current && !isAway(copy));
+    if (isSteady) return { kind: 'there', stream: first };
+    await delay(SECOND_LOOK_MS);
+    return { kind: 'there', stream: streamFactsOf(await jsm.streams.info(stream), version) };
+  } catch (error) {
+    if (apiErrorCode(error) !== STREAM_NOT_FOUND) throw error;
+    return { kind: 'missing', takenBy: await jsm.streams.find(SUBJECT_FILTER).catch(() => null) };
+  }
+}
+
+/** This machine's clock against that of the server which leads the stream, and so gives events their time. */
+export async function lookAtClock({ jsm, stream }: StreamAccess, now: () => number): Promise<ClockFacts> {
+  const looks: ClockFacts[] = [];
+  for (let asked = 0; asked < CLOCK_QUESTIONS; asked++) {
+    const before = now();
+    const info: StreamInfo = await jsm.streams.info(stream);
+    const after = now();
+    const at = Date.parse(info.ts ?? '');
+    if (!Number.isNaN(at)) {
+      looks.push({ offsetMs: (before + after) / 2 - at, uncertaintyMs: (after - before) / 2 + 1 });
+    }
+  }
+  const [best] = looks.sort((one, other) => one.uncertaintyMs - other.uncertaintyMs);
+  if (best === undefined) throw new Error('the server does not say what time it is');
+  return best;
+}
+
+/** The stream's consumers, looked at again where an edge is not pulling or not at the head. */
+export async function lookAtConsumers(access: StreamAccess): Promise<readonly ConsumerFacts[]> {
+  const first = await listConsumers(access);
+  if (first.every((one) => one.num_waiting > 0 && one.num_pending === 0))
+    return first.map((one) => factsOf(one, one));
+  await delay(SECOND_LOOK_MS);
+  const second = new Map((await listConsumers(access)).map((one) => [one.name, one]));
+  // What is gone by then was short-lived.
+  return first.flatMap((one) => {
+    const again = second.get(one.name);
+    return again === undefined || again.created !== one.created ? [] : [factsOf(one, again)];
+  });
+}
+
+async function listConsumers({ jsm, stream }: StreamAccess): Promise<readonly ConsumerInfo[]> {
+  const all: ConsumerInfo[] = [];
+  for await (const one of jsm.consumers.list(stream)) all.push(one);
+  return all;
+}
+
+function factsOf(first: ConsumerInfo, last: ConsumerInfo): ConsumerFacts {
+  const { config, delivered } = last;
+  // The package's types take it for a number.
+  const deliveredAt = Date.parse(String(delivered.last_active ?? ''));
+  return {
+    name: last.name,
+    createdAt: Date.parse(last.created),
+    lastDeliveredAt: Number.isNaN(deliveredAt) ? null : deliveredAt,
+    isPulled: first.num_waiting > 0 || last.num_waiting > 0,
+    pending: [first.num_pending, last.num_pending],
+    removedAfterMs: config.inactive_threshold ? config.inactive_threshold / 1e6 : null,
+    isDurable: config.durable_name !== undefined && config.durable_name !== '',
+  };
+}
+
+/** Jobs with as many events as the stream keeps of one. @param now by the server's clock */
+export async function lookAtFullJobs(
+  { jsm, stream }: StreamAccess,
+  { maxEventsPerJob }: StreamFacts,
+  now: number,
+): Promise<readonly FullJob[]> {
+  if (maxEventsPerJob === null) return [];
+  const { state } = await jsm.streams.info(stream, { subjects_filter: SUBJECT_FILTER });
+  const full = Object.entries(state.subjects ?? {})
+    .filter(([, events]) => events >= maxEventsPerJob)
+    .map(([subject, events]) => ({ id: idOf(subject) ?? subject, subject, events }));
+  const reaches = await Promise.all(
+    full.slice(0, REACHES).map(async ({ subject }) => {
+      // The API knows this query; the package's types do not.
+      const oldest = await storedMessage(jsm, stream, { seq: 1, next_by_subj: subject } as never).catch(
+        () => null,
+      );
+      return oldest === null ? null : Math.max(0, now - oldest.time.getTime());
+    }),
+  );
+  return full.map(({ id, events }, at) => ({ id, events, reachMs: reaches[at] ?? null }));
+}

@@ -1,0 +1,144 @@
+import { EventTally } from '../../../internal/doctor/events.js';
+import type { EventFacts, JobsFacts, Observed, StreamFacts } from '../../../internal/doctor/facts.js';
+import { JobTally } from '../../../internal/doctor/jobs.js';
+import { count, time } from '../../../internal/doctor/words.js';
+import { decodeEvent, type InvalidReason } from '../../../internal/eventlog/decode.js';
+import { type ReadRange, readStored } from '../../../internal/jetstream/reading.js';
+import { readLastStates } from '../../../internal/jetstream/reading-last.js';
+import type { Event } from '../../../schemas/event.js';
+import { idOf } from '../../../schemas/ids.js';
+import type { StreamAccess } from '../nats.js';
+import { known, whyNot } from './observe.js';
+
+/** How many of the newest messages are read, or all of them. */
+export type Scan = number | 'all';
+
+export interface ScanLimits {
+  /** A read that takes longer is ended, and what it has read counts. null: no limit. */
+  readonly limitMs: number | null;
+  readonly stopped: AbortSignal;
+}
+
+/** Reads stored messages for those that are no events, and for the clocks of workers. */
+export async function scanEvents(
+  access: StreamAccess,
+  { firstSeq, lastSeq }: StreamFacts,
+  scan: Scan,
+  limits: ScanLimits,
+): Promise<Observed<EventFacts>> {
+  const tally = new EventTally();
+  const from = scan === 'all' ? firstSeq : Math.max(firstSeq, lastSeq - scan + 1);
+  const range: ReadRange = { id: null, from: { kind: 'seq', seq: Math.max(1, from) }, until: 'head' };
+  const begin = (signal: AbortSignal) => readStored(access, range, signal);
+  const read = await readAll(begin, limits, (message) => {
+    const decoded = decodeEvent(message.subject, message.data);
+    if (!decoded.ok) {
+      const { id, reason, detail } = decoded;
+      tally.invalid({ seq: message.seq, subject: message.subject, id, reason, detail });
+      return;
+    }
+    const { id, jobType, text } = decoded.event;
+    tally.event(message.seq, id, jobType, skewOf(text, message.storedAt));
+  });
+  if (read.kind !== 'known') return read;
+  return known(
+    tally.facts(read.value === null ? null : `${read.value}; the newer events were not looked at`),
+  );
+}
+
+/** The event's own time minus the time at which it was stored, in ms. */
+function skewOf(text: string, storedAt: number): number | null {
+  const at = Date.parse((JSON.parse(`{${text}`) as Event).timestamp);
+  return Number.isNaN(at) ? null : at - storedAt;
+}
+
+export interface JobRules {
+  /** By the server's clock. */
+  readonly now: number;
+  readonly stallAfterMs: number;
+  readonly maxAgeMs: number | null;
+}
+
+/** Reads the last event of each job. */
+export async function scanJobs(
+  access: StreamAccess,
+  rules: JobRules,
+  limits: ScanLimits,
+): Promise<Observed<JobsFacts>> {
+  const tally = new JobTally(rules);
+  const invalid = (seq: number, subject: string, reason: InvalidReason, detail: string): void =>
+    tally.unreadable({ seq, subject, id: idOf(subject), reason, detail });
+  const begin = (signal: AbortSignal) => readLastStates(access, signal, { invalid });
+  const read = await readAll(begin, limits, ({ seq, storedAt, event }) => {
+    const { id, jobType, finished, text } = event;
+    if (finished) {
+      tally.finished(id);
+      return;
+    }
+    const { stall_after_seconds, timeout_seconds } = JSON.parse(`{${text}`) as Event;
+    tally.unfinished({
+      id,
+      jobType,
+      seq,
+      storedAt,
+      stallAfterMs: inMs(stall_after_seconds),
+      timeoutMs: inMs(timeout_seconds),
+    });
+  });
+  if (read.kind !== 'known') return read;
+  return known(tally.facts(read.value === null ? null : `${read.value}; the other jobs were not looked at`));
+}
+
+const inMs = (seconds: number | undefined): number | null => (seconds === undefined ? null : seconds * 1_000);
+
+type Begin<T> = (signal: AbortSignal) => AsyncGenerator<readonly T[], unknown, undefined>;
+
+/**
+ * How long the first message of a read is waited for, each time it is begun. In a cluster the consumer of a read may be
+ * placed on a server that just died, and then nobody answers; the next one is most often placed elsewhere.
+ */
+const PATIENCE_MS = [4_000, 6_000, 10_000] as const;
+
+/** Known: why the read was ended before its end; null when it was not. */
+async function readAll<T>(
+  begin: Begin<T>,
+  limits: ScanLimits,
+  use: (one: T) => void,
+): Promise<Observed<string | null>> {
+  for (const patienceMs of PATIENCE_MS) {
+    const read = await readOnce(begin, { ...limits, patienceMs }, use);
+    if (read !== 'silence') return read;
+  }
+  return {
+    kind: 'failed',
+    reason: 'no message came when the stream was read: a server that has to answer is away',
+  };
+}
+
+async function readOnce<T>(
+  begin: Begin<T>,
+  { limitMs, stopped, patienceMs }: ScanLimits & { readonly patienceMs: number },
+  use: (one: T) => void,
+): Promise<Observed<string | null> | 'silence'> {
+  const silence = new AbortController();
+  const patience = setTimeout(() => silence.abort(), patienceMs);
+  const limit = limitMs === null ? null : AbortSignal.timeout(limitMs);
+  const signals = [stopped, silence.signal, ...(limit === null ? [] : [limit])];
+  let messages = 0;
+  try {
+    for await (const batch of begin(AbortSignal.any(signals))) {
+      clearTimeout(patience);
+      for (const one of batch) use(one);
+      messages += batch.length;
+    }
+    return known(null);
+  } catch (error) {
+    stopped.throwIfAborted();
+    if (silence.signal.aborted) return 'silence';
+    if (limit?.aborted)
+      return known(`after ${time(limitMs ?? 0)} only ${count(messages)} messages had been read`);
+    return whyNot(error);
+  } finally {
+    clearTimeout(patience);
+  }
+}

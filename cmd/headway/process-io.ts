@@ -1,0 +1,105 @@
+import { fstatSync, writeFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { Interrupted, type Io, OutputError, PipeClosed, STOP_SIGNALS } from './io.js';
+
+/** The world of a real process. Listens for its signals: the first stops the command, a second one ends at once. */
+export function processIo(): Io {
+  const stopped = new AbortController();
+  for (const signal of STOP_SIGNALS) {
+    process.on(signal, () => {
+      const interrupted = new Interrupted(signal);
+      if (stopped.signal.aborted) process.exit(interrupted.exitCode);
+      stopped.abort(interrupted);
+    });
+  }
+  // Each write tells its own error. Of notes that nobody reads nothing is told.
+  process.stdout.on('error', () => undefined);
+  process.stderr.on('error', () => undefined);
+  const terminal = {
+    in: process.stdin.isTTY === true,
+    out: process.stdout.isTTY === true,
+    note: process.stderr.isTTY === true,
+  };
+  return {
+    env: process.env,
+    now: Date.now,
+    out: isPlainFile(process.stdout.fd) ? writeFile : writeStream,
+    note: (text) => void process.stderr.write(text),
+    terminal,
+    columns: () => process.stdout.columns || 80,
+    rows: () => process.stdout.rows || 24,
+    stopped: stopped.signal,
+    ask: (question) => (terminal.in ? ask(question, stopped) : Promise.resolve(null)),
+    keys: (pressed) => (terminal.in ? keys(pressed, stopped) : () => undefined),
+  };
+}
+
+function isPlainFile(fd: number): boolean {
+  try {
+    const stat = fstatSync(fd);
+    return stat.isFile() || (stat.isCharacterDevice() && process.stdout.isTTY !== true);
+  } catch {
+    return false;
+  }
+}
+
+// Node's stream for files drops the rest of a text that a full disk took in part; this writes on, and so gets the error.
+async function writeFile(text: string): Promise<void> {
+  try {
+    writeFileSync(process.stdout.fd, Buffer.from(text));
+  } catch (error) {
+    throw outputError(error);
+  }
+}
+
+function writeStream(text: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    process.stdout.write(text, (error) => {
+      if (error == null) resolve();
+      else reject(outputError(error));
+    });
+  });
+}
+
+function outputError(error: unknown): Error {
+  const { code } = error as NodeJS.ErrnoException;
+  // The second is what Node says of a stream that has failed before.
+  if (code === 'EPIPE' || code === 'ERR_STREAM_DESTROYED') return new PipeClosed('nobody reads the output');
+  return new OutputError('the standard output', error);
+}
+
+function ask(question: string, stopped: AbortController): Promise<string | null> {
+  if (stopped.signal.aborted) return Promise.resolve(null);
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  // On a terminal Ctrl-C is a key while a line is edited.
+  lines.on('SIGINT', () => stopped.abort(new Interrupted('SIGINT')));
+  return new Promise<string | null>((resolve) => {
+    const give = (answer: string | null) => () => resolve(answer);
+    stopped.signal.addEventListener('abort', give(null), { once: true });
+    lines.on('close', give(null));
+    lines.question(question, resolve);
+  }).finally(() => lines.close());
+}
+
+const CTRL_C = '\u0003';
+
+function keys(pressed: (key: string) => void, stopped: AbortController): () => void {
+  const { stdin } = process;
+  const onData = (data: string): void => {
+    // In raw mode the terminal makes no signal of it.
+    if (data === CTRL_C) stopped.abort(new Interrupted('SIGINT'));
+    else pressed(data);
+  };
+  stdin.setEncoding('utf8');
+  stdin.setRawMode(true);
+  stdin.on('data', onData);
+  stdin.resume();
+  let isOn = true;
+  return () => {
+    if (!isOn) return;
+    isOn = false;
+    stdin.off('data', onData);
+    stdin.setRawMode(false);
+    stdin.pause();
+  };
+}

@@ -1,0 +1,40 @@
+import type { EventLog } from '../../../internal/eventlog/log.js';
+import type { LogRecord } from '../../../internal/eventlog/record.js';
+import type { ColdSource, Page, Refusal } from '../../../internal/session/ports.js';
+
+/** What a replay has shown is in memory or nowhere: the stream behind it holds what is still to come as well. */
+export class NothingBehind implements ColdSource {
+  readonly #log: EventLog;
+  readonly #begin: () => number;
+
+  /** @param begin the seq after which the replay began */
+  constructor(log: EventLog, begin: () => number) {
+    this.#log = log;
+    this.#begin = begin;
+  }
+
+  async lastState(id: string): Promise<LogRecord | null> {
+    const known = this.#log.last(id);
+    if (known !== undefined || this.#log.knowsAllJobs) return known ?? null;
+    throw new Error('memory has let this job go');
+  }
+
+  async records(): Promise<readonly LogRecord[]> {
+    throw new Error('memory has let these jobs go');
+  }
+
+  // In the world of the replay nothing was before its beginning. What memory has let go since is gone for good.
+  async page(_scope: unknown, after: number): Promise<Page | Refusal> {
+    const begin = this.#begin();
+    if (this.#log.floor > begin) return this.#refusal('retention');
+    return { kind: 'page', records: [], cursor: Math.max(after, begin), previous: null };
+  }
+
+  async reached(cursor: number): Promise<{ readonly kind: 'ok' } | Refusal> {
+    return cursor <= this.#log.head ? { kind: 'ok' } : this.#refusal('ahead');
+  }
+
+  #refusal(reason: Refusal['reason']): Refusal {
+    return { kind: 'refused', reason, firstSeq: this.#log.floor + 1, lastSeq: this.#log.head };
+  }
+}

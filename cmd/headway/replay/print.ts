@@ -1,0 +1,102 @@
+import type { DecodedEvent } from '../../../internal/eventlog/decode.js';
+import type { StoredMessage } from '../../../internal/jetstream/reading.js';
+import { dim, progressCell, statusCell, summaryCell, timeText } from '../cells.js';
+import type { Io } from '../io.js';
+import { jobEvent, updateJson } from '../job-event.js';
+import { type Paint, paintFor } from '../paint.js';
+import type { OutputFormat } from '../selection.js';
+import { type Cell, type Column, lineOf } from '../table.js';
+import type { ReplaySink } from './sink.js';
+import type { StatusLine } from './status-line.js';
+
+export interface PrintOptions {
+  readonly output: OutputFormat;
+  readonly timestamps: boolean;
+  readonly color: boolean;
+  /** Nothing was ever deleted before the first message: a job that was not seen has no earlier event. */
+  readonly isPristine: boolean;
+}
+
+// As `headway tail` writes them.
+const COLUMNS: readonly Column[] = [
+  { title: 'SEQ', align: 'right' },
+  { title: 'JOB' },
+  { title: 'STATUS' },
+  { title: 'PROGRESS', align: 'right' },
+  { title: 'MESSAGE' },
+];
+const WIDTHS = [8, 16, 10, 5, 0];
+const TIME: Column = { title: 'STORED' };
+const TIME_WIDTH = 24;
+
+/** Written out when so many characters wait. */
+const FULL = 64 * 1024;
+/** Of more jobs than this the previous event of some is forgotten: `prev_seq` is null then. */
+const MAX_JOBS = 100_000;
+
+/** A replay on stdout: the updates as clients get them, or a line for people. */
+export class Printer implements ReplaySink {
+  readonly #io: Io;
+  readonly #options: PrintOptions;
+  readonly #status: StatusLine;
+  readonly #previous = new Map<string, number>();
+  readonly #paint: Paint;
+  readonly #width: () => number;
+  #hasForgotten = false;
+  #text = '';
+
+  constructor(io: Io, options: PrintOptions, status: StatusLine) {
+    this.#io = io;
+    this.#options = options;
+    this.#status = status;
+    this.#paint = paintFor(io, options);
+    this.#width = io.terminal.out ? io.columns : () => Number.POSITIVE_INFINITY;
+  }
+
+  get isFull(): boolean {
+    return this.#text.length >= FULL;
+  }
+
+  show({ seq, storedAt }: StoredMessage, event: DecodedEvent | null): void {
+    if (event === null) return;
+    const { output, isPristine, timestamps } = this.#options;
+    const job = jobEvent(seq, storedAt, event);
+    if (output !== 'ndjson') {
+      const cells: Cell[] = [
+        { text: String(seq), dress: dim(this.#paint) },
+        { text: job.id },
+        statusCell(job, this.#paint),
+        progressCell(job, false),
+        summaryCell(job),
+      ];
+      const time: Cell = { text: timeText(storedAt), dress: dim(this.#paint) };
+      this.#text += timestamps
+        ? `${lineOf([TIME, ...COLUMNS], [time, ...cells], [TIME_WIDTH, ...WIDTHS], this.#width())}\n`
+        : `${lineOf(COLUMNS, cells, WIDTHS, this.#width())}\n`;
+      return;
+    }
+    const first = isPristine && !this.#hasForgotten ? 0 : null;
+    this.#text += `${updateJson(job, this.#previous.get(event.id) ?? first, timestamps)}\n`;
+    this.#remember(event.id, seq);
+  }
+
+  async flush(): Promise<void> {
+    if (this.#text === '') return;
+    const text = this.#text;
+    this.#text = '';
+    this.#status.clear();
+    await this.#io.out(text);
+  }
+
+  #remember(id: string, seq: number): void {
+    // The one that has been silent for the longest comes first.
+    this.#previous.delete(id);
+    this.#previous.set(id, seq);
+    if (this.#previous.size <= MAX_JOBS) return;
+    this.#hasForgotten = true;
+    for (const oldest of this.#previous.keys()) {
+      this.#previous.delete(oldest);
+      return;
+    }
+  }
+}

@@ -1,0 +1,126 @@
+import type { Facts } from './facts.js';
+import { finding, fine, type Outcome, whenKnown } from './findings.js';
+import { plural, time } from './words.js';
+
+/** How this machine's clock stands to the server's. */
+export interface ClockFacts {
+  /** This machine's clock minus the server's, in ms. */
+  readonly offsetMs: number;
+  /** By how much that may be wrong: half the time that the question took. */
+  readonly uncertaintyMs: number;
+}
+
+/** The events of one job: their own times against those of the server that stored them. */
+export interface JobSkew {
+  readonly id: string;
+  readonly jobType: string | undefined;
+  readonly samples: number;
+  /** Event's time minus stored time, in ms, the median. Above 0: the worker's clock is ahead, or the server's behind. */
+  readonly medianMs: number;
+}
+
+/** Off by more than this, a clock is worth a word. */
+const OFF_MS = 5_000;
+/** Events are stored late when NATS was away, so that a clock seems behind; a single one says nothing then. */
+const ENOUGH_FOR_BEHIND = 3;
+const THIS_OFF_MS = 2_000;
+const SAMPLES = 15;
+const JOBS = 50_000;
+
+/** The newest skews of each of the newest jobs. Bounded. */
+export class JobSkews {
+  readonly #jobs = new Map<string, { jobType: string | undefined; skews: number[] }>();
+
+  add(id: string, jobType: string | undefined, skewMs: number): void {
+    const known = this.#jobs.get(id);
+    if (known === undefined) {
+      if (this.#jobs.size >= JOBS) this.#dropOldest();
+      this.#jobs.set(id, { jobType, skews: [skewMs] });
+      return;
+    }
+    known.jobType = jobType ?? known.jobType;
+    known.skews.push(skewMs);
+    if (known.skews.length > SAMPLES) known.skews.shift();
+  }
+
+  list(): JobSkew[] {
+    return [...this.#jobs].map(([id, { jobType, skews }]) => ({
+      id,
+      jobType,
+      samples: skews.length,
+      medianMs: median(skews),
+    }));
+  }
+
+  #dropOldest(): void {
+    const [oldest] = this.#jobs.keys();
+    if (oldest !== undefined) this.#jobs.delete(oldest);
+  }
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((one, other) => one - other);
+  return sorted[Math.floor(sorted.length / 2)] ?? 0;
+}
+
+/** The clocks of workers, and of this machine, against the server's. */
+export function* judgeClocks({ events, clock }: Facts): Generator<Outcome> {
+  yield* whenKnown('worker-clocks', events, ({ skews }) => judgeWorkers(skews));
+  yield* whenKnown('this-clock', clock, judgeThis);
+}
+
+function* judgeThis({ offsetMs, uncertaintyMs }: ClockFacts): Generator<Outcome> {
+  const off = Math.abs(offsetMs) - uncertaintyMs;
+  if (off < THIS_OFF_MS) {
+    yield fine(
+      'this-clock',
+      `this machine's clock and the server's differ by less than ${time(Math.abs(offsetMs) + uncertaintyMs + 100)}`,
+    );
+    return;
+  }
+  yield finding('warning', 'this-clock-off', {
+    what: `The clock of this machine is ${time(off)} ${offsetMs > 0 ? 'ahead of' : 'behind'} the server's, or more.`,
+    why: 'Times in what `headway` prints are off, tokens that are made here expire too early or too late, and one of the two machines has a wrong clock.',
+    whatToDo:
+      'Have both machines use NTP (`timedatectl status`, or `chronyc tracking`, says which one does not).',
+  });
+}
+
+function* judgeWorkers(skews: readonly JobSkew[]): Generator<Outcome> {
+  const off = skews.filter(
+    ({ medianMs, samples }) => medianMs >= OFF_MS || (medianMs <= -OFF_MS && samples >= ENOUGH_FOR_BEHIND),
+  );
+  if (off.length === 0) {
+    const jobs =
+      skews.length === 0
+        ? 'no events to compare'
+        : `the events of ${plural(skews.length, 'job')} were stored when they say`;
+    yield fine('worker-clocks', jobs);
+    return;
+  }
+  yield finding('warning', 'worker-clock-off', {
+    what: `The events of ${plural(off.length, 'job')} (of ${plural(skews.length, 'job')} that were looked at) do not have the time at which they were stored.`,
+    why: 'The clock of their worker is off, or the server’s is. The order of events is not touched, but the times that people see are wrong.',
+    whatToDo:
+      'Have the machines of these workers use NTP. Where events are only behind: their worker may have been without NATS for long, or makes the time of an event long before it publishes it.',
+    details: byType(off),
+  });
+}
+
+function byType(off: readonly JobSkew[]): string[] {
+  const groups = new Map<string, JobSkew[]>();
+  for (const skew of off) {
+    const name = `${skew.jobType ?? 'no job_type'}, ${skew.medianMs > 0 ? 'ahead' : 'behind'}`;
+    const group = groups.get(name) ?? [];
+    groups.set(name, group);
+    group.push(skew);
+  }
+  return [...groups]
+    .sort(([, one], [, other]) => other.length - one.length)
+    .map(([name, jobs]) => {
+      const middle = median(jobs.map(({ medianMs }) => medianMs));
+      const some = jobs.slice(0, 3).map(({ id }) => id);
+      const more = jobs.length > some.length ? ', …' : '';
+      return `${name} by ${time(middle)}: ${plural(jobs.length, 'job')} (${some.join(', ')}${more})`;
+    });
+}

@@ -1,0 +1,171 @@
+import type { InvalidReason } from '../eventlog/decode.js';
+import type { ClockFacts, JobSkew } from './clocks.js';
+import type { UnfinishedJob } from './jobs.js';
+import type { PermissionFacts } from './permissions.js';
+
+/** What one look at the system gave: the facts, or why there are none. */
+export type Observed<T> =
+  | { readonly kind: 'known'; readonly value: T }
+  /** NATS does not permit it; `subject` is what is missing. */
+  | { readonly kind: 'not_permitted'; readonly subject: string }
+  | { readonly kind: 'failed'; readonly reason: string }
+  /** There was no sense in looking, because of what another look gave. */
+  | { readonly kind: 'skipped'; readonly reason: string };
+
+export interface ServerFacts {
+  /** As the server says it: `2.15.1`. */
+  readonly version: string;
+  /** The cluster that the server belongs to; null when it stands alone. */
+  readonly cluster: string | null;
+  /** The largest message that it takes, in bytes. */
+  readonly maxPayload: number;
+}
+
+export interface Usage {
+  readonly used: number;
+  /** null: no limit. */
+  readonly limit: number | null;
+}
+
+export interface AccountFacts {
+  /** Bytes in files, bytes in memory, and numbers; each with the account's limit. */
+  readonly storage: Usage;
+  readonly memory: Usage;
+  readonly streams: Usage;
+  readonly consumers: Usage;
+}
+
+/** One field of the stream, and what Headway makes it. */
+export interface Difference {
+  readonly field: string;
+  readonly is: unknown;
+  readonly shouldBe: unknown;
+}
+
+export interface StreamFacts {
+  /** How it differs from what Headway relies on. */
+  readonly drift: readonly Difference[];
+  /** How else it differs from the stream that Headway makes: the operator's own choices. */
+  readonly choices: readonly Difference[];
+  readonly storage: string;
+  readonly sealed: boolean;
+  /** `async`: the server acknowledges before it has written. */
+  readonly persistMode: string | null;
+  /** In bytes; null: no limit. */
+  readonly maxMessageBytes: number | null;
+  readonly duplicateWindowMs: number;
+  /** null: events are kept for ever. */
+  readonly maxAgeMs: number | null;
+  readonly maxEventsPerJob: number | null;
+  readonly bytes: Usage;
+  readonly messages: Usage;
+  readonly consumers: Usage;
+  readonly firstSeq: number;
+  readonly lastSeq: number;
+  /** When the oldest event was stored, in ms since 1970; null when there is none. */
+  readonly oldestAt: number | null;
+  readonly copies: CopyFacts;
+}
+
+export interface CopyFacts {
+  /** How many there should be. */
+  readonly wanted: number;
+  readonly leader: string | null;
+  readonly followers: readonly FollowerFacts[];
+}
+
+export interface FollowerFacts {
+  readonly server: string;
+  readonly current: boolean;
+  readonly offline: boolean;
+  /** Operations that it is behind the leader. */
+  readonly lag: number;
+  /** How long ago the leader heard from it. */
+  readonly silentMs: number;
+}
+
+export type StreamState =
+  | { readonly kind: 'there'; readonly stream: StreamFacts }
+  /** `takenBy`: the stream of this account that has `progress.*` in its place; null when none has, or none can be seen. */
+  | { readonly kind: 'missing'; readonly takenBy: string | null };
+
+export interface ConsumerFacts {
+  readonly name: string;
+  readonly createdAt: number;
+  /** When it last delivered something; null when it never has. */
+  readonly lastDeliveredAt: number | null;
+  /** Whether a pull waited in any of the looks. */
+  readonly isPulled: boolean;
+  /** Messages that it has still to deliver, in the first and in the last look. */
+  readonly pending: readonly [first: number, last: number];
+  /** After how long without a pull the server removes it; null: never. */
+  readonly removedAfterMs: number | null;
+  readonly isDurable: boolean;
+}
+
+export interface InvalidEvent {
+  readonly seq: number;
+  readonly subject: string;
+  /** null when the subject names no job. */
+  readonly id: string | null;
+  readonly reason: InvalidReason;
+  readonly detail: string;
+}
+
+export interface EventFacts {
+  /** How many messages were read, and which. */
+  readonly scanned: number;
+  readonly fromSeq: number;
+  readonly toSeq: number;
+  /** Why the scan ended before it had read everything that was asked for; null when it did not. */
+  readonly cutShort: string | null;
+  readonly invalid: number;
+  readonly invalidByReason: ReadonlyMap<InvalidReason, number>;
+  /** The newest of them. */
+  readonly newestInvalid: readonly InvalidEvent[];
+  readonly skews: readonly JobSkew[];
+}
+
+export interface JobsFacts {
+  readonly jobs: number;
+  readonly unfinished: number;
+  /** The newest messages of jobs that are not events, where a job's last one is none; those that were stored last. */
+  readonly unreadable: readonly InvalidEvent[];
+  readonly cutShort: string | null;
+  /** Silent for longer than they may be, the longest first; at most as many as are looked at. */
+  readonly silent: readonly UnfinishedJob[];
+  readonly silentInAll: number;
+  /** Unfinished, and their last event is about to leave by its age; the oldest first. */
+  readonly leaving: readonly UnfinishedJob[];
+  readonly leavingInAll: number;
+}
+
+export interface HeartbeatFacts {
+  readonly listenedMs: number;
+  readonly heard: ReadonlySet<string>;
+}
+
+/** A job of which as many events are stored as the stream keeps. */
+export interface FullJob {
+  readonly id: string;
+  readonly events: number;
+  /** How far back its kept events reach; null when that was not looked at. */
+  readonly reachMs: number | null;
+}
+
+/** All that `headway doctor` saw. Times are ms since 1970 by the clock of the server. */
+export interface Facts {
+  readonly now: number;
+  readonly streamName: string;
+  readonly server: ServerFacts;
+  /** null: JetStream is not enabled for this account. */
+  readonly account: Observed<AccountFacts | null>;
+  readonly stream: Observed<StreamState>;
+  readonly consumers: Observed<readonly ConsumerFacts[]>;
+  readonly events: Observed<EventFacts>;
+  readonly jobs: Observed<JobsFacts>;
+  readonly fullJobs: Observed<readonly FullJob[]>;
+  readonly heartbeats: Observed<HeartbeatFacts>;
+  readonly clock: Observed<ClockFacts>;
+  readonly permissions: PermissionFacts;
+}

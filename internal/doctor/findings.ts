@@ -1,0 +1,153 @@
+import type { Observed } from './facts.js';
+
+/** The name of each finding, for scripts and for docs/RUNBOOK.md. A name never gets another meaning. */
+export const FINDING_IDS = [
+  'server-too-old',
+  'server-loses-streams',
+  'server-leaves-out-jobs',
+  'server-wedges-copies',
+  'jetstream-disabled',
+  'stream-missing',
+  'stream-subjects-taken',
+  'stream-not-visible',
+  'stream-drift',
+  'stream-settings-differ',
+  'stream-sealed',
+  'stream-in-memory',
+  'stream-refuses-large-events',
+  'stream-duplicate-window-short',
+  'stream-nearly-full',
+  'stream-consumers-near-limit',
+  'account-near-limit',
+  'jobs-near-max-age',
+  'jobs-at-event-limit',
+  'stream-without-leader',
+  'copy-offline',
+  'copy-behind',
+  'copies-even',
+  'single-copy-in-cluster',
+  'edge-consumer-idle',
+  'edge-behind',
+  'no-edge',
+  'replay-consumer-forgotten',
+  'invalid-events',
+  'jobs-silent',
+  'worker-clock-off',
+  'this-clock-off',
+  'writes-not-synced',
+  'sync-interval-unknown',
+  'permission-missing',
+  'credentials-limited',
+] as const;
+export type FindingId = (typeof FINDING_IDS)[number];
+
+/** Rising. An info is nothing to act on by itself. */
+export type Severity = 'info' | 'warning' | 'error';
+
+export interface Finding {
+  readonly kind: 'finding';
+  readonly id: FindingId;
+  readonly severity: Severity;
+  /** What was found, in a sentence with its numbers. */
+  readonly what: string;
+  readonly why: string;
+  readonly whatToDo: string;
+  /** One line for each field, job or server that it is about, the most important first. Workers' text may be in it. */
+  readonly details: readonly string[];
+  /** How many more there are than `details` has. */
+  readonly omitted: number;
+}
+
+/** Something that was looked at and is as it should be. */
+export interface Fine {
+  readonly kind: 'fine';
+  readonly check: Check;
+  readonly note: string;
+}
+
+export interface NotChecked {
+  readonly kind: 'not_checked';
+  readonly check: Check;
+  readonly why: string;
+}
+
+export type Outcome = Finding | Fine | NotChecked;
+
+/** What is looked at, by name. */
+export type Check =
+  | 'server'
+  | 'other-servers'
+  | 'account'
+  | 'stream'
+  | 'stream-limits'
+  | 'event-limit'
+  | 'copies'
+  | 'consumers'
+  | 'events'
+  | 'jobs'
+  | 'heartbeats'
+  | 'worker-clocks'
+  | 'this-clock'
+  | 'durability'
+  | 'permissions';
+
+export interface Report {
+  /** The most severe first. */
+  readonly findings: readonly Finding[];
+  readonly fine: readonly Fine[];
+  readonly notChecked: readonly NotChecked[];
+}
+
+/** The most that is listed of one finding. */
+const LISTED = 20;
+
+export function finding(
+  severity: Severity,
+  id: FindingId,
+  text: {
+    readonly what: string;
+    readonly why: string;
+    readonly whatToDo: string;
+    readonly details?: readonly string[];
+    /** How many there are in all, when `details` holds fewer. */
+    readonly inAll?: number;
+  },
+): Finding {
+  const { what, why, whatToDo, details = [], inAll = details.length } = text;
+  const listed = details.slice(0, LISTED);
+  return {
+    kind: 'finding',
+    id,
+    severity,
+    what,
+    why,
+    whatToDo,
+    details: listed,
+    omitted: Math.max(0, inAll - listed.length),
+  };
+}
+
+export const fine = (check: Check, note: string): Fine => ({ kind: 'fine', check, note });
+
+export const notChecked = (check: Check, why: string): NotChecked => ({ kind: 'not_checked', check, why });
+
+/** Judges what is known; what is not is told as not checked. */
+export function* whenKnown<T>(
+  check: Check,
+  observed: Observed<T>,
+  judge: (value: T) => Iterable<Outcome>,
+): Generator<Outcome> {
+  if (observed.kind === 'known') yield* judge(observed.value);
+  else yield notChecked(check, whyNot(observed));
+}
+
+/** Why there are no facts, in half a sentence. */
+export function whyNot(observed: Exclude<Observed<unknown>, { kind: 'known' }>): string {
+  switch (observed.kind) {
+    case 'not_permitted':
+      return `NATS does not permit these credentials ${observed.subject}`;
+    case 'failed':
+    case 'skipped':
+      return observed.reason;
+  }
+}

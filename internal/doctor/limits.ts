@@ -1,0 +1,127 @@
+import type { AccountFacts, Facts, FullJob, StreamFacts, Usage } from './facts.js';
+import { finding, fine, type Outcome, whenKnown } from './findings.js';
+import type { UnfinishedJob } from './jobs.js';
+import { bytes, count, percent, plural, time } from './words.js';
+
+const NEAR = 0.8;
+const AT = 0.95;
+/** Below this a client that was cut off for a moment may already have missed what is kept. */
+const SHORT_REACH_MS = 10 * 60_000;
+
+const share = ({ used, limit }: Usage): number => (limit === null || limit === 0 ? 0 : used / limit);
+
+/** Limits of the stream and of the account that are nearly reached. */
+export function* judgeLimits(facts: Facts): Generator<Outcome> {
+  const { stream, account } = facts;
+  if (stream.kind === 'known' && stream.value.kind === 'there') {
+    yield* judgeStreamLimits(stream.value.stream, facts.now);
+    yield* whenKnown('event-limit', facts.fullJobs, (jobs) => judgeFullJobs(stream.value, jobs));
+    yield* leavingByAge(facts, stream.value.stream);
+  }
+  yield* whenKnown('account', account, (value) => (value === null ? [] : judgeAccount(value, facts)));
+}
+
+function* judgeStreamLimits(stream: StreamFacts, now: number): Generator<Outcome> {
+  const full: string[] = [];
+  if (share(stream.bytes) >= NEAR) full.push(ofLimit('max_bytes', stream.bytes, bytes));
+  if (share(stream.messages) >= NEAR) full.push(ofLimit('max_msgs', stream.messages, count));
+  const reach = stream.oldestAt === null ? null : time(now - stream.oldestAt);
+  if (full.length > 0) {
+    yield finding('warning', 'stream-nearly-full', {
+      what: 'The stream is near a limit of its size.',
+      why: `At the limit the oldest events leave, whether their jobs are finished or not. What is kept now reaches back ${reach ?? 'no time at all'}; a client that was away for longer gets a reset, and the last state of a silent job goes.`,
+      whatToDo:
+        'Raise the limit if the disk can spare it, or have workers publish less often. If the limit is meant to be reached, see that what is kept reaches back far enough.',
+      details: full,
+    });
+  } else if (reach === null) yield fine('stream-limits', 'no events');
+  else {
+    const size = `${bytes(stream.bytes.used)} in ${plural(stream.messages.used, 'event')}`;
+    yield fine('stream-limits', `${size}, the oldest from ${reach} ago`);
+  }
+  const consumers = share(stream.consumers);
+  if (consumers < NEAR) return;
+  yield finding(consumers >= AT ? 'error' : 'warning', 'stream-consumers-near-limit', {
+    what: `The stream has ${count(stream.consumers.used)} of at most ${count(stream.consumers.limit ?? 0)} consumers.`,
+    why: 'At the limit no edge can start or rebuild its feed, and no history can be read.',
+    whatToDo:
+      'Find who makes them: `nats consumer ls` lists them. An edge has one, and at most HEADWAY_COLD_READS short-lived ones.',
+  });
+}
+
+const ofLimit = (name: string, usage: Usage, words: (value: number) => string): string =>
+  `${name}: ${words(usage.used)} of ${words(usage.limit ?? 0)} (${percent(share(usage))})`;
+
+function* judgeAccount(account: AccountFacts, { stream }: Facts): Generator<Outcome> {
+  // As long as the stream is there, no other one is needed.
+  const streams = stream.kind === 'known' && stream.value.kind === 'missing' ? account.streams : null;
+  const kinds: readonly (readonly [string, Usage, (value: number) => string])[] = [
+    ['storage', account.storage, bytes],
+    ['memory', account.memory, bytes],
+    ['consumers', account.consumers, count],
+    ...(streams === null ? [] : [['streams', streams, count] as const]),
+  ];
+  const near = kinds.filter(([, usage]) => share(usage) >= NEAR);
+  if (near.length === 0) {
+    yield fine('account', `${bytes(account.storage.used)} stored, ${limitWords(account.storage)}`);
+    return;
+  }
+  const isFull = near.some(([, usage]) => share(usage) >= AT);
+  yield finding(isFull ? 'error' : 'warning', 'account-near-limit', {
+    what: `The account is near a limit of JetStream: ${near.map(([name]) => name).join(', ')}.`,
+    why: 'At a limit JetStream refuses: events are not stored (storage), edges have no consumers (memory, consumers), or the stream cannot be made (streams).',
+    whatToDo:
+      'Raise the limits of the account or of the server, or set max_bytes of the stream below the limit, so that old events leave instead of new ones being refused.',
+    details: near.map(([name, usage, words]) => ofLimit(name, usage, words)),
+  });
+}
+
+const limitWords = ({ limit }: Usage): string => (limit === null ? 'no limit' : `at most ${bytes(limit)}`);
+
+function* judgeFullJobs(
+  state: { kind: string; stream?: StreamFacts },
+  jobs: readonly FullJob[],
+): Generator<Outcome> {
+  const limit = state.stream?.maxEventsPerJob;
+  if (limit === null || limit === undefined) {
+    yield fine('event-limit', 'no limit of events for each job');
+    return;
+  }
+  if (jobs.length === 0) {
+    yield fine('event-limit', `no job has reached ${plural(limit, 'event')}`);
+    return;
+  }
+  const reaches = jobs.flatMap(({ reachMs }) => (reachMs === null ? [] : [reachMs]));
+  const isShort = reaches.some((reach) => reach < SHORT_REACH_MS);
+  yield finding(isShort ? 'warning' : 'info', 'jobs-at-event-limit', {
+    what: `${plural(jobs.length, 'job has', 'jobs have')} reached ${plural(limit, 'event')}, the most that the stream keeps of one (max_msgs_per_subject).`,
+    why: 'Their older events have left. A client that comes back with an older cursor gets a reset (retention) and the last state; the history before cannot be read.',
+    whatToDo: isShort
+      ? 'They publish so often that only minutes are kept: let their worker report less often (maxUpdatesPerSecond), or raise max_msgs_per_subject.'
+      : 'Nothing, if that is enough. Else let their worker report less often, or raise max_msgs_per_subject.',
+    details: [...jobs]
+      .sort(
+        (one, other) =>
+          (one.reachMs ?? Number.POSITIVE_INFINITY) - (other.reachMs ?? Number.POSITIVE_INFINITY),
+      )
+      .map(({ id, events, reachMs }) =>
+        reachMs === null
+          ? `${id}: ${plural(events, 'event')}`
+          : `${id}: ${plural(events, 'event')}, the oldest from ${time(reachMs)} ago`,
+      ),
+  });
+}
+
+function* leavingByAge({ jobs, now }: Facts, { maxAgeMs }: StreamFacts): Generator<Outcome> {
+  if (jobs.kind !== 'known' || maxAgeMs === null || jobs.value.leavingInAll === 0) return;
+  const { leaving, leavingInAll } = jobs.value;
+  const left = (job: UnfinishedJob): string => time(Math.max(0, maxAgeMs - (now - job.storedAt)));
+  yield finding('warning', 'jobs-near-max-age', {
+    what: `${plural(leavingInAll, 'unfinished job')} will leave the stream soon: the last event is nearly as old as max_age (${time(maxAgeMs)}) lets it be.`,
+    why: 'With its last event a job is forgotten. Who asks for it then waits for a first event that may never come.',
+    whatToDo:
+      'See whether they are still worked on. Start them again or end them (publish completed or error); for jobs that are quiet for days raise max_age, or have the worker report now and then.',
+    details: leaving.map((job) => `${job.id}: leaves in ${left(job)}`),
+    inAll: leavingInAll,
+  });
+}

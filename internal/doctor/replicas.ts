@@ -1,0 +1,86 @@
+import type { CopyFacts, Facts, FollowerFacts } from './facts.js';
+import { finding, fine, type Outcome } from './findings.js';
+import { count, plural, time } from './words.js';
+
+/** A copy that is so many operations behind, or more, is worth a word. */
+const LAG = 1_000;
+/** The leader hears from each copy about once a second. nats-server calls a dead one current, and not offline, for long. */
+const SILENT_MS = 5_000;
+
+/** Whether the leader does not reach a copy. */
+export const isAway = ({ offline, silentMs }: FollowerFacts): boolean => offline || silentMs >= SILENT_MS;
+
+/** The stream's copies in a cluster: enough, there, and not behind. */
+export function* judgeReplicas({ stream, server }: Facts): Generator<Outcome> {
+  if (stream.kind !== 'known' || stream.value.kind !== 'there') return;
+  const { copies } = stream.value.stream;
+  if (copies.wanted === 1) {
+    yield server.cluster === null ? fine('copies', 'one copy, on one server') : single(server.cluster);
+    return;
+  }
+  if (copies.leader === null) {
+    // What the others say of each other then is old.
+    yield withoutLeader(copies);
+    return;
+  }
+  const offline = copies.followers.filter(isAway);
+  if (offline.length > 0) yield offlineCopies(copies, offline);
+  const behind = copies.followers.filter((copy) => !isAway(copy) && (!copy.current || copy.lag >= LAG));
+  if (behind.length > 0) yield behindCopies(behind);
+  if (copies.wanted % 2 === 0) yield even(copies.wanted);
+  if (offline.length + behind.length === 0) {
+    yield fine('copies', `${plural(copies.wanted, 'copy', 'copies')}, all current; ${copies.leader} leads`);
+  }
+}
+
+function withoutLeader({ wanted }: CopyFacts): Outcome {
+  return finding('error', 'stream-without-leader', {
+    what: 'No server leads the stream.',
+    why: 'Nothing is stored and nothing can be read until one does. For some seconds after a server died that is ordinary.',
+    whatToDo: `Run the doctor again in 10 s. If it stays: more than half of the ${count(wanted)} servers with a copy must run and reach each other.`,
+  });
+}
+
+function offlineCopies({ wanted }: CopyFacts, offline: readonly FollowerFacts[]): Outcome {
+  const left = wanted - offline.length;
+  // One more, and there is no majority.
+  const isLast = left - 1 < Math.floor(wanted / 2) + 1;
+  return finding('warning', 'copy-offline', {
+    what: `${plural(offline.length, 'copy', 'copies')} of ${count(wanted)} of the stream cannot be reached.`,
+    why: isLast
+      ? 'If one more server goes, nothing can be stored any more until one is back.'
+      : 'Fewer servers may fail before nothing can be stored any more.',
+    whatToDo:
+      'Start the server, or mend its network. If it will never come back: `nats server cluster peer-remove`, and the stream gets a copy elsewhere.',
+    details: offline.map(({ server, silentMs }) => `${server}: silent for ${time(silentMs)}`),
+  });
+}
+
+function behindCopies(behind: readonly FollowerFacts[]): Outcome {
+  return finding('warning', 'copy-behind', {
+    what: `${plural(behind.length, 'copy', 'copies')} of the stream ${behind.length === 1 ? 'is' : 'are'} behind the leader.`,
+    why: 'Until it has caught up it does not count when another server fails, and what is read from it is old.',
+    whatToDo:
+      'Run the doctor again: after a restart a copy catches up by itself. If it does not, look at the log, the disk and the network of that server.',
+    details: behind.map(
+      ({ server, current, lag }) =>
+        `${server}: ${plural(lag, 'operation')} behind${current ? '' : ', not current'}`,
+    ),
+  });
+}
+
+function even(wanted: number): Outcome {
+  return finding('warning', 'copies-even', {
+    what: `The stream has an even number of copies, ${count(wanted)}.`,
+    why: `More than half of them must be there: with ${count(wanted)} no more servers may fail than with ${count(wanted - 1)}, and more can.`,
+    whatToDo: `Change it to ${count(wanted + 1)} or ${count(wanted - 1)}: \`nats stream edit --replicas\`.`,
+  });
+}
+
+function single(cluster: string): Outcome {
+  return finding('info', 'single-copy-in-cluster', {
+    what: `The stream has one copy, though the server belongs to the cluster ${cluster}.`,
+    why: 'While the server with the copy is away, nothing is stored and no edge starts; if its disk dies, all events are gone.',
+    whatToDo: 'If that is not meant: `nats stream edit --replicas 3`.',
+  });
+}

@@ -1,0 +1,111 @@
+import type { Difference, Facts, StreamFacts, StreamState } from './facts.js';
+import { finding, fine, type Outcome, whyNot } from './findings.js';
+import { bytes, time } from './words.js';
+
+/** What an event and its headers may need. */
+const ROOM_BYTES = 64 * 1024 + 1024;
+const DUPLICATE_WINDOW_MS = 2 * 60_000;
+
+/** Whether the stream is there, and as Headway needs it. */
+export function* judgeStream(facts: Facts): Generator<Outcome> {
+  const { stream, account } = facts;
+  if (stream.kind === 'known') {
+    yield* judgeState(facts, stream.value);
+    return;
+  }
+  // Said already.
+  if (account.kind === 'known' && account.value === null) return;
+  yield finding('warning', 'stream-not-visible', {
+    what: `The stream ${facts.streamName} could not be looked at: ${whyNot(stream)}.`,
+    why: 'Most of what a doctor looks for is in the stream, so this report says little.',
+    whatToDo:
+      stream.kind === 'not_permitted'
+        ? 'Run it with the credentials of an edge, or better of an operator (docs/nats/README.md).'
+        : 'Look at the log of nats-server, and try again. In a cluster: see whether its servers run and reach each other.',
+  });
+}
+
+function* judgeState(facts: Facts, state: StreamState): Generator<Outcome> {
+  switch (state.kind) {
+    case 'missing':
+      yield state.takenBy === null ? missing(facts.streamName) : taken(facts.streamName, state.takenBy);
+      return;
+    case 'there': {
+      const findings = [...judgeConfig(facts, state.stream)];
+      yield* findings;
+      if (findings.length === 0) yield fine('stream', `${facts.streamName} is as Headway makes it`);
+    }
+  }
+}
+
+function missing(name: string): Outcome {
+  return finding('error', 'stream-missing', {
+    what: `There is no stream ${name}.`,
+    why: 'What workers publish is not stored, and they are told that nobody took it.',
+    whatToDo:
+      'Make it with `headway init`, or start an edge, which makes it. If it has another name, set HEADWAY_STREAM or give --stream. If it was there before: an edge that runs would have made it again, so none does.',
+  });
+}
+
+function taken(name: string, takenBy: string): Outcome {
+  return finding('error', 'stream-subjects-taken', {
+    what: `There is no stream ${name}; the events go into the stream ${takenBy}.`,
+    why: 'Only one stream of an account can have progress.*, so neither an edge nor `headway init` can make this one.',
+    whatToDo: `Set HEADWAY_STREAM to ${takenBy} (or give --stream), if that is the one that is meant; else take progress.* out of it, or delete it.`,
+    details: [`${takenBy} has progress.*`],
+  });
+}
+
+function* judgeConfig({ streamName, server }: Facts, stream: StreamFacts): Generator<Outcome> {
+  // That it is in memory has its own finding.
+  const drift = stream.drift.filter(({ field }) => field !== 'storage');
+  if (drift.length > 0) {
+    yield finding('error', 'stream-drift', {
+      what: `The stream ${streamName} is not as Headway needs it.`,
+      why: 'An edge does not start with it, and one that runs does not rebuild its feed.',
+      whatToDo: `Correct it with \`nats stream edit ${streamName}\`. What cannot be edited needs a new stream: set HEADWAY_STREAM to another name.`,
+      details: drift.map(shown),
+    });
+  }
+  if (stream.sealed) {
+    yield finding('error', 'stream-sealed', {
+      what: `The stream ${streamName} is sealed.`,
+      why: 'Nothing can be stored in it any more, and that cannot be undone.',
+      whatToDo:
+        'Make another stream (HEADWAY_STREAM), after progress.* was taken out of this one or it was deleted.',
+    });
+  }
+  const room = Math.min(stream.maxMessageBytes ?? Number.POSITIVE_INFINITY, server.maxPayload);
+  if (room < ROOM_BYTES) yield tooSmall(stream, room);
+  if (stream.duplicateWindowMs < DUPLICATE_WINDOW_MS) yield windowShort(stream);
+  if (stream.choices.length > 0) {
+    yield finding('info', 'stream-settings-differ', {
+      what: `The stream ${streamName} has settings of your own.`,
+      why: 'They are yours to choose; this is only so that nobody forgets them.',
+      whatToDo: 'Nothing, if they are meant. OPERATIONS.md, "The stream", says what each one does.',
+      details: stream.choices.map(shown),
+    });
+  }
+}
+
+function tooSmall({ maxMessageBytes }: StreamFacts, room: number): Outcome {
+  const byStream = maxMessageBytes === room;
+  return finding('warning', 'stream-refuses-large-events', {
+    what: `Messages of more than ${bytes(room)} are refused by the ${byStream ? 'stream' : 'server'}; an event may have 64 KiB, and headers.`,
+    why: 'A worker with a large event, such as a result, cannot store it, and its job never ends.',
+    whatToDo: byStream
+      ? 'Set max_msg_size of the stream to -1, or to at least 66,560.'
+      : 'Set max_payload of nats-server to at least 66,560; 1 MiB is its default.',
+  });
+}
+
+function windowShort({ duplicateWindowMs }: StreamFacts): Outcome {
+  return finding('warning', 'stream-duplicate-window-short', {
+    what: `The duplicate window of the stream is ${time(duplicateWindowMs)}; Headway makes it 2 min.`,
+    why: 'A worker that comes back after a longer time without NATS may store an event a second time.',
+    whatToDo: 'Raise duplicate_window to 2m with `nats stream edit --dupe-window 2m`.',
+  });
+}
+
+const shown = ({ field, is, shouldBe }: Difference): string =>
+  `${field} is ${JSON.stringify(is)}; Headway makes it ${JSON.stringify(shouldBe)}`;

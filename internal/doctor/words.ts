@@ -1,0 +1,45 @@
+/** How numbers are written in findings. */
+
+const numbers = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
+
+/** 12,345 */
+export const count = (value: number): string => numbers.format(value);
+
+/** "1 job", "14 jobs" */
+export const plural = (value: number, one: string, many = `${one}s`): string =>
+  `${count(value)} ${value === 1 ? one : many}`;
+
+const SIZES = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
+
+/** "512 bytes", "1.5 GiB" */
+export function bytes(value: number): string {
+  let size = value;
+  let unit = 0;
+  while (size >= 1024 && unit < SIZES.length - 1) {
+    size /= 1024;
+    unit++;
+  }
+  return `${count(size)} ${SIZES[unit]}`;
+}
+
+const UNITS: readonly (readonly [string, number])[] = [
+  ['d', 86_400_000],
+  ['h', 3_600_000],
+  ['min', 60_000],
+  ['s', 1_000],
+];
+
+/** A time in its two largest units: "2 d 3 h", "4 min 10 s", "0.3 s". Never negative. */
+export function time(ms: number): string {
+  const left = Math.abs(ms);
+  if (left < 1_000) return `${(left / 1000).toFixed(1)} s`;
+  const at = UNITS.findIndex(([, size]) => left >= size);
+  const [unit, size] = UNITS[at] ?? ['s', 1_000];
+  const smaller = UNITS[at + 1];
+  const whole = `${Math.floor(left / size)} ${unit}`;
+  const rest = smaller === undefined ? 0 : Math.floor((left % size) / smaller[1]);
+  return smaller === undefined || rest === 0 ? whole : `${whole} ${rest} ${smaller[0]}`;
+}
+
+/** 0.853 as "85 %". */
+export const percent = (share: number): string => `${Math.floor(share * 100)} %`;

@@ -1,0 +1,110 @@
+import type { Speed } from './speed.js';
+
+/** Who is later than this, in milliseconds, does not catch up in a burst: the rest of the schedule moves. */
+export const MAX_LATE_MS = 1_000;
+
+export interface PacerOptions {
+  readonly speed: Speed;
+  /** A silence that was longer, in milliseconds of the past, is cut to it; null: silences stay as they were. */
+  readonly maxGapMs: number | null;
+  /** Begins paused: nothing is due before a step or `resume`. */
+  readonly isPaused: boolean;
+}
+
+/**
+ * When each event of a replay is due. Events are offered one after the other, in the order of the stream; `now` is any
+ * clock that never goes back, in milliseconds.
+ *
+ * The past has a clock of its own that runs `speed` times as fast as the present, stands still while paused, and leaves
+ * out what silences are cut by. An event is due when that clock has reached it. So nothing adds up: an event that was
+ * shown late by the grain of a timer does not make the next one late.
+ *
+ * - An event is never due before the clock of the past has reached it, but for a step, which moves that clock to it.
+ * - Stored times that go back (clocks of servers differ) count as no time at all.
+ * - Whoever is late by more than `MAX_LATE_MS` (the reader stood still, the output was blocked, the machine slept) goes
+ *   on at the pace of the past from there.
+ */
+export class Pacer {
+  readonly #maxGapMs: number | null;
+  #speed: Speed;
+  #isPaused: boolean;
+  /** The clock of the past stood at `#past` when the present was at `#since`. */
+  #past = 0;
+  #since: number;
+  /** When, by the clock of the past, the offered event is due. */
+  #due = 0;
+  /** The newest stored time so far; null: none was offered. */
+  #newest: number | null = null;
+  #steps = 0;
+
+  constructor(options: PacerOptions, now: number) {
+    this.#speed = options.speed;
+    this.#maxGapMs = options.maxGapMs;
+    this.#isPaused = options.isPaused;
+    this.#since = now;
+  }
+
+  get speed(): Speed {
+    return this.#speed;
+  }
+
+  get isPaused(): boolean {
+    return this.#isPaused;
+  }
+
+  /** The next event is here. The first one is due at once. @param storedAt milliseconds since 1970 */
+  offer(storedAt: number): void {
+    const gap = this.#newest === null ? 0 : Math.max(0, storedAt - this.#newest);
+    this.#newest = Math.max(this.#newest ?? storedAt, storedAt);
+    this.#due += this.#maxGapMs === null ? gap : Math.min(gap, this.#maxGapMs);
+  }
+
+  /** Milliseconds until the offered event is due, 0 when it is; null: not before `resume` or `step`. */
+  wait(now: number): number | null {
+    if (this.#steps > 0) return 0;
+    if (this.#isPaused) return null;
+    if (this.#speed === Number.POSITIVE_INFINITY) return 0;
+    return Math.max(0, (this.#due - this.#pastAt(now)) / this.#speed);
+  }
+
+  /** The offered event, which was due, is shown. */
+  shown(now: number): void {
+    const past = this.#pastAt(now);
+    if (this.#steps > 0) {
+      this.#steps--;
+      this.#set(Math.max(past, this.#due), now);
+    } else if (this.#speed === Number.POSITIVE_INFINITY || past - this.#due > MAX_LATE_MS * this.#speed) {
+      this.#set(this.#due, now);
+    }
+  }
+
+  setSpeed(speed: Speed, now: number): void {
+    this.#set(this.#pastAt(now), now);
+    this.#speed = speed;
+  }
+
+  pause(now: number): void {
+    this.#set(this.#pastAt(now), now);
+    this.#isPaused = true;
+  }
+
+  resume(now: number): void {
+    this.#set(this.#pastAt(now), now);
+    this.#isPaused = false;
+  }
+
+  /** One event more at once, whatever its time; the clock of the past is then at that event. */
+  step(): void {
+    this.#steps++;
+  }
+
+  #pastAt(now: number): number {
+    if (this.#isPaused || this.#speed === Number.POSITIVE_INFINITY) return this.#past;
+    return this.#past + Math.max(0, now - this.#since) * this.#speed;
+  }
+
+  #set(past: number, now: number): void {
+    this.#past = past;
+    this.#since = now;
+  }
+}

@@ -1,0 +1,367 @@
+/** `headway doctor` against a real nats-server: each disease of the stream, the edges and the jobs, made on purpose. */
+import { AckPolicy, type NatsConnection, nanos, StorageType } from 'nats';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { startEdgeProcess } from '../harness/edge-process.js';
+import {
+  type Ended,
+  headway,
+  natsEnv,
+  noTerminal,
+  startHeadway,
+  startHeadwayAtTerminal,
+} from '../harness/headway-command.js';
+import { uniqueId } from '../harness/ids.js';
+import { type NatsServer, startNats } from '../harness/nats-server.js';
+import { connectNats, createStream, event, publish, publishAll, publishRaw } from '../harness/publish.js';
+import { waitFor } from '../harness/wait.js';
+
+const HOUR_MS = 3_600_000;
+
+let nats: NatsServer;
+let nc: NatsConnection & AsyncDisposable;
+
+beforeAll(async () => {
+  nats = await startNats();
+  nc = await connectNats(nats.url);
+});
+afterAll(async () => {
+  await nc?.close();
+  await nats?.[Symbol.asyncDispose]();
+});
+beforeEach(async () => {
+  const jsm = await nc.jetstreamManager();
+  for await (const { config } of jsm.streams.list()) await jsm.streams.delete(config.name);
+});
+
+interface Finding {
+  id: string;
+  severity: string;
+  what: string;
+  details: string[];
+  omitted: number;
+}
+interface Report {
+  stream: string;
+  versions: Record<string, string>;
+  checked: { check: string; note: string }[];
+  findings: Finding[];
+  not_checked: { check: string; why: string }[];
+}
+
+/** A part of `/connz`. */
+interface Connections {
+  connections: { name?: string; subscriptions_list?: string[] }[];
+}
+
+const doctor = (...args: string[]): Promise<Ended> =>
+  headway(['doctor', ...args], { env: natsEnv(nats.url) });
+
+async function report(...args: string[]): Promise<Report & { code: number | null }> {
+  const { code, stdout, stderr } = await doctor('-o', 'json', ...args);
+  expect(stderr).toBe('');
+  return { ...(JSON.parse(stdout) as Report), code };
+}
+
+const aboveNotes = ({ findings }: Report): string[] =>
+  findings.filter(({ severity }) => severity !== 'info').map(({ id }) => id);
+const detailsOf = ({ findings }: Report, id: string): string =>
+  (findings.find((one) => one.id === id)?.details ?? []).join('\n');
+const EXIT = { warnings: 10, errors: 11 };
+
+describe('a healthy system', () => {
+  test('has no finding above a note, and ends with 0; nothing is written', async () => {
+    await createStream(nc);
+    await using edge = await startEdgeProcess({ natsUrl: nats.url });
+    await edge.ready();
+    await publish(nc, 'job-1', { progress: 10, job_type: 'pdf.ocr' });
+    await publish(nc, 'job-2', { status: 'completed', progress: 100 });
+    const jsm = await nc.jetstreamManager();
+    const before = await jsm.streams.info('PROGRESS');
+
+    const healthy = await report();
+    expect(aboveNotes(healthy)).toEqual([]);
+    expect(healthy).toMatchObject({ code: 0, stream: 'PROGRESS', versions: { nats_server: nats.version } });
+    expect(healthy.not_checked).toEqual([]);
+    const checked = Object.fromEntries(healthy.checked.map(({ check, note }) => [check, note]));
+    expect(checked).toMatchObject({
+      stream: 'PROGRESS is as Headway makes it',
+      consumers: '1 edge at the head of the stream',
+      events: expect.stringMatching(/^2 events read, all valid/),
+      jobs: '2 jobs: 1 is unfinished, none silent',
+    });
+    expect(healthy.findings.map(({ id }) => id)).not.toContain('no-edge');
+
+    const after = await jsm.streams.info('PROGRESS');
+    expect(after.state).toEqual(before.state);
+    expect(after.config).toEqual(before.config);
+  });
+
+  test('is told as text: what is fine with --verbose only, without colours off a terminal', async () => {
+    await createStream(nc);
+    const { code, stdout, stderr } = await doctor('--verbose');
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatch(/^Stream PROGRESS at nats:.*\n\nNOTES\n/);
+    expect(stdout).toMatch(/\n {2}sync-interval-unknown\n(?:.*\n)*? {2}Why {2}\S(?:.*\n)*? {2}Do {3}\S/);
+    expect(stdout).toMatch(/\nFINE\n\n(?:.*\n)* {2}stream: /);
+    expect(stdout).toMatch(/\n0 errors, 0 warnings, [23] notes; \d+ things fine\.\n$/);
+    expect(stdout).not.toContain('\u001b');
+    expect((await doctor()).stdout).not.toMatch(/^FINE$/m);
+  });
+
+  test.skipIf(noTerminal)('has colours at a terminal, and none with --no-color or NO_COLOR', async () => {
+    await createStream(nc);
+    const at = async (args: string[], env = {}): Promise<string> => {
+      await using command = startHeadwayAtTerminal(['doctor', ...args], { env: natsEnv(nats.url, env) });
+      const { code, stdout } = await command.ended();
+      expect(code).toBe(0);
+      return stdout;
+    };
+    expect(await at([])).toContain('\u001b[1m');
+    expect(await at(['--no-color'])).not.toContain('\u001b[');
+    expect(await at([], { NO_COLOR: '1' })).not.toContain('\u001b[');
+  });
+});
+
+describe('the stream', () => {
+  test('is missing', async () => {
+    const missing = await report();
+    expect([missing.code, aboveNotes(missing)]).toEqual([EXIT.errors, ['stream-missing']]);
+    expect(missing.not_checked).toContainEqual({ check: 'events', why: 'there is no stream' });
+  });
+
+  test('has another name', async () => {
+    await createStream(nc, 'EVENTS');
+    const taken = await report();
+    expect([taken.code, aboveNotes(taken)]).toEqual([EXIT.errors, ['stream-subjects-taken']]);
+    expect(detailsOf(taken, 'stream-subjects-taken')).toContain('EVENTS');
+    expect((await report('--stream', 'EVENTS')).code).toBe(0);
+  });
+
+  test('is not as Headway needs it, is in memory, and has a short window', async () => {
+    await createStream(nc, 'PROGRESS', {
+      storage: StorageType.Memory,
+      allow_rollup_hdrs: true,
+      allow_direct: false,
+      max_msg_size: 4_096,
+      duplicate_window: nanos(1_000),
+      max_age: nanos(HOUR_MS),
+    });
+    const ill = await report();
+    expect(aboveNotes(ill)).toEqual([
+      'stream-drift',
+      'stream-in-memory',
+      'stream-refuses-large-events',
+      'stream-duplicate-window-short',
+    ]);
+    expect(detailsOf(ill, 'stream-drift')).toBe(
+      'allow_direct is false; Headway makes it true\nallow_rollup_hdrs is true; Headway makes it false',
+    );
+    expect(detailsOf(ill, 'stream-settings-differ')).toContain('max_age is "1h00m"; Headway makes it "7d0h"');
+    expect(ill.code).toBe(EXIT.errors);
+  });
+
+  test('is nearly full, and has nearly as many consumers as it may have', async () => {
+    await createStream(nc, 'PROGRESS', { max_msgs: 10, max_consumers: 5 });
+    for (let i = 0; i < 12; i++) await publish(nc, `job-${i}`, { status: 'completed', progress: 100 });
+    const jsm = await nc.jetstreamManager();
+    for (const durable_name of ['a', 'b', 'c', 'd']) {
+      await jsm.consumers.add('PROGRESS', { durable_name, ack_policy: AckPolicy.None });
+    }
+    const full = await report();
+    expect([full.code, aboveNotes(full)]).toEqual([
+      EXIT.warnings,
+      ['stream-nearly-full', 'stream-consumers-near-limit'],
+    ]);
+    expect(detailsOf(full, 'stream-nearly-full')).toBe('max_msgs: 10 of 10 (100 %)');
+  });
+
+  test('has jobs that have as many events as it keeps, within seconds', async () => {
+    await createStream(nc, 'PROGRESS', { max_msgs_per_subject: 5 });
+    for (let i = 0; i < 8; i++) await publish(nc, 'job-full', { progress: i });
+    await publish(nc, 'job-ok');
+    const chatty = await report();
+    expect([chatty.code, aboveNotes(chatty)]).toEqual([EXIT.warnings, ['jobs-at-event-limit']]);
+    expect(detailsOf(chatty, 'jobs-at-event-limit')).toMatch(
+      /^job-full: 5 events, the oldest from \d+(\.\d)? s ago$/,
+    );
+  });
+
+  test('lets unfinished jobs go that were quiet for too long', async () => {
+    await createStream(nc, 'PROGRESS', { max_age: nanos(8_000), duplicate_window: nanos(1_000) });
+    const found = await waitFor(
+      async () => {
+        const now = await report('--ignore', 'stream-duplicate-window-short');
+        // It is seen between 80 % and 100 % of its age; a busy machine may miss that.
+        if (now.checked.some(({ note }) => note.startsWith('0 jobs'))) await publish(nc, 'job-quiet');
+        return aboveNotes(now).length > 0 && now;
+      },
+      { what: 'the job to be about to leave', timeoutMs: 50_000 },
+    );
+    expect([found.code, aboveNotes(found)]).toEqual([EXIT.warnings, ['jobs-near-max-age']]);
+    expect(detailsOf(found, 'jobs-near-max-age')).toMatch(/^job-quiet: leaves in [01]/);
+  });
+});
+
+describe('edges', () => {
+  test('one that was killed', async () => {
+    await createStream(nc);
+    const id = uniqueId('dead');
+    await using edge = await startEdgeProcess({ natsUrl: nats.url, env: { HEADWAY_EDGE_ID: id } });
+    await edge.ready();
+    expect((await report()).code).toBe(0);
+    await edge.kill();
+    // A pull that it left behind lasts a few seconds.
+    const found = await waitFor(
+      async () => {
+        const now = await report();
+        return aboveNotes(now).includes('edge-consumer-idle') && now;
+      },
+      { what: 'the dead edge to be noticed', timeoutMs: 30_000 },
+    );
+    expect(found.code).toBe(EXIT.warnings);
+    expect(detailsOf(found, 'edge-consumer-idle')).toContain(`edge-${id}: `);
+    expect(found.findings.map((one) => one.id)).toContain('no-edge');
+  });
+
+  test('one that does not keep up', async () => {
+    await createStream(nc);
+    const jsm = await nc.jetstreamManager();
+    // It asks, and may not be given more than one that it does not acknowledge.
+    await jsm.consumers.add('PROGRESS', {
+      durable_name: 'edge-slow',
+      filter_subject: 'progress.*',
+      ack_policy: AckPolicy.Explicit,
+      max_ack_pending: 1,
+    });
+    const events = Array.from({ length: 1_200 }, (_, i) =>
+      event(`job-${i}`, { status: 'completed', progress: 100 }),
+    );
+    await publishAll(nc, events);
+    const consumer = await nc.jetstream().consumers.get('PROGRESS', 'edge-slow');
+    const messages = await consumer.consume({ callback: () => undefined });
+    await waitFor(async () => (await consumer.info(false)).num_ack_pending === 1, {
+      what: 'the first message',
+    });
+    const behind = await report();
+    await messages.close();
+    expect([behind.code, aboveNotes(behind)]).toEqual([EXIT.warnings, ['edge-behind']]);
+    expect(detailsOf(behind, 'edge-behind')).toMatch(/^edge-slow: 1,199 events behind$/);
+  });
+});
+
+describe('events and jobs', () => {
+  test('messages that are not events, with job, sequence and reason', async () => {
+    await createStream(nc);
+    await publish(nc, 'job-1');
+    const bad = await publishRaw(nc, 'progress.job-2', '{"processing_id":');
+    const other = await publishRaw(nc, 'progress.job-3', JSON.stringify(event('job-4')));
+    const evil = await publishRaw(
+      nc,
+      'progress.job-5',
+      JSON.stringify(event('job-5', { status: '\u001b[2J' })),
+    );
+    await publish(nc, 'job-1');
+    const invalid = await report();
+    expect([invalid.code, aboveNotes(invalid)]).toEqual([EXIT.warnings, ['invalid-events']]);
+    expect(detailsOf(invalid, 'invalid-events')).toMatch(
+      new RegExp(
+        `^seq ${evil}, job-5: schema: .*\\nseq ${other}, job-3: subject_mismatch: .*job-4.*\\nseq ${bad}, job-2: not_json: `,
+      ),
+    );
+    expect((await doctor()).stdout).not.toContain('\u001b');
+    // Out of the newest that are looked at: what is left is the last messages of jobs.
+    await publish(nc, 'job-5');
+    const last = await report('--scan', '1');
+    expect(detailsOf(last, 'invalid-events')).toMatch(
+      new RegExp(`^seq ${other}, job-3: .*\\nseq ${bad}, job-2: .*$`),
+    );
+    expect(aboveNotes(await report('--scan', 'all'))).toEqual(['invalid-events']);
+  });
+
+  test('unfinished jobs that fell silent, and not those that send heartbeats', async () => {
+    await createStream(nc);
+    await publish(nc, 'job-dead', { stall_after_seconds: 0.1, job_type: 'pdf.ocr' });
+    await publish(nc, 'job-gone', { timeout_seconds: 0.1 });
+    await publish(nc, 'job-alive', { stall_after_seconds: 0.1 });
+    await publish(nc, 'job-patient', { stall_after_seconds: 600 });
+    await publish(nc, 'job-retried', {
+      status: 'error',
+      error: { retryable: true },
+      stall_after_seconds: 0.1,
+    });
+    await publish(nc, 'job-done', { status: 'completed', progress: 100, stall_after_seconds: 0.1 });
+    await publish(nc, 'job-plain');
+    const beating = setInterval(() => nc.publish('alive.progress.job-alive'), 100);
+    try {
+      const silent = await report('--listen', '2s');
+      expect([silent.code, aboveNotes(silent)]).toEqual([EXIT.warnings, ['jobs-silent']]);
+      expect(silent.findings.find(({ id }) => id === 'jobs-silent')?.what).toMatch(
+        /^3 unfinished jobs .*\(no heartbeat in 2 s\)/,
+      );
+      expect(detailsOf(silent, 'jobs-silent')).toMatch(
+        /^job-dead \(pdf\.ocr\): silent for .*, its stall_after_seconds is 0\.1 s\njob-gone: .*, past its timeout_seconds \(0\.1 s\)\njob-retried: /,
+      );
+      const byDefault = await report('--listen', '1s', '--stall-after', '1ms');
+      expect(detailsOf(byDefault, 'jobs-silent')).toContain('job-plain: ');
+    } finally {
+      clearInterval(beating);
+    }
+  });
+
+  test('workers whose clocks are off', async () => {
+    await createStream(nc);
+    const at = (offsetMs: number): string => new Date(Date.now() + offsetMs).toISOString();
+    for (let i = 0; i < 3; i++) {
+      await publish(nc, 'job-ahead', { timestamp: at(90_000), job_type: 'pdf.ocr' });
+      await publish(nc, 'job-behind', { timestamp: at(-HOUR_MS), job_type: 'pdf.ocr' });
+      await publish(nc, 'job-right');
+    }
+    await publish(nc, 'job-late', { timestamp: at(-HOUR_MS) });
+    const off = await report();
+    expect([off.code, aboveNotes(off)]).toEqual([EXIT.warnings, ['worker-clock-off']]);
+    expect(detailsOf(off, 'worker-clock-off')).toMatch(
+      /^pdf\.ocr, ahead by 1 min \d+ s: 1 job \(job-ahead\)\npdf\.ocr, behind by (1 h|59 min .*): 1 job \(job-behind\)$/,
+    );
+  });
+
+  test('a finding that is known and decided about can be left out', async () => {
+    await createStream(nc);
+    await publishRaw(nc, 'progress.job-1', 'no');
+    const { code, findings } = await report('--ignore', 'invalid-events');
+    expect(code).toBe(0);
+    expect(findings.map(({ id }) => id)).not.toContain('invalid-events');
+  });
+});
+
+test('Ctrl-C ends it while it listens', async () => {
+  await createStream(nc);
+  await publish(nc, 'job-dead', { stall_after_seconds: 0.1 });
+  await using command = startHeadway(['doctor', '--listen', '1h', '--stall-after', '1ms'], {
+    env: natsEnv(nats.url),
+  });
+  const jsm = await nc.jetstreamManager();
+  const isListening = async (): Promise<boolean> => {
+    const { connections } = (await nats.monitor('/connz?subs=1')) as Connections;
+    const own = connections.find(({ name }) => name === 'headway doctor');
+    return own?.subscriptions_list?.includes('alive.progress.*') ?? false;
+  };
+  await waitFor(isListening, { what: 'it to listen' });
+  command.signal('SIGINT');
+  expect(await command.ended(10_000)).toMatchObject({ code: 130, stdout: '' });
+  expect((await jsm.streams.info('PROGRESS')).state.messages).toBe(1);
+});
+
+describe('a mistake in the arguments is told, with code 2', () => {
+  test.each<[string[], RegExp]>([
+    [['--scan', '0'], /Expected an integer from 1, or all/],
+    [['--for', 'boss'], /Allowed choices are edge, worker, operator/],
+    [['--ignore', 'nothing'], /Expected the name of a finding/],
+    [['--listen', '5'], /Expected a number with s, m, h or d/],
+    [['-o', 'ndjson'], /Allowed choices are table, json/],
+    [['job-1'], /too many arguments/],
+  ])('%j', async (args, told) => {
+    const { code, stdout, stderr } = await doctor(...args);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toMatch(told);
+  });
+});

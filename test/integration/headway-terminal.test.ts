@@ -1,0 +1,201 @@
+/** What the commands look like on a terminal, and that nothing of it is there off one. */
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify, stripVTControlCharacters } from 'node:util';
+import type { NatsConnection } from 'nats';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import {
+  headway,
+  natsEnv,
+  noTerminal,
+  startHeadway,
+  startHeadwayAtTerminal,
+} from '../harness/headway-command.js';
+import { type NatsServer, startNats } from '../harness/nats-server.js';
+import { connectNats, createStream, publish } from '../harness/publish.js';
+import { waitFor } from '../harness/wait.js';
+
+const EVIL = 'evil \u001b]0;owned\u0007 \u001b[2J \u009b31m \u202e end';
+const SGR = '\u001b[';
+const CTRL_C = '\u0003';
+
+let nats: NatsServer;
+let nc: NatsConnection & AsyncDisposable;
+let env: Record<string, string>;
+
+beforeAll(async () => {
+  nats = await startNats();
+  nc = await connectNats(nats.url);
+  env = natsEnv(nats.url);
+  await createStream(nc, 'PROGRESS');
+  await publish(nc, 'evil', { progress: 40, message: EVIL, result: undefined, step: { name: EVIL } });
+  await publish(nc, 'fail', {
+    status: 'error',
+    progress: 10,
+    error: { code: EVIL, message: EVIL, details: { [EVIL]: EVIL } },
+  });
+  await publish(nc, 'long', { progress: 70, message: '長い話 '.repeat(80) });
+});
+
+afterAll(async () => {
+  await nc?.close();
+  await nats?.[Symbol.asyncDispose]();
+});
+
+async function atTerminal(args: readonly string[], more: Record<string, string> = {}): Promise<string> {
+  await using command = startHeadwayAtTerminal(args, { env: { ...env, ...more } });
+  const { code, stdout } = await command.ended();
+  expect(code).toBe(0);
+  return stdout;
+}
+
+describe.skipIf(noTerminal !== null)(`at a terminal (${noTerminal ?? 'python3, pty'})`, () => {
+  test('list has bars and colours, and cuts its lines to the width', async () => {
+    const shown = await atTerminal(['list']);
+    expect(shown).toContain('\u001b[36mprocessing\u001b[39m');
+    expect(shown).toContain('\u001b[31merror\u001b[39m');
+    expect(shown).toContain('███████░░░  70%');
+    const lines = stripVTControlCharacters(shown).split('\r\n');
+    const long = lines.find((line) => line.startsWith('long')) ?? '';
+    // Each of its characters takes two of the 100 columns.
+    expect(long.endsWith('…')).toBe(true);
+    expect(long.length + (long.match(/[長い話]/g) ?? []).length).toBeLessThanOrEqual(100);
+  });
+
+  test.each([
+    [['--no-color'], {}],
+    [[], { NO_COLOR: '1' }],
+    [[], { TERM: 'dumb' }],
+  ])('without colours: %j %j', async (more, environment) => {
+    for (const args of [['list'], ['get', 'fail'], ['history', 'fail'], ['stats'], ['tail']]) {
+      expect(
+        await atTerminal([...args, ...(more as string[])], environment as Record<string, string>),
+      ).not.toContain(SGR);
+    }
+  });
+
+  test('G8 bad input: what a worker wrote is never obeyed by the terminal', async () => {
+    const commands = [
+      ['list'],
+      ['list', '-o', 'json'],
+      ['get', 'evil'],
+      ['get', 'fail'],
+      ['get', 'fail', '-o', 'json'],
+      ['tail'],
+      ['tail', '-o', 'ndjson'],
+      ['history', 'evil'],
+      ['history', 'fail', '-o', 'json'],
+      ['stalled', '--no-listen', '--after', '1ms'],
+    ];
+    for (const args of commands) {
+      const shown = await atTerminal(args);
+      expect(shown).toMatch(/evil/);
+      // Colours are ours; anything else is not.
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what is looked for.
+      const rest = shown.replace(/\u001b\[\d+m/g, '');
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what is looked for.
+      expect(rest).not.toMatch(/[\u0000-\u0009\u000b\u000c\u000e-\u001f\u007f-\u009f\u202e]/);
+      if (args.includes('json')) expect(JSON.stringify(JSON.parse(shown))).toContain('\\u001b]0;owned');
+    }
+  });
+
+  test('list -f redraws in place, shows what changes, and ends with Ctrl-C', async () => {
+    await using watch = startHeadwayAtTerminal(['list', '-f', '--job-type', 'live'], { env });
+    await watch.shows('0 jobs; Ctrl-C ends');
+    await publish(nc, 'live-1', { job_type: 'live', progress: 20 });
+    await watch.shows('██░░░░░░░░  20%');
+    await publish(nc, 'live-1', { job_type: 'live', progress: 90 });
+    await watch.shows('█████████░  90%');
+    const ERASE_LINE = '\u001b[2K';
+    expect(watch.stdout).toContain(ERASE_LINE);
+    watch.type(CTRL_C);
+    const { code, stdout } = await watch.ended(5_000);
+    expect(code).toBe(130);
+    // The last picture stays.
+    expect(stripVTControlCharacters(stdout.slice(stdout.lastIndexOf(ERASE_LINE)))).toMatch(/live-1 .*90%/);
+  });
+
+  test('list -f fits a small terminal', async () => {
+    await using watch = startHeadwayAtTerminal(['list', '-f'], { env, size: { columns: 60, rows: 5 } });
+    await watch.shows(/[345] jobs, the newest 2 shown/);
+    watch.type(CTRL_C);
+    const { stdout } = await watch.ended(5_000);
+    for (const line of stripVTControlCharacters(stdout).split('\r\n'))
+      expect([...line].length).toBeLessThan(60);
+  });
+
+  test('tail -f shows what comes, and ends with Ctrl-C', async () => {
+    await using tail = startHeadwayAtTerminal(['tail', '-f', '--last', '0', 'typed'], { env });
+    await publishUntil(() => tail.stdout.includes('typed'), 'typed');
+    tail.type(CTRL_C);
+    expect((await tail.ended(5_000)).code).toBe(130);
+  });
+
+  test('notes go to stderr, also when only that is no terminal', async () => {
+    await using list = startHeadwayAtTerminal(['list', '--job-type', 'none'], { env, notes: true });
+    expect(await list.ended()).toMatchObject({ code: 0, stdout: '', stderr: 'headway: no jobs\n' });
+  });
+});
+
+async function publishUntil(isSeen: () => boolean, id: string): Promise<void> {
+  const look = async (): Promise<boolean> => {
+    await publish(nc, id);
+    return isSeen();
+  };
+  await waitFor(look, { what: `${id} to be seen`, everyMs: 100 });
+}
+
+test('off a terminal there are neither bars nor colours nor movements of the cursor', async () => {
+  for (const args of [
+    ['list'],
+    ['get', 'long'],
+    ['history', 'fail'],
+    ['tail'],
+    ['stats'],
+    ['stalled', '--no-listen', '--after', '1ms'],
+  ]) {
+    const { stdout, stderr } = await headway(args, {
+      env: { ...env, TERM: 'xterm-256color', FORCE_COLOR: '1' },
+    });
+    expect(stdout).not.toBe('');
+    expect(stdout + stderr).not.toMatch(/[█░]/);
+    expect(stdout + stderr).not.toContain('\u001b');
+  }
+  await using watch = startHeadway(['list', '-f', '-o', 'ndjson'], { env });
+  await watch.shows('"processing_id":"long"');
+  watch.signal('SIGINT');
+  expect((await watch.ended()).stdout).not.toContain('\u001b');
+});
+
+describe('shell completion', () => {
+  const HEADWAY = fileURLToPath(new URL('../../dist/cmd/headway.js', import.meta.url));
+  const offered = async (...words: string[]): Promise<string[]> => {
+    const { stdout } = await headway(['complete', '--', ...words]);
+    return stdout.split('\n').flatMap((line) => (line.includes('\t') ? [line.split('\t')[0] ?? ''] : []));
+  };
+
+  test('offers commands, options and what options may be', async () => {
+    expect(await offered('')).toEqual(
+      expect.arrayContaining(['list', 'get', 'tail', 'history', 'stats', 'stalled', 'token']),
+    );
+    expect(await offered('st')).toEqual(['stats', 'stalled']);
+    expect(await offered('list', '--st')).toEqual(['--status', '--stream']);
+    expect(await offered('list', '--status', 'un')).toEqual(['unfinished']);
+    expect(await offered('list', '--output', '')).toEqual(['table', 'json', 'ndjson']);
+  });
+
+  test('bash takes its script, and completes by it', async () => {
+    const script = `
+      headway() { ${JSON.stringify(process.execPath)} ${JSON.stringify(HEADWAY)} "$@"; }
+      # What the package bash-completion brings.
+      _get_comp_words_by_ref() {
+        cword=$COMP_CWORD; words=("\${COMP_WORDS[@]}"); cur="\${words[cword]}"; prev="\${words[cword-1]}"
+      }
+      source <(headway complete bash)
+      COMP_WORDS=(headway his); COMP_CWORD=1; COMP_LINE='headway his'; COMP_POINT=\${#COMP_LINE}
+      $(complete -p headway | sed 's/.*-F \\([^ ]*\\).*/\\1/')
+      echo "\${COMPREPLY[*]}"`;
+    const { stdout } = await promisify(execFile)('bash', ['--norc', '-c', script], { timeout: 20_000 });
+    expect(stdout.trim()).toBe('history');
+  });
+});

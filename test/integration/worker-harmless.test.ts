@@ -1,0 +1,202 @@
+/** The worker SDK over a real nats-server: whatever the job or its connection does, its end is told, and waits end. */
+
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type NatsConnection, nkeys } from 'nats';
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import {
+  ConnectionClosedError,
+  connectReporter,
+  createReporter,
+  InvalidEventError,
+  InvalidOptionError,
+  type Trouble,
+} from '../../sdk/worker/index.js';
+import { jobId } from '../harness/ids.js';
+import { type NatsServer, startNats } from '../harness/nats-server.js';
+import { connectNats, createStream, storedEvents } from '../harness/publish.js';
+import { waitFor, withTimeout } from '../harness/wait.js';
+
+let nats: NatsServer;
+let nc: NatsConnection & AsyncDisposable;
+let troubles: Trouble[];
+let id: string;
+const onTrouble = (trouble: Trouble): void => void troubles.push(trouble);
+const kinds = (): string[] => troubles.map(({ kind }) => kind);
+
+beforeAll(async () => {
+  nats = await startNats();
+  nc = await connectNats(nats.url);
+  await createStream(nc);
+});
+afterAll(async () => {
+  await nc?.close();
+  await nats?.[Symbol.asyncDispose]();
+});
+beforeEach(() => {
+  troubles = [];
+  id = jobId();
+});
+
+async function lastStored(): Promise<Record<string, unknown>> {
+  return (await storedEvents(nc, 'PROGRESS', id)).at(-1)?.json as Record<string, unknown>;
+}
+
+describe('G6 the end: it is written whatever the job throws or gives back', () => {
+  test.each<[string, unknown]>([
+    ['an error without a message', Object.assign(new Error('no'), { message: undefined })],
+    ['an error with a number for its name', Object.assign(new Error('no'), { name: 42 })],
+    [
+      'details that refuse to be JSON with a text',
+      Object.assign(new Error('no'), {
+        details: {
+          toJSON() {
+            throw 'boo';
+          },
+        },
+      }),
+    ],
+  ])('%s', async (_, error) => {
+    await using reporter = createReporter(nc, { onTrouble });
+    const run = reporter.run({ processingId: id }, () => Promise.reject(error));
+    await expect(run).rejects.toBe(error);
+    expect(await lastStored()).toMatchObject({ status: 'error', error: { retryable: false } });
+    expect(reporter.stats.openJobs).toBe(0);
+  });
+
+  test('a result that throws at being written', async () => {
+    await using reporter = createReporter(nc, { onTrouble });
+    const result = {
+      toJSON() {
+        throw 'boo';
+      },
+    };
+    await expect(reporter.run({ processingId: id }, () => result)).rejects.toBeInstanceOf(InvalidEventError);
+    expect(await lastStored()).toMatchObject({ status: 'error', error: { code: 'invalid_event' } });
+    expect(reporter.stats.openJobs).toBe(0);
+  });
+
+  test('a job whose own fields leave no room for its error', async () => {
+    await using reporter = createReporter(nc, { onTrouble });
+    const error = new Error('e'.repeat(4_000));
+    const run = reporter.run({ processingId: id, jobType: 'a.b' }, (job) => {
+      job.report({ progress: 40, mine: 'x'.repeat(65_000) });
+      throw error;
+    });
+    await expect(run).rejects.toBe(error);
+    const last = await lastStored();
+    expect(last).toMatchObject({ status: 'error', progress: 40, job_type: 'a.b', error: { code: 'error' } });
+    expect(last.mine).toBeUndefined();
+    expect(kinds()).toContain('not_sendable');
+    expect(reporter.stats.openJobs).toBe(0);
+  });
+});
+
+describe('a connection that its owner closes', () => {
+  test('is told, and whoever waits for an end is told too, instead of waiting for ever', async () => {
+    const own = await connectNats(nats.url);
+    const reporter = createReporter(own, { onTrouble });
+    const job = await reporter.start({ processingId: id });
+    await using silent = await startNats();
+    const nowhere = await connectNats(silent.url);
+    const stuck = createReporter(nowhere, { onTrouble, startTimeoutMs: 1 });
+    // There is no stream, so nothing is ever acknowledged.
+    const waiting = stuck.run({ processingId: id }, () => 1).catch((error: unknown) => error);
+    await waitFor(() => kinds().includes('retrying'), { what: 'a try that failed' });
+
+    await own.close();
+    await nowhere.close();
+    expect(await withTimeout(waiting, 5_000, 'the end')).toBeInstanceOf(ConnectionClosedError);
+    await waitFor(() => !reporter.stats.connected, { what: 'the closed connection' });
+    expect(kinds()).toContain('connection_closed');
+
+    // The job itself goes on.
+    job.report({ progress: 50 });
+    expect(troubles.at(-1)?.message).toContain('connection was closed');
+    await expect(job.complete()).rejects.toBeInstanceOf(ConnectionClosedError);
+    let hasWorked = false;
+    const next = reporter.run({ processingId: jobId() }, () => {
+      hasWorked = true;
+    });
+    await expect(next).rejects.toBeInstanceOf(ConnectionClosedError);
+    expect(hasWorked).toBe(true);
+    expect([reporter.stats.openJobs, stuck.stats.openJobs]).toEqual([0, 0]);
+    await reporter.close();
+    await stuck.close();
+  });
+});
+
+describe('an event that was not taken', () => {
+  test('is sent again when its pause is over, not only when something else happens to the job', async () => {
+    await using own = await startNats();
+    // Nothing else wakes the job within this test.
+    await using reporter = await connectReporter({
+      servers: own.url,
+      onTrouble,
+      startTimeoutMs: 1,
+      ackTimeoutMs: 600_000,
+      heartbeatSeconds: 0,
+    });
+    // There is no stream yet.
+    const run = reporter.run({ processingId: id }, () => 1);
+    await waitFor(() => reporter.stats.retried >= 2, { what: 'a third try' });
+    const operator = await connectNats(own.url);
+    await createStream(operator);
+    await operator.close();
+    expect(await withTimeout(run, 15_000, 'the end')).toBe(1);
+  });
+});
+
+describe('the way to NATS, as an author gives it', () => {
+  test('several addresses in one text, as an edge takes them from NATS_URL', async () => {
+    await using reporter = await connectReporter({ servers: `${nats.url}, nats://127.0.0.1:9`, onTrouble });
+    expect(reporter.stats.connected).toBe(true);
+  });
+
+  test('a user and a password that no address of the web could hold, and the file of a user', async () => {
+    const seed = nkeys.createUser();
+    const folder = await mkdtemp(join(tmpdir(), 'headway-creds-'));
+    onTestFinished(() => rm(folder, { recursive: true, force: true }));
+    const credsFile = join(folder, 'user.creds');
+    const pem = (name: string, text: string) => `-----BEGIN ${name}-----\n${text}\n------END ${name}------\n`;
+    await writeFile(
+      credsFile,
+      pem('NATS USER JWT', 'a.b.c') + pem('USER NKEY SEED', new TextDecoder().decode(seed.getSeed())),
+    );
+    const servers = nats.url.replace('nats://', 'nats://user:a#b?c@');
+    await using reporter = await connectReporter({ servers, credsFile, onTrouble });
+    expect(reporter.stats.connected).toBe(true);
+  });
+
+  test('what the environment leaves empty counts as not given', async () => {
+    await using reporter = await connectReporter({
+      servers: nats.url,
+      credsFile: '',
+      name: undefined,
+      onTrouble,
+    });
+    expect(reporter.stats.connected).toBe(true);
+  });
+
+  test.each([
+    [{ servers: 'nats://127.0.0.1:99999' }, 'servers'],
+    [{ servers: 'nats://user:50%@127.0.0.1' }, 'servers'],
+    [{ servers: 'nats//127.0.0.1:4222' }, 'servers'],
+    [{ servers: [5] as unknown as string[] }, 'servers'],
+    [{ credsFile: import.meta.filename }, 'credsFile'],
+  ])('what can never connect is an error at once: %j', async (options, option) => {
+    const made = connectReporter({ servers: nats.url, ...options, onTrouble, closeTimeoutMs: 0 });
+    const error = await made.then((reporter) => reporter.close()).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(InvalidOptionError);
+    expect(error).toMatchObject({ option });
+  });
+
+  test('a signal that is none is refused by name, and leaves nothing behind', async () => {
+    await using reporter = createReporter(nc, { onTrouble });
+    const signal = {} as AbortSignal;
+    const run = reporter.run({ processingId: id, signal }, () => 1);
+    await expect(run).rejects.toMatchObject({ code: 'invalid_event', path: '/signal' });
+    expect(reporter.stats).toMatchObject({ openJobs: 0, pendingJobs: 0 });
+  });
+});

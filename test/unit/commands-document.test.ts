@@ -1,0 +1,44 @@
+// docs/COMMANDS.md is held against the program.
+import { describe, expect, test } from 'vitest';
+import { EXIT_CODES_HELP } from '../../cmd/headway/exit-codes.js';
+import type { Io } from '../../cmd/headway/io.js';
+import { run } from '../../cmd/headway/program.js';
+import { bare, byName, read, section, sections, table } from './documents.js';
+
+describe('COMMANDS.md', () => {
+  const document = sections(read('docs/COMMANDS.md'));
+
+  test('"The commands" are those of the program', async () => {
+    let help = '';
+    const io: Io = {
+      env: {},
+      now: Date.now,
+      out: async (text) => {
+        help += text;
+      },
+      note: () => undefined,
+      terminal: { in: false, out: false, note: false },
+      columns: () => 80,
+      rows: () => 24,
+      stopped: new AbortController().signal,
+      ask: async () => null,
+      keys: () => () => undefined,
+    };
+    await run(['--help'], io);
+    const listed = table(section(document, 'The commands'), 'command').map((row) => bare(row.command));
+    const there = [...help.matchAll(/^ {2}([a-z]+)(?: \[| <)/gm)].map(([, name]) => name);
+    expect(there.length).toBeGreaterThan(0);
+    expect(listed.toSorted(byName)).toEqual(
+      there.flatMap((name) => (name === undefined || name === 'help' ? [] : [name])).toSorted(byName),
+    );
+  });
+
+  test('"Exit codes" are those of the help', () => {
+    const codes = table(section(document, 'Exit codes'), 'code').map((row) => [row.code, row.meaning]);
+    const said = EXIT_CODES_HELP.split('\n').flatMap((line) => {
+      const [, code, meaning] = /^ {2}(\d[\d, ]*\d|\d) {2,}(.+)$/.exec(line) ?? [];
+      return code === undefined ? [] : [[code, meaning]];
+    });
+    expect(codes.map(([code, meaning]) => [code, bare(meaning)])).toEqual(said);
+  });
+});

@@ -1,0 +1,372 @@
+/** The pure parts of the operators' commands. */
+import { InvalidArgumentError } from 'commander';
+import stringWidth from 'string-width';
+import { describe, expect, test } from 'vitest';
+import { bar } from '../../cmd/headway/cells.js';
+import {
+  durationOption,
+  parseDuration,
+  secondsOption,
+  showAge,
+  showDuration,
+} from '../../cmd/headway/durations.js';
+import { ArrayEmitter, Emitter } from '../../cmd/headway/emit.js';
+import { EXIT, exitCodeOf } from '../../cmd/headway/exit-codes.js';
+import { Interrupted, type Io, OutputError, PipeClosed, UsageError } from '../../cmd/headway/io.js';
+import { Newest } from '../../cmd/headway/newest.js';
+import { progressOf } from '../../cmd/headway/notes.js';
+import { paintFor } from '../../cmd/headway/paint.js';
+import { run } from '../../cmd/headway/program.js';
+import { momentOption, passes, startOf, timeOption, untilOf } from '../../cmd/headway/selection.js';
+import { quantile } from '../../cmd/headway/stats-counts.js';
+import { Scan } from '../../cmd/headway/stats-scan.js';
+import { showBytes } from '../../cmd/headway/stats-text.js';
+import { shorten, tableLines } from '../../cmd/headway/table.js';
+import {
+  JetStreamUnavailableError,
+  JobMissingError,
+  NatsAuthError,
+  NatsUnreachableError,
+  StreamMissingError,
+} from '../../internal/errors/catalogue.js';
+import { parseDelivery } from '../../internal/jetstream/reading-lane.js';
+import type { Event } from '../../schemas/event.js';
+import { printable, printableJson } from '../../schemas/text.js';
+
+/** A world in which everything is written down. */
+type FakeIo = Io & { written: string; noted: string; time: number };
+function fakeIo(changes: Partial<Io> = {}): FakeIo {
+  const io: FakeIo = {
+    env: {},
+    time: 1_000_000,
+    now: () => io.time,
+    written: '',
+    noted: '',
+    out: (text: string) => {
+      io.written += text;
+      return Promise.resolve();
+    },
+    note: (text: string) => {
+      io.noted += text;
+    },
+    terminal: { in: false, out: false, note: false },
+    columns: () => 80,
+    rows: () => 24,
+    stopped: new AbortController().signal,
+    ask: () => Promise.resolve(null),
+    keys: () => () => undefined,
+    ...changes,
+  };
+  return io;
+}
+
+describe('durations', () => {
+  test.each([
+    ['500ms', 500],
+    ['90s', 90_000],
+    ['15m', 900_000],
+    ['1h30m', 5_400_000],
+    ['7d', 604_800_000],
+  ])('%s is %i ms', (text, ms) => {
+    expect(parseDuration(text)).toBe(ms);
+    expect(durationOption(text)).toBe(ms);
+  });
+
+  test.each(['', '10', 's', '-1h', '1.5h', '1 h', '1w', '1h30', 'h1'])('%j is none', (text) => {
+    expect(parseDuration(text)).toBeNull();
+    expect(() => durationOption(text)).toThrow(InvalidArgumentError);
+  });
+
+  test('an option takes more than nothing and at most 366 days; seconds are whole', () => {
+    for (const text of ['0s', '0h0m', '367d', '366d1ms'])
+      expect(() => durationOption(text)).toThrow(/at most 366d/);
+    expect(durationOption('366d')).toBe(366 * 86_400_000);
+    expect(secondsOption('2000ms')).toBe(2);
+    expect(() => secondsOption('1500ms')).toThrow(/whole seconds/);
+  });
+
+  test.each([
+    [0, '0ms', '0s'],
+    [999, '999ms', '0s'],
+    [1_500, '1.5s', '1s'],
+    [9_949, '9.9s', '9s'],
+    [9_960, '10s', '9s'],
+    [59_499, '59s', '59s'],
+    [59_600, '1m00s', '59s'],
+    [185_000, '3m05s', '3m'],
+    [3_599_600, '1h00m', '59m'],
+    [18_180_000, '5h03m', '5h'],
+    [274_000_000, '3d4h', '3d'],
+    [-2_000, '-2.0s', '0s'],
+  ])('%i ms is shown as %s, as an age %s', (ms, duration, age) => {
+    expect(showDuration(ms)).toBe(duration);
+    expect(showAge(ms)).toBe(age);
+  });
+});
+
+describe('text by others', () => {
+  const HOSTILE = [
+    '\u001b[2J',
+    '\u0007',
+    '\u009b31m',
+    '\u202e',
+    '\u2028',
+    '\r',
+    '\u0000',
+    '\u{e0041}',
+    '\u007f',
+  ];
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what is looked for.
+  const OBEYED = /[\u0000-\u001f\u007f-\u009f\u2028-\u202e]|\u{e0041}/u;
+
+  test('G8 bad input: nothing of it that a terminal would obey is left', () => {
+    for (const one of HOSTILE) {
+      expect(printable(`a${one}b`)).not.toMatch(OBEYED);
+      expect(printable(`a${one}b`)).toMatch(/^a .*b$/);
+    }
+    expect(printable(' a \n\n\tb ')).toBe('a b');
+    expect(printable('日本 é 👍')).toBe('日本 é 👍');
+  });
+
+  test('as JSON it is on one line, and means the same to the last digit', () => {
+    const json = `{"n": 123456789012345678901234567890,\r\n\t${HOSTILE.slice(2, 6)
+      .map((one, at) => `"k${at}":"x${one}"`)
+      .join(',\n')}}`.replaceAll('\r"', '\\r"');
+    const line = printableJson(json);
+    expect(line).not.toMatch(OBEYED);
+    expect(line).toContain('123456789012345678901234567890');
+    expect(JSON.parse(line)).toEqual(JSON.parse(json));
+    expect(JSON.parse(printableJson(JSON.stringify({ '\u{e0041}': '\u009b\ud800' })))).toEqual({
+      '\u{e0041}': '\u009b\ud800',
+    });
+  });
+});
+
+describe('a table', () => {
+  const columns = [{ title: 'A' }, { title: 'N', align: 'right' as const }, { title: 'LAST' }];
+  const rows = [
+    [
+      { text: 'a-long-name' },
+      { text: '7' },
+      { text: '長い話'.repeat(20), dress: (text: string) => `<${text}>` },
+    ],
+    [{ text: 'b' }, { text: '12,345' }, { text: '' }],
+  ];
+
+  test('stands in columns, as terminals count, and cuts only the last one', () => {
+    const lines = tableLines(columns, rows, 40);
+    expect(lines[0]).toBe('A                 N  LAST');
+    expect(lines[1]).toMatch(/^a-long-name {7}7 {2}<(長い話?)+.*…>$/);
+    expect(stringWidth(lines[1] ?? '') - 2).toBeLessThanOrEqual(40);
+    expect(lines[2]).toBe('b            12,345');
+    expect(tableLines(columns, rows, Number.POSITIVE_INFINITY)[1]).toContain(`<${'長い話'.repeat(20)}>`);
+    expect(tableLines(columns, rows, 5)[1]).toMatch(/^a-long-name/);
+  });
+
+  test('cuts between what a person takes for characters', () => {
+    expect(shorten('👨‍👩‍👧👨‍👩‍👧👨‍👩‍👧', 5)).toBe('👨‍👩‍👧👨‍👩‍👧…');
+    expect(shorten('abc', 3)).toBe('abc');
+    expect(shorten('abcd', 3)).toBe('ab…');
+    expect(shorten('abcd', 0)).toBe('');
+  });
+
+  test('a bar is full only at 100%', () => {
+    expect([0, 9.9, 55, 99.9, 100].map(bar)).toEqual([
+      '░░░░░░░░░░',
+      '░░░░░░░░░░',
+      '█████░░░░░',
+      '█████████░',
+      '██████████',
+    ]);
+  });
+});
+
+describe('the newest of many', () => {
+  test('are kept in bounded memory, each once, the newest first', () => {
+    const newest = new Newest<{ id: string; seq: number }>(3);
+    for (let seq = 1; seq <= 1_000; seq++) newest.put({ id: `job-${seq % 100}`, seq });
+    newest.put({ id: 'job-0', seq: 4 });
+    expect(newest.sorted().map(({ seq }) => seq)).toEqual([1_000, 999, 998]);
+    newest.drop('job-99', 999);
+    newest.drop('job-98', 1);
+    expect(
+      newest
+        .sorted()
+        .map(({ seq }) => seq)
+        .slice(0, 2),
+    ).toEqual([1_000, 998]);
+    expect(newest.size).toBe(3);
+  });
+});
+
+describe('selection', () => {
+  const event = (fields: Partial<Event>): Event =>
+    ({ processing_id: 'a', status: 'processing', progress: 1, timestamp: '', ...fields }) as Event;
+
+  test('a job passes by its type and by what its last event says', () => {
+    const retrying = event({ status: 'error', error: { retryable: true }, job_type: 'x' });
+    expect(passes({}, retrying)).toBe(true);
+    expect(passes({ jobType: ['y', 'x'] }, retrying)).toBe(true);
+    expect(passes({ jobType: ['y'] }, retrying)).toBe(false);
+    expect(passes({ jobType: ['x'] }, event({}))).toBe(false);
+    expect(passes({ status: ['unfinished'] }, retrying)).toBe(true);
+    expect(passes({ status: ['finished'] }, retrying)).toBe(false);
+    expect(passes({ status: ['finished'] }, event({ status: 'error' }))).toBe(true);
+    expect(passes({ status: ['completed', 'error'] }, retrying)).toBe(true);
+    expect(passes({ status: ['completed'], jobType: ['x'] }, retrying)).toBe(false);
+  });
+
+  test('the ends of a read are said once, and count from now', () => {
+    expect(startOf({}, 5_000)).toBeNull();
+    expect(startOf({ since: 1_000 }, 5_000)).toEqual({ kind: 'time', ms: 4_000 });
+    expect(startOf({ sinceTime: 7 }, 5_000)).toEqual({ kind: 'time', ms: 7 });
+    expect(startOf({ startSequence: 7 }, 5_000)).toEqual({ kind: 'seq', seq: 7 });
+    expect(() => startOf({ since: 1, sinceTime: 2, startSequence: 3 }, 0)).toThrow(
+      /--since and --since-time and --start-sequence do not go together/,
+    );
+    expect(untilOf({}, 5_000)).toBeNull();
+    expect(untilOf({ until: momentOption('2s') }, 5_000)).toBe(3_000);
+    expect(untilOf({ until: momentOption('1970-01-01T00:00:01Z') }, 5_000)).toBe(1_000);
+    expect(timeOption('1970-01-01T01:00:00+01:00')).toBe(0);
+    expect(() => timeOption('2026-02-30T00:00:00Z')).toThrow(InvalidArgumentError);
+  });
+});
+
+describe('figures', () => {
+  test('a quantile is one of the values, by nearest rank', () => {
+    const values = Array.from({ length: 100 }, (_, at) => at + 1);
+    expect([0.5, 0.95, 1].map((share) => quantile(values, share))).toEqual([50, 95, 100]);
+    expect(quantile([7], 0.5)).toBe(7);
+    expect(quantile([], 0.5)).toBeNull();
+  });
+
+  test('durations are of finished jobs whose first events are kept, and junk neither ends nor begins a job', () => {
+    const scan = new Scan(3);
+    const add = (id: string, storedAt: number, body: string) =>
+      scan.add({ seq: 1, subject: `progress.${id}`, storedAt, data: Buffer.from(body) });
+    const body = (id: string, status: string, more = {}) =>
+      JSON.stringify({ processing_id: id, status, progress: 1, timestamp: '2026-01-01T00:00:00Z', ...more });
+    add('a', 1_000, body('a', 'processing'));
+    add('a', 3_000, body('a', 'completed'));
+    add('b', 1_000, body('b', 'error', { error: { retryable: true } }));
+    for (const at of [1_000, 2_000, 9_000]) add('c', at, body('c', 'completed'));
+    add('d', 1_000, 'junk');
+    add('d', 6_000, body('d', 'completed'));
+    add('e', 1_000, body('e', 'completed'));
+    add('e', 9_000, body('e', 'processing'));
+    expect(scan.figures()).toEqual({
+      messages: 10,
+      valid: 9,
+      invalid: 1,
+      invalid_by_reason: { not_json: 1 },
+      durations: { jobs: 2, cut: 1, p50_ms: 2_000, p95_ms: 5_000, longest_ms: 5_000 },
+    });
+  });
+
+  test('bytes', () => {
+    expect([0, 1_023, 1_024, 3.4 * 1024 ** 2, 2 ** 60].map(showBytes)).toEqual([
+      '0 bytes',
+      '1023 bytes',
+      '1.0 KiB',
+      '3.4 MiB',
+      '1048576.0 TiB',
+    ]);
+  });
+});
+
+test("JetStream's words about a message, with and without a domain", () => {
+  const expected = { seq: 42, deliverySequence: 7, storedAt: 1_700_000_000_123, pending: 9 };
+  expect(parseDelivery('$JS.ACK.PROGRESS.c.1.42.7.1700000000123456789.9')).toEqual(expected);
+  expect(parseDelivery('$JS.ACK.hub.hash.PROGRESS.c.1.42.7.1700000000123456789.9.x')).toEqual(expected);
+  expect(parseDelivery('_INBOX.1')).toBeNull();
+  expect(parseDelivery(undefined)).toBeNull();
+});
+
+describe('output', () => {
+  test('leaves in pieces, whole, and an array is one document', async () => {
+    const io = fakeIo();
+    const emitter = new Emitter(io);
+    const lines = Array.from({ length: 10_000 }, (_, at) => `line ${at}`);
+    for (const line of lines) await emitter.line(line);
+    expect(io.written.length).toBeGreaterThan(0);
+    await emitter.flush();
+    expect(io.written).toBe(`${lines.join('\n')}\n`);
+    for (const items of [[], [1], [1, 2, 3]]) {
+      const other = fakeIo();
+      const array = new ArrayEmitter(other);
+      for (const item of items) await array.item(JSON.stringify(item));
+      await array.end();
+      expect(JSON.parse(other.written)).toEqual(items);
+    }
+  });
+
+  test('progress is shown on a terminal alone, not for short work, and is taken away', () => {
+    const off = fakeIo();
+    progressOf(off, 'job').show(1, 2);
+    expect(off.noted).toBe('');
+    const io = fakeIo({ terminal: { in: true, out: false, note: true } });
+    const progress = progressOf(io, 'job');
+    progress.show(1, 4);
+    expect(io.noted).toBe('');
+    io.time += 500;
+    progress.show(2_000, 4_000);
+    expect(io.noted).toBe('\r\u001b[K2,000 jobs of 4,000, 50%');
+    progress.show(2_001, 4_000);
+    progress.clear();
+    expect(io.noted).toBe('\r\u001b[K2,000 jobs of 4,000, 50%\r\u001b[K');
+  });
+
+  test.each<[env: Record<string, string>, isTerminal: boolean, color: boolean, isPainted: boolean]>([
+    [{}, true, true, true],
+    [{ NO_COLOR: '' }, true, true, true],
+    [{}, false, true, false],
+    [{ FORCE_COLOR: '1' }, false, true, false],
+    [{ NO_COLOR: '1' }, true, true, false],
+    [{ TERM: 'dumb' }, true, true, false],
+    [{}, true, false, false],
+  ])('colours with %j, terminal %j, --color %j: %j', (env, isTerminal, color, isPainted) => {
+    const io = fakeIo({ env, terminal: { in: false, out: isTerminal, note: false } });
+    expect(paintFor(io, { color })('red', 'x')).toBe(isPainted ? '\u001b[31mx\u001b[39m' : 'x');
+  });
+});
+
+describe('how it ends', () => {
+  test('each error has its exit code', () => {
+    const codes = [
+      new UsageError('x'),
+      new JobMissingError('a', 'S'),
+      new StreamMissingError('S', 'url'),
+      new NatsUnreachableError('url', 'x'),
+      new NatsAuthError('url', 'x'),
+      new JetStreamUnavailableError('url', 'x'),
+      new OutputError('x', new Error('y')),
+    ].map(exitCodeOf);
+    expect(codes).toEqual([EXIT.usage, 3, 3, 4, 4, 4, EXIT.output]);
+  });
+
+  test('an interruption wins over what it made fail, and a closed pipe is done', async () => {
+    const help = ['token', '--help'];
+    expect(await run(help, fakeIo())).toBe(0);
+    expect(await run(help, fakeIo({ out: () => Promise.reject(new PipeClosed()) }))).toBe(0);
+    const full = new OutputError('the standard output', { code: 'ENOSPC' });
+    expect(await run(help, fakeIo({ out: () => Promise.reject(full) }))).toBe(5);
+    const stopped = new AbortController();
+    stopped.abort(new Interrupted('SIGTERM'));
+    expect(await run(help, fakeIo({ stopped: stopped.signal, out: () => Promise.reject(full) }))).toBe(143);
+  });
+
+  test('each command has examples in its help, and the exit codes are in that of all', async () => {
+    const io = fakeIo();
+    await run(['--help'], io);
+    expect(io.written).toMatch(/Exit codes:\n {2}0 +done\n {2}1 +failed\n/);
+    const commands = [...io.written.matchAll(/^ {2}([a-z]+) (?:\[|<)/gm)].map(([, name]) => name ?? '');
+    expect(commands).toEqual(
+      expect.arrayContaining(['list', 'get', 'tail', 'history', 'stats', 'stalled', 'complete']),
+    );
+    for (const command of commands.filter((name) => name !== 'help')) {
+      const own = fakeIo();
+      expect(await run([command, '--help'], own)).toBe(0);
+      expect(own.written, command).toMatch(/\nExamples:\n/);
+    }
+  });
+});

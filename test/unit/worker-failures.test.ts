@@ -1,0 +1,94 @@
+/** Whatever a job throws, and whatever it gives back: something of it can be published, and nothing throws on the way. */
+
+import { describe, expect, test } from 'vitest';
+import { InvalidEventError } from '../../sdk/worker/errors.js';
+import { failureJson } from '../../sdk/worker/failure.js';
+import { bare, firstState, jsonOf, updated } from '../../sdk/worker/state.js';
+import { type Trouble, teller } from '../../sdk/worker/trouble.js';
+
+const given = (own: object) => Object.assign(new Error('no'), own);
+const getter = (name: string) =>
+  Object.defineProperty(new Error('no'), name, {
+    get() {
+      throw new Error('from the getter');
+    },
+  });
+const hostile = new Proxy(
+  {},
+  {
+    get() {
+      throw new Error('get');
+    },
+    getPrototypeOf() {
+      throw new Error('getPrototypeOf');
+    },
+  },
+);
+
+describe('an error of any shape is published', () => {
+  const unsaid = { code: 'error', message: 'The job failed.', retryable: false };
+  const plain = { code: 'error', message: 'no', retryable: false };
+  test.each<[string, unknown, object]>([
+    ['without a message', given({ message: undefined }), unsaid],
+    ['with a number for its message', given({ message: 42 }), unsaid],
+    ['with an object for its message', given({ message: { text: 'no' } }), unsaid],
+    ['without a name', given({ name: undefined }), plain],
+    ['with a number for its name', given({ name: 42 }), plain],
+    ['with a number for its code', given({ code: 42 }), plain],
+    ['whose code throws', getter('code'), plain],
+    ['whose name throws', getter('name'), plain],
+    ['whose message throws', getter('message'), unsaid],
+    ['whose retryable throws', getter('retryable'), plain],
+    ['whose details throw', getter('details'), plain],
+    ['whose stack throws', getter('stack'), plain],
+    ['that is a proxy which throws at everything', hostile, unsaid],
+    ['that is no Error but has a message', { message: 'no', code: 'c' }, { ...plain, code: 'c' }],
+  ])('%s', (_, error, expected) => {
+    const published = JSON.parse(failureJson(error, {}, true)) as Record<string, unknown>;
+    delete published.stack;
+    expect(published).toEqual(expected);
+  });
+});
+
+describe('what has no form in JSON is refused by name, however it refuses', () => {
+  test.each<[string, unknown]>([
+    ['a text', 'boo'],
+    ['null', null],
+    ['undefined', undefined],
+    ['an object without a text', Object.create(null)],
+    ['an error whose message is none', given({ message: 42 })],
+  ])('toJSON that throws %s', (_, thrown) => {
+    const value = {
+      toJSON() {
+        throw thrown;
+      },
+    };
+    expect(() => jsonOf(value, '/result')).toThrow(InvalidEventError);
+  });
+});
+
+test('the bare state says where the job is, and nothing that a worker could make large', () => {
+  const state = updated(
+    firstState(3, 10, 'm'.repeat(4_000)),
+    { current: 5, step: { name: 'read' }, mine: 'x'.repeat(65_000) },
+    0,
+  );
+  expect(bare(state)).toMatchObject({ attempt: 3, percent: 50, current: 5, total: 10 });
+  expect(JSON.stringify([bare(state), [...bare(state).own]]).length).toBeLessThan(1_000);
+});
+
+test('a callback for trouble that is async and rejects ends no process', async () => {
+  const unhandled: unknown[] = [];
+  const note = (reason: unknown): void => void unhandled.push(reason);
+  process.on('unhandledRejection', note);
+  try {
+    const told: (trouble: Trouble) => unknown = () => Promise.reject(new Error('from the callback'));
+    const tell = teller(told, () => 0);
+    tell({ kind: 'away', message: '' });
+    // Rejections that nobody handles are told when the microtasks are through.
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(unhandled).toEqual([]);
+  } finally {
+    process.off('unhandledRejection', note);
+  }
+});
