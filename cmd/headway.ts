@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-import { processIo } from './headway/process-io.js';
 import { run } from './headway/program.js';
+import { processIo } from './headway/world/process-io.js';
 
 // Not process.exit: what was written to a pipe has still to leave.
 process.exitCode = await run(process.argv.slice(2), processIo());

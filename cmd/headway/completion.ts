@@ -1,6 +1,6 @@
 import tab from '@bomb.sh/tab/commander';
 import type { Command } from 'commander';
-import { STATUS_FILTERS } from './selection.js';
+import { STATUS_FILTERS } from './choice/selection.js';
 
 const EXAMPLES = `
 Examples:

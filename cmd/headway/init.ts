@@ -2,10 +2,10 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { StreamConfig } from 'nats';
 import { StreamMismatchError, StreamMissingError } from '../../internal/errors/catalogue.js';
 import { ensureStream, streamConfig, streamDifferences } from '../../internal/jetstream/stream.js';
+import { addOutputOption, type OutputFlag } from './choice/selection.js';
 import { ownChoices } from './doctor/stream-facts.js';
-import { type Io, UsageError } from './io.js';
-import { addNatsOptions, type NatsFlags, type StreamAccess, streamInfo, withNats } from './nats.js';
-import { addOutputOption, type OutputFlag } from './selection.js';
+import { type Io, UsageError } from './world/io.js';
+import { addNatsOptions, type NatsFlags, type StreamAccess, streamInfo, withNats } from './world/nats.js';
 
 interface InitFlags extends NatsFlags, OutputFlag {
   readonly dryRun?: true;

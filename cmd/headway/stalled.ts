@@ -3,23 +3,7 @@ import { readStored } from '../../internal/jetstream/reading.js';
 import type { LastState } from '../../internal/jetstream/reading-last.js';
 import { isFinished } from '../../schemas/event.js';
 import { idOf } from '../../schemas/ids.js';
-import { dim, progressCell, statusCell, summaryCell } from './cells.js';
-import { durationOption, showDuration } from './durations.js';
-import { eachState } from './each-state.js';
-import { ArrayEmitter, writeLines } from './emit.js';
-import type { Io } from './io.js';
-import { type JobEvent, jobEvent, updateJson } from './job-event.js';
-import { Listening } from './listening.js';
-import {
-  addNatsOptions,
-  type NatsFlags,
-  type StreamAccess,
-  serverClock,
-  streamInfo,
-  withNats,
-} from './nats.js';
-import { noting, type Progress, plural, progressOf } from './notes.js';
-import { type Paint, paintFor } from './paint.js';
+import { durationOption, showDuration } from './choice/durations.js';
 import {
   addColorOption,
   addJobTypeOption,
@@ -28,8 +12,24 @@ import {
   type JobTypeFlag,
   type OutputFlag,
   passes,
-} from './selection.js';
-import { type Cell, tableLines } from './table.js';
+} from './choice/selection.js';
+import { eachState } from './jobs/each-state.js';
+import { type JobEvent, jobEvent, updateJson } from './jobs/job-event.js';
+import { Listening } from './jobs/listening.js';
+import { dim, progressCell, statusCell, summaryCell } from './show/cells.js';
+import { ArrayEmitter, writeLines } from './show/emit.js';
+import { type Paint, paintFor } from './show/paint.js';
+import { type Cell, tableLines } from './show/table.js';
+import type { Io } from './world/io.js';
+import {
+  addNatsOptions,
+  type NatsFlags,
+  type StreamAccess,
+  serverClock,
+  streamInfo,
+  withNats,
+} from './world/nats.js';
+import { noting, type Progress, plural, progressOf } from './world/notes.js';
 
 interface StalledOptions extends NatsFlags, JobTypeFlag, OutputFlag, ColorFlag {
   /** ms. */

@@ -2,8 +2,8 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { mintToken } from '../../internal/auth/mint.js';
 import { secretProblem } from '../../internal/auth/secret.js';
 import { isJobType, isProcessingId } from '../../schemas/ids.js';
-import { secondsOption } from './durations.js';
-import { type Io, UsageError } from './io.js';
+import { secondsOption } from './choice/durations.js';
+import { type Io, UsageError } from './world/io.js';
 
 interface TokenOptions {
   readonly job?: readonly string[];

@@ -1,8 +1,8 @@
 // docs/COMMANDS.md is held against the program.
 import { describe, expect, test } from 'vitest';
-import { EXIT_CODES_HELP } from '../../cmd/headway/exit-codes.js';
-import type { Io } from '../../cmd/headway/io.js';
 import { run } from '../../cmd/headway/program.js';
+import { EXIT_CODES_HELP } from '../../cmd/headway/world/exit-codes.js';
+import type { Io } from '../../cmd/headway/world/io.js';
 import { bare, byName, read, section, sections, table } from './documents.js';
 
 describe('COMMANDS.md', () => {

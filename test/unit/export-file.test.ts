@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { ExportFile, ExportStopped } from '../../cmd/headway/export-file.js';
-import { UsageError } from '../../cmd/headway/io.js';
+import { ExportFile, ExportStopped } from '../../cmd/headway/export/file.js';
+import { UsageError } from '../../cmd/headway/world/io.js';
 
 const line = (seq: number, more = ''): string =>
   `{"seq":${seq},"epoch":"e1","stored_at":"2026-03-01T03:00:00.000Z","event":{"processing_id":"a${more}"}}\n`;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { exportLine, parseExportLine } from '../../cmd/headway/export-line.js';
+import { exportLine, parseExportLine } from '../../cmd/headway/export/line.js';
 import type { StoredMessage } from '../../internal/jetstream/reading.js';
 
 const AT = Date.parse('2026-03-01T03:00:00.125Z');

@@ -2,26 +2,26 @@
 import { InvalidArgumentError } from 'commander';
 import stringWidth from 'string-width';
 import { describe, expect, test } from 'vitest';
-import { bar } from '../../cmd/headway/cells.js';
 import {
   durationOption,
   parseDuration,
   secondsOption,
   showAge,
   showDuration,
-} from '../../cmd/headway/durations.js';
-import { ArrayEmitter, Emitter } from '../../cmd/headway/emit.js';
-import { EXIT, exitCodeOf } from '../../cmd/headway/exit-codes.js';
-import { Interrupted, type Io, OutputError, PipeClosed, UsageError } from '../../cmd/headway/io.js';
-import { Newest } from '../../cmd/headway/newest.js';
-import { progressOf } from '../../cmd/headway/notes.js';
-import { paintFor } from '../../cmd/headway/paint.js';
+} from '../../cmd/headway/choice/durations.js';
+import { momentOption, passes, startOf, timeOption, untilOf } from '../../cmd/headway/choice/selection.js';
+import { Newest } from '../../cmd/headway/jobs/newest.js';
 import { run } from '../../cmd/headway/program.js';
-import { momentOption, passes, startOf, timeOption, untilOf } from '../../cmd/headway/selection.js';
-import { quantile } from '../../cmd/headway/stats-counts.js';
-import { Scan } from '../../cmd/headway/stats-scan.js';
-import { showBytes } from '../../cmd/headway/stats-text.js';
-import { shorten, tableLines } from '../../cmd/headway/table.js';
+import { bar } from '../../cmd/headway/show/cells.js';
+import { ArrayEmitter, Emitter } from '../../cmd/headway/show/emit.js';
+import { paintFor } from '../../cmd/headway/show/paint.js';
+import { shorten, tableLines } from '../../cmd/headway/show/table.js';
+import { quantile } from '../../cmd/headway/stats/counts.js';
+import { Scan } from '../../cmd/headway/stats/scan.js';
+import { showBytes } from '../../cmd/headway/stats/text.js';
+import { EXIT, exitCodeOf } from '../../cmd/headway/world/exit-codes.js';
+import { Interrupted, type Io, OutputError, PipeClosed, UsageError } from '../../cmd/headway/world/io.js';
+import { progressOf } from '../../cmd/headway/world/notes.js';
 import {
   JetStreamUnavailableError,
   JobMissingError,

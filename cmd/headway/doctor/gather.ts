@@ -1,7 +1,7 @@
 import type { Facts, Observed, StreamFacts } from '../../../internal/doctor/facts.js';
 import type { Role } from '../../../internal/doctor/needs.js';
-import type { Io } from '../io.js';
-import type { StreamAccess } from '../nats.js';
+import type { Io } from '../world/io.js';
+import type { StreamAccess } from '../world/nats.js';
 import { Heartbeats } from './heartbeats.js';
 import { lookAtAccount, lookAtClock, lookAtConsumers, lookAtFullJobs, lookAtStream } from './look.js';
 import { observe, skipped } from './observe.js';

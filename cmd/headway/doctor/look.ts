@@ -14,7 +14,7 @@ import { JetStreamUnavailableError } from '../../../internal/errors/catalogue.js
 import { explainRequestError } from '../../../internal/jetstream/request-error.js';
 import { apiErrorCode, storedMessage } from '../../../internal/jetstream/stream.js';
 import { idOf, SUBJECT_FILTER } from '../../../schemas/ids.js';
-import type { StreamAccess } from '../nats.js';
+import type { StreamAccess } from '../world/nats.js';
 import { streamFactsOf } from './stream-facts.js';
 
 const STREAM_NOT_FOUND = 10059;

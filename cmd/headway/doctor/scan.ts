@@ -7,7 +7,7 @@ import { type ReadRange, readStored } from '../../../internal/jetstream/reading.
 import { readLastStates } from '../../../internal/jetstream/reading-last.js';
 import type { Event } from '../../../schemas/event.js';
 import { idOf } from '../../../schemas/ids.js';
-import type { StreamAccess } from '../nats.js';
+import type { StreamAccess } from '../world/nats.js';
 import { known, whyNot } from './observe.js';
 
 /** How many of the newest messages are read, or all of them. */

@@ -2,7 +2,7 @@ import type { StreamConfig, StreamInfo } from 'nats';
 import type { Difference, FollowerFacts, StreamFacts } from '../../../internal/doctor/facts.js';
 import { isAtLeast } from '../../../internal/jetstream/connection.js';
 import { streamConfig, streamDifferences } from '../../../internal/jetstream/stream.js';
-import { showDuration } from '../durations.js';
+import { showDuration } from '../choice/durations.js';
 
 /** Since this version a stream has at most so many consumers, when its configuration does not say. */
 const LIMITS_CONSUMERS = [2, 15] as const;

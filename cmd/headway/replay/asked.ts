@@ -1,5 +1,4 @@
 import type { ReadFrom } from '../../../internal/jetstream/reading.js';
-import { UsageError } from '../io.js';
 import {
   type FilterFlags,
   type SinceFlags,
@@ -8,7 +7,8 @@ import {
   startOf,
   type UntilFlag,
   untilOf,
-} from '../selection.js';
+} from '../choice/selection.js';
+import { UsageError } from '../world/io.js';
 
 /** What of the command line says which events are replayed. */
 export interface RangeFlags extends FilterFlags, SinceFlags, StartSequenceFlag, UntilFlag {

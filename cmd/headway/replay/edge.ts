@@ -12,7 +12,7 @@ import { Metrics } from '../../../internal/telemetry/metrics.js';
 import { type EdgeConfig, parseEdgeConfig } from '../../../schemas/config.js';
 import { type Access, accessMistakes, openAccess } from '../../edge-access.js';
 import { drain, tickMs, webSocketParts } from '../../edge-clients.js';
-import { type Io, UsageError } from '../io.js';
+import { type Io, UsageError } from '../world/io.js';
 import { NothingBehind } from './cold.js';
 import type { ReplaySink } from './sink.js';
 

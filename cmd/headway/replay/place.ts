@@ -14,8 +14,8 @@ import { watchRefusals } from '../../../internal/jetstream/connection.js';
 import { apiErrorCode } from '../../../internal/jetstream/stream.js';
 import { Ledger } from '../../../internal/replay/ledger.js';
 import { SUBJECT_FILTER, subjectOf } from '../../../schemas/ids.js';
-import { UsageError } from '../io.js';
-import type { StreamAccess } from '../nats.js';
+import { UsageError } from '../world/io.js';
+import type { StreamAccess } from '../world/nats.js';
 import { type Chosen, checkSame } from './asked.js';
 
 /** The consumers of replays; those of edges begin with `edge-`. */

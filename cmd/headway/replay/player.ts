@@ -1,8 +1,8 @@
 import { commandOf, KEYS_HELP, keysOf, type ReplayCommand } from '../../../internal/replay/keys.js';
 import type { Pacer } from '../../../internal/replay/pacer.js';
 import { faster, showSpeed, slower } from '../../../internal/replay/speed.js';
-import { showDuration } from '../durations.js';
-import type { Io } from '../io.js';
+import { showDuration } from '../choice/durations.js';
+import type { Io } from '../world/io.js';
 import type { StatusLine } from './status-line.js';
 
 /** A timer is asked for no longer than this, in ms: what it waits for may be years away, and the line shows the rest. */

@@ -1,11 +1,11 @@
 import type { DecodedEvent } from '../../../internal/eventlog/decode.js';
 import type { StoredMessage } from '../../../internal/jetstream/reading.js';
-import { dim, progressCell, statusCell, summaryCell, timeText } from '../cells.js';
-import type { Io } from '../io.js';
-import { jobEvent, updateJson } from '../job-event.js';
-import { type Paint, paintFor } from '../paint.js';
-import type { OutputFormat } from '../selection.js';
-import { type Cell, type Column, lineOf } from '../table.js';
+import type { OutputFormat } from '../choice/selection.js';
+import { jobEvent, updateJson } from '../jobs/job-event.js';
+import { dim, progressCell, statusCell, summaryCell, timeText } from '../show/cells.js';
+import { type Paint, paintFor } from '../show/paint.js';
+import { type Cell, type Column, lineOf } from '../show/table.js';
+import type { Io } from '../world/io.js';
 import type { ReplaySink } from './sink.js';
 import type { StatusLine } from './status-line.js';
 

@@ -1,4 +1,4 @@
-import type { Io } from '../io.js';
+import type { Io } from '../world/io.js';
 
 const CLEAR = '\r\u001b[2K';
 const EVERY_MS = 200;

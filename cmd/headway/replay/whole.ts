@@ -1,6 +1,6 @@
 import { nextSeq, storedMessage } from '../../../internal/jetstream/stream.js';
 import { SUBJECT_FILTER } from '../../../schemas/ids.js';
-import { type StreamAccess, streamInfo } from '../nats.js';
+import { type StreamAccess, streamInfo } from '../world/nats.js';
 
 /**
  * Whether what follows `seq`, of one job or of all (null), is known to be kept without a gap.

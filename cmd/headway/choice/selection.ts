@@ -1,0 +1,211 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { ReadFrom } from '../../../internal/jetstream/reading.js';
+import { type Event, isFinished } from '../../../schemas/event.js';
+import { isJobType, isProcessingId } from '../../../schemas/ids.js';
+import { isRfc3339 } from '../../../schemas/text.js';
+import { UsageError } from '../world/io.js';
+import { durationOption, parseDuration } from './durations.js';
+
+// What several commands let a person choose: which events, how they are shown. Each option is added by a function, and
+// what it leaves in the command's options is the interface beside it.
+
+/** `--output`: for people, one JSON document, or one JSON object a line. */
+export const OUTPUT_FORMATS = ['table', 'json', 'ndjson'] as const;
+export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
+
+/** `--status`: what the last event says; finished and unfinished are several of them. */
+export const STATUS_FILTERS = ['processing', 'completed', 'error', 'finished', 'unfinished'] as const;
+export type StatusFilter = (typeof STATUS_FILTERS)[number];
+
+/** A place in time: absolute, or so long before now. ms. */
+export type Moment =
+  | { readonly kind: 'at'; readonly ms: number }
+  | { readonly kind: 'ago'; readonly ms: number };
+
+export interface SinceFlags {
+  /** ms before now. */
+  readonly since?: number;
+  /** ms since 1970. */
+  readonly sinceTime?: number;
+}
+export interface UntilFlag {
+  readonly until?: Moment;
+}
+export interface StartSequenceFlag {
+  readonly startSequence?: number;
+}
+export interface LastFlag {
+  readonly last?: number;
+}
+export interface JobTypeFlag {
+  readonly jobType?: readonly string[];
+}
+export interface FilterFlags extends JobTypeFlag {
+  readonly status?: readonly StatusFilter[];
+}
+export interface OutputFlag {
+  readonly output: OutputFormat;
+}
+export interface TimestampsFlag {
+  readonly timestamps?: true;
+}
+export interface ColorFlag {
+  /** false with --no-color. */
+  readonly color: boolean;
+}
+
+export function addSinceOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--since <duration>', 'only what is newer than this, such as 10m or 2h').argParser(
+        durationOption,
+      ),
+    )
+    .addOption(
+      new Option('--since-time <time>', 'only what is newer than this time, RFC 3339').argParser(timeOption),
+    );
+}
+
+export function addUntilOption(command: Command): Command {
+  return command.addOption(
+    new Option('--until <time>', 'nothing newer than this: RFC 3339, or so long ago, such as 5m').argParser(
+      momentOption,
+    ),
+  );
+}
+
+export function addStartSequenceOption(command: Command): Command {
+  return command.addOption(
+    new Option('--start-sequence <n>', "from this sequence of the stream on ('seq')").argParser(positive),
+  );
+}
+
+/** @param byDefault null: all */
+export function addLastOption(command: Command, byDefault: number | null = null): Command {
+  const option = new Option('--last <n>', 'the newest so many events').argParser(count);
+  return command.addOption(byDefault === null ? option : option.default(byDefault));
+}
+
+export function addJobTypeOption(command: Command): Command {
+  return command.option('--job-type <type>', 'only jobs of this type; may be repeated', addType);
+}
+
+/** --job-type and --status. */
+export function addFilterOptions(command: Command): Command {
+  return addJobTypeOption(command).addOption(
+    new Option(
+      '--status <status>',
+      `only these, may be repeated (choices: ${STATUS_FILTERS.join(', ')})`,
+    ).argParser(addStatus),
+  );
+}
+
+export function addOutputOption(
+  command: Command,
+  formats: readonly OutputFormat[] = OUTPUT_FORMATS,
+  byDefault: OutputFormat = 'table',
+): Command {
+  return command.addOption(
+    new Option('-o, --output <format>', 'how it is written').choices(formats).default(byDefault),
+  );
+}
+
+export function addTimestampsOption(command: Command): Command {
+  return command.option('--timestamps', 'show when each event was stored');
+}
+
+export function addColorOption(command: Command): Command {
+  return command.option('--no-color', 'no colours; also by NO_COLOR in the environment');
+}
+
+/**
+ * Where a read begins.
+ * @param now ms since 1970
+ * @returns null when nothing was said
+ * @throws UsageError when more was said than goes together
+ */
+export function startOf(flags: SinceFlags & StartSequenceFlag, now: number): ReadFrom | null {
+  const said = [
+    flags.since === undefined ? null : '--since',
+    flags.sinceTime === undefined ? null : '--since-time',
+    flags.startSequence === undefined ? null : '--start-sequence',
+  ].filter((name) => name !== null);
+  if (said.length > 1)
+    throw new UsageError(`${said.join(' and ')} do not go together: say where it begins once.`);
+  if (flags.startSequence !== undefined) return { kind: 'seq', seq: flags.startSequence };
+  if (flags.since !== undefined) return { kind: 'time', ms: now - flags.since };
+  if (flags.sinceTime !== undefined) return { kind: 'time', ms: flags.sinceTime };
+  return null;
+}
+
+/** The end that --until names, in ms since 1970; null when it was not said. @param now ms since 1970 */
+export function untilOf({ until }: UntilFlag, now: number): number | null {
+  if (until === undefined) return null;
+  return until.kind === 'at' ? until.ms : now - until.ms;
+}
+
+/** Whether a job of this last event is among those that --job-type and --status name. */
+export function passes({ jobType, status }: FilterFlags, event: Event): boolean {
+  if (jobType !== undefined && (event.job_type === undefined || !jobType.includes(event.job_type)))
+    return false;
+  return status === undefined || status.some((one) => hasStatus(event, one));
+}
+
+function hasStatus(event: Event, status: StatusFilter): boolean {
+  switch (status) {
+    case 'finished':
+      return isFinished(event);
+    case 'unfinished':
+      return !isFinished(event);
+    default:
+      return event.status === status;
+  }
+}
+
+/** For an `Argument` or `Option`: a processing_id. @throws InvalidArgumentError */
+export function jobIdArgument(text: string): string {
+  if (isProcessingId(text)) return text;
+  throw new InvalidArgumentError("Expected a job's processing_id: 1 to 128 of A-Z a-z 0-9 _ -");
+}
+
+/** For a repeatable option: a job_type. @throws InvalidArgumentError */
+export function addType(type: string, types: readonly string[] = []): readonly string[] {
+  if (isJobType(type)) return [...types, type];
+  throw new InvalidArgumentError('Expected 1 to 64 of A-Z a-z 0-9 _ . -');
+}
+
+function addStatus(status: string, all: readonly StatusFilter[] = []): readonly StatusFilter[] {
+  const known = STATUS_FILTERS.find((one) => one === status);
+  if (known !== undefined) return [...all, known];
+  throw new InvalidArgumentError(`Allowed choices are ${STATUS_FILTERS.join(', ')}.`);
+}
+
+/** An integer from 1. @throws InvalidArgumentError */
+export function positive(text: string): number {
+  const value = /^\d{1,16}$/.test(text) ? Number(text) : 0;
+  if (value >= 1 && value <= Number.MAX_SAFE_INTEGER) return value;
+  throw new InvalidArgumentError('Expected an integer from 1.');
+}
+
+/** An integer from 0. @throws InvalidArgumentError */
+export function count(text: string): number {
+  return /^0+$/.test(text) ? 0 : positive(text);
+}
+
+/** A time as RFC 3339 writes it, in ms since 1970. @throws InvalidArgumentError */
+export function timeOption(text: string): number {
+  const ms = isRfc3339(text) ? Date.parse(text) : Number.NaN;
+  if (!Number.isNaN(ms)) return ms;
+  throw new InvalidArgumentError('Expected a time by RFC 3339, such as 2026-03-01T03:00:00Z.');
+}
+
+/** A time by RFC 3339, or a duration before now. @throws InvalidArgumentError */
+export function momentOption(text: string): Moment {
+  const ago = parseDuration(text);
+  if (ago !== null) return { kind: 'ago', ms: ago };
+  const ms = isRfc3339(text) ? Date.parse(text) : Number.NaN;
+  if (!Number.isNaN(ms)) return { kind: 'at', ms };
+  throw new InvalidArgumentError(
+    'Expected a time by RFC 3339, such as 2026-03-01T03:00:00Z, or a duration such as 5m.',
+  );
+}

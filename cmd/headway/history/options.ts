@@ -1,0 +1,19 @@
+import type {
+  ColorFlag,
+  LastFlag,
+  OutputFlag,
+  SinceFlags,
+  StartSequenceFlag,
+  TimestampsFlag,
+  UntilFlag,
+} from '../choice/selection.js';
+import type { NatsFlags } from '../world/nats.js';
+
+export type HistoryOptions = NatsFlags &
+  SinceFlags &
+  UntilFlag &
+  StartSequenceFlag &
+  LastFlag &
+  OutputFlag &
+  TimestampsFlag &
+  ColorFlag;

@@ -1,0 +1,131 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { readStored } from '../../../internal/jetstream/reading.js';
+import { eachState } from '../jobs/each-state.js';
+import { type JobEvent, readEvent, updateJson } from '../jobs/job-event.js';
+import { Newest } from '../jobs/newest.js';
+import { Emitter, writeLines } from '../show/emit.js';
+import { Redraw } from '../show/redraw.js';
+import type { Io } from '../world/io.js';
+import type { StreamAccess } from '../world/nats.js';
+import { noting, type Progress, plural } from '../world/notes.js';
+import type { ListOptions } from './options.js';
+import { type ListStyle, listTable, type Row, rowOf } from './rows.js';
+
+/** More jobs than any terminal has rows; the view keeps so many, so that rows that leave it uncover others. */
+const VIEW_ROWS = 2_000;
+const DRAW_EVERY_MS = 250;
+/** Ages change also where nothing happens. */
+const REDRAW_EVERY_MS = 1_000;
+
+/** `headway list -f`: never returns; ends with the signal's reason. */
+export async function followList(
+  io: Io,
+  access: StreamAccess,
+  options: ListOptions,
+  style: ListStyle,
+  isWanted: (job: JobEvent) => boolean,
+  progress: Progress,
+): Promise<void> {
+  if (options.output === 'ndjson') {
+    const emitter = new Emitter(io);
+    const write = (job: JobEvent) => emitter.line(updateJson(job, null, options.timestamps));
+    const upTo = await eachState(io, access, progress, (job) => (isWanted(job) ? write(job) : undefined));
+    await emitter.flush();
+    await eachChange(io, access, upTo, async (jobs) => {
+      for (const job of jobs) if (isWanted(job)) await write(job);
+      await emitter.flush();
+    });
+    return;
+  }
+  if (io.terminal.out) await followOnTerminal(io, access, options, style, isWanted, progress);
+  else await followInLines(io, access, options, style, isWanted, progress);
+}
+
+async function followInLines(
+  io: Io,
+  access: StreamAccess,
+  { limit = Number.POSITIVE_INFINITY }: ListOptions,
+  style: ListStyle,
+  isWanted: (job: JobEvent) => boolean,
+  progress: Progress,
+): Promise<void> {
+  const newest = new Newest<Row>(limit);
+  const upTo = await eachState(io, access, progress, (job) => {
+    if (isWanted(job)) newest.put(rowOf(job, style));
+    else newest.drop(job.id, job.seq);
+  });
+  const table = listTable(newest.sorted(), style);
+  await writeLines(io, table.lines);
+  const emitter = new Emitter(io);
+  await eachChange(io, access, upTo, async (jobs) => {
+    for (const job of jobs) if (isWanted(job)) await emitter.line(table.add(rowOf(job, style)));
+    await emitter.flush();
+  });
+}
+
+async function followOnTerminal(
+  io: Io,
+  access: StreamAccess,
+  { limit = VIEW_ROWS }: ListOptions,
+  style: ListStyle,
+  isWanted: (job: JobEvent) => boolean,
+  progress: Progress,
+): Promise<void> {
+  const newest = new Newest<Row>(Math.min(limit, VIEW_ROWS));
+  let isChanged = true;
+  const take = (job: JobEvent): void => {
+    if (isWanted(job)) newest.put(rowOf(job, style));
+    else newest.drop(job.id, job.seq);
+    isChanged = true;
+  };
+  const upTo = await eachState(io, access, progress, take);
+  const screen = new Redraw(io);
+  const draw = async (signal: AbortSignal): Promise<never> => {
+    for (let waited = 0; ; waited += DRAW_EVERY_MS) {
+      if (isChanged || waited >= REDRAW_EVERY_MS) {
+        isChanged = false;
+        waited = 0;
+        await screen.draw(viewOf(io, newest, style));
+      }
+      await delay(DRAW_EVERY_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
+    }
+  };
+  const ended = new AbortController();
+  try {
+    await Promise.race([
+      draw(AbortSignal.any([io.stopped, ended.signal])),
+      eachChange(io, access, upTo, (jobs) => {
+        for (const job of jobs) take(job);
+        return Promise.resolve();
+      }),
+    ]);
+  } finally {
+    ended.abort();
+  }
+}
+
+// The last line of a terminal stays free for the cursor.
+function viewOf(io: Io, newest: Newest<Row>, style: ListStyle): string[] {
+  const room = Math.max(1, io.rows() - 3);
+  const rows = newest.sorted();
+  const { lines } = listTable(rows.slice(0, room), { ...style, width: io.columns() - 1 });
+  const more = rows.length > room ? `, the newest ${room} shown` : '';
+  return [...lines, style.paint('dim', `${plural(rows.length, 'job')}${more}; Ctrl-C ends`)];
+}
+
+/** Calls `take` with the valid events after `upTo`, as they come. */
+async function eachChange(
+  io: Io,
+  access: StreamAccess,
+  upTo: number,
+  take: (jobs: readonly JobEvent[]) => Promise<void>,
+): Promise<void> {
+  const range = { id: null, from: { kind: 'seq', seq: upTo + 1 }, until: 'forever' } as const;
+  for await (const batch of readStored(access, range, io.stopped, noting(io))) {
+    const jobs = batch.flatMap((message) => {
+      const read = readEvent(message);
+      return read.ok ? [read.job] : [];
+    });
+    if (jobs.length > 0) await take(jobs);
+  }
+}

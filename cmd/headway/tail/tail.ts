@@ -1,0 +1,126 @@
+import { type Command, createArgument, Option } from 'commander';
+import { JobMissingError } from '../../../internal/errors/catalogue.js';
+import { type ReadRange, readStored } from '../../../internal/jetstream/reading.js';
+import {
+  addColorOption,
+  addFilterOptions,
+  addOutputOption,
+  addSinceOptions,
+  addStartSequenceOption,
+  addTimestampsOption,
+  count,
+  jobIdArgument,
+  startOf,
+} from '../choice/selection.js';
+import { readEvent } from '../jobs/job-event.js';
+import type { Io } from '../world/io.js';
+import { UsageError } from '../world/io.js';
+import { addNatsOptions, type StreamAccess, streamInfo, withNats } from '../world/nats.js';
+import { noting } from '../world/notes.js';
+import { lastMatching, type Wanted } from './last.js';
+import type { TailOptions } from './options.js';
+import { isWanted } from './options.js';
+import { type TailWriter, tailWriter } from './writer.js';
+
+const DEFAULT_LAST = 10;
+
+const EXAMPLES = `
+Without -f it ends with the newest event there is. What is stored and is no valid event is told on stderr.
+
+Examples:
+  headway tail                                       the last 10 events of all jobs
+  headway tail -f                                    and what comes
+  headway tail -f --last 0 invoice-42 invoice-43     only what comes, of two jobs
+  headway tail --since 5m --status error             what failed in the last 5 minutes
+  headway tail -f -o ndjson | jq -c .message         for programs
+`;
+
+/** `headway tail`: events as lines. */
+export function addTailCommand(program: Command, io: Io): void {
+  const command = program
+    .command('tail')
+    .summary('show the newest events, and follow')
+    .description('Shows the newest events of all jobs or of some, and with -f what comes.')
+    .addArgument(createArgument('[ids...]', 'jobs; without any: all of them').argParser(addId))
+    .option('-f, --follow', 'go on with what comes')
+    .addOption(
+      new Option(
+        '--last <n>',
+        `the newest so many events (default: ${DEFAULT_LAST}, or all from where it begins)`,
+      ).argParser(count),
+    );
+  addSinceOptions(command);
+  addStartSequenceOption(command);
+  addFilterOptions(command);
+  addOutputOption(command);
+  addTimestampsOption(command);
+  addColorOption(command);
+  addNatsOptions(command)
+    .addHelpText('after', EXAMPLES)
+    .action(async (ids: readonly string[], options: TailOptions) => {
+      if (options.follow && options.output === 'json') {
+        throw new UsageError('-o json is one document, and --follow has no end: use -o ndjson with it.');
+      }
+      startOf(options, 0);
+      await withNats(io, options, 'headway tail', (access) => tail(io, access, new Set(ids), options));
+    });
+}
+
+function addId(id: string, ids: readonly string[] = []): readonly string[] {
+  return [...ids, jobIdArgument(id)];
+}
+
+async function tail(
+  io: Io,
+  access: StreamAccess,
+  ids: ReadonlySet<string>,
+  options: TailOptions,
+): Promise<void> {
+  const { state } = await streamInfo(access);
+  const from = startOf(options, io.now());
+  const last = options.last ?? (from === null ? DEFAULT_LAST : Number.POSITIVE_INFINITY);
+  const wanted: Wanted = { ids, isWanted: (event) => isWanted(options, event) };
+  const writer = tailWriter(io, options);
+  const only = ids.size === 1 ? ([...ids][0] ?? null) : null;
+  if (last === Number.POSITIVE_INFINITY && from !== null) {
+    const range = { id: only, from, until: { seq: state.last_seq } };
+    await write(io, access, range, wanted, writer);
+  } else if (last > 0) {
+    const found = await lastMatching(io, access, wanted, last, from, state);
+    if (found.seen === 0 && ids.size > 0 && !options.follow) {
+      throw new JobMissingError([...ids].join(', '), access.stream);
+    }
+    for (const message of found.invalid) writer.invalid(message.seq, message.subject, message.why);
+    await writer.take(found.jobs);
+  }
+  if (options.follow) {
+    const begin = from?.kind === 'seq' ? Math.max(from.seq, state.last_seq + 1) : state.last_seq + 1;
+    await write(
+      io,
+      access,
+      { id: only, from: { kind: 'seq', seq: begin }, until: 'forever' },
+      wanted,
+      writer,
+    );
+  }
+  await writer.end();
+}
+
+async function write(
+  io: Io,
+  access: StreamAccess,
+  range: ReadRange,
+  { ids, isWanted: passes }: Wanted,
+  writer: TailWriter,
+): Promise<void> {
+  for await (const batch of readStored(access, range, io.stopped, noting(io))) {
+    const jobs = [];
+    for (const message of batch) {
+      if (ids.size > 0 && !ids.has(message.subject.slice('progress.'.length))) continue;
+      const read = readEvent(message);
+      if (!read.ok) writer.invalid(message.seq, message.subject, `${read.reason}: ${read.detail}`);
+      else if (passes(read.job.event)) jobs.push(read.job);
+    }
+    await writer.take(jobs);
+  }
+}
