@@ -45,7 +45,8 @@ export default defineConfig({
           hookTimeout: 60_000 * patience,
           // uWebSockets.js is a native addon: it is only safe in a process of its own.
           pool: 'forks',
-          maxWorkers: 2,
+          // Most of them wait most of the time: for a server, for a silence, for a process to end.
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
         },
       },

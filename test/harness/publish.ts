@@ -1,4 +1,6 @@
 /** Plain NATS for tests: what a worker in any language would publish, and what JetStream really stored. */
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import {
   AckPolicy,
   type ConnectionOptions,
@@ -14,6 +16,7 @@ import {
   StorageType,
   type StreamConfig,
 } from 'nats';
+import { waitFor } from './wait.js';
 
 /** A busy machine, or a cluster that elects, may keep a test waiting longer than the package's 5 s. */
 const PATIENT = { timeout: 30_000, checkAPI: false } as const;
@@ -71,6 +74,24 @@ export async function createStream(
     num_replicas: 1,
     ...changes,
   });
+}
+
+/**
+ * Deletes every stream, and waits until nothing of them is left on the server's disk. It answers before it has removed
+ * the files; a stream that is made under the old name meanwhile may be refused, or lose its files, or find the old
+ * messages again (seen on 2.10.27 and 2.15.1).
+ * @param server on its own: in a cluster each has files
+ */
+export async function deleteStreams(nc: NatsConnection, server: { readonly folder: string }): Promise<void> {
+  const jsm = await nc.jetstreamManager(PATIENT);
+  for await (const { config } of jsm.streams.list()) await jsm.streams.delete(config.name);
+  const accounts = join(server.folder, 'jetstream');
+  const namesIn = (folder: string): Promise<string[]> => readdir(folder).catch(() => []);
+  const left = async (): Promise<string[]> =>
+    (
+      await Promise.all((await namesIn(accounts)).map((name) => namesIn(join(accounts, name, 'streams'))))
+    ).flat();
+  await waitFor(async () => (await left()).length === 0, { what: 'the files of deleted streams to be gone' });
 }
 
 /** A valid event, with `fields` over it. */

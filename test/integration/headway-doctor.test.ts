@@ -12,7 +12,15 @@ import {
 } from '../harness/headway-command.js';
 import { uniqueId } from '../harness/ids.js';
 import { type NatsServer, startNats } from '../harness/nats-server.js';
-import { connectNats, createStream, event, publish, publishAll, publishRaw } from '../harness/publish.js';
+import {
+  connectNats,
+  createStream,
+  deleteStreams,
+  event,
+  publish,
+  publishAll,
+  publishRaw,
+} from '../harness/publish.js';
 import { waitFor } from '../harness/wait.js';
 
 const HOUR_MS = 3_600_000;
@@ -29,8 +37,7 @@ afterAll(async () => {
   await nats?.[Symbol.asyncDispose]();
 });
 beforeEach(async () => {
-  const jsm = await nc.jetstreamManager();
-  for await (const { config } of jsm.streams.list()) await jsm.streams.delete(config.name);
+  await deleteStreams(nc, nats);
 });
 
 interface Finding {

@@ -17,6 +17,7 @@ import { type NatsServer, startNats } from '../harness/nats-server.js';
 import {
   connectNats,
   createStream,
+  deleteStreams,
   event,
   publish,
   publishAll,
@@ -51,7 +52,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 beforeEach(async () => {
-  await jsm.streams.delete('PROGRESS').catch(() => false);
+  await deleteStreams(nc, nats);
   await createStream(nc);
 });
 
@@ -177,7 +178,7 @@ describe('a file', () => {
     [
       'of another incarnation of the stream',
       async () => {
-        await jsm.streams.delete('PROGRESS');
+        await deleteStreams(nc, nats);
         await createStream(nc);
         for (let i = 0; i < 5; i++) await publish(nc, 'a');
       },

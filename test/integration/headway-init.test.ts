@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { streamConfig } from '../../internal/jetstream/stream.js';
 import { type Ended, type Env, headway, natsEnv } from '../harness/headway-command.js';
 import { type NatsServer, startNats } from '../harness/nats-server.js';
-import { connectNats, createStream } from '../harness/publish.js';
+import { connectNats, createStream, deleteStreams } from '../harness/publish.js';
 
 let nats: NatsServer;
 let nc: NatsConnection & AsyncDisposable;
@@ -18,8 +18,7 @@ afterAll(async () => {
   await nats?.[Symbol.asyncDispose]();
 });
 beforeEach(async () => {
-  const jsm = await nc.jetstreamManager();
-  for await (const { config } of jsm.streams.list()) await jsm.streams.delete(config.name);
+  await deleteStreams(nc, nats);
 });
 
 const init = (args: string[] = [], env: Env = {}): Promise<Ended> =>

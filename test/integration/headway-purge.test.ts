@@ -12,7 +12,7 @@ import {
   startHeadwayAtTerminal,
 } from '../harness/headway-command.js';
 import { type NatsServer, startNats } from '../harness/nats-server.js';
-import { connectNats, createStream, publish, storedEvents } from '../harness/publish.js';
+import { connectNats, createStream, deleteStreams, publish, storedEvents } from '../harness/publish.js';
 import { waitFor } from '../harness/wait.js';
 
 let nats: NatsServer;
@@ -27,8 +27,7 @@ afterAll(async () => {
   await nats?.[Symbol.asyncDispose]();
 });
 beforeEach(async () => {
-  const jsm = await nc.jetstreamManager();
-  await jsm.streams.delete('PROGRESS').catch(() => false);
+  await deleteStreams(nc, nats);
   await createStream(nc);
   for (let i = 1; i <= 4; i++) {
     await publish(nc, 'a', { progress: i });
@@ -212,8 +211,7 @@ describe('what goes wrong is told in one paragraph', () => {
   });
 
   test('a stream that forbids it', async () => {
-    const jsm = await nc.jetstreamManager();
-    await jsm.streams.delete('PROGRESS');
+    await deleteStreams(nc, nats);
     await createStream(nc, 'PROGRESS', { deny_purge: true });
     await publish(nc, 'a', { progress: 1 });
     const { code, stderr } = await purge('a', '--yes');

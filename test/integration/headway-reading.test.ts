@@ -13,6 +13,7 @@ import { type NatsServer, startNats } from '../harness/nats-server.js';
 import {
   connectNats,
   createStream,
+  deleteStreams,
   event,
   publish,
   publishAll,
@@ -284,10 +285,10 @@ describe('G3 faults: a read goes on, with nothing left out and nothing twice', (
 
   test('a stream that is made anew ends a read that has an end, and is gone on with by one that has none', async () => {
     await using world = await scene();
-    const { nc, access } = world;
+    const { nats, nc, access } = world;
     await publishAll(nc, many(9_000, 20));
     const remake = async () => {
-      await access.jsm.streams.delete(STREAM);
+      await deleteStreams(nc, nats);
       await createStream(nc, STREAM);
       await publish(nc, 'new');
     };

@@ -18,6 +18,7 @@ import { type NatsServer, startNats } from '../harness/nats-server.js';
 import {
   connectNats,
   createStream,
+  deleteStreams,
   event,
   publish,
   publishAll,
@@ -54,7 +55,7 @@ afterAll(async () => {
   await nats?.[Symbol.asyncDispose]();
 });
 beforeEach(async () => {
-  await jsm.streams.delete('PROGRESS').catch(() => false);
+  await deleteStreams(nc, nats);
   await createStream(nc);
 });
 

@@ -11,7 +11,7 @@ import { WsClient } from '../harness/client.js';
 import { startEdgeProcess } from '../harness/edge-process.js';
 import { uniqueId } from '../harness/ids.js';
 import { type NatsServer, startNats } from '../harness/nats-server.js';
-import { connectNats, createStream, event, publish } from '../harness/publish.js';
+import { connectNats, createStream, deleteStreams, event, publish } from '../harness/publish.js';
 import { waitFor } from '../harness/wait.js';
 
 const CONF = fileURLToPath(new URL('../../docs/nats/permissions.conf', import.meta.url));
@@ -26,7 +26,6 @@ const QUICK = { timeout: 2_000, checkAPI: false } as const;
 const INBOX: Partial<Record<User, string>> = { single: '_INBOX_single' };
 const urlOf = (server: NatsServer, user: User): string =>
   server.url.replace('//', `//${user}:secret-of-${user}@`);
-const STREAM_NOT_FOUND = 10059;
 const NEWEST = (id: string): string => `$JS.API.DIRECT.GET.PROGRESS.progress.${id}`;
 const event1 = JSON.stringify(event('job-1'));
 
@@ -54,35 +53,15 @@ beforeEach(async () => {
     api[user] = await as[user].jetstreamManager({ ...QUICK, ...prefix });
     watchRefusals(as[user], (refusal) => refusals[user].push(refusal));
   }
-  // Seen with 2.10.27 on a busy machine: a stream that is made right after it was deleted has its messages again.
-  await waitFor(
-    async () => {
-      await createStream(as.admin);
-      const { state } = await api.admin.streams.info('PROGRESS');
-      if (state.last_seq > 0) await remove('PROGRESS');
-      return state.last_seq === 0;
-    },
-    { what: 'an empty stream' },
-  );
+  await createStream(as.admin);
   await api.admin.streams.add({ name: 'OTHER', subjects: ['other.*'] });
   await api.admin.consumers.add('OTHER', { durable_name: 'theirs' });
   await publish(as.admin, 'job-1');
 });
 afterEach(async () => {
-  await remove('PROGRESS');
-  await remove('OTHER');
+  await deleteStreams(as.admin, nats);
   for (const user of USERS) await as[user]?.close();
 });
-
-/** On a busy machine an answer may come late, and the next test must not find what this one has left. */
-async function remove(stream: string): Promise<void> {
-  const isGone = (error: NatsError): boolean => error.api_error?.err_code === STREAM_NOT_FOUND;
-  await waitFor(
-    () =>
-      api.admin.streams.delete(stream).catch((error: NatsError) => isGone(error) || Promise.reject(error)),
-    { what: `${stream} to be deleted` },
-  );
-}
 
 /** The request fails because NATS does not permit this very subject. */
 async function expectRefused(request: Promise<unknown>, subject: string): Promise<void> {
