@@ -74,7 +74,10 @@ function usage(error: CommanderError, io: Io): number {
   if (error.exitCode === 0) return EXIT.done;
   if (error.code !== 'commander.help') {
     const text = error.message.replace(/^error: /, '').replaceAll(/\s*\n\s*/g, ' ');
-    io.note(`headway: ${text}${/[.)]$/.test(text) ? '' : '.'} Try --help.\n`);
+    // A job's id may begin with a dash; an option of one dash has one letter.
+    const isPerhapsId = error.code === 'commander.unknownOption' && /'-[^-][^']/.test(text);
+    const hint = isPerhapsId ? ' An id that begins with - comes after a --.' : '';
+    io.note(`headway: ${text}${/[.)]$/.test(text) ? '' : '.'}${hint} Try --help.\n`);
   }
   return EXIT.usage;
 }

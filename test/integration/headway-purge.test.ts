@@ -68,6 +68,25 @@ describe('with --yes', () => {
     expect(await stored()).toBe('b1 b2 b3 a4 b4');
   });
 
+  test('G1 nothing lost: what a stream keeps of other subjects stays', async () => {
+    const jsm = await nc.jetstreamManager();
+    await jsm.streams.update('PROGRESS', { subjects: ['progress.*', 'orders.*'] });
+    await nc.jetstream().publish('orders.1', 'theirs');
+    await publish(nc, 'a', { progress: 5 });
+    const left = async (): Promise<number> => (await jsm.streams.info('PROGRESS')).state.messages;
+    expect((await purge('--all', '--dry-run')).stdout).toBe(
+      'Would purge 9 events; 0 events would be left.\n',
+    );
+    expect((await purge('--all', '--keep', '2', '--yes')).stdout).toMatch(
+      /^Purged 7 events; 2 events left\./,
+    );
+    expect(await left()).toBe(3);
+    expect((await purge('--before', '2099-01-01T00:00:00Z', '--yes')).stdout).toMatch(/^Purged 2 events; 0 /);
+    expect(await left()).toBe(1);
+    expect((await purge('--all', '--yes')).stdout).toBe('Nothing to purge; 0 events left.\n');
+    expect(await left()).toBe(1);
+  });
+
   test('everything', async () => {
     expect((await purge('--all', '--keep', '3', '--yes')).stdout).toMatch(
       /^Purged 5 events; 3 events left\./,

@@ -155,7 +155,11 @@ describe('on stdout', () => {
     await using command = start('--paused');
     await delayUntilRunning(command);
     command.signal('SIGTERM');
-    expect(await command.ended()).toMatchObject({ code: 143, stdout: '' });
+    expect(await command.ended()).toMatchObject({
+      code: 143,
+      stdout: '',
+      stderr: expect.stringContaining('without a terminal there are no keys that end the pause'),
+    });
   });
 });
 

@@ -99,6 +99,14 @@ describe.skipIf(noTerminal !== null)(`at a terminal (${noTerminal ?? 'python3, p
     }
   });
 
+  test('G8 bad input: an export to a terminal is the same values, and nothing that it obeys', async () => {
+    await using command = startHeadwayAtTerminal(['export', 'evil'], { env, notes: true });
+    const { stdout } = await command.ended();
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what is looked for.
+    expect(stdout).not.toMatch(/[\u0000-\u0009\u000b\u000c\u000e-\u001f\u007f-\u009f\u202e]/);
+    expect((JSON.parse(stdout) as { event: { message: string } }).event.message).toBe(EVIL);
+  });
+
   test('list -f redraws in place, shows what changes, and ends with Ctrl-C', async () => {
     await using watch = startHeadwayAtTerminal(['list', '-f', '--job-type', 'live'], { env });
     await watch.shows('0 jobs; Ctrl-C ends');
@@ -115,13 +123,19 @@ describe.skipIf(noTerminal !== null)(`at a terminal (${noTerminal ?? 'python3, p
     expect(stripVTControlCharacters(stdout.slice(stdout.lastIndexOf(ERASE_LINE)))).toMatch(/live-1 .*90%/);
   });
 
-  test('list -f fits a small terminal', async () => {
-    await using watch = startHeadwayAtTerminal(['list', '-f'], { env, size: { columns: 60, rows: 5 } });
-    await watch.shows(/[345] jobs, the newest 2 shown/);
+  test('list -f fits a small terminal, also with long ids and types', async () => {
+    const id = '0e5529da-87d6-4287-85a3-e6878ca18176';
+    await publish(nc, id, { job_type: 'invoice.render', progress: 42, message: 'page 7 of many' });
+    await using watch = startHeadwayAtTerminal(['list', '-f'], { env, size: { columns: 80, rows: 5 } });
+    await watch.shows(/jobs, the newest 2 shown/);
     watch.type(CTRL_C);
     const { stdout } = await watch.ended(5_000);
-    for (const line of stripVTControlCharacters(stdout).split('\r\n'))
-      expect([...line].length).toBeLessThan(60);
+    const picture = stripVTControlCharacters(stdout.slice(stdout.lastIndexOf('JOB')))
+      .trimEnd()
+      .split('\r\n');
+    // The title, two jobs and the foot, and what the terminal makes of the key: a line that is too long would be broken in two.
+    expect(picture.filter((line) => line !== '^C')).toHaveLength(4);
+    expect(picture.find((line) => line.startsWith(id))).toMatch(/ 42% .* page/);
   });
 
   test('tail -f shows what comes, and ends with Ctrl-C', async () => {

@@ -15,7 +15,7 @@ import { run } from '../../cmd/headway/program.js';
 import { bar } from '../../cmd/headway/show/cells.js';
 import { ArrayEmitter, Emitter } from '../../cmd/headway/show/emit.js';
 import { paintFor } from '../../cmd/headway/show/paint.js';
-import { shorten, tableLines } from '../../cmd/headway/show/table.js';
+import { lineOf, shorten, tableLines } from '../../cmd/headway/show/table.js';
 import { quantile } from '../../cmd/headway/stats/counts.js';
 import { Scan } from '../../cmd/headway/stats/scan.js';
 import { showBytes } from '../../cmd/headway/stats/text.js';
@@ -163,6 +163,13 @@ describe('a table', () => {
     expect(tableLines(columns, rows, 5)[1]).toMatch(/^a-long-name/);
   });
 
+  test.each([1, 2, 3, 11, 12, 13, 14, 15, 20, 21, 22])('that is redrawn is never wider than %d', (width) => {
+    for (const row of rows) {
+      const line = lineOf(columns, row, [11, 6, 120], width, true);
+      expect(stringWidth(line.replaceAll(/[<>]/g, ''))).toBeLessThanOrEqual(width);
+    }
+  });
+
   test('cuts between what a person takes for characters', () => {
     expect(shorten('👨‍👩‍👧👨‍👩‍👧👨‍👩‍👧', 5)).toBe('👨‍👩‍👧👨‍👩‍👧…');
     expect(shorten('abc', 3)).toBe('abc');
@@ -228,6 +235,11 @@ describe('selection', () => {
     expect(untilOf({ until: momentOption('2s') }, 5_000)).toBe(3_000);
     expect(untilOf({ until: momentOption('1970-01-01T00:00:01Z') }, 5_000)).toBe(1_000);
     expect(timeOption('1970-01-01T01:00:00+01:00')).toBe(0);
+    expect(untilOf({ until: momentOption('1s'), since: 1_000 }, 5_000)).toBe(4_000);
+    expect(() => untilOf({ until: momentOption('2s'), since: 1_000 }, 5_000)).toThrow(/--until lies before/);
+    expect(() => untilOf({ until: momentOption('2s'), sinceTime: 3_001 }, 5_000)).toThrow(
+      /--until lies before --since-time/,
+    );
     expect(() => timeOption('2026-02-30T00:00:00Z')).toThrow(InvalidArgumentError);
   });
 });

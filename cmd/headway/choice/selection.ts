@@ -138,10 +138,22 @@ export function startOf(flags: SinceFlags & StartSequenceFlag, now: number): Rea
   return null;
 }
 
-/** The end that --until names, in ms since 1970; null when it was not said. @param now ms since 1970 */
-export function untilOf({ until }: UntilFlag, now: number): number | null {
+/**
+ * The end that --until names, in ms since 1970; null when it was not said.
+ * @param now ms since 1970
+ * @throws UsageError when it lies before where the read begins
+ */
+export function untilOf(flags: UntilFlag & SinceFlags, now: number): number | null {
+  const { until, since, sinceTime } = flags;
   if (until === undefined) return null;
-  return until.kind === 'at' ? until.ms : now - until.ms;
+  const end = until.kind === 'at' ? until.ms : now - until.ms;
+  const begin = sinceTime ?? (since === undefined ? null : now - since);
+  if (begin !== null && end < begin) {
+    throw new UsageError(
+      `--until lies before ${sinceTime === undefined ? '--since' : '--since-time'}: there is nothing between.`,
+    );
+  }
+  return end;
 }
 
 /** Whether a job of this last event is among those that --job-type and --status name. */
@@ -182,14 +194,18 @@ function addStatus(status: string, all: readonly StatusFilter[] = []): readonly 
 
 /** An integer from 1. @throws InvalidArgumentError */
 export function positive(text: string): number {
-  const value = /^\d{1,16}$/.test(text) ? Number(text) : 0;
-  if (value >= 1 && value <= Number.MAX_SAFE_INTEGER) return value;
-  throw new InvalidArgumentError('Expected an integer from 1.');
+  return integer(text, 1);
 }
 
 /** An integer from 0. @throws InvalidArgumentError */
 export function count(text: string): number {
-  return /^0+$/.test(text) ? 0 : positive(text);
+  return integer(text, 0);
+}
+
+function integer(text: string, least: number): number {
+  const value = /^\d{1,16}$/.test(text) ? Number(text) : -1;
+  if (value >= least && value <= Number.MAX_SAFE_INTEGER) return value;
+  throw new InvalidArgumentError(`Expected an integer from ${least}.`);
 }
 
 /** A time as RFC 3339 writes it, in ms since 1970. @throws InvalidArgumentError */

@@ -2,6 +2,7 @@ import { HeadwayError, JobMissingError } from '../../../internal/errors/catalogu
 import { type ReadFrom, readStored, type StoredMessage } from '../../../internal/jetstream/reading.js';
 import { epochOf, newestSeq } from '../../../internal/jetstream/stream.js';
 import { SUBJECT_FILTER, subjectOf } from '../../../schemas/ids.js';
+import { printableJson } from '../../../schemas/text.js';
 import { showDuration } from '../choice/durations.js';
 import {
   type SinceFlags,
@@ -47,7 +48,9 @@ export async function exportStored(access: StreamAccess, io: Io, options: Export
   }
   const run = new ExportRun(access, io, options, epoch);
   if (options.file === null) {
-    await run.copy(from ?? { kind: 'first' }, (lines) => io.out(lines));
+    // To the letter for programs; a terminal would obey what a worker wrote.
+    const shield = io.terminal.out ? onTerminal : (lines: string) => lines;
+    await run.copy(from ?? { kind: 'first' }, (lines) => io.out(shield(lines)));
     run.summarise('to stdout', null);
     return;
   }
@@ -240,6 +243,8 @@ class ExportRun {
     this.#io.note(`headway: ${text}\n`);
   }
 }
+
+const onTerminal = (lines: string): string => lines.split('\n').map(printableJson).join('\n');
 
 // It comes out of a file that may be anybody's.
 const shown = (text: string): string => JSON.stringify(text.slice(0, 128));

@@ -5,6 +5,7 @@ import { type JobEvent, readEvent, updateJson } from '../jobs/job-event.js';
 import { Newest } from '../jobs/newest.js';
 import { Emitter, writeLines } from '../show/emit.js';
 import { Redraw } from '../show/redraw.js';
+import { shorten } from '../show/table.js';
 import type { Io } from '../world/io.js';
 import type { StreamAccess } from '../world/nats.js';
 import { noting, type Progress, plural } from '../world/notes.js';
@@ -108,9 +109,11 @@ async function followOnTerminal(
 function viewOf(io: Io, newest: Newest<Row>, style: ListStyle): string[] {
   const room = Math.max(1, io.rows() - 3);
   const rows = newest.sorted();
-  const { lines } = listTable(rows.slice(0, room), { ...style, width: io.columns() - 1 });
+  const width = Math.max(1, io.columns() - 1);
+  const { lines } = listTable(rows.slice(0, room), { ...style, width, mustFit: true });
   const more = rows.length > room ? `, the newest ${room} shown` : '';
-  return [...lines, style.paint('dim', `${plural(rows.length, 'job')}${more}; Ctrl-C ends`)];
+  const foot = shorten(`${plural(rows.length, 'job')}${more}; Ctrl-C ends`, width);
+  return [...lines, style.paint('dim', foot)];
 }
 
 /** Calls `take` with the valid events after `upTo`, as they come. */

@@ -13,6 +13,8 @@ export interface ListStyle {
   readonly now: () => number;
   /** Columns of the terminal. */
   readonly width: number;
+  /** No line is wider than the terminal: what matters least is left out. Lines that are redrawn must fit. */
+  readonly mustFit?: true;
 }
 
 /** What a row keeps of an event: with half a million of them each field counts. */
@@ -65,6 +67,25 @@ function shownCells(row: Row, style: ListStyle): readonly Cell[] {
   return [...row.cells.slice(0, -1), time, ...row.cells.slice(-1)];
 }
 
+/** What is left out of a narrow terminal, first the first: the attempt, then the type. Places among the columns. */
+const EXPENDABLE = [4, 1];
+const GAP_WIDTH = 2;
+/** A message shorter than this, in columns, says nothing. */
+const MIN_MESSAGE = 16;
+
+// The places of the columns that are shown.
+function shownColumns(widths: readonly number[], { mustFit, width }: ListStyle): readonly number[] {
+  let places = widths.map((_, at) => at);
+  for (const least of mustFit ? EXPENDABLE : []) {
+    const needed = places.slice(0, -1).reduce((sum, at) => sum + (widths[at] ?? 0) + GAP_WIDTH, MIN_MESSAGE);
+    if (needed > width) places = places.filter((at) => at !== least);
+  }
+  return places;
+}
+
+const pick = <T>(from: readonly T[], places: readonly number[]): T[] =>
+  places.flatMap((at) => from[at] ?? []);
+
 export interface ListTable {
   /** Made as they are taken: half a million of them would be a second copy of all rows. */
   readonly lines: Iterable<string>;
@@ -81,18 +102,15 @@ export function listTable(rows: readonly Row[], style: ListStyle): ListTable {
       if (at < columns.length - 1) widths[at] = Math.max(widths[at] ?? 0, text.length);
     }
   }
-  const add = (row: Row): string => lineOf(columns, shownCells(row, style), widths, style.width);
-  return { lines: linesOf(columns, rows, widths, style, add), add };
+  const places = shownColumns(widths, style);
+  const line = (cells: readonly Cell[]): string =>
+    lineOf(pick(columns, places), pick(cells, places), pick(widths, places), style.width, style.mustFit);
+  const titles = columns.map(({ title }): Cell => ({ text: title, dress: dim(style.paint) }));
+  const add = (row: Row): string => line(shownCells(row, style));
+  return { lines: linesOf(line(titles), rows, add), add };
 }
 
-function* linesOf(
-  columns: readonly Column[],
-  rows: readonly Row[],
-  widths: readonly number[],
-  style: ListStyle,
-  add: (row: Row) => string,
-): Generator<string> {
-  const titles = columns.map(({ title }): Cell => ({ text: title, dress: dim(style.paint) }));
-  yield lineOf(columns, titles, widths, style.width);
+function* linesOf(title: string, rows: readonly Row[], add: (row: Row) => string): Generator<string> {
+  yield title;
   for (const row of rows) yield add(row);
 }

@@ -49,10 +49,17 @@ export class PurgeRefusedError extends HeadwayError {
 
 /** Looks at what would go, and changes nothing. */
 export async function planPurge(access: StreamAccess, wish: PurgeWish): Promise<PurgePlan> {
-  const { state } = await streamInfo(access);
-  const filter = wish.id === null ? null : subjectOf(wish.id);
-  const of = filter === null ? state.messages : await eventsOf(access, filter);
-  const isUnfinished = filter === null ? null : await isRunning(access, filter);
+  const { state, config } = await streamInfo(access);
+  // What a stream keeps of other subjects is not ours: nothing shows it, no export has it, and a purge leaves it.
+  const isOurs = config.subjects?.length === 1 && config.subjects[0] === SUBJECT_FILTER;
+  const filter = wish.id === null ? (isOurs ? null : SUBJECT_FILTER) : subjectOf(wish.id);
+  const of =
+    filter === null
+      ? state.messages
+      : wish.id === null
+        ? (await firstSince(access, filter, 0)).kept
+        : await eventsOf(access, filter);
+  const isUnfinished = filter === null || wish.id === null ? null : await isRunning(access, filter);
   const plan = (events: number, request: PurgeRequest): PurgePlan => ({
     events,
     of,

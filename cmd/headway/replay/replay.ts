@@ -21,6 +21,9 @@ import type { RangeFlags } from './asked.js';
 import { isPlaceName } from './place.js';
 import type { ReplayOptions } from './run.js';
 
+const DEFAULT_PORT = 8081;
+const DEFAULT_HOST = '127.0.0.1';
+
 const DETAILS = `
 Shows stored events again, with the silences between them as they were stored, at --speed. The end is the newest event
 as of the start, or --until. Nothing is ever written to the stream.
@@ -52,8 +55,8 @@ interface Flags extends NatsFlags, Omit<RangeFlags, 'id'>, OutputFlag, Timestamp
   readonly forget?: true;
   readonly allowGap?: true;
   readonly to?: 'ws';
-  readonly port: number;
-  readonly host: string;
+  readonly port?: number;
+  readonly host?: string;
   readonly origin?: readonly string[];
   readonly wait?: true;
 }
@@ -91,8 +94,12 @@ export function addReplayCommand(program: Command, io: Io): void {
   addColorOption(command);
   command
     .addOption(new Option('--to <where>', 'serve it to WebSocket clients instead of stdout').choices(['ws']))
-    .addOption(new Option('--port <port>', 'with --to ws; 0 takes a free one').argParser(port).default(8081))
-    .option('--host <address>', 'with --to ws: the address to listen on', '127.0.0.1')
+    .addOption(
+      new Option('--port <port>', `with --to ws; 0 takes a free one (default: ${DEFAULT_PORT})`).argParser(
+        port,
+      ),
+    )
+    .option('--host <address>', `with --to ws: the address to listen on (default: ${DEFAULT_HOST})`)
     .addOption(
       new Option('--origin <origin>', 'with --to ws: pages of it may connect; may be repeated').argParser(
         more,
@@ -103,6 +110,9 @@ export function addReplayCommand(program: Command, io: Io): void {
     .addHelpText('after', DETAILS)
     .action(async (id: string | undefined, flags: Flags) => {
       const options = optionsOf(id ?? null, flags);
+      if (options.isPaused && !io.terminal.in) {
+        io.note('headway: paused, and without a terminal there are no keys that end the pause\n');
+      }
       // The parts of an edge are loaded only for this.
       const { replay } = await import('./run.js');
       await withNats(io, flags, 'headway replay', (access) => replay(access, io, options));
@@ -113,9 +123,11 @@ function optionsOf(id: string | null, flags: Flags): ReplayOptions {
   const { to, durable, forget, wait, origin } = flags;
   if (forget === true && durable === undefined)
     throw new UsageError('--forget needs --durable NAME: which place?');
-  if (to === undefined && (wait === true || origin !== undefined)) {
-    throw new UsageError(`${wait === true ? '--wait' : '--origin'} is for --to ws.`);
-  }
+  if (flags.allowGap === true && durable === undefined)
+    throw new UsageError('--allow-gap is for a place: name it with --durable NAME.');
+  const served = { port: flags.port, host: flags.host, origin, wait };
+  const [first] = Object.entries(served).flatMap(([name, value]) => (value === undefined ? [] : [name]));
+  if (to === undefined && first !== undefined) throw new UsageError(`--${first} is for --to ws.`);
   return {
     ...flags,
     id,
@@ -124,7 +136,10 @@ function optionsOf(id: string | null, flags: Flags): ReplayOptions {
     durable: durable ?? null,
     forget: forget === true,
     allowGap: flags.allowGap === true,
-    edge: to === 'ws' ? { host: flags.host, port: flags.port, origins: origin ?? [] } : null,
+    edge:
+      to === 'ws'
+        ? { host: flags.host ?? DEFAULT_HOST, port: flags.port ?? DEFAULT_PORT, origins: origin ?? [] }
+        : null,
     waitForClient: wait === true,
     timestamps: flags.timestamps === true,
   };

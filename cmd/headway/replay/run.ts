@@ -10,6 +10,7 @@ import { showDuration } from '../choice/durations.js';
 import { type OutputFormat, passes } from '../choice/selection.js';
 import type { Io } from '../world/io.js';
 import { type StreamAccess, streamInfo } from '../world/nats.js';
+import { plural } from '../world/notes.js';
 import { type Chosen, choose, type RangeFlags, spell } from './asked.js';
 import { ReplayEdge, type ReplayEdgeOptions } from './edge.js';
 import { forgetPlace, Place } from './place.js';
@@ -262,10 +263,13 @@ class Replay {
 
   #summarise(isAtEnd: boolean): void {
     const range = this.#first === null ? '' : `, seq ${this.#first} to ${this.#last}`;
-    const invalid = this.#invalid > 0 ? `; ${this.#invalid} messages that are no events were left out` : '';
+    const invalid =
+      this.#invalid > 0
+        ? `; ${plural(this.#invalid, 'message')} that ${this.#invalid === 1 ? 'is no event was' : 'are no events were'} left out`
+        : '';
     const rest = isAtEnd || this.#place === null ? '' : `; the place ${this.#place.name} is kept`;
     const time = showDuration(performance.now() - this.#startedAt);
-    this.#io.note(`headway: replayed ${this.#events} events in ${time}${range}${invalid}${rest}\n`);
+    this.#io.note(`headway: replayed ${plural(this.#events, 'event')} in ${time}${range}${invalid}${rest}\n`);
   }
 
   #say(text: string): void {

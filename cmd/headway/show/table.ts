@@ -31,24 +31,30 @@ export function tableLines(
   return [titles, ...rows].map((row) => lineOf(columns, row, widths, width));
 }
 
-/** One line of a table whose columns have these widths. */
+/**
+ * One line of a table whose columns have these widths.
+ * @param mustFit cuts any cell at `width`, and not only the last: for lines that are redrawn
+ */
 export function lineOf(
   columns: readonly Column[],
   row: readonly Cell[],
   widths: readonly number[],
   width: number,
+  mustFit = false,
 ): string {
   const parts: string[] = [];
   let left = width;
   for (const [at, { text, dress = same }] of row.entries()) {
     // Nothing follows the last one, unless its numbers have to stand below each other.
     const isLast = at === row.length - 1 && columns[at]?.align !== 'right';
-    // Only the last cell is ever cut: half a job's id would be of no use.
-    const own = isLast ? Math.min(left, widthOf(text)) : Math.max(widths[at] ?? 0, widthOf(text));
-    const fitted = isLast ? shorten(text, own) : text;
+    // Where a line may wrap only the last cell is cut: half a job's id would be of no use.
+    const whole = isLast ? widthOf(text) : Math.max(widths[at] ?? 0, widthOf(text));
+    const own = isLast || mustFit ? Math.min(left, whole) : whole;
+    const fitted = isLast || mustFit ? shorten(text, own) : text;
     const space = isLast ? '' : ' '.repeat(Math.max(0, own - widthOf(fitted)));
     parts.push(columns[at]?.align === 'right' ? space + dress(fitted) : dress(fitted) + space);
     left = Math.max(0, left - own - GAP.length);
+    if (mustFit && left === 0) break;
   }
   return parts.join(GAP).trimEnd();
 }
