@@ -1,5 +1,5 @@
 /** `headway` as an operator starts it: a process over `dist/`, at pipes, at a terminal, or at any file as its stdout. */
-import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, existsSync, openSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
@@ -61,9 +61,12 @@ export interface TerminalSize {
 }
 
 /** Why no terminal can be had here, for `test.skipIf`; null where it can. */
-export const noTerminal: string | null = existsSync('/dev/ptmx')
-  ? null
-  : 'this machine has no pseudo-terminals';
+export const noTerminal: string | null = whyNoTerminal();
+
+function whyNoTerminal(): string | null {
+  if (!existsSync('/dev/ptmx')) return 'this machine has no pseudo-terminals';
+  return spawnSync('python3', ['-c', 'import pty']).status === 0 ? null : 'this machine has no python3';
+}
 
 /**
  * Starts `headway` at a pseudo-terminal, which is its stdin, stdout and, unless `notes` are asked for, its stderr.
