@@ -106,6 +106,9 @@ export class Session {
     if (this.#hasExpired()) return;
     this.#corked(() => {
       this.#toldEpoch = log.epoch;
+      // Under this epoch the client's cursor of another means nothing, also in a heartbeat before the reset.
+      const isOfAnother = (this.#resume?.epoch ?? log.epoch) !== log.epoch;
+      if (isOfAnother) this.#cursor = null;
       this.#send(frames.hello(log.epoch, this.id, limits.heartbeatMs));
       if (log.isReady) this.#start();
     });

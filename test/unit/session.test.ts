@@ -336,3 +336,14 @@ test('prev_seq is the previous valid event of the same job: 0 for its first, nul
   expect(log.last('c')?.prevSeq).toBeNull();
   expect(log.read(job('a'), 4, 1e6)).toEqual({ kind: 'behind' });
 });
+
+test('G5 stale cursors: a heartbeat before the log is loaded does not say the cursor of another epoch', () => {
+  const { log, hub, clock, connect } = edge();
+  log.suspend();
+  const other = connect({ kind: 'all', jobTypes: null }, { lastSeq: 7, epoch: 'another' });
+  const same = connect({ kind: 'all', jobTypes: null }, { lastSeq: 7, epoch: 'epoch' });
+  clock.now += MINUTE;
+  hub.tick(clock.now, 'ok');
+  expect(other.frames.at(-1)).toMatchObject({ type: 'heartbeat', cursor: 0 });
+  expect(same.frames.at(-1)).toMatchObject({ type: 'heartbeat', cursor: 7 });
+});
