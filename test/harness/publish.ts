@@ -21,6 +21,9 @@ import { waitFor } from './wait.js';
 /** A busy machine, or a cluster that elects, may keep a test waiting longer than the package's 5 s. */
 const PATIENT = { timeout: 30_000, checkAPI: false } as const;
 
+/** How long one consumer to read back with is waited for. */
+const PLACING_MS = 3_000;
+
 /** An event by the contract, or something close to it when a test wants it wrong. */
 export interface EventFields {
   processing_id: string;
@@ -164,14 +167,7 @@ export async function storedEvents(
   const end = Math.min(state.last_seq, await lastSeq(jsm, stream, filter));
   const events: StoredEvent[] = [];
   if (end === 0) return events;
-  const { name } = await jsm.consumers.add(stream, {
-    ack_policy: AckPolicy.None,
-    deliver_policy: DeliverPolicy.All,
-    filter_subject: filter,
-    mem_storage: true,
-    num_replicas: 1,
-    inactive_threshold: nanos(30_000),
-  });
+  const name = await readingConsumer(nc, stream, filter, timeoutMs);
   try {
     const consumer = await nc.jetstream(PATIENT).consumers.get(stream, name);
     const deadline = performance.now() + timeoutMs;
@@ -189,6 +185,32 @@ export async function storedEvents(
   } finally {
     await jsm.consumers.delete(stream, name);
   }
+}
+
+/**
+ * In a cluster the server may place a consumer of one copy on a server that was killed a moment ago, and then nobody
+ * ever answers (2.10.27: one time in three). Each further try is another consumer, placed anew.
+ */
+async function readingConsumer(
+  nc: NatsConnection,
+  stream: string,
+  filter: string,
+  timeoutMs: number,
+): Promise<string> {
+  const impatient = await nc.jetstreamManager({ ...PATIENT, timeout: PLACING_MS });
+  const { name } = await waitFor(
+    () =>
+      impatient.consumers.add(stream, {
+        ack_policy: AckPolicy.None,
+        deliver_policy: DeliverPolicy.All,
+        filter_subject: filter,
+        mem_storage: true,
+        num_replicas: 1,
+        inactive_threshold: nanos(30_000),
+      }),
+    { what: `a consumer to read back ${stream}`, timeoutMs },
+  );
+  return name;
 }
 
 /** The sequence of the last message on a subject, as the stream's leader knows it; 0 when there is none. */
