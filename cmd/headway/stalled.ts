@@ -57,6 +57,7 @@ Examples:
 interface Silent extends LastState {
   /** How long it may be silent, in ms. */
   readonly allowedMs: number;
+  readonly attempt: number | undefined;
 }
 
 const jobOf = ({ seq, storedAt, event }: Silent): JobEvent => jobEvent(seq, storedAt, event);
@@ -99,7 +100,7 @@ async function stalled(io: Io, access: StreamAccess, options: StalledOptions): P
       const isSilent = now() - job.storedAt > allowedMs;
       if (isSilent && !isFinished(job.event) && passes(options, job.event)) {
         const { seq, storedAt, decoded } = job;
-        silent.set(job.id, { seq, storedAt, event: decoded, allowedMs });
+        silent.set(job.id, { seq, storedAt, event: decoded, allowedMs, attempt: job.event.attempt });
       } else silent.delete(job.id);
     });
     if (listening !== null) await listen(io, listening, silent, options.listen || 0, progress);
@@ -126,15 +127,16 @@ async function listen(
   if (asked === 0) return;
   if (io.terminal.note)
     io.note(`listening ${showDuration(ms)} for heartbeats of ${plural(asked, 'silent job')} …`);
-  const isEnough = (): boolean => [...silent.keys()].every((id) => listening.has(id));
+  const isHeard = ([id, { attempt }]: [string, Silent]): boolean => listening.has({ id, attempt });
+  const isEnough = (): boolean => [...silent].every(isHeard);
   await listening.wait(ms, isEnough, io.stopped).finally(() => {
     if (io.terminal.note) io.note('\r\u001b[K');
     progress.clear();
   });
-  for (const id of silent.keys()) if (listening.has(id)) silent.delete(id);
+  for (const job of silent) if (isHeard(job)) silent.delete(job[0]);
   if (listening.refusal !== null) {
     io.note(
-      `headway: heartbeats cannot be heard (${listening.refusal}); jobs that only send heartbeats are listed as silent\n`,
+      `headway: heartbeats cannot be heard (${listening.refusal.message}); jobs that only send heartbeats are listed as silent\n`,
     );
     return;
   }

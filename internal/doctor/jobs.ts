@@ -7,6 +7,8 @@ export interface UnfinishedJob {
   readonly id: string;
   readonly jobType: string | undefined;
   readonly seq: number;
+  /** undefined: it names none. */
+  readonly attempt?: number | undefined;
   /** ms since 1970, by the server's clock. */
   readonly storedAt: number;
   /** Silence for so long is a stall, by the event's own word; null: it says nothing. */

@@ -1,6 +1,7 @@
 import type { EventLog } from '../eventlog/log.js';
 import type { LogRecord } from '../eventlog/record.js';
 import { isKnownIn } from '../eventlog/scope.js';
+import { frames } from './encode.js';
 import type { Session } from './session.js';
 
 /** What all sessions that catch up may send in one turn of the event loop. */
@@ -106,8 +107,9 @@ export class Hub {
   /** A job gave no sign of life for this many milliseconds. */
   stalled(id: string, silentMs: number): void {
     const last = this.#log.last(id);
+    const frame = frames.stalled(id, silentMs);
     for (const watchers of [this.#byJob.get(id) ?? [], this.#all]) {
-      for (const session of watchers) if (isKnownIn(session.scope, last)) session.stalled(id, silentMs);
+      for (const session of watchers) if (isKnownIn(session.scope, last)) session.stalled(frame);
     }
   }
 

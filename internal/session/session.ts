@@ -201,14 +201,15 @@ export class Session {
   }
 
   /**
-   * A job in scope gave no sign of life for this many milliseconds. Told at once by a live session; one that has yet to
-   * send what the job did before says it when it has.
+   * A job in scope gave no sign of life. Told at once by a live session; one that has yet to send what the job did
+   * before says it when it has.
+   * @param frame the same for every session, and so made once
    */
-  stalled(id: string, silentMs: number): void {
+  stalled(frame: string): void {
     // A socket that is full would have to keep it, beside what waits in the log.
     const isHeard = this.#state.name === 'live' && !this.#isFull();
     this.#toldStall = isHeard;
-    if (isHeard) this.#send(frames.stalled(id, silentMs));
+    if (isHeard) this.#send(frame);
   }
 
   /** A frame from the client: its text, or null for a binary one. */

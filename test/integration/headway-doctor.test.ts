@@ -1,6 +1,7 @@
 /** `headway doctor` against a real nats-server: each disease of the stream, the edges and the jobs, made on purpose. */
 import { AckPolicy, type NatsConnection, nanos, StorageType } from 'nats';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { aliveBody } from '../../schemas/ids.js';
 import { startEdgeProcess } from '../harness/edge-process.js';
 import {
   type Ended,
@@ -287,7 +288,7 @@ describe('events and jobs', () => {
 
   test('unfinished jobs that fell silent, and not those that send heartbeats', async () => {
     await createStream(nc);
-    await publish(nc, 'job-dead', { stall_after_seconds: 0.1, job_type: 'pdf.ocr' });
+    await publish(nc, 'job-dead', { stall_after_seconds: 0.1, job_type: 'pdf.ocr', attempt: 2 });
     await publish(nc, 'job-gone', { timeout_seconds: 0.1 });
     await publish(nc, 'job-alive', { stall_after_seconds: 0.1 });
     await publish(nc, 'job-patient', { stall_after_seconds: 600 });
@@ -298,7 +299,11 @@ describe('events and jobs', () => {
     });
     await publish(nc, 'job-done', { status: 'completed', progress: 100, stall_after_seconds: 0.1 });
     await publish(nc, 'job-plain');
-    const beating = setInterval(() => nc.publish('alive.progress.job-alive'), 100);
+    const beating = setInterval(() => {
+      nc.publish('alive.progress.job-alive');
+      // A worker that lost its job and does not know it.
+      nc.publish('alive.progress.job-dead', aliveBody(1));
+    }, 100);
     try {
       const silent = await report('--listen', '2s');
       expect([silent.code, aboveNotes(silent)]).toEqual([EXIT.warnings, ['jobs-silent']]);

@@ -1,6 +1,7 @@
 /** `headway list`, `stats` and `stalled` read the last state of all jobs, as an operator runs them. */
 import type { NatsConnection } from 'nats';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { aliveBody } from '../../schemas/ids.js';
 import { headway, natsEnv, startHeadway } from '../harness/headway-command.js';
 import { type NatsServer, startNats } from '../harness/nats-server.js';
 import { connectNats, createStream, publish, publishRaw } from '../harness/publish.js';
@@ -216,6 +217,8 @@ describe('headway stalled', () => {
     const beat = setInterval(() => {
       nc.publish('alive.progress.scan-1');
       nc.publish('alive.progress.nobody');
+      // A worker that lost its job and does not know it.
+      nc.publish('alive.progress.again', aliveBody(1));
     }, 20);
     try {
       const heard = await headway(['stalled', '--after', '1ms', '--listen', '1s', '-o', 'json'], { env });

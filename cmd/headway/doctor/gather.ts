@@ -1,14 +1,15 @@
 import type { Facts, Observed, StreamFacts } from '../../../internal/doctor/facts.js';
 import type { Role } from '../../../internal/doctor/needs.js';
+import { Listening } from '../jobs/listening.js';
 import type { Io } from '../world/io.js';
 import type { StreamAccess } from '../world/nats.js';
-import { Heartbeats } from './heartbeats.js';
+import { hear } from './heartbeats.js';
 import { lookAtAccount, lookAtClock, lookAtConsumers, lookAtFullJobs, lookAtStream } from './look.js';
 import { observe, skipped } from './observe.js';
 import { lookAtPermissions } from './permissions-probe.js';
 import { type Scan, type ScanLimits, scanEvents, scanJobs } from './scan.js';
 
-/** Counting the events of more jobs than these is a burden to the server. */
+/** These looks ask several times, or for much. */
 const SECOND_LOOKS_MS = 15_000;
 
 export interface GatherOptions {
@@ -25,7 +26,7 @@ export interface GatherOptions {
 /** Looks at everything. What cannot be looked at is in the facts, with the reason; it stops nothing else. */
 export async function gather(access: StreamAccess, options: GatherOptions, io: Io): Promise<Facts> {
   const { connection, stream } = access;
-  const heartbeats = new Heartbeats(connection, () => performance.now());
+  const listening = new Listening(connection);
   try {
     const [account, state, clock, permissions] = await Promise.all([
       observe(() => lookAtAccount(access)),
@@ -34,7 +35,7 @@ export async function gather(access: StreamAccess, options: GatherOptions, io: I
       lookAtPermissions(connection, stream, options.meantFor),
     ]);
     const now = io.now() - (clock.kind === 'known' ? clock.value.offsetMs : 0);
-    const inStream = await lookInside(access, state, { ...options, now, heartbeats }, io);
+    const inStream = await lookInside(access, state, { ...options, now, listening }, io);
     return {
       now,
       streamName: stream,
@@ -50,7 +51,7 @@ export async function gather(access: StreamAccess, options: GatherOptions, io: I
       ...inStream,
     };
   } finally {
-    heartbeats.close();
+    listening.close();
   }
 }
 
@@ -59,7 +60,7 @@ type Inside = Pick<Facts, 'consumers' | 'events' | 'jobs' | 'fullJobs' | 'heartb
 async function lookInside(
   access: StreamAccess,
   state: Facts['stream'],
-  options: GatherOptions & { readonly now: number; readonly heartbeats: Heartbeats },
+  options: GatherOptions & { readonly now: number; readonly listening: Listening },
   io: Io,
 ): Promise<Inside> {
   if (state.kind !== 'known' || state.value.kind === 'missing') {
@@ -81,15 +82,15 @@ async function lookInside(
 async function silentJobs(
   access: StreamAccess,
   { maxAgeMs }: StreamFacts,
-  { now, stallAfterMs, listenMs, heartbeats }: GatherOptions & { now: number; heartbeats: Heartbeats },
+  { now, stallAfterMs, listenMs, listening }: GatherOptions & { now: number; listening: Listening },
   limits: ScanLimits,
   io: Io,
 ): Promise<[Facts['jobs'], Facts['heartbeats']]> {
   const jobs = await scanJobs(access, { now, stallAfterMs, maxAgeMs }, limits);
-  const silent = jobs.kind === 'known' ? jobs.value.silent.map(({ id }) => id) : [];
+  const silent = jobs.kind === 'known' ? jobs.value.silent : [];
   if (silent.length === 0) return [jobs, skipped('no job is silent')];
   if (io.terminal.note) io.note('headway: some jobs are silent, listening for their heartbeats\n');
-  return [jobs, await heartbeats.of(silent, listenMs, io.stopped)];
+  return [jobs, await hear(listening, silent, listenMs, io.stopped)];
 }
 
 /** Why there is nothing to look at inside the stream. */

@@ -75,11 +75,12 @@ export async function scanJobs(
       tally.finished(id);
       return;
     }
-    const { stall_after_seconds, timeout_seconds } = JSON.parse(`{${text}`) as Event;
+    const { attempt, stall_after_seconds, timeout_seconds } = JSON.parse(`{${text}`) as Event;
     tally.unfinished({
       id,
       jobType,
       seq,
+      attempt,
       storedAt,
       stallAfterMs: inMs(stall_after_seconds),
       timeoutMs: inMs(timeout_seconds),
@@ -93,35 +94,17 @@ const inMs = (seconds: number | undefined): number | null => (seconds === undefi
 
 type Begin<T> = (signal: AbortSignal) => AsyncGenerator<readonly T[], unknown, undefined>;
 
-/**
- * How long the first message of a read is waited for, each time it is begun. In a cluster the consumer of a read may be
- * placed on a server that just died, and then nobody answers; the next one is most often placed elsewhere.
- */
-const PATIENCE_MS = [4_000, 6_000, 10_000] as const;
+/** How long the first message of a read is waited for. Of what a dead server owes `readStored` asks another. */
+const PATIENCE_MS = 20_000;
 
 /** Known: why the read was ended before its end; null when it was not. */
 async function readAll<T>(
   begin: Begin<T>,
-  limits: ScanLimits,
+  { limitMs, stopped }: ScanLimits,
   use: (one: T) => void,
 ): Promise<Observed<string | null>> {
-  for (const patienceMs of PATIENCE_MS) {
-    const read = await readOnce(begin, { ...limits, patienceMs }, use);
-    if (read !== 'silence') return read;
-  }
-  return {
-    kind: 'failed',
-    reason: 'no message came when the stream was read: a server that has to answer is away',
-  };
-}
-
-async function readOnce<T>(
-  begin: Begin<T>,
-  { limitMs, stopped, patienceMs }: ScanLimits & { readonly patienceMs: number },
-  use: (one: T) => void,
-): Promise<Observed<string | null> | 'silence'> {
   const silence = new AbortController();
-  const patience = setTimeout(() => silence.abort(), patienceMs);
+  const patience = setTimeout(() => silence.abort(), PATIENCE_MS);
   const limit = limitMs === null ? null : AbortSignal.timeout(limitMs);
   const signals = [stopped, silence.signal, ...(limit === null ? [] : [limit])];
   let messages = 0;
@@ -134,7 +117,10 @@ async function readOnce<T>(
     return known(null);
   } catch (error) {
     stopped.throwIfAborted();
-    if (silence.signal.aborted) return 'silence';
+    if (silence.signal.aborted) {
+      const reason = 'no message came when the stream was read: a server that has to answer is away';
+      return { kind: 'failed', reason };
+    }
     if (limit?.aborted)
       return known(`after ${time(limitMs ?? 0)} only ${count(messages)} messages had been read`);
     return whyNot(error);

@@ -6,26 +6,36 @@ const LOOK_MS = 100;
 /** Ids that nobody asked for are of no interest; anybody may send any number of them. */
 const MAX_HEARD = 1_000_000;
 
+/** Which attempt of a job would have to be heard. */
+export interface Awaited {
+  readonly id: string;
+  /** undefined: its newest event names none, and any heartbeat is its. */
+  readonly attempt?: number | undefined;
+}
+
 /** Hears from which jobs heartbeats come, from when it is made until it is closed. */
 export class Listening {
   readonly #subscription: AliveSubscription;
-  readonly #heard = new Set<string>();
+  /** The highest attempt that was heard of a job; Infinity: of one that was not named. */
+  readonly #heard = new Map<string, number>();
   readonly #startedAt = performance.now();
-  #refusal: string | null = null;
+  #refusal: Error | null = null;
 
   constructor(connection: NatsConnection) {
     this.#subscription = new AliveSubscription(connection, {
-      heard: (id) => {
-        if (this.#heard.size < MAX_HEARD) this.#heard.add(id);
+      heard: (id, attempt) => {
+        const before = this.#heard.get(id);
+        if (before === undefined && this.#heard.size >= MAX_HEARD) return;
+        this.#heard.set(id, Math.max(before ?? 0, attempt ?? Number.POSITIVE_INFINITY));
       },
       changed: (state, error) => {
-        if (state === 'refused') this.#refusal = error?.message ?? 'refused';
+        if (state === 'refused') this.#refusal = error;
       },
     });
   }
 
   /** Why nothing can be heard; null where it can. */
-  get refusal(): string | null {
+  get refusal(): Error | null {
     return this.#refusal;
   }
 
@@ -33,8 +43,9 @@ export class Listening {
     return performance.now() - this.#startedAt;
   }
 
-  has(id: string): boolean {
-    return this.#heard.has(id);
+  /** Whether the job gave a sign of life. A worker of an older attempt lives on when it does not know that it lost its job. */
+  has({ id, attempt = 0 }: Awaited): boolean {
+    return (this.#heard.get(id) ?? -1) >= attempt;
   }
 
   /**

@@ -1,10 +1,8 @@
 import type { DecodedEvent } from '../../../internal/eventlog/decode.js';
 import type { StoredMessage } from '../../../internal/jetstream/reading.js';
 import type { OutputFormat } from '../choice/selection.js';
-import { jobEvent, updateJson } from '../jobs/job-event.js';
-import { dim, progressCell, statusCell, summaryCell, timeText } from '../show/cells.js';
-import { type Paint, paintFor } from '../show/paint.js';
-import { type Cell, type Column, lineOf } from '../show/table.js';
+import { type JobEvent, jobEvent, updateJson } from '../jobs/job-event.js';
+import { eventLines } from '../show/event-line.js';
 import type { Io } from '../world/io.js';
 import type { ReplaySink } from './sink.js';
 import type { StatusLine } from './status-line.js';
@@ -17,18 +15,6 @@ export interface PrintOptions {
   readonly isPristine: boolean;
 }
 
-// As `headway tail` writes them.
-const COLUMNS: readonly Column[] = [
-  { title: 'SEQ', align: 'right' },
-  { title: 'JOB' },
-  { title: 'STATUS' },
-  { title: 'PROGRESS', align: 'right' },
-  { title: 'MESSAGE' },
-];
-const WIDTHS = [8, 16, 10, 5, 0];
-const TIME: Column = { title: 'STORED' };
-const TIME_WIDTH = 24;
-
 /** Written out when so many characters wait. */
 const FULL = 64 * 1024;
 /** Of more jobs than this the previous event of some is forgotten: `prev_seq` is null then. */
@@ -40,8 +26,7 @@ export class Printer implements ReplaySink {
   readonly #options: PrintOptions;
   readonly #status: StatusLine;
   readonly #previous = new Map<string, number>();
-  readonly #paint: Paint;
-  readonly #width: () => number;
+  readonly #line: (job: JobEvent) => string;
   #hasForgotten = false;
   #text = '';
 
@@ -49,8 +34,7 @@ export class Printer implements ReplaySink {
     this.#io = io;
     this.#options = options;
     this.#status = status;
-    this.#paint = paintFor(io, options);
-    this.#width = io.terminal.out ? io.columns : () => Number.POSITIVE_INFINITY;
+    this.#line = eventLines(io, options);
   }
 
   get isFull(): boolean {
@@ -62,17 +46,7 @@ export class Printer implements ReplaySink {
     const { output, isPristine, timestamps } = this.#options;
     const job = jobEvent(seq, storedAt, event);
     if (output !== 'ndjson') {
-      const cells: Cell[] = [
-        { text: String(seq), dress: dim(this.#paint) },
-        { text: job.id },
-        statusCell(job, this.#paint),
-        progressCell(job, false),
-        summaryCell(job),
-      ];
-      const time: Cell = { text: timeText(storedAt), dress: dim(this.#paint) };
-      this.#text += timestamps
-        ? `${lineOf([TIME, ...COLUMNS], [time, ...cells], [TIME_WIDTH, ...WIDTHS], this.#width())}\n`
-        : `${lineOf(COLUMNS, cells, WIDTHS, this.#width())}\n`;
+      this.#text += `${this.#line(job)}\n`;
       return;
     }
     const first = isPristine && !this.#hasForgotten ? 0 : null;
