@@ -5,9 +5,11 @@ import { expectation, show } from './explain.js';
 
 const MiB = 1024 * 1024;
 
+const PORT = '([0-5]?\\d{1,4}|6[0-4]\\d{3}|65[0-4]\\d{2}|655[0-2]\\d|6553[0-5])';
 // [scheme://][user[:password]@]host[:port][/]
 const NATS_ADDRESS =
-  "((nats|tls)://)?(([\\w.~!$&'()*+;=:-]|%[0-9A-Fa-f]{2})+@)?(\\[[0-9A-Fa-f:.]+\\]|[^\\s,/@:%\\[\\]]+)(:\\d{1,5})?/?";
+  "((nats|tls)://)?(([\\w.~!$&'()*+;=:-]|%[0-9A-Fa-f]{2})+@)?(\\[[0-9A-Fa-f:.]+\\]|[^\\s,/@:%\\[\\]]+)" +
+  `(:${PORT})?/?`;
 
 /**
  * Every setting of an edge, each with the environment variable that holds it. `docs/OPERATIONS.md` explains them;

@@ -1,9 +1,13 @@
+import { createRequire } from 'node:module';
 import { Command, CommanderError } from 'commander';
 import { HeadwayError } from '../../internal/errors/catalogue.js';
 import { EXIT, EXIT_CODES_HELP, exitCodeOf } from './world/exit-codes.js';
 import { Exit, Interrupted, type Io, PipeClosed } from './world/io.js';
 
 type Add = (program: Command, io: Io) => void;
+
+// By the package's own name: this file lies at another depth when it is compiled.
+const { version } = createRequire(import.meta.url)('headway/package.json') as { version: string };
 
 /**
  * Each command of `headway`, in the order of the help. A new one is a file beside this one and a line here. Only what is
@@ -31,14 +35,15 @@ const COMMANDS: Readonly<Record<string, () => Promise<Add>>> = {
  * @returns the exit code, one of `EXIT`, or 128 and the signal that stopped it
  */
 export async function run(args: readonly string[], io: Io): Promise<number> {
-  let help = '';
+  let asked = '';
   const program = new Command('headway')
     .description('What operators and developers of Headway do by hand.')
+    .version(`headway ${version}`, '-V, --version', 'show the version')
     .exitOverride()
     .configureOutput({
-      // Commander does not wait for what is written.
+      // Help and the version. Commander does not wait for what is written.
       writeOut: (text) => {
-        help += text;
+        asked += text;
       },
       writeErr: io.note,
       // Errors are written below, in the same way as our own.
@@ -50,7 +55,7 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
   const named = name !== 'complete' && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   for (const load of named === undefined ? Object.values(COMMANDS) : [named]) (await load())(program, io);
   const outcome = await ending(program.parseAsync([...args], { from: 'user' }), io);
-  const code = help === '' ? outcome : await ending(io.out(help), io, outcome);
+  const code = asked === '' ? outcome : await ending(io.out(asked), io, outcome);
   const { reason } = io.stopped;
   return reason instanceof Interrupted ? reason.exitCode : code;
 }

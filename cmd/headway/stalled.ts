@@ -23,10 +23,10 @@ import { type Cell, tableLines } from './show/table.js';
 import type { Io } from './world/io.js';
 import {
   addNatsOptions,
+  eventStreamInfo,
   type NatsFlags,
   type StreamAccess,
   serverClock,
-  streamInfo,
   withNats,
 } from './world/nats.js';
 import { noting, type Progress, plural, progressOf } from './world/notes.js';
@@ -90,7 +90,7 @@ export function addStalledCommand(program: Command, io: Io): void {
 }
 
 async function stalled(io: Io, access: StreamAccess, options: StalledOptions): Promise<void> {
-  const now = serverClock(io, await streamInfo(access));
+  const now = serverClock(io, await eventStreamInfo(access));
   const listening = options.listen === false ? null : new Listening(access.connection);
   const progress = progressOf(io, 'job');
   const silent = new Map<string, Silent>();

@@ -15,7 +15,8 @@ export abstract class HeadwayError extends Error {
 export class ConfigError extends HeadwayError {
   readonly code = 'config';
   override readonly exitCode = 2;
-  constructor(problems: readonly string[]) {
+  /** @param problems each begins with the variable that holds what is wrong */
+  constructor(readonly problems: readonly string[]) {
     const list = problems.map((problem) => `\n  - ${problem}`).join('');
     super(`The configuration is not valid; mend the environment and start again:${list}`);
   }
@@ -64,7 +65,7 @@ export class NatsUnreachableError extends HeadwayError {
   constructor(url: string, detail: string) {
     super(
       `Cannot reach NATS at ${url} (${detail}). Start a nats-server 2.10 or newer with JetStream ` +
-        '(nats-server -js), or set NATS_URL to where it is.',
+        "(nats-server -js), or set NATS_URL, or headway's --server, to where it is.",
     );
   }
 }
@@ -152,6 +153,17 @@ export class StreamMissingError extends HeadwayError {
     super(
       `There is no stream ${stream} in NATS at ${url}. An edge makes it at its start, and so does headway init; if ` +
         'it has another name, set HEADWAY_STREAM or --stream to it.',
+    );
+  }
+}
+
+/** The stream is there and is another one than Headway's. */
+export class StreamForeignError extends HeadwayError {
+  readonly code = 'stream_foreign';
+  constructor(stream: string, subjects: readonly string[]) {
+    super(
+      `The stream ${stream} takes no progress events, and keeps none: its subjects are ${subjects.join(', ')}. Set ` +
+        'HEADWAY_STREAM or --stream to the one that takes progress.*.',
     );
   }
 }

@@ -60,7 +60,7 @@ export function parseNatsUrl(
  */
 export async function connectNats(settings: NatsSettings): Promise<NatsConnection> {
   const shown = redactUrl(settings.url);
-  const authenticator = await checkKeyFiles(settings, shown);
+  const authenticator = await checkKeyFiles(settings);
   let connection: NatsConnection;
   let wasEncrypted = false;
   try {

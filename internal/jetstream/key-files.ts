@@ -1,7 +1,7 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { type Authenticator, credsAuthenticator, nkeyAuthenticator, nkeys } from 'nats';
-import { ConfigError, NatsAuthError } from '../errors/catalogue.js';
+import { ConfigError } from '../errors/catalogue.js';
 
 /** Paths of the files that a connection to NATS is opened with; each is named after its environment variable. */
 export interface KeyFiles {
@@ -21,11 +21,10 @@ const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g
 
 /**
  * Checks all the files that are set; nothing of their content is ever in an error.
- * @param shownUrl addresses without credentials
  * @returns how to sign in to NATS with them; null when none of them is for that
- * @throws ConfigError with every problem at once; NatsAuthError for a credentials file that cannot be used
+ * @throws ConfigError with every problem at once
  */
-export async function checkKeyFiles(files: KeyFiles, shownUrl: string): Promise<Authenticator | null> {
+export async function checkKeyFiles(files: KeyFiles): Promise<Authenticator | null> {
   const problems: string[] = [];
   const read = async <T>(name: string, path: string | undefined, parse: (content: Buffer) => T) => {
     if (path === undefined) return null;
@@ -53,9 +52,9 @@ export async function checkKeyFiles(files: KeyFiles, shownUrl: string): Promise<
     );
   }
   const seed = await read('NATS_NKEY', files.nkeyFile, parseSeed);
+  const credentials = await read('NATS_CREDS', files.credsFile, parseCredentials);
   if (problems.length > 0) throw new ConfigError(problems);
-  if (seed !== null) return nkeyAuthenticator(seed);
-  return files.credsFile === undefined ? null : readCredentials(files.credsFile, shownUrl);
+  return seed === null ? credentials : nkeyAuthenticator(seed);
 }
 
 /** A file that can be read and does not hold what it should. */
@@ -110,18 +109,13 @@ function parseSeed(content: Buffer): Uint8Array {
   );
 }
 
-async function readCredentials(path: string, shownUrl: string): Promise<Authenticator> {
+function parseCredentials(content: Buffer): Authenticator {
   try {
-    const authenticator = credsAuthenticator(await readFile(path));
+    const authenticator = credsAuthenticator(content);
     // It looks into the file's content only when it is asked to sign.
     authenticator('nonce');
     return authenticator;
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    const problem =
-      code === 'ENOENT'
-        ? `there is no file ${path}`
-        : `${path} is no credentials file that can be read${code === undefined ? '' : ` (${code})`}`;
-    throw new NatsAuthError(shownUrl, `NATS_CREDS: ${problem}`);
+  } catch {
+    throw new Unfit('expected a NATS credentials file, with the JWT of a user and its seed');
   }
 }

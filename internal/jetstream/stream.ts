@@ -11,7 +11,7 @@ import {
   type StreamConfig,
   type StreamInfo,
 } from 'nats';
-import { SUBJECT_FILTER } from '../../schemas/ids.js';
+import { SUBJECT_FILTER, SUBJECT_PREFIX } from '../../schemas/ids.js';
 import {
   HeadwayError,
   JetStreamUnavailableError,
@@ -90,6 +90,13 @@ export async function ensureStream(
     if (error instanceof HeadwayError) throw error;
     throw asJetStreamError(error, shownUrl);
   }
+}
+
+/** Whether a subject of a stream's configuration, perhaps with wildcards, takes the events of any job. */
+export function takesEvents(subject: string): boolean {
+  const tokens = subject.split('.');
+  const [first = ''] = tokens;
+  return subject === '>' || (tokens.length === 2 && ['*', SUBJECT_PREFIX.slice(0, -1)].includes(first));
 }
 
 /** Whether the stream is there; an error that says anything else is thrown. */

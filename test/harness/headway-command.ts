@@ -85,6 +85,23 @@ export function startHeadwayAtTerminal(
   return new HeadwayCommand(child, []);
 }
 
+/** A shell at a pseudo-terminal, with `headway` as a command, for what only a shell does: jobs that are stopped and go on. */
+export function startShellAtTerminal(env: Env = {}): HeadwayCommand {
+  const child = spawn('python3', [TERMINAL, '100', '24', 'together', 'bash', '--norc', '--noprofile', '-i'], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    env: {
+      PATH: process.env.PATH ?? '',
+      HOME: process.env.HOME ?? '',
+      TERM: 'xterm-256color',
+      PS1: '',
+      ...env,
+    },
+  });
+  const shell = new HeadwayCommand(child, []);
+  shell.type(`headway() { '${process.execPath}' '${HEADWAY}' "$@"; }\n`);
+  return shell;
+}
+
 export class HeadwayCommand implements AsyncDisposable {
   readonly #child: ChildProcessByStdio<Writable | null, Readable | null, Readable | null>;
   readonly #release: () => void;

@@ -154,6 +154,7 @@ export async function publishAll(
  * Everything the stream holds, or one job's part of it, up to the last sequence at the time of the call: the truth
  * that tests compare with. What the end is comes from the stream's leader, because the copy that the messages are
  * read from may still be catching up. Throws rather than return less.
+ * @param timeoutMs how long the next message is waited for
  */
 export async function storedEvents(
   nc: NatsConnection,
@@ -170,10 +171,11 @@ export async function storedEvents(
   const name = await readingConsumer(nc, stream, filter, timeoutMs);
   try {
     const consumer = await nc.jetstream(PATIENT).consumers.get(stream, name);
-    const deadline = performance.now() + timeoutMs;
+    let heardAt = performance.now();
     let delivered = 0;
-    while (performance.now() < deadline) {
+    while (performance.now() - heardAt < timeoutMs) {
       for await (const message of await consumer.fetch({ max_messages: 1_000, expires: 1_000 })) {
+        heardAt = performance.now();
         delivered += 1;
         if (message.info.deliverySequence !== delivered) throw new Error('reading back lost a message');
         const { seq, subject, data } = message;

@@ -37,6 +37,7 @@ beforeAll(async () => {
   await using nc = await connectNats(nats.url);
   await createStream(nc, 'PROGRESS', { max_msgs_per_subject: -1 });
   await publish(nc, 'job-1', { progress: 1 });
+  await createStream(nc, 'ORDERS', { subjects: ['orders.>'] });
   await publishAll(
     nc,
     Array.from({ length: 3_000 }, (_, at) => event(`crowd-${at}`, { message: 'x'.repeat(50) })),
@@ -75,12 +76,6 @@ describe('NATS cannot be used: exit code 4', () => {
     expect(ended.code).toBe(4);
   });
 
-  test('the file of credentials is not there', async () => {
-    const ended = await headway(['list', '--creds', '/nowhere/op.creds'], { env: as('op') });
-    expectTold(ended, /NATS_CREDS: there is no file \/nowhere\/op\.creds/);
-    expect(ended.code).toBe(4);
-  });
-
   test('it permits only a part of what is needed', async () => {
     for (const args of [['list'], ['tail'], ['stats', '--scan']]) {
       const ended = await headway(args, { env: as('blind') });
@@ -111,6 +106,16 @@ describe('it is not there: exit code 3', () => {
   test.each(READERS)('no such stream: %s %s', async (...args) => {
     const ended = await headway([...args, '--stream', 'OTHER'], { env: natsEnv(nats.url) });
     expectTold(ended, /There is no stream OTHER in NATS at .*headway init/);
+    expect(ended.code).toBe(3);
+  });
+
+  const ALL = [...READERS, ['export'], ['replay', '--speed', 'max'], ['purge', '--all', '--yes']];
+  test.each(ALL)('a stream of something else: %s %s', async (...args) => {
+    const ended = await headway([...args, '--stream', 'ORDERS'], { env: natsEnv(nats.url) });
+    expectTold(
+      ended,
+      /The stream ORDERS takes no progress events, and keeps none: its subjects are orders\.>/,
+    );
     expect(ended.code).toBe(3);
   });
 
@@ -148,6 +153,9 @@ describe('a mistake in arguments or environment: exit code 2', () => {
     [['list', '--stream', 'a.b'], /--stream is not valid; expected 1 to 64 of A-Z a-z 0-9 _ -/],
     [['list'], /NATS_URL is not valid; expected one or more addresses/, { NATS_URL: 'http://u:hunter2@h' }],
     [['list', '--server', 'nats://a b'], /--server is not valid; expected one or more addresses/],
+    [['list', '--server', 'nats://127.0.0.1:65536'], /--server is not valid; expected one or more addresses/],
+    [['list', '--creds', '/nowhere/op.creds'], /--creds is "\/nowhere\/op\.creds"; there is no such file\./],
+    [['list'], /NATS_CREDS is "\/dev\/null"; expected a NATS cred/, { NATS_CREDS: '/dev/null' }],
     [['list'], /NATS_CREDS and NATS_NKEY are both set/, { NATS_CREDS: '/a', NATS_NKEY: '/b' }],
     [['complete', 'tcsh'], /Allowed choices are zsh, bash, fish, powershell/],
   ])('%j', async (args, told, env) => {

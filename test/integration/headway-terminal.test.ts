@@ -10,6 +10,7 @@ import {
   noTerminal,
   startHeadway,
   startHeadwayAtTerminal,
+  startShellAtTerminal,
 } from '../harness/headway-command.js';
 import { type NatsServer, startNats } from '../harness/nats-server.js';
 import { connectNats, createStream, publish } from '../harness/publish.js';
@@ -143,6 +144,34 @@ describe.skipIf(noTerminal !== null)(`at a terminal (${noTerminal ?? 'python3, p
     await publishUntil(() => tail.stdout.includes('typed'), 'typed');
     tail.type(CTRL_C);
     expect((await tail.ended(5_000)).code).toBe(130);
+  });
+
+  test('Ctrl-Z stops a replay like any job of the shell, and it goes on with its keys', async () => {
+    await using shell = startShellAtTerminal(env);
+    shell.type('headway replay long --paused\n');
+    await shell.shows('[paused');
+    shell.type('\u001a');
+    await shell.shows('Stopped');
+    const before = shell.stdout.length;
+    shell.type('fg\n');
+    await waitFor(() => shell.stdout.slice(before).includes('[paused'), { what: 'the replay to go on' });
+    shell.type('n');
+    await shell.shows('replayed 1 event');
+    shell.type('echo "code $?"; exit\n');
+    await shell.shows('code 0');
+    await shell.ended();
+  });
+
+  test('Ctrl-\\ ends a replay, and the terminal is as it was', async () => {
+    await using shell = startShellAtTerminal(env);
+    shell.type('stty -a | md5sum; headway replay long --paused; echo "code $?"; stty -a | md5sum; exit\n');
+    await shell.shows('[paused');
+    shell.type('\u001c');
+    await shell.shows('code 131');
+    const { stdout } = await shell.ended();
+    const [first, last] = stdout.match(/[0-9a-f]{32}/g) ?? [];
+    expect(first).toBeDefined();
+    expect(last).toBe(first);
   });
 
   test('notes go to stderr, also when only that is no terminal', async () => {

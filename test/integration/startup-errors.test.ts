@@ -154,8 +154,8 @@ describe('NATS', () => {
   });
 
   test('with a credentials file that is not there', async () => {
-    const text = await explanation({ NATS_URL: nats.url, NATS_CREDS: '/nowhere/edge.creds' });
-    expect(text).toContain('NATS_CREDS: there is no file /nowhere/edge.creds');
+    const text = await explanation({ NATS_URL: nats.url, NATS_CREDS: '/nowhere/edge.creds' }, 2);
+    expect(text).toContain('NATS_CREDS is "/nowhere/edge.creds"; there is no such file');
   });
 
   test('with a credentials file that is none', async () => {
@@ -163,7 +163,7 @@ describe('NATS', () => {
     onTestFinished(() => folder.remove());
     const file = join(folder.path, 'edge.creds');
     await writeFile(file, 'hunter2');
-    const text = await explanation({ NATS_URL: nats.url, NATS_CREDS: file });
+    const text = await explanation({ NATS_URL: nats.url, NATS_CREDS: file }, 2);
     expect(text).not.toContain('hunter2');
     // NATS itself is well: what has to be mended is this file.
     expect(text).not.toContain('Cannot reach NATS');

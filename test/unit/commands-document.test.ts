@@ -36,7 +36,7 @@ describe('COMMANDS.md', () => {
   test('"Exit codes" are those of the help', () => {
     const codes = table(section(document, 'Exit codes'), 'code').map((row) => [row.code, row.meaning]);
     const said = EXIT_CODES_HELP.split('\n').flatMap((line) => {
-      const [, code, meaning] = /^ {2}(\d[\d, ]*\d|\d) {2,}(.+)$/.exec(line) ?? [];
+      const [, code, meaning] = /^ {2}(\d[\d, -]*\d|\d) {2,}(.+)$/.exec(line) ?? [];
       return code === undefined ? [] : [[code, meaning]];
     });
     expect(codes.map(([code, meaning]) => [code, bare(meaning)])).toEqual(said);

@@ -255,7 +255,7 @@ describe('G8 bad input: a file that cannot be used is named with its variable, a
       `-----BEGIN NATS USER JWT-----\nhunter2\n------END NATS USER JWT------\n${seed}`,
     );
     const { message } = await failure({ credsFile: path });
-    expect(message).toContain(`NATS_CREDS: ${path} is no credentials file that can be read`);
+    expect(message).toContain(`NATS_CREDS is "${path}"; expected a NATS credentials file`);
     expect(message).not.toMatch(/hunter2|SU[A-Z2-7]{5}/);
   });
 

@@ -1,6 +1,6 @@
 import { DiscardPolicy, RetentionPolicy, StorageType, type StreamConfig } from 'nats';
 import { describe, expect, test } from 'vitest';
-import { epochOf, streamConfig, streamDifferences } from '../../internal/jetstream/stream.js';
+import { epochOf, streamConfig, streamDifferences, takesEvents } from '../../internal/jetstream/stream.js';
 import { isEpoch } from '../../schemas/ids.js';
 
 describe('epochOf', () => {
@@ -97,4 +97,22 @@ describe('streamDifferences', () => {
       'no_ack',
     ]);
   });
+});
+
+test.each([
+  ['progress.*', true],
+  ['progress.>', true],
+  ['progress.job-1', true],
+  ['*.*', true],
+  ['*.job-1', true],
+  ['*.>', true],
+  ['>', true],
+  ['progress', false],
+  ['*', false],
+  ['progress.*.*', false],
+  ['progress.job-1.>', false],
+  ['orders.>', false],
+  ['alive.progress.*', false],
+])('takesEvents: %s %j', (subject, isSo) => {
+  expect(takesEvents(subject)).toBe(isSo);
 });

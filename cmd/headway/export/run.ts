@@ -14,7 +14,7 @@ import {
 import { StatusLine } from '../replay/status-line.js';
 import { isWholeAfter } from '../replay/whole.js';
 import { Interrupted, type Io, UsageError } from '../world/io.js';
-import { type StreamAccess, streamInfo } from '../world/nats.js';
+import { eventStreamInfo, type StreamAccess, streamInfo } from '../world/nats.js';
 import { count, plural } from '../world/notes.js';
 import { ExportFile, type ExportMode } from './file.js';
 import { type ExportedPlace, type ExportFilter, exportLine } from './line.js';
@@ -42,7 +42,7 @@ export async function exportStored(access: StreamAccess, io: Io, options: Export
     throw new UsageError(`--${options.mode} is for a file: name it with --to FILE.`);
   }
   const from = startOf(options, io.now());
-  const epoch = epochOf(await streamInfo(access));
+  const epoch = epochOf(await eventStreamInfo(access));
   if (options.id !== null && (await newestSeq(access.jsm, access.stream, subjectOf(options.id))) === 0) {
     throw new JobMissingError(options.id, access.stream);
   }

@@ -15,6 +15,7 @@ import { paintFor } from '../show/paint.js';
 import type { Io } from '../world/io.js';
 import {
   addNatsOptions,
+  eventStreamInfo,
   type NatsFlags,
   type StreamAccess,
   serverClock,
@@ -51,7 +52,7 @@ export function addGetCommand(program: Command, io: Io): void {
 }
 
 async function get(io: Io, access: StreamAccess, id: string, options: GetOptions): Promise<void> {
-  const info = await streamInfo(access);
+  const info = await eventStreamInfo(access);
   const now = serverClock(io, info);
   const { newest, kept } = await readJob(io, access, id);
   if (kept.messages === 0) throw new JobMissingError(id, access.stream);

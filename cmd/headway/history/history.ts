@@ -16,7 +16,7 @@ import {
   untilOf,
 } from '../choice/selection.js';
 import type { Io } from '../world/io.js';
-import { addNatsOptions, type StreamAccess, streamInfo, withNats } from '../world/nats.js';
+import { addNatsOptions, eventStreamInfo, type StreamAccess, withNats } from '../world/nats.js';
 import { noting } from '../world/notes.js';
 import { beginningOf } from './beginning.js';
 import type { HistoryOptions } from './options.js';
@@ -56,7 +56,7 @@ export function addHistoryCommand(program: Command, io: Io): void {
 }
 
 async function history(io: Io, access: StreamAccess, id: string, options: HistoryOptions): Promise<void> {
-  const info = await streamInfo(access);
+  const info = await eventStreamInfo(access);
   const now = io.now();
   const from = startOf(options, now) ?? { kind: 'first' };
   const until = untilOf(options, now) ?? Number.POSITIVE_INFINITY;

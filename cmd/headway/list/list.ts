@@ -15,7 +15,7 @@ import { Newest } from '../jobs/newest.js';
 import { ArrayEmitter, Emitter, writeLines } from '../show/emit.js';
 import { paintFor } from '../show/paint.js';
 import { type Io, UsageError } from '../world/io.js';
-import { addNatsOptions, type StreamAccess, serverClock, streamInfo, withNats } from '../world/nats.js';
+import { addNatsOptions, eventStreamInfo, type StreamAccess, serverClock, withNats } from '../world/nats.js';
 import { type Progress, progressOf } from '../world/notes.js';
 import { followList } from './follow.js';
 import { type ListOptions, selector } from './options.js';
@@ -59,7 +59,7 @@ export function addListCommand(program: Command, io: Io): void {
 }
 
 async function list(io: Io, access: StreamAccess, options: ListOptions): Promise<void> {
-  const now = serverClock(io, await streamInfo(access));
+  const now = serverClock(io, await eventStreamInfo(access));
   const style: ListStyle = {
     paint: paintFor(io, options),
     isTerminal: io.terminal.out,

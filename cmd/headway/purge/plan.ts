@@ -3,7 +3,7 @@ import { HeadwayError } from '../../../internal/errors/catalogue.js';
 import { decodeEvent } from '../../../internal/eventlog/decode.js';
 import { apiErrorCode, storedMessage } from '../../../internal/jetstream/stream.js';
 import { SUBJECT_FILTER, subjectOf } from '../../../schemas/ids.js';
-import { type StreamAccess, streamInfo } from '../world/nats.js';
+import { eventStreamInfo, type StreamAccess } from '../world/nats.js';
 
 export interface PurgeWish {
   /** A job; null: all of them. */
@@ -49,7 +49,7 @@ export class PurgeRefusedError extends HeadwayError {
 
 /** Looks at what would go, and changes nothing. */
 export async function planPurge(access: StreamAccess, wish: PurgeWish): Promise<PurgePlan> {
-  const { state, config } = await streamInfo(access);
+  const { state, config } = await eventStreamInfo(access);
   // What a stream keeps of other subjects is not ours: nothing shows it, no export has it, and a purge leaves it.
   const isOurs = config.subjects?.length === 1 && config.subjects[0] === SUBJECT_FILTER;
   const filter = wish.id === null ? (isOurs ? null : SUBJECT_FILTER) : subjectOf(wish.id);

@@ -9,7 +9,7 @@ import { SUBJECT_FILTER, subjectOf } from '../../../schemas/ids.js';
 import { showDuration } from '../choice/durations.js';
 import { type OutputFormat, passes } from '../choice/selection.js';
 import type { Io } from '../world/io.js';
-import { type StreamAccess, streamInfo } from '../world/nats.js';
+import { eventStreamInfo, type StreamAccess, streamInfo } from '../world/nats.js';
 import { plural } from '../world/notes.js';
 import { type Chosen, choose, type RangeFlags, spell } from './asked.js';
 import { ReplayEdge, type ReplayEdgeOptions } from './edge.js';
@@ -57,7 +57,7 @@ export async function replay(access: StreamAccess, io: Io, options: ReplayOption
     return newest;
   };
   // A stream that is not there is said as such, not by what fails first.
-  await streamInfo(access);
+  await eventStreamInfo(access);
   const chooseNow = async (): Promise<Chosen> => choose(options, await head(options.id), io.now());
   if (options.durable === null) {
     await new Replay(access, io, options, await chooseNow(), null).run();

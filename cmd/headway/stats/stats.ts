@@ -7,10 +7,10 @@ import { paintFor } from '../show/paint.js';
 import type { Io } from '../world/io.js';
 import {
   addNatsOptions,
+  eventStreamInfo,
   type NatsFlags,
   type StreamAccess,
   serverClock,
-  streamInfo,
   withNats,
 } from '../world/nats.js';
 import { progressOf } from '../world/notes.js';
@@ -50,7 +50,7 @@ export function addStatsCommand(program: Command, io: Io): void {
 }
 
 async function stats(io: Io, access: StreamAccess, options: StatsOptions): Promise<void> {
-  const info = await streamInfo(access);
+  const info = await eventStreamInfo(access);
   const now = serverClock(io, info);
   const rates = await eventRates(access, now());
   const counts = new JobCounts();

@@ -15,7 +15,7 @@ import {
 import { readEvent } from '../jobs/job-event.js';
 import type { Io } from '../world/io.js';
 import { UsageError } from '../world/io.js';
-import { addNatsOptions, type StreamAccess, streamInfo, withNats } from '../world/nats.js';
+import { addNatsOptions, eventStreamInfo, type StreamAccess, withNats } from '../world/nats.js';
 import { noting } from '../world/notes.js';
 import { lastMatching, type Wanted } from './last.js';
 import type { TailOptions } from './options.js';
@@ -76,7 +76,7 @@ async function tail(
   ids: ReadonlySet<string>,
   options: TailOptions,
 ): Promise<void> {
-  const { state } = await streamInfo(access);
+  const { state } = await eventStreamInfo(access);
   const from = startOf(options, io.now());
   const last = options.last ?? (from === null ? DEFAULT_LAST : Number.POSITIVE_INFINITY);
   const wanted: Wanted = { ids, isWanted: (event) => isWanted(options, event) };

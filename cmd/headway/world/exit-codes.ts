@@ -18,11 +18,12 @@ Exit codes:
   0         done
   1         failed
   2         a mistake in the arguments or the environment
-  3         not there: no such job, no such stream
+  3         not there: no such job, no such stream, no stream of Headway's
   4         NATS cannot be reached, refuses the credentials, or has no JetStream
   5         the output cannot be written, as on a full disk
   10, 11    doctor found something to warn of, or something wrong
-  130, 143  interrupted by Ctrl-C (SIGINT), by SIGTERM
+  129-131   ended by SIGHUP, Ctrl-C (SIGINT: 130), SIGQUIT
+  143       ended by SIGTERM
 `;
 
 /** The exit code of an error, which is finer here than an edge's own. */
@@ -34,6 +35,7 @@ export function exitCodeOf(error: HeadwayError): number {
     case 'jetstream_unavailable':
       return EXIT.nats;
     case 'stream_missing':
+    case 'stream_foreign':
     case 'job_missing':
       return EXIT.missing;
     default:

@@ -19,12 +19,13 @@ export interface Io {
   readonly columns: () => number;
   /** The height of stdout's terminal, in rows; 24 where it is none. */
   readonly rows: () => number;
-  /** Aborted, with an `Interrupted`, by SIGINT, SIGTERM and SIGHUP. */
+  /** Aborted, with an `Interrupted`, by each of `STOP_SIGNALS`. */
   readonly stopped: AbortSignal;
   /** One line that a person types; null when stdin is no terminal, at its end, and when the command is stopped. */
   readonly ask: (question: string) => Promise<string | null>;
   /**
-   * Calls `pressed` for each key: the character, or the sequence that the terminal sends. Nothing off a terminal.
+   * Calls `pressed` with what is typed: characters, or the sequences that the terminal sends. Keys that a terminal makes
+   * signals of (Ctrl-C, Ctrl-Z, Ctrl-\) do what they always do, and are not in it. Nothing off a terminal.
    * @returns what ends it; to be called on every way out
    */
   readonly keys: (pressed: (key: string) => void) => () => void;
@@ -68,7 +69,7 @@ export class Exit extends Error {
   }
 }
 
-const SIGNAL_NUMBERS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
+const SIGNAL_NUMBERS = { SIGHUP: 1, SIGINT: 2, SIGQUIT: 3, SIGTERM: 15 } as const;
 export type StopSignal = keyof typeof SIGNAL_NUMBERS;
 export const STOP_SIGNALS = Object.keys(SIGNAL_NUMBERS) as readonly StopSignal[];
 

@@ -2,9 +2,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Value } from '@sinclair/typebox/value';
 import { type Command, Option } from 'commander';
 import type { JetStreamClient, JetStreamManager, NatsConnection, StreamInfo } from 'nats';
+import { ConfigError, StreamForeignError } from '../../../internal/errors/catalogue.js';
 import { connectNats, redactUrl } from '../../../internal/jetstream/connection.js';
 import { explainRequestError } from '../../../internal/jetstream/request-error.js';
+import { newestSeq, takesEvents } from '../../../internal/jetstream/stream.js';
 import { settings } from '../../../schemas/config.js';
+import { SUBJECT_FILTER } from '../../../schemas/ids.js';
 import { type Io, UsageError } from './io.js';
 
 /** A command that is stopped gets so long to end by itself before its connection is taken from it. */
@@ -50,7 +53,7 @@ export async function withNats<T>(
   const connecting = connectNats({ url, name, ...files });
   const connection = await orStopped(connecting, stopped, 0).catch((error: unknown) => {
     connecting.then((late) => late.close()).catch(() => undefined);
-    throw error;
+    throw error instanceof ConfigError ? fileError(error, flags) : error;
   });
   try {
     const jsm = await connection.jetstreamManager({ checkAPI: false });
@@ -64,7 +67,20 @@ export async function withNats<T>(
 }
 
 /**
- * The stream's configuration and state.
+ * The configuration and state of a stream whose events are to be read.
+ * @throws StreamForeignError when it neither takes nor keeps any, and what `streamInfo` throws
+ */
+export async function eventStreamInfo(access: StreamAccess): Promise<StreamInfo> {
+  const info = await streamInfo(access);
+  const { subjects = [] } = info.config;
+  // A mirror, or what is fed by other streams, takes what they take.
+  if (subjects.length === 0 || subjects.some(takesEvents)) return info;
+  if ((await newestSeq(access.jsm, access.stream, SUBJECT_FILTER)) > 0) return info;
+  throw new StreamForeignError(access.stream, subjects);
+}
+
+/**
+ * The stream's configuration and state, whatever it holds.
  * @throws StreamMissingError, NatsAuthError, JetStreamUnavailableError
  */
 export async function streamInfo({ jsm, stream, shownUrl }: StreamAccess): Promise<StreamInfo> {
@@ -151,6 +167,14 @@ function readSettings(env: Io['env'], flags: NatsFlags): Settings {
     certFile: values.natsCert,
     keyFile: values.natsKey,
   };
+}
+
+// A file that cannot be used: a mistake in what this command was given, which may have been an option.
+function fileError({ problems }: ConfigError, { creds }: NatsFlags): UsageError {
+  const said = problems.map((problem) =>
+    creds === undefined ? problem : problem.replace(/^NATS_CREDS /, '--creds '),
+  );
+  return new UsageError(`${said.join('; ')}.`);
 }
 
 const EXPECTED: Readonly<Record<string, string>> = {

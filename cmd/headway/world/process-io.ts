@@ -1,17 +1,17 @@
 import { fstatSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import { Interrupted, type Io, OutputError, PipeClosed, STOP_SIGNALS } from './io.js';
+import { Interrupted, type Io, OutputError, PipeClosed, STOP_SIGNALS, type StopSignal } from './io.js';
+import { keys } from './keys.js';
 
 /** The world of a real process. Listens for its signals: the first stops the command, a second one ends at once. */
 export function processIo(): Io {
   const stopped = new AbortController();
-  for (const signal of STOP_SIGNALS) {
-    process.on(signal, () => {
-      const interrupted = new Interrupted(signal);
-      if (stopped.signal.aborted) process.exit(interrupted.exitCode);
-      stopped.abort(interrupted);
-    });
-  }
+  const stop = (signal: StopSignal): void => {
+    const interrupted = new Interrupted(signal);
+    if (stopped.signal.aborted) process.exit(interrupted.exitCode);
+    stopped.abort(interrupted);
+  };
+  for (const signal of STOP_SIGNALS) process.on(signal, stop);
   // Each write tells its own error. Of notes that nobody reads nothing is told.
   process.stdout.on('error', () => undefined);
   process.stderr.on('error', () => undefined);
@@ -29,8 +29,8 @@ export function processIo(): Io {
     columns: () => process.stdout.columns || 80,
     rows: () => process.stdout.rows || 24,
     stopped: stopped.signal,
-    ask: (question) => (terminal.in ? ask(question, stopped) : Promise.resolve(null)),
-    keys: (pressed) => (terminal.in ? keys(pressed, stopped) : () => undefined),
+    ask: (question) => (terminal.in ? ask(question, stopped.signal, stop) : Promise.resolve(null)),
+    keys: (pressed) => (terminal.in ? keys(pressed, stop) : () => undefined),
   };
 }
 
@@ -68,38 +68,19 @@ function outputError(error: unknown): Error {
   return new OutputError('the standard output', error);
 }
 
-function ask(question: string, stopped: AbortController): Promise<string | null> {
-  if (stopped.signal.aborted) return Promise.resolve(null);
+function ask(
+  question: string,
+  stopped: AbortSignal,
+  stop: (signal: StopSignal) => void,
+): Promise<string | null> {
+  if (stopped.aborted) return Promise.resolve(null);
   const lines = createInterface({ input: process.stdin, output: process.stderr });
   // On a terminal Ctrl-C is a key while a line is edited.
-  lines.on('SIGINT', () => stopped.abort(new Interrupted('SIGINT')));
+  lines.on('SIGINT', () => stop('SIGINT'));
   return new Promise<string | null>((resolve) => {
     const give = (answer: string | null) => () => resolve(answer);
-    stopped.signal.addEventListener('abort', give(null), { once: true });
+    stopped.addEventListener('abort', give(null), { once: true });
     lines.on('close', give(null));
     lines.question(question, resolve);
   }).finally(() => lines.close());
-}
-
-const CTRL_C = '\u0003';
-
-function keys(pressed: (key: string) => void, stopped: AbortController): () => void {
-  const { stdin } = process;
-  const onData = (data: string): void => {
-    // In raw mode the terminal makes no signal of it.
-    if (data === CTRL_C) stopped.abort(new Interrupted('SIGINT'));
-    else pressed(data);
-  };
-  stdin.setEncoding('utf8');
-  stdin.setRawMode(true);
-  stdin.on('data', onData);
-  stdin.resume();
-  let isOn = true;
-  return () => {
-    if (!isOn) return;
-    isOn = false;
-    stdin.off('data', onData);
-    stdin.setRawMode(false);
-    stdin.pause();
-  };
 }
