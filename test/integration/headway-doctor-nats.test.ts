@@ -13,7 +13,7 @@ import { waitFor } from '../harness/wait.js';
 
 const CONF = fileURLToPath(new URL('../../docs/nats/permissions.conf', import.meta.url));
 const include = `include ${JSON.stringify(relative(join(tmpdir(), 'any'), CONF))}`;
-const USERS = ['edge', 'admin', 'worker', 'single', 'reader'] as const;
+const USERS = ['edge', 'admin', 'operator', 'worker', 'single', 'reader'] as const;
 for (const user of USERS) process.env[`HEADWAY_${user.toUpperCase()}_PASSWORD`] = `secret-of-${user}`;
 
 interface Report {

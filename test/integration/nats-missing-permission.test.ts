@@ -16,7 +16,7 @@ import { waitFor } from '../harness/wait.js';
 import { guardedFolder } from '../harness/watchdog.js';
 
 const CONF = fileURLToPath(new URL('../../docs/nats/permissions.conf', import.meta.url));
-for (const user of ['EDGE', 'ADMIN', 'WORKER', 'SINGLE', 'READER'])
+for (const user of ['EDGE', 'ADMIN', 'WORKER', 'SINGLE', 'READER', 'OPERATOR'])
   process.env[`HEADWAY_${user}_PASSWORD`] = `secret-of-${user.toLowerCase()}`;
 
 const edgeUrl = (server: NatsServer): string => server.url.replace('//', '//edge:secret-of-edge@');

@@ -9,6 +9,7 @@ import { timeoutEvent } from '../../internal/lifecycle/timeout-event.js';
 import type { Event } from '../../schemas/event.js';
 import { WsClient } from '../harness/client.js';
 import { startEdgeProcess } from '../harness/edge-process.js';
+import { headway, natsEnv, startHeadway } from '../harness/headway-command.js';
 import { uniqueId } from '../harness/ids.js';
 import { type NatsServer, startNats } from '../harness/nats-server.js';
 import { connectNats, createStream, deleteStreams, event, publish } from '../harness/publish.js';
@@ -18,7 +19,7 @@ const CONF = fileURLToPath(new URL('../../docs/nats/permissions.conf', import.me
 /** Relative to the configuration file of a server, which is in a folder of its own. */
 const include = (file: string): string => `include ${JSON.stringify(relative(join(tmpdir(), 'any'), file))}`;
 
-const USERS = ['edge', 'admin', 'worker', 'single', 'reader'] as const;
+const USERS = ['edge', 'admin', 'operator', 'worker', 'single', 'reader'] as const;
 type User = (typeof USERS)[number];
 for (const user of USERS) process.env[`HEADWAY_${user.toUpperCase()}_PASSWORD`] = `secret-of-${user}`;
 
@@ -45,7 +46,7 @@ afterAll(async () => {
 beforeEach(async () => {
   as = {} as typeof as;
   api = {} as typeof api;
-  refusals = { edge: [], admin: [], worker: [], single: [], reader: [] };
+  refusals = { edge: [], admin: [], operator: [], worker: [], single: [], reader: [] };
   for (const user of USERS) {
     const options = { user, pass: `secret-of-${user}`, ...(INBOX[user] && { inboxPrefix: INBOX[user] }) };
     as[user] = await connectNats(nats.url, options);
@@ -427,6 +428,70 @@ describe('an operator who only looks', () => {
     as.reader.publish('PROGRESS.API.STREAM.MSG.GET.PROGRESS', '{"seq":1}', to);
     // The API answers one connection in order.
     await api.reader.streams.info('PROGRESS');
+    expect(await state()).toEqual(before);
+  });
+});
+
+describe('an operator with the headway command', () => {
+  const run = (...args: string[]) => headway(args, { env: natsEnv(urlOf(nats, 'operator')) });
+
+  test.each([
+    ['list', '-o', 'ndjson'],
+    ['get', 'job-1', '-o', 'json'],
+    ['tail', '-o', 'ndjson'],
+    ['history', 'job-1', '-o', 'ndjson'],
+    ['export'],
+    ['stats', '--scan', '-o', 'json'],
+    ['stalled', '--after', '1ms', '--listen', '1ms', '-o', 'ndjson'],
+    ['replay', '--speed', 'max', '-o', 'ndjson'],
+  ])('reads: %s %s %s', async (...args) => {
+    const { code, stdout, stderr } = await run(...args);
+    expect(stderr).not.toMatch(/cannot|permit/);
+    expect({ code, isEmpty: stdout === '' }).toEqual({ code: 0, isEmpty: false });
+  });
+
+  test('sees all that doctor looks at', async () => {
+    const { code, stdout } = await run('doctor', '--for', 'operator', '-o', 'json');
+    const { findings, not_checked } = JSON.parse(stdout) as Record<string, { id: string }[]>;
+    expect([code, not_checked]).toEqual([0, []]);
+    expect(findings?.map(({ id }) => id)).not.toContain('permission-missing');
+  });
+
+  test('keeps the place of a replay, and goes on there', async () => {
+    await publish(as.worker, 'job-1', { progress: 2 });
+    const args = ['replay', 'job-1', '--durable', 'night', '--speed', '0.001x', '-o', 'ndjson'];
+    await using first = startHeadway(args, { env: natsEnv(urlOf(nats, 'operator')) });
+    await first.shows('"progress":0');
+    first.signal('SIGINT');
+    await first.ended();
+    const { code, stdout } = await run(...args, '--max-gap', '1ms');
+    expect(code).toBe(0);
+    expect(
+      stdout
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line).progress),
+    ).toEqual([2]);
+    expect((await api.admin.streams.info('PROGRESS')).state.consumer_count).toBe(0);
+  });
+
+  test('changes no event and no stream', async () => {
+    const before = await state();
+    const { code, stderr } = await run('purge', '--all', '--yes');
+    expect(stderr).toContain('$JS.API.STREAM.PURGE.PROGRESS');
+    expect(code).toBe(4);
+    await expectPublishRefused('operator', 'progress.job-1');
+    for (const call of [
+      'STREAM.PURGE.PROGRESS',
+      'STREAM.DELETE.PROGRESS',
+      'STREAM.UPDATE.PROGRESS',
+      'STREAM.CREATE.PROGRESS',
+      'STREAM.MSG.DELETE.PROGRESS',
+      'STREAM.INFO.OTHER',
+      'CONSUMER.DELETE.OTHER.theirs',
+    ])
+      await expectRefused(as.operator.request(`$JS.API.${call}`, '', { timeout: 2_000 }), `$JS.API.${call}`);
+    for (const subject of ['>', 'progress.>', '$JS.>']) await expectSubscribeRefused('operator', subject);
     expect(await state()).toEqual(before);
   });
 });

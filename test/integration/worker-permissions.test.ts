@@ -17,7 +17,7 @@ import { connectNats, createStream, event, publish, publishRaw, storedEvents } f
 import { waitFor } from '../harness/wait.js';
 
 const CONF = fileURLToPath(new URL('../../docs/nats/permissions.conf', import.meta.url));
-for (const user of ['edge', 'admin', 'worker', 'single', 'reader']) {
+for (const user of ['edge', 'admin', 'worker', 'single', 'reader', 'operator']) {
   process.env[`HEADWAY_${user.toUpperCase()}_PASSWORD`] = `secret-of-${user}`;
 }
 

@@ -103,7 +103,7 @@ async def test_a_worker_that_may_not_read(tmp_path: Path) -> None:
 
 # Workers as docs/nats/permissions.conf has them.
 PERMISSIONS_OF_DOCS = Path(__file__).parents[3] / "docs" / "nats" / "permissions.conf"
-USERS = ("edge", "admin", "worker", "single", "reader")
+USERS = ("edge", "admin", "worker", "single", "reader", "operator")
 
 
 @pytest.fixture
