@@ -21,6 +21,9 @@ const COMMANDS: ReadonlyMap<string, ReplayCommand> = new Map([
 /** The keys, for a line of help. */
 export const KEYS_HELP = 'space: pause, n or right arrow: step, + and -: speed, q: quit';
 
+/** The same, short enough to stand behind the state in 80 columns. */
+export const KEYS_HINT = 'space pause, n step, + - speed, q quit';
+
 /** What this key does; null: nothing. */
 export function commandOf(key: string): ReplayCommand | null {
   return COMMANDS.get(key) ?? COMMANDS.get(key.toLowerCase()) ?? null;

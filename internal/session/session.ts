@@ -1,20 +1,18 @@
 import { closeCode, ERROR_CODES, type ErrorCode } from '../../schemas/close-codes.js';
 import type { ResetReason } from '../../schemas/frames.js';
 import type { EventLog } from '../eventlog/log.js';
-import { frameAfter, frameAlone, type LogRecord } from '../eventlog/record.js';
+import type { LogRecord } from '../eventlog/record.js';
 import { inScope, isKnownIn, type Scope } from '../eventlog/scope.js';
 import type { Snapshot } from '../eventlog/snapshot.js';
 import { parseClientFrame } from './client-frame.js';
 import { frames } from './encode.js';
+import { openingOf, type Resume } from './opening.js';
 import type { ColdSource, IsWanted, Outlet, Page, Permit, Refusal, Renewal, SessionLimits } from './ports.js';
+import { SCAN_BYTES, Sender } from './sender.js';
 import type { Phase, SessionState } from './state.js';
 import { Tenure } from './tenure.js';
 
-/** What a client says of where it was: the last seq it saw and, if it knows, in which epoch. */
-export interface Resume {
-  readonly lastSeq: number;
-  readonly epoch: string | null;
-}
+export type { Resume };
 
 export interface SessionParts {
   readonly id: string;
@@ -40,8 +38,6 @@ export interface SessionParts {
 
 /** The most bytes that one pump sends before the other sessions have their turn. */
 const TURN_BYTES = 128 * 1024;
-/** What a record that was looked at costs, sent or not, in bytes of that share. */
-const SCAN_BYTES = 16;
 
 /**
  * One connection: a cursor over the log, and the pump that moves it. PROTOCOL.md, "The life of a connection".
@@ -53,6 +49,7 @@ export class Session {
   readonly id: string;
   readonly #parts: SessionParts;
   readonly #tenure: Tenure | null;
+  readonly #sender: Sender;
   #scope: Scope;
   #state: SessionState = { name: 'waiting' };
   #resume: Resume | null;
@@ -62,16 +59,11 @@ export class Session {
   #cursor: number | null;
   /** Held only to be closed. */
   #snapshot: Snapshot | null = null;
-  /** One job: the valid event that the next one to be sent follows; null where that is not known. */
-  #lastSent: number | null = null;
   /** One job: it is known to be unfinished at this seq, whatever this edge has read. */
   #goesOnAt = 0;
   #owesReset: ResetReason | null = null;
   /** One job: this client knows that it is stalled. */
   #toldStall = false;
-  #sentAt: number;
-  /** Bytes sent, and what looking for them cost. */
-  #cost = 0;
 
   constructor(parts: SessionParts) {
     this.id = parts.id;
@@ -80,7 +72,7 @@ export class Session {
     this.#tenure = parts.permit === null ? null : new Tenure(parts.permit);
     this.#resume = parts.resume;
     this.#cursor = parts.resume?.lastSeq ?? null;
-    this.#sentAt = parts.now();
+    this.#sender = new Sender(parts.outlet, parts.now);
   }
 
   /** Which job, or all, stays as it is; which types can become fewer with a new token. */
@@ -148,9 +140,9 @@ export class Session {
    * @returns about how many bytes were sent
    */
   pump(): number {
-    const before = this.#cost;
+    const before = this.#sender.cost;
     this.#corked(() => this.#pump());
-    return this.#cost - before;
+    return this.#sender.cost - before;
   }
 
   #pump(): void {
@@ -196,7 +188,7 @@ export class Session {
     if (this.#state.name === 'ended' || this.#hasExpired()) return;
     if (this.#tenure?.warns(this.#parts.wallClock()))
       this.#send(frames.tokenExpiring(this.#tenure.expiresText));
-    if (now - this.#sentAt < this.#parts.limits.heartbeatAfterMs) return;
+    if (now - this.#sender.sentAt < this.#parts.limits.heartbeatAfterMs) return;
     if (this.#parts.outlet.buffered() === 0) this.#send(frames.heartbeat(this.cursor, feed));
   }
 
@@ -305,41 +297,52 @@ export class Session {
   }
 
   #start(): void {
-    const resume = this.#resume;
-    const { log, cold, limits } = this.#parts;
-    const limit = this.scope.kind === 'job' ? limits.maxReplayJob : limits.maxReplayAll;
-    if (this.#toldEpoch !== log.epoch) {
-      this.#reset('epoch', log.firstSeq, log.head);
-    } else if (this.#owesReset !== null) {
-      this.#reset(this.#owesReset, log.firstSeq, log.head);
-    } else if (resume === null) {
-      this.#fresh();
-    } else if (resume.epoch !== null && resume.epoch !== log.epoch) {
-      this.#reset('epoch', log.firstSeq, log.head);
-    } else if (resume.lastSeq > log.head) {
-      this.#ask(
-        (isWanted) => cold.reached(resume.lastSeq, isWanted),
-        (answer) => {
-          const { scope } = this;
-          if (answer.kind === 'refused') this.#refuse(answer);
-          else if (scope.kind === 'all') this.#replay(resume.lastSeq);
-          else {
-            // The client may have seen the job begin anew after an end that is the newest this edge has read.
-            this.#ask(
-              (isWanted) => cold.lastState(scope.id, isWanted),
-              (last) => {
-                this.#goesOnAt = last === null || last.finished ? 0 : last.seq;
-                this.#replay(resume.lastSeq);
-              },
-            );
-          }
-        },
-      );
-    } else if (log.head - resume.lastSeq > limit) {
-      this.#reset('limit', log.firstSeq, log.head);
-    } else {
-      this.#replay(resume.lastSeq);
+    const { log, limits } = this.#parts;
+    const opening = openingOf({
+      resume: this.#resume,
+      toldEpoch: this.#toldEpoch,
+      owesReset: this.#owesReset,
+      epoch: log.epoch,
+      head: log.head,
+      maxReplay: this.scope.kind === 'job' ? limits.maxReplayJob : limits.maxReplayAll,
+    });
+    switch (opening.kind) {
+      case 'fresh':
+        this.#fresh();
+        return;
+      case 'reset':
+        this.#reset(opening.reason, log.firstSeq, log.head);
+        return;
+      case 'replay':
+        this.#replay(opening.cursor);
+        return;
+      case 'ahead':
+        this.#replayAhead(opening.cursor);
+        return;
     }
+  }
+
+  // The stream may be further than this edge has read.
+  #replayAhead(cursor: number): void {
+    const { cold } = this.#parts;
+    this.#ask(
+      (isWanted) => cold.reached(cursor, isWanted),
+      (answer) => {
+        const { scope } = this;
+        if (answer.kind === 'refused') this.#refuse(answer);
+        else if (scope.kind === 'all') this.#replay(cursor);
+        else {
+          // The client may have seen the job begin anew after an end that is the newest this edge has read.
+          this.#ask(
+            (isWanted) => cold.lastState(scope.id, isWanted),
+            (last) => {
+              this.#goesOnAt = last === null || last.finished ? 0 : last.seq;
+              this.#replay(cursor);
+            },
+          );
+        }
+      },
+    );
   }
 
   #replay(cursor: number): void {
@@ -373,7 +376,7 @@ export class Session {
       // The state is the newest as of the log's head, wherever in the stream it stands itself.
       if (last !== null) this.#update(last);
       // Events between it and a break of the log may have been deleted unread.
-      if ((last?.seq ?? 0) < log.brokenAt) this.#lastSent = null;
+      if ((last?.seq ?? 0) < log.brokenAt) this.#sender.follows(null);
       this.#cursor = Math.max(this.cursor, log.head);
       this.#become({ name: 'behind', phase: 'replaying' });
     });
@@ -429,8 +432,7 @@ export class Session {
     const read = log.read(this.scope, this.cursor, Math.min(budget, limits.watermarkBytes));
     switch (read.kind) {
       case 'records': {
-        let spent = read.scanned * SCAN_BYTES;
-        this.#cost += spent;
+        let spent = this.#sender.scanned(read.scanned);
         for (const record of read.records) spent += this.#update(record);
         this.#cursor = read.cursor;
         return spent;
@@ -458,7 +460,7 @@ export class Session {
       return;
     }
     for (const record of answer.records) this.#update(record);
-    if (this.scope.jobTypes === null) this.#lastSent = answer.previous ?? this.#lastSent;
+    if (this.scope.jobTypes === null && answer.previous !== null) this.#sender.follows(answer.previous);
     this.#cursor = Math.max(this.cursor, answer.cursor);
     this.#become({ name: 'behind', phase });
   }
@@ -490,7 +492,7 @@ export class Session {
     this.#toldEpoch = this.#parts.log.epoch;
     this.#send(frames.reset(reason, this.#toldEpoch, firstSeq, lastSeq));
     this.#cursor = null;
-    this.#lastSent = null;
+    this.#sender.follows(null);
     this.#goesOnAt = 0;
     this.#owesReset = null;
     this.#resume = null;
@@ -518,27 +520,14 @@ export class Session {
   #update(record: LogRecord): number {
     this.#cursor = Math.max(this.cursor, record.seq);
     if (!inScope(this.scope, record)) return SCAN_BYTES;
-    this.#send(this.#frame(record));
+    if (this.#state.name !== 'ended') this.#sender.update(record, this.scope);
     this.#toldStall = false;
-    this.#lastSent = record.seq;
     this.#parts.onSent?.(1);
     return record.bytes;
   }
 
-  #frame(record: LogRecord): string {
-    const { prevSeq, frame } = record;
-    const previous = this.#lastSent;
-    if (this.scope.kind === 'all' || prevSeq === previous) return frame;
-    if (prevSeq === null) return previous === null ? frame : frameAfter(record, previous);
-    // What was kept back is not named either.
-    return this.scope.jobTypes === null || prevSeq === 0 ? frame : frameAlone(record);
-  }
-
   #send(text: string): void {
-    if (this.#state.name === 'ended') return;
-    this.#sentAt = this.#parts.now();
-    this.#cost += text.length;
-    this.#parts.outlet.send(text);
+    if (this.#state.name !== 'ended') this.#sender.send(text);
   }
 
   #end(code: number, reason: string): void {

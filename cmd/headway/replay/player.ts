@@ -1,4 +1,4 @@
-import { commandOf, KEYS_HELP, keysOf, type ReplayCommand } from '../../../internal/replay/keys.js';
+import { commandOf, KEYS_HINT, keysOf, type ReplayCommand } from '../../../internal/replay/keys.js';
 import type { Pacer } from '../../../internal/replay/pacer.js';
 import { faster, showSpeed, slower } from '../../../internal/replay/speed.js';
 import { showDuration } from '../choice/durations.js';
@@ -64,7 +64,7 @@ export class Player {
   /** The next event is here. @returns whether it is due already */
   offer(seq: number, storedAt: number): boolean {
     this.#pacer.offer(storedAt);
-    this.#at = `${new Date(storedAt).toISOString()} seq ${seq}`;
+    this.#at = `${new Date(storedAt).toISOString().slice(0, 19)}Z seq ${seq}`;
     return !this.#hasQuit && this.#pacer.wait(performance.now()) === 0;
   }
 
@@ -136,6 +136,6 @@ export class Player {
     const { isPaused, speed } = this.#pacer;
     const next = wait === null || wait < 1_000 ? '' : `, next in ${showDuration(wait)}`;
     const state = isPaused ? `paused (${showSpeed(speed)})` : showSpeed(speed);
-    this.#status.draw(`[${state}] ${this.#at}${next}  -  ${KEYS_HELP}`, performance.now());
+    this.#status.draw(`[${state}] ${this.#at}${next}  ${KEYS_HINT}`, performance.now());
   }
 }
