@@ -1,25 +1,12 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { decodeEvent } from '../../internal/eventlog/decode.js';
-import { EventLog } from '../../internal/eventlog/log.js';
 import { type LogRecord, makeRecord } from '../../internal/eventlog/record.js';
 import { inScope, type Scope } from '../../internal/eventlog/scope.js';
-import { Hub } from '../../internal/session/hub.js';
-import type { ColdSource, Page, Permit, Renewal } from '../../internal/session/ports.js';
-import { type Resume, Session } from '../../internal/session/session.js';
-import type { ServerFrame } from '../../schemas/frames.js';
+import type { Page, Permit, Renewal } from '../../internal/session/ports.js';
+import type { Resume } from '../../internal/session/session.js';
+import { all, event, job, pureEdge, settled, types, updates } from './edge-fixture.js';
 
 const EXPIRES = 10_000;
-
-function decoded(id: string, fields: object = {}) {
-  const body = { status: 'processing', progress: 1, timestamp: '2026-01-01T00:00:00Z', ...fields };
-  const text = JSON.stringify({ processing_id: id, ...body });
-  const event = decodeEvent(`progress.${id}`, new TextEncoder().encode(text));
-  if (!event.ok) throw new Error(event.detail);
-  return event.event;
-}
-
-const settled = () => new Promise((resolve) => setImmediate(resolve));
 
 /** A question to JetStream that the test answers when it likes. */
 function open<T>() {
@@ -30,24 +17,23 @@ function open<T>() {
   return { promise, answer };
 }
 
-/** An edge's pure rooms with clock, socket, JetStream and the checks of tokens in the test's hands. */
-function edge(limits: { lastStateBytes?: number; tailBytes?: number; complete?: boolean } = {}) {
-  const log = new EventLog({
-    tailBytes: limits.tailBytes ?? 1e6,
-    lastStateBytes: limits.lastStateBytes ?? 1e6,
-  });
-  const turns: (() => void)[] = [];
-  const hub = new Hub(log, (flush) => turns.push(flush));
+/** An edge that is ready, with JetStream and the checks of tokens in the test's hands. */
+function edge(given: { lastStateBytes?: number; tailBytes?: number; complete?: boolean } = {}) {
   const clock = { now: 0 };
   const asked = { lastState: open<LogRecord | null>(), page: open<Page>() };
-  const cold: ColdSource = {
-    lastState: () => asked.lastState.promise,
-    records: () => Promise.reject(new Error('this test reads no records')),
-    page: () => asked.page.promise,
-    reached: () => Promise.resolve({ kind: 'ok' }),
-  };
+  const rooms = pureEdge({
+    tailBytes: given.tailBytes,
+    lastStateBytes: given.lastStateBytes,
+    cold: {
+      lastState: () => asked.lastState.promise,
+      page: () => asked.page.promise,
+      reached: () => Promise.resolve({ kind: 'ok' }),
+    },
+    wallClock: () => clock.now,
+  });
+  const { log, hub } = rooms;
   log.begin('epoch', 0, 1);
-  log.ready(limits.complete ?? true, true);
+  log.ready(given.complete ?? true, true);
   let seq = 0;
   return {
     log,
@@ -56,62 +42,28 @@ function edge(limits: { lastStateBytes?: number; tailBytes?: number; complete?: 
     asked,
     /** The next event of a job, of a type or of none. */
     append(id: string, type?: string, fields: object = {}) {
-      const event = decoded(id, { ...(type !== undefined && { job_type: type }), ...fields });
-      hub.appended(log.append(++seq, clock.now, event));
+      const of = event(id, { ...(type !== undefined && { job_type: type }), ...fields });
+      hub.appended(log.append(++seq, clock.now, of));
       return seq;
     },
     turn() {
-      while (turns.length > 0) for (const flush of turns.splice(0)) flush();
+      while (rooms.turn());
     },
     connect(
       scope: Scope,
       {
         resume = null,
         warnMs = 0,
-        /** The socket is full when so many frames were sent. */
         fullAfter = Number.POSITIVE_INFINITY,
       }: { resume?: Resume | null; warnMs?: number; fullAfter?: number } = {},
     ) {
-      const frames: ServerFrame[] = [];
-      const socket = { fullAfter, closed: null as number | null };
       const checks: ((renewal: Renewal) => void)[] = [];
       const permit: Permit = {
         expiry: expiry(EXPIRES),
         warnMs,
         renew: () => new Promise((resolve) => checks.push(resolve)),
       };
-      const session = new Session({
-        permit,
-        id: 's',
-        scope,
-        resume,
-        log,
-        cold,
-        outlet: {
-          send: (text) => {
-            if (socket.closed !== null) throw new Error('sent after the end');
-            frames.push(JSON.parse(text));
-          },
-          cork: (write) => write(),
-          buffered: () => (frames.length >= socket.fullAfter ? 1_000 : 0),
-          end: (code) => {
-            socket.closed = code;
-          },
-        },
-        limits: {
-          heartbeatMs: 1e6,
-          heartbeatAfterMs: 1e6,
-          watermarkBytes: 1_000,
-          maxReplayJob: 1e6,
-          maxReplayAll: 1e6,
-          maxFrameCharacters: 16_384,
-        },
-        wallClock: () => clock.now,
-        now: () => clock.now,
-        again: (waiting) => hub.mark(waiting),
-      });
-      hub.add(session);
-      session.open();
+      const { session, frames, socket } = rooms.connect(scope, resume, { permit, fullAfter });
       return {
         session,
         frames,
@@ -144,18 +96,6 @@ const only =
     const jobTypes = new Set(types.filter((type) => scope.jobTypes?.has(type) ?? true));
     return jobTypes.size === 0 ? null : { ...scope, jobTypes };
   };
-const all = (...types: string[]): Scope => ({
-  kind: 'all',
-  jobTypes: types.length === 0 ? null : new Set(types),
-});
-const job = (id: string, ...types: string[]): Scope => ({
-  kind: 'job',
-  id,
-  jobTypes: types.length === 0 ? null : new Set(types),
-});
-const updates = (frames: readonly ServerFrame[]) =>
-  frames.filter((frame) => frame.type === 'progress_update');
-const types = (frames: readonly ServerFrame[]) => frames.map(({ type }) => type);
 
 // Expiry
 
@@ -222,7 +162,7 @@ test('G7 nobody unauthorised: an answer of JetStream that comes after the expiry
   const { session, frames } = connect(job('a'));
   expect(session.state).toBe('asking');
   clock.now = EXPIRES;
-  asked.lastState.answer(makeRecord(decoded('a'), 1, null, 0));
+  asked.lastState.answer(makeRecord(event('a'), 1, null, 0));
   await settled();
   turn();
   expect(types(frames)).toEqual(['hello', 'error']);
@@ -394,7 +334,7 @@ test('G7 nobody unauthorised: a narrower token narrows a page of history that is
   auth();
   await answer(renewed(20_000, only('a')));
   const records = ['a', 'b'].map((type, index) =>
-    makeRecord(decoded('job', { job_type: type }), index + 1, null, 0),
+    makeRecord(event('job', { job_type: type }), index + 1, null, 0),
   );
   asked.page.answer({ kind: 'page', records, cursor: 2, previous: null });
   await settled();
@@ -433,7 +373,7 @@ test('G7 nobody unauthorised: a job of another type that memory does not know is
   append('other');
   turn();
   const { frames, socket } = connect(job('a', 'x'));
-  asked.lastState.answer(makeRecord(decoded('a', { job_type: 'y' }), 9, null, 0));
+  asked.lastState.answer(makeRecord(event('a', { job_type: 'y' }), 9, null, 0));
   await settled();
   turn();
   expect(types(frames)).toEqual(['hello', 'error']);
@@ -541,7 +481,7 @@ test('G7 nobody unauthorised: behind a page of history that ends with an event t
   const { session, frames } = connect(job('a', 'x'), { resume: { lastSeq: 0, epoch: null } });
   expect(session.state).toBe('asking');
   const records = ['x', 'y'].map((type, index) =>
-    makeRecord(decoded('a', { job_type: type }), index + 1, index, 0),
+    makeRecord(event('a', { job_type: type }), index + 1, index, 0),
   );
   asked.page.answer({ kind: 'page', records, cursor: 2, previous: 2 });
   await settled();
@@ -553,7 +493,7 @@ test('G7 nobody unauthorised: behind a page of history that ends with an event t
 });
 
 test('a scope of types passes only what names one of them', () => {
-  const record = (type?: string) => makeRecord(decoded('a', type ? { job_type: type } : {}), 1, 0, 0);
+  const record = (type?: string) => makeRecord(event('a', type ? { job_type: type } : {}), 1, 0, 0);
   expect(inScope(job('a', 'x'), record('x'))).toBe(true);
   expect(inScope(job('a', 'x'), record('y'))).toBe(false);
   expect(inScope(job('a', 'x'), record())).toBe(false);

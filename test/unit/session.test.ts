@@ -1,46 +1,21 @@
 import { expect, test } from 'vitest';
-import { decodeEvent } from '../../internal/eventlog/decode.js';
-import { EventLog } from '../../internal/eventlog/log.js';
 import type { LogRecord } from '../../internal/eventlog/record.js';
-import type { Scope } from '../../internal/eventlog/scope.js';
-import { Hub } from '../../internal/session/hub.js';
-import type { ColdSource, Outlet } from '../../internal/session/ports.js';
-import { type Resume, Session } from '../../internal/session/session.js';
-import type { ServerFrame } from '../../schemas/frames.js';
+import type { ColdSource } from '../../internal/session/ports.js';
+import { event, job, pureEdge, settled, types } from './edge-fixture.js';
 
 const MINUTE = 60_000;
 
-function event(id: string, fields: object = {}) {
-  const body = {
-    processing_id: id,
-    status: 'processing',
-    progress: 1,
-    timestamp: '2026-01-01T00:00:00Z',
-    ...fields,
-  };
-  const decoded = decodeEvent(`progress.${id}`, new TextEncoder().encode(JSON.stringify(body)));
-  if (!decoded.ok) throw new Error(decoded.detail);
-  return decoded.event;
-}
-
-/** An edge's pure rooms with the clock, the socket and JetStream in the test's hands. */
-function edge(limits: { tailBytes?: number; lastStateBytes?: number; maxReplay?: number } = {}) {
-  const log = new EventLog({
-    tailBytes: limits.tailBytes ?? 1e6,
-    lastStateBytes: limits.lastStateBytes ?? 1e6,
-  });
-  const turns: (() => void)[] = [];
-  const hub = new Hub(log, (flush) => turns.push(flush));
+/** An edge that is ready, of a stream that is at `streamHead`. */
+function edge(given: { tailBytes?: number; lastStateBytes?: number; maxReplay?: number } = {}) {
   const clock = { now: 1_000_000_000 };
   const streamHead = { seq: 0 };
   const stored = { records: new Map<number, LogRecord>(), reads: 0 };
-  const cold: ColdSource = {
+  const cold: Partial<ColdSource> = {
     lastState: () => Promise.resolve(null),
     records: (seqs) => {
       stored.reads++;
       return Promise.resolve(seqs.flatMap((seq) => stored.records.get(seq) ?? []));
     },
-    page: () => Promise.reject(new Error('this test reads nothing cold')),
     reached: (cursor) =>
       Promise.resolve(
         cursor <= streamHead.seq
@@ -48,11 +23,15 @@ function edge(limits: { tailBytes?: number; lastStateBytes?: number; maxReplay?:
           : { kind: 'refused', reason: 'ahead', firstSeq: 1, lastSeq: streamHead.seq },
       ),
   };
+  const { tailBytes, lastStateBytes, maxReplay = 1e6 } = given;
+  const replay = { maxReplayJob: maxReplay, maxReplayAll: maxReplay };
+  const limits = { heartbeatMs: 1_000, heartbeatAfterMs: 1_000, ...replay };
+  const rooms = pureEdge({ tailBytes, lastStateBytes, limits, cold, wallClock: () => clock.now });
+  const { log, hub } = rooms;
   log.begin('epoch', 0, 1);
   log.ready(true, true);
   return {
-    log,
-    hub,
+    ...rooms,
     clock,
     streamHead,
     stored,
@@ -61,50 +40,8 @@ function edge(limits: { tailBytes?: number; lastStateBytes?: number; maxReplay?:
       if (record !== null) stored.records.set(seq, record);
       hub.appended(record);
     },
-    turn() {
-      for (const flush of turns.splice(0)) flush();
-    },
-    connect(scope: Scope, resume: Resume | null = null) {
-      const frames: ServerFrame[] = [];
-      const socket = { buffered: 0, closed: null as number | null };
-      const outlet: Outlet = {
-        send: (text) => frames.push(JSON.parse(text)),
-        cork: (write) => write(),
-        buffered: () => socket.buffered,
-        end: (code) => {
-          socket.closed = code;
-        },
-      };
-      const session = new Session({
-        permit: null,
-        id: 's',
-        scope,
-        resume,
-        log,
-        cold,
-        outlet,
-        limits: {
-          heartbeatMs: 1_000,
-          heartbeatAfterMs: 1_000,
-          watermarkBytes: 1_000,
-          maxReplayJob: limits.maxReplay ?? 1e6,
-          maxReplayAll: limits.maxReplay ?? 1e6,
-          maxFrameCharacters: 16_384,
-        },
-        wallClock: () => clock.now,
-        now: () => clock.now,
-        again: (waiting) => hub.mark(waiting),
-      });
-      hub.add(session);
-      session.open();
-      return { session, frames, socket };
-    },
   };
 }
-
-const job = (id: string): Scope => ({ kind: 'job', id, jobTypes: null });
-const types = (frames: ServerFrame[]) => frames.map((frame) => frame.type);
-const settled = () => new Promise((resolve) => setImmediate(resolve));
 
 test('G5 stale cursors: a cursor ahead of the stream gets a reset, not a wait for ever', async () => {
   const { append, connect, streamHead, turn } = edge();

@@ -1,49 +1,31 @@
 import { expect, test } from 'vitest';
-import { decodeEvent } from '../../internal/eventlog/decode.js';
-import { EventLog } from '../../internal/eventlog/log.js';
 import { type LogRecord, makeRecord } from '../../internal/eventlog/record.js';
-import type { Scope } from '../../internal/eventlog/scope.js';
-import { Hub } from '../../internal/session/hub.js';
-import type { ColdSource, Outlet } from '../../internal/session/ports.js';
-import { type Resume, Session } from '../../internal/session/session.js';
-import type { ServerFrame } from '../../schemas/frames.js';
+import { event, job, pureEdge, settled, types } from './edge-fixture.js';
 
 const HOUR = 3_600_000;
 const WALL = Date.UTC(2026, 0, 1);
 /** What all sessions that catch up may cost in one turn of the event loop, and a good bit more. */
 const TURN_BYTES = 1.5 * 1024 * 1024;
 
-function event(id: string, fields: object = {}) {
-  const body = {
-    processing_id: id,
-    status: 'processing',
-    progress: 1,
-    timestamp: '2026-01-01T00:00:00Z',
-    ...fields,
-  };
-  const decoded = decodeEvent(`progress.${id}`, new TextEncoder().encode(JSON.stringify(body)));
-  if (!decoded.ok) throw new Error(decoded.detail);
-  return decoded.event;
-}
-
-/** An edge's pure rooms, with both clocks, the turns, the sockets and JetStream in the test's hands. */
+/** An edge that has yet to read its stream, in which `newest` is the last state of whatever job is asked for. */
 function edge(newest: LogRecord | null = null) {
-  const log = new EventLog({ tailBytes: 1e9, lastStateBytes: 1e9 });
-  const turns: (() => void)[] = [];
-  const hub = new Hub(log, (flush) => turns.push(flush));
   const clock = { wall: WALL, steady: 0 };
-  const sent = { bytes: 0 };
-  const cold: ColdSource = {
-    lastState: () => Promise.resolve(newest),
-    records: () => Promise.resolve([]),
-    page: () => Promise.reject(new Error('this test reads no history')),
-    reached: () => Promise.resolve({ kind: 'ok' }),
-  };
+  const rooms = pureEdge({
+    tailBytes: 1e9,
+    lastStateBytes: 1e9,
+    limits: { heartbeatMs: 1_000, heartbeatAfterMs: 1_000, watermarkBytes: 64 * 1024 },
+    cold: {
+      lastState: () => Promise.resolve(newest),
+      records: () => Promise.resolve([]),
+      reached: () => Promise.resolve({ kind: 'ok' }),
+    },
+    wallClock: () => clock.wall,
+    now: () => clock.steady,
+  });
+  const { log, hub } = rooms;
   return {
-    log,
-    hub,
+    ...rooms,
     clock,
-    sent,
     load(count: number, id: (seq: number) => string) {
       for (let seq = 1; seq <= count; seq++) log.append(seq, WALL, event(id(seq), { job_type: 'render' }));
     },
@@ -54,53 +36,8 @@ function edge(newest: LogRecord | null = null) {
       log.ready(true, true);
       hub.logReady();
     },
-    /** One turn of the event loop; false when there was nothing to do. */
-    turn(): boolean {
-      const due = turns.splice(0);
-      for (const flush of due) flush();
-      return due.length > 0;
-    },
-    connect(scope: Scope, resume: Resume | null = null) {
-      const frames: ServerFrame[] = [];
-      const outlet: Outlet = {
-        send: (text) => {
-          sent.bytes += text.length;
-          frames.push(JSON.parse(text));
-        },
-        cork: (write) => write(),
-        buffered: () => 0,
-        end: () => undefined,
-      };
-      const session = new Session({
-        permit: null,
-        id: 's',
-        scope,
-        resume,
-        log,
-        cold,
-        outlet,
-        limits: {
-          heartbeatMs: 1_000,
-          heartbeatAfterMs: 1_000,
-          watermarkBytes: 64 * 1024,
-          maxReplayJob: 1e6,
-          maxReplayAll: 1e6,
-          maxFrameCharacters: 16_384,
-        },
-        wallClock: () => clock.wall,
-        now: () => clock.steady,
-        again: (waiting) => hub.mark(waiting),
-      });
-      hub.add(session);
-      session.open();
-      return { session, frames };
-    },
   };
 }
-
-const job = (id: string): Scope => ({ kind: 'job', id, jobTypes: null });
-const types = (frames: ServerFrame[]) => frames.map((frame) => frame.type);
-const settled = () => new Promise((resolve) => setImmediate(resolve));
 
 test('herds: narrow filters over a long tail: what is looked at counts, so that no turn serves all who waited', () => {
   const EVENTS = 5_000;

@@ -1,0 +1,124 @@
+/** An edge's pure rooms in memory: the clocks, the turns, the sockets and JetStream are in the test's hands. */
+import { type DecodedEvent, decodeEvent } from '../../internal/eventlog/decode.js';
+import { EventLog } from '../../internal/eventlog/log.js';
+import type { Scope } from '../../internal/eventlog/scope.js';
+import { Hub } from '../../internal/session/hub.js';
+import type { ColdSource, Permit, SessionLimits } from '../../internal/session/ports.js';
+import { type Resume, Session } from '../../internal/session/session.js';
+import type { ServerFrame } from '../../schemas/frames.js';
+
+/** A valid event, with `fields` over it. */
+export function event(id: string, fields: object = {}): DecodedEvent {
+  const body = {
+    processing_id: id,
+    status: 'processing',
+    progress: 1,
+    timestamp: '2026-01-01T00:00:00Z',
+    ...fields,
+  };
+  const decoded = decodeEvent(`progress.${id}`, new TextEncoder().encode(JSON.stringify(body)));
+  if (!decoded.ok) throw new Error(decoded.detail);
+  return decoded.event;
+}
+
+const typesOf = (types: readonly string[]) => (types.length === 0 ? null : new Set(types));
+export const all = (...types: string[]): Scope => ({ kind: 'all', jobTypes: typesOf(types) });
+export const job = (id: string, ...types: string[]): Scope => ({ kind: 'job', id, jobTypes: typesOf(types) });
+
+export const types = (frames: readonly ServerFrame[]) => frames.map(({ type }) => type);
+export const updates = (frames: readonly ServerFrame[]) =>
+  frames.filter((frame) => frame.type === 'progress_update');
+/** What JetStream answered has reached who asked. */
+export const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+export interface PureEdgeParts {
+  tailBytes?: number | undefined;
+  lastStateBytes?: number | undefined;
+  limits?: Partial<SessionLimits>;
+  /** What JetStream answers; what is not given here may not be asked. */
+  cold?: Partial<ColdSource>;
+  wallClock: () => number;
+  /** The clock that never goes back; the other one when not given. */
+  now?: () => number;
+}
+
+interface ConnectOptions {
+  permit?: Permit;
+  /** The socket is full when so many frames were sent. */
+  fullAfter?: number;
+  onEnd?: (session: Session) => void;
+}
+
+const unread = () => Promise.reject(new Error('this test does not read that from JetStream'));
+
+/** The log is empty, and not ready before the test says so. */
+export function pureEdge(parts: PureEdgeParts) {
+  const log = new EventLog({
+    tailBytes: parts.tailBytes ?? 1e6,
+    lastStateBytes: parts.lastStateBytes ?? 1e6,
+  });
+  const turns: (() => void)[] = [];
+  const hub = new Hub(log, (flush) => turns.push(flush));
+  const cold: ColdSource = {
+    lastState: unread,
+    records: unread,
+    page: unread,
+    reached: unread,
+    ...parts.cold,
+  };
+  const limits: SessionLimits = {
+    heartbeatMs: 1e6,
+    heartbeatAfterMs: 1e6,
+    watermarkBytes: 1_000,
+    maxReplayJob: 1e6,
+    maxReplayAll: 1e6,
+    maxFrameCharacters: 16_384,
+    ...parts.limits,
+  };
+  const sent = { bytes: 0 };
+  return {
+    log,
+    hub,
+    /** To all sockets. */
+    sent,
+    /** One turn of the event loop; false when there was nothing to do. */
+    turn(): boolean {
+      const due = turns.splice(0);
+      for (const flush of due) flush();
+      return due.length > 0;
+    },
+    connect(scope: Scope, resume: Resume | null = null, options: ConnectOptions = {}) {
+      const frames: ServerFrame[] = [];
+      const fullAfter = options.fullAfter ?? Number.POSITIVE_INFINITY;
+      const socket = { buffered: 0, fullAfter, closed: null as number | null };
+      const session: Session = new Session({
+        permit: options.permit ?? null,
+        id: 's',
+        scope,
+        resume,
+        log,
+        cold,
+        outlet: {
+          send: (text) => {
+            if (socket.closed !== null) throw new Error('sent after the end');
+            sent.bytes += text.length;
+            frames.push(JSON.parse(text));
+          },
+          cork: (write) => write(),
+          buffered: () => (frames.length >= socket.fullAfter ? limits.watermarkBytes : socket.buffered),
+          end: (code) => {
+            socket.closed = code;
+            options.onEnd?.(session);
+          },
+        },
+        limits,
+        wallClock: parts.wallClock,
+        now: parts.now ?? parts.wallClock,
+        again: (waiting) => hub.mark(waiting),
+      });
+      hub.add(session);
+      session.open();
+      return { session, frames, socket };
+    },
+  };
+}
