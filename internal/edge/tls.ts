@@ -1,6 +1,7 @@
-import { createHash, createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { createHash, type KeyObject, type X509Certificate } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { TlsFilesError } from '../errors/catalogue.js';
+import { damaged, parseCertificates, parseKey, Unfit, whyNot } from '../pem/pem.js';
 
 // The library says of files that it cannot use no more than that, so they are checked before it gets them.
 
@@ -22,8 +23,6 @@ export interface TlsPair {
 }
 
 const MAX_FILE_BYTES = 1024 * 1024;
-const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
-const ENCRYPTED = /^-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: 4,ENCRYPTED/m;
 /** Every handshake with a key on another curve fails. */
 const CURVES = ['prime256v1', 'secp384r1', 'secp521r1'];
 
@@ -43,8 +42,8 @@ export async function readTlsFiles({ certFile, keyFile }: TlsFiles): Promise<Tls
       return null;
     }
   };
-  const cert = await read('HEADWAY_TLS_CERT', certFile, parseCertificates);
-  const key = await read('HEADWAY_TLS_KEY', keyFile, parseKey);
+  const cert = await read('HEADWAY_TLS_CERT', certFile, datedCertificates);
+  const key = await read('HEADWAY_TLS_KEY', keyFile, servedKey);
   if (cert === null || key === null) throw new TlsFilesError(problems);
   const place = cert.parsed.findIndex((certificate) => certificate.checkPrivateKey(key.parsed));
   const [own] = cert.parsed;
@@ -166,9 +165,6 @@ export class TlsWatch {
   }
 }
 
-/** A file that can be read and does not hold what it should. */
-class Unfit extends Error {}
-
 async function readPlainFile(path: string): Promise<Buffer> {
   const { size, isFile } = await stat(path).then((stats) => ({ size: stats.size, isFile: stats.isFile() }));
   // A pipe could be read once only, and a device for ever.
@@ -177,44 +173,17 @@ async function readPlainFile(path: string): Promise<Buffer> {
   return await readFile(path);
 }
 
-function whyNot(error: unknown): string {
-  if (error instanceof Unfit) return error.message;
-  const { code } = error as NodeJS.ErrnoException;
-  switch (code) {
-    case 'ENOENT':
-    case 'ENOTDIR':
-      return 'there is no such file';
-    case 'EACCES':
-    case 'EPERM':
-      return 'this process may not read the file';
-    default:
-      return `the file cannot be read (${code ?? 'unknown error'})`;
-  }
+/** Certificates of which `validity` can tell. */
+function datedCertificates(content: Buffer): X509Certificate[] {
+  const certificates = parseCertificates(content);
+  const isDated = (one: X509Certificate) =>
+    !Number.isNaN(Date.parse(one.validFrom) + Date.parse(one.validTo));
+  if (certificates.every(isDated)) return certificates;
+  throw damaged();
 }
 
-function parseCertificates(content: Buffer): X509Certificate[] {
-  const blocks = content.toString('latin1').match(CERTIFICATE);
-  if (blocks === null) throw new Unfit('expected a PEM file with a certificate, but there is none in it');
-  try {
-    const certificates = blocks.map((block) => new X509Certificate(block));
-    if (certificates.every((one) => !Number.isNaN(Date.parse(one.validFrom) + Date.parse(one.validTo)))) {
-      return certificates;
-    }
-  } catch {
-    // told below
-  }
-  throw new Unfit('expected a PEM file with a certificate, but what is in it is damaged');
-}
-
-function parseKey(content: Buffer): KeyObject {
-  // The library would ask for the passphrase at the terminal, or wait for it.
-  if (ENCRYPTED.test(content.toString('latin1'))) throw new Unfit('expected a key without a passphrase');
-  let key: KeyObject;
-  try {
-    key = createPrivateKey(content);
-  } catch {
-    throw new Unfit('expected a PEM file with a private key, but there is none in it that can be read');
-  }
+function servedKey(content: Buffer): KeyObject {
+  const key = parseKey(content);
   const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key;
   const isServed =
     type === 'rsa' || type === 'ed25519' || (type === 'ec' && CURVES.includes(details?.namedCurve ?? ''));

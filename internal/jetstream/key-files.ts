@@ -1,7 +1,7 @@
-import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { type Authenticator, credsAuthenticator, nkeyAuthenticator, nkeys } from 'nats';
 import { ConfigError } from '../errors/catalogue.js';
+import { parseCertificates, parseKey, Unfit, whyNot } from '../pem/pem.js';
 
 /** Paths of the files that a connection to NATS is opened with; each is named after its environment variable. */
 export interface KeyFiles {
@@ -16,8 +16,6 @@ export interface KeyFiles {
   /** NATS_KEY: PEM, the key of that certificate, without a passphrase. */
   readonly keyFile?: string | undefined;
 }
-
-const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
 /**
  * Checks all the files that are set; nothing of their content is ever in an error.
@@ -55,46 +53,6 @@ export async function checkKeyFiles(files: KeyFiles): Promise<Authenticator | nu
   const credentials = await read('NATS_CREDS', files.credsFile, parseCredentials);
   if (problems.length > 0) throw new ConfigError(problems);
   return seed === null ? credentials : nkeyAuthenticator(seed);
-}
-
-/** A file that can be read and does not hold what it should. */
-class Unfit extends Error {}
-
-function whyNot(error: unknown): string {
-  if (error instanceof Unfit) return error.message;
-  const { code } = error as NodeJS.ErrnoException;
-  switch (code) {
-    case 'ENOENT':
-      return 'there is no such file';
-    case 'EACCES':
-    case 'EPERM':
-      return 'this process may not read the file';
-    case 'EISDIR':
-      return 'it is a folder; expected a file';
-    default:
-      return `the file cannot be read (${code ?? 'unknown error'})`;
-  }
-}
-
-function parseCertificates(content: Buffer): X509Certificate[] {
-  const blocks = content.toString('latin1').match(CERTIFICATE);
-  if (blocks === null) throw new Unfit('expected a PEM file with a certificate, but there is none in it');
-  try {
-    return blocks.map((block) => new X509Certificate(block));
-  } catch {
-    throw new Unfit('expected a PEM file with a certificate, but what is in it is damaged');
-  }
-}
-
-function parseKey(content: Buffer): KeyObject {
-  if (/-----BEGIN ENCRYPTED|Proc-Type: 4,ENCRYPTED/.test(content.toString('latin1'))) {
-    throw new Unfit('expected a key without a passphrase, but it is encrypted');
-  }
-  try {
-    return createPrivateKey(content);
-  } catch {
-    throw new Unfit('expected a PEM file with a private key, but there is none in it that can be read');
-  }
 }
 
 function parseSeed(content: Buffer): Uint8Array {
