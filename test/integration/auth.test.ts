@@ -5,9 +5,9 @@ import { WsClient, type WsOptions } from '../harness/client.js';
 import { edgeHasRead } from '../harness/edge-head.js';
 import { type LocalEdge, startLocalEdge } from '../harness/edge-in-process.js';
 import { jobId } from '../harness/ids.js';
-import { type NatsServer, startNats } from '../harness/nats-server.js';
-import { connectNats, publish } from '../harness/publish.js';
+import { publish } from '../harness/publish.js';
 import { handshake, RawSocket, serverFrames } from '../harness/raw-socket.js';
+import { sharedNats } from '../harness/shared-nats.js';
 import {
   bearer,
   bearerProtocol,
@@ -25,24 +25,17 @@ import { waitFor, withTimeout } from '../harness/wait.js';
 const WS = '/ws/upload-progress';
 const ORIGIN = { origin: 'https://app.example.com' };
 
-let nats: NatsServer;
-let nc: Awaited<ReturnType<typeof connectNats>>;
+const shared = sharedNats();
 let edge: LocalEdge;
 
 beforeAll(async () => {
-  nats = await startNats();
-  nc = await connectNats(nats.url);
   edge = await start({ ...JWT_ENV, HEADWAY_JWT_ISSUER: 'the-issuer', HEADWAY_JWT_AUDIENCE: 'headway' });
 });
 
-afterAll(async () => {
-  await edge[Symbol.asyncDispose]();
-  await nc.close();
-  await nats[Symbol.asyncDispose]();
-});
+afterAll(() => edge[Symbol.asyncDispose]());
 
 const start = (env: Record<string, string>) =>
-  startLocalEdge(nats.url, { HEADWAY_DRAIN_MS: '0', HEADWAY_HEARTBEAT_MS: '400', ...env });
+  startLocalEdge(shared.nats.url, { HEADWAY_DRAIN_MS: '0', HEADWAY_HEARTBEAT_MS: '400', ...env });
 
 /** Claims that the edge of all tests takes, with others over them. */
 const claims = (over: Record<string, unknown> = {}) => ({
@@ -101,7 +94,7 @@ describe('tokens that are not taken', () => {
     'G7 nobody unauthorised: %s is refused with 4401, and nothing is sent before',
     async (_, options, message) => {
       const job = jobId();
-      await publish(nc, job, { progress: 50 });
+      await publish(shared.nc, job, { progress: 50 });
       for (const path of [`${WS}/${job}`, WS, `${WS}/${job}?last_seq=0`]) {
         await refusedWith(edge.ws + path, await options(), 4401, message);
       }
@@ -119,7 +112,7 @@ describe('tokens that are not taken', () => {
 describe('how a token comes', () => {
   test.each(['header', 'subprotocol'])('G7 nobody unauthorised: by %s it opens', async (how) => {
     const job = jobId();
-    const seq = await publish(nc, job);
+    const seq = await publish(shared.nc, job);
     const token = await good({ jobs: [job] });
     await using client = await WsClient.connect(
       `${edge.ws}${WS}/${job}`,
@@ -191,7 +184,7 @@ describe('what a token opens', () => {
   });
 
   const connect = async (path: string, over: Record<string, unknown>, at = small) => {
-    await edgeHasRead(at.http, nc);
+    await edgeHasRead(at.http, shared.nc);
     return await WsClient.connect(`${at.ws}${WS}${path}`, bearer(await mint({ sub: 'ada', ...over })));
   };
   const caughtUp = (client: WsClient) => client.until(({ type }) => type === 'caught_up');
@@ -200,12 +193,13 @@ describe('what a token opens', () => {
   /** Fills the memory for events, so that what was before is read from JetStream. */
   const bury = async () => {
     const job = jobId('filler');
-    for (let i = 0; i < 40; i++) await publish(nc, job, { job_type: 'filler', message: 'x'.repeat(4_000) });
+    for (let i = 0; i < 40; i++)
+      await publish(shared.nc, job, { job_type: 'filler', message: 'x'.repeat(4_000) });
   };
 
   test('G7 nobody unauthorised: a token of one job opens that job and no other', async () => {
     const [mine, other] = [jobId(), jobId()];
-    for (const job of [mine, other]) await publish(nc, job, { job_type: 'secret' });
+    for (const job of [mine, other]) await publish(shared.nc, job, { job_type: 'secret' });
     await using client = await connect(`/${mine}`, { jobs: [mine] });
     await client.updates(1);
     for (const path of [`/${other}`, `/${other}?last_seq=0`, `/${jobId('unknown')}`]) {
@@ -221,9 +215,9 @@ describe('what a token opens', () => {
   test('G7 nobody unauthorised: of all jobs a token of types opens those of its types: last states, what was missed, cold and warm, and live', async () => {
     const [a, b, none] = [jobId('a'), jobId('b'), jobId('none')];
     const round = async () => [
-      await publish(nc, a, { job_type: 'type-a' }),
-      await publish(nc, b, { job_type: 'type-b' }),
-      await publish(nc, none),
+      await publish(shared.nc, a, { job_type: 'type-a' }),
+      await publish(shared.nc, b, { job_type: 'type-b' }),
+      await publish(shared.nc, none),
     ];
     const first = await round();
     const start = (first[0] ?? 0) - 1;
@@ -245,7 +239,7 @@ describe('what a token opens', () => {
     expect(warm.seen().map(({ seq }) => seq)).toEqual(mine);
 
     const live = await round();
-    const last = await publish(nc, a, { job_type: 'type-a', progress: 99 });
+    const last = await publish(shared.nc, a, { job_type: 'type-a', progress: 99 });
     for (const client of [fresh, cold, warm]) {
       await client.until(({ seq }) => seq === last);
       expect(client.seen().filter(({ seq }) => seq >= (live[0] ?? 0))).toMatchObject([
@@ -257,7 +251,7 @@ describe('what a token opens', () => {
 
   test('G7 nobody unauthorised: a filter is narrowed to what the token opens of it, and refused when that is nothing', async () => {
     const [a, b, c] = ['fa', 'fb', 'fc'].map((type) => ({ id: jobId(type), type })) as [Job, Job, Job];
-    for (const { id, type } of [a, b, c]) await publish(nc, id, { job_type: type });
+    for (const { id, type } of [a, b, c]) await publish(shared.nc, id, { job_type: type });
     await using client = await connect('?job_type=fa&job_type=fb', { job_types: ['fb', 'fc'] });
     await caughtUp(client);
     expect(client.seen().map(({ processing_id }) => processing_id)).toEqual([b.id]);
@@ -267,10 +261,10 @@ describe('what a token opens', () => {
 
   test('G7 nobody unauthorised: a job that only its type opens: another type is refused, also when memory has let the job go', async () => {
     const [mine, other] = [jobId(), jobId()];
-    await publish(nc, mine, { job_type: 'type-1', status: 'completed', progress: 100 });
-    await publish(nc, other, { job_type: 'type-2', status: 'completed', progress: 100 });
+    await publish(shared.nc, mine, { job_type: 'type-1', status: 'completed', progress: 100 });
+    await publish(shared.nc, other, { job_type: 'type-2', status: 'completed', progress: 100 });
     for (let i = 0; i < 40; i++) {
-      await publish(nc, jobId('finished'), {
+      await publish(shared.nc, jobId('finished'), {
         status: 'completed',
         progress: 100,
         message: 'x'.repeat(4_000),
@@ -295,10 +289,10 @@ describe('what a token opens', () => {
       const frames = await client.until(({ type }) => type === 'heartbeat');
       expect(frames.map(({ type }) => type)).toEqual(['hello', 'caught_up', 'heartbeat']);
     }
-    await publish(nc, mine);
-    const seq = await publish(nc, mine, { job_type: 'type-1' });
+    await publish(shared.nc, mine);
+    const seq = await publish(shared.nc, mine, { job_type: 'type-1' });
     expect((await shown.updates(1))[0]).toMatchObject({ seq, prev_seq: null });
-    await publish(nc, other, { job_type: 'type-2' });
+    await publish(shared.nc, other, { job_type: 'type-2' });
     expect((await end(hidden)).code).toBe(4403);
     expect(hidden.seen()).toEqual([]);
     expect(hidden.frames.at(-1)).toMatchObject({ type: 'error', code: 'forbidden' });
@@ -310,7 +304,8 @@ describe('what a token opens', () => {
     await using live = await connect(`/${job}`, { jobs: [job] }, roomy);
     await caughtUp(live);
     const seqs: number[] = [];
-    for (const type of types) seqs.push(await publish(nc, job, type === undefined ? {} : { job_type: type }));
+    for (const type of types)
+      seqs.push(await publish(shared.nc, job, type === undefined ? {} : { job_type: type }));
     await live.updates(types.length);
     const expected = [
       [seqs[0], 0],
@@ -336,13 +331,13 @@ describe('what a token opens', () => {
 
   test('G6 the end: a job that its type opens ends only by an event that is opened', async () => {
     const [open, hidden] = [jobId(), jobId()];
-    for (const job of [open, hidden]) await publish(nc, job, { job_type: 'type-1' });
+    for (const job of [open, hidden]) await publish(shared.nc, job, { job_type: 'type-1' });
     await using shown = await connect(`/${open}`, { job_types: ['type-1'] });
     await using kept = await connect(`/${hidden}`, { job_types: ['type-1'] });
     for (const client of [shown, kept]) await caughtUp(client);
     const completed = { status: 'completed', progress: 100 };
-    await publish(nc, hidden, completed);
-    await publish(nc, open, { ...completed, job_type: 'type-1' });
+    await publish(shared.nc, hidden, completed);
+    await publish(shared.nc, open, { ...completed, job_type: 'type-1' });
     await shown.until(({ type }) => type === 'end');
     expect((await end(shown)).code).toBe(1000);
     await kept.until(({ type }) => type === 'heartbeat');

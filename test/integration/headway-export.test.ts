@@ -2,7 +2,6 @@
 import { mkdtemp, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { JetStreamManager, NatsConnection } from 'nats';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { epochOf } from '../../internal/jetstream/stream.js';
 import {
@@ -13,9 +12,7 @@ import {
   startHeadwayAtTerminal,
 } from '../harness/headway-command.js';
 import { uniqueId } from '../harness/ids.js';
-import { type NatsServer, startNats } from '../harness/nats-server.js';
 import {
-  connectNats,
   createStream,
   deleteStreams,
   event,
@@ -24,6 +21,7 @@ import {
   publishRaw,
   storedEvents,
 } from '../harness/publish.js';
+import { freshStream, sharedNats } from '../harness/shared-nats.js';
 
 interface Line {
   seq: number;
@@ -35,29 +33,18 @@ interface Line {
   body_base64?: string;
 }
 
-let nats: NatsServer;
-let nc: NatsConnection;
-let jsm: JetStreamManager;
+const shared = sharedNats();
 let folder: string;
 
 beforeAll(async () => {
-  nats = await startNats();
-  nc = await connectNats(nats.url);
-  jsm = await nc.jetstreamManager();
   folder = await mkdtemp(join(tmpdir(), 'headway-export-'));
 });
-afterAll(async () => {
-  await nc?.close();
-  await nats?.[Symbol.asyncDispose]();
-  await rm(folder, { recursive: true, force: true });
-});
-beforeEach(async () => {
-  await deleteStreams(nc, nats);
-  await createStream(nc);
-});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+beforeEach(() => freshStream(shared));
 
 const file = (): string => join(folder, `${uniqueId('export')}.ndjson`);
-const run = (...args: string[]): Promise<Ended> => headway(['export', ...args], { env: natsEnv(nats.url) });
+const run = (...args: string[]): Promise<Ended> =>
+  headway(['export', ...args], { env: natsEnv(shared.nats.url) });
 
 function linesOf(text: string): Line[] {
   expect(text === '' || text.endsWith('\n')).toBe(true);
@@ -70,29 +57,29 @@ const seqsOf = (text: string): number[] => linesOf(text).map(({ seq }) => seq);
 
 /** Some events of three jobs, and three messages that are none. */
 async function fill(): Promise<void> {
-  for (let i = 0; i < 4; i++) await publish(nc, 'a', { progress: i, job_type: 'pdf.ocr' });
-  await publishRaw(nc, 'progress.a', 'no JSON');
-  await publish(nc, 'b', { job_type: 'video' });
-  await publish(nc, 'b', { job_type: 'video', status: 'error', error: { code: 'e' } });
-  await publishRaw(nc, 'progress.c', JSON.stringify(event('a')));
-  await publishRaw(nc, 'progress.c', new Uint8Array([0xff, 0x00, 0x0a]));
-  await publish(nc, 'a', { status: 'completed', progress: 100, job_type: 'pdf.ocr' });
+  for (let i = 0; i < 4; i++) await publish(shared.nc, 'a', { progress: i, job_type: 'pdf.ocr' });
+  await publishRaw(shared.nc, 'progress.a', 'no JSON');
+  await publish(shared.nc, 'b', { job_type: 'video' });
+  await publish(shared.nc, 'b', { job_type: 'video', status: 'error', error: { code: 'e' } });
+  await publishRaw(shared.nc, 'progress.c', JSON.stringify(event('a')));
+  await publishRaw(shared.nc, 'progress.c', new Uint8Array([0xff, 0x00, 0x0a]));
+  await publish(shared.nc, 'a', { status: 'completed', progress: 100, job_type: 'pdf.ocr' });
 }
 
 describe('every stored message is a line', () => {
   test('in the order of the stream, events to the letter and what is no event with the reason', async () => {
     await fill();
     await publishRaw(
-      nc,
+      shared.nc,
       'progress.d',
       JSON.stringify(event('d', { n: 1 }), null, 2).replace('"n": 1', '"n": 12345678901234567890.10'),
     );
-    const stored = await storedEvents(nc, 'PROGRESS');
+    const stored = await storedEvents(shared.nc, 'PROGRESS');
     const { code, stdout, stderr } = await run();
     expect(code).toBe(0);
     const lines = linesOf(stdout);
     expect(lines.map(({ seq }) => seq)).toEqual(stored.map(({ seq }) => seq));
-    const epoch = epochOf(await jsm.streams.info('PROGRESS'));
+    const epoch = epochOf(await shared.jsm.streams.info('PROGRESS'));
     for (const [at, { epoch: own, event: exported, body_base64, subject, stored_at }] of lines.entries()) {
       expect(own).toBe(epoch);
       expect(Date.parse(stored_at)).toBeGreaterThan(Date.now() - 60_000);
@@ -163,8 +150,8 @@ describe('a file', () => {
     const path = file();
     expect((await run('--to', path, '--resume')).code).toBe(0);
     for (let round = 0; round < 3; round++) {
-      await publish(nc, 'a');
-      await publish(nc, 'b');
+      await publish(shared.nc, 'a');
+      await publish(shared.nc, 'b');
       const { stderr } = await run('--to', path, '--resume');
       expect(stderr).toContain('exported 2 events');
     }
@@ -178,20 +165,26 @@ describe('a file', () => {
     [
       'of another incarnation of the stream',
       async () => {
-        await deleteStreams(nc, nats);
-        await createStream(nc);
-        for (let i = 0; i < 5; i++) await publish(nc, 'a');
+        await deleteStreams(shared.nc, shared.nats);
+        await createStream(shared.nc);
+        for (let i = 0; i < 5; i++) await publish(shared.nc, 'a');
       },
       /is of another incarnation of the stream PROGRESS \(its epoch is "[a-z0-9]+", the stream's is [a-z0-9]+\)/,
       2,
       [],
     ],
-    ['of another job', () => publish(nc, 'b'), /is not of the job b: its last line is of "a"/, 2, ['b']],
+    [
+      'of another job',
+      () => publish(shared.nc, 'b'),
+      /is not of the job b: its last line is of "a"/,
+      2,
+      ['b'],
+    ],
     [
       'before messages that are gone',
       async () => {
-        for (let i = 0; i < 5; i++) await publish(nc, 'a');
-        await jsm.streams.purge('PROGRESS', { seq: 5 });
+        for (let i = 0; i < 5; i++) await publish(shared.nc, 'a');
+        await shared.jsm.streams.purge('PROGRESS', { seq: 5 });
       },
       /What follows seq 3, the last in .*, is not all kept any more in the stream PROGRESS\. .*--allow-gap/,
       1,
@@ -200,8 +193,8 @@ describe('a file', () => {
     [
       'before messages of its job that are gone',
       async () => {
-        for (let i = 0; i < 5; i++) await publish(nc, 'a');
-        await jsm.streams.purge('PROGRESS', { seq: 5 });
+        for (let i = 0; i < 5; i++) await publish(shared.nc, 'a');
+        await shared.jsm.streams.purge('PROGRESS', { seq: 5 });
       },
       /is not all kept any more/,
       1,
@@ -209,7 +202,7 @@ describe('a file', () => {
     ],
   ])('%s is refused and stays as it is', async (_what, before, told, code, args) => {
     const path = file();
-    for (let i = 0; i < 3; i++) await publish(nc, 'a');
+    for (let i = 0; i < 3; i++) await publish(shared.nc, 'a');
     await run('--to', path);
     const text = await readFile(path, 'utf8');
     await before();
@@ -223,7 +216,7 @@ describe('a file', () => {
   });
 
   test('that is there already needs a word, and one that is no export is left alone', async () => {
-    await publish(nc, 'a');
+    await publish(shared.nc, 'a');
     const path = file();
     await writeFile(path, 'my notes');
     for (const [args, told] of [
@@ -243,9 +236,9 @@ describe('a file', () => {
     const events = Array.from({ length: 20_000 }, (_, i) =>
       event(`job-${i % 50}`, { message: 'x'.repeat(200) }),
     );
-    await publishAll(nc, events, 5_000);
+    await publishAll(shared.nc, events, 5_000);
     const path = file();
-    await using command = startHeadway(['export', '--to', path], { env: natsEnv(nats.url) });
+    await using command = startHeadway(['export', '--to', path], { env: natsEnv(shared.nats.url) });
     await expect
       .poll(async () => (await stat(path).catch(() => null))?.size ?? 0, { timeout: 15_000, interval: 1 })
       .toBeGreaterThan(0);
@@ -270,7 +263,7 @@ describe('what goes wrong is one clear line, with its exit code', () => {
     ['a folder that is not there', ['--to', '/no/such/folder/file'], /Cannot write to .*ENOENT/, 5],
     ['no NATS', ['-s', 'nats://127.0.0.1:1'], /Cannot reach NATS at nats:\/\/127\.0\.0\.1:1/, 4],
   ])('%s', async (_what, args, told, code) => {
-    await publish(nc, 'a');
+    await publish(shared.nc, 'a');
     const ended = await run(...args);
     expect(ended.stderr).toMatch(told);
     expect(ended.stderr).toMatch(/^headway: [^\n]+\n$/);
@@ -278,8 +271,8 @@ describe('what goes wrong is one clear line, with its exit code', () => {
   });
 
   test('a full disk behind stdout, and behind a file', async () => {
-    await publish(nc, 'a');
-    const piped = await headway(['export'], { env: natsEnv(nats.url), stdoutFile: '/dev/full' });
+    await publish(shared.nc, 'a');
+    const piped = await headway(['export'], { env: natsEnv(shared.nats.url), stdoutFile: '/dev/full' });
     expect(piped.stderr).toMatch(/Cannot write to the standard output: the disk is full/);
     expect(piped.code).toBe(5);
     const filed = await run('--to', '/dev/full');
@@ -289,10 +282,10 @@ describe('what goes wrong is one clear line, with its exit code', () => {
 
   test('a broken pipe is none', async () => {
     await publishAll(
-      nc,
+      shared.nc,
       Array.from({ length: 3_000 }, (_, i) => event(`job-${i % 50}`, { message: 'x'.repeat(200) })),
     );
-    await using command = startHeadway(['export'], { env: natsEnv(nats.url) });
+    await using command = startHeadway(['export'], { env: natsEnv(shared.nats.url) });
     await command.shows('{"seq":1,');
     command.closeStdout();
     expect(await command.ended()).toMatchObject({ code: 0 });
@@ -301,21 +294,21 @@ describe('what goes wrong is one clear line, with its exit code', () => {
 
 test('nothing is left behind, and nothing in the stream has moved', async () => {
   await fill();
-  const before = (await jsm.streams.info('PROGRESS')).state;
+  const before = (await shared.jsm.streams.info('PROGRESS')).state;
   await run();
   await run('a', '--to', file());
-  const { consumer_count, ...state } = (await jsm.streams.info('PROGRESS')).state;
+  const { consumer_count, ...state } = (await shared.jsm.streams.info('PROGRESS')).state;
   expect(state).toEqual({ ...state, messages: before.messages, last_seq: before.last_seq });
   expect(consumer_count).toBe(0);
 });
 
 test('at a terminal the progress is on stderr only', async () => {
   await publishAll(
-    nc,
+    shared.nc,
     Array.from({ length: 20_000 }, (_, i) => event(`job-${i % 50}`)),
     5_000,
   );
-  await using command = startHeadwayAtTerminal(['export', '--to', file()], { env: natsEnv(nats.url) });
+  await using command = startHeadwayAtTerminal(['export', '--to', file()], { env: natsEnv(shared.nats.url) });
   const { code, stdout } = await command.ended();
   expect(code).toBe(0);
   expect(stdout).toContain('headway: exported 20,000 events');

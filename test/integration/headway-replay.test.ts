@@ -1,8 +1,7 @@
 /** `headway replay`, as the process that an operator starts, over a real stream. */
 import { createServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { JetStreamManager, NatsConnection } from 'nats';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { epochOf } from '../../internal/jetstream/stream.js';
 import { HandshakeRefused, type UpdateFrame, WsClient } from '../harness/client.js';
 import {
@@ -14,17 +13,8 @@ import {
   startHeadway,
   startHeadwayAtTerminal,
 } from '../harness/headway-command.js';
-import { type NatsServer, startNats } from '../harness/nats-server.js';
-import {
-  connectNats,
-  createStream,
-  deleteStreams,
-  event,
-  publish,
-  publishAll,
-  publishRaw,
-  storedEvents,
-} from '../harness/publish.js';
+import { event, publish, publishAll, publishRaw, storedEvents } from '../harness/publish.js';
+import { freshStream, sharedNats } from '../harness/shared-nats.js';
 import { waitFor } from '../harness/wait.js';
 
 /** Users: one may all, one what a replay needs (to publish events is not part of it), one not even that. */
@@ -41,26 +31,11 @@ accounts { A { jetstream: enabled, users: [
   { user: reader, password: p, permissions: { publish: ["$JS.API.>"], subscribe: ["_INBOX.>"] } }
 ] } }`;
 
-let nats: NatsServer;
-let nc: NatsConnection;
-let jsm: JetStreamManager;
-
-beforeAll(async () => {
-  nats = await startNats({ config: USERS });
-  nc = await connectNats(nats.url, { user: 'all', pass: 'p' });
-  jsm = await nc.jetstreamManager();
-});
-afterAll(async () => {
-  await nc?.close();
-  await nats?.[Symbol.asyncDispose]();
-});
-beforeEach(async () => {
-  await deleteStreams(nc, nats);
-  await createStream(nc);
-});
+const shared = sharedNats({ server: { config: USERS }, connection: { user: 'all', pass: 'p' } });
+beforeEach(() => freshStream(shared));
 
 // Everything here runs with credentials that may not publish to the stream.
-const env = () => natsEnv(nats.url.replace('//', '//viewer:p@'));
+const env = () => natsEnv(shared.nats.url.replace('//', '//viewer:p@'));
 const run = (...args: string[]): Promise<Ended> => headway(['replay', ...args], { env: env() });
 const start = (...args: string[]): HeadwayCommand => startHeadway(['replay', ...args], { env: env() });
 const updates = (text: string): UpdateFrame[] =>
@@ -75,7 +50,7 @@ async function fill(count: number, gapMs = 0): Promise<void> {
   for (let i = 0; i < count; i++) {
     if (i > 0 && gapMs > 0) await delay(gapMs);
     const isEnd = i >= count - 2;
-    await publish(nc, i % 2 === 0 ? 'a' : 'b', {
+    await publish(shared.nc, i % 2 === 0 ? 'a' : 'b', {
       progress: isEnd ? 100 : i,
       status: isEnd ? 'completed' : 'processing',
       job_type: i % 2 === 0 ? 'pdf.ocr' : 'video',
@@ -86,12 +61,12 @@ async function fill(count: number, gapMs = 0): Promise<void> {
 describe('on stdout', () => {
   test('a job comes as it is stored, as updates, and the stream is as it was', async () => {
     await fill(10);
-    await publishRaw(nc, 'progress.a', 'no JSON');
-    await publish(nc, 'a', { status: 'completed', progress: 100 });
-    const before = (await jsm.streams.info('PROGRESS')).state;
+    await publishRaw(shared.nc, 'progress.a', 'no JSON');
+    await publish(shared.nc, 'a', { status: 'completed', progress: 100 });
+    const before = (await shared.jsm.streams.info('PROGRESS')).state;
     const { code, stdout, stderr } = await run('a', '--speed', 'max', '-o', 'ndjson');
     expect(code).toBe(0);
-    const valid = (await storedEvents(nc, 'PROGRESS', 'a')).filter(({ json }) => json !== undefined);
+    const valid = (await storedEvents(shared.nc, 'PROGRESS', 'a')).filter(({ json }) => json !== undefined);
     expect(updates(stdout)).toEqual(
       valid.map(({ seq, json }, at) => ({
         type: 'progress_update',
@@ -101,7 +76,7 @@ describe('on stdout', () => {
       })),
     );
     expect(stderr).toMatch(/^headway: replayed 6 events in .*, seq 1 to 12; 1 messages? that (is|are) no/);
-    const after = (await jsm.streams.info('PROGRESS')).state;
+    const after = (await shared.jsm.streams.info('PROGRESS')).state;
     expect(after).toEqual({ ...before, consumer_count: 0 });
   });
 
@@ -121,7 +96,7 @@ describe('on stdout', () => {
 
   test('takes as long as it took, or the part of it that the speed says; silences are cut', async () => {
     await fill(6, 250);
-    const stored = await storedEvents(nc, 'PROGRESS');
+    const stored = await storedEvents(shared.nc, 'PROGRESS');
     expect(stored).toHaveLength(6);
     const timed = async (...args: string[]) => {
       const from = performance.now();
@@ -140,7 +115,7 @@ describe('on stdout', () => {
 
   test('a broken pipe is no error', async () => {
     await publishAll(
-      nc,
+      shared.nc,
       Array.from({ length: 5_000 }, (_, i) => event(`job-${i % 50}`, { message: 'x'.repeat(200) })),
     );
     await using command = start('--speed', 'max', '-o', 'ndjson');
@@ -151,7 +126,7 @@ describe('on stdout', () => {
 
   test('a signal ends it', async () => {
     await fill(4);
-    await publish(nc, 'a');
+    await publish(shared.nc, 'a');
     await using command = start('--paused');
     await delayUntilRunning(command);
     command.signal('SIGTERM');
@@ -165,7 +140,7 @@ describe('on stdout', () => {
 
 /** It has a consumer on the stream, so it reads. */
 async function delayUntilRunning(_command: HeadwayCommand): Promise<void> {
-  await waitFor(async () => (await jsm.streams.info('PROGRESS')).state.consumer_count > 0, {
+  await waitFor(async () => (await shared.jsm.streams.info('PROGRESS')).state.consumer_count > 0, {
     what: 'the replay to read',
   });
 }
@@ -213,7 +188,7 @@ describe.skipIf(noTerminal !== null)('at a terminal', () => {
 });
 
 describe('--durable', () => {
-  const places = async () => (await jsm.consumers.list('PROGRESS').next()).map(({ name }) => name);
+  const places = async () => (await shared.jsm.consumers.list('PROGRESS').next()).map(({ name }) => name);
 
   /** Shows some of it, at a pace, and is stopped. */
   async function some(name: string, wanted: number, ...args: string[]): Promise<number[]> {
@@ -241,7 +216,7 @@ describe('--durable', () => {
   test('keeps range, filter and end of its first run: what came later is not part of it', async () => {
     await fill(40, 20);
     const shown = await some('one', 3, 'a', '--since', '1h');
-    await publish(nc, 'a', { progress: 1 });
+    await publish(shared.nc, 'a', { progress: 1 });
     expect(await places()).toEqual(['replay-one']);
     const again = await run('--durable', 'one', 'a', '--since', '1h', '--speed', 'max', '-o', 'ndjson');
     const all = [...shown, ...seqsOf(again.stdout)];
@@ -262,8 +237,8 @@ describe('--durable', () => {
 
   test("an edge's consumer cannot be taken for a place", async () => {
     await fill(4);
-    await jsm.consumers.add('PROGRESS', { durable_name: 'edge-x' });
-    await jsm.consumers.add('PROGRESS', { durable_name: 'replay-mine' });
+    await shared.jsm.consumers.add('PROGRESS', { durable_name: 'edge-x' });
+    await shared.jsm.consumers.add('PROGRESS', { durable_name: 'replay-mine' });
     expect((await run('--durable', 'edge-x', '--speed', 'max')).code).toBe(0);
     const foreign = await run('--durable', 'mine', '--speed', 'max');
     expect(foreign.stderr).toMatch(/has a consumer replay-mine that no replay has made/);
@@ -274,7 +249,7 @@ describe('--durable', () => {
   test('what was lost behind the place is said, and it goes on only when told to', async () => {
     await fill(40, 20);
     const shown = await some('gap', 3);
-    await jsm.streams.purge('PROGRESS', { seq: 30 });
+    await shared.jsm.streams.purge('PROGRESS', { seq: 30 });
     const refused = await run('--durable', 'gap', '--speed', 'max', '-o', 'ndjson');
     expect(refused.stderr).toMatch(
       /What follows the place gap, seq \d+, may not be all kept any more.*--allow-gap/,
@@ -287,7 +262,7 @@ describe('--durable', () => {
 
   test('credentials that may not move it are told at once', async () => {
     await fill(20, 20);
-    const reader = natsEnv(nats.url.replace('//', '//reader:p@'));
+    const reader = natsEnv(shared.nats.url.replace('//', '//reader:p@'));
     const ended = await headway(['replay', '--durable', 'mute', '--speed', '0.1'], { env: reader });
     expect(ended.stderr).toMatch(
       /does not permit \$JS\.ACK\.PROGRESS\.replay-mute\.\S+, and so no place can be kept/,
@@ -332,7 +307,7 @@ describe('--to ws', () => {
       expect(client.frames.map(({ type }) => type)).not.toContain('reset');
       resume = `?last_seq=${seen.at(-1)?.seq}&epoch=${epoch}`;
     }
-    const stored = await storedEvents(nc, 'PROGRESS');
+    const stored = await storedEvents(shared.nc, 'PROGRESS');
     expect(seen.map(({ seq, prev_seq }) => [seq, prev_seq])).toEqual(
       stored.map(({ seq }) => [seq, Math.max(0, seq - 2)]),
     );
@@ -378,7 +353,7 @@ describe('--to ws', () => {
     await using command = start('--to', 'ws', '--port', '0', '--start-sequence', '5', '--speed', 'max');
     const url = await served(command);
     await command.shows('what it has shown', 'stderr');
-    const real = epochOf(await jsm.streams.info('PROGRESS'));
+    const real = epochOf(await shared.jsm.streams.info('PROGRESS'));
     await using production = await WsClient.connect(`${url}/a?last_seq=7&epoch=${real}`);
     expect(await production.next('hello')).toMatchObject({ epoch: expect.stringMatching(/^replay-/) });
     expect(await production.next()).toMatchObject({ type: 'reset', reason: 'epoch' });
@@ -403,7 +378,7 @@ describe('--to ws', () => {
     command.signal('SIGINT');
     await command.ended();
     // The place is moved as a replay would have.
-    const consumer = await nc.jetstream().consumers.get('PROGRESS', 'replay-ws2');
+    const consumer = await shared.nc.jetstream().consumers.get('PROGRESS', 'replay-ws2');
     for await (const message of await consumer.fetch({ max_messages: 6, expires: 2_000 })) {
       if (message.seq === 6) await message.ackAck();
     }
@@ -439,7 +414,7 @@ describe('what goes wrong is one clear line, with its exit code', () => {
     ['an origin that is none', ['--to', 'ws', '--port', '0', '--origin', '*'], /--origin: .*wildcard/, 2],
     ['another place to go', ['--to', 'mars'], /Allowed choices are ws/, 2],
   ])('%s', async (_what, args, told, code) => {
-    await publish(nc, 'a');
+    await publish(shared.nc, 'a');
     const ended = await run(...args);
     expect(ended.stderr).toMatch(told);
     expect(ended.stderr).toMatch(/^headway: [^\n]+\n$/);
@@ -447,7 +422,7 @@ describe('what goes wrong is one clear line, with its exit code', () => {
   });
 
   test('a port that is taken', async () => {
-    await publish(nc, 'a');
+    await publish(shared.nc, 'a');
     const server = createServer();
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const { port } = server.address() as { port: number };

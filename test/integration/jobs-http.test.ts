@@ -2,33 +2,27 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { edgeHasRead } from '../harness/edge-head.js';
 import { type LocalEdge, startLocalEdge } from '../harness/edge-in-process.js';
-import { type NatsServer, startNats } from '../harness/nats-server.js';
+import { startNats } from '../harness/nats-server.js';
 import { connectNats, publish } from '../harness/publish.js';
+import { sharedNats } from '../harness/shared-nats.js';
 import { bearer, inSeconds, JWT_ENV, metric, mint } from '../harness/tokens.js';
 import { waitFor } from '../harness/wait.js';
 
 const LISTED = 'https://app.example.com';
 
-let nats: NatsServer;
-let nc: Awaited<ReturnType<typeof connectNats>>;
+const shared = sharedNats();
 let edge: LocalEdge;
 
 beforeAll(async () => {
-  nats = await startNats();
-  nc = await connectNats(nats.url);
-  edge = await startLocalEdge(nats.url, { ...JWT_ENV, HEADWAY_ALLOWED_ORIGINS: LISTED });
+  edge = await startLocalEdge(shared.nats.url, { ...JWT_ENV, HEADWAY_ALLOWED_ORIGINS: LISTED });
   await waitFor(() => edge.edge.isReady(), { what: 'the edge to be ready' });
-  await publish(nc, 'pdf', { job_type: 'pdf', progress: 10 });
-  await publish(nc, 'pdf', { job_type: 'pdf', progress: 20 });
-  await publish(nc, 'ocr', { job_type: 'ocr', progress: 30 });
-  await publish(nc, 'untyped', { progress: 40 });
-  await edgeHasRead(edge.http, nc);
+  await publish(shared.nc, 'pdf', { job_type: 'pdf', progress: 10 });
+  await publish(shared.nc, 'pdf', { job_type: 'pdf', progress: 20 });
+  await publish(shared.nc, 'ocr', { job_type: 'ocr', progress: 30 });
+  await publish(shared.nc, 'untyped', { progress: 40 });
+  await edgeHasRead(edge.http, shared.nc);
 });
-afterAll(async () => {
-  await edge[Symbol.asyncDispose]();
-  await nc.close();
-  await nats[Symbol.asyncDispose]();
-});
+afterAll(() => edge[Symbol.asyncDispose]());
 
 const token = (claims: Record<string, unknown>) => mint({ exp: inSeconds(60), ...claims });
 async function ask(id: string, claims: Record<string, unknown> | null, headers: Record<string, string> = {}) {

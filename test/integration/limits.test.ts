@@ -5,9 +5,9 @@ import { HandshakeRefused, WsClient, type WsOptions } from '../harness/client.js
 import { type LocalEdge, startLocalEdge } from '../harness/edge-in-process.js';
 import { type EdgeProcess, startEdgeProcess } from '../harness/edge-process.js';
 import { jobId } from '../harness/ids.js';
-import { type NatsServer, startNats } from '../harness/nats-server.js';
-import { connectNats, publish } from '../harness/publish.js';
+import { publish } from '../harness/publish.js';
 import { handshake, RawSocket } from '../harness/raw-socket.js';
+import { sharedNats } from '../harness/shared-nats.js';
 import {
   bearer,
   bearerProtocol,
@@ -22,21 +22,10 @@ import { waitFor, withTimeout } from '../harness/wait.js';
 
 const WS = '/ws/upload-progress';
 
-let nats: NatsServer;
-let nc: Awaited<ReturnType<typeof connectNats>>;
-
-beforeAll(async () => {
-  nats = await startNats();
-  nc = await connectNats(nats.url);
-});
-
-afterAll(async () => {
-  await nc.close();
-  await nats[Symbol.asyncDispose]();
-});
+const shared = sharedNats();
 
 const start = (env: Record<string, string>) =>
-  startLocalEdge(nats.url, { HEADWAY_DRAIN_MS: '0', HEADWAY_HEARTBEAT_MS: '400', ...env });
+  startLocalEdge(shared.nats.url, { HEADWAY_DRAIN_MS: '0', HEADWAY_HEARTBEAT_MS: '400', ...env });
 
 async function enter(edge: LocalEdge, options: WsOptions = {}): Promise<WsClient> {
   const client = await WsClient.connect(`${edge.ws}${WS}`, options);
@@ -247,7 +236,7 @@ describe('how much one client may send', () => {
 describe('an edge of its own', () => {
   let edge: EdgeProcess;
   beforeAll(async () => {
-    edge = await startEdgeProcess({ natsUrl: nats.url, env: { ...JWT_ENV } });
+    edge = await startEdgeProcess({ natsUrl: shared.nats.url, env: { ...JWT_ENV } });
   });
   afterAll(() => edge.stop());
 
@@ -318,7 +307,7 @@ describe('an edge of its own', () => {
     try {
       await waitFor(() => cut >= 5, { what: 'floods that were cut' });
       for (let i = 0; i < 20; i++) {
-        const seq = await publish(nc, job, { progress: i });
+        const seq = await publish(shared.nc, job, { progress: i });
         await witness.until((frame) => frame.seq === seq, { timeoutMs: 5_000 });
         const ready = await fetch(`${edge.http}/readyz`, { signal: AbortSignal.timeout(5_000) });
         expect(ready.status).toBe(200);

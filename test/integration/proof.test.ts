@@ -7,45 +7,22 @@ import { epochOf } from '../../internal/jetstream/stream.js';
 import { WsClient } from '../harness/client.js';
 import { startLocalEdge } from '../harness/edge-in-process.js';
 import { compareVersions } from '../harness/nats-binary.js';
-import { type NatsServer, startNats } from '../harness/nats-server.js';
+import { startNats } from '../harness/nats-server.js';
 import { connectNats, createStream, publish, publishRaw } from '../harness/publish.js';
+import { replayed } from '../harness/replayed.js';
+import { type ConnectedNats, connectedNats } from '../harness/shared-nats.js';
 
 const STREAM = 'PROGRESS';
 
-interface Given extends AsyncDisposable {
-  readonly nats: NatsServer;
-  readonly nc: Awaited<ReturnType<typeof connectNats>>;
-}
-
 /** A server with a stream of the contract, and what is changed in it. */
-async function given(changes: Partial<StreamConfig> = {}): Promise<Given> {
-  const nats = await startNats();
-  const nc = await connectNats(nats.url);
-  await createStream(nc, STREAM, changes);
-  return {
-    nats,
-    nc,
-    [Symbol.asyncDispose]: async () => {
-      await nc.close();
-      await nats[Symbol.asyncDispose]();
-    },
-  };
-}
+const given = (changes: Partial<StreamConfig> = {}) => connectedNats({ stream: changes });
 
-/** All that a client is sent up to `caught_up`, or up to the close of a job that has ended, in short. */
-async function replay(ws: string, path: string): Promise<string[]> {
-  await using client = await WsClient.connect(`${ws}/ws/upload-progress${path}`);
-  const seen: string[] = [];
-  for (;;) {
-    const frame = await client.next();
-    if (frame.type === 'reset') seen.push(`reset ${frame.reason}`);
-    else if (frame.type === 'progress_update') seen.push(`${frame.processing_id} ${frame.seq}`);
-    else if (frame.type === 'caught_up') return [...seen, `caught_up ${frame.cursor}`];
-  }
-}
+/** As `replayed`, with the job of each update. */
+const replay = (ws: string, path: string) =>
+  replayed(ws, path, ({ processing_id, seq }) => `${processing_id} ${seq}`);
 
 /** A stream with an interior hole, from 2 to 4, and a job that is finished at 7 and has an invalid message at 8. */
-async function holesAndAnInvalidNewest(): Promise<Given> {
+async function holesAndAnInvalidNewest(): Promise<ConnectedNats & AsyncDisposable> {
   const world = await given({ max_msgs_per_subject: 2 });
   const { nc } = world;
   await publish(nc, 'first');

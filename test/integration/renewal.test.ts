@@ -3,8 +3,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { WsClient } from '../harness/client.js';
 import { type LocalEdge, startLocalEdge } from '../harness/edge-in-process.js';
 import { jobId } from '../harness/ids.js';
-import { type NatsServer, startNats } from '../harness/nats-server.js';
-import { connectNats, publish } from '../harness/publish.js';
+import { publish } from '../harness/publish.js';
+import { sharedNats } from '../harness/shared-nats.js';
 import {
   bearer,
   everybodyIsGone,
@@ -19,24 +19,17 @@ import { withTimeout } from '../harness/wait.js';
 
 const WS = '/ws/upload-progress';
 
-let nats: NatsServer;
-let nc: Awaited<ReturnType<typeof connectNats>>;
+const shared = sharedNats();
 let edge: LocalEdge;
 
 beforeAll(async () => {
-  nats = await startNats();
-  nc = await connectNats(nats.url);
   edge = await start(JWT_ENV);
 });
 
-afterAll(async () => {
-  await edge[Symbol.asyncDispose]();
-  await nc.close();
-  await nats[Symbol.asyncDispose]();
-});
+afterAll(() => edge[Symbol.asyncDispose]());
 
 const start = (env: Record<string, string>) =>
-  startLocalEdge(nats.url, {
+  startLocalEdge(shared.nats.url, {
     HEADWAY_DRAIN_MS: '0',
     HEADWAY_HEARTBEAT_MS: '400',
     HEADWAY_TOKEN_WARNING_SECONDS: '1',
@@ -69,7 +62,7 @@ test('G7 nobody unauthorised: token_expiring comes once ahead of time, and at th
   });
   let published = 0;
   while (!isOver) {
-    await publish(nc, job, { progress: published % 100 });
+    await publish(shared.nc, job, { progress: published % 100 });
     published++;
   }
   expect(await end(client)).toEqual({ code: 4401, reason: 'token_expired' });
@@ -86,7 +79,7 @@ test('G7 nobody unauthorised: token_expiring comes once ahead of time, and at th
   }
   // Nothing is lost: the cursor goes on with a new token.
   await using again = await connect(`/${job}?last_seq=${client.cursor}`);
-  const last = await publish(nc, job);
+  const last = await publish(shared.nc, job);
   await again.until(({ seq }) => seq === last);
   expect(client.seen().length + again.seen().length).toBe(published + 1);
 });
@@ -106,7 +99,7 @@ test('a new token lets the connection stay, without an answer and without a gap'
   await client.until(({ type }) => type === 'token_expiring');
   await auth(client);
   expect((await end(control)).code).toBe(4401);
-  const seq = await publish(nc, job);
+  const seq = await publish(shared.nc, job);
   await client.until((frame) => frame.seq === seq);
   await client.until(({ type }) => type === 'heartbeat');
   expect(count(client, 'token_expiring')).toBe(1);
@@ -138,8 +131,8 @@ test('G7 nobody unauthorised: a narrower token narrows at once, and a wider one 
   await using client = await connect('');
   await client.until(({ type }) => type === 'caught_up');
   const round = async () => {
-    await publish(nc, b, { job_type: 'rb' });
-    const seq = await publish(nc, a, { job_type: 'ra' });
+    await publish(shared.nc, b, { job_type: 'rb' });
+    const seq = await publish(shared.nc, a, { job_type: 'ra' });
     await client.until((frame) => frame.seq === seq);
   };
   await round();
@@ -158,7 +151,7 @@ test('G7 nobody unauthorised: a narrower token narrows at once, and a wider one 
 
 test('G7 nobody unauthorised: a new token that opens the job by another type ends the connection at once', async () => {
   const job = jobId();
-  await publish(nc, job, { job_type: 'ra' });
+  await publish(shared.nc, job, { job_type: 'ra' });
   await using client = await connect(`/${job}`);
   await client.updates(1);
   await auth(client, { jobs: undefined, job_types: ['rb'] });
@@ -173,7 +166,7 @@ test('while a new token cannot be checked the old one holds, until it expires', 
   await using client = await WsClient.connect(`${open.ws}${WS}/${job}`, bearer(old));
   client.send({ type: 'auth', token: await keys.mint({ sub: 'ada', jobs: ['*'] }) });
   await client.until(({ type }) => type === 'token_expiring');
-  const seq = await publish(nc, job);
+  const seq = await publish(shared.nc, job);
   await client.until((frame) => frame.seq === seq);
   expect(await end(client)).toEqual({ code: 4401, reason: 'token_expired' });
 });
@@ -201,7 +194,7 @@ test('G4 slow readers: one whose token expires gets what was sent before, and th
   const message = 'x'.repeat(4_000);
   const details = Array.from({ length: 14 }, () => message);
   const seqs: number[] = [];
-  for (let i = 0; i < 300; i++) seqs.push(await publish(nc, job, { details }));
+  for (let i = 0; i < 300; i++) seqs.push(await publish(shared.nc, job, { details }));
   await everybodyIsGone(edge.http);
   client.resumeReading();
   expect(await end(client)).toEqual({ code: 4401, reason: 'token_expired' });

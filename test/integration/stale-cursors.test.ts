@@ -1,45 +1,14 @@
-import type { JetStreamManager } from 'nats';
+import type { StreamConfig } from 'nats';
 import { expect, test } from 'vitest';
-import { WsClient } from '../harness/client.js';
 import { edgeHasRead } from '../harness/edge-head.js';
 import { startLocalEdge } from '../harness/edge-in-process.js';
-import { type NatsServer, startNats } from '../harness/nats-server.js';
-import { connectNats, createStream, publish, publishRaw } from '../harness/publish.js';
+import { publish, publishRaw } from '../harness/publish.js';
+import { replayed } from '../harness/replayed.js';
+import { connectedNats } from '../harness/shared-nats.js';
 
 const STREAM = 'PROGRESS';
 
-interface Given {
-  readonly nats: NatsServer;
-  readonly nc: Awaited<ReturnType<typeof connectNats>>;
-  readonly jsm: JetStreamManager;
-}
-
-async function given(changes: Record<string, unknown> = {}): Promise<Given & AsyncDisposable> {
-  const nats = await startNats();
-  const nc = await connectNats(nats.url);
-  await createStream(nc, STREAM, changes);
-  return {
-    nats,
-    nc,
-    jsm: await nc.jetstreamManager(),
-    [Symbol.asyncDispose]: async () => {
-      await nc.close();
-      await nats[Symbol.asyncDispose]();
-    },
-  };
-}
-
-/** What a client with this cursor is sent up to `caught_up`, in short: `reset retention`, `3`, `caught_up 5`. */
-async function replay(ws: string, path: string): Promise<string[]> {
-  await using client = await WsClient.connect(`${ws}/ws/upload-progress${path}`);
-  const seen: string[] = [];
-  for (;;) {
-    const frame = await client.next();
-    if (frame.type === 'reset') seen.push(`reset ${frame.reason}`);
-    else if (frame.type === 'progress_update') seen.push(String(frame.seq));
-    else if (frame.type === 'caught_up') return [...seen, `caught_up ${frame.cursor}`];
-  }
-}
+const given = (changes: Partial<StreamConfig> = {}) => connectedNats({ stream: changes });
 
 test('G5 stale cursors: on an edge that has just started, every cursor of a job is served or reset, never a silent gap', async () => {
   await using world = await given({ max_msgs_per_subject: 3 });
@@ -51,7 +20,7 @@ test('G5 stale cursors: on an edge that has just started, every cursor of a job 
   await using edge = await startLocalEdge(nats.url);
   const served: Record<string, string[]> = {};
   for (let cursor = 0; cursor <= 8; cursor++)
-    served[cursor] = await replay(edge.ws, `/job?last_seq=${cursor}`);
+    served[cursor] = await replayed(edge.ws, `/job?last_seq=${cursor}`);
   const reset = ['reset retention', '7', 'caught_up 8'];
   expect(served).toEqual({
     0: reset,
@@ -77,7 +46,7 @@ test('G5 stale cursors: a cursor behind the last event of a job that is not in m
     HEADWAY_LAST_STATE_BYTES: '65536',
   });
   for (const cursor of [3, 4, 100, 203]) {
-    expect(await replay(edge.ws, `/job?last_seq=${cursor}`)).toEqual(['caught_up 203']);
+    expect(await replayed(edge.ws, `/job?last_seq=${cursor}`)).toEqual(['caught_up 203']);
   }
 });
 
@@ -88,9 +57,9 @@ test('G5 stale cursors: over all jobs, a cursor before anything that was deleted
   await publish(nc, 'b');
   // 1 and 2 are gone.
   await using edge = await startLocalEdge(nats.url);
-  expect(await replay(edge.ws, '?last_seq=1')).toEqual(['reset retention', '4', '5', 'caught_up 5']);
-  expect(await replay(edge.ws, '?last_seq=2')).toEqual(['3', '4', '5', 'caught_up 5']);
-  expect(await replay(edge.ws, '?last_seq=5')).toEqual(['caught_up 5']);
+  expect(await replayed(edge.ws, '?last_seq=1')).toEqual(['reset retention', '4', '5', 'caught_up 5']);
+  expect(await replayed(edge.ws, '?last_seq=2')).toEqual(['3', '4', '5', 'caught_up 5']);
+  expect(await replayed(edge.ws, '?last_seq=5')).toEqual(['caught_up 5']);
 });
 
 test('G5 stale cursors: a job whose events are all gone says so to whoever had seen it', async () => {
@@ -100,13 +69,13 @@ test('G5 stale cursors: a job whose events are all gone says so to whoever had s
   for (let i = 0; i < 3; i++) await publish(nc, 'kept');
   await jsm.streams.purge(STREAM, { filter: 'progress.gone' });
   await using edge = await startLocalEdge(nats.url);
-  expect(await replay(edge.ws, '/gone?last_seq=1')).toEqual(['reset retention', 'caught_up 6']);
+  expect(await replayed(edge.ws, '/gone?last_seq=1')).toEqual(['reset retention', 'caught_up 6']);
   // Nothing of it was after this cursor, and nothing deleted was either.
-  expect(await replay(edge.ws, '/gone?last_seq=3')).toEqual(['caught_up 6']);
+  expect(await replayed(edge.ws, '/gone?last_seq=3')).toEqual(['caught_up 6']);
   const seq = await publish(nc, 'gone');
   await edgeHasRead(edge.http, nc);
-  expect(await replay(edge.ws, '/gone?last_seq=1')).toEqual(['reset retention', '7', `caught_up ${seq}`]);
-  expect(await replay(edge.ws, '/gone?last_seq=6')).toEqual(['7', `caught_up ${seq}`]);
+  expect(await replayed(edge.ws, '/gone?last_seq=1')).toEqual(['reset retention', '7', `caught_up ${seq}`]);
+  expect(await replayed(edge.ws, '/gone?last_seq=6')).toEqual(['7', `caught_up ${seq}`]);
 });
 
 test('G5 stale cursors: a limit that was raised since does not make a trimmed job look whole', async () => {
@@ -116,7 +85,7 @@ test('G5 stale cursors: a limit that was raised since does not make a trimmed jo
   for (let i = 0; i < 5; i++) await publish(nc, 'job');
   await jsm.streams.update(STREAM, { max_msgs_per_subject: 1_000 });
   await using edge = await startLocalEdge(nats.url);
-  expect(await replay(edge.ws, '/job?last_seq=1')).toEqual(['reset retention', '6', 'caught_up 6']);
+  expect(await replayed(edge.ws, '/job?last_seq=1')).toEqual(['reset retention', '6', 'caught_up 6']);
 });
 
 test('G5 stale cursors: events that aged out at the front are a reset, for one job and for all', async () => {
@@ -126,8 +95,8 @@ test('G5 stale cursors: events that aged out at the front are a reset, for one j
   await jsm.streams.purge(STREAM, { seq: 3 });
   await using edge = await startLocalEdge(nats.url);
   for (const path of ['/job', '']) {
-    expect(await replay(edge.ws, `${path}?last_seq=1`)).toEqual(['reset retention', '4', 'caught_up 4']);
-    expect(await replay(edge.ws, `${path}?last_seq=2`)).toEqual(['3', '4', 'caught_up 4']);
+    expect(await replayed(edge.ws, `${path}?last_seq=1`)).toEqual(['reset retention', '4', 'caught_up 4']);
+    expect(await replayed(edge.ws, `${path}?last_seq=2`)).toEqual(['3', '4', 'caught_up 4']);
   }
 });
 
@@ -139,12 +108,16 @@ test('G5 stale cursors: ahead of the stream, of another epoch, too far behind', 
     HEADWAY_MAX_REPLAY_JOB: '3',
     HEADWAY_MAX_REPLAY_ALL: '2',
   });
-  expect(await replay(edge.ws, '/job?last_seq=6')).toEqual(['reset ahead', '5', 'caught_up 5']);
-  expect(await replay(edge.ws, '?last_seq=6')).toEqual(['reset ahead', '5', 'caught_up 5']);
-  expect(await replay(edge.ws, '/job?last_seq=5&epoch=another')).toEqual(['reset epoch', '5', 'caught_up 5']);
-  expect(await replay(edge.ws, '/job?last_seq=2')).toEqual(['3', '4', '5', 'caught_up 5']);
-  expect(await replay(edge.ws, '/job?last_seq=1')).toEqual(['reset limit', '5', 'caught_up 5']);
-  expect(await replay(edge.ws, '?last_seq=2')).toEqual(['reset limit', '5', 'caught_up 5']);
+  expect(await replayed(edge.ws, '/job?last_seq=6')).toEqual(['reset ahead', '5', 'caught_up 5']);
+  expect(await replayed(edge.ws, '?last_seq=6')).toEqual(['reset ahead', '5', 'caught_up 5']);
+  expect(await replayed(edge.ws, '/job?last_seq=5&epoch=another')).toEqual([
+    'reset epoch',
+    '5',
+    'caught_up 5',
+  ]);
+  expect(await replayed(edge.ws, '/job?last_seq=2')).toEqual(['3', '4', '5', 'caught_up 5']);
+  expect(await replayed(edge.ws, '/job?last_seq=1')).toEqual(['reset limit', '5', 'caught_up 5']);
+  expect(await replayed(edge.ws, '?last_seq=2')).toEqual(['reset limit', '5', 'caught_up 5']);
 });
 
 test('G1 order: a client that waited for a job’s first event gets it from an edge that started since', async () => {
@@ -155,8 +128,8 @@ test('G1 order: a client that waited for a job’s first event gets it from an e
   await publish(nc, 'other');
   await publish(nc, 'job');
   await using edge = await startLocalEdge(nats.url);
-  expect(await replay(edge.ws, '/job?last_seq=1')).toEqual(['2', '4', 'caught_up 4']);
-  expect(await replay(edge.ws, '/nothing?last_seq=1')).toEqual(['caught_up 4']);
+  expect(await replayed(edge.ws, '/job?last_seq=1')).toEqual(['2', '4', 'caught_up 4']);
+  expect(await replayed(edge.ws, '/nothing?last_seq=1')).toEqual(['caught_up 4']);
 });
 
 test('G1 order: far behind a small tail, pages of history and the tail make one sequence', async () => {
@@ -172,8 +145,8 @@ test('G1 order: far behind a small tail, pages of history and the tail make one 
   }
   await edgeHasRead(edge.http, nc);
   for (const id of ['a', 'b']) {
-    expect(await replay(edge.ws, `/${id}?last_seq=0`)).toEqual([...(owed[id] ?? []), 'caught_up 600']);
+    expect(await replayed(edge.ws, `/${id}?last_seq=0`)).toEqual([...(owed[id] ?? []), 'caught_up 600']);
   }
   const both = [...(owed.a ?? []), ...(owed.b ?? [])].sort((x, y) => Number(x) - Number(y));
-  expect(await replay(edge.ws, '?last_seq=0')).toEqual([...both, 'caught_up 600']);
+  expect(await replayed(edge.ws, '?last_seq=0')).toEqual([...both, 'caught_up 600']);
 });

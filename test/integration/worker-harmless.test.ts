@@ -3,44 +3,27 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type NatsConnection, nkeys } from 'nats';
-import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { nkeys } from 'nats';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import {
   ConnectionClosedError,
   connectReporter,
   createReporter,
   InvalidEventError,
   InvalidOptionError,
-  type Trouble,
 } from '../../sdk/worker/index.js';
 import { jobId } from '../harness/ids.js';
-import { type NatsServer, startNats } from '../harness/nats-server.js';
+import { startNats } from '../harness/nats-server.js';
 import { connectNats, createStream, storedEvents } from '../harness/publish.js';
 import { waitFor, withTimeout } from '../harness/wait.js';
+import { workerScene } from './worker-scene.js';
 
-let nats: NatsServer;
-let nc: NatsConnection & AsyncDisposable;
-let troubles: Trouble[];
-let id: string;
-const onTrouble = (trouble: Trouble): void => void troubles.push(trouble);
+const scene = workerScene();
+const { troubles, onTrouble } = scene;
 const kinds = (): string[] => troubles.map(({ kind }) => kind);
 
-beforeAll(async () => {
-  nats = await startNats();
-  nc = await connectNats(nats.url);
-  await createStream(nc);
-});
-afterAll(async () => {
-  await nc?.close();
-  await nats?.[Symbol.asyncDispose]();
-});
-beforeEach(() => {
-  troubles = [];
-  id = jobId();
-});
-
 async function lastStored(): Promise<Record<string, unknown>> {
-  return (await storedEvents(nc, 'PROGRESS', id)).at(-1)?.json as Record<string, unknown>;
+  return (await storedEvents(scene.nc, 'PROGRESS', scene.id)).at(-1)?.json as Record<string, unknown>;
 }
 
 describe('G6 the end: it is written whatever the job throws or gives back', () => {
@@ -58,29 +41,31 @@ describe('G6 the end: it is written whatever the job throws or gives back', () =
       }),
     ],
   ])('%s', async (_, error) => {
-    await using reporter = createReporter(nc, { onTrouble });
-    const run = reporter.run({ processingId: id }, () => Promise.reject(error));
+    await using reporter = createReporter(scene.nc, { onTrouble });
+    const run = reporter.run({ processingId: scene.id }, () => Promise.reject(error));
     await expect(run).rejects.toBe(error);
     expect(await lastStored()).toMatchObject({ status: 'error', error: { retryable: false } });
     expect(reporter.stats.openJobs).toBe(0);
   });
 
   test('a result that throws at being written', async () => {
-    await using reporter = createReporter(nc, { onTrouble });
+    await using reporter = createReporter(scene.nc, { onTrouble });
     const result = {
       toJSON() {
         throw 'boo';
       },
     };
-    await expect(reporter.run({ processingId: id }, () => result)).rejects.toBeInstanceOf(InvalidEventError);
+    await expect(reporter.run({ processingId: scene.id }, () => result)).rejects.toBeInstanceOf(
+      InvalidEventError,
+    );
     expect(await lastStored()).toMatchObject({ status: 'error', error: { code: 'invalid_event' } });
     expect(reporter.stats.openJobs).toBe(0);
   });
 
   test('a job whose own fields leave no room for its error', async () => {
-    await using reporter = createReporter(nc, { onTrouble });
+    await using reporter = createReporter(scene.nc, { onTrouble });
     const error = new Error('e'.repeat(4_000));
-    const run = reporter.run({ processingId: id, jobType: 'a.b' }, (job) => {
+    const run = reporter.run({ processingId: scene.id, jobType: 'a.b' }, (job) => {
       job.report({ progress: 40, mine: 'x'.repeat(65_000) });
       throw error;
     });
@@ -95,14 +80,14 @@ describe('G6 the end: it is written whatever the job throws or gives back', () =
 
 describe('a connection that its owner closes', () => {
   test('is told, and whoever waits for an end is told too, instead of waiting for ever', async () => {
-    const own = await connectNats(nats.url);
+    const own = await connectNats(scene.nats.url);
     const reporter = createReporter(own, { onTrouble });
-    const job = await reporter.start({ processingId: id });
+    const job = await reporter.start({ processingId: scene.id });
     await using silent = await startNats();
     const nowhere = await connectNats(silent.url);
     const stuck = createReporter(nowhere, { onTrouble, startTimeoutMs: 1 });
     // There is no stream, so nothing is ever acknowledged.
-    const waiting = stuck.run({ processingId: id }, () => 1).catch((error: unknown) => error);
+    const waiting = stuck.run({ processingId: scene.id }, () => 1).catch((error: unknown) => error);
     await waitFor(() => kinds().includes('retrying'), { what: 'a try that failed' });
 
     await own.close();
@@ -139,7 +124,7 @@ describe('an event that was not taken', () => {
       heartbeatSeconds: 0,
     });
     // There is no stream yet.
-    const run = reporter.run({ processingId: id }, () => 1);
+    const run = reporter.run({ processingId: scene.id }, () => 1);
     await waitFor(() => reporter.stats.retried >= 2, { what: 'a third try' });
     const operator = await connectNats(own.url);
     await createStream(operator);
@@ -150,7 +135,10 @@ describe('an event that was not taken', () => {
 
 describe('the way to NATS, as an author gives it', () => {
   test('several addresses in one text, as an edge takes them from NATS_URL', async () => {
-    await using reporter = await connectReporter({ servers: `${nats.url}, nats://127.0.0.1:9`, onTrouble });
+    await using reporter = await connectReporter({
+      servers: `${scene.nats.url}, nats://127.0.0.1:9`,
+      onTrouble,
+    });
     expect(reporter.stats.connected).toBe(true);
   });
 
@@ -164,14 +152,14 @@ describe('the way to NATS, as an author gives it', () => {
       credsFile,
       pem('NATS USER JWT', 'a.b.c') + pem('USER NKEY SEED', new TextDecoder().decode(seed.getSeed())),
     );
-    const servers = nats.url.replace('nats://', 'nats://user:a#b?c@');
+    const servers = scene.nats.url.replace('nats://', 'nats://user:a#b?c@');
     await using reporter = await connectReporter({ servers, credsFile, onTrouble });
     expect(reporter.stats.connected).toBe(true);
   });
 
   test('what the environment leaves empty counts as not given', async () => {
     await using reporter = await connectReporter({
-      servers: nats.url,
+      servers: scene.nats.url,
       credsFile: '',
       name: undefined,
       onTrouble,
@@ -186,16 +174,16 @@ describe('the way to NATS, as an author gives it', () => {
     [{ servers: [5] as unknown as string[] }, 'servers'],
     [{ credsFile: import.meta.filename }, 'credsFile'],
   ])('what can never connect is an error at once: %j', async (options, option) => {
-    const made = connectReporter({ servers: nats.url, ...options, onTrouble, closeTimeoutMs: 0 });
+    const made = connectReporter({ servers: scene.nats.url, ...options, onTrouble, closeTimeoutMs: 0 });
     const error = await made.then((reporter) => reporter.close()).catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(InvalidOptionError);
     expect(error).toMatchObject({ option });
   });
 
   test('a signal that is none is refused by name, and leaves nothing behind', async () => {
-    await using reporter = createReporter(nc, { onTrouble });
+    await using reporter = createReporter(scene.nc, { onTrouble });
     const signal = {} as AbortSignal;
-    const run = reporter.run({ processingId: id, signal }, () => 1);
+    const run = reporter.run({ processingId: scene.id, signal }, () => 1);
     await expect(run).rejects.toMatchObject({ code: 'invalid_event', path: '/signal' });
     expect(reporter.stats).toMatchObject({ openJobs: 0, pendingJobs: 0 });
   });

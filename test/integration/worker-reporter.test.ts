@@ -1,7 +1,6 @@
 /** The worker SDK over a real nats-server: what a worker's author gets, compared with what JetStream stored. */
 
-import type { NatsConnection } from 'nats';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { checkEvent } from '../../schemas/event.js';
 import {
   connectReporter,
@@ -13,55 +12,38 @@ import {
   type Reporter,
   ReporterClosedError,
   SupersededError,
-  type Trouble,
 } from '../../sdk/worker/index.js';
 import { jobId } from '../harness/ids.js';
-import { type NatsServer, startNats } from '../harness/nats-server.js';
-import { connectNats, createStream, publish, type StoredEvent, storedEvents } from '../harness/publish.js';
+import { startNats } from '../harness/nats-server.js';
+import { connectNats, publish, type StoredEvent, storedEvents } from '../harness/publish.js';
 import { waitFor, withTimeout } from '../harness/wait.js';
+import { workerScene } from './worker-scene.js';
 
-let nats: NatsServer;
-let nc: NatsConnection & AsyncDisposable;
-let troubles: Trouble[];
-let id: string;
-const onTrouble = (trouble: Trouble): void => void troubles.push(trouble);
-
-beforeAll(async () => {
-  nats = await startNats();
-  nc = await connectNats(nats.url);
-  await createStream(nc);
-});
-afterAll(async () => {
-  await nc?.close();
-  await nats?.[Symbol.asyncDispose]();
-});
-beforeEach(() => {
-  troubles = [];
-  id = jobId();
-});
+const scene = workerScene();
+const { troubles, onTrouble } = scene;
 
 type Body = Record<string, unknown> & { status: string; progress: number; attempt: number };
 const bodyOf = ({ json }: StoredEvent): Body => json as Body;
 
 /** What is stored of the job, all of it valid. */
-async function stored(job = id): Promise<Body[]> {
-  const bodies = (await storedEvents(nc, 'PROGRESS', job)).map(bodyOf);
+async function stored(job = scene.id): Promise<Body[]> {
+  const bodies = (await storedEvents(scene.nc, 'PROGRESS', job)).map(bodyOf);
   for (const body of bodies) expect(checkEvent(body)).toBeNull();
   return bodies;
 }
 
 /** The headers of the job's last event. */
-async function lastHeaders(job = id): Promise<Map<string, string>> {
-  const jsm = await nc.jetstreamManager();
+async function lastHeaders(job = scene.id): Promise<Map<string, string>> {
+  const jsm = await scene.nc.jetstreamManager();
   const message = await jsm.streams.getMessage('PROGRESS', { last_by_subj: `progress.${job}` });
   return new Map([...message.header].map(([name, values]) => [name, values[0] ?? '']));
 }
 
 describe('run', () => {
   test('starts, reports, completes with the result, and gives it back', async () => {
-    await using reporter = createReporter(nc, { onTrouble });
+    await using reporter = createReporter(scene.nc, { onTrouble });
     const options = {
-      processingId: id,
+      processingId: scene.id,
       jobType: 'pdf.words',
       total: 4,
       message: 'opening',
@@ -69,12 +51,12 @@ describe('run', () => {
     };
     const result = await reporter.run(options, (job) => {
       job.report({ current: 3, message: 'page 3', step: { name: 'read', index: 3, total: 4 }, words: 17 });
-      expect([job.attempt, job.processingId, job.signal.aborted]).toEqual([1, id, false]);
+      expect([job.attempt, job.processingId, job.signal.aborted]).toEqual([1, scene.id, false]);
       return { pages: 4 };
     });
     expect(result).toEqual({ pages: 4 });
     const shared = {
-      processing_id: id,
+      processing_id: scene.id,
       job_type: 'pdf.words',
       attempt: 1,
       stall_after_seconds: 60,
@@ -99,13 +81,13 @@ describe('run', () => {
   });
 
   test('fails with what the work throws, without its stack, and throws it on', async () => {
-    await using reporter = createReporter(nc, { onTrouble });
+    await using reporter = createReporter(scene.nc, { onTrouble });
     const error = Object.assign(new Error('page 7 is damaged'), {
       code: 'page_unreadable',
       retryable: true,
       details: { page: 7 },
     });
-    const run = reporter.run({ processingId: id }, async (job) => {
+    const run = reporter.run({ processingId: scene.id }, async (job) => {
       job.report({ progress: 42 });
       throw error;
     });
@@ -121,9 +103,9 @@ describe('run', () => {
   });
 
   test('puts the stack on the wire only when asked to', async () => {
-    await using reporter = createReporter(nc, { onTrouble, includeStack: true });
+    await using reporter = createReporter(scene.nc, { onTrouble, includeStack: true });
     await expect(
-      reporter.run({ processingId: id }, () => Promise.reject(new TypeError('no'))),
+      reporter.run({ processingId: scene.id }, () => Promise.reject(new TypeError('no'))),
     ).rejects.toThrow('no');
     expect((await stored()).at(-1)?.error).toMatchObject({
       code: 'TypeError',
@@ -132,8 +114,8 @@ describe('run', () => {
   });
 
   test('leaves an end that the work wrote by itself as it is', async () => {
-    await using reporter = createReporter(nc, { onTrouble });
-    await reporter.run({ processingId: id }, async (job) => {
+    await using reporter = createReporter(scene.nc, { onTrouble });
+    await reporter.run({ processingId: scene.id }, async (job) => {
       void job.complete('mine');
       return 'not mine';
     });
@@ -144,14 +126,14 @@ describe('run', () => {
   });
 
   test('a result that is too large fails the job clearly: nobody waits for ever', async () => {
-    await using reporter = createReporter(nc, { onTrouble });
-    const run = reporter.run({ processingId: id }, () => 'x'.repeat(70_000));
+    await using reporter = createReporter(scene.nc, { onTrouble });
+    const run = reporter.run({ processingId: scene.id }, () => 'x'.repeat(70_000));
     await expect(run).rejects.toBeInstanceOf(EventTooLargeError);
     expect((await stored()).at(-1)?.error).toMatchObject({ code: 'event_too_large' });
   });
 
   test('details that are too large, or no JSON, are left out of the error', async () => {
-    await using reporter = createReporter(nc, { onTrouble });
+    await using reporter = createReporter(scene.nc, { onTrouble });
     for (const details of ['x'.repeat(70_000), 10n]) {
       const job = jobId();
       const error = Object.assign(new Error('bad'), { details });
@@ -164,8 +146,8 @@ describe('run', () => {
 
 describe('single calls', () => {
   test('a thousand reports at once become few events, and the first, the last and the end are among them', async () => {
-    await using reporter = createReporter(nc, { onTrouble, maxUpdatesPerSecond: 1 });
-    const job = await reporter.start({ processingId: id, total: 1_000 });
+    await using reporter = createReporter(scene.nc, { onTrouble, maxUpdatesPerSecond: 1 });
+    const job = await reporter.start({ processingId: scene.id, total: 1_000 });
     for (let current = 1; current <= 1_000; current++) job.report({ current });
     await waitFor(() => reporter.stats.pendingJobs === 0, { what: 'the last state to be stored' });
     await job.complete();
@@ -182,8 +164,8 @@ describe('single calls', () => {
   });
 
   test('what is too large is refused before it is sent, and the job goes on with less', async () => {
-    await using reporter = createReporter(nc, { onTrouble });
-    const job = await reporter.start({ processingId: id });
+    await using reporter = createReporter(scene.nc, { onTrouble });
+    const job = await reporter.start({ processingId: scene.id });
     const large = 'x'.repeat(70_000);
     expect(() => job.report({ large })).toThrow(EventTooLargeError);
     await expect(job.complete(large)).rejects.toMatchObject({ code: 'event_too_large', limit: 65_536 });
@@ -195,8 +177,8 @@ describe('single calls', () => {
   });
 
   test('the largest event that fits is stored, whatever characters it is of', async () => {
-    await using reporter = createReporter(nc, { onTrouble });
-    const job = await reporter.start({ processingId: id });
+    await using reporter = createReporter(scene.nc, { onTrouble });
+    const job = await reporter.start({ processingId: scene.id });
     let bytes = 65_536;
     // The error says how large it would be, so the room that is left is known.
     await job.complete('é'.repeat(40_000)).catch((error: EventTooLargeError) => {
@@ -204,22 +186,22 @@ describe('single calls', () => {
     });
     await expect(job.complete('x'.repeat(bytes + 1))).rejects.toBeInstanceOf(EventTooLargeError);
     await job.complete('x'.repeat(bytes));
-    expect((await storedEvents(nc, 'PROGRESS', id)).at(-1)?.raw.length).toBe(65_536);
+    expect((await storedEvents(scene.nc, 'PROGRESS', scene.id)).at(-1)?.raw.length).toBe(65_536);
   });
 
   test('G8 bad input: what no event can hold is refused at the call, by name, and nothing of it is sent', async () => {
-    await using reporter = createReporter(nc, { onTrouble });
+    await using reporter = createReporter(scene.nc, { onTrouble });
     await expect(reporter.start({ processingId: 'a.b' })).rejects.toThrow(/\/processingId is "a\.b"/);
-    await expect(reporter.start({ processingId: id, jobType: 'a b' })).rejects.toMatchObject({
+    await expect(reporter.start({ processingId: scene.id, jobType: 'a b' })).rejects.toMatchObject({
       path: '/jobType',
     });
-    await expect(reporter.start({ processingId: id, attempt: 0 })).rejects.toMatchObject({
+    await expect(reporter.start({ processingId: scene.id, attempt: 0 })).rejects.toMatchObject({
       path: '/attempt',
     });
-    await expect(reporter.start({ processingId: id, traceparent: '00-x' })).rejects.toMatchObject({
+    await expect(reporter.start({ processingId: scene.id, traceparent: '00-x' })).rejects.toMatchObject({
       path: '/traceparent',
     });
-    const job = await reporter.start({ processingId: id });
+    const job = await reporter.start({ processingId: scene.id });
     const circle: Record<string, unknown> = {};
     circle.self = circle;
     const bad: [unknown, string][] = [
@@ -243,8 +225,8 @@ describe('single calls', () => {
   });
 
   test('G6 the end: after it nothing is written, and a second end is an error', async () => {
-    await using reporter = createReporter(nc, { onTrouble });
-    const job = await reporter.start({ processingId: id });
+    await using reporter = createReporter(scene.nc, { onTrouble });
+    const job = await reporter.start({ processingId: scene.id });
     const end = job.complete('first');
     await expect(job.fail(new Error('late'))).rejects.toBeInstanceOf(JobEndedError);
     job.report({ progress: 50 });
@@ -259,9 +241,9 @@ describe('single calls', () => {
   });
 
   test('traceparent and CloudEvents go along as headers, and the body is the same', async () => {
-    await using reporter = createReporter(nc, { onTrouble });
+    await using reporter = createReporter(scene.nc, { onTrouble });
     const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
-    const options = { processingId: id, traceparent, cloudEvents: { source: '/workers/7' } };
+    const options = { processingId: scene.id, traceparent, cloudEvents: { source: '/workers/7' } };
     await (await reporter.start(options)).complete(1);
     const headers = await lastHeaders();
     const last = (await stored()).at(-1);
@@ -273,7 +255,7 @@ describe('single calls', () => {
       'ce-id': headers.get('Nats-Msg-Id'),
       'ce-source': '/workers/7',
       'ce-type': 'headway.progress.completed',
-      'ce-subject': id,
+      'ce-subject': scene.id,
       'ce-time': last?.timestamp,
       'ce-datacontenttype': 'application/json',
     });
@@ -286,12 +268,12 @@ describe('single calls', () => {
 
   test('signs of life are sent while the job runs, are not stored, and stop with it', async () => {
     const heard: string[] = [];
-    const subscription = nc.subscribe(`alive.progress.${id}`, {
+    const subscription = scene.nc.subscribe(`alive.progress.${scene.id}`, {
       callback: (_, message) => void heard.push(message.string()),
     });
-    await nc.flush();
-    await using reporter = createReporter(nc, { onTrouble, heartbeatSeconds: 0.02 });
-    const job = await reporter.start({ processingId: id });
+    await scene.nc.flush();
+    await using reporter = createReporter(scene.nc, { onTrouble, heartbeatSeconds: 0.02 });
+    const job = await reporter.start({ processingId: scene.id });
     await waitFor(() => heard.length >= 3, { what: 'three signs of life' });
     await job.complete();
     // Messages of one connection come in order, so what this job sends is heard after all that it was to send before.
@@ -299,7 +281,7 @@ describe('single calls', () => {
     const other = await reporter.start({ processingId: jobId(), heartbeatSeconds: 0.02 });
     await waitFor(() => reporter.stats.openJobs === 1, { what: 'the other job alone' });
     await other.complete();
-    await nc.flush();
+    await scene.nc.flush();
     expect(heard.length - at).toBeLessThanOrEqual(1);
     expect(heard.every((text) => text === '{"attempt":1}')).toBe(true);
     expect((await stored()).map(({ status }) => status)).toEqual(['processing', 'completed']);
@@ -307,9 +289,9 @@ describe('single calls', () => {
   });
 
   test('the signal that was given aborts the job, which can still be failed', async () => {
-    await using reporter = createReporter(nc, { onTrouble });
+    await using reporter = createReporter(scene.nc, { onTrouble });
     const controller = new AbortController();
-    const run = reporter.run({ processingId: id, signal: controller.signal }, async (job) => {
+    const run = reporter.run({ processingId: scene.id, signal: controller.signal }, async (job) => {
       const aborted = new Promise((_, reject) => {
         job.signal.addEventListener('abort', () => reject(job.signal.reason));
       });
@@ -331,12 +313,12 @@ describe('attempts', () => {
     });
 
   test('each run of a job is one more attempt, after an end and after a failure', async () => {
-    await using reporter = createReporter(nc, { onTrouble });
-    await expect(reporter.run({ processingId: id }, () => Promise.reject(new Error('one')))).rejects.toThrow(
-      'one',
-    );
-    await reporter.run({ processingId: id }, () => 'two');
-    expect(await reporter.run({ processingId: id }, (job) => job.attempt)).toBe(3);
+    await using reporter = createReporter(scene.nc, { onTrouble });
+    await expect(
+      reporter.run({ processingId: scene.id }, () => Promise.reject(new Error('one'))),
+    ).rejects.toThrow('one');
+    await reporter.run({ processingId: scene.id }, () => 'two');
+    expect(await reporter.run({ processingId: scene.id }, (job) => job.attempt)).toBe(3);
     expect((await stored()).map(({ attempt, status }) => `${attempt} ${status}`)).toEqual([
       '1 processing',
       '1 error',
@@ -349,13 +331,13 @@ describe('attempts', () => {
   });
 
   test('G6 the end: of two workers the one that began later goes on; the other is told at its next report and overwrites nothing', async () => {
-    await using one = createReporter(nc, { onTrouble });
-    await using connection = await connectNats(nats.url);
+    await using one = createReporter(scene.nc, { onTrouble });
+    await using connection = await connectNats(scene.nats.url);
     await using two = createReporter(connection, { onTrouble });
-    const first = await one.start({ processingId: id });
+    const first = await one.start({ processingId: scene.id });
     first.report({ progress: 10 });
     await waitFor(() => one.stats.pendingJobs === 0, { what: 'the first worker to rest' });
-    const second = await two.start({ processingId: id });
+    const second = await two.start({ processingId: scene.id });
     expect(second.attempt).toBe(2);
     first.report({ progress: 20 });
     expect(await lost(first)).toMatchObject({ code: 'superseded', attempt: 1, reason: 'newer_attempt' });
@@ -372,9 +354,9 @@ describe('attempts', () => {
   });
 
   test('an end that cannot be written because the job was taken is refused, and run says so', async () => {
-    await using reporter = createReporter(nc, { onTrouble });
-    const run = reporter.run({ processingId: id }, async () => {
-      await reporter.run({ processingId: id }, () => 'his');
+    await using reporter = createReporter(scene.nc, { onTrouble });
+    const run = reporter.run({ processingId: scene.id }, async () => {
+      await reporter.run({ processingId: scene.id }, () => 'his');
       return 'mine';
     });
     await expect(run).rejects.toMatchObject({ code: 'superseded', reason: 'newer_attempt' });
@@ -386,25 +368,25 @@ describe('attempts', () => {
   });
 
   test('an attempt that was asked for must be a newer one', async () => {
-    await using reporter = createReporter(nc, { onTrouble });
-    await reporter.run({ processingId: id, attempt: 5 }, () => null);
+    await using reporter = createReporter(scene.nc, { onTrouble });
+    await reporter.run({ processingId: scene.id, attempt: 5 }, () => null);
     const refused = (attempt: number): Promise<unknown> =>
-      reporter.start({ processingId: id, attempt }).catch((error: unknown) => error);
+      reporter.start({ processingId: scene.id, attempt }).catch((error: unknown) => error);
     expect(await refused(4)).toMatchObject({ code: 'superseded', reason: 'newer_attempt' });
     expect(await refused(5)).toMatchObject({ code: 'superseded', reason: 'finished' });
-    await reporter.run({ processingId: id, attempt: 9 }, () => null);
+    await reporter.run({ processingId: scene.id, attempt: 9 }, () => null);
     expect((await stored()).map(({ attempt }) => attempt)).toEqual([5, 5, 9, 9]);
     expect(reporter.stats.openJobs).toBe(0);
   });
 
   test('what somebody wrote before the first attempt takes no attempt, and what an old attempt writes late does no harm', async () => {
-    await using reporter = createReporter(nc, { onTrouble });
-    await publish(nc, id, { message: 'queued' });
-    const job = await reporter.start({ processingId: id, attempt: 2 });
-    await publish(nc, id, { attempt: 1, progress: 99 });
+    await using reporter = createReporter(scene.nc, { onTrouble });
+    await publish(scene.nc, scene.id, { message: 'queued' });
+    const job = await reporter.start({ processingId: scene.id, attempt: 2 });
+    await publish(scene.nc, scene.id, { attempt: 1, progress: 99 });
     job.report({ progress: 10 });
     await job.complete();
-    const events = await storedEvents(nc, 'PROGRESS', id);
+    const events = await storedEvents(scene.nc, 'PROGRESS', scene.id);
     expect(events.map(bodyOf).map(({ attempt, progress }) => [attempt, progress])).toEqual([
       [undefined, 0],
       [2, 0],
@@ -414,10 +396,10 @@ describe('attempts', () => {
   });
 
   test('a stream that was purged or made anew takes nobody his job', async () => {
-    await using reporter = createReporter(nc, { onTrouble });
-    const job = await reporter.start({ processingId: id });
-    const jsm = await nc.jetstreamManager();
-    await jsm.streams.purge('PROGRESS', { filter: `progress.${id}` });
+    await using reporter = createReporter(scene.nc, { onTrouble });
+    const job = await reporter.start({ processingId: scene.id });
+    const jsm = await scene.nc.jetstreamManager();
+    await jsm.streams.purge('PROGRESS', { filter: `progress.${scene.id}` });
     job.report({ progress: 10 });
     await job.complete('there');
     expect((await stored()).at(-1)).toMatchObject({ status: 'completed', attempt: 1, result: 'there' });
@@ -426,8 +408,8 @@ describe('attempts', () => {
 
 describe('closing', () => {
   test('sends what is pending, refuses what is new, and leaves a connection that was given open', async () => {
-    const reporter = createReporter(nc, { onTrouble });
-    const job = await reporter.start({ processingId: id });
+    const reporter = createReporter(scene.nc, { onTrouble });
+    const job = await reporter.start({ processingId: scene.id });
     job.report({ progress: 10 });
     job.report({ progress: 20 });
     await reporter.close();
@@ -435,7 +417,7 @@ describe('closing', () => {
     job.report({ progress: 30 });
     await expect(job.complete()).rejects.toBeInstanceOf(ReporterClosedError);
     await expect(reporter.start({ processingId: jobId() })).rejects.toBeInstanceOf(ReporterClosedError);
-    expect(nc.isClosed()).toBe(false);
+    expect(scene.nc.isClosed()).toBe(false);
     expect((await stored()).at(-1)).toMatchObject({ progress: 20 });
     await reporter.close();
   });
@@ -443,7 +425,7 @@ describe('closing', () => {
   test('waits for ends, but not for ever', async () => {
     await using own = await startNats();
     const reporter: Reporter = await connectReporter({ servers: own.url, onTrouble, closeTimeoutMs: 50 });
-    const job = await reporter.start({ processingId: id });
+    const job = await reporter.start({ processingId: scene.id });
     // There is no stream, so nothing is ever acknowledged.
     const end = job.complete().catch((error: unknown) => error);
     await withTimeout(reporter.close(), 5_000, 'closing');
@@ -456,7 +438,7 @@ describe('closing', () => {
   test('the wait for an end can be given up by the signal', async () => {
     await using own = await startNats();
     await using reporter = await connectReporter({ servers: own.url, onTrouble, closeTimeoutMs: 50 });
-    const job = await reporter.start({ processingId: id, signal: AbortSignal.timeout(1) });
+    const job = await reporter.start({ processingId: scene.id, signal: AbortSignal.timeout(1) });
     await expect(job.complete()).rejects.toMatchObject({ code: 'not_acknowledged' });
   });
 });

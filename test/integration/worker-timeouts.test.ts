@@ -1,54 +1,30 @@
 /** Workers that an edge took for dead, over a real nats-server: an edge cannot tell dead from cut off. */
-import type { NatsConnection } from 'nats';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { timeoutEvent } from '../../internal/lifecycle/timeout-event.js';
 import { checkEvent, type Event } from '../../schemas/event.js';
-import {
-  connectReporter,
-  createReporter,
-  type Job,
-  SupersededError,
-  type Trouble,
-} from '../../sdk/worker/index.js';
+import { connectReporter, createReporter, type Job, SupersededError } from '../../sdk/worker/index.js';
 import { jobId } from '../harness/ids.js';
-import { type NatsServer, startNats } from '../harness/nats-server.js';
 import { startTcpProxy } from '../harness/proxy.js';
-import { connectNats, createStream, publish, publishRaw, storedEvents } from '../harness/publish.js';
+import { publish, publishRaw, storedEvents } from '../harness/publish.js';
 import { waitFor } from '../harness/wait.js';
+import { workerScene } from './worker-scene.js';
 
-let nats: NatsServer;
-let nc: NatsConnection & AsyncDisposable;
-let troubles: Trouble[];
-let id: string;
-const onTrouble = (trouble: Trouble): void => void troubles.push(trouble);
-
-beforeAll(async () => {
-  nats = await startNats();
-  nc = await connectNats(nats.url);
-  await createStream(nc);
-});
-afterAll(async () => {
-  await nc?.close();
-  await nats?.[Symbol.asyncDispose]();
-});
-beforeEach(() => {
-  troubles = [];
-  id = jobId();
-});
+const scene = workerScene();
+const { troubles, onTrouble } = scene;
 
 /** As an edge does it: the last event's state, and only if nothing was stored since. */
 async function timeOut(changes: Partial<Event> = {}): Promise<number> {
-  const last = (await storedEvents(nc, 'PROGRESS', id)).at(-1);
+  const last = (await storedEvents(scene.nc, 'PROGRESS', scene.id)).at(-1);
   const text = timeoutEvent({ ...(last?.json as Event), ...changes }, 60_000, '2026-01-31T12:00:00.000Z');
-  const js = nc.jetstream();
-  const { seq } = await js.publish(`progress.${id}`, text, {
+  const js = scene.nc.jetstream();
+  const { seq } = await js.publish(`progress.${scene.id}`, text, {
     expect: { streamName: 'PROGRESS', lastSubjectSequence: last?.seq ?? 0 },
   });
   return seq;
 }
 
 async function shown(): Promise<string[]> {
-  const events = (await storedEvents(nc, 'PROGRESS', id)).map(({ json }) => json as Event);
+  const events = (await storedEvents(scene.nc, 'PROGRESS', scene.id)).map(({ json }) => json as Event);
   for (const event of events) expect(checkEvent(event)).toBeNull();
   return events.map(({ attempt, status, progress }) => `${attempt} ${status} ${progress}`);
 }
@@ -62,14 +38,14 @@ const lost = async (job: Job): Promise<unknown> => {
 };
 
 test('a worker that was cut off, and timed out meanwhile, goes on behind the time-out and completes; the percent never falls', async () => {
-  await using proxy = await startTcpProxy(nats.port);
+  await using proxy = await startTcpProxy(scene.nats.port);
   await using reporter = await connectReporter({
     servers: `nats://${proxy.host}`,
     connection: { reconnectTimeWait: 20, reconnectJitter: 10 },
     maxUpdatesPerSecond: 1_000,
     onTrouble,
   });
-  const job = await reporter.start({ processingId: id });
+  const job = await reporter.start({ processingId: scene.id });
   job.report({ progress: 60 });
   await rested(reporter);
   proxy.refuse();
@@ -95,10 +71,10 @@ test('a worker that was cut off, and timed out meanwhile, goes on behind the tim
 });
 
 test('a worker whose attempt has no number of its own goes on, too: a time-out without an attempt is of the first', async () => {
-  await using reporter = createReporter(nc, { onTrouble });
-  await publish(nc, id, { message: 'queued' });
-  await reporter.run({ processingId: id }, async (job) => {
-    await publish(nc, id, { message: 'queued again' });
+  await using reporter = createReporter(scene.nc, { onTrouble });
+  await publish(scene.nc, scene.id, { message: 'queued' });
+  await reporter.run({ processingId: scene.id }, async (job) => {
+    await publish(scene.nc, scene.id, { message: 'queued again' });
     await timeOut();
     job.report({ progress: 10 });
   });
@@ -107,16 +83,20 @@ test('a worker whose attempt has no number of its own goes on, too: a time-out w
 });
 
 test('G6 the end: a time-out that is not retryable is an end, and a newer attempt behind a time-out has the job', async () => {
-  await using reporter = createReporter(nc, { onTrouble });
-  const ended = await reporter.start({ processingId: id });
-  await publish(nc, id, { status: 'error', attempt: 1, error: { code: 'timeout', retryable: false } });
+  await using reporter = createReporter(scene.nc, { onTrouble });
+  const ended = await reporter.start({ processingId: scene.id });
+  await publish(scene.nc, scene.id, {
+    status: 'error',
+    attempt: 1,
+    error: { code: 'timeout', retryable: false },
+  });
   ended.report({ progress: 50 });
   expect(await lost(ended)).toMatchObject({ reason: 'timeout' });
 
-  id = jobId();
-  const old = await reporter.start({ processingId: id });
+  scene.id = jobId();
+  const old = await reporter.start({ processingId: scene.id });
   await timeOut();
-  await reporter.run({ processingId: id }, async (job) => {
+  await reporter.run({ processingId: scene.id }, async (job) => {
     expect(job.attempt).toBe(2);
     await timeOut();
     old.report({ progress: 50 });
@@ -133,11 +113,11 @@ test('G6 the end: a time-out that is not retryable is an end, and a newer attemp
 });
 
 test('G6 the end: another worker in the same attempt is not hidden by a time-out, nor by what is no event', async () => {
-  await using reporter = createReporter(nc, { onTrouble });
-  for (const cover of [timeOut, () => publishRaw(nc, `progress.${id}`, 'no event')]) {
-    id = jobId();
-    const job = await reporter.start({ processingId: id });
-    await publish(nc, id, { attempt: 1, progress: 0 });
+  await using reporter = createReporter(scene.nc, { onTrouble });
+  for (const cover of [timeOut, () => publishRaw(scene.nc, `progress.${scene.id}`, 'no event')]) {
+    scene.id = jobId();
+    const job = await reporter.start({ processingId: scene.id });
+    await publish(scene.nc, scene.id, { attempt: 1, progress: 0 });
     await cover();
     job.report({ progress: 50 });
     expect(await lost(job)).toMatchObject({ reason: 'other_writer' });
@@ -145,24 +125,24 @@ test('G6 the end: another worker in the same attempt is not hidden by a time-out
 });
 
 test('G6 the end: what is no event hides no end and no attempt from a run that begins', async () => {
-  await using reporter = createReporter(nc, { onTrouble });
-  await reporter.run({ processingId: id, attempt: 7 }, () => 'done');
-  await publishRaw(nc, `progress.${id}`, 'no event');
-  await publish(nc, id, { progress: 'none' });
-  const again = reporter.start({ processingId: id, attempt: 7 });
+  await using reporter = createReporter(scene.nc, { onTrouble });
+  await reporter.run({ processingId: scene.id, attempt: 7 }, () => 'done');
+  await publishRaw(scene.nc, `progress.${scene.id}`, 'no event');
+  await publish(scene.nc, scene.id, { progress: 'none' });
+  const again = reporter.start({ processingId: scene.id, attempt: 7 });
   await expect(again).rejects.toMatchObject({ code: 'superseded', reason: 'finished' });
-  expect(await reporter.run({ processingId: id }, ({ attempt }) => attempt)).toBe(8);
+  expect(await reporter.run({ processingId: scene.id }, ({ attempt }) => attempt)).toBe(8);
 });
 
 test('G8 bad input: what is no event takes nobody his job', async () => {
-  await using reporter = createReporter(nc, { onTrouble });
-  await reporter.run({ processingId: id }, async (job) => {
-    await publishRaw(nc, `progress.${id}`, 'no event');
+  await using reporter = createReporter(scene.nc, { onTrouble });
+  await reporter.run({ processingId: scene.id }, async (job) => {
+    await publishRaw(scene.nc, `progress.${scene.id}`, 'no event');
     job.report({ progress: 50 });
     await rested(reporter);
-    await publish(nc, id, { attempt: 9, processing_id: 'another' });
+    await publish(scene.nc, scene.id, { attempt: 9, processing_id: 'another' });
   });
   expect(troubles).toEqual([]);
-  const last = (await storedEvents(nc, 'PROGRESS', id)).at(-1);
+  const last = (await storedEvents(scene.nc, 'PROGRESS', scene.id)).at(-1);
   expect(last?.json).toMatchObject({ status: 'completed', attempt: 1 });
 });
