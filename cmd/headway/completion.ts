@@ -1,27 +1,97 @@
 import tab from '@bomb.sh/tab/commander';
 import type { Command } from 'commander';
 import { STATUS_FILTERS } from './choice/selection.js';
+import { type Io, UsageError } from './world/io.js';
+
+const SHELLS = ['zsh', 'bash', 'fish', 'powershell'] as const;
 
 const EXAMPLES = `
 Examples:
-  source <(headway complete bash)                    in ~/.bashrc; needs bash-completion
-  source <(headway complete zsh)                     in ~/.zshrc
+  source <(headway complete bash)                    in ~/.bashrc
+  source <(headway complete zsh)                     in ~/.zshrc, after compinit
   headway complete fish > ~/.config/fish/completions/headway.fish
+`;
+
+/**
+ * Ours, since the library's gives the line to eval: there the Tab key runs what stands in $( ) and empties the file after
+ * a >. It needs nothing of bash-completion, and may be read twice.
+ */
+const BASH = `# bash completion for headway
+_headway_complete() {
+    local words=() word value
+    COMPREPLY=()
+    # bash takes --output=json apart at the =.
+    for word in "\${COMP_WORDS[@]:1:COMP_CWORD}"; do
+        [[ $word == = ]] || words+=("$word")
+    done
+    [[ \${COMP_WORDS[COMP_CWORD]} == = ]] && words+=("")
+    while IFS=$'\\t' read -r value _; do
+        case $value in
+            :0) compopt -o default 2>/dev/null ;;
+            :*) ;;
+            *) COMPREPLY+=("$value") ;;
+        esac
+    done < <(headway complete -- "\${words[@]}" 2>/dev/null)
+}
+complete -F _headway_complete headway
 `;
 
 /**
  * `headway complete`: shell completion of commands, options and what options may be. Last, since it completes what is
  * there when it is added.
  */
-export function addCompletion(program: Command): void {
+export function addCompletion(program: Command, io: Io): void {
   const completion = tab(program);
   for (const { value, options } of completion.commands.values()) {
     // An option that may be repeated has no choices that commander knows.
     const status = options.get('status');
     if (status === undefined) continue;
-    completion.commands.get(value)?.option('status', status.description, (complete) => {
-      for (const one of STATUS_FILTERS) complete(one, '');
-    });
+    completion.commands.get(value)?.option('status', status.description, offer(STATUS_FILTERS));
   }
-  program.commands.find((command) => command.name() === 'complete')?.addHelpText('after', EXAMPLES);
+  completion.commands.get('complete')?.argument('shell', offer(SHELLS));
+  completion.commands.get('help')?.argument('command', offer(program.commands.map((one) => one.name())));
+  const command = program.commands.find((one) => one.name() === 'complete');
+  command?.addHelpText('after', EXAMPLES).action(async () => {
+    const words = [...command.args];
+    const { rawArgs } = program as Command & { readonly rawArgs: readonly string[] };
+    const isRequest = rawArgs[rawArgs.indexOf('complete') + 1] === '--';
+    if (!isRequest) return io.out(scriptFor(words, (shell) => completion.setup('headway', 'headway', shell)));
+    const wantsFile = isFileWanted(program, words);
+    return io.out(wantsFile ? ':0\n' : said(() => completion.parse(words)));
+  });
+}
+
+const offer = (values: readonly string[]) => (complete: (value: string, description: string) => void) => {
+  for (const one of values) complete(one, '');
+};
+
+function scriptFor(words: readonly string[], write: (shell: string) => void): string {
+  const shell = SHELLS.find((one) => one === words[0]);
+  if (shell === undefined || words.length !== 1) {
+    throw new UsageError(`Name one shell. Allowed choices are ${SHELLS.join(', ')}.`);
+  }
+  return shell === 'bash' ? BASH : said(() => write(shell));
+}
+
+/** Whether the last of these words is an option's value that names a file: the shell knows those. */
+function isFileWanted(program: Command, words: readonly string[]): boolean {
+  const last = words.at(-1) ?? '';
+  const name = /^(--[^=]+)=/.exec(last)?.[1] ?? words.at(-2);
+  const options = program.commands.find((one) => one.name() === words[0])?.options ?? [];
+  return options.some(({ long, flags }) => long === name && flags.endsWith('<file>'));
+}
+
+// The library writes by console.log, which tells nobody of a full disk.
+function said(work: () => void): string {
+  const { log } = console;
+  let text = '';
+  console.log = (line: string) => {
+    text += `${line}\n`;
+  };
+  try {
+    work();
+  } finally {
+    console.log = log;
+  }
+  return text;
 }

@@ -1,5 +1,9 @@
 /** What the commands look like on a terminal, and that nothing of it is there off one. */
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify, stripVTControlCharacters } from 'node:util';
 import type { NatsConnection } from 'nats';
@@ -227,18 +231,62 @@ describe('shell completion', () => {
     expect(await offered('list', '--output', '')).toEqual(['table', 'json', 'ndjson']);
   });
 
-  test('bash takes its script, and completes by it', async () => {
+  test('offers shells and commands, and leaves the names of files to the shell', async () => {
+    expect(await offered('complete', '')).toEqual(['zsh', 'bash', 'fish', 'powershell']);
+    expect(await offered('help', 'h')).toEqual(['history']);
+    for (const words of [
+      ['export', '--to', ''],
+      ['list', '--creds=/et'],
+    ]) {
+      expect((await headway(['complete', '--', ...words])).stdout).toBe(':0\n');
+    }
+    expect((await headway(['complete', '--', 'replay', '--to', ''])).stdout).toMatch(/^ws\t\n:4\n$/);
+  });
+
+  test.skipIf(!existsSync('/dev/full'))('a full disk is told', async () => {
+    for (const args of [['bash'], ['zsh'], ['--', 'list', '--']]) {
+      const { code, stderr } = await headway(['complete', ...args], { stdoutFile: '/dev/full' });
+      expect({ code, stderr }).toEqual({ code: 5, stderr: expect.stringContaining('the disk is full') });
+    }
+  });
+
+  // What bash calls when the Tab key is pressed behind these words, of each line.
+  async function pressTab(...lines: string[][]): Promise<string[]> {
     const script = `
       headway() { ${JSON.stringify(process.execPath)} ${JSON.stringify(HEADWAY)} "$@"; }
-      # What the package bash-completion brings.
-      _get_comp_words_by_ref() {
-        cword=$COMP_CWORD; words=("\${COMP_WORDS[@]}"); cur="\${words[cword]}"; prev="\${words[cword-1]}"
+      script=$(headway complete bash)
+      # Twice, as when ~/.bashrc is read again.
+      for time in 1 2; do source <(echo "$script"); done
+      tab() {
+        COMP_WORDS=(headway "$@"); COMP_CWORD=$#
+        $(complete -p headway | sed 's/.*-F \\([^ ]*\\).*/\\1/')
+        echo "\${COMPREPLY[*]}"
       }
-      source <(headway complete bash)
-      COMP_WORDS=(headway his); COMP_CWORD=1; COMP_LINE='headway his'; COMP_POINT=\${#COMP_LINE}
-      $(complete -p headway | sed 's/.*-F \\([^ ]*\\).*/\\1/')
-      echo "\${COMPREPLY[*]}"`;
-    const { stdout } = await promisify(execFile)('bash', ['--norc', '-c', script], { timeout: 20_000 });
-    expect(stdout.trim()).toBe('history');
+      ${lines.map((words) => `tab ${words.map((word) => `'${word}'`).join(' ')}`).join('\n')}`;
+    const { stdout, stderr } = await promisify(execFile)('bash', ['--norc', '-c', script], {
+      timeout: 20_000,
+    });
+    expect(stderr).toBe('');
+    return stdout.trimEnd().split('\n');
+  }
+
+  test('bash takes its script, and completes by it', async () => {
+    expect(
+      await pressTab(['his'], ['list', '--status', '=', 'un'], ['list', '--output', '='], ['get', '']),
+    ).toEqual(['history', 'unfinished', 'table json ndjson']);
+  });
+
+  test('the Tab key neither runs what stands in the line nor empties the file behind a >', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'headway-tab-'));
+    try {
+      const file = join(folder, 'all.ndjson');
+      await writeFile(file, 'of yesterday\n');
+      const words = ['export', '>', file, `$(touch ${folder}/ran)`, '--status', 'un'];
+      expect(await pressTab(words)).toEqual(['unfinished']);
+      expect(await readFile(file, 'utf8')).toBe('of yesterday\n');
+      expect(await readdir(folder)).toEqual(['all.ndjson']);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
 });
