@@ -10,7 +10,9 @@ import {
   showDuration,
 } from '../../cmd/headway/choice/durations.js';
 import { momentOption, passes, startOf, timeOption, untilOf } from '../../cmd/headway/choice/selection.js';
+import type { JobEvent } from '../../cmd/headway/jobs/job-event.js';
 import { Newest } from '../../cmd/headway/jobs/newest.js';
+import { type ListStyle, rowOf } from '../../cmd/headway/list/rows.js';
 import { run } from '../../cmd/headway/program.js';
 import { bar } from '../../cmd/headway/show/cells.js';
 import { ArrayEmitter, Emitter } from '../../cmd/headway/show/emit.js';
@@ -160,13 +162,31 @@ describe('a table', () => {
     expect(stringWidth(lines[1] ?? '') - 2).toBeLessThanOrEqual(40);
     expect(lines[2]).toBe('b            12,345');
     expect(tableLines(columns, rows, Number.POSITIVE_INFINITY)[1]).toContain(`<${'長い話'.repeat(20)}>`);
-    expect(tableLines(columns, rows, 5)[1]).toMatch(/^a-long-name/);
+    // Lines that wrap have a little of it all the same.
+    for (const width of [5, 21]) {
+      expect(tableLines(columns, rows, width)[1]).toMatch(/^a-long-name {7}7 {2}<[長い話]+…>$/);
+    }
   });
 
   test.each([1, 2, 3, 11, 12, 13, 14, 15, 20, 21, 22])('that is redrawn is never wider than %d', (width) => {
     for (const row of rows) {
       const line = lineOf(columns, row, [11, 6, 120], width, true);
       expect(stringWidth(line.replaceAll(/[<>]/g, ''))).toBeLessThanOrEqual(width);
+    }
+  });
+
+  test('has no half characters where a message is cut', () => {
+    for (const message of ['😀'.repeat(150), `x${'😀'.repeat(150)}`]) {
+      const event = {
+        processing_id: 'a',
+        status: 'processing',
+        progress: 1,
+        timestamp: '',
+        message,
+      } as const;
+      const job = { seq: 1, storedAt: 0, id: 'a', event } as unknown as JobEvent;
+      const style = { paint: (_: unknown, text: string) => text, isTerminal: false } as ListStyle;
+      expect(rowOf(job, style).cells.at(-1)?.text).toMatch(/^x?(😀)+…$/u);
     }
   });
 
@@ -241,6 +261,18 @@ describe('selection', () => {
       /--until lies before --since-time/,
     );
     expect(() => timeOption('2026-02-30T00:00:00Z')).toThrow(InvalidArgumentError);
+  });
+
+  test('a time that a server cannot count is the nearest one that it can', () => {
+    for (const early of ['0000-01-01T00:00:00+23:59', '1600-01-01T00:00:00Z']) {
+      expect(timeOption(early)).toBe(0);
+      expect(momentOption(early)).toEqual({ kind: 'at', ms: 0 });
+    }
+    for (const late of ['2300-01-01T00:00:00Z', '9999-12-31T23:59:59-23:59']) {
+      expect(new Date(timeOption(late)).toISOString()).toBe('2200-01-01T00:00:00.000Z');
+      expect(momentOption(late)).toEqual({ kind: 'at', ms: timeOption(late) });
+    }
+    expect(untilOf({ until: momentOption('999999999d') }, Date.UTC(2026))).toBeGreaterThan(0);
   });
 });
 

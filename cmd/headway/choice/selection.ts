@@ -203,24 +203,38 @@ export function count(text: string): number {
 }
 
 function integer(text: string, least: number): number {
-  const value = /^\d{1,16}$/.test(text) ? Number(text) : -1;
+  const value = /^\d+$/.test(text) ? Number(text) : -1;
   if (value >= least && value <= Number.MAX_SAFE_INTEGER) return value;
-  throw new InvalidArgumentError(`Expected an integer from ${least}.`);
+  const most = value > least ? ` to ${Number.MAX_SAFE_INTEGER}` : '';
+  throw new InvalidArgumentError(`Expected an integer from ${least}${most}.`);
+}
+
+// The server counts nanoseconds since 1970 in 64 bits, and beyond 1677 and 2262 they turn around: what is newer than the
+// year 1600 would be nothing, and what is older all. No event is stored before the first of these, or after the last.
+const FIRST_MS = 0;
+const LAST_MS = Date.UTC(2200, 0, 1);
+/** Before now, that is after `FIRST_MS` for ever. */
+const LONGEST_AGO_MS = Date.UTC(2020, 0, 1);
+
+/** The ms since 1970 of a text by RFC 3339, or of what comes nearest among the times that can be stored; null: none. */
+function timeOf(text: string): number | null {
+  const ms = isRfc3339(text) ? Date.parse(text) : Number.NaN;
+  return Number.isNaN(ms) ? null : Math.min(LAST_MS, Math.max(FIRST_MS, ms));
 }
 
 /** A time as RFC 3339 writes it, in ms since 1970. @throws InvalidArgumentError */
 export function timeOption(text: string): number {
-  const ms = isRfc3339(text) ? Date.parse(text) : Number.NaN;
-  if (!Number.isNaN(ms)) return ms;
+  const ms = timeOf(text);
+  if (ms !== null) return ms;
   throw new InvalidArgumentError('Expected a time by RFC 3339, such as 2026-03-01T03:00:00Z.');
 }
 
 /** A time by RFC 3339, or a duration before now. @throws InvalidArgumentError */
 export function momentOption(text: string): Moment {
   const ago = parseDuration(text);
-  if (ago !== null) return { kind: 'ago', ms: ago };
-  const ms = isRfc3339(text) ? Date.parse(text) : Number.NaN;
-  if (!Number.isNaN(ms)) return { kind: 'at', ms };
+  if (ago !== null) return { kind: 'ago', ms: Math.min(ago, LONGEST_AGO_MS) };
+  const ms = timeOf(text);
+  if (ms !== null) return { kind: 'at', ms };
   throw new InvalidArgumentError(
     'Expected a time by RFC 3339, such as 2026-03-01T03:00:00Z, or a duration such as 5m.',
   );

@@ -28,6 +28,9 @@ export interface Row {
 /** A message beyond this is cut in every table: more of it is in `headway get`. */
 const SUMMARY_LENGTH = 200;
 
+// A copy: a piece of the message would keep all of it in memory. Half a character beyond 16 bits is none.
+const cut = (text: string): string => `${text.slice(0, SUMMARY_LENGTH - 1).replace(/[\ud800-\udbff]$/, '')}…`;
+
 export function columnsOf({ timestamps }: ListStyle): readonly Column[] {
   return [
     { title: 'JOB' },
@@ -53,8 +56,7 @@ export function rowOf(job: JobEvent, style: ListStyle): Row {
       statusCell(job, style.paint),
       progressCell(job, style.isTerminal),
       { text: String(event.attempt ?? 1) },
-      // A copy: a piece of the message would keep all of it in memory.
-      { text: said.length > SUMMARY_LENGTH ? `${said.slice(0, SUMMARY_LENGTH - 1)}…` : said },
+      { text: said.length > SUMMARY_LENGTH ? cut(said) : said },
     ],
   };
 }

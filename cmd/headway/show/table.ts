@@ -12,10 +12,12 @@ export interface Column {
 }
 
 const GAP = '  ';
+/** Columns that the last cell of a line has at least, where a line may wrap: it is what the line is read for. */
+const LAST_LEAST = 16;
 
 /**
  * A table in lines, each column as wide as its widest cell, as terminals count. The last column is cut where the lines
- * would be longer than `width`, which is Infinity where nothing needs to fit.
+ * would be longer than `width`, which is Infinity where nothing needs to fit; a little of it stays also when they wrap.
  */
 export function tableLines(
   columns: readonly Column[],
@@ -49,7 +51,8 @@ export function lineOf(
     const isLast = at === row.length - 1 && columns[at]?.align !== 'right';
     // Where a line may wrap only the last cell is cut: half a job's id would be of no use.
     const whole = isLast ? widthOf(text) : Math.max(widths[at] ?? 0, widthOf(text));
-    const own = isLast || mustFit ? Math.min(left, whole) : whole;
+    const room = mustFit ? left : Math.max(left, LAST_LEAST);
+    const own = isLast || mustFit ? Math.min(room, whole) : whole;
     const fitted = isLast || mustFit ? shorten(text, own) : text;
     const space = isLast ? '' : ' '.repeat(Math.max(0, own - widthOf(fitted)));
     parts.push(columns[at]?.align === 'right' ? space + dress(fitted) : dress(fitted) + space);
