@@ -55,7 +55,10 @@ const ids = (stdout: string): string[] =>
     .split('\n')
     .slice(1)
     .map((line) => line.split(/\s+/)[0] ?? '');
-const JUNK_NOTE = /^headway: the newest message of 2 jobs is not a valid event; .*\n$/;
+const JUNK_NOTE = new RegExp(
+  '^headway: the newest message of 1 job is not a valid event; what is shown is .*: film-1 \\(.*\\)\n' +
+    'headway: 1 job without any valid event is left out: junk \\(.*\\)\n$',
+);
 const BY_AGE = ['trimmed', 'dead', 'again', 'film-2', 'film-1', 'scan-1'];
 
 describe('headway list', () => {

@@ -3,6 +3,8 @@ import {
   type LastStatesObserver,
   readLastStates,
 } from '../../../internal/jetstream/reading-last.js';
+import { idOf } from '../../../schemas/ids.js';
+import { printable } from '../../../schemas/text.js';
 import type { Io } from '../world/io.js';
 import type { StreamAccess } from '../world/nats.js';
 import { noting, type Progress, plural } from '../world/notes.js';
@@ -18,12 +20,10 @@ export async function eachState(
   progress: Progress,
   take: (job: JobEvent) => void | Promise<void>,
 ): Promise<number> {
-  let invalid = 0;
+  const spoilt = new Spoilt();
   const observer: LastStatesObserver = {
     ...noting(io),
-    invalid: () => {
-      invalid++;
-    },
+    invalid: (seq, subject) => spoilt.put(idOf(subject) ?? printable(subject), seq),
     read: (done, total) => progress.show(done, total),
   };
   try {
@@ -32,17 +32,57 @@ export async function eachState(
       const next = await states.next();
       if (next.done === true) return next.value;
       for (const { seq, storedAt, event } of next.value as readonly LastState[]) {
-        const taken = take(jobEvent(seq, storedAt, event));
+        const job = jobEvent(seq, storedAt, event);
+        spoilt.found(job);
+        const taken = take(job);
         if (taken !== undefined) await taken;
       }
     }
   } finally {
     progress.clear();
-    if (invalid > 0) {
-      io.note(
-        `headway: the newest message of ${plural(invalid, 'job')} is not a valid event; what is shown is the newest ` +
-          'that is one (headway history ID says what is wrong)\n',
-      );
-    }
+    for (const text of spoilt.notes()) io.note(`headway: ${text} (headway history ID says what is wrong)\n`);
   }
+}
+
+/** Jobs whose newest message is no event. */
+class Spoilt {
+  /** The seq of that message. Of these no valid event has come yet. */
+  readonly #without = new Map<string, number>();
+  readonly #older = new Set<string>();
+
+  put(id: string, seq: number): void {
+    this.#older.delete(id);
+    this.#without.set(id, seq);
+  }
+
+  found({ id, seq }: JobEvent): void {
+    const newest = this.#without.get(id);
+    // Nearly always it is none of them.
+    if (newest === undefined) return;
+    this.#without.delete(id);
+    if (seq < newest) this.#older.add(id);
+  }
+
+  notes(): string[] {
+    const without = this.#without.size;
+    const older = this.#older.size;
+    return [
+      older > 0
+        ? `the newest message of ${plural(older, 'job')} is not a valid event; what is shown is the newest that is ` +
+          `one: ${some(this.#older)}`
+        : '',
+      without > 0
+        ? `${plural(without, 'job')} without any valid event ${without === 1 ? 'is' : 'are'} left out: ` +
+          some(this.#without.keys())
+        : '',
+    ].filter((text) => text !== '');
+  }
+}
+
+const NAMED = 3;
+
+/** The first few of them. */
+function some(ids: Iterable<string>): string {
+  const named = [...ids];
+  return `${named.slice(0, NAMED).join(', ')}${named.length > NAMED ? ', …' : ''}`;
 }
