@@ -183,6 +183,11 @@ describe('headway tail', () => {
     expect(await numbers('t-1', 't-3', '--last', '3')).toEqual([8, 9, 11]);
     expect(await numbers('--job-type', 'odd', '--last', '3')).toEqual([7, 9, 11]);
     expect((await numbers('--since', '1h')).slice(-12)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+    expect(await numbers('--since-time', '1600-01-01T00:00:00Z', 't-1')).toEqual([0, 3, 6, 9]);
+    // That there is nothing in the range does not mean that there is no such job.
+    const never = ['--since-time', '9999-12-31T23:59:59-23:59'];
+    expect(await numbers('t-1', ...never)).toEqual([]);
+    expect(await numbers('t-1', ...never, '--last', '3')).toEqual([]);
     const { stdout } = await headway(['tail', '--last', '1', '--timestamps'], { env });
     expect(stdout).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z +\d+ {2}t-3 +processing +11% {2}number 11\n$/);
     const json = await headway(['tail', '--last', '2', '-o', 'json'], { env });

@@ -1,6 +1,8 @@
 import { type Command, createArgument, Option } from 'commander';
 import { JobMissingError } from '../../../internal/errors/catalogue.js';
 import { type ReadRange, readStored } from '../../../internal/jetstream/reading.js';
+import { newestSeq } from '../../../internal/jetstream/stream.js';
+import { subjectOf } from '../../../schemas/ids.js';
 import {
   addColorOption,
   addFilterOptions,
@@ -82,17 +84,17 @@ async function tail(
   const wanted: Wanted = { ids, isWanted: (event) => isWanted(options, event) };
   const writer = tailWriter(io, options);
   const only = ids.size === 1 ? ([...ids][0] ?? null) : null;
+  let seen = 0;
   if (last === Number.POSITIVE_INFINITY && from !== null) {
     const range = { id: only, from, until: { seq: state.last_seq } };
-    await write(io, access, range, wanted, writer);
+    seen = await write(io, access, range, wanted, writer);
   } else if (last > 0) {
     const found = await lastMatching(io, access, wanted, last, from, state);
-    if (found.seen === 0 && ids.size > 0 && !options.follow) {
-      throw new JobMissingError([...ids].join(', '), access.stream);
-    }
+    seen = found.seen;
     for (const message of found.invalid) writer.invalid(message.seq, message.subject, message.why);
     await writer.take(found.jobs);
   }
+  if (seen === 0 && ids.size > 0 && !options.follow) await checkKept(access, ids);
   if (options.follow) {
     const begin = from?.kind === 'seq' ? Math.max(from.seq, state.last_seq + 1) : state.last_seq + 1;
     await write(
@@ -106,21 +108,31 @@ async function tail(
   await writer.end();
 }
 
+// That there is nothing in the range does not say whether there is anything.
+async function checkKept({ jsm, stream }: StreamAccess, ids: ReadonlySet<string>): Promise<void> {
+  for (const id of ids) if ((await newestSeq(jsm, stream, subjectOf(id))) > 0) return;
+  throw new JobMissingError([...ids].join(', '), stream);
+}
+
+/** @returns how many messages of the wanted jobs there were */
 async function write(
   io: Io,
   access: StreamAccess,
   range: ReadRange,
   { ids, isWanted: passes }: Wanted,
   writer: TailWriter,
-): Promise<void> {
+): Promise<number> {
+  let seen = 0;
   for await (const batch of readStored(access, range, io.stopped, noting(io))) {
     const jobs = [];
     for (const message of batch) {
       if (ids.size > 0 && !ids.has(message.subject.slice('progress.'.length))) continue;
+      seen++;
       const read = readEvent(message);
       if (!read.ok) writer.invalid(message.seq, message.subject, `${read.reason}: ${read.detail}`);
       else if (passes(read.job.event)) jobs.push(read.job);
     }
     await writer.take(jobs);
   }
+  return seen;
 }
