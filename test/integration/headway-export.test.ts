@@ -107,7 +107,9 @@ describe('every stored message is a line', () => {
     expect(valid.stderr).toContain('exported 7 events');
     expect(valid.stderr).toContain('3 messages that are no events were left out');
 
-    expect(seqsOf((await run('a')).stdout)).toEqual([1, 2, 3, 4, 5, 10]);
+    const ofOne = await run('a');
+    expect(seqsOf(ofOne.stdout)).toEqual([1, 2, 3, 4, 5, 10]);
+    expect(ofOne.stderr).toContain('; 1 message that is no event is among the lines');
     expect(seqsOf((await run('--job-type', 'video')).stdout)).toEqual([6, 7]);
     const failed = await run('--status', 'error', '--status', 'completed');
     expect(seqsOf(failed.stdout)).toEqual([7, 10]);
@@ -260,7 +262,18 @@ describe('what goes wrong is one clear line, with its exit code', () => {
     ['--resume without a file', ['--resume'], /--resume is for a file: name it with --to FILE/, 2],
     ['a job that can be none', ['a.b'], /Expected a job's processing_id/, 2],
     ['two beginnings', ['--since', '1h', '--start-sequence', '3'], /do not go together/, 2],
-    ['a folder that is not there', ['--to', '/no/such/folder/file'], /Cannot write to .*ENOENT/, 5],
+    [
+      'a folder that is not there',
+      ['--to', '/no/such/a'],
+      /a: its folder is not there \(ENOENT\)\. Nothing/,
+      5,
+    ],
+    [
+      'a folder instead of a file',
+      ['--to', '/'],
+      /Cannot write to \/: it is a folder \(EISDIR\)\. Nothing/,
+      5,
+    ],
     ['no NATS', ['-s', 'nats://127.0.0.1:1'], /Cannot reach NATS at nats:\/\/127\.0\.0\.1:1/, 4],
   ])('%s', async (_what, args, told, code) => {
     await publish(shared.nc, 'a');

@@ -110,6 +110,7 @@ describe.skipIf(noTerminal !== null)(`at a terminal (${noTerminal ?? 'python3, p
     // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what is looked for.
     expect(stdout).not.toMatch(/[\u0000-\u0009\u000b\u000c\u000e-\u001f\u007f-\u009f\u202e]/);
     expect((JSON.parse(stdout) as { event: { message: string } }).event.message).toBe(EVIL);
+    expect(await atTerminal(['export', 'evil'])).toContain('exported 1 event, seq 1 of 1 (100%)');
   });
 
   test('list -f redraws in place, shows what changes, and ends with Ctrl-C', async () => {

@@ -1,4 +1,4 @@
-import { Argument, type Command, Option } from 'commander';
+import { Argument, type Command, InvalidArgumentError, Option } from 'commander';
 import {
   addFilterOptions,
   addSinceOptions,
@@ -8,7 +8,7 @@ import {
 } from '../choice/selection.js';
 import type { Io } from '../world/io.js';
 import { addNatsOptions, type NatsFlags, withNats } from '../world/nats.js';
-import { type ExportOptions, exportStored } from './run.js';
+import { checkOptions, type ExportOptions, exportStored } from './run.js';
 
 const DETAILS = `
 One line of JSON for each message, in the order of the stream:
@@ -52,16 +52,22 @@ export function addExportCommand(program: Command, io: Io): void {
   addFilterOptions(command);
   command
     .option('--valid-only', 'leave out messages that are no events')
-    .option('--to <file>', 'write to this file instead of stdout')
+    .addOption(new Option('--to <file>', 'write to this file instead of stdout').argParser(fileName))
     .addOption(new Option('--resume', 'go on after the last line of the file').conflicts('overwrite'))
     .option('--overwrite', 'begin the file anew')
     .option('--allow-gap', 'go on where what comes next was lost to retention');
   addNatsOptions(command)
     .addHelpText('after', DETAILS)
-    .action((id: string | undefined, flags: Flags) => {
+    .action(async (id: string | undefined, flags: Flags) => {
       const { to, resume, overwrite, ...rest } = flags;
       const mode = resume ? 'resume' : overwrite ? 'overwrite' : 'new';
       const options: ExportOptions = { ...rest, id: id ?? null, file: to ?? null, mode };
-      return withNats(io, flags, 'headway export', (access) => exportStored(access, io, options));
+      checkOptions(options, io.now());
+      await withNats(io, flags, 'headway export', (access) => exportStored(access, io, options));
     });
+}
+
+function fileName(text: string): string {
+  if (text !== '') return text;
+  throw new InvalidArgumentError('Expected the name of a file.');
 }

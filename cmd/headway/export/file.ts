@@ -19,6 +19,23 @@ export class ExportStopped extends HeadwayError {
   }
 }
 
+const OPEN_REASONS: Readonly<Record<string, string>> = {
+  ENOENT: 'its folder is not there (ENOENT)',
+  EISDIR: 'it is a folder (EISDIR)',
+  ENOTDIR: 'what should be its folder is none (ENOTDIR)',
+  EACCES: 'that is not permitted (EACCES)',
+};
+
+/** The export did not begin because its file cannot be opened. */
+class ExportNotBegun extends HeadwayError {
+  readonly code = 'output';
+  override readonly exitCode = 5;
+  constructor(path: string, error: unknown) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    super(`Cannot write to ${path}: ${OPEN_REASONS[code ?? ''] ?? message}. Nothing was written.`);
+  }
+}
+
 const CHUNK = 64 * 1024;
 /** No message of NATS is larger (its own limit is 64 MiB), and base64 makes it longer by a third. */
 const LONGEST_LINE = 96 * 1024 * 1024;
@@ -63,7 +80,7 @@ export class ExportFile {
       if (mode === 'overwrite') return new ExportFile(path, await open(path, 'w'), true, EMPTY);
     } catch (error) {
       if (error instanceof HeadwayError) throw error;
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw new OutputError(path, error);
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw new ExportNotBegun(path, error);
     }
     throw new UsageError(
       `${path} is there already: --resume goes on with it, --overwrite begins it anew, or choose another name.`,

@@ -33,14 +33,20 @@ export class ExportGapError extends HeadwayError {
   readonly code = 'export_gap';
 }
 
+/** @param now ms since 1970. @throws UsageError for options that contradict each other, before anybody is asked */
+export function checkOptions(options: ExportOptions, now: number): void {
+  if (options.file === null && options.mode !== 'new') {
+    throw new UsageError(`--${options.mode} is for a file: name it with --to FILE.`);
+  }
+  startOf(options, now);
+  untilOf(options, now);
+}
+
 /**
  * Writes what is stored, and says on stderr how much that was.
  * @throws UsageError, JobMissingError, ExportGapError, OutputError, ExportStopped, and whatever NATS refuses
  */
 export async function exportStored(access: StreamAccess, io: Io, options: ExportOptions): Promise<void> {
-  if (options.file === null && options.mode !== 'new') {
-    throw new UsageError(`--${options.mode} is for a file: name it with --to FILE.`);
-  }
   const from = startOf(options, io.now());
   const epoch = epochOf(await eventStreamInfo(access));
   if (options.id !== null && (await newestSeq(access.jsm, access.stream, subjectOf(options.id))) === 0) {
@@ -55,7 +61,8 @@ export async function exportStored(access: StreamAccess, io: Io, options: Export
     return;
   }
   const file = await ExportFile.open(options.file, options.mode);
-  if (file.torn > 0) io.note(`headway: cut ${file.torn} bytes of a torn last line off ${file.path}\n`);
+  if (file.torn > 0)
+    io.note(`headway: cut ${plural(file.torn, 'byte')} of a torn last line off ${file.path}\n`);
   try {
     if (file.place !== null) await run.checkPlace(file.place, file.path);
     const start = file.place === null ? from : ({ kind: 'seq', seq: file.place.seq + 1 } as const);
@@ -200,13 +207,13 @@ class ExportRun {
     const rate = ms < 500 ? '' : ` (${count(Math.round((this.#events / ms) * 1_000))} a second)`;
     const more = [
       this.#invalid > 0
-        ? `${count(this.#invalid)} messages that are no events are among the lines, each with its reason`
+        ? `${noEvents(this.#invalid)} ${this.#invalid === 1 ? 'is' : 'are'} among the lines, each with its reason`
         : '',
       this.#invalidLeftOut > 0
-        ? `${count(this.#invalidLeftOut)} messages that are no events were left out`
+        ? `${noEvents(this.#invalidLeftOut)} ${this.#invalidLeftOut === 1 ? 'was' : 'were'} left out`
         : '',
       this.#filtered > 0 ? `${plural(this.#filtered, 'event')} not asked for` : '',
-      this.#missing > 0 ? `${count(this.#missing)} sequences in between are not kept any more` : '',
+      this.#missing > 0 ? `of ${plural(this.#missing, 'sequence')} in between nothing is kept any more` : '',
       lastSeq !== null && this.#first === null ? `the file goes up to seq ${lastSeq}` : '',
     ].filter((text) => text !== '');
     const tail = more.length > 0 ? `; ${more.join('; ')}` : '';
@@ -221,7 +228,7 @@ class ExportRun {
     const rate = Math.round((this.#events / (now - this.#startedAt)) * 1_000);
     const share = head > 0 ? ` of ${count(head)} (${Math.floor((this.#last / head) * 100)}%)` : '';
     this.#status.draw(
-      `exported ${count(this.#events)} events, seq ${count(this.#last)}${share}, ${count(rate)}/s`,
+      `exported ${plural(this.#events, 'event')}, seq ${count(this.#last)}${share}, ${count(rate)}/s`,
       now,
     );
   }
@@ -243,6 +250,9 @@ class ExportRun {
     this.#io.note(`headway: ${text}\n`);
   }
 }
+
+const noEvents = (messages: number): string =>
+  messages === 1 ? '1 message that is no event' : `${count(messages)} messages that are no events`;
 
 const onTerminal = (lines: string): string => lines.split('\n').map(printableJson).join('\n');
 

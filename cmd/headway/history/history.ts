@@ -51,6 +51,7 @@ export function addHistoryCommand(program: Command, io: Io): void {
     .addHelpText('after', EXAMPLES)
     .action(async (id: string, options: HistoryOptions) => {
       startOf(options, 0);
+      untilOf(options, io.now());
       await withNats(io, options, 'headway history', (access) => history(io, access, id, options));
     });
 }
