@@ -64,7 +64,7 @@ export async function createStream(
   changes: Partial<StreamConfig> = {},
 ): Promise<void> {
   const jsm = await nc.jetstreamManager(PATIENT);
-  await jsm.streams.add({
+  await addStream(jsm, {
     name,
     subjects: ['progress.*'],
     storage: StorageType.File,
@@ -77,6 +77,28 @@ export async function createStream(
     num_replicas: 1,
     ...changes,
   });
+}
+
+/**
+ * Makes a stream. Where the one before it was in memory, the server may still be about to remove its account's folder,
+ * and then has no place for the new one (2.15.1: one time in seven, 2.10.27: one in a hundred).
+ */
+async function addStream(
+  jsm: JetStreamManager,
+  config: Partial<StreamConfig> & { name: string },
+): Promise<void> {
+  const NO_STORE = 10049;
+  const outcome = await waitFor(
+    async () => {
+      try {
+        return await jsm.streams.add(config);
+      } catch (error) {
+        return error instanceof NatsError && error.api_error?.err_code === NO_STORE ? null : { error };
+      }
+    },
+    { what: `a place for the stream ${config.name}` },
+  );
+  if ('error' in outcome) throw outcome.error;
 }
 
 /**
