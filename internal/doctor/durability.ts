@@ -1,3 +1,4 @@
+import { makeAnew } from './commands.js';
 import type { Facts, StreamFacts } from './facts.js';
 import { finding, type Outcome } from './findings.js';
 
@@ -13,7 +14,7 @@ export function* judgeDurability({ stream, streamName }: Facts): Generator<Outco
     yield finding('warning', 'writes-not-synced', {
       what: 'The stream acknowledges events before they are written (persist_mode: async).',
       why: 'When the process of the server is killed, events that workers were told are safe can be lost. OPERATIONS.md promises otherwise.',
-      whatToDo: 'Make the stream without persist_mode: it cannot be changed on one that exists.',
+      whatToDo: `It cannot be changed on a stream that exists. Make it anew: ${makeAnew(streamName)}.`,
     });
   }
   yield syncInterval(found);
@@ -23,8 +24,7 @@ function inMemory({ storage }: StreamFacts, name: string): Outcome {
   return finding('error', 'stream-in-memory', {
     what: `The stream ${name} is kept in ${storage}, not in files.`,
     why: 'When the server restarts, every event and every job’s state is gone; with copies, when all of them do. Edges do not start with it.',
-    whatToDo:
-      'Storage cannot be changed on a stream that exists. Stop the workers and edges, `nats stream backup` it if its events matter, delete it, and make it with `headway init`.',
+    whatToDo: `Storage cannot be changed on a stream that exists. Make it anew: ${makeAnew(name)}.`,
   });
 }
 

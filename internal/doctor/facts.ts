@@ -48,6 +48,8 @@ export interface StreamFacts {
   /** How else it differs from the stream that Headway makes: the operator's own choices. */
   readonly choices: readonly Difference[];
   readonly storage: string;
+  /** What happens at a limit of its size: with `old` the oldest events leave, with `new` new ones are refused. */
+  readonly discard: 'old' | 'new';
   readonly sealed: boolean;
   /** `async`: the server acknowledges before it has written. */
   readonly persistMode: string | null;

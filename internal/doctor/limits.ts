@@ -1,3 +1,4 @@
+import { edit } from './commands.js';
 import type { AccountFacts, Facts, FullJob, StreamFacts, Usage } from './facts.js';
 import { finding, fine, type Outcome, whenKnown } from './findings.js';
 import type { UnfinishedJob } from './jobs.js';
@@ -14,26 +15,28 @@ const share = ({ used, limit }: Usage): number => (limit === null || limit === 0
 export function* judgeLimits(facts: Facts): Generator<Outcome> {
   const { stream, account } = facts;
   if (stream.kind === 'known' && stream.value.kind === 'there') {
-    yield* judgeStreamLimits(stream.value.stream, facts.now);
-    yield* whenKnown('event-limit', facts.fullJobs, (jobs) => judgeFullJobs(stream.value, jobs));
+    yield* judgeStreamLimits(stream.value.stream, facts);
+    yield* whenKnown('event-limit', facts.fullJobs, (jobs) =>
+      judgeFullJobs(stream.value, jobs, facts.streamName),
+    );
     yield* leavingByAge(facts, stream.value.stream);
   }
   yield* whenKnown('account', account, (value) => (value === null ? [] : judgeAccount(value, facts)));
 }
 
-function* judgeStreamLimits(stream: StreamFacts, now: number): Generator<Outcome> {
-  const full: string[] = [];
-  if (share(stream.bytes) >= NEAR) full.push(ofLimit('max_bytes', stream.bytes, bytes));
-  if (share(stream.messages) >= NEAR) full.push(ofLimit('max_msgs', stream.messages, count));
+function* judgeStreamLimits(stream: StreamFacts, { now, streamName }: Facts): Generator<Outcome> {
+  const limits = [
+    { name: 'max_bytes', usage: stream.bytes, words: bytes, flag: '--max-bytes SIZE' },
+    { name: 'max_msgs', usage: stream.messages, words: count, flag: '--max-msgs NUMBER' },
+  ];
+  // A sealed stream takes nothing, however much room there is.
+  const full = stream.sealed ? [] : limits.filter(({ usage }) => share(usage) >= NEAR);
   const reach = stream.oldestAt === null ? null : time(now - stream.oldestAt);
   if (full.length > 0) {
-    yield finding('warning', 'stream-nearly-full', {
-      what: 'The stream is near a limit of its size.',
-      why: `At the limit the oldest events leave, whether their jobs are finished or not. What is kept now reaches back ${reach ?? 'no time at all'}; a client that was away for longer gets a reset, and the last state of a silent job goes.`,
-      whatToDo:
-        'Raise the limit if the disk can spare it, or have workers publish less often. If the limit is meant to be reached, see that what is kept reaches back far enough.',
-      details: full,
-    });
+    const raise = edit(streamName, ...full.map(({ flag }) => flag));
+    const isAt = full.some(({ usage }) => share(usage) >= AT);
+    const details = full.map(({ name, usage, words }) => ofLimit(name, usage, words));
+    yield stream.discard === 'new' ? refusesSoon(isAt, raise, details) : losesOldest(reach, raise, details);
   } else if (reach === null) yield fine('stream-limits', 'no events');
   else {
     const size = `${bytes(stream.bytes.used)} in ${plural(stream.messages.used, 'event')}`;
@@ -44,15 +47,32 @@ function* judgeStreamLimits(stream: StreamFacts, now: number): Generator<Outcome
   yield finding(consumers >= AT ? 'error' : 'warning', 'stream-consumers-near-limit', {
     what: `The stream has ${count(stream.consumers.used)} of at most ${count(stream.consumers.limit ?? 0)} consumers.`,
     why: 'At the limit no edge can start or rebuild its feed, and no history can be read.',
-    whatToDo:
-      'Find who makes them: `nats consumer ls` lists them. An edge has one, and at most HEADWAY_COLD_READS short-lived ones.',
+    whatToDo: `Find who makes them: \`nats consumer ls ${streamName}\` lists them. An edge has one, and at most HEADWAY_COLD_READS short-lived ones.`,
+  });
+}
+
+function losesOldest(reach: string | null, raise: string, details: readonly string[]): Outcome {
+  return finding('warning', 'stream-nearly-full', {
+    what: 'The stream is near a limit of its size.',
+    why: `At the limit the oldest events leave, whether their jobs are finished or not. What is kept now reaches back ${reach ?? 'no time at all'}; a client that was away for longer gets a reset, and the last state of a silent job goes.`,
+    whatToDo: `Raise the limit if the disk can spare it (${raise}), or have workers publish less often. If the limit is meant to be reached, see that what is kept reaches back far enough.`,
+    details,
+  });
+}
+
+function refusesSoon(isAt: boolean, raise: string, details: readonly string[]): Outcome {
+  return finding(isAt ? 'error' : 'warning', 'stream-nearly-full', {
+    what: 'The stream is near a limit of its size, and refuses new events there (discard: new).',
+    why: 'At the limit no event is stored, of no job, until others have left by their age or were purged. Jobs then seem to stand still, also those that end.',
+    whatToDo: `Raise the limit if the disk can spare it (${raise}), or remove what is old (\`headway purge --before 3d\`). See stream-drift for how to let the oldest events leave instead, as Headway makes it.`,
+    details,
   });
 }
 
 const ofLimit = (name: string, usage: Usage, words: (value: number) => string): string =>
   `${name}: ${words(usage.used)} of ${words(usage.limit ?? 0)} (${percent(share(usage))})`;
 
-function* judgeAccount(account: AccountFacts, { stream }: Facts): Generator<Outcome> {
+function* judgeAccount(account: AccountFacts, { stream, streamName }: Facts): Generator<Outcome> {
   // As long as the stream is there, no other one is needed.
   const streams = stream.kind === 'known' && stream.value.kind === 'missing' ? account.streams : null;
   const kinds: readonly (readonly [string, Usage, (value: number) => string])[] = [
@@ -70,8 +90,7 @@ function* judgeAccount(account: AccountFacts, { stream }: Facts): Generator<Outc
   yield finding(isFull ? 'error' : 'warning', 'account-near-limit', {
     what: `The account is near a limit of JetStream: ${near.map(([name]) => name).join(', ')}.`,
     why: 'At a limit JetStream refuses: events are not stored (storage), edges have no consumers (memory, consumers), or the stream cannot be made (streams).',
-    whatToDo:
-      'Raise the limits of the account or of the server, or set max_bytes of the stream below the limit, so that old events leave instead of new ones being refused.',
+    whatToDo: `Raise the limits of the account or of the server, or give the stream a limit of its own below the account's (${edit(streamName, '--max-bytes SIZE')}), so that old events leave instead of new ones being refused.`,
     details: near.map(([name, usage, words]) => ofLimit(name, usage, words)),
   });
 }
@@ -81,6 +100,7 @@ const limitWords = ({ limit }: Usage): string => (limit === null ? 'no limit' : 
 function* judgeFullJobs(
   state: { kind: string; stream?: StreamFacts },
   jobs: readonly FullJob[],
+  streamName: string,
 ): Generator<Outcome> {
   const limit = state.stream?.maxEventsPerJob;
   if (limit === null || limit === undefined) {
@@ -93,12 +113,13 @@ function* judgeFullJobs(
   }
   const reaches = jobs.flatMap(({ reachMs }) => (reachMs === null ? [] : [reachMs]));
   const isShort = reaches.some((reach) => reach < SHORT_REACH_MS);
+  const raise = edit(streamName, '--max-msgs-per-subject NUMBER');
   yield finding(isShort ? 'warning' : 'info', 'jobs-at-event-limit', {
     what: `${plural(jobs.length, 'job has', 'jobs have')} reached ${plural(limit, 'event')}, the most that the stream keeps of one (max_msgs_per_subject).`,
     why: 'Their older events have left. A client that comes back with an older cursor gets a reset (retention) and the last state; the history before cannot be read.',
     whatToDo: isShort
-      ? 'They publish so often that only minutes are kept: let their worker report less often (maxUpdatesPerSecond), or raise max_msgs_per_subject.'
-      : 'Nothing, if that is enough. Else let their worker report less often, or raise max_msgs_per_subject.',
+      ? `They publish so often that only minutes are kept: let their worker report less often (maxUpdatesPerSecond), or raise the limit: ${raise}.`
+      : `Nothing, if that is enough. Else let their worker report less often, or raise the limit: ${raise}.`,
     details: [...jobs]
       .sort(
         (one, other) =>
@@ -112,15 +133,14 @@ function* judgeFullJobs(
   });
 }
 
-function* leavingByAge({ jobs, now }: Facts, { maxAgeMs }: StreamFacts): Generator<Outcome> {
+function* leavingByAge({ jobs, now, streamName }: Facts, { maxAgeMs }: StreamFacts): Generator<Outcome> {
   if (jobs.kind !== 'known' || maxAgeMs === null || jobs.value.leavingInAll === 0) return;
   const { leaving, leavingInAll } = jobs.value;
   const left = (job: UnfinishedJob): string => time(Math.max(0, maxAgeMs - (now - job.storedAt)));
   yield finding('warning', 'jobs-near-max-age', {
     what: `${plural(leavingInAll, 'unfinished job')} will leave the stream soon: the last event is nearly as old as max_age (${time(maxAgeMs)}) lets it be.`,
     why: 'With its last event a job is forgotten. Who asks for it then waits for a first event that may never come.',
-    whatToDo:
-      'See whether they are still worked on. Start them again or end them (publish completed or error); for jobs that are quiet for days raise max_age, or have the worker report now and then.',
+    whatToDo: `See whether they are still worked on. Start them again or end them (publish completed or error); for jobs that are quiet for days raise max_age (${edit(streamName, '--max-age TIME')}), or have the worker report now and then.`,
     details: leaving.map((job) => `${job.id}: leaves in ${left(job)}`),
     inAll: leavingInAll,
   });

@@ -1,3 +1,4 @@
+import { edit } from './commands.js';
 import type { CopyFacts, Facts, FollowerFacts } from './facts.js';
 import { finding, fine, type Outcome } from './findings.js';
 import { count, plural, time } from './words.js';
@@ -11,11 +12,13 @@ const SILENT_MS = 5_000;
 export const isAway = ({ offline, silentMs }: FollowerFacts): boolean => offline || silentMs >= SILENT_MS;
 
 /** The stream's copies in a cluster: enough, there, and not behind. */
-export function* judgeReplicas({ stream, server }: Facts): Generator<Outcome> {
+export function* judgeReplicas({ stream, server, streamName }: Facts): Generator<Outcome> {
   if (stream.kind !== 'known' || stream.value.kind !== 'there') return;
   const { copies } = stream.value.stream;
   if (copies.wanted === 1) {
-    yield server.cluster === null ? fine('copies', 'one copy, on one server') : single(server.cluster);
+    yield server.cluster === null
+      ? fine('copies', 'one copy, on one server')
+      : single(streamName, server.cluster);
     return;
   }
   if (copies.leader === null) {
@@ -27,7 +30,7 @@ export function* judgeReplicas({ stream, server }: Facts): Generator<Outcome> {
   if (offline.length > 0) yield offlineCopies(copies, offline);
   const behind = copies.followers.filter((copy) => !isAway(copy) && (!copy.current || copy.lag >= LAG));
   if (behind.length > 0) yield behindCopies(behind);
-  if (copies.wanted % 2 === 0) yield even(copies.wanted);
+  if (copies.wanted % 2 === 0) yield even(streamName, copies.wanted);
   if (offline.length + behind.length === 0) {
     yield fine('copies', `${plural(copies.wanted, 'copy', 'copies')}, all current; ${copies.leader} leads`);
   }
@@ -50,8 +53,7 @@ function offlineCopies({ wanted }: CopyFacts, offline: readonly FollowerFacts[])
     why: isLast
       ? 'If one more server goes, nothing can be stored any more until one is back.'
       : 'Fewer servers may fail before nothing can be stored any more.',
-    whatToDo:
-      'Start the server, or mend its network. If it will never come back: `nats server cluster peer-remove`, and the stream gets a copy elsewhere.',
+    whatToDo: `Start the server, or mend its network. If it will never come back: \`nats server cluster peer-remove ${offline[0]?.server}\`, with credentials of the system account, and the stream gets a copy elsewhere.`,
     details: offline.map(({ server, silentMs }) => `${server}: silent for ${time(silentMs)}`),
   });
 }
@@ -69,18 +71,20 @@ function behindCopies(behind: readonly FollowerFacts[]): Outcome {
   });
 }
 
-function even(wanted: number): Outcome {
+function even(name: string, wanted: number): Outcome {
+  const better = wanted === 2 ? 3 : wanted - 1;
+  const fewServers = wanted === 2 ? ' Where there are only two servers, 1 is better than 2.' : '';
   return finding('warning', 'copies-even', {
     what: `The stream has an even number of copies, ${count(wanted)}.`,
     why: `More than half of them must be there: with ${count(wanted)} no more servers may fail than with ${count(wanted - 1)}, and more can.`,
-    whatToDo: `Change it to ${count(wanted + 1)} or ${count(wanted - 1)}: \`nats stream edit --replicas\`.`,
+    whatToDo: `Change it: ${edit(name, `--replicas ${better}`)}.${fewServers}`,
   });
 }
 
-function single(cluster: string): Outcome {
+function single(name: string, cluster: string): Outcome {
   return finding('info', 'single-copy-in-cluster', {
     what: `The stream has one copy, though the server belongs to the cluster ${cluster}.`,
     why: 'While the server with the copy is away, nothing is stored and no edge starts; if its disk dies, all events are gone.',
-    whatToDo: 'If that is not meant: `nats stream edit --replicas 3`.',
+    whatToDo: `If that is not meant: ${edit(name, '--replicas 3')}.`,
   });
 }

@@ -1,3 +1,4 @@
+import { driftFlags, edit, makeAnew } from './commands.js';
 import type { Difference, Facts, StreamFacts, StreamState } from './facts.js';
 import { finding, fine, type Outcome, whyNot } from './findings.js';
 import { bytes, time } from './words.js';
@@ -51,33 +52,27 @@ function taken(name: string, takenBy: string): Outcome {
   return finding('error', 'stream-subjects-taken', {
     what: `There is no stream ${name}; the events go into the stream ${takenBy}.`,
     why: 'Only one stream of an account can have progress.*, so neither an edge nor `headway init` can make this one.',
-    whatToDo: `Set HEADWAY_STREAM to ${takenBy} (or give --stream), if that is the one that is meant; else take progress.* out of it, or delete it.`,
+    whatToDo: `Set HEADWAY_STREAM to ${takenBy} (or give --stream), if that is the one that is meant; else take progress.* out of it (${edit(takenBy, '--subjects …')}), or delete it.`,
     details: [`${takenBy} has progress.*`],
   });
 }
 
 function* judgeConfig({ streamName, server }: Facts, stream: StreamFacts): Generator<Outcome> {
-  // That it is in memory has its own finding.
-  const drift = stream.drift.filter(({ field }) => field !== 'storage');
-  if (drift.length > 0) {
-    yield finding('error', 'stream-drift', {
-      what: `The stream ${streamName} is not as Headway needs it.`,
-      why: 'An edge does not start with it, and one that runs does not rebuild its feed.',
-      whatToDo: `Correct it with \`nats stream edit ${streamName}\`. What cannot be edited needs a new stream: set HEADWAY_STREAM to another name.`,
-      details: drift.map(shown),
-    });
-  }
+  // That it is in memory has its own finding, and so has that it is sealed, which makes it discard new events.
+  const drift = stream.drift.filter(
+    ({ field }) => field !== 'storage' && !(field === 'discard' && stream.sealed),
+  );
+  if (drift.length > 0) yield drifted(streamName, { ...stream, drift });
   if (stream.sealed) {
     yield finding('error', 'stream-sealed', {
       what: `The stream ${streamName} is sealed.`,
       why: 'Nothing can be stored in it any more, and that cannot be undone.',
-      whatToDo:
-        'Make another stream (HEADWAY_STREAM), after progress.* was taken out of this one or it was deleted.',
+      whatToDo: `Make it anew: ${makeAnew(streamName)}.`,
     });
   }
   const room = Math.min(stream.maxMessageBytes ?? Number.POSITIVE_INFINITY, server.maxPayload);
-  if (room < ROOM_BYTES) yield tooSmall(stream, room);
-  if (stream.duplicateWindowMs < DUPLICATE_WINDOW_MS) yield windowShort(stream);
+  if (room < ROOM_BYTES) yield tooSmall(streamName, stream, room);
+  if (stream.duplicateWindowMs < DUPLICATE_WINDOW_MS) yield windowShort(streamName, stream);
   if (stream.choices.length > 0) {
     yield finding('info', 'stream-settings-differ', {
       what: `The stream ${streamName} has settings of your own.`,
@@ -88,22 +83,39 @@ function* judgeConfig({ streamName, server }: Facts, stream: StreamFacts): Gener
   }
 }
 
-function tooSmall({ maxMessageBytes }: StreamFacts, room: number): Outcome {
+function drifted(name: string, stream: StreamFacts): Outcome {
+  const all = driftFlags(stream);
+  const flags = all.flatMap(([, flag]) => (flag === null ? [] : [flag]));
+  const fixed = all.flatMap(([field, flag]) => (flag === null ? [field] : []));
+  return finding('error', 'stream-drift', {
+    what: `The stream ${name} is not as Headway needs it.`,
+    why: 'An edge does not start with it, and one that runs does not rebuild its feed.',
+    whatToDo:
+      fixed.length === 0
+        ? `Correct it: ${edit(name, ...flags)}.`
+        : `What it has of ${fixed.join(', ')} cannot be edited. Make the stream anew: ${makeAnew(name)}.`,
+    details: stream.drift.map(shown),
+  });
+}
+
+function tooSmall(name: string, { maxMessageBytes }: StreamFacts, room: number): Outcome {
   const byStream = maxMessageBytes === room;
   return finding('warning', 'stream-refuses-large-events', {
     what: `Messages of more than ${bytes(room)} are refused by the ${byStream ? 'stream' : 'server'}; an event may have 64 KiB, and headers.`,
     why: 'A worker with a large event, such as a result, cannot store it, and its job never ends.',
     whatToDo: byStream
-      ? 'Set max_msg_size of the stream to -1, or to at least 66,560.'
+      ? `Take the limit away, ${edit(name, '--max-msg-size=-1')}, or make it at least 66,560.`
       : 'Set max_payload of nats-server to at least 66,560; 1 MiB is its default.',
   });
 }
 
-function windowShort({ duplicateWindowMs }: StreamFacts): Outcome {
+function windowShort(name: string, { duplicateWindowMs, maxAgeMs }: StreamFacts): Outcome {
+  // The window cannot be longer than events are kept.
+  const age = maxAgeMs !== null && maxAgeMs < DUPLICATE_WINDOW_MS ? ['--max-age 2m'] : [];
   return finding('warning', 'stream-duplicate-window-short', {
     what: `The duplicate window of the stream is ${time(duplicateWindowMs)}; Headway makes it 2 min.`,
     why: 'A worker that comes back after a longer time without NATS may store an event a second time.',
-    whatToDo: 'Raise duplicate_window to 2m with `nats stream edit --dupe-window 2m`.',
+    whatToDo: `Raise it: ${edit(name, ...age, '--dupe-window 2m')}.`,
   });
 }
 

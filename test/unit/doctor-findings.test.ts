@@ -91,7 +91,18 @@ const DISEASES: [id: FindingId, severity: Severity, facts: Facts, told: RegExp][
     withStream({ choices: [{ field: 'max_age', is: '1d0h', shouldBe: '7d0h' }] }),
     /max_age is "1d0h"/,
   ],
-  ['stream-sealed', 'error', withStream({ sealed: true }), /sealed/],
+  [
+    'stream-sealed',
+    'error',
+    // Sealing makes it discard new events; nobody can edit that, and room is of no use to it.
+    withStream({
+      sealed: true,
+      discard: 'new',
+      drift: [{ field: 'discard', is: 'new', shouldBe: 'old' }],
+      messages: { used: 100, limit: 100 },
+    }),
+    /sealed/,
+  ],
   ['stream-in-memory', 'error', withStream({ storage: 'memory' }), /kept in memory/],
   [
     'stream-refuses-large-events',
@@ -121,7 +132,19 @@ const DISEASES: [id: FindingId, severity: Severity, facts: Facts, told: RegExp][
     'stream-nearly-full',
     'warning',
     withStream({ messages: { used: 99, limit: 100 } }),
-    /max_msgs: 99 of 100/,
+    /max_msgs: 99 of 100 \(99 %\)\nAt the limit the oldest events leave.*`nats stream edit PROGRESS --max-msgs NUMBER`/s,
+  ],
+  [
+    'stream-nearly-full',
+    'warning',
+    withStream({ discard: 'new', messages: { used: 94, limit: 100 } }),
+    /refuses new events there/,
+  ],
+  [
+    'stream-nearly-full',
+    'error',
+    withStream({ discard: 'new', bytes: { used: 95, limit: 100 } }),
+    /no event is stored, of no job.*`nats stream edit PROGRESS --max-bytes SIZE`/s,
   ],
   [
     'stream-consumers-near-limit',
@@ -166,7 +189,8 @@ const DISEASES: [id: FindingId, severity: Severity, facts: Facts, told: RegExp][
     /n2: 12 operations behind, not current/,
   ],
   ['copy-behind', 'warning', withCopies({}, { lag: 1_000 }), /n2: 1,000 operations behind/],
-  ['copies-even', 'warning', withCopies({ wanted: 2 }), /even number of copies, 2/],
+  ['copies-even', 'warning', withCopies({ wanted: 2 }), /even number of copies, 2.*PROGRESS --replicas 3`/s],
+  ['copies-even', 'warning', withCopies({ wanted: 4 }), /even number of copies, 4.*PROGRESS --replicas 3`/s],
   ['single-copy-in-cluster', 'info', withCopies({ wanted: 1, followers: [] }), /belongs to the cluster test/],
   [
     'edge-consumer-idle',
@@ -293,6 +317,44 @@ describe('each disease is found, by its own name and nothing more', () => {
     const above = findings.filter((one) => one.severity !== 'info' || one.id === id);
     expect(above.map((one) => [one.id, one.severity])).toEqual([[id, severity]]);
     expect(textOf(facts, id)).toMatch(told);
+  });
+
+  test.each<[unknown, string, string]>([
+    [['jobs.*'], 'subjects', "`nats stream edit PROGRESS --subjects 'progress.*'`"],
+    ['new', 'discard', '`nats stream edit PROGRESS --discard old`'],
+    [false, 'allow_direct', '`nats stream edit PROGRESS --allow-direct`'],
+    [true, 'allow_rollup_hdrs', '`nats stream edit PROGRESS --no-allow-rollup`'],
+    [true, 'no_ack', '`nats stream edit PROGRESS --ack`'],
+    ['interest', 'retention', '`nats stream edit PROGRESS --retention limits`'],
+    ['workqueue', 'retention', 'What it has of retention cannot be edited'],
+    [true, 'allow_msg_ttl', 'What it has of allow_msg_ttl cannot be edited'],
+  ])('drift, %j for %s: %s', (is, field, told) => {
+    const facts = withStream({ drift: [{ field, is, shouldBe: 'as Headway makes it' }] });
+    expect(textOf(facts, 'stream-drift')).toContain(told);
+  });
+
+  test('nats-server refuses one discard setting without the other', () => {
+    const facts = withStream({
+      drift: [{ field: 'discard', is: 'new', shouldBe: 'old' }],
+      choices: [{ field: 'discard_new_per_subject', is: true, shouldBe: false }],
+    });
+    expect(textOf(facts, 'stream-drift')).toContain(
+      '`nats stream edit PROGRESS --discard old --no-discard-per-subject`',
+    );
+  });
+
+  test('a window can only be as long as events are kept', () => {
+    const facts = withStream({ duplicateWindowMs: 10_000, maxAgeMs: 60_000 });
+    expect(textOf(facts, 'stream-duplicate-window-short')).toContain(
+      '`nats stream edit PROGRESS --max-age 2m --dupe-window 2m`',
+    );
+  });
+
+  test('each command to edit a stream says which one, and by which flags', () => {
+    const advice = DISEASES.flatMap(([id, , facts]) => [...textOf(facts, id).matchAll(/`(nats [^`]+)`/g)]);
+    const edits = advice.map(([, command]) => command).filter((one) => one?.startsWith('nats stream edit'));
+    expect(edits.length).toBeGreaterThan(10);
+    for (const command of edits) expect(command).toMatch(/^nats stream edit (PROGRESS|OLD) --[a-z]/);
   });
 
   test('an account that has no room for the stream is told beside that it is missing', () => {

@@ -22,6 +22,7 @@ export const healthyStream: StreamFacts = {
   drift: [],
   choices: [],
   storage: 'file',
+  discard: 'old',
   sealed: false,
   persistMode: null,
   maxMessageBytes: null,

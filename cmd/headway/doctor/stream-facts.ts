@@ -22,6 +22,7 @@ export function streamFactsOf(info: StreamInfo, version: string): StreamFacts {
     drift: streamDifferences(config, { name: config.name, replicas: config.num_replicas }),
     choices: ownChoices(config),
     storage: config.storage,
+    discard: config.discard === 'new' ? 'new' : 'old',
     sealed: config.sealed === true,
     persistMode: typeof raw.persist_mode === 'string' ? raw.persist_mode : null,
     maxMessageBytes: limitOf(config.max_msg_size),
