@@ -1,41 +1,18 @@
-/** `headway doctor` where NATS itself is the trouble: away, without JetStream, with few permissions, or in a cluster. */
+/** `headway doctor` where NATS itself is the trouble: away, without JetStream, or with few permissions. */
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { NatsConnection } from 'nats';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { aboveNotes, detailsOf, examine, findingOf, idsOf } from '../harness/doctor.js';
 import { type Env, headway, natsEnv } from '../harness/headway-command.js';
-import { startNatsCluster } from '../harness/nats-cluster.js';
 import { type NatsServer, startNats } from '../harness/nats-server.js';
 import { connectNats, createStream, publish } from '../harness/publish.js';
-import { waitFor } from '../harness/wait.js';
 
 const CONF = fileURLToPath(new URL('../../docs/nats/permissions.conf', import.meta.url));
 const include = `include ${JSON.stringify(relative(join(tmpdir(), 'any'), CONF))}`;
 const USERS = ['edge', 'admin', 'operator', 'worker', 'single', 'reader'] as const;
 for (const user of USERS) process.env[`HEADWAY_${user.toUpperCase()}_PASSWORD`] = `secret-of-${user}`;
-
-interface Report {
-  versions: { nats_server: string | null };
-  findings: { id: string; severity: string; what: string; details: string[] }[];
-  not_checked: { check: string; why: string }[];
-}
-
-async function examine(env: Env, ...args: string[]): Promise<Report & { code: number | null }> {
-  const { code, stdout, stderr } = await headway(['doctor', '-o', 'json', ...args], {
-    env,
-    timeoutMs: 60_000,
-  });
-  expect(stderr).toBe('');
-  return { ...(JSON.parse(stdout) as Report), code };
-}
-
-const idsOf = ({ findings }: Report): string[] => findings.map(({ id }) => id);
-const aboveNotes = ({ findings }: Report): string[] =>
-  findings.filter(({ severity }) => severity !== 'info').map(({ id }) => id);
-const detailsOf = ({ findings }: Report, id: string): string =>
-  (findings.find((one) => one.id === id)?.details ?? []).join('\n');
 
 /** It says what is wrong in one line on stderr, nothing on stdout, and ends with 4. */
 async function expectNoNats(url: string, told: RegExp): Promise<void> {
@@ -79,17 +56,23 @@ test('a server without JetStream is a finding, and so is an account without', as
   expect([other.code, aboveNotes(other)]).toEqual([11, ['jetstream-disabled']]);
 });
 
-test('an account that is near its limits', async () => {
+test('an account that is near its limits, of a server that takes small messages only', async () => {
   const account =
     '{ jetstream: { max_file: 20000, max_mem: 1000000, max_streams: 1, max_consumers: 100 }, users: [{user: a, password: a}] }';
-  await using nats = await startNats({ config: `accounts { A ${account} }` });
+  await using nats = await startNats({ config: `max_payload: 16384\naccounts { A ${account} }` });
   const url = nats.url.replace('//', '//a:a@');
   await using nc = await connectNats(nats.url, { user: 'a', pass: 'a' });
   await createStream(nc);
   for (let i = 0; i < 9; i++)
     await publish(nc, `job-${i}`, { status: 'completed', progress: 100, pad: 'x'.repeat(1_700) });
   const report = await examine(natsEnv(url));
-  expect([report.code, aboveNotes(report)]).toEqual([10, ['account-near-limit']]);
+  expect([report.code, aboveNotes(report)]).toEqual([
+    10,
+    ['stream-refuses-large-events', 'account-near-limit'],
+  ]);
+  expect(findingOf(report, 'stream-refuses-large-events')?.what).toMatch(
+    /more than 16 KiB .* by the server;/,
+  );
   expect(detailsOf(report, 'account-near-limit')).toMatch(/^storage: 1\d(\.\d)? KiB of 19\.5 KiB \(8\d %\)$/);
 });
 
@@ -172,78 +155,6 @@ describe('with the users of docs/nats/permissions.conf', () => {
     );
   });
 });
-
-describe('a cluster', () => {
-  test('is healthy, loses a server, and has its copies looked at', async () => {
-    await using cluster = await startNatsCluster(3);
-    const { urls } = cluster;
-    const [first, second] = cluster.nodes;
-    if (first === undefined || second === undefined) throw new Error('no cluster');
-    await using nc = await connectNats(urls);
-    const jsm = await nc.jetstreamManager({ timeout: 30_000 });
-    const env = natsEnv(urls.join(','));
-    // Of 2.15.1 with copies there is something to say however healthy it is.
-    const ignored = ['--ignore', 'server-wedges-copies'];
-
-    await makeStream(nc, 1);
-    const single = await examine(env);
-    expect([single.code, aboveNotes(single)]).toEqual([0, []]);
-    expect(idsOf(single)).toContain('single-copy-in-cluster');
-    expect(single.not_checked).toContainEqual({
-      check: 'other-servers',
-      why: expect.stringContaining('cluster test'),
-    });
-    await jsm.streams.delete('PROGRESS');
-
-    await makeStream(nc, 3);
-    await publish(nc, 'job-1', { status: 'completed', progress: 100 });
-    // The copies of a new stream need a moment.
-    const healthy = await waitFor(
-      async () => {
-        const now = await examine(env, ...ignored);
-        return aboveNotes(now).length === 0 && now;
-      },
-      { what: 'three current copies', timeoutMs: 20_000 },
-    );
-    expect(healthy.code).toBe(0);
-    expect(idsOf(await examine(env)).includes('server-wedges-copies')).toBe(first.version === '2.15.1');
-
-    const leader = await cluster.leaderOf('PROGRESS');
-    const victim = cluster.nodes.find((node) => node !== leader) ?? second;
-    await cluster.kill(victim);
-    const wounded = await waitFor(
-      async () => {
-        const now = await examine(env, ...ignored);
-        return aboveNotes(now).includes('copy-offline') && now;
-      },
-      { what: 'the copy that is offline', timeoutMs: 40_000 },
-    );
-    expect(wounded.code).toBe(10);
-    expect(detailsOf(wounded, 'copy-offline')).toMatch(new RegExp(`^${victim.name}: silent for `));
-
-    // With the majority gone nothing answers any more; the report says so and does not hang.
-    await cluster.kill(cluster.nodes.find((node) => node !== leader && node !== victim) ?? first);
-    const dead = await waitFor(
-      async () => {
-        const now = await examine(natsEnv(leader.url), ...ignored);
-        return now.code !== 0 && !aboveNotes(now).includes('copy-offline') && now;
-      },
-      { what: 'the stream to be out of reach', timeoutMs: 60_000 },
-    );
-    expect(['stream-not-visible', 'stream-without-leader', 'jetstream-disabled']).toContain(
-      aboveNotes(dead)[0],
-    );
-  }, 180_000);
-});
-
-/** A new cluster may take a server for offline that is not. */
-async function makeStream(nc: NatsConnection, copies: number): Promise<void> {
-  const make = async (): Promise<boolean> => {
-    await createStream(nc, 'PROGRESS', { num_replicas: copies });
-    return true;
-  };
-  await waitFor(make, { what: `a stream with ${copies} copies`, timeoutMs: 20_000 });
-}
 
 /** What an old server says to whoever connects. */
 async function oldServer(version: string): Promise<{ url: string } & AsyncDisposable> {

@@ -1,0 +1,206 @@
+/** `headway doctor` on who follows the stream, edges and replays, and on the clocks of workers and of this machine. */
+import { AckPolicy, type JsMsg, type NatsConnection } from 'nats';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { gather } from '../../cmd/headway/doctor/gather.js';
+import type { Io } from '../../cmd/headway/world/io.js';
+import type { Finding } from '../../internal/doctor/findings.js';
+import { judge } from '../../internal/doctor/judge.js';
+import {
+  aboveNotes,
+  afterAnswer,
+  type DoctorReport,
+  detailsOf,
+  examine,
+  findingOf,
+  idsOf,
+} from '../harness/doctor.js';
+import { startEdgeProcess } from '../harness/edge-process.js';
+import { natsEnv, startHeadway } from '../harness/headway-command.js';
+import { uniqueId } from '../harness/ids.js';
+import { type NatsServer, startNats } from '../harness/nats-server.js';
+import { connectNats, createStream, deleteStreams, event, publish, publishAll } from '../harness/publish.js';
+import { waitFor } from '../harness/wait.js';
+
+const HOUR_MS = 3_600_000;
+const WARNINGS = 10;
+const LIST = '$JS.API.CONSUMER.LIST.PROGRESS';
+const DONE = { status: 'completed', progress: 100 };
+
+let nats: NatsServer;
+let nc: NatsConnection & AsyncDisposable;
+
+beforeAll(async () => {
+  nats = await startNats();
+  nc = await connectNats(nats.url);
+});
+afterAll(async () => {
+  await nc?.close();
+  await nats?.[Symbol.asyncDispose]();
+});
+beforeEach(async () => {
+  await deleteStreams(nc, nats);
+});
+
+const report = (...args: string[]): Promise<DoctorReport> => examine(natsEnv(nats.url), ...args);
+
+describe('edges', () => {
+  test('one that was killed, and one whose pull was only not there at the first look', async () => {
+    await createStream(nc);
+    const id = uniqueId('dead');
+    await using edge = await startEdgeProcess({ natsUrl: nats.url, env: { HEADWAY_EDGE_ID: id } });
+    await edge.ready();
+    expect((await report()).code).toBe(0);
+    await edge.kill();
+    const jsm = await nc.jetstreamManager();
+    await jsm.consumers.add('PROGRESS', { durable_name: 'edge-between', ack_policy: AckPolicy.None });
+    // A pull that the edge left behind lasts a few seconds, and a consumer that is new has as long for its first.
+    const found = await waitFor(
+      async () => {
+        const now = await report();
+        const idle = detailsOf(now, 'edge-consumer-idle');
+        return idle.includes(`edge-${id}: `) && idle.includes('edge-between: ') && now;
+      },
+      { what: 'both edges to be noticed', timeoutMs: 30_000 },
+    );
+    expect(found.code).toBe(WARNINGS);
+    expect(idsOf(found)).toContain('no-edge');
+
+    const between = await nc.jetstream().consumers.get('PROGRESS', 'edge-between');
+    const pulls: ReturnType<typeof between.consume>[] = [];
+    await afterAnswer(nc, LIST, () => pulls.push(between.consume({ callback: () => undefined })));
+    const looked = await report();
+    for (const pull of pulls) await (await pull).close();
+    expect(pulls).toHaveLength(1);
+    expect(detailsOf(looked, 'edge-consumer-idle')).toMatch(new RegExp(`^edge-${id}: [^\\n]*$`));
+    expect(idsOf(looked)).not.toContain('no-edge');
+  });
+
+  test('one that does not keep up, and does', async () => {
+    await createStream(nc);
+    const jsm = await nc.jetstreamManager();
+    // It asks, and may not be given more than one that it does not acknowledge.
+    await jsm.consumers.add('PROGRESS', {
+      durable_name: 'edge-slow',
+      filter_subject: 'progress.*',
+      ack_policy: AckPolicy.Explicit,
+      max_ack_pending: 1,
+    });
+    await publishAll(
+      nc,
+      Array.from({ length: 1_200 }, (_, i) => event(`job-${i}`, DONE)),
+    );
+    const consumer = await nc.jetstream().consumers.get('PROGRESS', 'edge-slow');
+    const held: JsMsg[] = [];
+    let hold = (message: JsMsg): void => void held.push(message);
+    const messages = await consumer.consume({ callback: (message) => hold(message) });
+    await waitFor(() => held.length === 1, { what: 'the first message' });
+    const behind = await report();
+    expect([behind.code, aboveNotes(behind)]).toEqual([WARNINGS, ['edge-behind']]);
+    expect(detailsOf(behind, 'edge-behind')).toMatch(/^edge-slow: 1,199 events behind$/);
+
+    // As far behind at the first look, and it catches up from then on.
+    await afterAnswer(nc, LIST, () => {
+      hold = (message) => message.ack();
+      for (const message of held) message.ack();
+    });
+    const catchingUp = await report();
+    await messages.close();
+    expect([catchingUp.code, aboveNotes(catchingUp)]).toEqual([0, []]);
+  });
+});
+
+test('a durable replay that nobody went on with for a day', async () => {
+  await createStream(nc);
+  await publish(nc, 'job-1', DONE);
+  const jsm = await nc.jetstreamManager();
+  await using replay = startHeadway(['replay', '--paused', '--durable', 'night'], { env: natsEnv(nats.url) });
+  const isPlaced = async (): Promise<boolean> =>
+    (await jsm.consumers.list('PROGRESS').next()).some(({ name }) => name === 'replay-night');
+  await waitFor(isPlaced, { what: 'the place of the replay' });
+  replay.signal('SIGINT');
+  await replay.ended();
+
+  // The server's consumer, as the doctor reads it; only what time it is is made up.
+  const facts = await gatherFacts();
+  const told = (laterMs: number): readonly Finding[] =>
+    judge({ ...facts, now: facts.now + laterMs }).findings.filter(
+      (one) => one.id === 'replay-consumer-forgotten',
+    );
+  expect([told(0), told(23 * HOUR_MS)]).toEqual([[], []]);
+  expect(told(25 * HOUR_MS)).toEqual([
+    expect.objectContaining({
+      severity: 'info',
+      details: ['replay-night: unused for 1 d 1 h'],
+      whatToDo: expect.stringContaining('`nats consumer rm PROGRESS replay-night`'),
+    }),
+  ]);
+});
+
+describe('clocks', () => {
+  test('workers whose clocks are off', async () => {
+    await createStream(nc);
+    const at = (offsetMs: number): string => new Date(Date.now() + offsetMs).toISOString();
+    for (let i = 0; i < 3; i++) {
+      await publish(nc, 'job-ahead', { timestamp: at(90_000), job_type: 'pdf.ocr' });
+      await publish(nc, 'job-behind', { timestamp: at(-HOUR_MS), job_type: 'pdf.ocr' });
+      await publish(nc, 'job-right');
+    }
+    await publish(nc, 'job-late', { timestamp: at(-HOUR_MS) });
+    const off = await report();
+    expect([off.code, aboveNotes(off)]).toEqual([WARNINGS, ['worker-clock-off']]);
+    expect(detailsOf(off, 'worker-clock-off')).toMatch(
+      /^pdf\.ocr, ahead by 1 min \d+ s: 1 job \(job-ahead\)\npdf\.ocr, behind by (1 h|59 min .*): 1 job \(job-behind\)$/,
+    );
+  });
+
+  test.each([
+    [25.5, 'ahead of'],
+    [-25.5, 'behind'],
+  ])(
+    'the clock of this machine is %d h off, and everything else is judged by the server’s',
+    async (hours, off) => {
+      await createStream(nc);
+      await publish(nc, 'job-quiet');
+      await publish(nc, 'job-silent', { stall_after_seconds: 0.001 });
+      const jsm = await nc.jetstreamManager();
+      await jsm.consumers.add('PROGRESS', { durable_name: 'replay-today', ack_policy: AckPolicy.None });
+      const found = await examine(natsEnv(nats.url, shiftedClock(hours * HOUR_MS)), '--listen', '100ms');
+      expect([found.code, aboveNotes(found)]).toEqual([WARNINGS, ['jobs-silent', 'this-clock-off']]);
+      expect(findingOf(found, 'this-clock-off')?.what).toMatch(
+        new RegExp(`^The clock of this machine is 1 d 1 h ${off} the server's`),
+      );
+      expect(detailsOf(found, 'jobs-silent')).toMatch(/^job-silent: silent for \d+(\.\d)? s, [^\n]*$/);
+      expect(idsOf(found)).not.toContain('replay-consumer-forgotten');
+    },
+  );
+});
+
+/** What makes a process see another time, by so many ms. */
+function shiftedClock(ms: number): Record<string, string> {
+  const code = `const Real = Date;
+    globalThis.Date = class extends Real {
+      constructor(...args) { super(...(args.length === 0 ? [Date.now()] : args)); }
+      static now() { return Real.now() + ${ms}; }
+    };`;
+  return { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(code)}` };
+}
+
+/** The facts that the command judges. */
+async function gatherFacts(): Promise<Awaited<ReturnType<typeof gather>>> {
+  const io: Io = {
+    env: {},
+    now: Date.now,
+    out: async () => undefined,
+    note: () => undefined,
+    terminal: { in: false, out: false, note: false },
+    columns: () => 80,
+    rows: () => 24,
+    stopped: new AbortController().signal,
+    ask: async () => null,
+    keys: () => () => undefined,
+  };
+  const jsm = await nc.jetstreamManager();
+  const access = { connection: nc, jsm, js: nc.jetstream(), stream: 'PROGRESS', shownUrl: nats.url };
+  const options = { scan: 100, listenMs: 100, stallAfterMs: HOUR_MS, meantFor: null, limitMs: 30_000 };
+  return await gather(access, options, io);
+}
