@@ -176,8 +176,7 @@ export class JobMissingError extends HeadwayError {
       kept === undefined
         ? `The stream ${stream} keeps nothing of the job ${id}: it never reported, or what it reported is older ` +
             'than what the stream keeps.'
-        : `The stream ${stream} keeps no event of the job ${id}, only ${kept}; headway history ${id} says what is ` +
-            'wrong with them.',
+        : `The stream ${stream} keeps no event of the job ${id}, only ${kept}; headway history ${id} says why.`,
     );
   }
 }

@@ -26,6 +26,8 @@ const AUDIT_MS = 5_000;
 /** A little more than a pull of a dead edge can last. */
 const NAME_TAKEN_MS = PULL_EXPIRES_MS + 2_000;
 const NAME_CHECK_MS = 100;
+/** An edge that is busy renews its pull late, and seems to be gone for a moment. */
+const NAME_FREE_MS = 1_500;
 /** The consumer's metadata that says which process made it. */
 const INSTANCE = 'headway_instance';
 /** A stream that vanished is made again after this time. */
@@ -83,10 +85,13 @@ export class Feed {
   async #waitForName(): Promise<void> {
     const { jsm, stream, edgeId, now } = this.#parts;
     const giveUpAt = now() + NAME_TAKEN_MS;
-    for (;;) {
+    for (let pulledAt = now(); ; ) {
       const consumer = await jsm.consumers.info(stream.name, this.consumerName).catch(() => null);
-      if (consumer === null || consumer.num_waiting === 0) return;
-      if (now() >= giveUpAt) throw new EdgeIdTakenError(edgeId);
+      if (consumer === null) return;
+      if (consumer.num_waiting > 0) {
+        pulledAt = now();
+        if (pulledAt >= giveUpAt) throw new EdgeIdTakenError(edgeId);
+      } else if (now() - pulledAt >= NAME_FREE_MS) return;
       await delay(NAME_CHECK_MS);
     }
   }

@@ -2,7 +2,8 @@ import type { StreamInfo } from 'nats';
 import { idOf, SUBJECT_FILTER } from '../../schemas/ids.js';
 import { type DecodedEvent, decodeEvent, type InvalidReason } from '../eventlog/decode.js';
 import { isAtLeast } from './connection.js';
-import { linkOf, type ReadAccess, type ReadObserver, readStored, type StoredMessage } from './reading.js';
+import { type ReadAccess, type ReadObserver, readStored, type StoredMessage } from './reading.js';
+import { untilAnswered } from './reading-link.js';
 import { storedMessage } from './stream.js';
 
 /** Servers before this one can leave subjects out of last_per_subject after messages were deleted. */
@@ -39,7 +40,7 @@ export async function* readLastStates(
   signal: AbortSignal,
   observer: LastStatesObserver = {},
 ): AsyncGenerator<readonly LastState[], number, undefined> {
-  const before = await stateOf(access, signal);
+  const before = await stateOf(access, signal, observer);
   const isWhole = isAtLeast(access.connection.info?.version ?? '', COMPLETE_SINCE);
   const came = isWhole || (before.num_deleted ?? 0) === 0 ? null : new Set<string>();
   const invalid = new Set<string>();
@@ -64,9 +65,9 @@ export async function* readLastStates(
     observer.read?.(jobs, Math.max(jobs, before.num_subjects ?? 0));
     yield states;
   }
-  const left = came === null ? [] : await leftOut(access, signal, before, came);
+  const left = came === null ? [] : await leftOut(access, signal, observer, before, came);
   for (const batch of chunks([...invalid, ...left], LOOK_UPS)) {
-    const found = await Promise.all(batch.map((subject) => newestValid(access, subject, signal)));
+    const found = await Promise.all(batch.map((subject) => newestValid(access, subject, signal, observer)));
     yield found.filter((state) => state !== null);
   }
   return upTo;
@@ -77,12 +78,13 @@ export async function newestValid(
   access: ReadAccess,
   subject: string,
   signal: AbortSignal,
+  observer: ReadObserver = {},
 ): Promise<LastState | null> {
   const id = idOf(subject);
   if (id === null) return null;
-  const link = linkOf(access.connection);
-  const newest = await link.during(signal, () =>
-    storedMessage(access.jsm, access.stream, { last_by_subj: subject }),
+  const { connection, jsm, stream } = access;
+  const newest = await untilAnswered(connection, signal, observer, () =>
+    storedMessage(jsm, stream, { last_by_subj: subject }),
   );
   if (newest === null) return null;
   const decoded = decodeEvent(subject, newest.data);
@@ -99,23 +101,28 @@ function stateIn({ seq, storedAt, subject, data }: StoredMessage): LastState | n
   return decoded.ok ? { seq, storedAt, event: decoded.event } : null;
 }
 
-function stateOf({ connection, jsm, stream }: ReadAccess, signal: AbortSignal): Promise<StreamInfo['state']> {
-  return linkOf(connection).during(signal, async () => (await jsm.streams.info(stream)).state);
+function stateOf(
+  { connection, jsm, stream }: ReadAccess,
+  signal: AbortSignal,
+  observer: ReadObserver,
+): Promise<StreamInfo['state']> {
+  return untilAnswered(connection, signal, observer, async () => (await jsm.streams.info(stream)).state);
 }
 
 // To list half a million subjects takes such a server tens of seconds, so they are counted first.
 async function leftOut(
   access: ReadAccess,
   signal: AbortSignal,
+  observer: ReadObserver,
   before: StreamInfo['state'],
   came: ReadonlySet<string>,
 ): Promise<string[]> {
-  const after = await stateOf(access, signal);
+  const after = await stateOf(access, signal, observer);
   const isUntouched = before.first_seq === after.first_seq && before.num_deleted === after.num_deleted;
   if (isUntouched && came.size === after.num_subjects) return [];
   const { connection, stream } = access;
   const jsm = await connection.jetstreamManager({ timeout: PATIENT_MS, checkAPI: false });
-  const { state } = await linkOf(connection).during(signal, () =>
+  const { state } = await untilAnswered(connection, signal, observer, () =>
     jsm.streams.info(stream, { subjects_filter: SUBJECT_FILTER }),
   );
   return Object.keys(state.subjects ?? {}).filter((subject) => !came.has(subject));

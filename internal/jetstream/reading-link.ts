@@ -1,6 +1,7 @@
 import type { NatsConnection } from 'nats';
 import { type NatsRefusal, watchRefusals } from './connection.js';
-import { Link } from './link.js';
+import { Link, LinkLostError } from './link.js';
+import type { ReadObserver } from './reading-range.js';
 
 type Refused = (refusal: NatsRefusal) => void;
 
@@ -28,4 +29,26 @@ export function onRefused(connection: NatsConnection, refused: Refused): () => v
   }
   const own = listeners.add(refused);
   return () => own.delete(refused);
+}
+
+/**
+ * What `request` answers. It is made again each time the connection is lost before, when that is back.
+ * @param signal ends the waiting
+ */
+export async function untilAnswered<T>(
+  connection: NatsConnection,
+  signal: AbortSignal,
+  observer: Pick<ReadObserver, 'lost' | 'resumed'>,
+  request: () => Promise<T>,
+): Promise<T> {
+  for (let isLost = false; ; isLost = true) {
+    try {
+      const answer = await linkOf(connection).during(signal, request);
+      if (isLost) observer.resumed?.();
+      return answer;
+    } catch (error) {
+      if (!(error instanceof LinkLostError)) throw error;
+      if (!isLost) observer.lost?.(error.message);
+    }
+  }
 }

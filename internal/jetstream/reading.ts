@@ -4,7 +4,7 @@ import { SUBJECT_FILTER, subjectOf } from '../../schemas/ids.js';
 import { NatsAuthError, StreamMissingError, StreamReplacedError } from '../errors/catalogue.js';
 import { type Link, LinkLostError } from './link.js';
 import { Lane, type LaneAccess, LaneLost, type StoredMessage } from './reading-lane.js';
-import { linkOf, onRefused } from './reading-link.js';
+import { linkOf, onRefused, untilAnswered } from './reading-link.js';
 import type { ReadAccess, ReadFrom, ReadObserver, ReadRange } from './reading-range.js';
 import { explainRequestError } from './request-error.js';
 import { epochOf, newestSeq, nextSeq } from './stream.js';
@@ -96,7 +96,10 @@ class Reading {
   /** Finds both ends. @returns false when nothing lies between them */
   async begin(): Promise<boolean> {
     const { from, until } = this.#range;
-    const info = await this.#ask(() => this.#access.jsm.streams.info(this.#access.stream));
+    const { connection, jsm, stream } = this.#access;
+    const ask = <T>(request: () => Promise<T>): Promise<T> =>
+      orAborted(untilAnswered(connection, this.#signal, this.#observer, request), this.#signal);
+    const info = await ask(() => jsm.streams.info(stream));
     this.#epoch = epochOf(info);
     this.#place = placeOf(from, info);
     if (this.#place.kind === 'seq') this.#read = this.#place.seq - 1;
@@ -107,7 +110,7 @@ class Reading {
       this.#end = Number.MAX_SAFE_INTEGER;
       return info.state.messages > 0;
     }
-    const newest = await this.#newest();
+    const newest = await ask(() => newestSeq(jsm, stream, this.#subject));
     this.#end = until === 'head' ? newest : Math.min(until.seq, newest);
     return this.#end > this.#read;
   }

@@ -6,6 +6,7 @@ import {
   NatsUnreachableError,
   StreamMissingError,
 } from '../errors/catalogue.js';
+import { LinkLostError } from './link.js';
 import { apiErrorCode } from './stream.js';
 
 const STREAM_NOT_FOUND = 10059;
@@ -16,6 +17,7 @@ const JETSTREAM_NOT_ENABLED = [10039, 10076];
  * @param shownUrl addresses without credentials
  */
 export function explainRequestError(error: unknown, stream: string, shownUrl: string): unknown {
+  if (error instanceof LinkLostError) return new NatsUnreachableError(shownUrl, 'the connection was lost');
   if (!(error instanceof NatsError) || error instanceof HeadwayError) return error;
   const code = apiErrorCode(error);
   if (code === STREAM_NOT_FOUND) return new StreamMissingError(stream, shownUrl);

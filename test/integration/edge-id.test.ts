@@ -1,4 +1,6 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { AckPolicy } from 'nats';
 import { expect, test } from 'vitest';
 import { Child } from '../harness/child.js';
 import { type EdgeProcess, startEdgeProcess } from '../harness/edge-process.js';
@@ -75,6 +77,29 @@ test('G1 order: a second edge with an id that is in use does not start, and says
   expect([...readiness]).toEqual([200]);
   expect(await lostFeeds(first)).toBe(0);
   expect(first.logged('following the stream')).toHaveLength(1);
+});
+
+test('G1 order: an id is in use also while its edge is busy and renews its pulls late', async () => {
+  await using nats = await startNats();
+  await using nc = await connectNats(nats.url);
+  await createStream(nc, STREAM);
+  const edgeId = uniqueId('busy');
+  const jsm = await nc.jetstreamManager();
+  await jsm.consumers.add(STREAM, { durable_name: `edge-${edgeId}`, ack_policy: AckPolicy.None });
+  const consumer = await nc.jetstream().consumers.get(STREAM, `edge-${edgeId}`);
+  let isOver = false;
+  const busy = (async () => {
+    while (!isOver) {
+      for await (const _ of await consumer.fetch({ max_messages: 1, expires: 1_000 }));
+      // What keeps it busy, and not a wait for anything.
+      await delay(150);
+    }
+  })();
+  const { code, said } = await secondEdge(nats.url, edgeId).finally(() => {
+    isOver = true;
+  });
+  await busy;
+  expect([code, said]).toEqual([1, [expect.stringContaining(`Another edge runs under the id ${edgeId}`)]]);
 });
 
 test('G3 faults: the id of an edge that was killed with -9 is free for the next one within its patience', async () => {

@@ -199,6 +199,15 @@ describe('the output cannot be written', () => {
     expect({ code, signal, stderr }).toEqual({ code: 0, signal: null, stderr: '' });
   });
 
+  test('what doctor found stays what it is for a script that does not read all of it', async () => {
+    await using nc = await connectNats(nats.url);
+    await publish(nc, 'silent', { stall_after_seconds: 0.001 });
+    const args = ['doctor', '--listen', '1ms'];
+    const whole = await headway(args, { env: natsEnv(nats.url) });
+    const cut = await headway(args, { env: natsEnv(nats.url), cut: ['stdout'] });
+    expect([whole.code, cut.code, cut.stderr]).toEqual([10, 10, '']);
+  });
+
   test('tail -f ends by itself when its reader, such as head, has seen enough', async () => {
     await using tail = startHeadway(['tail', '-f', '--last', '1'], { env: natsEnv(nats.url) });
     await tail.shows(/\n/);

@@ -14,7 +14,7 @@ import {
   positive,
 } from '../choice/selection.js';
 import { EXIT } from '../world/exit-codes.js';
-import { Exit, type Io } from '../world/io.js';
+import { Exit, type Io, PipeClosed } from '../world/io.js';
 import { addNatsOptions, type NatsFlags, withNats } from '../world/nats.js';
 import { reportDocument } from './document.js';
 import { type GatherOptions, gather } from './gather.js';
@@ -95,18 +95,19 @@ async function examine(flags: DoctorFlags, io: Io): Promise<void> {
   const { report, stream, server, where } = await look(flags, io);
   const { ignore = [] } = flags;
   const shown: Report = { ...report, findings: report.findings.filter(({ id }) => !ignore.includes(id)) };
-  if (flags.output === 'json') {
-    await io.out(reportDocument(shown, stream, { nats_server: server, node: process.versions.node }));
-  } else {
-    const { NO_COLOR, TERM } = io.env;
-    await io.out(
-      printReport(shown, where, {
-        columns: io.columns(),
-        isColoured: io.terminal.out && flags.color && !NO_COLOR && TERM !== 'dumb',
-        isVerbose: flags.verbose === true,
-      }),
-    );
-  }
+  const { NO_COLOR, TERM } = io.env;
+  const text =
+    flags.output === 'json'
+      ? reportDocument(shown, stream, { nats_server: server, node: process.versions.node })
+      : printReport(shown, where, {
+          columns: io.columns(),
+          isColoured: io.terminal.out && flags.color && !NO_COLOR && TERM !== 'dumb',
+          isVerbose: flags.verbose === true,
+        });
+  await io.out(text).catch((error: unknown) => {
+    // What was found stays what it is, also for a script that reads the first line only.
+    if (!(error instanceof PipeClosed)) throw error;
+  });
   switch (worstOf(shown.findings)) {
     case 'error':
       throw new Exit(EXIT.errors);

@@ -22,7 +22,7 @@ import {
   streamInfo,
   withNats,
 } from '../world/nats.js';
-import { noting, plural } from '../world/notes.js';
+import { count, noting } from '../world/notes.js';
 import { describeJob, type Kept } from './text.js';
 
 type GetOptions = NatsFlags & OutputFlag & ColorFlag;
@@ -60,7 +60,9 @@ async function get(io: Io, access: StreamAccess, id: string, options: GetOptions
     throw new JobMissingError(
       id,
       access.stream,
-      `${plural(kept.messages, 'message')}, none of which is a valid event`,
+      kept.messages === 1
+        ? '1 message, which is no valid event'
+        : `${count(kept.messages)} messages, none of which is a valid event`,
     );
   }
   // Asked only now: what is gone by now may have been gone while the job was read.

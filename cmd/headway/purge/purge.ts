@@ -1,13 +1,12 @@
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander';
 import { JobMissingError } from '../../../internal/errors/catalogue.js';
-import { parseDuration } from '../choice/durations.js';
 import {
   addOutputOption,
   jobIdArgument,
   type Moment,
+  momentOption,
   type OutputFlag,
   positive,
-  timeOption,
 } from '../choice/selection.js';
 import { EXIT } from '../world/exit-codes.js';
 import { Exit, type Io, UsageError } from '../world/io.js';
@@ -135,14 +134,14 @@ async function tell(
 const events = (count: number): string => `${count.toLocaleString('en')} ${count === 1 ? 'event' : 'events'}`;
 
 function beforeOption(text: string): Moment {
-  const ms = parseDuration(text);
-  // What lies less than a moment back would be everything.
-  if (ms !== null && ms > 0) return { kind: 'ago', ms };
   try {
-    return { kind: 'at', ms: timeOption(text) };
+    const moment = momentOption(text);
+    // What lies less than a moment back would be everything.
+    if (moment.kind === 'at' || moment.ms > 0) return moment;
   } catch {
-    throw new InvalidArgumentError(
-      'Expected a time by RFC 3339, such as 2026-03-01T03:00:00Z, or a duration such as 12h or 3d.',
-    );
+    // Told below, with what fits here.
   }
+  throw new InvalidArgumentError(
+    'Expected a time by RFC 3339, such as 2026-03-01T03:00:00Z, or a duration such as 12h or 3d.',
+  );
 }
