@@ -1,0 +1,51 @@
+/** The order of the test files: what takes long begins first, so that no worker is alone with it at the end. */
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
+
+/**
+ * Over ten seconds each, the longest first. But the herd, which needs the machine for itself, begins with those that
+ * mostly wait. The others come in vitest's own order.
+ */
+const LONG = [
+  'chaos/herd',
+  'integration/headway-doctor-nats',
+  'chaos/catch-up',
+  'chaos/dead-peer',
+  'chaos/worker',
+  'integration/silent-jobs',
+  'chaos/feed',
+  'integration/headway-get-failures',
+  'integration/headway-doctor',
+  'integration/headway-replay',
+  'integration/tls',
+  'integration/demo',
+  'integration/headway-export',
+  'chaos/cluster',
+  'integration/harness',
+  'chaos/programs',
+  'integration/edge-id',
+  'chaos/headway-kill',
+  'integration/invalid-events',
+  'integration/headway-terminal',
+  'integration/headway-purge',
+  'integration/fanout',
+  'integration/startup-errors',
+  'integration/nats-tls',
+  'integration/jwks',
+  'integration/headway-history',
+  'chaos/silence',
+  'integration/headway-reading',
+  'integration/hostile-sockets',
+  'integration/slow-reader',
+];
+
+export class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const place = ({ moduleId }: TestSpecification): number => {
+      const at = LONG.findIndex((name) => moduleId.endsWith(`/test/${name}.test.ts`));
+      return at < 0 ? LONG.length : at;
+    };
+    const group = ({ project }: TestSpecification): number => project.config.sequence.groupOrder;
+    const sorted = await super.sort(files);
+    return sorted.sort((a, b) => group(a) - group(b) || place(a) - place(b));
+  }
+}
