@@ -7,7 +7,9 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
  */
 const LONG = [
   'chaos/herd',
+  'integration/headway-doctor-cluster',
   'integration/headway-doctor-nats',
+  'integration/headway-doctor-edges',
   'chaos/catch-up',
   'chaos/dead-peer',
   'chaos/worker',
