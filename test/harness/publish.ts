@@ -141,6 +141,12 @@ export async function publish(
   return await publishRaw(to, `progress.${processingId}`, bytes, options);
 }
 
+/**
+ * In a cluster the server that a test is connected to may not have heard of a new stream, or of its next leader, and
+ * answers that there is nobody. Then nothing was stored, and it is asked again, so many times 250 ms later.
+ */
+const UNHEARD_OF = 40;
+
 /** Publishes these very bytes; returns the sequence that JetStream gave them. */
 export async function publishRaw(
   to: NatsConnection | JetStreamClient,
@@ -149,7 +155,9 @@ export async function publishRaw(
   options: Partial<JetStreamPublishOptions> = {},
 ): Promise<number> {
   const js = 'jetstream' in to ? to.jetstream(PATIENT) : to;
-  const ack = await js.publish(subject, bytes, options);
+  // The package knows `retries`; its types do not.
+  const patient: Partial<JetStreamPublishOptions> & { retries: number } = { retries: UNHEARD_OF, ...options };
+  const ack = await js.publish(subject, bytes, patient);
   return ack.seq;
 }
 

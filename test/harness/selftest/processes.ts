@@ -260,4 +260,13 @@ describe('publishing and reading back', () => {
     expect(await storedEvents(nc, stream, 'job-3')).toHaveLength(250);
     expect(await storedEvents(nc, stream, 'nobody')).toEqual([]);
   });
+
+  test('waits for a stream that nobody has heard of yet', async () => {
+    await using server = await startNats();
+    await using nc = await connectNats(server.url);
+    const early = publish(nc, 'early');
+    await nc.flush();
+    await createStream(nc);
+    expect(await early).toBe(1);
+  });
 });
