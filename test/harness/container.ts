@@ -82,6 +82,7 @@ export class Container implements NatsProcess, AsyncDisposable {
   #output = '';
   #pid = 0;
   #isFrozen = false;
+  #thawing: Promise<unknown> = Promise.resolve();
 
   private constructor(
     readonly name: string,
@@ -214,9 +215,13 @@ export class Container implements NatsProcess, AsyncDisposable {
     this.#isFrozen = true;
   }
 
+  /** Nothing, where it runs: Docker would take that for a mistake. */
   async thaw(): Promise<void> {
-    await this.container.unpause();
-    this.#isFrozen = false;
+    if (this.#isFrozen) {
+      this.#isFrozen = false;
+      this.#thawing = this.container.unpause();
+    }
+    await this.#thawing;
   }
 
   /** Cuts it off from one of its networks: packets are dropped, and no connection is closed. */
