@@ -1,8 +1,7 @@
 /** `headway doctor` on who follows the stream, edges and replays, and on the clocks of workers and of this machine. */
-import { AckPolicy, type JsMsg, type NatsConnection } from 'nats';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { AckPolicy, type JsMsg } from 'nats';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { gather } from '../../cmd/headway/doctor/gather.js';
-import type { Io } from '../../cmd/headway/world/io.js';
 import type { Finding } from '../../internal/doctor/findings.js';
 import { judge } from '../../internal/doctor/judge.js';
 import {
@@ -17,8 +16,9 @@ import {
 import { startEdgeProcess } from '../harness/edge-process.js';
 import { natsEnv, startHeadway } from '../harness/headway-command.js';
 import { uniqueId } from '../harness/ids.js';
-import { type NatsServer, startNats } from '../harness/nats-server.js';
-import { connectNats, createStream, deleteStreams, event, publish, publishAll } from '../harness/publish.js';
+import { createStream, deleteStreams, event, publish, publishAll } from '../harness/publish.js';
+import { quietIo } from '../harness/quiet-io.js';
+import { sharedNats } from '../harness/shared-nats.js';
 import { waitFor } from '../harness/wait.js';
 
 const HOUR_MS = 3_600_000;
@@ -26,32 +26,20 @@ const WARNINGS = 10;
 const LIST = '$JS.API.CONSUMER.LIST.PROGRESS';
 const DONE = { status: 'completed', progress: 100 };
 
-let nats: NatsServer;
-let nc: NatsConnection & AsyncDisposable;
+const shared = sharedNats();
+beforeEach(() => deleteStreams(shared.nc, shared.nats));
 
-beforeAll(async () => {
-  nats = await startNats();
-  nc = await connectNats(nats.url);
-});
-afterAll(async () => {
-  await nc?.close();
-  await nats?.[Symbol.asyncDispose]();
-});
-beforeEach(async () => {
-  await deleteStreams(nc, nats);
-});
-
-const report = (...args: string[]): Promise<DoctorReport> => examine(natsEnv(nats.url), ...args);
+const report = (...args: string[]): Promise<DoctorReport> => examine(natsEnv(shared.nats.url), ...args);
 
 describe('edges', () => {
   test('one that was killed, and one whose pull was only not there at the first look', async () => {
-    await createStream(nc);
+    await createStream(shared.nc);
     const id = uniqueId('dead');
-    await using edge = await startEdgeProcess({ natsUrl: nats.url, env: { HEADWAY_EDGE_ID: id } });
+    await using edge = await startEdgeProcess({ natsUrl: shared.nats.url, env: { HEADWAY_EDGE_ID: id } });
     await edge.ready();
     expect((await report()).code).toBe(0);
     await edge.kill();
-    const jsm = await nc.jetstreamManager();
+    const jsm = await shared.nc.jetstreamManager();
     await jsm.consumers.add('PROGRESS', { durable_name: 'edge-between', ack_policy: AckPolicy.None });
     // A pull that the edge left behind lasts a few seconds, and a consumer that is new has as long for its first.
     const found = await waitFor(
@@ -65,9 +53,9 @@ describe('edges', () => {
     expect(found.code).toBe(WARNINGS);
     expect(idsOf(found)).toContain('no-edge');
 
-    const between = await nc.jetstream().consumers.get('PROGRESS', 'edge-between');
+    const between = await shared.nc.jetstream().consumers.get('PROGRESS', 'edge-between');
     const pulls: ReturnType<typeof between.consume>[] = [];
-    await afterAnswer(nc, LIST, () => pulls.push(between.consume({ callback: () => undefined })));
+    await afterAnswer(shared.nc, LIST, () => pulls.push(between.consume({ callback: () => undefined })));
     const looked = await report();
     for (const pull of pulls) await (await pull).close();
     expect(pulls).toHaveLength(1);
@@ -76,8 +64,8 @@ describe('edges', () => {
   });
 
   test('one that does not keep up, and does', async () => {
-    await createStream(nc);
-    const jsm = await nc.jetstreamManager();
+    await createStream(shared.nc);
+    const jsm = await shared.nc.jetstreamManager();
     // It asks, and may not be given more than one that it does not acknowledge.
     await jsm.consumers.add('PROGRESS', {
       durable_name: 'edge-slow',
@@ -86,10 +74,10 @@ describe('edges', () => {
       max_ack_pending: 1,
     });
     await publishAll(
-      nc,
+      shared.nc,
       Array.from({ length: 1_200 }, (_, i) => event(`job-${i}`, DONE)),
     );
-    const consumer = await nc.jetstream().consumers.get('PROGRESS', 'edge-slow');
+    const consumer = await shared.nc.jetstream().consumers.get('PROGRESS', 'edge-slow');
     const held: JsMsg[] = [];
     let hold = (message: JsMsg): void => void held.push(message);
     const messages = await consumer.consume({ callback: (message) => hold(message) });
@@ -99,7 +87,7 @@ describe('edges', () => {
     expect(detailsOf(behind, 'edge-behind')).toMatch(/^edge-slow: 1,199 events behind$/);
 
     // As far behind at the first look, and it catches up from then on.
-    await afterAnswer(nc, LIST, () => {
+    await afterAnswer(shared.nc, LIST, () => {
       hold = (message) => message.ack();
       for (const message of held) message.ack();
     });
@@ -110,10 +98,12 @@ describe('edges', () => {
 });
 
 test('a durable replay that nobody went on with for a day', async () => {
-  await createStream(nc);
-  await publish(nc, 'job-1', DONE);
-  const jsm = await nc.jetstreamManager();
-  await using replay = startHeadway(['replay', '--paused', '--durable', 'night'], { env: natsEnv(nats.url) });
+  await createStream(shared.nc);
+  await publish(shared.nc, 'job-1', DONE);
+  const jsm = await shared.nc.jetstreamManager();
+  await using replay = startHeadway(['replay', '--paused', '--durable', 'night'], {
+    env: natsEnv(shared.nats.url),
+  });
   const isPlaced = async (): Promise<boolean> =>
     (await jsm.consumers.list('PROGRESS').next()).some(({ name }) => name === 'replay-night');
   await waitFor(isPlaced, { what: 'the place of the replay' });
@@ -138,14 +128,14 @@ test('a durable replay that nobody went on with for a day', async () => {
 
 describe('clocks', () => {
   test('workers whose clocks are off', async () => {
-    await createStream(nc);
+    await createStream(shared.nc);
     const at = (offsetMs: number): string => new Date(Date.now() + offsetMs).toISOString();
     for (let i = 0; i < 3; i++) {
-      await publish(nc, 'job-ahead', { timestamp: at(90_000), job_type: 'pdf.ocr' });
-      await publish(nc, 'job-behind', { timestamp: at(-HOUR_MS), job_type: 'pdf.ocr' });
-      await publish(nc, 'job-right');
+      await publish(shared.nc, 'job-ahead', { timestamp: at(90_000), job_type: 'pdf.ocr' });
+      await publish(shared.nc, 'job-behind', { timestamp: at(-HOUR_MS), job_type: 'pdf.ocr' });
+      await publish(shared.nc, 'job-right');
     }
-    await publish(nc, 'job-late', { timestamp: at(-HOUR_MS) });
+    await publish(shared.nc, 'job-late', { timestamp: at(-HOUR_MS) });
     const off = await report();
     expect([off.code, aboveNotes(off)]).toEqual([WARNINGS, ['worker-clock-off']]);
     expect(detailsOf(off, 'worker-clock-off')).toMatch(
@@ -159,12 +149,16 @@ describe('clocks', () => {
   ])(
     'the clock of this machine is %d h off, and everything else is judged by the server’s',
     async (hours, off) => {
-      await createStream(nc);
-      await publish(nc, 'job-quiet');
-      await publish(nc, 'job-silent', { stall_after_seconds: 0.001 });
-      const jsm = await nc.jetstreamManager();
+      await createStream(shared.nc);
+      await publish(shared.nc, 'job-quiet');
+      await publish(shared.nc, 'job-silent', { stall_after_seconds: 0.001 });
+      const jsm = await shared.nc.jetstreamManager();
       await jsm.consumers.add('PROGRESS', { durable_name: 'replay-today', ack_policy: AckPolicy.None });
-      const found = await examine(natsEnv(nats.url, shiftedClock(hours * HOUR_MS)), '--listen', '100ms');
+      const found = await examine(
+        natsEnv(shared.nats.url, shiftedClock(hours * HOUR_MS)),
+        '--listen',
+        '100ms',
+      );
       expect([found.code, aboveNotes(found)]).toEqual([WARNINGS, ['jobs-silent', 'this-clock-off']]);
       expect(findingOf(found, 'this-clock-off')?.what).toMatch(
         new RegExp(`^The clock of this machine is 1 d 1 h ${off} the server's`),
@@ -187,20 +181,14 @@ function shiftedClock(ms: number): Record<string, string> {
 
 /** The facts that the command judges. */
 async function gatherFacts(): Promise<Awaited<ReturnType<typeof gather>>> {
-  const io: Io = {
-    env: {},
-    now: Date.now,
-    out: async () => undefined,
-    note: () => undefined,
-    terminal: { in: false, out: false, note: false },
-    columns: () => 80,
-    rows: () => 24,
-    stopped: new AbortController().signal,
-    ask: async () => null,
-    keys: () => () => undefined,
+  const jsm = await shared.nc.jetstreamManager();
+  const access = {
+    connection: shared.nc,
+    jsm,
+    js: shared.nc.jetstream(),
+    stream: 'PROGRESS',
+    shownUrl: shared.nats.url,
   };
-  const jsm = await nc.jetstreamManager();
-  const access = { connection: nc, jsm, js: nc.jetstream(), stream: 'PROGRESS', shownUrl: nats.url };
   const options = { scan: 100, listenMs: 100, stallAfterMs: HOUR_MS, meantFor: null, limitMs: 30_000 };
-  return await gather(access, options, io);
+  return await gather(access, options, quietIo());
 }

@@ -1,6 +1,6 @@
 /** `headway doctor` against a real nats-server: each disease of the stream and the jobs, made on purpose. */
-import { AckPolicy, DiscardPolicy, type NatsConnection, nanos, StorageType } from 'nats';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { AckPolicy, DiscardPolicy, nanos, StorageType } from 'nats';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { isAtLeast } from '../../internal/jetstream/connection.js';
 import { aliveBody } from '../../schemas/ids.js';
 import { aboveNotes, type DoctorReport, detailsOf, examine, findingOf, idsOf } from '../harness/doctor.js';
@@ -14,26 +14,14 @@ import {
   startHeadwayAtTerminal,
 } from '../harness/headway-command.js';
 import { compareVersions } from '../harness/nats-binary.js';
-import { type NatsServer, startNats } from '../harness/nats-server.js';
-import { connectNats, createStream, deleteStreams, event, publish, publishRaw } from '../harness/publish.js';
+import { createStream, deleteStreams, event, publish, publishRaw } from '../harness/publish.js';
+import { sharedNats } from '../harness/shared-nats.js';
 import { waitFor } from '../harness/wait.js';
 
 const HOUR_MS = 3_600_000;
 
-let nats: NatsServer;
-let nc: NatsConnection & AsyncDisposable;
-
-beforeAll(async () => {
-  nats = await startNats();
-  nc = await connectNats(nats.url);
-});
-afterAll(async () => {
-  await nc?.close();
-  await nats?.[Symbol.asyncDispose]();
-});
-beforeEach(async () => {
-  await deleteStreams(nc, nats);
-});
+const shared = sharedNats();
+beforeEach(() => deleteStreams(shared.nc, shared.nats));
 
 /** A part of `/connz`. */
 interface Connections {
@@ -41,24 +29,28 @@ interface Connections {
 }
 
 const doctor = (...args: string[]): Promise<Ended> =>
-  headway(['doctor', ...args], { env: natsEnv(nats.url) });
+  headway(['doctor', ...args], { env: natsEnv(shared.nats.url) });
 
-const report = (...args: string[]): Promise<DoctorReport> => examine(natsEnv(nats.url), ...args);
+const report = (...args: string[]): Promise<DoctorReport> => examine(natsEnv(shared.nats.url), ...args);
 const EXIT = { warnings: 10, errors: 11 };
 
 describe('a healthy system', () => {
   test('has no finding above a note, and ends with 0; nothing is written', async () => {
-    await createStream(nc);
-    await using edge = await startEdgeProcess({ natsUrl: nats.url });
+    await createStream(shared.nc);
+    await using edge = await startEdgeProcess({ natsUrl: shared.nats.url });
     await edge.ready();
-    await publish(nc, 'job-1', { progress: 10, job_type: 'pdf.ocr' });
-    await publish(nc, 'job-2', { status: 'completed', progress: 100 });
-    const jsm = await nc.jetstreamManager();
+    await publish(shared.nc, 'job-1', { progress: 10, job_type: 'pdf.ocr' });
+    await publish(shared.nc, 'job-2', { status: 'completed', progress: 100 });
+    const jsm = await shared.nc.jetstreamManager();
     const before = await jsm.streams.info('PROGRESS');
 
     const healthy = await report();
     expect(aboveNotes(healthy)).toEqual([]);
-    expect(healthy).toMatchObject({ code: 0, stream: 'PROGRESS', versions: { nats_server: nats.version } });
+    expect(healthy).toMatchObject({
+      code: 0,
+      stream: 'PROGRESS',
+      versions: { nats_server: shared.nats.version },
+    });
     expect(healthy.not_checked).toEqual([]);
     const checked = Object.fromEntries(healthy.checked.map(({ check, note }) => [check, note]));
     expect(checked).toMatchObject({
@@ -76,7 +68,7 @@ describe('a healthy system', () => {
   });
 
   test('is told as text: what is fine with --verbose only, without colours off a terminal', async () => {
-    await createStream(nc);
+    await createStream(shared.nc);
     const { code, stdout, stderr } = await doctor('--verbose');
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toMatch(/^Stream PROGRESS at nats:.*\n\nNOTES\n/);
@@ -88,9 +80,11 @@ describe('a healthy system', () => {
   });
 
   test.skipIf(noTerminal)('has colours at a terminal, and none with --no-color or NO_COLOR', async () => {
-    await createStream(nc);
+    await createStream(shared.nc);
     const at = async (args: string[], env = {}): Promise<string> => {
-      await using command = startHeadwayAtTerminal(['doctor', ...args], { env: natsEnv(nats.url, env) });
+      await using command = startHeadwayAtTerminal(['doctor', ...args], {
+        env: natsEnv(shared.nats.url, env),
+      });
       const { code, stdout } = await command.ended();
       expect(code).toBe(0);
       return stdout;
@@ -102,14 +96,14 @@ describe('a healthy system', () => {
 });
 
 test('the server: what is known of its version, and nothing else', async () => {
-  await createStream(nc);
+  await createStream(shared.nc);
   const { code, findings } = await report();
   const told = findings
     .filter(({ id }) => id.startsWith('server-'))
     .map(({ id, severity }) => [id, severity]);
-  if (compareVersions(nats.version, '2.10.23') < 0) {
+  if (compareVersions(shared.nats.version, '2.10.23') < 0) {
     expect([code, told]).toEqual([EXIT.errors, [['server-loses-streams', 'error']]]);
-  } else if (compareVersions(nats.version, '2.11.5') < 0) {
+  } else if (compareVersions(shared.nats.version, '2.11.5') < 0) {
     expect([code, told]).toEqual([0, [['server-leaves-out-jobs', 'info']]]);
   } else expect([code, told]).toEqual([0, []]);
 });
@@ -122,7 +116,7 @@ describe('the stream', () => {
   });
 
   test('has another name', async () => {
-    await createStream(nc, 'EVENTS');
+    await createStream(shared.nc, 'EVENTS');
     const taken = await report();
     expect([taken.code, aboveNotes(taken)]).toEqual([EXIT.errors, ['stream-subjects-taken']]);
     expect(detailsOf(taken, 'stream-subjects-taken')).toContain('EVENTS');
@@ -130,7 +124,7 @@ describe('the stream', () => {
   });
 
   test('is not as Headway needs it, is in memory, and has a short window', async () => {
-    await createStream(nc, 'PROGRESS', {
+    await createStream(shared.nc, 'PROGRESS', {
       storage: StorageType.Memory,
       allow_rollup_hdrs: true,
       allow_direct: false,
@@ -157,11 +151,11 @@ describe('the stream', () => {
   });
 
   test('is sealed', async () => {
-    await createStream(nc);
-    await publish(nc, 'job-1', { status: 'completed', progress: 100 });
-    const jsm = await nc.jetstreamManager();
+    await createStream(shared.nc);
+    await publish(shared.nc, 'job-1', { status: 'completed', progress: 100 });
+    const jsm = await shared.nc.jetstreamManager();
     await jsm.streams.update('PROGRESS', { sealed: true } as never);
-    await expect(publish(nc, 'job-2')).rejects.toThrow(/sealed/);
+    await expect(publish(shared.nc, 'job-2')).rejects.toThrow(/sealed/);
     const sealed = await report();
     // That it now discards new events is no finding of its own: it cannot be edited away.
     expect([sealed.code, aboveNotes(sealed)]).toEqual([EXIT.errors, ['stream-sealed']]);
@@ -169,8 +163,8 @@ describe('the stream', () => {
 
   test('acknowledges before it has written', async () => {
     // A server before 2.12 does not know it, and takes no notice.
-    const isKnown = isAtLeast(nats.version, [2, 12]);
-    await createStream(nc, 'PROGRESS', { persist_mode: 'async' } as never);
+    const isKnown = isAtLeast(shared.nats.version, [2, 12]);
+    await createStream(shared.nc, 'PROGRESS', { persist_mode: 'async' } as never);
     const found = await report();
     expect([found.code, aboveNotes(found)]).toEqual(
       isKnown ? [EXIT.warnings, ['writes-not-synced']] : [0, []],
@@ -178,16 +172,16 @@ describe('the stream', () => {
   });
 
   test('refuses new events when it is full', async () => {
-    await createStream(nc, 'PROGRESS', { max_msgs: 20, discard: DiscardPolicy.New });
-    for (let i = 0; i < 18; i++) await publish(nc, `job-${i}`, { status: 'completed', progress: 100 });
+    await createStream(shared.nc, 'PROGRESS', { max_msgs: 20, discard: DiscardPolicy.New });
+    for (let i = 0; i < 18; i++) await publish(shared.nc, `job-${i}`, { status: 'completed', progress: 100 });
     const near = await report();
     expect(findingOf(near, 'stream-nearly-full')).toMatchObject({
       severity: 'warning',
       what: expect.stringContaining('refuses new events'),
       details: ['max_msgs: 18 of 20 (90 %)'],
     });
-    for (let i = 0; i < 2; i++) await publish(nc, 'job-last', { progress: i });
-    await expect(publish(nc, 'job-more')).rejects.toMatchObject({
+    for (let i = 0; i < 2; i++) await publish(shared.nc, 'job-last', { progress: i });
+    await expect(publish(shared.nc, 'job-more')).rejects.toMatchObject({
       chainedError: expect.objectContaining({ message: 'maximum messages exceeded' }),
     });
     const full = await report();
@@ -196,9 +190,9 @@ describe('the stream', () => {
   });
 
   test('is nearly full, and has nearly as many consumers as it may have', async () => {
-    await createStream(nc, 'PROGRESS', { max_msgs: 10, max_consumers: 5 });
-    for (let i = 0; i < 12; i++) await publish(nc, `job-${i}`, { status: 'completed', progress: 100 });
-    const jsm = await nc.jetstreamManager();
+    await createStream(shared.nc, 'PROGRESS', { max_msgs: 10, max_consumers: 5 });
+    for (let i = 0; i < 12; i++) await publish(shared.nc, `job-${i}`, { status: 'completed', progress: 100 });
+    const jsm = await shared.nc.jetstreamManager();
     for (const durable_name of ['a', 'b', 'c', 'd']) {
       await jsm.consumers.add('PROGRESS', { durable_name, ack_policy: AckPolicy.None });
     }
@@ -211,9 +205,9 @@ describe('the stream', () => {
   });
 
   test('has jobs that have as many events as it keeps, within seconds', async () => {
-    await createStream(nc, 'PROGRESS', { max_msgs_per_subject: 5 });
-    for (let i = 0; i < 8; i++) await publish(nc, 'job-full', { progress: i });
-    await publish(nc, 'job-ok');
+    await createStream(shared.nc, 'PROGRESS', { max_msgs_per_subject: 5 });
+    for (let i = 0; i < 8; i++) await publish(shared.nc, 'job-full', { progress: i });
+    await publish(shared.nc, 'job-ok');
     const chatty = await report();
     expect([chatty.code, aboveNotes(chatty)]).toEqual([EXIT.warnings, ['jobs-at-event-limit']]);
     expect(detailsOf(chatty, 'jobs-at-event-limit')).toMatch(
@@ -222,12 +216,12 @@ describe('the stream', () => {
   });
 
   test('lets unfinished jobs go that were quiet for too long', async () => {
-    await createStream(nc, 'PROGRESS', { max_age: nanos(8_000), duplicate_window: nanos(1_000) });
+    await createStream(shared.nc, 'PROGRESS', { max_age: nanos(8_000), duplicate_window: nanos(1_000) });
     const found = await waitFor(
       async () => {
         const now = await report('--ignore', 'stream-duplicate-window-short');
         // It is seen between 80 % and 100 % of its age; a busy machine may miss that.
-        if (now.checked.some(({ note }) => note.startsWith('0 jobs'))) await publish(nc, 'job-quiet');
+        if (now.checked.some(({ note }) => note.startsWith('0 jobs'))) await publish(shared.nc, 'job-quiet');
         return aboveNotes(now).length > 0 && now;
       },
       { what: 'the job to be about to leave', timeoutMs: 50_000 },
@@ -239,16 +233,16 @@ describe('the stream', () => {
 
 describe('events and jobs', () => {
   test('messages that are not events, with job, sequence and reason', async () => {
-    await createStream(nc);
-    await publish(nc, 'job-1');
-    const bad = await publishRaw(nc, 'progress.job-2', '{"processing_id":');
-    const other = await publishRaw(nc, 'progress.job-3', JSON.stringify(event('job-4')));
+    await createStream(shared.nc);
+    await publish(shared.nc, 'job-1');
+    const bad = await publishRaw(shared.nc, 'progress.job-2', '{"processing_id":');
+    const other = await publishRaw(shared.nc, 'progress.job-3', JSON.stringify(event('job-4')));
     const evil = await publishRaw(
-      nc,
+      shared.nc,
       'progress.job-5',
       JSON.stringify(event('job-5', { status: '\u001b[2J' })),
     );
-    await publish(nc, 'job-1');
+    await publish(shared.nc, 'job-1');
     const invalid = await report();
     expect([invalid.code, aboveNotes(invalid)]).toEqual([EXIT.warnings, ['invalid-events']]);
     expect(detailsOf(invalid, 'invalid-events')).toMatch(
@@ -258,7 +252,7 @@ describe('events and jobs', () => {
     );
     expect((await doctor()).stdout).not.toContain('\u001b');
     // Out of the newest that are looked at: what is left is the last messages of jobs.
-    await publish(nc, 'job-5');
+    await publish(shared.nc, 'job-5');
     const last = await report('--scan', '1');
     expect(detailsOf(last, 'invalid-events')).toMatch(
       new RegExp(`^seq ${other}, job-3: .*\\nseq ${bad}, job-2: .*$`),
@@ -267,22 +261,22 @@ describe('events and jobs', () => {
   });
 
   test('unfinished jobs that fell silent, and not those that send heartbeats', async () => {
-    await createStream(nc);
-    await publish(nc, 'job-dead', { stall_after_seconds: 0.1, job_type: 'pdf.ocr', attempt: 2 });
-    await publish(nc, 'job-gone', { timeout_seconds: 0.1 });
-    await publish(nc, 'job-alive', { stall_after_seconds: 0.1 });
-    await publish(nc, 'job-patient', { stall_after_seconds: 600 });
-    await publish(nc, 'job-retried', {
+    await createStream(shared.nc);
+    await publish(shared.nc, 'job-dead', { stall_after_seconds: 0.1, job_type: 'pdf.ocr', attempt: 2 });
+    await publish(shared.nc, 'job-gone', { timeout_seconds: 0.1 });
+    await publish(shared.nc, 'job-alive', { stall_after_seconds: 0.1 });
+    await publish(shared.nc, 'job-patient', { stall_after_seconds: 600 });
+    await publish(shared.nc, 'job-retried', {
       status: 'error',
       error: { retryable: true },
       stall_after_seconds: 0.1,
     });
-    await publish(nc, 'job-done', { status: 'completed', progress: 100, stall_after_seconds: 0.1 });
-    await publish(nc, 'job-plain');
+    await publish(shared.nc, 'job-done', { status: 'completed', progress: 100, stall_after_seconds: 0.1 });
+    await publish(shared.nc, 'job-plain');
     const beating = setInterval(() => {
-      nc.publish('alive.progress.job-alive');
+      shared.nc.publish('alive.progress.job-alive');
       // A worker that lost its job and does not know it.
-      nc.publish('alive.progress.job-dead', aliveBody(1));
+      shared.nc.publish('alive.progress.job-dead', aliveBody(1));
     }, 100);
     try {
       const silent = await report('--listen', '2s');
@@ -301,8 +295,8 @@ describe('events and jobs', () => {
   });
 
   test('a finding that is known and decided about can be left out', async () => {
-    await createStream(nc);
-    await publishRaw(nc, 'progress.job-1', 'no');
+    await createStream(shared.nc);
+    await publishRaw(shared.nc, 'progress.job-1', 'no');
     const { code, findings } = await report('--ignore', 'invalid-events');
     expect(code).toBe(0);
     expect(findings.map(({ id }) => id)).not.toContain('invalid-events');
@@ -310,14 +304,14 @@ describe('events and jobs', () => {
 });
 
 test('Ctrl-C ends it while it listens', async () => {
-  await createStream(nc);
-  await publish(nc, 'job-dead', { stall_after_seconds: 0.1 });
+  await createStream(shared.nc);
+  await publish(shared.nc, 'job-dead', { stall_after_seconds: 0.1 });
   await using command = startHeadway(['doctor', '--listen', '1h', '--stall-after', '1ms'], {
-    env: natsEnv(nats.url),
+    env: natsEnv(shared.nats.url),
   });
-  const jsm = await nc.jetstreamManager();
+  const jsm = await shared.nc.jetstreamManager();
   const isListening = async (): Promise<boolean> => {
-    const { connections } = (await nats.monitor('/connz?subs=1')) as Connections;
+    const { connections } = (await shared.nats.monitor('/connz?subs=1')) as Connections;
     const own = connections.find(({ name }) => name === 'headway doctor');
     return own?.subscriptions_list?.includes('alive.progress.*') ?? false;
   };

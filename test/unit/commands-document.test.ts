@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { run } from '../../cmd/headway/program.js';
 import { EXIT_CODES_HELP } from '../../cmd/headway/world/exit-codes.js';
-import type { Io } from '../../cmd/headway/world/io.js';
+import { quietIo } from '../harness/quiet-io.js';
 import { bare, byName, read, section, sections, table } from './documents.js';
 
 describe('COMMANDS.md', () => {
@@ -10,21 +10,10 @@ describe('COMMANDS.md', () => {
 
   test('"The commands" are those of the program', async () => {
     let help = '';
-    const io: Io = {
-      env: {},
-      now: Date.now,
-      out: async (text) => {
-        help += text;
-      },
-      note: () => undefined,
-      terminal: { in: false, out: false, note: false },
-      columns: () => 80,
-      rows: () => 24,
-      stopped: new AbortController().signal,
-      ask: async () => null,
-      keys: () => () => undefined,
+    const out = async (text: string): Promise<void> => {
+      help += text;
     };
-    await run(['--help'], io);
+    await run(['--help'], quietIo({ out }));
     const listed = table(section(document, 'The commands'), 'command').map((row) => bare(row.command));
     const there = [...help.matchAll(/^ {2}([a-z]+)(?: \[| <)/gm)].map(([, name]) => name);
     expect(there.length).toBeGreaterThan(0);

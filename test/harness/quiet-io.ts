@@ -1,0 +1,18 @@
+import type { Io } from '../../cmd/headway/world/io.js';
+
+/** The world of a command that is called without a process: no terminal, no environment, and nothing it writes is kept. */
+export function quietIo(changes: Partial<Io> = {}): Io {
+  return {
+    env: {},
+    now: Date.now,
+    out: async () => undefined,
+    note: () => undefined,
+    terminal: { in: false, out: false, note: false },
+    columns: () => 80,
+    rows: () => 24,
+    stopped: new AbortController().signal,
+    ask: async () => null,
+    keys: () => () => undefined,
+    ...changes,
+  };
+}
