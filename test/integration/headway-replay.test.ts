@@ -190,9 +190,9 @@ describe.skipIf(noTerminal !== null)('at a terminal', () => {
 describe('--durable', () => {
   const places = async () => (await shared.jsm.consumers.list('PROGRESS').next()).map(({ name }) => name);
 
-  /** Shows some of it, at a pace, and is stopped. */
+  /** Shows some of it, so slowly that the end is seconds away, and is stopped. */
   async function some(name: string, wanted: number, ...args: string[]): Promise<number[]> {
-    await using command = start('--durable', name, '-o', 'ndjson', ...args);
+    await using command = start('--durable', name, '--speed', '0.1x', '-o', 'ndjson', ...args);
     await command.shows(new RegExp(`("seq":[\\s\\S]*){${wanted}}`));
     command.signal('SIGINT');
     const { code, stdout } = await command.ended();
@@ -201,7 +201,7 @@ describe('--durable', () => {
   }
 
   test('goes on after what was shown, with the same range or with none; at its end the place is gone', async () => {
-    await fill(60, 20);
+    await fill(60, 10);
     const first = await some('night', 5);
     const second = await some('night', 5);
     const rest = await run('--durable', 'night', '--speed', 'max', '-o', 'ndjson');
@@ -214,7 +214,7 @@ describe('--durable', () => {
   });
 
   test('keeps range, filter and end of its first run: what came later is not part of it', async () => {
-    await fill(40, 20);
+    await fill(40, 10);
     const shown = await some('one', 3, 'a', '--since', '1h');
     await publish(shared.nc, 'a', { progress: 1 });
     expect(await places()).toEqual(['replay-one']);
@@ -224,7 +224,7 @@ describe('--durable', () => {
   });
 
   test('another range is a clear mistake, and --forget begins anew', async () => {
-    await fill(40, 20);
+    await fill(40, 10);
     await some('monday', 3, 'a');
     const other = await run('--durable', 'monday', 'b', '--speed', 'max');
     expect(other.stderr).toMatch(
@@ -247,7 +247,7 @@ describe('--durable', () => {
   });
 
   test('what was lost behind the place is said, and it goes on only when told to', async () => {
-    await fill(40, 20);
+    await fill(40, 10);
     const shown = await some('gap', 3);
     await shared.jsm.streams.purge('PROGRESS', { seq: 30 });
     const refused = await run('--durable', 'gap', '--speed', 'max', '-o', 'ndjson');
@@ -271,10 +271,10 @@ describe('--durable', () => {
   });
 
   test('of two at the same place the later one stays', async () => {
-    await fill(60, 50);
-    await using first = start('--durable', 'same', '-o', 'ndjson');
+    await fill(60, 10);
+    await using first = start('--durable', 'same', '--speed', '0.1x', '-o', 'ndjson');
     await first.shows('"seq":2,');
-    await using second = start('--durable', 'same', '-o', 'ndjson');
+    await using second = start('--durable', 'same', '--speed', '0.1x', '-o', 'ndjson');
     const ended = await first.ended();
     expect(ended.stderr).toMatch(/Another replay goes on from the place same now, so this one ends/);
     expect(ended.code).toBe(1);

@@ -1,6 +1,7 @@
 /** docs/nats/permissions.conf, line by line: what each user needs works, and what he must not do is refused. */
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { type JetStreamManager, type NatsConnection, type NatsError, StringCodec } from 'nats';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -458,12 +459,14 @@ describe('an operator with the headway command', () => {
   });
 
   test('keeps the place of a replay, and goes on there', async () => {
+    // The silence that a replay at this speed makes 20 s of.
+    await delay(20);
     await publish(as.worker, 'job-1', { progress: 2 });
     const args = ['replay', 'job-1', '--durable', 'night', '--speed', '0.001x', '-o', 'ndjson'];
     await using first = startHeadway(args, { env: natsEnv(urlOf(nats, 'operator')) });
     await first.shows('"progress":0');
     first.signal('SIGINT');
-    await first.ended();
+    expect(await first.ended()).toMatchObject({ code: 130 });
     const { code, stdout } = await run(...args, '--max-gap', '1ms');
     expect(code).toBe(0);
     expect(
