@@ -102,8 +102,9 @@ function* judgeFullJobs(
   jobs: readonly FullJob[],
   streamName: string,
 ): Generator<Outcome> {
-  const limit = state.stream?.maxEventsPerJob;
-  if (limit === null || limit === undefined) {
+  const { stream } = state;
+  const limit = stream?.maxEventsPerJob ?? null;
+  if (stream === undefined || limit === null) {
     yield fine('event-limit', 'no limit of events for each job');
     return;
   }
@@ -111,27 +112,40 @@ function* judgeFullJobs(
     yield fine('event-limit', `no job has reached ${plural(limit, 'event')}`);
     return;
   }
+  const what = `${plural(jobs.length, 'job has', 'jobs have')} reached ${plural(limit, 'event')}, the most that the stream keeps of one (max_msgs_per_subject).`;
+  const details = [...jobs]
+    .sort(
+      (one, other) => (one.reachMs ?? Number.POSITIVE_INFINITY) - (other.reachMs ?? Number.POSITIVE_INFINITY),
+    )
+    .map(({ id, events, reachMs }) =>
+      reachMs === null
+        ? `${id}: ${plural(events, 'event')}`
+        : `${id}: ${plural(events, 'event')}, the oldest from ${time(reachMs)} ago`,
+    );
+  if (refusesPerJob(stream)) {
+    yield finding('error', 'jobs-at-event-limit', {
+      what,
+      why: 'This stream refuses more (discard: new, of each subject), so no event of theirs is stored any more: they seem to stand still, also those that end.',
+      whatToDo: `Let the oldest events leave instead, as Headway makes it: ${edit(streamName, '--discard old --no-discard-per-subject')}. Or remove the older ones of a job: \`headway purge ID --keep 10\`.`,
+      details,
+    });
+    return;
+  }
   const reaches = jobs.flatMap(({ reachMs }) => (reachMs === null ? [] : [reachMs]));
   const isShort = reaches.some((reach) => reach < SHORT_REACH_MS);
   const raise = edit(streamName, '--max-msgs-per-subject NUMBER');
   yield finding(isShort ? 'warning' : 'info', 'jobs-at-event-limit', {
-    what: `${plural(jobs.length, 'job has', 'jobs have')} reached ${plural(limit, 'event')}, the most that the stream keeps of one (max_msgs_per_subject).`,
+    what,
     why: 'Their older events have left. A client that comes back with an older cursor gets a reset (retention) and the last state; the history before cannot be read.',
     whatToDo: isShort
       ? `They publish so often that only minutes are kept: let their worker report less often (maxUpdatesPerSecond), or raise the limit: ${raise}.`
       : `Nothing, if that is enough. Else let their worker report less often, or raise the limit: ${raise}.`,
-    details: [...jobs]
-      .sort(
-        (one, other) =>
-          (one.reachMs ?? Number.POSITIVE_INFINITY) - (other.reachMs ?? Number.POSITIVE_INFINITY),
-      )
-      .map(({ id, events, reachMs }) =>
-        reachMs === null
-          ? `${id}: ${plural(events, 'event')}`
-          : `${id}: ${plural(events, 'event')}, the oldest from ${time(reachMs)} ago`,
-      ),
+    details,
   });
 }
+
+const refusesPerJob = ({ discard, choices }: StreamFacts): boolean =>
+  discard === 'new' && choices.some(({ field }) => field === 'discard_new_per_subject');
 
 function* leavingByAge({ jobs, now, streamName }: Facts, { maxAgeMs }: StreamFacts): Generator<Outcome> {
   if (jobs.kind !== 'known' || maxAgeMs === null || jobs.value.leavingInAll === 0) return;

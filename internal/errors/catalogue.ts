@@ -121,7 +121,7 @@ export class StreamMismatchError extends HeadwayError {
       .join('');
     super(
       `The stream ${stream} exists, but not as Headway needs it. Headway never changes a stream that exists: edit it ` +
-        `(nats stream edit ${stream}), or set HEADWAY_STREAM to another name:${list}`,
+        `(nats stream edit ${stream}; headway doctor names the flags), or set HEADWAY_STREAM to another name:${list}`,
     );
   }
 }

@@ -242,7 +242,7 @@ describe('the stream', () => {
       const before = (await streams.info('PROGRESS')).config;
       const text = await explanation({ NATS_URL: server.url });
       expect(text).toMatch(
-        /The stream PROGRESS exists, but not as Headway needs it\..*\(nats stream edit PROGRESS\)/,
+        /The stream PROGRESS exists, but not as Headway needs it\..*\(nats stream edit PROGRESS; headway doctor names the flags\)/,
       );
       expect(text.split('  - ').slice(1)).toEqual([difference]);
       expect((await streams.info('PROGRESS')).config).toEqual(before);

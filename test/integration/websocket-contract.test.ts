@@ -208,10 +208,16 @@ describe('heartbeats', () => {
     await waitFor(() => heartbeats.length >= 6, { what: 'six heartbeats', timeoutMs: 5_000 });
     // Ours may come to us in a bunch when this machine is busy; five gaps of 100 ms do not shrink by half.
     expect((heartbeats[5] ?? 0) - (heartbeats[0] ?? 0)).toBeGreaterThan(250);
+    // A machine that stands still for a moment makes silences, and each of them has its heartbeats.
+    let inSilence = 0;
     const busyUntil = performance.now() + 1_000;
     heartbeats.length = 0;
-    while (performance.now() < busyUntil) await publish(nc, job);
-    expect(heartbeats.length).toBeLessThanOrEqual(3);
+    for (let last = performance.now(), now = last; now < busyUntil; last = now) {
+      await publish(nc, job);
+      now = performance.now();
+      inSilence += Math.floor((now - last) / 100);
+    }
+    expect(heartbeats.length).toBeLessThanOrEqual(3 + inSilence);
     expect(client.seen().length).toBeGreaterThan(10);
   });
 

@@ -174,6 +174,18 @@ const DISEASES: [id: FindingId, severity: Severity, facts: Facts, told: RegExp][
   ],
   ['jobs-at-event-limit', 'info', fullJob(null), /job-9: 1,000 events$/m],
   ['jobs-at-event-limit', 'warning', fullJob(90_000), /the oldest from 1 min 30 s ago/],
+  [
+    'jobs-at-event-limit',
+    'error',
+    {
+      ...withStream({
+        discard: 'new',
+        choices: [{ field: 'discard_new_per_subject', is: true, shouldBe: false }],
+      }),
+      fullJobs: fullJob(90_000).fullJobs,
+    },
+    /no event of theirs is stored any more.*`nats stream edit PROGRESS --discard old --no-discard-per-subject`/s,
+  ],
   ['stream-without-leader', 'error', withCopies({ leader: null }), /No server leads/],
   [
     'copy-offline',
