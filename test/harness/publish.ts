@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import {
   AckPolicy,
   type ConnectionOptions,
+  type Consumer,
   connect,
   DeliverPolicy,
   type JetStreamClient,
@@ -197,26 +198,45 @@ export async function storedEvents(
   const filter = processingId === undefined ? '>' : `progress.${processingId}`;
   const end = Math.min(state.last_seq, await lastSeq(jsm, stream, filter));
   const events: StoredEvent[] = [];
-  if (end === 0) return events;
-  const name = await readingConsumer(nc, stream, filter, timeoutMs);
-  try {
-    const consumer = await nc.jetstream(PATIENT).consumers.get(stream, name);
-    let heardAt = performance.now();
-    let delivered = 0;
-    while (performance.now() - heardAt < timeoutMs) {
-      for await (const message of await consumer.fetch({ max_messages: 1_000, expires: 1_000 })) {
-        heardAt = performance.now();
-        delivered += 1;
-        if (message.info.deliverySequence !== delivered) throw new Error('reading back lost a message');
-        const { seq, subject, data } = message;
-        if (seq <= state.last_seq) events.push({ seq, subject, json: parse(data), raw: data });
-        if (seq >= end) return events;
-      }
+  while (end > 0) {
+    const from = (events.at(-1)?.seq ?? 0) + 1;
+    const name = await readingConsumer(nc, stream, { filter, from, timeoutMs });
+    try {
+      const consumer = await nc.jetstream(PATIENT).consumers.get(stream, name);
+      if (await readOn(consumer, events, end, timeoutMs)) break;
+    } finally {
+      await jsm.consumers.delete(stream, name);
     }
-    throw new Error(`reading back ${stream} ended at ${events.at(-1)?.seq ?? 0} and not at ${end}`);
-  } finally {
-    await jsm.consumers.delete(stream, name);
   }
+  return events.filter(({ seq }) => seq <= state.last_seq);
+}
+
+/**
+ * Reads on to `end`. Nothing is acknowledged: what a request had asked for, and what came after this process had given
+ * the request up because it stood still for a moment, does not come again.
+ * @returns false when there is such a hole, before which it ended
+ */
+async function readOn(
+  consumer: Consumer,
+  events: StoredEvent[],
+  end: number,
+  timeoutMs: number,
+): Promise<boolean> {
+  let heardAt = performance.now();
+  let delivered = 0;
+  while (performance.now() - heardAt < timeoutMs) {
+    for await (const { seq, subject, data, info } of await consumer.fetch({
+      max_messages: 1_000,
+      expires: 1_000,
+    })) {
+      heardAt = performance.now();
+      delivered += 1;
+      if (info.deliverySequence !== delivered) return false;
+      events.push({ seq, subject, json: parse(data), raw: data });
+      if (seq >= end) return true;
+    }
+  }
+  throw new Error(`reading back ended at ${events.at(-1)?.seq ?? 0} and not at ${end}`);
 }
 
 /**
@@ -226,15 +246,15 @@ export async function storedEvents(
 async function readingConsumer(
   nc: NatsConnection,
   stream: string,
-  filter: string,
-  timeoutMs: number,
+  { filter, from, timeoutMs }: { filter: string; from: number; timeoutMs: number },
 ): Promise<string> {
   const impatient = await nc.jetstreamManager({ ...PATIENT, timeout: PLACING_MS });
   const { name } = await waitFor(
     () =>
       impatient.consumers.add(stream, {
         ack_policy: AckPolicy.None,
-        deliver_policy: DeliverPolicy.All,
+        deliver_policy: DeliverPolicy.StartSequence,
+        opt_start_seq: from,
         filter_subject: filter,
         mem_storage: true,
         num_replicas: 1,

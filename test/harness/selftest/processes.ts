@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { Child, isAlive } from '../child.js';
@@ -259,6 +260,29 @@ describe('publishing and reading back', () => {
     expect(Buffer.from(stored.at(-1)?.raw ?? []).toString()).toBe('{"no json');
     expect(await storedEvents(nc, stream, 'job-3')).toHaveLength(250);
     expect(await storedEvents(nc, stream, 'nobody')).toEqual([]);
+  });
+
+  test('reads back the whole though the server stands still meanwhile', async () => {
+    await using server = await startNats();
+    await using nc = await connectNats(server.url);
+    const stream = streamName();
+    await createStream(nc, stream);
+    const seqs = await publishAll(
+      nc,
+      Array.from({ length: 20_000 }, (_, i) => event(`job-${i % 100}`)),
+    );
+    let isRead = false;
+    const reading = storedEvents(nc, stream).finally(() => {
+      isRead = true;
+    });
+    // For longer than a request of the reader lives. When it comes decides what it hits.
+    for (let at = 0; at < 3 && !isRead; at++) {
+      await delay(12 + 2 * at);
+      await server.freeze();
+      await delay(2_600);
+      await server.thaw();
+    }
+    expect((await reading).map(({ seq }) => seq)).toEqual(seqs);
   });
 
   test('waits for a stream that nobody has heard of yet', async () => {
