@@ -20,8 +20,8 @@ const DEMO = fileURLToPath(new URL('../../dist/cmd/demo.js', import.meta.url));
 const MARK = 'DEMO_TEST_MARK';
 type Env = Record<string, string | undefined>;
 type Ended = { code: number | null; output: string };
-/** So quickly everything has to be gone after a Ctrl-C. */
-const END_MS = 2_000;
+/** Sooner everything has to be gone after a Ctrl-C: nobody is waited for, and an edge gives its clients 5 s. */
+const END_MS = 4_500;
 let folder: Awaited<ReturnType<typeof guardedFolder>>;
 /** The demo's TMPDIR: what is left in it was left behind. */
 let temporary: string;
