@@ -26,8 +26,11 @@ const AUDIT_MS = 5_000;
 /** A little more than a pull of a dead edge can last. */
 const NAME_TAKEN_MS = PULL_EXPIRES_MS + 2_000;
 const NAME_CHECK_MS = 100;
-/** An edge that is busy renews its pull late, and seems to be gone for a moment. */
-const NAME_FREE_MS = 1_500;
+/**
+ * An edge that is busy renews its pull late, and seems to be gone for a moment. Looks are counted, and not time: two of
+ * them with a long pause between tell nothing of that pause.
+ */
+const NAME_FREE_LOOKS = 15;
 /** The consumer's metadata that says which process made it. */
 const INSTANCE = 'headway_instance';
 /** A stream that vanished is made again after this time. */
@@ -85,13 +88,11 @@ export class Feed {
   async #waitForName(): Promise<void> {
     const { jsm, stream, edgeId, now } = this.#parts;
     const giveUpAt = now() + NAME_TAKEN_MS;
-    for (let pulledAt = now(); ; ) {
+    for (let quiet = 0; quiet < NAME_FREE_LOOKS; ) {
       const consumer = await jsm.consumers.info(stream.name, this.consumerName).catch(() => null);
       if (consumer === null) return;
-      if (consumer.num_waiting > 0) {
-        pulledAt = now();
-        if (pulledAt >= giveUpAt) throw new EdgeIdTakenError(edgeId);
-      } else if (now() - pulledAt >= NAME_FREE_MS) return;
+      quiet = consumer.num_waiting > 0 ? 0 : quiet + 1;
+      if (quiet === 0 && now() >= giveUpAt) throw new EdgeIdTakenError(edgeId);
       await delay(NAME_CHECK_MS);
     }
   }

@@ -79,7 +79,7 @@ test('G1 order: a second edge with an id that is in use does not start, and says
   expect(first.logged('following the stream')).toHaveLength(1);
 });
 
-test('G1 order: an id is in use also while its edge is busy and renews its pulls late', async () => {
+test('G1 order: an id is in use also while its edge is busy and renews its pulls late', async (context) => {
   await using nats = await startNats();
   await using nc = await connectNats(nats.url);
   await createStream(nc, STREAM);
@@ -88,18 +88,29 @@ test('G1 order: an id is in use also while its edge is busy and renews its pulls
   await jsm.consumers.add(STREAM, { durable_name: `edge-${edgeId}`, ack_policy: AckPolicy.None });
   const consumer = await nc.jetstream().consumers.get(STREAM, `edge-${edgeId}`);
   let isOver = false;
+  let longest = 0;
   const busy = (async () => {
-    while (!isOver) {
+    for (let expired = performance.now(); !isOver; ) {
+      const pulledAt = performance.now();
+      longest = Math.max(longest, pulledAt - expired);
       for await (const _ of await consumer.fetch({ max_messages: 1, expires: 1_000 }));
+      expired = pulledAt + 1_000;
       // What keeps it busy, and not a wait for anything.
       await delay(150);
     }
   })();
-  const { code, said } = await secondEdge(nats.url, edgeId).finally(() => {
-    isOver = true;
-  });
+  const outcome = await secondEdge(nats.url, edgeId)
+    .catch((error: unknown) => error)
+    .finally(() => {
+      isOver = true;
+    });
   await busy;
-  expect([code, said]).toEqual([1, [expect.stringContaining(`Another edge runs under the id ${edgeId}`)]]);
+  // An edge that stands still for so long does lose its id, and so does this one.
+  context.skip(longest > 1_000, `this machine stood still for ${Math.round(longest)} ms`);
+  expect(outcome).toEqual({
+    code: 1,
+    said: [expect.stringContaining(`Another edge runs under the id ${edgeId}`)],
+  });
 });
 
 test('G3 faults: the id of an edge that was killed with -9 is free for the next one within its patience', async () => {
