@@ -3,12 +3,13 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-node22 test-nats-2.10 test-container soak bench build check format clean distclean \
+.PHONY: help setup demo test test-node22 test-nats-2.10 test-container test-stalls soak bench build check format clean distclean \
 	need-node need-nats need-nats-for-tests
 
 FILES ?=
 OPTIONS ?=
 RUNS ?= 200000
+STALLS ?= 1500
 
 PACKAGES := node_modules/.headway-installed
 BUILT := dist/.headway-built
@@ -55,6 +56,9 @@ test-nats-2.10: need-node $(PACKAGES) build ## run the tests with servers agains
 
 test-container: need-node need-nats-for-tests $(PACKAGES) build ## run what needs Docker: split networks, and NATS in containers
 	@exec scripts/container-test.sh $(OPTIONS)
+
+test-stalls: need-node need-nats-for-tests $(PACKAGES) build ## run the tests with servers while their processes stand still now and then
+	@$(call server); HEADWAY_STALLS=$(STALLS) exec $(VITEST) --project integration --project chaos
 
 soak: need-node need-nats-for-tests $(PACKAGES) build ## run many more random programs, tokens and inputs (RUNS=200000)
 	@$(call server); HEADWAY_PROPERTY_RUNS=$(RUNS); export HEADWAY_PROPERTY_RUNS; \

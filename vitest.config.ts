@@ -59,6 +59,7 @@ export default defineConfig({
         test: {
           name: 'integration',
           include: ['test/integration/**/*.test.ts'],
+          globalSetup: process.env.HEADWAY_STALLS ? ['test/harness/stalls.ts'] : [],
           testTimeout: 60_000 * patience,
           hookTimeout: 60_000 * patience,
           // uWebSockets.js is a native addon: it is only safe in a process of its own.

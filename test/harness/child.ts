@@ -26,7 +26,7 @@ export async function isAlive(pid: number): Promise<boolean> {
 }
 
 /** The state letter that Linux tells of a process; undefined elsewhere, or when it is gone. */
-async function stateOf(pid: number): Promise<string | undefined> {
+export async function stateOf(pid: number): Promise<string | undefined> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
   return stat.split(') ').at(-1)?.charAt(0);
 }

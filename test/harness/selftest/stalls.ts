@@ -1,0 +1,46 @@
+import { describe, expect, test } from 'vitest';
+import { Child, stateOf } from '../child.js';
+import { Stalls } from '../stalls.js';
+import { waitFor } from '../wait.js';
+
+// In a run that has them it could not tell its own from others.
+const isSkipped = process.platform !== 'linux' || process.env.HEADWAY_STALLS !== undefined;
+
+describe.skipIf(isSkipped)('stalls', () => {
+  test('hit the processes below one, children of children too, and leave all of them running', async () => {
+    const program = '(sleep 60 & echo $!; sleep 60 & echo $!; wait) & wait';
+    const root = await Child.spawn('parent', 'sh', ['-c', program]);
+    try {
+      const sleepers = await waitFor(
+        () => {
+          const pids = root.output().split('\n').filter(Boolean).map(Number);
+          return pids.length === 2 && pids;
+        },
+        { what: 'two processes' },
+      );
+      const states = () => Promise.all(sleepers.map(stateOf));
+      const hit = new Set<number>();
+      const seen = new Set<string | undefined>();
+      let next = 0;
+      {
+        // The next of them each time, for 100 ms.
+        const random = () => (next++ % 7) / 7;
+        await using stalls = new Stalls({ root: root.pid, longestMs: 100, random });
+        await waitFor(
+          async () => {
+            for (const [at, state] of (await states()).entries()) if (state === 'T') hit.add(at);
+            seen.add(await stateOf(root.pid));
+            return hit.size === 2;
+          },
+          { what: 'each of them to stand still', everyMs: 5 },
+        );
+        expect(stalls.count).toBeGreaterThan(1);
+      }
+      expect(await states()).toEqual(['S', 'S']);
+      expect(seen).toEqual(new Set(['S']));
+    } finally {
+      for (const pid of root.output().split('\n').filter(Boolean)) process.kill(Number(pid), 'SIGKILL');
+      await root.exited;
+    }
+  });
+});
