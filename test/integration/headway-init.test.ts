@@ -1,34 +1,25 @@
 /** `headway init`: the stream is made, or checked, and one that exists is never changed. */
-import { DiscardPolicy, type NatsConnection, nanos } from 'nats';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { DiscardPolicy, nanos } from 'nats';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { streamConfig } from '../../internal/jetstream/stream.js';
 import { type Ended, type Env, headway, natsEnv } from '../harness/headway-command.js';
-import { type NatsServer, startNats } from '../harness/nats-server.js';
-import { connectNats, createStream, deleteStreams } from '../harness/publish.js';
+import { startNats } from '../harness/nats-server.js';
+import { createStream, deleteStreams } from '../harness/publish.js';
+import { sharedNats } from '../harness/shared-nats.js';
 
-let nats: NatsServer;
-let nc: NatsConnection & AsyncDisposable;
-
-beforeAll(async () => {
-  nats = await startNats();
-  nc = await connectNats(nats.url);
-});
-afterAll(async () => {
-  await nc?.close();
-  await nats?.[Symbol.asyncDispose]();
-});
+const shared = sharedNats();
 beforeEach(async () => {
-  await deleteStreams(nc, nats);
+  await deleteStreams(shared.nc, shared.nats);
 });
 
 const init = (args: string[] = [], env: Env = {}): Promise<Ended> =>
-  headway(['init', ...args], { env: natsEnv(nats.url, env) });
+  headway(['init', ...args], { env: natsEnv(shared.nats.url, env) });
 const names = async (): Promise<string[]> => {
   const all: string[] = [];
-  for await (const { config } of (await nc.jetstreamManager()).streams.list()) all.push(config.name);
+  for await (const { config } of shared.jsm.streams.list()) all.push(config.name);
   return all;
 };
-const configOf = async (name = 'PROGRESS') => (await (await nc.jetstreamManager()).streams.info(name)).config;
+const configOf = async (name = 'PROGRESS') => (await shared.jsm.streams.info(name)).config;
 
 test('makes the stream as an edge does, and says that it is there the next time', async () => {
   expect(await init()).toMatchObject({ code: 0, stdout: 'The stream PROGRESS was made.\n', stderr: '' });
@@ -67,13 +58,13 @@ describe('--dry-run', () => {
   });
 
   test('checks a stream that is there', async () => {
-    await createStream(nc, 'PROGRESS', { allow_direct: false });
+    await createStream(shared.nc, 'PROGRESS', { allow_direct: false });
     expect((await init(['--dry-run'])).code).toBe(1);
   });
 });
 
 test('a stream that is not as Headway needs it is told field by field, with code 1, and left as it is', async () => {
-  await createStream(nc, 'PROGRESS', { discard: DiscardPolicy.New, max_bytes: 1e9 });
+  await createStream(shared.nc, 'PROGRESS', { discard: DiscardPolicy.New, max_bytes: 1e9 });
   const before = await configOf();
   const { code, stdout, stderr } = await init();
   expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
@@ -91,7 +82,7 @@ test('a stream that is not as Headway needs it is told field by field, with code
 });
 
 test("settings that are the operator's to choose are listed, and no error", async () => {
-  await createStream(nc, 'PROGRESS', { max_age: nanos(3_600_000) });
+  await createStream(shared.nc, 'PROGRESS', { max_age: nanos(3_600_000) });
   const { code, stdout, stderr } = await init(['--replicas', '3']);
   expect(code).toBe(0);
   expect(stdout).toContain('max_age is "1h00m", Headway makes it "7d0h": yours to choose');
@@ -101,7 +92,7 @@ test("settings that are the operator's to choose are listed, and no error", asyn
 
 describe('what goes wrong is told in one paragraph', () => {
   test('another stream has progress.*', async () => {
-    await createStream(nc, 'OTHER');
+    await createStream(shared.nc, 'OTHER');
     const { code, stdout, stderr } = await init();
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
     expect(stderr).toMatch(/^headway: Cannot make the stream PROGRESS: .*overlap.*\n$/);

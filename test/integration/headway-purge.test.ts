@@ -1,6 +1,5 @@
 /** `headway purge`: what it says goes, goes, and nothing else; and nothing goes without a yes. */
-import type { NatsConnection } from 'nats';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { carryOut } from '../../cmd/headway/purge/plan.js';
 import { WsClient } from '../harness/client.js';
 import { startEdgeProcess } from '../harness/edge-process.js';
@@ -11,40 +10,31 @@ import {
   noTerminal,
   startHeadwayAtTerminal,
 } from '../harness/headway-command.js';
-import { type NatsServer, startNats } from '../harness/nats-server.js';
+import { startNats } from '../harness/nats-server.js';
 import { connectNats, createStream, deleteStreams, publish, storedEvents } from '../harness/publish.js';
+import { freshStream, sharedNats } from '../harness/shared-nats.js';
 import { waitFor } from '../harness/wait.js';
 
-let nats: NatsServer;
-let nc: NatsConnection & AsyncDisposable;
-
-beforeAll(async () => {
-  nats = await startNats();
-  nc = await connectNats(nats.url);
-});
-afterAll(async () => {
-  await nc?.close();
-  await nats?.[Symbol.asyncDispose]();
-});
+const shared = sharedNats();
 beforeEach(async () => {
-  await deleteStreams(nc, nats);
-  await createStream(nc);
+  await freshStream(shared);
   for (let i = 1; i <= 4; i++) {
-    await publish(nc, 'a', { progress: i });
-    await publish(nc, 'b', { progress: i });
+    await publish(shared.nc, 'a', { progress: i });
+    await publish(shared.nc, 'b', { progress: i });
   }
 });
 
-const purge = (...args: string[]): Promise<Ended> => headway(['purge', ...args], { env: natsEnv(nats.url) });
+const purge = (...args: string[]): Promise<Ended> =>
+  headway(['purge', ...args], { env: natsEnv(shared.nats.url) });
 /** What is stored: `a1` is the first event of job `a`. */
 const stored = async (): Promise<string> =>
-  (await storedEvents(nc, 'PROGRESS'))
+  (await storedEvents(shared.nc, 'PROGRESS'))
     .map(({ json }) => json as { processing_id: string; progress: number })
     .map((one) => `${one.processing_id}${one.progress}`)
     .join(' ');
 const ALL = 'a1 b1 a2 b2 a3 b3 a4 b4';
 const timeOf = async (seq: number): Promise<string> =>
-  (await (await nc.jetstreamManager()).streams.getMessage('PROGRESS', { seq })).time.toISOString();
+  (await shared.jsm.streams.getMessage('PROGRESS', { seq })).time.toISOString();
 /** JetStream keeps nanoseconds, and a time has milliseconds: the next event is stored in another one. */
 const nextMillisecond = async (): Promise<void> => {
   const now = Date.now();
@@ -69,10 +59,10 @@ describe('with --yes', () => {
   });
 
   test('G1 nothing lost: what a stream keeps of other subjects stays', async () => {
-    const jsm = await nc.jetstreamManager();
+    const { jsm } = shared;
     await jsm.streams.update('PROGRESS', { subjects: ['progress.*', 'orders.*'] });
-    await nc.jetstream().publish('orders.1', 'theirs');
-    await publish(nc, 'a', { progress: 5 });
+    await shared.nc.jetstream().publish('orders.1', 'theirs');
+    await publish(shared.nc, 'a', { progress: 5 });
     const left = async (): Promise<number> => (await jsm.streams.info('PROGRESS')).state.messages;
     expect((await purge('--all', '--dry-run')).stdout).toBe(
       'Would purge 9 events; 0 events would be left.\n',
@@ -99,8 +89,8 @@ describe('with --yes', () => {
 
   test('what was stored before a time, of all jobs or of one', async () => {
     await nextMillisecond();
-    const fifth = await publish(nc, 'a', { progress: 5 });
-    await publish(nc, 'b', { progress: 5 });
+    const fifth = await publish(shared.nc, 'a', { progress: 5 });
+    await publish(shared.nc, 'b', { progress: 5 });
     const time = await timeOf(fifth);
     expect((await purge('b', '--before', time, '--yes')).stdout).toBe(
       'Purged 4 events of b; 1 event left.\n',
@@ -121,11 +111,11 @@ describe('with --yes', () => {
   });
 
   test('what was stored before a time, where events in the middle are gone', async () => {
-    const jsm = await nc.jetstreamManager();
+    const { jsm } = shared;
     await jsm.streams.deleteMessage('PROGRESS', 3);
     await jsm.streams.deleteMessage('PROGRESS', 8);
     await nextMillisecond();
-    const next = await publish(nc, 'a', { progress: 5 });
+    const next = await publish(shared.nc, 'a', { progress: 5 });
     const time = await timeOf(next);
     expect((await purge('--before', time, '--dry-run')).stdout).toMatch(
       /^Would purge 6 events; 1 event would be left/,
@@ -148,8 +138,14 @@ test.each([
 });
 
 test('a purge below seq 1, which nats-server 2.10 takes for everything, is never sent', async () => {
-  const jsm = await nc.jetstreamManager();
-  const access = { connection: nc, jsm, js: nc.jetstream(), stream: 'PROGRESS', shownUrl: nats.url };
+  const { jsm } = shared;
+  const access = {
+    connection: shared.nc,
+    jsm,
+    js: shared.nc.jetstream(),
+    stream: 'PROGRESS',
+    shownUrl: shared.nats.url,
+  };
   for (const seq of [1, 0, -1]) await expect(carryOut(access, { seq })).rejects.toThrow(RangeError);
   expect(await stored()).toBe(ALL);
 });
@@ -171,7 +167,7 @@ describe('without --yes', () => {
     [['--all'], 'PROGRESS', ''],
     [['--all'], 'y', ALL],
   ])('at a terminal %j is asked; "%s" is the answer', async (args, answer, left) => {
-    await using command = startHeadwayAtTerminal(['purge', ...args], { env: natsEnv(nats.url) });
+    await using command = startHeadwayAtTerminal(['purge', ...args], { env: natsEnv(shared.nats.url) });
     await command.shows(
       /This removes \d events of the (job a for good\. The job is not finished|stream PROGRESS at nats:)/,
     );
@@ -184,7 +180,7 @@ describe('without --yes', () => {
   });
 
   test.skipIf(noTerminal)('Ctrl-C is no yes', async () => {
-    await using command = startHeadwayAtTerminal(['purge', '--all'], { env: natsEnv(nats.url) });
+    await using command = startHeadwayAtTerminal(['purge', '--all'], { env: natsEnv(shared.nats.url) });
     await command.shows('to go on: ');
     command.type('\u0003');
     expect((await command.ended()).code).toBe(130);
@@ -193,14 +189,14 @@ describe('without --yes', () => {
 });
 
 test('a client that comes back with a cursor from before gets a reset', async () => {
-  await using edge = await startEdgeProcess({ natsUrl: nats.url });
+  await using edge = await startEdgeProcess({ natsUrl: shared.nats.url });
   await using before = await WsClient.connect(`${edge.ws}/ws/upload-progress/a`);
   await before.until(({ type }) => type === 'caught_up');
   await before[Symbol.asyncDispose]();
-  await publish(nc, 'a', { progress: 5 });
+  await publish(shared.nc, 'a', { progress: 5 });
   expect((await purge('a', '--keep', '1', '--yes')).code).toBe(0);
   await edge.stop();
-  await using fresh = await startEdgeProcess({ natsUrl: nats.url });
+  await using fresh = await startEdgeProcess({ natsUrl: shared.nats.url });
   await using back = await WsClient.connect(
     `${fresh.ws}/ws/upload-progress/a?last_seq=1&epoch=${before.epoch}`,
   );
@@ -233,9 +229,9 @@ describe('what goes wrong is told in one paragraph', () => {
   });
 
   test('a stream that forbids it', async () => {
-    await deleteStreams(nc, nats);
-    await createStream(nc, 'PROGRESS', { deny_purge: true });
-    await publish(nc, 'a', { progress: 1 });
+    await deleteStreams(shared.nc, shared.nats);
+    await createStream(shared.nc, 'PROGRESS', { deny_purge: true });
+    await publish(shared.nc, 'a', { progress: 1 });
     const { code, stderr } = await purge('a', '--yes');
     expect(code).toBe(1);
     expect(stderr).toMatch(/^headway: NATS does not purge the stream PROGRESS: .*deny_purge.*\n$/);

@@ -1,12 +1,13 @@
 /** Messages that are not events: never shown, never in the way, counted and logged with the reason. */
 import type { NatsConnection } from 'nats';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { type Frame, type UpdateFrame, WsClient } from '../harness/client.js';
 import { edgeHasRead } from '../harness/edge-head.js';
 import { type EdgeProcess, startEdgeProcess } from '../harness/edge-process.js';
 import { jobId } from '../harness/ids.js';
-import { type NatsServer, startNats } from '../harness/nats-server.js';
+import { startNats } from '../harness/nats-server.js';
 import { connectNats, event, publish, publishRaw } from '../harness/publish.js';
+import { sharedNats } from '../harness/shared-nats.js';
 import { waitFor } from '../harness/wait.js';
 
 const LOG_LINE = 'a stored message is not an event';
@@ -22,20 +23,10 @@ const BAD: Record<string, (job: string) => [subject: string, body: string | Uint
 };
 const REASONS = Object.keys(BAD);
 
-let nats: NatsServer;
-let nc: NatsConnection & AsyncDisposable;
-
-beforeAll(async () => {
-  nats = await startNats();
-  nc = await connectNats(nats.url);
-});
-afterAll(async () => {
-  await nc[Symbol.asyncDispose]();
-  await nats[Symbol.asyncDispose]();
-});
+const shared = sharedNats();
 
 /** Publishes one message that is not an event; returns its sequence. */
-async function publishBad(job: string, reason: string, to: NatsConnection = nc): Promise<number> {
+async function publishBad(job: string, reason: string, to: NatsConnection = shared.nc): Promise<number> {
   const [subject, body] = BAD[reason]?.(job) ?? [];
   return await publishRaw(to, String(subject), body ?? '');
 }
@@ -45,12 +36,12 @@ async function publishMixed(job: string, count: number): Promise<number[]> {
   const valid: number[] = [];
   for (let i = 0; i <= count; i++) {
     for (const reason of REASONS) await publishBad(job, reason);
-    if (i < count) valid.push(await publish(nc, job, { progress: i }));
+    if (i < count) valid.push(await publish(shared.nc, job, { progress: i }));
   }
   return valid;
 }
 
-const watch = async (edge: EdgeProcess, path: string, on = nc) => {
+const watch = async (edge: EdgeProcess, path: string, on = shared.nc) => {
   await edgeHasRead(edge.http, on);
   return WsClient.connect(`${edge.ws}/ws/upload-progress${path}`);
 };
@@ -67,7 +58,7 @@ async function invalidByReason(edge: EdgeProcess): Promise<Record<string, number
 
 describe('G8 bad input: among valid events', () => {
   test('every kind is left out live, and prev_seq names the previous valid event', async () => {
-    await using edge = await startEdgeProcess({ natsUrl: nats.url });
+    await using edge = await startEdgeProcess({ natsUrl: shared.nats.url });
     const before = await invalidByReason(edge);
     const job = jobId();
     await using one = await watch(edge, `/${job}`);
@@ -75,7 +66,7 @@ describe('G8 bad input: among valid events', () => {
     await one.until(caughtUp);
     await all.until(caughtUp);
     const valid = await publishMixed(job, 5);
-    const typed = await publish(nc, job, { job_type: 'mixed' });
+    const typed = await publish(shared.nc, job, { job_type: 'mixed' });
 
     const updates = await one.updates(6);
     expect(links(updates).slice(1)).toEqual(chain([...valid, typed]).slice(1));
@@ -89,15 +80,18 @@ describe('G8 bad input: among valid events', () => {
   });
 
   test('every kind is left out of a replay, from memory and from JetStream', async () => {
-    await using roomy = await startEdgeProcess({ natsUrl: nats.url });
+    await using roomy = await startEdgeProcess({ natsUrl: shared.nats.url });
     const job = jobId();
-    const first = await publish(nc, job);
+    const first = await publish(shared.nc, job);
     const valid = await publishMixed(job, 12);
-    const last = await publish(nc, job, { progress: 99 });
+    const last = await publish(shared.nc, job, { progress: 99 });
     // Its tail holds hardly more than the padding that follows.
-    await using tight = await startEdgeProcess({ natsUrl: nats.url, env: { HEADWAY_TAIL_BYTES: '65536' } });
+    await using tight = await startEdgeProcess({
+      natsUrl: shared.nats.url,
+      env: { HEADWAY_TAIL_BYTES: '65536' },
+    });
     const padding = jobId('padding');
-    for (let i = 0; i < 5; i++) await publish(nc, padding, { note: 'x'.repeat(30_000) });
+    for (let i = 0; i < 5; i++) await publish(shared.nc, padding, { note: 'x'.repeat(30_000) });
     for (const edge of [roomy, tight]) {
       for (const path of [`/${job}?last_seq=${first}`, `?last_seq=${first}`]) {
         await using client = await watch(edge, path);
@@ -118,11 +112,11 @@ describe('G8 bad input: among valid events', () => {
   });
 
   test('a cursor that stands on one of them resumes like any other', async () => {
-    await using edge = await startEdgeProcess({ natsUrl: nats.url });
+    await using edge = await startEdgeProcess({ natsUrl: shared.nats.url });
     const job = jobId();
-    const first = await publish(nc, job);
+    const first = await publish(shared.nc, job);
     const bad = await publishBad(job, 'schema');
-    const second = await publish(nc, job, { progress: 2 });
+    const second = await publish(shared.nc, job, { progress: 2 });
     await using client = await watch(edge, `/${job}?last_seq=${bad}`);
     await client.until(caughtUp);
     expect(links(client.seen())).toEqual([[second, first]]);
@@ -185,9 +179,9 @@ describe('G8 bad input: as the newest message of a job', () => {
     prepare: () => Promise<void>,
     check: (edge: EdgeProcess) => Promise<void>,
   ): Promise<void> {
-    await using old = await startEdgeProcess({ natsUrl: nats.url });
+    await using old = await startEdgeProcess({ natsUrl: shared.nats.url });
     await prepare();
-    await using young = await startEdgeProcess({ natsUrl: nats.url });
+    await using young = await startEdgeProcess({ natsUrl: shared.nats.url });
     await check(old);
     await check(young);
   }
@@ -199,8 +193,8 @@ describe('G8 bad input: as the newest message of a job', () => {
     let bad = 0;
     await onBothEdges(
       async () => {
-        first = await publish(nc, job, { progress: 1 });
-        newest = await publish(nc, job, { progress: 42, job_type: job });
+        first = await publish(shared.nc, job, { progress: 1 });
+        newest = await publish(shared.nc, job, { progress: 42, job_type: job });
         bad = await publishBad(job, reason);
       },
       async (edge) => {
@@ -221,7 +215,7 @@ describe('G8 bad input: as the newest message of a job', () => {
     let newest = 0;
     await onBothEdges(
       async () => {
-        newest = await publish(nc, job, { progress: 42 });
+        newest = await publish(shared.nc, job, { progress: 42 });
         for (let i = 0; i < 400; i++) await publishBad(job, 'not_json');
       },
       async (edge) => {
@@ -236,8 +230,8 @@ describe('G8 bad input: as the newest message of a job', () => {
     let end = 0;
     await onBothEdges(
       async () => {
-        await publish(nc, job);
-        end = await publish(nc, job, { status: 'completed', progress: 100, result: { pages: 3 } });
+        await publish(shared.nc, job);
+        end = await publish(shared.nc, job, { status: 'completed', progress: 100, result: { pages: 3 } });
         await publishBad(job, 'not_json');
       },
       async (edge) => {
@@ -261,10 +255,10 @@ describe('G8 bad input: as the newest message of a job', () => {
         expect((await client.until(caughtUp)).map(({ type }) => type)).toEqual(['hello', 'caught_up']);
       },
     );
-    await using edge = await startEdgeProcess({ natsUrl: nats.url });
+    await using edge = await startEdgeProcess({ natsUrl: shared.nats.url });
     await using client = await watch(edge, `/${job}`);
     await client.until(caughtUp);
-    const seq = await publish(nc, job);
+    const seq = await publish(shared.nc, job);
     const [update] = await client.updates(1);
     expect(update?.seq).toBe(seq);
     expect([0, null]).toContain(update?.prev_seq);
