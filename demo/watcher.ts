@@ -64,6 +64,10 @@ export class Watcher implements Disposable {
     | undefined;
   #wasCut = false;
   #isGreeted = false;
+  /** On this connection, and not before a reset. */
+  #isCaughtUp = false;
+  /** It does not know any more which update of a job was the last. */
+  #hasForgotten = false;
   #resolveCaughtUp = (): void => {};
   #resolveFinished = (): void => {};
 
@@ -95,6 +99,7 @@ export class Watcher implements Disposable {
     }
     const socket = new WebSocket(url, PROTOCOL, { handshakeTimeout: HANDSHAKE_MS });
     this.#socket = socket;
+    this.#isCaughtUp = false;
     socket.on('message', (data) => {
       // After a cut the rest of what the kernel had already delivered is lost with the connection, as in real life.
       if (socket === this.#socket) this.#take(JSON.parse(data.toString()) as ServerFrame);
@@ -123,7 +128,8 @@ export class Watcher implements Disposable {
     switch (frame.type) {
       case 'hello':
         this.#isGreeted = true;
-        this.#epoch = frame.epoch;
+        // The pair is changed as one: a connection that breaks before the reset must not come back with half of each.
+        if (frame.epoch !== this.#epoch) this.#forget(frame.epoch);
         if (this.#replay !== undefined) this.#options.events.back(this.#replay.from, frame.epoch);
         return;
       case 'reset':
@@ -134,11 +140,12 @@ export class Watcher implements Disposable {
         return;
       case 'caught_up':
         this.#advance(frame.cursor);
+        this.#isCaughtUp = true;
         this.#resolveCaughtUp();
         this.#endReplay();
         return;
       case 'heartbeat':
-        this.#advance(frame.cursor);
+        if (this.#isCaughtUp) this.#advance(frame.cursor);
         return;
       default: // Of the others none is for a client of all jobs that knows no token.
         return;
@@ -169,7 +176,7 @@ export class Watcher implements Disposable {
   #problemWith({ seq, prev_seq, processing_id }: ProgressUpdate): string | undefined {
     const last = this.#lastOf.get(processing_id);
     if (last !== undefined && seq <= last) return `seq ${seq} came after seq ${last}`;
-    const isKnown = last !== undefined || this.resets.length === 0;
+    const isKnown = last !== undefined || !this.#hasForgotten;
     if (prev_seq !== null && isKnown && prev_seq !== (last ?? 0)) {
       return `seq ${seq} follows seq ${prev_seq}, which never came`;
     }
@@ -177,11 +184,18 @@ export class Watcher implements Disposable {
   }
 
   #reset(reason: string, epoch: string): void {
+    this.#forget(epoch);
+    this.#hasForgotten = true;
+    this.resets.push(reason);
+    if (this.#replay !== undefined) this.#replay.reset = reason;
+  }
+
+  #forget(epoch: string): void {
+    this.#hasForgotten ||= this.#cursor !== undefined;
+    this.#isCaughtUp = false;
     this.#epoch = epoch;
     this.#cursor = undefined;
     this.#lastOf.clear();
-    this.resets.push(reason);
-    if (this.#replay !== undefined) this.#replay.reset = reason;
   }
 
   #advance(cursor: number): void {

@@ -1,0 +1,125 @@
+/** The demo's client keeps its cursor as PROTOCOL.md, "What a client must do", says. */
+import { expect, test } from 'vitest';
+import type { WebSocket } from 'ws';
+import { Watcher } from '../../demo/watcher.js';
+import { event } from '../harness/publish.js';
+import { waitFor } from '../harness/wait.js';
+import { startWsServer } from '../harness/ws-server.js';
+
+type Say = (type: string, fields?: Record<string, unknown>) => void;
+
+const sayTo =
+  (socket: WebSocket): Say =>
+  (type, fields = {}) =>
+    socket.send(JSON.stringify({ type, ...fields }));
+const update = (seq: number, prev_seq: number, fields: Record<string, unknown> = {}) => ({
+  ...event('a', fields),
+  seq,
+  prev_seq,
+});
+
+/** A server that goes through these lives, one for each connection, and what the watcher asked for at each. */
+async function lives(...lives: ((say: Say, socket: WebSocket) => void)[]) {
+  const asked: Record<string, string>[] = [];
+  const server = await startWsServer((socket, request) => {
+    const { searchParams } = new URL(String(request.url), 'ws://any');
+    const life = lives[asked.length];
+    asked.push(Object.fromEntries(searchParams));
+    life?.(sayTo(socket), socket);
+  });
+  return { server, asked, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
+}
+
+const watch = (url: string) => {
+  const reports: { problems: readonly string[] }[] = [];
+  const events = {
+    update: () => undefined,
+    cut: () => undefined,
+    back: () => undefined,
+    resumed: (report: { problems: readonly string[] }) => void reports.push(report),
+  };
+  const { signal } = new AbortController();
+  const options = { url, jobs: new Set(['a']), cutAfter: 1_000, awayMs: 1, events, signal };
+  return { watcher: new Watcher(options), reports };
+};
+
+const first = (say: Say): void => {
+  say('hello', { epoch: 'one' });
+  say('progress_update', update(7, 0));
+  say('caught_up', { cursor: 9 });
+};
+
+test('G5 a stale cursor: a hello of another epoch, and a line that breaks before the reset: it comes back with neither', async () => {
+  await using world = await lives(
+    (say, socket) => {
+      first(say);
+      socket.close();
+    },
+    (say, socket) => {
+      say('hello', { epoch: 'two' });
+      socket.close();
+    },
+    (say) => {
+      say('hello', { epoch: 'two' });
+      say('progress_update', update(3, 2));
+      say('caught_up', { cursor: 3 });
+    },
+  );
+  const { watcher } = watch(world.server.url);
+  using _ = watcher;
+  await waitFor(() => watcher.updates.length === 2, { what: 'the second update' });
+  expect(world.asked).toEqual([{}, { last_seq: '9', epoch: 'one' }, {}]);
+});
+
+test('G1 order: a heartbeat before the replay is over moves no cursor', async () => {
+  await using world = await lives(
+    (say, socket) => {
+      first(say);
+      socket.close();
+    },
+    (say, socket) => {
+      say('hello', { epoch: 'one' });
+      say('heartbeat', { cursor: 20 });
+      socket.close();
+    },
+    (say, socket) => {
+      say('hello', { epoch: 'one' });
+      say('progress_update', update(12, 7));
+      say('caught_up', { cursor: 20 });
+      say('heartbeat', { cursor: 25 });
+      socket.close();
+    },
+    () => undefined,
+  );
+  const { watcher, reports } = watch(world.server.url);
+  using _ = watcher;
+  await waitFor(() => world.asked.length === 4, { what: 'the fourth connection' });
+  expect(world.asked.map(({ last_seq }) => last_seq)).toEqual([undefined, '9', '9', '25']);
+  expect(reports.map(({ problems }) => problems)).toEqual([[]]);
+});
+
+test('what never came shows by prev_seq, but not after a reset', async () => {
+  await using world = await lives(
+    (say, socket) => {
+      first(say);
+      socket.close();
+    },
+    (say, socket) => {
+      say('hello', { epoch: 'one' });
+      say('progress_update', update(12, 10));
+      say('caught_up', { cursor: 12 });
+      socket.close();
+    },
+    (say) => {
+      say('hello', { epoch: 'one' });
+      say('reset', { reason: 'retention', epoch: 'one', first_seq: 30, last_seq: 40 });
+      say('progress_update', update(33, 31));
+      say('caught_up', { cursor: 40 });
+    },
+  );
+  const { watcher, reports } = watch(world.server.url);
+  using _ = watcher;
+  await waitFor(() => reports.length === 2, { what: 'two resumes' });
+  expect(reports.map(({ problems }) => problems)).toEqual([['seq 12 follows seq 10, which never came'], []]);
+  expect(watcher.resets).toEqual(['retention']);
+});
