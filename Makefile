@@ -10,14 +10,15 @@ FILES ?=
 OPTIONS ?=
 RUNS ?= 200000
 STALLS ?= 1500
+NATS_VERSION ?=
 
 PACKAGES := node_modules/.headway-installed
 BUILT := dist/.headway-built
 VITEST := node_modules/.bin/vitest run
 
 # Tests start, kill and restart servers of their own, so a server that runs somewhere is of no use to them.
-# $(call server,<arguments of scripts/nats-server.sh>)
-server = NATS_SERVER_BIN=$$(scripts/nats-server.sh $(1)) || { \
+# $(call server,<version, or none for $(NATS_VERSION), or else the first that is found>)
+server = NATS_SERVER_BIN=$$(scripts/nats-server.sh $(addprefix --version=,$(or $(1),$(NATS_VERSION)))) || { \
 	if [ -n "$${NATS_URL:-}" ]; then \
 	  echo 'NATS_URL is set, but the tests need a nats-server binary: they start, kill and restart servers of their own.' >&2; \
 	fi; exit 1; }; export NATS_SERVER_BIN; unset NATS_URL
@@ -51,7 +52,7 @@ test-node22: need-node need-nats-for-tests $(PACKAGES) build ## run all tests on
 	exec $(VITEST)
 
 test-nats-2.10: need-node $(PACKAGES) build ## run the tests with servers against the oldest supported NATS line
-	@$(call server,--version 2.10); echo "== tests on Node $$(node --version), $$("$$NATS_SERVER_BIN" -v)"; \
+	@$(call server,2.10); echo "== tests on Node $$(node --version), $$("$$NATS_SERVER_BIN" -v)"; \
 	exec $(VITEST) --project integration --project chaos
 
 test-container: need-node need-nats-for-tests $(PACKAGES) build ## run what needs Docker: split networks, and NATS in containers
