@@ -1,4 +1,7 @@
-/** How long a token lets a connection stay, and what a new one changes. Short tokens are given parts of a second. */
+/**
+ * How long a token lets a connection stay, and what a new one changes. Short tokens live for 3 s, and are
+ * warned 2 s ahead, so that an edge may stand still for a while in between.
+ */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { WsClient } from '../harness/client.js';
 import { type LocalEdge, startLocalEdge } from '../harness/edge-in-process.js';
@@ -32,7 +35,7 @@ const start = (env: Record<string, string>) =>
   startLocalEdge(shared.nats.url, {
     HEADWAY_DRAIN_MS: '0',
     HEADWAY_HEARTBEAT_MS: '400',
-    HEADWAY_TOKEN_WARNING_SECONDS: '1',
+    HEADWAY_TOKEN_WARNING_SECONDS: '2',
     ...env,
   });
 const token = (over: Record<string, unknown> = {}) => mint({ sub: 'ada', jobs: ['*'], ...over });
@@ -53,7 +56,7 @@ const count = (client: WsClient, type: string) => client.frames.filter((frame) =
 
 test('G7 nobody unauthorised: token_expiring comes once ahead of time, and at the expiry even a busy job is closed with 4401, with no update after it', async () => {
   const job = jobId();
-  const expires = inSeconds(2);
+  const expires = inSeconds(3);
   await using client = await connect(`/${job}`, { exp: expires });
   await client.until(({ type }) => type === 'caught_up');
   let isOver = false;
@@ -85,7 +88,7 @@ test('G7 nobody unauthorised: token_expiring comes once ahead of time, and at th
 });
 
 test('a quiet connection is warned and closed as well', async () => {
-  await using client = await connect('', { exp: inSeconds(1.2) });
+  await using client = await connect('', { exp: inSeconds(3) });
   await client.until(({ type }) => type === 'token_expiring');
   expect((await end(client)).code).toBe(4401);
   expect(count(client, 'token_expiring')).toBe(1);
@@ -93,9 +96,9 @@ test('a quiet connection is warned and closed as well', async () => {
 
 test('a new token lets the connection stay, without an answer and without a gap', async () => {
   const job = jobId();
-  await using client = await connect(`/${job}`, { exp: inSeconds(1.5) });
+  await using client = await connect(`/${job}`, { exp: inSeconds(3) });
   // The same line of time, without a new token.
-  await using control = await connect(`/${job}`, { exp: inSeconds(1.5) });
+  await using control = await connect(`/${job}`, { exp: inSeconds(3) });
   await client.until(({ type }) => type === 'token_expiring');
   await auth(client);
   expect((await end(control)).code).toBe(4401);
@@ -168,7 +171,7 @@ test('while a new token cannot be checked the old one holds, until it expires', 
   await using keys = await KeyHost.start('hold');
   await using open = await start({ ...JWT_ENV, ...keys.env, HEADWAY_AUTH_TIMEOUT_MS: '200' });
   const job = jobId();
-  const old = await token({ exp: inSeconds(1.5) });
+  const old = await token({ exp: inSeconds(3) });
   await using client = await WsClient.connect(`${open.ws}${WS}/${job}`, bearer(old));
   client.send({ type: 'auth', token: await keys.mint({ sub: 'ada', jobs: ['*'] }) });
   await client.until(({ type }) => type === 'token_expiring');
@@ -183,10 +186,10 @@ test('G8 bad input: many auth frames at once: the newest counts, too many are cu
   for (let i = 0; i < 200; i++) many.send({ type: 'auth', token: `bad-${i}` });
   const { code } = await end(many);
   expect([4401, 4429]).toContain(code);
-  await using good = await connect('', { exp: inSeconds(1.5) });
+  await using good = await connect('', { exp: inSeconds(3) });
   const tokens = await Promise.all(Array.from({ length: 20 }, () => token()));
   for (const text of tokens) good.send({ type: 'auth', token: text });
-  await using control = await connect('', { exp: inSeconds(1.5) });
+  await using control = await connect('', { exp: inSeconds(3) });
   expect((await end(control)).code).toBe(4401);
   await answered(good);
   expect(count(good, 'error')).toBe(0);
