@@ -6,15 +6,19 @@ export interface Deferred {
   readonly reject: (error: WorkerError) => void;
 }
 
-/** A promise that others settle. */
+/** A promise that others settle, once; whatever comes later is nothing. */
 export function deferred(): Deferred {
-  let resolve: () => void = () => {};
-  let reject: (error: WorkerError) => void = () => {};
+  let settle: { yes: () => void; no: (error: WorkerError) => void } | null = null;
   const promise = new Promise<void>((yes, no) => {
-    resolve = yes;
-    reject = no;
+    settle = { yes, no };
   });
   // Whoever does not wait for it is told by `onTrouble`; the process must not end for it.
   promise.catch(() => {});
-  return { promise, resolve, reject };
+  // Node looks into it each time that a promise is settled again, which takes longer than the rest of an event.
+  const once = (): typeof settle => {
+    const first = settle;
+    settle = null;
+    return first;
+  };
+  return { promise, resolve: () => once()?.yes(), reject: (error) => once()?.no(error) };
 }

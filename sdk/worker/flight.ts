@@ -41,7 +41,7 @@ export interface Flight {
   readonly letter: Letter;
   readonly msgId: string;
   /** Under which its answers come. */
-  readonly token: string;
+  readonly token: number;
   phase: Phase;
   tries: number;
   /** How often in a row nobody heard the question for the job's last event. */

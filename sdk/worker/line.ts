@@ -24,7 +24,7 @@ export interface LineEvents {
 export class NatsLine implements Line {
   readonly #events: LineEvents;
   readonly #window: Window;
-  readonly #callers = new Map<string, Caller>();
+  readonly #callers = new Map<number, Caller>();
   readonly #inboxPrefix: string | undefined;
   #connection: NatsConnection | null = null;
   #inbox = '';
@@ -75,14 +75,13 @@ export class NatsLine implements Line {
     if (connection.info !== undefined) this.#opened();
   }
 
-  listen(caller: Caller): string {
+  listen(caller: Caller): number {
     this.#tokens += 1;
-    const token = String(this.#tokens);
-    this.#callers.set(token, caller);
-    return token;
+    this.#callers.set(this.#tokens, caller);
+    return this.#tokens;
   }
 
-  forget(caller: Caller, token: string): void {
+  forget(caller: Caller, token: number): void {
     this.#callers.delete(token);
     this.#window.leave(caller);
   }
@@ -95,7 +94,7 @@ export class NatsLine implements Line {
     this.#window.leave(caller);
   }
 
-  publish(subject: string, body: Uint8Array, token: string, headers: MsgHdrs): boolean {
+  publish(subject: string, body: Uint8Array, token: number, headers: MsgHdrs): boolean {
     return this.#try((nc) => nc.publish(subject, body, { reply: this.#inbox + token, headers }));
   }
 
@@ -115,7 +114,7 @@ export class NatsLine implements Line {
   }
 
   #answered(msg: Msg): void {
-    const caller = this.#callers.get(msg.subject.slice(this.#inbox.length));
+    const caller = this.#callers.get(Number(msg.subject.slice(this.#inbox.length)));
     caller?.answered(parseReply(msg.headers?.code ?? 0, msg.string()));
   }
 

@@ -29,15 +29,15 @@ export interface Line {
   /** The largest body that this NATS takes, in bytes. */
   readonly maxPayload: number;
   /** A token for one event: its answers come to `caller`, whichever try they are to. */
-  listen(caller: Caller): string;
+  listen(caller: Caller): number;
   /** No answers under this token any more; frees the place in the window. */
-  forget(caller: Caller, token: string): void;
+  forget(caller: Caller, token: number): void;
   /** Calls `launch` as soon as the window has a place: at once, or later. */
   enter(caller: Caller): void;
   /** This try is not waited for any more: its place is free. */
   leave(caller: Caller): void;
   /** Publishes; false when that was not possible. */
-  publish(subject: string, body: Uint8Array, token: string, headers: MsgHdrs): boolean;
+  publish(subject: string, body: Uint8Array, token: number, headers: MsgHdrs): boolean;
   /** Publishes something that nobody acknowledges; not kept when NATS is away. */
   cast(subject: string, body: Uint8Array): void;
 }

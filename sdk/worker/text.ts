@@ -1,18 +1,17 @@
-/** The first `max` characters (Unicode code points) of a text; one that is longer ends with "…". */
+/**
+ * The first `max` characters (Unicode code points) of a text; one that is longer ends with "…". Half of a surrogate pair
+ * is no character, and would become three bytes that nobody wrote: it is replaced by U+FFFD.
+ */
 export function shorten(text: string, max: number): string {
-  if (text.length <= max) return wellFormed(text);
+  if (text.length <= max) return text.toWellFormed();
   let count = 0;
   let end = 0;
   let cut = 0;
   for (const character of text) {
     count += 1;
     if (count === max) cut = end;
-    if (count > max) return `${wellFormed(text.slice(0, cut))}…`;
+    if (count > max) return `${text.slice(0, cut).toWellFormed()}…`;
     end += character.length;
   }
-  return wellFormed(text);
+  return text.toWellFormed();
 }
-
-// Half of a surrogate pair is no character, and would become three bytes that nobody wrote.
-const wellFormed = (text: string): string =>
-  text.replace(/[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/g, '\uFFFD');

@@ -9,37 +9,11 @@ import { encodeEvent, sharedMembers } from '../../sdk/worker/encode.js';
 import { failureJson } from '../../sdk/worker/failure.js';
 import { RunIds, randomText } from '../../sdk/worker/ids.js';
 import { heartbeatSeconds } from '../../sdk/worker/job-options.js';
-import type { Clock, Keeper, Waker } from '../../sdk/worker/ports.js';
+import type { Keeper, Waker } from '../../sdk/worker/ports.js';
 import { firstState, type JobUpdate, updated } from '../../sdk/worker/state.js';
 import { shorten } from '../../sdk/worker/text.js';
 import { type Trouble, teller } from '../../sdk/worker/trouble.js';
-import { type Ticket, Window } from '../../sdk/worker/window.js';
-
-/** A clock that stands still until it is moved. */
-class TestClock implements Clock {
-  at = 0;
-  readonly timers = new Set<{ at: number; call: () => void }>();
-  now = (): number => this.at;
-  timestamp = (): string => new Date(this.at).toISOString();
-  chance = (): number => 0.5;
-  later = (ms: number, call: () => void): (() => void) => {
-    const timer = { at: this.at + ms, call };
-    this.timers.add(timer);
-    return () => this.timers.delete(timer);
-  };
-
-  pass(ms: number): void {
-    const until = this.at + ms;
-    for (;;) {
-      const next = [...this.timers].sort((a, b) => a.at - b.at).find(({ at }) => at <= until);
-      if (next === undefined) break;
-      this.timers.delete(next);
-      this.at = Math.max(this.at, next.at);
-      next.call();
-    }
-    this.at = until;
-  }
-}
+import { TestClock } from './test-clock.js';
 
 describe('the agenda', () => {
   test('wakes everybody at his time, or a little later, with never more than one timer', () => {
@@ -77,54 +51,6 @@ describe('the agenda', () => {
         expect(clock.timers.size).toBe(0);
       }),
     );
-  });
-});
-
-describe('the window', () => {
-  test('never lets more in than it holds, keeps the order, and forgets nobody', () => {
-    const steps = fc.array(fc.tuple(fc.constantFrom('enter', 'leave', 'pass'), fc.nat(99)), {
-      maxLength: 300,
-      size: 'max',
-    });
-    fc.assert(
-      fc.property(fc.integer({ min: 1, max: 50 }), steps, (size, program) => {
-        const clock = new TestClock();
-        const window = new Window(size, (ms, call) => void clock.later(ms, call));
-        const tickets: (Ticket & { launched: number })[] = Array.from({ length: 100 }, () => ({
-          place: 'outside',
-          launched: 0,
-          launch() {
-            this.launched += 1;
-            return true;
-          },
-        }));
-        const inside = (): number => tickets.filter(({ place }) => place === 'inside').length;
-        for (const [what, who] of program) {
-          const ticket = tickets[who] as Ticket;
-          if (what === 'enter') window.enter(ticket);
-          else if (what === 'leave') window.leave(ticket);
-          else clock.pass(1);
-          expect(inside()).toBeLessThanOrEqual(size);
-        }
-        for (let round = 0; round < 200; round++) {
-          clock.pass(1);
-          for (const ticket of tickets) if (ticket.place === 'inside') window.leave(ticket);
-        }
-        expect(tickets.every(({ place }) => place === 'outside')).toBe(true);
-      }),
-    );
-  });
-
-  test('who is not sent leaves his place to the next', () => {
-    const clock = new TestClock();
-    const window = new Window(1, (ms, call) => void clock.later(ms, call));
-    const ticket = (sends: boolean): Ticket => ({ place: 'outside', launch: () => sends });
-    const [first, second, third] = [ticket(true), ticket(false), ticket(true)];
-    for (const one of [first, second, third]) window.enter(one);
-    expect([first.place, second.place, third.place]).toEqual(['inside', 'waiting', 'waiting']);
-    window.leave(first);
-    clock.pass(5);
-    expect([first.place, second.place, third.place]).toEqual(['outside', 'outside', 'inside']);
   });
 });
 

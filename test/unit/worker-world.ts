@@ -52,7 +52,7 @@ export class Stream {
 }
 
 interface Request {
-  readonly token: string;
+  readonly token: number;
   readonly caller: Caller;
   readonly subject: string;
   readonly text: string;
@@ -70,11 +70,11 @@ export class WorkerProcess implements Line {
   /** On the way to JetStream. */
   requests: Request[] = [];
   /** On the way back. */
-  replies: { token: string; reply: Reply }[] = [];
+  replies: { token: number; reply: Reply }[] = [];
   /** Questions for the last event. */
   reads: (() => void)[] = [];
   casts = 0;
-  readonly #callers = new Map<string, Caller>();
+  readonly #callers = new Map<number, Caller>();
   readonly #wakes = new Map<Waker, number>();
   readonly #around: Surroundings;
   #tokens = 0;
@@ -122,13 +122,13 @@ export class WorkerProcess implements Line {
     return pen;
   }
 
-  listen(caller: Caller): string {
-    const token = String(this.#tokens++);
+  listen(caller: Caller): number {
+    const token = this.#tokens++;
     this.#callers.set(token, caller);
     return token;
   }
 
-  forget(_caller: Caller, token: string): void {
+  forget(_caller: Caller, token: number): void {
     this.#callers.delete(token);
   }
 
@@ -138,7 +138,7 @@ export class WorkerProcess implements Line {
 
   leave(): void {}
 
-  publish(subject: string, body: Uint8Array, token: string, headers: MsgHdrs): boolean {
+  publish(subject: string, body: Uint8Array, token: number, headers: MsgHdrs): boolean {
     const caller = this.#callers.get(token);
     if (!this.open || caller === undefined) return false;
     const text = Buffer.from((headers as unknown as { encode(): Uint8Array }).encode()).toString();
