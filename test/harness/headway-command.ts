@@ -9,7 +9,8 @@ import { waitFor, withTimeout } from './wait.js';
 import { guard } from './watchdog.js';
 
 const HEADWAY = fileURLToPath(new URL('../../dist/cmd/headway.js', import.meta.url));
-const TERMINAL = fileURLToPath(new URL('./terminal.py', import.meta.url));
+/** Runs a program at a pseudo-terminal: see there. */
+export const TERMINAL = fileURLToPath(new URL('./terminal.py', import.meta.url));
 const END_MS = 30_000;
 
 export type Env = Record<string, string>;

@@ -1,7 +1,7 @@
 /**
  * Makes the machine of a test run a bad one: again and again one of the run's processes, whichever, stands still for a
  * moment, as on a machine that is shared. A test that fails then has taken a moment for a fault. `make test-stalls`;
- * Linux only.
+ * Linux only. What runs at a terminal that a test made is spared: to a shell there it would be a Ctrl-Z.
  */
 import { readdir, readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -14,6 +14,8 @@ interface Seen {
   parent: number;
   /** As proc(5) has it: T is stopped, Z has ended. */
   state: string;
+  /** The number of its terminal; 0: it has none. */
+  terminal: number;
 }
 
 /** @param options.random 0 to 1, as Math.random gives it */
@@ -41,7 +43,11 @@ export class Stalls implements AsyncDisposable {
 
   async #run(): Promise<void> {
     while (!this.#isOver) {
-      const awake = below(this.#root, await processes()).filter(({ state }) => !'TtZX'.includes(state));
+      const all = await processes();
+      const ours = all.find(({ pid }) => pid === this.#root)?.terminal;
+      const awake = below(this.#root, all).filter(
+        ({ state, terminal }) => !'TtZX'.includes(state) && (terminal === 0 || terminal === ours),
+      );
       const one = awake[Math.floor(this.#random() * awake.length)];
       if (one !== undefined && signal(one.pid, 'SIGSTOP')) {
         this.count += 1;
@@ -59,8 +65,8 @@ async function processes(): Promise<Seen[]> {
     names.map(async (name) => {
       const text = await readFile(`/proc/${name}/stat`, 'utf8').catch(() => '');
       // The name of the program stands in brackets and may hold anything, brackets too.
-      const [state = '', parent] = text.slice(text.lastIndexOf(')') + 2).split(' ');
-      return { pid: Number(name), parent: Number(parent), state };
+      const [state = '', parent, , , terminal] = text.slice(text.lastIndexOf(')') + 2).split(' ');
+      return { pid: Number(name), parent: Number(parent), state, terminal: Number(terminal) };
     }),
   );
   return all.filter(({ state }) => state !== '');

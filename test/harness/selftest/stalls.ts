@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { Child, stateOf } from '../child.js';
+import { noTerminal, TERMINAL } from '../headway-command.js';
 import { Stalls } from '../stalls.js';
 import { waitFor } from '../wait.js';
 
@@ -40,6 +41,29 @@ describe.skipIf(isSkipped)('stalls', () => {
       expect(seen).toEqual(new Set(['S']));
     } finally {
       for (const pid of root.output().split('\n').filter(Boolean)) process.kill(Number(pid), 'SIGKILL');
+      await root.exited;
+    }
+  });
+
+  test.skipIf(noTerminal !== null)('spare what runs at a terminal of its own', async () => {
+    const program = [TERMINAL, '80', '24', 'together', 'sh', '-c', 'echo $$; exec sleep 60'];
+    const root = await Child.spawn('parent', 'sh', ['-c', 'python3 "$@" & wait', 'sh', ...program]);
+    const sleeper = await waitFor(() => Number.parseInt(root.output(), 10) || undefined, {
+      what: 'a process at a terminal',
+    });
+    try {
+      const seen = new Set<string | undefined>();
+      await using stalls = new Stalls({ root: root.pid, longestMs: 100, random: () => 0.99 });
+      await waitFor(
+        async () => {
+          seen.add(await stateOf(sleeper));
+          return stalls.count >= 5;
+        },
+        { what: 'others to stand still', everyMs: 5 },
+      );
+      expect(seen).toEqual(new Set(['S']));
+    } finally {
+      process.kill(sleeper, 'SIGKILL');
       await root.exited;
     }
   });
