@@ -37,8 +37,8 @@ describe.skipIf(isSkipped)('stalls', () => {
         );
         expect(stalls.count).toBeGreaterThan(1);
       }
-      expect(await states()).toEqual(['S', 'S']);
-      expect(seen).toEqual(new Set(['S']));
+      expect(await states()).not.toContain('T');
+      expect(seen).not.toContain('T');
     } finally {
       for (const pid of root.output().split('\n').filter(Boolean)) process.kill(Number(pid), 'SIGKILL');
       await root.exited;
@@ -61,7 +61,7 @@ describe.skipIf(isSkipped)('stalls', () => {
         },
         { what: 'others to stand still', everyMs: 5 },
       );
-      expect(seen).toEqual(new Set(['S']));
+      expect(seen).not.toContain('T');
     } finally {
       process.kill(sleeper, 'SIGKILL');
       await root.exited;
