@@ -13,6 +13,8 @@ import { unreadTrouble } from './unread.js';
 const WAITING: Phase = { kind: 'waiting' };
 /** After so many questions that nobody heard in a row it is no matter of time. */
 const NOBODY_THERE = 3;
+/** For how long JetStream knows an id again: its 2 minutes, less what an event may take to get there. */
+const KNOWN_AGAIN_MS = 110_000;
 
 /**
  * Delivers a job's events, one at a time, exactly once: the same bytes under the same id until they are stored, and
@@ -63,9 +65,12 @@ export class Courier implements Caller, Keeper {
 
   /** Nothing may be on its way. */
   send(letter: Letter): void {
+    this.#begin(letter, { msgId: this.#ids.next(), tries: 0, triedAt: null, assumed: null });
+  }
+
+  #begin(letter: Letter, sent: Pick<Flight, 'msgId' | 'tries' | 'triedAt' | 'assumed'>): void {
     const token = this.#around.line.listen(this);
-    const msgId = this.#ids.next();
-    this.#flight = { letter, msgId, token, phase: WAITING, tries: 0, unheard: 0, assumed: null };
+    this.#flight = { ...sent, letter, token, phase: WAITING, unheard: 0 };
     this.#around.keep(this, letter.body.length);
     this.#go(this.#flight);
   }
@@ -124,6 +129,7 @@ export class Courier implements Caller, Keeper {
     const { msgId, token } = flight;
     const headers = eventHeaders(this.#headers, { msgId, expected: this.#expected, status, timestamp });
     flight.tries += 1;
+    flight.triedAt ??= clock.now();
     if (flight.tries > 1) counts.retried += 1;
     if (!line.publish(this.#subject, body, token, headers)) {
       this.#pause(flight, 'it could not be sent');
@@ -139,7 +145,7 @@ export class Courier implements Caller, Keeper {
     switch (reply.kind) {
       case 'stored':
         if (flight.assumed !== null && reply.duplicate && reply.seq < flight.assumed) {
-          this.#lose('other_writer', flight.assumed);
+          this.#lose(this.#hasBegun ? 'other_writer' : 'newer_attempt', flight.assumed);
         } else this.#stored(reply.seq);
         return;
       case 'conflict':
@@ -233,10 +239,12 @@ export class Courier implements Caller, Keeper {
     }
   }
 
-  #writer({ msgId }: Flight): Writer {
+  #writer({ msgId, triedAt }: Flight): Writer {
     const { attempt, percent } = this.#sender;
     const { runId } = this.#ids;
-    return { runId, msgId, attempt, percent, hasBegun: this.#hasBegun, isUnsure: this.#isUnsure };
+    const isKnownAgain = this.#around.clock.now() - (triedAt ?? 0) < KNOWN_AGAIN_MS;
+    const [hasBegun, isUnsure] = [this.#hasBegun, this.#isUnsure];
+    return { runId, msgId, attempt, percent, hasBegun, isUnsure, isKnownAgain };
   }
 
   #judge(flight: Flight, last: LastMessage | null): Verdict {
@@ -261,6 +269,15 @@ export class Courier implements Caller, Keeper {
         }
         this.#sender.stirred();
         return;
+      case 'claim': {
+        this.#expected = verdict.expected;
+        const { msgId, tries, triedAt } = flight;
+        this.stop();
+        const letter = this.#sender.rewrite(verdict.attempt);
+        this.#begin(letter, { msgId, tries, triedAt, assumed: verdict.expected });
+        this.#sender.stirred();
+        return;
+      }
     }
   }
 

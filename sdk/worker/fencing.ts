@@ -23,6 +23,8 @@ export interface Writer {
   readonly hasBegun: boolean;
   /** A try of this message may have been stored. */
   readonly isUnsure: boolean;
+  /** If it was, JetStream still knows its id, and does not store it again. */
+  readonly isKnownAgain: boolean;
 }
 
 /** What to do with an event that was refused because the subject's last message is not the expected one. */
@@ -31,6 +33,11 @@ export type Verdict =
   | { readonly kind: 'stored'; readonly seq: number }
   /** Nobody stands in the way: send it again, and expect `seq` to be the last. */
   | { readonly kind: 'send'; readonly expected: number; readonly attempt: number }
+  /**
+   * As `send`, if it is not stored; and if it is, the job is somebody else's. Whoever sends it under the same id is told
+   * which of the two it is.
+   */
+  | { readonly kind: 'claim'; readonly expected: number; readonly attempt: number }
   /** The job belongs to somebody else. */
   | { readonly kind: 'superseded'; readonly reason: SupersededReason; readonly seq: number };
 
@@ -72,9 +79,13 @@ export function judgeStart(last: LastMessage | null, writer: Writer, requested: 
   if (last.msgId === writer.msgId) return { kind: 'stored', seq: last.seq };
   if (isOurs(last, writer)) return { kind: 'send', expected: last.seq, attempt: writer.attempt };
   const before = attemptOf(last.event);
-  // Another worker counts on from what it finds. So if ours was stored, and the job then taken, his is the higher one.
-  const isTaken = writer.isUnsure && before > writer.attempt;
-  const attempt = requested ?? (isTaken ? writer.attempt : before + 1);
+  // Another worker counts on from what it finds. So if ours was stored, and the job then taken, his is the higher one;
+  // but ours was only a guess, and a job that was tried twice before has a higher one as well.
+  const mayBeTaken = writer.isUnsure && before > writer.attempt;
+  if (mayBeTaken && requested === null && writer.isKnownAgain) {
+    return { kind: 'claim', expected: last.seq, attempt: before + 1 };
+  }
+  const attempt = requested ?? (mayBeTaken ? writer.attempt : before + 1);
   if (attempt > before) return { kind: 'send', expected: last.seq, attempt };
   const reason = attempt < before ? 'newer_attempt' : reasonOf(last.event);
   return { kind: 'superseded', reason, seq: last.seq };

@@ -15,7 +15,7 @@ export interface Sender {
   readonly attempt: number;
   /** Where the job is: no event of this attempt has said more. */
   readonly percent: number;
-  /** The first event, under another attempt. */
+  /** The run's first event, under another attempt. */
   rewrite(attempt: number): Letter;
   /** What was sent is stored. */
   stored(): void;
@@ -44,8 +44,13 @@ export interface Flight {
   readonly token: number;
   phase: Phase;
   tries: number;
+  /** When the first of them was made, by a clock that does not jump; null: none was. */
+  triedAt: number | null;
   /** How often in a row nobody heard the question for the job's last event. */
   unheard: number;
-  /** Nobody may tell us who wrote the job's last event, so its sequence was taken for our own. */
+  /**
+   * The sequence of the job's last event, behind which it is sent though it may be stored already: then the answer has a
+   * lower one.
+   */
   assumed: number | null;
 }

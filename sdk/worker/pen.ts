@@ -41,7 +41,7 @@ export class Pen implements Waker, Sender {
   readonly #outer: AbortSignal | undefined;
   readonly #aliveSubject: string;
   readonly #heartbeatMs: number;
-  readonly #intervalMs: number;
+  #intervalMs: number;
   readonly #started: Deferred;
   #state: JobState;
   /** What the last event says, whether it is stored or not. */
@@ -152,11 +152,12 @@ export class Pen implements Waker, Sender {
     return promise;
   }
 
-  /** Sends what waits without keeping the distance in time. */
+  /** Sends what waits, and whatever may follow, without keeping the distance in time. */
   flush(): void {
-    if (this.#lane.kind !== 'holding') return;
+    if (this.#lane.kind === 'closed') return;
+    this.#intervalMs = 0;
     this.#lane = { ...this.#lane, readyAt: Number.NEGATIVE_INFINITY };
-    this.opened();
+    if (this.#lane.kind === 'holding') this.opened();
   }
 
   /** Gives the job up: nothing more is sent, and who waits for its end is told `error`. */
@@ -199,10 +200,12 @@ export class Pen implements Waker, Sender {
   }
 
   rewrite(attempt: number): Letter {
-    // The first event as it was: what has been reported since comes behind it.
+    // The first event as it was: what has been reported since comes behind it. It is the end, where memory was too
+    // little for those before.
     const first = inAttempt(this.#sent, attempt);
     this.#state = inAttempt(this.#state, attempt);
-    return this.#letter(null, this.#around.clock.now(), first);
+    const isEnd = this.#lane.kind === 'flying' && this.#lane.carries === 'end';
+    return this.#letter(isEnd ? (this.#end?.ending ?? null) : null, this.#around.clock.now(), first);
   }
 
   stored(): void {

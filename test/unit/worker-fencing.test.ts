@@ -20,6 +20,7 @@ const writer = {
   percent: 40,
   hasBegun: true,
   isUnsure: false,
+  isKnownAgain: true,
 };
 const starting = { ...writer, hasBegun: false };
 const last = (fields: Record<string, unknown>, msgId = 'another'): LastMessage => ({
@@ -71,13 +72,23 @@ describe('the first event of a run', () => {
     ).toEqual(verdict);
   });
 
-  test('that may have been stored, and finds a higher attempt, has been overtaken', () => {
+  test('that may have been stored, and finds a higher attempt, is told by JetStream whether it was overtaken', () => {
     const first = { ...starting, attempt: 1 };
-    expect(judgeStart(last({ attempt: 2 }), { ...first, isUnsure: true }, null)).toEqual(
-      lost('newer_attempt'),
-    );
-    expect(judgeStart(last({ attempt: 1 }), { ...first, isUnsure: true }, null)).toEqual(send(2));
+    const unsure = { ...first, isUnsure: true };
+    expect(judgeStart(last({ attempt: 2 }), unsure, null)).toEqual({
+      kind: 'claim',
+      expected: 40,
+      attempt: 3,
+    });
+    expect(judgeStart(last({ attempt: 2 }), unsure, 1)).toEqual(lost('newer_attempt'));
+    expect(judgeStart(last({ attempt: 1 }), unsure, null)).toEqual(send(2));
     expect(judgeStart(last({ attempt: 2 }), first, null)).toEqual(send(3));
+  });
+
+  test('that may have been stored so long ago that JetStream has forgotten it yields to a higher attempt', () => {
+    const unsure = { ...starting, attempt: 1, isUnsure: true, isKnownAgain: false };
+    expect(judgeStart(last({ attempt: 2 }), unsure, null)).toEqual(lost('newer_attempt'));
+    expect(judgeStart(last({ attempt: 1 }), unsure, null)).toEqual(send(2));
   });
 });
 
