@@ -1,3 +1,7 @@
+import { Type } from '@sinclair/typebox';
+import { TypeCompiler } from '@sinclair/typebox/compiler';
+import { explain } from '../../schemas/explain.js';
+import { InvalidEventError } from './errors.js';
 import { jsonOf } from './state.js';
 import { shorten } from './text.js';
 
@@ -8,6 +12,10 @@ export interface FailOptions {
   readonly code?: string;
 }
 
+const compiled = TypeCompiler.Compile(
+  Type.Object({ retryable: Type.Optional(Type.Boolean()), code: Type.Optional(Type.String()) }),
+);
+
 const MAX_CODE = 128;
 const MAX_MESSAGE = 4_096;
 const MAX_STACK = 16_384;
@@ -15,7 +23,7 @@ const MAX_STACK = 16_384;
 /**
  * The `error` of an event, as JSON: `code`, `message`, `retryable`, the error's own `details` if it has some, and its
  * stack if that was asked for. Of the error's other properties nothing is written.
- * @throws InvalidEventError when `details` cannot be written as JSON
+ * @throws InvalidEventError when `options` do not fit, or `details` cannot be written as JSON
  */
 export function failureJson(
   error: unknown,
@@ -23,6 +31,10 @@ export function failureJson(
   includeStack: boolean,
   includeDetails = true,
 ): string {
+  if (!compiled.Check(options)) {
+    const { path, problem } = explain(compiled, options);
+    throw new InvalidEventError(`/error${path}`, problem);
+  }
   const code = options.code ?? (textIn(error, 'code') || nameOf(error));
   const message = typeof error === 'string' ? error : (textIn(error, 'message') ?? 'The job failed.');
   const retryable = options.retryable ?? propertyOf(error, 'retryable') === true;

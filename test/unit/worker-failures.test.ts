@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 import { InvalidEventError } from '../../sdk/worker/errors.js';
-import { failureJson } from '../../sdk/worker/failure.js';
+import { type FailOptions, failureJson } from '../../sdk/worker/failure.js';
 import { bare, firstState, jsonOf, updated } from '../../sdk/worker/state.js';
 import { type Trouble, teller } from '../../sdk/worker/trouble.js';
 
@@ -91,4 +91,21 @@ test('a callback for trouble that is async and rejects ends no process', async (
   } finally {
     process.off('unhandledRejection', note);
   }
+});
+
+test.each<[unknown, string]>([
+  [{ retryable: 'yes' }, '/error/retryable is "yes"; expected true or false'],
+  [{ retryable: {} }, '/error/retryable is {}; expected true or false'],
+  [{ code: 404 }, '/error/code is 404; expected a value of type string'],
+  [null, '/error is null; expected an object'],
+])('G8 bad input: fail with the options %j is refused, and says why', (options, message) => {
+  expect(() => failureJson(new Error('x'), options as FailOptions, false)).toThrow(message);
+});
+
+test('fail takes options that are left undefined', () => {
+  const options = { code: undefined, retryable: undefined } as unknown as FailOptions;
+  expect(JSON.parse(failureJson(new Error('x'), options, false))).toMatchObject({
+    code: 'error',
+    retryable: false,
+  });
 });
