@@ -1,4 +1,13 @@
-import { createInbox, Events, type Msg, type MsgHdrs, type NatsConnection, type Subscription } from 'nats';
+import {
+  createInbox,
+  Events,
+  type Msg,
+  type MsgHdrs,
+  type NatsConnection,
+  type QueuedIterator,
+  type Status,
+  type Subscription,
+} from 'nats';
 import { ALIVE_PREFIX, SUBJECT_PREFIX } from '../../schemas/ids.js';
 import type { Caller, Clock, Line } from './ports.js';
 import { parseReply } from './reply.js';
@@ -32,6 +41,7 @@ export class NatsLine implements Line {
   #open = false;
   #isClosed = false;
   #subscription: Subscription | null = null;
+  #stopWatching: () => void = () => {};
 
   constructor(events: LineEvents, clock: Clock, maxInFlight: number, inboxPrefix: string | undefined) {
     this.#events = events;
@@ -58,6 +68,7 @@ export class NatsLine implements Line {
     this.#window.clear(this.#callers.values());
     this.#callers.clear();
     if (this.#connection?.isClosed() === false) this.#subscription?.unsubscribe();
+    this.#stopWatching();
   }
 
   /** The connection is there. Called once. */
@@ -68,9 +79,14 @@ export class NatsLine implements Line {
     this.#subscription = connection.subscribe(`${inbox}.*`, {
       callback: (error, msg) => error === null && this.#answered(msg),
     });
-    void this.#watch(connection);
-    // The package's list of changes does not end with the connection.
-    void connection.closed().then(() => this.#over());
+    const changes: AsyncIterable<Status> & Partial<QueuedIterator<Status>> = connection.status();
+    void this.#watch(changes);
+    // The list of changes does not end with the connection.
+    const forgetClosing = whenClosed(connection, () => this.#over());
+    this.#stopWatching = () => {
+      changes.stop?.();
+      forgetClosing();
+    };
     // While it dials again a connection knows nothing of a server.
     if (connection.info !== undefined) this.#opened();
   }
@@ -118,8 +134,8 @@ export class NatsLine implements Line {
     caller?.answered(parseReply(msg.headers?.code ?? 0, msg.string()));
   }
 
-  async #watch(connection: NatsConnection): Promise<void> {
-    for await (const { type, data, permissionContext } of connection.status()) {
+  async #watch(changes: AsyncIterable<Status>): Promise<void> {
+    for await (const { type, data, permissionContext } of changes) {
       if (type === Events.Disconnect) this.#cut();
       else if (type === Events.Reconnect) this.#opened();
       else if (type === Events.Error) this.#refused(String(data), permissionContext);
@@ -155,6 +171,15 @@ export class NatsLine implements Line {
     this.#events.tell({ kind: 'away', message: 'NATS cannot be reached; states are kept until it is back.' });
     this.#events.cut();
   }
+}
+
+// A connection may outlive many lines, and must not keep those that are closed.
+function whenClosed(connection: NatsConnection, call: () => void): () => void {
+  let wanted: (() => void) | null = call;
+  void connection.closed().then(() => wanted?.());
+  return () => {
+    wanted = null;
+  };
 }
 
 // The package does not tell the prefix that a connection was made with, and permissions may hang on it.

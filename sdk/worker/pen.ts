@@ -39,6 +39,7 @@ export class Pen implements Waker, Sender {
   readonly #courier: Courier;
   readonly #controller = new AbortController();
   readonly #outer: AbortSignal | undefined;
+  #stopListening: () => void = () => {};
   readonly #aliveSubject: string;
   readonly #heartbeatMs: number;
   #intervalMs: number;
@@ -80,7 +81,7 @@ export class Pen implements Waker, Sender {
   /** Sends the first event. */
   begin(): void {
     if (this.#outer?.aborted) this.#aborted();
-    else this.#outer?.addEventListener('abort', this.#aborted, { once: true });
+    else if (this.#outer) this.#stopListening = this.#around.onAbort(this.#outer, () => this.#aborted());
     this.#courier.send(this.#letter(null));
     this.#plan();
   }
@@ -265,15 +266,15 @@ export class Pen implements Waker, Sender {
     this.#hasEnded = true;
     this.#end = null;
     this.#courier.stop();
-    this.#outer?.removeEventListener('abort', this.#aborted);
+    this.#stopListening();
     this.#around.wake(this, Number.POSITIVE_INFINITY);
     this.#around.done(this);
   }
 
-  readonly #aborted = (): void => {
+  #aborted(): void {
     this.#controller.abort(this.#outer?.reason);
     if (this.#end !== null) this.#limitWait();
-  };
+  }
 
   #limitWait(): void {
     this.#giveUpAt = this.#around.clock.now() + this.#around.settings.closeTimeoutMs;

@@ -101,6 +101,8 @@ export interface Surroundings {
   /** Takes note of bytes that are kept for an event that is not acknowledged; may let others go. */
   keep(keeper: Keeper, bytes: number): void;
   letGo(keeper: Keeper): void;
+  /** Calls when the signal aborts; what it returns calls it off. */
+  onAbort(signal: AbortSignal, call: () => void): () => void;
   /** This job needs nothing any more. */
   done(pen: Waker): void;
 }

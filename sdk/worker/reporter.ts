@@ -10,6 +10,7 @@ import { NatsLine } from './line.js';
 import { Pen } from './pen.js';
 import type { Clock, Counts, Surroundings } from './ports.js';
 import { type ReporterOptions, type Settings, settingsOf } from './settings.js';
+import { Signals } from './signals.js';
 import { type Trouble, teller, warn } from './trouble.js';
 
 /** Reports jobs over one connection. */
@@ -94,6 +95,7 @@ export class NatsReporter implements Reporter {
       tell: (trouble: Trouble) => this.tell(trouble),
     };
     this.#line = new NatsLine(events, this.#clock, settings.maxInFlight, options.inboxPrefix);
+    const signals = new Signals();
     this.#around = {
       settings,
       clock: this.#clock,
@@ -108,6 +110,7 @@ export class NatsReporter implements Reporter {
         this.#budget.letGo(keeper);
         if (this.#whenIdle !== null) queueMicrotask(() => this.#lookIdle());
       },
+      onAbort: (signal, call) => signals.onAbort(signal, call),
       done: (pen) => void this.#pens.delete(pen as Pen),
     };
   }

@@ -1,5 +1,8 @@
 /** The worker SDK over a real nats-server: what a worker's author gets, compared with what JetStream stored. */
 
+import { getEventListeners } from 'node:events';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
 import { checkEvent } from '../../schemas/event.js';
 import {
@@ -304,6 +307,49 @@ describe('single calls', () => {
       error: { message: 'the user went away' },
     });
   });
+});
+
+test('one signal for many jobs has one listener, aborts all of them, and keeps none when they are over', async () => {
+  await using reporter = createReporter(scene.nc, { onTrouble });
+  const controller = new AbortController();
+  const { signal } = controller;
+  const listeners = (): number => getEventListeners(signal, 'abort').length;
+  const jobs = await Promise.all(
+    Array.from({ length: 20 }, () => reporter.start({ processingId: jobId(), signal })),
+  );
+  expect(listeners()).toBe(1);
+  await Promise.all(jobs.splice(0, 10).map((job) => job.complete()));
+  expect(listeners()).toBe(1);
+  controller.abort(new Error('down'));
+  expect(jobs.map((job) => job.signal.reason?.message)).toEqual(Array(10).fill('down'));
+  await Promise.all(jobs.map((job) => job.fail(job.signal.reason)));
+  const late = await reporter.start({ processingId: jobId(), signal });
+  expect(late.signal.aborted).toBe(true);
+  await late.complete();
+  const fresh = new AbortController();
+  await reporter.run({ processingId: jobId(), signal: fresh.signal }, () => {});
+  expect([listeners(), getEventListeners(fresh.signal, 'abort').length]).toEqual([0, 0]);
+});
+
+test('G9 memory: a reporter that is closed leaves nothing of itself at a connection that goes on', async () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const gone: WeakRef<Reporter>[] = [];
+  const use = async (): Promise<void> => {
+    const reporter = createReporter(scene.nc, { onTrouble });
+    await reporter.run({ processingId: jobId() }, () => {});
+    await reporter.close();
+    gone.push(new WeakRef(reporter));
+  };
+  for (let i = 0; i < 5; i++) await use();
+  const left = async (): Promise<boolean> => {
+    await scene.nc.flush();
+    collect();
+    return gone.filter((one) => one.deref() !== undefined).length === 0;
+  };
+  await waitFor(left, { what: 'the closed reporters to be collected' });
+  // And the connection is whole.
+  await use();
 });
 
 describe('attempts', () => {

@@ -11,6 +11,7 @@ import { Pen } from '../../sdk/worker/pen.js';
 import type { Caller, Clock, Counts, LastRead, Line, Surroundings, Waker } from '../../sdk/worker/ports.js';
 import type { Reply } from '../../sdk/worker/reply.js';
 import { settingsOf } from '../../sdk/worker/settings.js';
+import { Signals } from '../../sdk/worker/signals.js';
 import type { Trouble } from '../../sdk/worker/trouble.js';
 
 export interface Stored {
@@ -88,6 +89,7 @@ export class WorkerProcess implements Line {
     let ids = 0;
     const settings = settingsOf({ ...options, ackTimeoutMs: 5_000 });
     const budget = new Budget(settings.maxPendingBytes);
+    const signals = new Signals();
     this.#around = {
       settings,
       clock: world.clock,
@@ -111,6 +113,7 @@ export class WorkerProcess implements Line {
       },
       keep: (keeper, bytes) => budget.keep(keeper, bytes),
       letGo: (keeper) => budget.letGo(keeper),
+      onAbort: (signal, call) => signals.onAbort(signal, call),
       done: (pen) => void this.pens.delete(pen as Pen),
     };
   }
