@@ -44,10 +44,14 @@ export class Agenda {
     this.#arm();
   }
 
-  // A timer that is too early only looks; it is not moved each time that its first one is.
+  // A timer that is too early only looks; it is not moved each time that its first one is. But with nobody to be woken
+  // it would keep a process that is done.
   #arm(): void {
     const first = this.#heap[0];
-    if (first === undefined) return;
+    if (first === undefined) {
+      this.#disarm();
+      return;
+    }
     const at = Math.max(first.wakeAt, this.#rangAt + GRAIN_MS);
     if (this.#timerAt <= at) return;
     this.#cancel?.();
@@ -56,10 +60,15 @@ export class Agenda {
     this.#cancel = this.clock.later(ms, () => this.#ring());
   }
 
-  /** No timer any more. */
-  stop(): void {
+  #disarm(): void {
     this.#cancel?.();
     this.#cancel = null;
+    this.#timerAt = Number.POSITIVE_INFINITY;
+  }
+
+  /** No timer any more. */
+  stop(): void {
+    this.#disarm();
     for (const waker of this.#heap) waker.place = -1;
     this.#heap.length = 0;
   }

@@ -42,6 +42,7 @@ describe('the agenda', () => {
           if (Number.isFinite(at)) due.set(who, at);
           else due.delete(who);
           agenda.set(wakers[who] as Waker, at);
+          if (due.size === 0) expect(clock.timers.size).toBe(0);
           clock.pass(pass);
           expect(clock.timers.size).toBeLessThanOrEqual(1);
           for (const late of due.values()) expect(late).toBeGreaterThan(clock.at - 6);
