@@ -31,10 +31,17 @@ class Go:
 
 
 @dataclass(frozen=True)
+class Claim(Go):
+    """As ``Go``, if the message is not stored; and if it is, the job is somebody else's. Whoever writes it under the same
+    id is told which of the two it is."""
+
+
+@dataclass(frozen=True)
 class Stored:
-    """The message in question is in the log; the subject's newest message is ``seq``."""
+    """The message in question is in the log; the subject's newest message is ``seq``. ``is_duplicate``: it was before."""
 
     seq: int
+    is_duplicate: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,8 @@ class Superseded:
 @dataclass(frozen=True)
 class Writer:
     """Who asks. Ids of its messages begin with ``run``; ``msg_id`` is the refused one's. ``percent``: none of its events
-    said more. ``has_begun``: an event of it is stored. ``is_unsure``: a try of this message may be stored."""
+    said more. ``has_begun``: an event of it is stored. ``is_unsure``: a try of this message may be stored.
+    ``is_known_again``: if it was, JetStream still knows its id, and does not store it again."""
 
     run: str
     msg_id: str
@@ -54,6 +62,7 @@ class Writer:
     percent: float
     has_begun: bool
     is_unsure: bool
+    is_known_again: bool
 
 
 def says_too_little(last: Last, writer: Writer) -> bool:
@@ -70,12 +79,16 @@ def says_too_little(last: Last, writer: Writer) -> bool:
     return is_ours and (writer.has_begun or writer.is_unsure)
 
 
-def begin(last: Last | None, wanted: int | None) -> Union[Go, Superseded]:
+def begin(last: Last | None, wanted: int | None, writer: Writer) -> Union[Go, Superseded]:
     """Where an attempt begins: ``wanted``, if that is higher than the last; without it, one more than the last."""
     if last is None or last.event is None:
         return Go(0 if last is None else last.seq, wanted or 1)
     # Whoever accepts a job may write "queued" without an attempt, which takes none. An end without one is the first's.
     before = int(last.event.get("attempt", 1 if _is_over(last.event) else 0))
+    # Another worker counts on from what it finds. So if ours was stored, and the job then taken, its is the higher one;
+    # but ours was only a guess, and a job that was tried twice before has a higher one as well.
+    if wanted is None and writer.is_unsure and before > writer.attempt:
+        return Claim(last.seq, before + 1) if writer.is_known_again else Superseded("newer_attempt", last.seq)
     attempt = before + 1 if wanted is None else wanted
     if attempt > before:
         return Go(last.seq, attempt)

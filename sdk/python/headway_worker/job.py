@@ -6,7 +6,7 @@ import asyncio
 import threading
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Callable, Mapping, Protocol
+from typing import Any, Callable, Mapping, Protocol, Sequence
 
 from .errors import EventTooLargeError, InvalidEventError, JobEndedError, SupersededError
 from .failure import Failure, failure_of
@@ -113,7 +113,8 @@ class Job:
                     eta_seconds=eta_seconds,
                     fields=fields,
                 )
-        todo = self._late if self._has_ended else self._offer
+        is_over = self._pump is not None and self._pump.done.done()
+        todo = self._late if self._has_ended or is_over else self._offer
         if threading.get_ident() == self._thread:
             todo()
         else:
@@ -164,6 +165,11 @@ class Job:
                 begun.cancel()
             if pump.done.done() and isinstance(pump.done.result(), Superseded):
                 raise self._superseded_by(pump.done.result())
+        except asyncio.CancelledError as error:
+            # Its first event may be stored all the same.
+            await self._fail_with(error)
+            self._host.left(self, pump)
+            raise
         except BaseException:
             self._host.left(self, pump)
             raise
@@ -189,26 +195,28 @@ class Job:
             options = self._host.options
             # Whoever cancels wants to be gone.
             wait = options.close_seconds if isinstance(error, asyncio.CancelledError) else options.end_seconds
-            await self._end(lambda: self._fitting(self._failure(error)), wait)
+            problems: list[str] = []
+            await self._end(lambda: self._fitting(self._failure(error), problems), wait, problems)
         except SupersededError:
             pass
 
-    def _fitting(self, failure: Failure) -> Draft:
-        """What a job failed with, or as much of it as can be sent."""
+    def _fitting(self, failure: Failure, problems: list[str]) -> Draft:
+        """What a job failed with, or as much of it as can be sent, with the reasons in ``problems``."""
         at = self._host.options.clock()
         for less in (failure, replace(failure, details=None), replace(failure, details=None, stack=None)):
             try:
                 return self._state.fail(at, less)
             except (InvalidEventError, EventTooLargeError) as problem:
-                self._host.tell(
-                    "not_sendable", f"its error cannot be sent as it is: {problem}", self.processing_id
-                )
+                problems.append(f"its error cannot be sent as it is: {problem}")
         return self._state.fail_briefly(at, failure)
 
     def _failure(self, error: BaseException | str) -> Failure:
         return failure_of(error, self._host.options.include_stack)
 
-    async def _end(self, make: Callable[[], Draft], wait_seconds: float | None) -> bool:
+    async def _end(
+        self, make: Callable[[], Draft], wait_seconds: float | None, problems: Sequence[str] = ()
+    ) -> bool:
+        """``problems`` with what is sent are told when it has been made."""
         with self._lock:
             self._running()
             if self._has_ended:
@@ -217,6 +225,9 @@ class Job:
             self._has_ended = True
         assert self._pump is not None
         self._offer()
+        # Not before: whoever is told may report in his turn.
+        for problem in problems:
+            self._host.tell("not_sendable", problem, self.processing_id)
         await asyncio.wait({self._pump.done}, timeout=wait_seconds)
         if not self._pump.done.done():
             self._host.tell(
@@ -226,6 +237,13 @@ class Job:
         ending = self._pump.done.result()
         if isinstance(ending, Superseded):
             raise self._superseded_by(ending)
+        if ending == "lost":
+            # A block that ends returns nothing that would say so.
+            self._host.tell(
+                "not_acknowledged",
+                "its end is not stored, and will not be: its reporter or its connection is closed, or NATS refused it",
+                self.processing_id,
+            )
         return ending == "stored"
 
     def _running(self) -> asyncio.AbstractEventLoop:
@@ -241,7 +259,8 @@ class Job:
             self._pump.offer(self._state.draft)
 
     def _late(self) -> None:
-        self._host.tell("late_update", "a report came after its end, and was left out", self.processing_id)
+        after = "its end" if self._has_ended else "its reporter or its connection was closed"
+        self._host.tell("late_update", f"a report came after {after}, and was left out", self.processing_id)
 
     def _done(self, done: asyncio.Future[Ending]) -> None:
         ending = done.result()

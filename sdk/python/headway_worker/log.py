@@ -134,7 +134,7 @@ class JobLog:
         except Exception as error:  # noqa: BLE001 a reporter must outlive whatever a connection may raise
             return Again(_words(error))
         # A cluster answers a duplicate of what it has not stored yet with the sequence 0.
-        return Stored(ack.seq) if ack.seq else Again("the event is on its way")
+        return Stored(ack.seq, ack.duplicate is True) if ack.seq else Again("the event is on its way")
 
     async def last(self, subject: str, at_least: int) -> Last | None:
         """The newest message of a subject; None when there is none. By the word of the stream's leader, or where that

@@ -31,6 +31,10 @@ class Mailbox:
         self._drafts: list[Draft] = []
         self._first_is_out = False
 
+    @property
+    def is_empty(self) -> bool:
+        return not self._drafts
+
     def put(self, draft: Draft) -> None:
         """The caller puts nothing behind the end."""
         kept = 0 if self._first_is_out else 1

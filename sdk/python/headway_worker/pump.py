@@ -9,7 +9,7 @@ from typing import Literal, Mapping, Union
 
 from .contract import subject_of
 from .errors import NotPermittedError
-from .fence import Go, Stored, Superseded, Writer, begin, judge
+from .fence import Claim, Go, Stored, Superseded, Writer, begin, judge
 from .inquiry import HiddenError, inquire
 from .log import Again, Conflict, ConnectionOver, JobLog, ReadError, Refused
 from .mailbox import Draft, Mailbox
@@ -19,6 +19,9 @@ _RETRY_FIRST_SECONDS = 0.1
 _RETRY_MOST_SECONDS = 5.0
 # After so many questions that nobody heard in a row it is no matter of time.
 _NOBODY_THERE = 3
+
+# For how long JetStream knows an id again: its 2 minutes, less what an event may take to get there.
+_KNOWN_AGAIN_SECONDS = 110.0
 
 # How it went: the end is stored; another attempt has the job, or it is over; the end could not be stored.
 Ending = Union[Literal["stored", "lost"], Superseded]
@@ -62,11 +65,16 @@ class Pump:
         self._go = Go(0, attempt or 1)
         # A try since the last acknowledgement may be stored.
         self._is_unsure = False
+        # When the first of them was made, by the clock of the event loop.
+        self._tried_at = 0.0
+        # The sequence of the newest message, behind which ours is sent though it may be stored already: then the answer
+        # has a lower one.
+        self._assumed: int | None = None
         # How often in a row nobody heard the question for the job's last event.
         self._unheard = 0
         self._mailbox = Mailbox()
         self._offered = asyncio.Event()
-        self._end_offered = asyncio.Event()
+        self._no_pause = asyncio.Event()
         self.attempt: int | None = None
         """None until the first event is stored."""
         self.begun = asyncio.Event()
@@ -81,7 +89,11 @@ class Pump:
         self.idle.clear()
         self._offered.set()
         if draft.is_end:
-            self._end_offered.set()
+            self._no_pause.set()
+
+    def flush(self) -> None:
+        """What is offered, from here on, is sent without keeping the distance in time."""
+        self._no_pause.set()
 
     async def run(self) -> None:
         """Until the end of the job is stored, or the job is lost; ``done`` says which. Raises cancellations only."""
@@ -114,8 +126,10 @@ class Pump:
             is_stored = await self._store(draft)
             if draft.is_end:
                 raise _Over("stored" if is_stored else "lost")
+            if self._mailbox.is_empty:
+                self.idle.set()
             try:
-                await asyncio.wait_for(self._end_offered.wait(), self._interval)
+                await asyncio.wait_for(self._no_pause.wait(), self._interval)
             except asyncio.TimeoutError:
                 pass
 
@@ -125,11 +139,15 @@ class Pump:
         msg_id = f"{self._run}{self._sent}.{secrets.token_urlsafe(9)}"
         headers = {**self._headers, **self._attributes(draft, msg_id)}
         pause = _RETRY_FIRST_SECONDS
+        await self._log.connected()
+        self._tried_at = asyncio.get_running_loop().time()
         while True:
             await self._log.connected()
             body = draft.body(self._go.attempt)
             match await self._log.append(self._subject, body, msg_id, self._go.expected, headers):
-                case Stored(seq):
+                case Stored(seq, is_duplicate):
+                    if is_duplicate and self._assumed is not None and seq < self._assumed:
+                        raise _Over(Superseded("newer_attempt", self._assumed))
                     return self._stored(seq)
                 case Refused(why):
                     self._tell("not_sendable", why, self._id)
@@ -149,7 +167,15 @@ class Pump:
     async def _settle(self, draft: Draft, msg_id: str, told: int | None) -> bool:
         """Finds out what stands in the way: True when it is the message itself, else where to try next is known."""
         has_begun = self.attempt is not None
-        writer = Writer(self._run, msg_id, self._go.attempt, draft.progress, has_begun, self._is_unsure)
+        writer = Writer(
+            run=self._run,
+            msg_id=msg_id,
+            attempt=self._go.attempt,
+            percent=draft.progress,
+            has_begun=has_begun,
+            is_unsure=self._is_unsure,
+            is_known_again=asyncio.get_running_loop().time() - self._tried_at < _KNOWN_AGAIN_SECONDS,
+        )
         try:
             last = await inquire(self._log, self._subject, told, self._go.expected, writer)
         except ReadError as error:
@@ -162,15 +188,16 @@ class Pump:
         if has_begun or (last is not None and last.msg_id == msg_id):
             verdict = judge(last, writer)
         else:
-            verdict = begin(last, self._wanted)
+            verdict = begin(last, self._wanted, writer)
         match verdict:
             case Stored(stored):
                 return self._stored(stored)
             case Superseded():
                 self.attempt = self.attempt or self._wanted
                 raise _Over(verdict)
-            case Go():
+            case Go(expected):
                 self._go = verdict
+                self._assumed = expected if isinstance(verdict, Claim) else None
                 return False
 
     def _unread(self, error: ReadError, told: int | None, is_hidden: bool = False) -> None:
@@ -204,6 +231,7 @@ class Pump:
 
     def _stored(self, seq: int) -> bool:
         self._is_unsure = False
+        self._assumed = None
         self._go = Go(seq, self._go.attempt)
         self.attempt = self._go.attempt
         self.begun.set()

@@ -102,6 +102,8 @@ class Reporter:
         self._is_closed = True
         for beat in self._beats.values():
             beat.cancel()
+        for pump in self._pumps:
+            pump.flush()
         idle = [asyncio.ensure_future(pump.idle.wait()) for pump in self._pumps]
         if idle:
             _, late = await asyncio.wait(idle, timeout=self.options.close_seconds)
@@ -160,6 +162,8 @@ class Reporter:
         """Signs of life, which are never stored."""
         while not job.superseded.is_set():
             await asyncio.sleep(job.heartbeat_seconds)
+            if job.has_ended:
+                return
             if not self.is_connected or job.attempt is None:
                 continue
             try:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from headway_worker import (
+    Job,
     Options,
     Trouble,
     connect_reporter,
@@ -191,6 +192,63 @@ async def test_closing_waits_for_what_is_pending_and_tells_what_it_left(own_serv
         await asyncio.to_thread(own_server.kill)
         job.report(progress=10)
     assert "not_acknowledged" in [trouble.kind for trouble in troubles]
+
+
+async def test_closing_does_not_wait_for_the_distance_between_updates(
+    server: NatsServer, job_id: str
+) -> None:
+    troubles: list[Trouble] = []
+    options = Options(on_trouble=troubles.append, max_updates_per_second=0.05)
+    async with witness(server.url) as log:
+        for name, percents in ((f"{job_id}-stored", ()), (f"{job_id}-waits", (77,))):
+            reporter = connect_reporter(server.url, options)
+            await reporter.__aenter__()
+            job = reporter.job(name)
+            await job.__aenter__()
+            for percent in percents:
+                job.report(progress=percent)
+            await asyncio.wait_for(reporter.close(), 5)
+            assert [percent for _, _, percent in await log.shown(name)] == [0, *percents]
+    assert troubles == []
+
+
+async def test_a_job_that_ends_after_its_reporter_is_told_so(server: NatsServer, job_id: str) -> None:
+    troubles: list[Trouble] = []
+    reporter = connect_reporter(server.url, Options(on_trouble=troubles.append))
+    await reporter.__aenter__()
+
+    async def work(job: Job) -> int:
+        await reporter.close()
+        job.report(progress=10)
+        return 5
+
+    assert await reporter.run(job_id, work) == 5
+    assert [trouble.kind for trouble in troubles] == ["late_update", "not_acknowledged"]
+    assert {trouble.processing_id for trouble in troubles} == {job_id}
+
+
+async def test_a_job_that_is_cancelled_while_it_begins_is_not_left_open(own_server: NatsServer) -> None:
+    options = Options(on_trouble=ignore, close_seconds=0.1, start_seconds=60)
+    async with witness(own_server.url) as log, connect_reporter(own_server.url, options) as reporter:
+
+        async def work() -> None:
+            async with reporter.job("a"):
+                raise AssertionError("must not be entered")
+
+        await asyncio.to_thread(own_server.freeze)
+        task = asyncio.ensure_future(work())
+        # Whatever of the event has been written by then.
+        await asyncio.sleep(0.1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.to_thread(own_server.thaw)
+        while len(await log.shown("a")) < 2:
+            await asyncio.sleep(0.01)
+        events = await log.events("a")
+        assert [stored.event["status"] for stored in events] == ["processing", "error"]
+        error = events[1].event["error"]
+        assert (error["code"], error["retryable"]) == ("cancelled", True)
 
 
 WORKER = """

@@ -136,3 +136,58 @@ async def test_a_worker_that_was_away_is_superseded_when_it_comes_back(
         shown = await log.shown(job_id)
         assert (1, "processing", 90) not in shown
         assert shown[-1] == (2, "completed", 100)
+
+
+@pytest.mark.parametrize("has_ended", [False, True], ids=["and runs", "and has ended it"])
+async def test_G6_a_job_that_was_taken_while_its_first_event_was_unanswered_is_not_taken_back(
+    server: NatsServer, job_id: str, has_ended: bool
+) -> None:
+    quiet = Options(on_trouble=ignore, start_seconds=0.1)
+    async with witness(server.url) as log, proxied(server.port) as proxy:
+        async with (
+            connect_reporter(proxy.url, quiet, reconnect_time_wait=0.05) as away,
+            connect_reporter(server.url) as reporter,
+        ):
+            proxy.swallows_answers = True
+            with pytest.raises(SupersededError) as caught:
+                async with away.job(job_id) as old:
+                    while not await log.shown(job_id):
+                        await asyncio.sleep(0.01)
+                    proxy.is_closed = True
+                    proxy.cut()
+                    new = reporter.job(job_id)
+                    await new.__aenter__()
+                    assert new.attempt == 2
+                    if has_ended:
+                        await new.complete()
+                    old.report(progress=90)
+                    proxy.is_closed = proxy.swallows_answers = False
+                    await asyncio.wait_for(old.superseded.wait(), 10)
+            assert caught.value.reason == "newer_attempt"
+            if not has_ended:
+                await new.complete()
+            await new.__aexit__(None, None, None)
+        assert await log.shown(job_id) == [
+            (1, "processing", 0),
+            (2, "processing", 0),
+            (2, "completed", 100),
+        ]
+
+
+async def test_a_run_that_is_not_the_second_begins_though_its_first_try_went_unanswered(
+    own_server: NatsServer,
+) -> None:
+    async with witness(own_server.url) as log, proxied(own_server.port) as proxy:
+        quiet = Options(on_trouble=ignore, start_seconds=0.1)
+        async with connect_reporter(proxy.url, quiet, reconnect_time_wait=0.05) as reporter:
+            for _ in range(2):
+                async with reporter.job("a") as job:
+                    await job.fail("once more", retryable=True)
+            # The server stands still while the event is on its way, and is gone before it looks at it.
+            await asyncio.to_thread(own_server.freeze)
+            async with reporter.job("a") as job:
+                await asyncio.to_thread(own_server.kill)
+                await asyncio.to_thread(own_server.start)
+                await until("the first event", lambda: job.attempt)
+                assert job.attempt == 3
+        assert (await log.shown("a"))[-1] == (3, "completed", 100)

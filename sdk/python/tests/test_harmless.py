@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from headway_worker import InvalidEventError, Options, Reporter, check_event, connect_reporter
+from headway_worker import InvalidEventError, Job, Options, Reporter, Trouble, check_event, connect_reporter
 from nats_server import NatsServer
 from witness import witness
 
@@ -52,6 +52,27 @@ async def test_the_errors_of_this_package_have_the_codes_that_the_worker_for_nod
             with pytest.raises(ValueError):
                 await reporter.run(job_id + name, work)
             assert (await log.events(job_id + name))[-1].event["error"]["code"] == code
+
+
+async def test_whoever_is_told_of_trouble_may_report(server: NatsServer, job_id: str) -> None:
+    kinds: list[str] = []
+    jobs: list[Job] = []
+
+    def told(trouble: Trouble) -> None:
+        kinds.append(trouble.kind)
+        jobs[0].report(message="could not send the details")
+
+    class Undetailed(Exception):
+        details = object()
+
+    options = Options(on_trouble=told)
+    async with witness(server.url) as log, connect_reporter(server.url, options) as reporter:
+        with pytest.raises(Undetailed):
+            async with reporter.job(job_id) as job:
+                jobs.append(job)
+                raise Undetailed
+        assert kinds[0] == "not_sendable"
+        assert (await log.shown(job_id))[-1] == (1, "error", 0)
 
 
 async def test_several_addresses_in_one_text_as_an_edge_takes_them(server: NatsServer) -> None:

@@ -13,7 +13,7 @@ from headway_worker.eta import Eta
 from headway_worker.inquiry import HiddenError, inquire
 from headway_worker.log import ReadError
 from headway_worker.failure import Failure, failure_of
-from headway_worker.fence import Go, Last, Stored, Superseded, Writer, begin, judge
+from headway_worker.fence import Claim, Go, Last, Stored, Superseded, Writer, begin, judge
 from headway_worker.mailbox import Draft, Mailbox
 from headway_worker.options import Teller
 from headway_worker.state import JobState
@@ -56,7 +56,25 @@ def last(msg_id: str | None = "other.1.x", **fields: Any) -> Last:
     ],
 )
 def test_where_an_attempt_begins(before: Last | None, wanted: int | None, verdict: object) -> None:
-    assert begin(before, wanted) == verdict
+    starting = replace(WRITER, attempt=wanted or 1, has_begun=False)
+    assert begin(before, wanted, starting) == verdict
+
+
+@pytest.mark.parametrize(
+    ("before", "wanted", "is_known_again", "verdict"),
+    [
+        (last(attempt=2), None, True, Claim(7, 3)),
+        (last(attempt=2), None, False, Superseded("newer_attempt", 7)),
+        (last(attempt=2), 1, True, Superseded("newer_attempt", 7)),
+        (last(attempt=1), None, True, Go(7, 2)),
+        (last(attempt=1), None, False, Go(7, 2)),
+    ],
+)
+def test_a_first_event_that_may_be_stored_finds_an_attempt(
+    before: Last, wanted: int | None, is_known_again: bool, verdict: object
+) -> None:
+    unsure = replace(WRITER, attempt=1, has_begun=False, is_unsure=True, is_known_again=is_known_again)
+    assert begin(before, wanted, unsure) == verdict
 
 
 @pytest.mark.parametrize(
@@ -83,7 +101,7 @@ def silent(msg_id: str | None = None, **fields: Any) -> Last:
     return last(msg_id, **{"status": "error", "progress": 40, "error": error, **fields})
 
 
-WRITER = Writer("mine.", "mine.5.x", 2, 40, has_begun=True, is_unsure=False)
+WRITER = Writer("mine.", "mine.5.x", 2, 40, has_begun=True, is_unsure=False, is_known_again=True)
 
 
 @pytest.mark.parametrize(
