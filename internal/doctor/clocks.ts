@@ -21,7 +21,10 @@ export interface JobSkew {
 
 /** Off by more than this, a clock is worth a word. */
 const OFF_MS = 5_000;
-/** Events are stored late when NATS was away, so that a clock seems behind; a single one says nothing then. */
+/**
+ * Events are stored late when NATS was away, so that a clock seems behind: too few of them say nothing, of a job alone
+ * or of a type whose other jobs are on time.
+ */
 const ENOUGH_FOR_BEHIND = 3;
 const THIS_OFF_MS = 2_000;
 const SAMPLES = 15;
@@ -87,15 +90,21 @@ function* judgeThis({ offsetMs, uncertaintyMs }: ClockFacts): Generator<Outcome>
 }
 
 function* judgeWorkers(skews: readonly JobSkew[]): Generator<Outcome> {
+  const late = lateTypes(skews);
+  const isBehind = ({ medianMs }: JobSkew): boolean => medianMs <= -OFF_MS;
   const off = skews.filter(
-    ({ medianMs, samples }) => medianMs >= OFF_MS || (medianMs <= -OFF_MS && samples >= ENOUGH_FOR_BEHIND),
+    (skew) =>
+      skew.medianMs >= OFF_MS ||
+      (isBehind(skew) && (skew.samples >= ENOUGH_FOR_BEHIND || late.has(skew.jobType))),
   );
   if (off.length === 0) {
-    const jobs =
-      skews.length === 0
-        ? 'no events to compare'
-        : `the events of ${plural(skews.length, 'job')} were stored when they say`;
-    yield fine('worker-clocks', jobs);
+    const unclear = skews.filter(isBehind).length;
+    const onTime = skews.length - unclear;
+    const said = [
+      onTime > 0 ? `the events of ${plural(onTime, 'job')} were stored when they say` : '',
+      unclear > 0 ? `those of ${plural(unclear, 'job')} late, and are too few to tell of a clock` : '',
+    ].filter((text) => text !== '');
+    yield fine('worker-clocks', skews.length === 0 ? 'no events to compare' : said.join('; '));
     return;
   }
   yield finding('warning', 'worker-clock-off', {
@@ -105,6 +114,20 @@ function* judgeWorkers(skews: readonly JobSkew[]): Generator<Outcome> {
       'Have the machines of these workers use NTP. Where events are only behind: their worker may have been without NATS for long, or makes the time of an event long before it publishes it.',
     details: byType(off),
   });
+}
+
+/** The types most of whose jobs seem behind. Jobs that only begin and end have too few events each. */
+function lateTypes(skews: readonly JobSkew[]): ReadonlySet<string | undefined> {
+  const types = new Map<string | undefined, { samples: number; medians: number[] }>();
+  for (const { jobType, samples, medianMs } of skews) {
+    const type = types.get(jobType) ?? { samples: 0, medians: [] };
+    types.set(jobType, type);
+    type.samples += samples;
+    type.medians.push(medianMs);
+  }
+  const isLate = ([, { samples, medians }]: [unknown, { samples: number; medians: number[] }]): boolean =>
+    samples >= ENOUGH_FOR_BEHIND && median(medians) <= -OFF_MS;
+  return new Set([...types].filter(isLate).map(([jobType]) => jobType));
 }
 
 function byType(off: readonly JobSkew[]): string[] {

@@ -1,5 +1,5 @@
 /** `headway export`, as the process that an operator starts, over a real stream. */
-import { mkdtemp, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -215,6 +215,45 @@ describe('a file', () => {
     if (code !== 1) return;
     expect((await run(...args, '--to', path, '--resume', '--allow-gap')).code).toBe(0);
     expect(seqsOf(await readFile(path, 'utf8'))).toEqual([1, 2, 3, 5, 6, 7, 8]);
+  });
+
+  test('of one job is not made one of all jobs, nor the other way round', async () => {
+    const [one, all] = [file(), file()];
+    await publish(shared.nc, 'a');
+    await run('a', '--to', one);
+    // Nobody else has been there yet: it is one of all jobs as well.
+    expect(await run('--to', one, '--resume')).toMatchObject({ code: 0 });
+    await publish(shared.nc, 'b');
+    await publish(shared.nc, 'a');
+    await run('a', '--to', one, '--resume');
+    await run('--to', all);
+    const texts = await Promise.all([one, all].map((path) => readFile(path, 'utf8')));
+    await publish(shared.nc, 'b');
+    const mixed = await run('--to', one, '--resume');
+    expect(mixed).toMatchObject({ code: 2, stdout: '' });
+    expect(mixed.stderr).toMatch(/is of the job "a" alone, and not of all: name the job/);
+    const holed = await run('a', '--to', all, '--resume');
+    expect(holed).toMatchObject({ code: 2, stdout: '' });
+    expect(holed.stderr).toMatch(/is not of the job a: it has lines of others/);
+    expect(await Promise.all([one, all].map((path) => readFile(path, 'utf8')))).toEqual(texts);
+    // With a filter one job may be all there was, and --allow-gap takes what is there.
+    expect(await run('--to', one, '--resume', '--status', 'error')).toMatchObject({ code: 0 });
+    expect(await run('--to', one, '--resume', '--allow-gap')).toMatchObject({ code: 0 });
+    expect(seqsOf(await readFile(one, 'utf8'))).toEqual([1, 3, 4]);
+  });
+
+  test('behind a link is made where the link says, or the link is named', async () => {
+    await publish(shared.nc, 'a');
+    const [target, link, lost] = [file(), file(), file()];
+    await symlink(target, link);
+    expect(await run('--to', link)).toMatchObject({ code: 0 });
+    expect(seqsOf(await readFile(target, 'utf8'))).toEqual([1]);
+    await symlink('/no/such/disk', lost);
+    for (const args of [[], ['--resume'], ['--overwrite']]) {
+      const { code, stderr } = await run('--to', lost, ...args);
+      expect(stderr).toContain('(a link to /no/such/disk): its folder is not there (ENOENT)');
+      expect(code).toBe(5);
+    }
   });
 
   test('that is there already needs a word, and one that is no export is left alone', async () => {

@@ -42,6 +42,16 @@ const skewed = (medianMs: number, samples = 5): Facts => ({
   ...healthy,
   events: known({ ...healthyEvents, skews: [{ id: 'job-9', jobType: 'pdf.ocr', samples, medianMs }] }),
 });
+/** One event of each job. */
+const withSkews = (medians: readonly number[]): Facts => {
+  const skews = medians.map((medianMs, at) => ({
+    id: `job-${at}`,
+    jobType: 'pdf.ocr',
+    samples: 1,
+    medianMs,
+  }));
+  return { ...healthy, events: known({ ...healthyEvents, skews }) };
+};
 const fullJob = (reachMs: number | null): Facts => ({
   ...healthy,
   fullJobs: known([{ id: 'job-9', events: 1_000, reachMs }]),
@@ -286,6 +296,12 @@ const DISEASES: [id: FindingId, severity: Severity, facts: Facts, told: RegExp][
     /its stall_after_seconds is 1 min 30 s/,
   ],
   ['worker-clock-off', 'warning', skewed(61_000, 1), /pdf\.ocr, ahead by 1 min 1 s: 1 job \(job-9\)/],
+  [
+    'worker-clock-off',
+    'warning',
+    withSkews([-61_000, -62_000, -60_000]),
+    /3 jobs \(of 3 jobs.*pdf\.ocr, behind by 1 min 1 s: 3 jobs \(job-0, job-1, job-2\)/s,
+  ],
   ['worker-clock-off', 'warning', skewed(-61_000, 3), /pdf\.ocr, behind by 1 min 1 s/],
   [
     'this-clock-off',
@@ -397,6 +413,7 @@ describe('a healthy system', () => {
     ['three copies', withCopies()],
     ['skews that are ordinary', skewed(-4_000)],
     ['one event that was stored late', skewed(-60_000, 2)],
+    ['some jobs of a type that were stored late', withSkews([-60_000, -60_000, -60_000, 0, 0, -1, 5])],
     [
       'an edge that starts',
       { ...healthy, consumers: known([edge(), edge({ createdAt: NOW - 1_000, isPulled: false })]) },
@@ -499,4 +516,14 @@ test('a long list is cut, and how much is left out is said', () => {
   const [finding] = judge(facts).findings;
   expect(finding?.details).toHaveLength(20);
   expect(finding?.omitted).toBe(50);
+});
+
+test('of events that came late it is not said that they were stored when they say', () => {
+  const said = (medians: number[]) =>
+    judge(withSkews(medians)).fine.find(({ check }) => check === 'worker-clocks')?.note;
+  expect(said([0, 10, -60_000])).toBe(
+    'the events of 2 jobs were stored when they say; those of 1 job late, and are too few to tell of a clock',
+  );
+  expect(said([-60_000])).toBe('those of 1 job late, and are too few to tell of a clock');
+  expect(said([0])).toBe('the events of 1 job were stored when they say');
 });

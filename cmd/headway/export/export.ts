@@ -21,7 +21,7 @@ The end is the newest message as of the start.
 With --to FILE the file always ends with a whole line. --resume goes on after its last line, wherever the export before
 it was stopped, and cuts off what a killed one or a full disk left of a torn line; it begins when there is no file yet.
 It refuses a file of another incarnation of the stream ("epoch"), and says when what comes next was lost to retention
-(--allow-gap goes on all the same). Give the same --job-type and --status again; where it begins is known.
+(--allow-gap goes on all the same). Give the same job, --job-type and --status again; where it begins is known.
 
 Examples:
   headway export > all.ndjson                                     everything that the stream keeps

@@ -1,4 +1,4 @@
-import { type FileHandle, open, stat } from 'node:fs/promises';
+import { type FileHandle, open, readlink, stat } from 'node:fs/promises';
 import { HeadwayError } from '../../../internal/errors/catalogue.js';
 import { OutputError, UsageError } from '../world/io.js';
 import { type ExportedPlace, parseExportLine } from './line.js';
@@ -74,7 +74,7 @@ export class ExportFile {
         if (error.code === 'ENOENT') return null;
         throw error;
       });
-      if (found === null) return new ExportFile(path, await open(path, 'wx'), true, EMPTY);
+      if (found === null) return new ExportFile(path, await create(path), true, EMPTY);
       if (!found.isFile()) return new ExportFile(path, await open(path, 'w'), false, EMPTY);
       if (mode === 'resume') return await ExportFile.#resume(path);
       if (mode === 'overwrite') return new ExportFile(path, await open(path, 'w'), true, EMPTY);
@@ -97,6 +97,11 @@ export class ExportFile {
       await handle.close();
       throw error;
     }
+  }
+
+  /** Bytes of whole lines. */
+  get size(): number {
+    return this.#size;
   }
 
   /** The seq of the last line in the file; null: there is none. */
@@ -144,6 +149,17 @@ export class ExportFile {
     this.#size += whole.length;
     // Where even this fails, the torn line is cut off by whoever goes on.
     if (this.#isPlain) await this.#handle.truncate(this.#size).catch(() => undefined);
+  }
+}
+
+// A link to what is not there counts as there for whoever insists on a new file.
+async function create(path: string): Promise<FileHandle> {
+  const target = await readlink(path).catch(() => null);
+  if (target === null) return await open(path, 'wx');
+  try {
+    return await open(path, 'w');
+  } catch (error) {
+    throw new ExportNotBegun(`${path} (a link to ${target})`, error);
   }
 }
 

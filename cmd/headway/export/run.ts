@@ -18,6 +18,7 @@ import { eventStreamInfo, type StreamAccess, streamInfo } from '../world/nats.js
 import { count, plural } from '../world/notes.js';
 import { ExportFile, type ExportMode } from './file.js';
 import { type ExportedPlace, type ExportFilter, exportLine } from './line.js';
+import { type FileJobs, hasOthers, jobsIn } from './whose.js';
 
 export interface ExportOptions extends ExportFilter, SinceFlags, StartSequenceFlag, UntilFlag {
   /** null: all jobs. */
@@ -64,7 +65,7 @@ export async function exportStored(access: StreamAccess, io: Io, options: Export
   if (file.torn > 0)
     io.note(`headway: cut ${plural(file.torn, 'byte')} of a torn last line off ${file.path}\n`);
   try {
-    if (file.place !== null) await run.checkPlace(file.place, file.path);
+    if (file.place !== null) await run.checkPlace(file.place, file);
     const start = file.place === null ? from : ({ kind: 'seq', seq: file.place.seq + 1 } as const);
     await run.copy(start ?? { kind: 'first' }, (lines, seq) => file.write(lines, seq));
   } catch (error) {
@@ -114,7 +115,7 @@ class ExportRun {
   }
 
   /** Whether an earlier export can be gone on with. @throws UsageError, ExportGapError */
-  async checkPlace(place: ExportedPlace, path: string): Promise<void> {
+  async checkPlace(place: ExportedPlace, { path, size }: ExportFile): Promise<void> {
     const { stream } = this.#access;
     const { id, allowGap } = this.#options;
     if (place.epoch !== this.#epoch) {
@@ -123,11 +124,7 @@ class ExportRun {
           `${this.#epoch}): its sequences mean other messages. Export to another file.`,
       );
     }
-    if (id !== null && place.id !== id) {
-      throw new UsageError(
-        `${path} is not of the job ${id}: its last line is of ${shown(place.id ?? 'no job')}.`,
-      );
-    }
+    await this.#checkJobs(place, path, await jobsIn(path, size));
     const { state } = await streamInfo(this.#access);
     if (state.last_seq < place.seq) {
       throw new ExportGapError(
@@ -139,6 +136,28 @@ class ExportRun {
     throw new ExportGapError(
       `What follows seq ${place.seq}, the last in ${path}, is not all kept any more in the stream ${stream}. Run it again ` +
         'with --allow-gap to go on with what is there, or export to another file.',
+    );
+  }
+
+  // A file of one job that all jobs were added to would be whole for neither, and nothing would show it.
+  async #checkJobs(
+    { id: last, seq }: ExportedPlace,
+    path: string,
+    { only, firstSeq }: FileJobs,
+  ): Promise<void> {
+    const { id, jobType, status, allowGap } = this.#options;
+    if (id !== null) {
+      if (only === id) return;
+      const others =
+        last === id ? 'it has lines of others' : `its last line is of ${shown(last ?? 'no job')}`;
+      throw new UsageError(`${path} is not of the job ${id}: ${others}.`);
+    }
+    // With a filter one job may be all that there was.
+    if (only === null || jobType !== undefined || status !== undefined || allowGap === true) return;
+    if (!(await hasOthers(this.#access, this.#io, { id: only, from: firstSeq, to: seq }))) return;
+    throw new UsageError(
+      `${path} is of the job ${shown(only)} alone, and not of all: name the job (headway export ID --to FILE --resume), ` +
+        'or export all to another file.',
     );
   }
 
