@@ -129,6 +129,37 @@ describe.skipIf(noTerminal !== null)(`at a terminal (${noTerminal ?? 'python3, p
     expect(stripVTControlCharacters(stdout.slice(stdout.lastIndexOf(ERASE_LINE)))).toMatch(/live-1 .*90%/);
   });
 
+  test('list -f takes off what the stream lets go, and begins anew with a stream that was made again', async () => {
+    await using own = await startNats();
+    await using to = await connectNats(own.url);
+    await createStream(to);
+    const jsm = await to.jetstreamManager();
+    await using watch = startHeadwayAtTerminal(['list', '-f'], { env: natsEnv(own.url) });
+    const lastView = (): string[] =>
+      (stripVTControlCharacters(watch.stdout).split('JOB ').at(-1) ?? '')
+        .split('\r\n')
+        .slice(1)
+        .map((line) => line.split(' ')[0] ?? '')
+        .filter((id) => id.startsWith('g-'));
+    const shows = (...ids: string[]): Promise<unknown> =>
+      waitFor(() => JSON.stringify(lastView().sort((a, b) => a.localeCompare(b))) === JSON.stringify(ids), {
+        what: `list -f to show ${ids}; it shows ${lastView()}`,
+        timeoutMs: 20_000,
+      });
+    for (const id of ['g-a', 'g-b', 'g-c', 'g-d']) await publish(to, id);
+    await shows('g-a', 'g-b', 'g-c', 'g-d');
+    await jsm.streams.purge('PROGRESS', { seq: 2 });
+    await shows('g-b', 'g-c', 'g-d');
+    await jsm.streams.purge('PROGRESS', { filter: 'progress.g-c' });
+    await shows('g-b', 'g-d');
+    await jsm.streams.delete('PROGRESS');
+    await createStream(to);
+    await publish(to, 'g-d');
+    await shows('g-d');
+    watch.type(CTRL_C);
+    expect((await watch.ended()).code).toBe(130);
+  });
+
   test('list -f fits a small terminal, also with long ids and types', async () => {
     const id = '0e5529da-87d6-4287-85a3-e6878ca18176';
     await publish(nc, id, { job_type: 'invoice.render', progress: 42, message: 'page 7 of many' });

@@ -25,6 +25,17 @@ export class Newest<T extends { readonly id: string; readonly seq: number }> {
     if ((this.#items.get(id)?.seq ?? Number.POSITIVE_INFINITY) <= seq) this.#items.delete(id);
   }
 
+  /** Forgets all that is older than `seq`. @returns whether there was any */
+  dropBelow(seq: number): boolean {
+    const before = this.#items.size;
+    for (const item of this.#items.values()) if (item.seq < seq) this.#items.delete(item.id);
+    return this.#items.size < before;
+  }
+
+  clear(): void {
+    this.#items.clear();
+  }
+
   /** The newest first. */
   sorted(): T[] {
     return [...this.#items.values()].sort((one, other) => other.seq - one.seq).slice(0, this.#limit);

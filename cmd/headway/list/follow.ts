@@ -9,6 +9,7 @@ import { shorten } from '../show/table.js';
 import type { Io } from '../world/io.js';
 import type { StreamAccess } from '../world/nats.js';
 import { noting, type Progress, plural } from '../world/notes.js';
+import { forgetGone } from './gone.js';
 import type { ListOptions } from './options.js';
 import { type ListStyle, listTable, type Row, rowOf } from './rows.js';
 
@@ -92,22 +93,41 @@ async function followOnTerminal(
     }
   };
   const ended = new AbortController();
+  const signal = AbortSignal.any([io.stopped, ended.signal]);
+  const changed = (): void => {
+    isChanged = true;
+  };
+  // The sequences of a stream that was made again are others.
+  const replaced = (): void => {
+    newest.clear();
+    changed();
+  };
+  const shown = (): readonly Row[] => newest.sorted().slice(0, roomFor(io));
   try {
     await Promise.race([
-      draw(AbortSignal.any([io.stopped, ended.signal])),
-      eachChange(io, access, upTo, (jobs) => {
-        for (const job of jobs) take(job);
-        return Promise.resolve();
-      }),
+      draw(signal),
+      forgetGone(access, { newest, shown, changed }, signal),
+      eachChange(
+        io,
+        access,
+        upTo,
+        (jobs) => {
+          for (const job of jobs) take(job);
+          return Promise.resolve();
+        },
+        replaced,
+      ),
     ]);
   } finally {
     ended.abort();
   }
 }
 
-// The last line of a terminal stays free for the cursor.
+// Beside the title and the foot. The last line of a terminal stays free for the cursor.
+const roomFor = (io: Io): number => Math.max(1, io.rows() - 3);
+
 function viewOf(io: Io, newest: Newest<Row>, style: ListStyle): string[] {
-  const room = Math.max(1, io.rows() - 3);
+  const room = roomFor(io);
   const rows = newest.sorted();
   const width = Math.max(1, io.columns() - 1);
   const { lines } = listTable(rows.slice(0, room), { ...style, width, mustFit: true });
@@ -122,9 +142,18 @@ async function eachChange(
   access: StreamAccess,
   upTo: number,
   take: (jobs: readonly JobEvent[]) => Promise<void>,
+  replaced: () => void = () => {},
 ): Promise<void> {
   const range = { id: null, from: { kind: 'seq', seq: upTo + 1 }, until: 'forever' } as const;
-  for await (const batch of readStored(access, range, io.stopped, noting(io))) {
+  const notes = noting(io);
+  const observer = {
+    ...notes,
+    replaced: () => {
+      notes.replaced?.();
+      replaced();
+    },
+  };
+  for await (const batch of readStored(access, range, io.stopped, observer)) {
     const jobs = batch.flatMap((message) => {
       const read = readEvent(message);
       return read.ok ? [read.job] : [];
