@@ -38,8 +38,8 @@ export class PortInUseError extends HeadwayError {
   readonly code = 'port_in_use';
   constructor(host: string, port: number) {
     super(
-      `Cannot listen on ${host}:${port}: the port is taken by another program, or the address is not of this ` +
-        'machine, or the port needs privileges (below 1024). Stop the other program, or set HEADWAY_PORT (0 takes ' +
+      `Cannot listen on ${host}:${port}: the port is taken by another program, or the host is no address or name ` +
+        'of this machine, or the port needs privileges (below 1024). Stop the other program, or set HEADWAY_PORT (0 takes ' +
         'a free port) or HEADWAY_HOST.',
     );
   }

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { aliveBody } from '../../schemas/ids.js';
 import { headway, natsEnv, startHeadway } from '../harness/headway-command.js';
 import { type NatsServer, startNats } from '../harness/nats-server.js';
-import { connectNats, createStream, publish, publishRaw } from '../harness/publish.js';
+import { connectNats, createStream, event, publish, publishRaw } from '../harness/publish.js';
 
 const STREAM = 'PROGRESS';
 
@@ -148,6 +148,23 @@ describe('headway list', () => {
     const jsm = await nc.jetstreamManager();
     for (const id of ['live-1', 'other']) await jsm.streams.purge(STREAM, { filter: `progress.${id}` });
   });
+});
+
+test('what can name no job is told apart from what names one, with a command that takes it', async () => {
+  await using own = await startNats();
+  await using to = await connectNats(own.url);
+  await createStream(to);
+  await publishRaw(to, 'progress.junk', 'junk');
+  for (const subject of ['progress.日本語', `progress.${'a'.repeat(200)}`]) {
+    await publishRaw(to, subject, JSON.stringify(event('a')));
+  }
+  const { code, stdout, stderr } = await headway(['list'], { env: natsEnv(own.url) });
+  expect({ code, stdout }).toEqual({ code: 0, stdout: '' });
+  const [junk, nameless] = stderr.split('\n');
+  expect(junk).toMatch(/1 job without any valid event is left out: junk \(headway history ID/);
+  expect(nameless).toMatch(
+    /2 subjects that can name no job are left out: progress\.日本語, .*\(headway doctor/,
+  );
 });
 
 describe('headway stats', () => {

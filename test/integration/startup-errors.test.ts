@@ -219,7 +219,7 @@ describe('the port', () => {
   test('on an address that is not of this machine', async () => {
     const text = await explanation({ NATS_URL: nats.url, HEADWAY_HOST: '203.0.113.1' });
     expect(text).toMatch(
-      /Cannot listen on 203\.0\.113\.1:0: .*the address is not of this machine.* HEADWAY_HOST/,
+      /Cannot listen on 203\.0\.113\.1:0: .*the host is no address or name of this machine.* HEADWAY_HOST/,
     );
   });
 });

@@ -23,7 +23,7 @@ export async function eachState(
   const spoilt = new Spoilt();
   const observer: LastStatesObserver = {
     ...noting(io),
-    invalid: (seq, subject) => spoilt.put(idOf(subject) ?? printable(subject), seq),
+    invalid: (seq, subject) => spoilt.put(subject, seq),
     read: (done, total) => progress.show(done, total),
   };
   try {
@@ -40,7 +40,7 @@ export async function eachState(
     }
   } finally {
     progress.clear();
-    for (const text of spoilt.notes()) io.note(`headway: ${text} (headway history ID says what is wrong)\n`);
+    for (const text of spoilt.notes()) io.note(`headway: ${text}\n`);
   }
 }
 
@@ -49,8 +49,15 @@ class Spoilt {
   /** The seq of that message. Of these no valid event has come yet. */
   readonly #without = new Map<string, number>();
   readonly #older = new Set<string>();
+  /** Subjects that name no job. */
+  readonly #nameless = new Set<string>();
 
-  put(id: string, seq: number): void {
+  put(subject: string, seq: number): void {
+    const id = idOf(subject);
+    if (id === null) {
+      this.#nameless.add(printable(subject));
+      return;
+    }
     this.#older.delete(id);
     this.#without.set(id, seq);
   }
@@ -66,20 +73,26 @@ class Spoilt {
   notes(): string[] {
     const without = this.#without.size;
     const older = this.#older.size;
+    const nameless = this.#nameless.size;
     return [
       older > 0
         ? `the newest message of ${plural(older, 'job')} is not a valid event; what is shown is the newest that is ` +
-          `one: ${some(this.#older)}`
+          `one: ${some(this.#older)} (${WHY})`
         : '',
       without > 0
         ? `${plural(without, 'job')} without any valid event ${without === 1 ? 'is' : 'are'} left out: ` +
-          some(this.#without.keys())
+          `${some(this.#without.keys())} (${WHY})`
+        : '',
+      nameless > 0
+        ? `${plural(nameless, 'subject')} that can name no job ${nameless === 1 ? 'is' : 'are'} left out: ` +
+          `${some(this.#nameless)} (headway doctor tells of them, headway tail shows them)`
         : '',
     ].filter((text) => text !== '');
   }
 }
 
 const NAMED = 3;
+const WHY = 'headway history ID says what is wrong';
 
 /** The first few of them. */
 function some(ids: Iterable<string>): string {

@@ -181,8 +181,8 @@ export class ReplayEdge implements ReplaySink {
       access.close();
       if (!(error instanceof PortInUseError)) throw error;
       throw new CannotListenError(
-        `Cannot listen on ${config.host}:${config.port}: the port is taken by another program, or the address is not of ` +
-          'this machine. Choose another with --port (0 takes a free one) or --host.',
+        `Cannot listen on ${config.host}:${config.port}: the port is taken by another program, or the host is no ` +
+          'address or name of this machine. Choose another with --port (0 takes a free one) or --host.',
       );
     }
     this.#ticking = setInterval(() => this.#hub.tick(performance.now(), 'ok'), tickMs(config));
