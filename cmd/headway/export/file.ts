@@ -19,6 +19,16 @@ export class ExportStopped extends HeadwayError {
   }
 }
 
+/** Somebody else writes to the file. */
+export class FileChangedError extends HeadwayError {
+  readonly code = 'file_changed';
+  constructor(path: string) {
+    super(
+      `${path} was changed by another program while it was written. Let one export at a time write to it.`,
+    );
+  }
+}
+
 const OPEN_REASONS: Readonly<Record<string, string>> = {
   ENOENT: 'its folder is not there (ENOENT)',
   EISDIR: 'it is a folder (EISDIR)',
@@ -111,11 +121,14 @@ export class ExportFile {
 
   /**
    * Adds whole lines, the last of which is of the message `lastSeq`.
-   * @throws ExportStopped when the file takes no more; it ends with a whole line then
+   * @throws ExportStopped when the file takes no more; it ends with a whole line then. FileChangedError
    */
   async write(lines: string, lastSeq: number): Promise<void> {
     const bytes = Buffer.from(lines);
     let written = 0;
+    // Somebody else who goes on with the same file would be written over, or leave a hole.
+    if (this.#isPlain && (await this.#handle.stat()).size !== this.#size)
+      throw new FileChangedError(this.path);
     try {
       while (written < bytes.length) {
         const position = this.#isPlain ? this.#size + written : null;

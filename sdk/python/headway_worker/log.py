@@ -214,6 +214,8 @@ class JobLog:
         """
         nc = self._connection.nc
         reconnects = nc.stats["reconnects"]
+        # The client keeps it until there is another: what was refused before may be permitted by now.
+        earlier = nc.last_error
         task = asyncio.ensure_future(request)
         # Nobody may ask for it any more.
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -226,7 +228,7 @@ class JobLog:
                 if not nc.is_connected or nc.stats["reconnects"] != reconnects:
                     raise ConnectionError("the connection was cut")
                 # The client has no other word for it, and writes it in small letters.
-                refusal = str(nc.last_error or "").lower()
+                refusal = "" if nc.last_error is earlier else str(nc.last_error).lower()
                 if api is not None and "permissions violation" in refusal and f'"{api.lower()}"' in refusal:
                     raise PermissionError("NATS does not permit it")
             raise asyncio.TimeoutError
