@@ -17,7 +17,7 @@ const NOBODY_THERE = 3;
 const KNOWN_AGAIN_MS = 110_000;
 
 /**
- * Delivers a job's events, one at a time, exactly once: the same bytes under the same id until they are stored, and
+ * Delivers a job's events, one at a time, exactly once: each under one id until it is stored, and
  * never over somebody else's. Each is conditional on the sequence of the one before; when that is refused, the job's
  * last event says why.
  */
@@ -263,22 +263,19 @@ export class Courier implements Caller, Keeper {
       case 'send':
         this.#expected = verdict.expected;
         if (verdict.attempt === this.#sender.attempt) this.#go(flight);
-        else {
-          this.stop();
-          this.send(this.#sender.rewrite(verdict.attempt));
-        }
+        else this.#rewrite(flight, verdict.attempt);
         this.#sender.stirred();
         return;
-      case 'claim': {
-        this.#expected = verdict.expected;
-        const { msgId, tries, triedAt } = flight;
-        this.stop();
-        const letter = this.#sender.rewrite(verdict.attempt);
-        this.#begin(letter, { msgId, tries, triedAt, assumed: verdict.expected });
-        this.#sender.stirred();
-        return;
-      }
     }
+  }
+
+  // Somebody has this attempt, or a higher one. If the event may be stored beneath him, it goes under the id that it has:
+  // then JetStream knows it again, and the job is his.
+  #rewrite({ msgId, tries, triedAt }: Flight, attempt: number): void {
+    this.stop();
+    const letter = this.#sender.rewrite(attempt);
+    if (this.#isUnsure) this.#begin(letter, { msgId, tries, triedAt, assumed: this.#expected });
+    else this.send(letter);
   }
 
   #pauseUnread(flight: Flight, detail: string): void {

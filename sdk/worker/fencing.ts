@@ -33,11 +33,6 @@ export type Verdict =
   | { readonly kind: 'stored'; readonly seq: number }
   /** Nobody stands in the way: send it again, and expect `seq` to be the last. */
   | { readonly kind: 'send'; readonly expected: number; readonly attempt: number }
-  /**
-   * As `send`, if it is not stored; and if it is, the job is somebody else's. Whoever sends it under the same id is told
-   * which of the two it is.
-   */
-  | { readonly kind: 'claim'; readonly expected: number; readonly attempt: number }
   /** The job belongs to somebody else. */
   | { readonly kind: 'superseded'; readonly reason: SupersededReason; readonly seq: number };
 
@@ -80,12 +75,10 @@ export function judgeStart(last: LastMessage | null, writer: Writer, requested: 
   if (isOurs(last, writer)) return { kind: 'send', expected: last.seq, attempt: writer.attempt };
   const before = attemptOf(last.event);
   // Another worker counts on from what it finds. So if ours was stored, and the job then taken, his is the higher one;
-  // but ours was only a guess, and a job that was tried twice before has a higher one as well.
-  const mayBeTaken = writer.isUnsure && before > writer.attempt;
-  if (mayBeTaken && requested === null && writer.isKnownAgain) {
-    return { kind: 'claim', expected: last.seq, attempt: before + 1 };
-  }
-  const attempt = requested ?? (mayBeTaken ? writer.attempt : before + 1);
+  // but ours was only a guess, and a job that was tried twice before has a higher one as well. Sent under the id that it
+  // has, JetStream tells the one from the other.
+  const isTaken = writer.isUnsure && !writer.isKnownAgain && before > writer.attempt;
+  const attempt = requested ?? (isTaken ? writer.attempt : before + 1);
   if (attempt > before) return { kind: 'send', expected: last.seq, attempt };
   const reason = attempt < before ? 'newer_attempt' : reasonOf(last.event);
   return { kind: 'superseded', reason, seq: last.seq };

@@ -12,7 +12,8 @@ const RUNS = Number(process.env.HEADWAY_PROPERTY_RUNS ?? 1_000);
 const SEED = process.env.HEADWAY_PROPERTY_SEED;
 const CHECKS = { numRuns: RUNS, ...(SEED !== undefined && { seed: Number(SEED) }) };
 
-const who = fc.nat(1);
+const MOST_RUNS = 3;
+const who = fc.nat(MOST_RUNS - 1);
 const step = fc.oneof(
   { weight: 6, arbitrary: fc.record({ do: fc.constant('report' as const), who }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('end' as const), who }) },
@@ -111,7 +112,7 @@ class Program {
         this.world.pass(next.ms);
         break;
       case 'takeOver':
-        if (this.runs.length < 2) this.start();
+        if (this.runs.length < MOST_RUNS) this.start();
         break;
       case 'timeOut':
         // Who may not read cannot tell it from another worker's event.
@@ -227,7 +228,7 @@ test('G6 the end: through losses, delays and cuts each state of a job is stored 
   );
 });
 
-test('G6 the end: of two workers on one job the later one wins; attempts only rise, and nothing follows an end but a higher attempt', async () => {
+test('G6 the end: of several workers on one job the latest one wins; attempts only rise, and nothing follows an end but a higher attempt', async () => {
   await fc.assert(
     fc.asyncProperty(
       order,
@@ -251,14 +252,12 @@ test('G6 the end: of two workers on one job the later one wins; attempts only ri
           expect(rises, 'attempts never fall').toBeGreaterThanOrEqual(0);
           if (isFinished(before)) expect(rises, 'only a higher attempt follows an end').toBeGreaterThan(0);
         }
-        const [earlier, later] = program.runs
+        const inTurn = program.runs
           .map((run) => program.stored(run))
+          .filter(({ length }) => length > 0)
           .sort(([a], [b]) => (a?.seq ?? 0) - (b?.seq ?? 0));
-        const taken = later?.[0]?.seq ?? Number.POSITIVE_INFINITY;
-        expect(
-          earlier?.filter(({ seq }) => seq > taken),
-          'a job that was taken is not taken back',
-        ).toEqual([]);
+        const all = inTurn.flat().map(({ seq }) => seq);
+        expect(all, 'a job that was taken is not taken back').toEqual([...all].sort((a, b) => a - b));
         if (program.world.now >= KNOWN_AGAIN_MS && before > 1) return;
         const last = events.at(-1);
         expect(last?.status).toBe('completed');

@@ -31,12 +31,6 @@ class Go:
 
 
 @dataclass(frozen=True)
-class Claim(Go):
-    """As ``Go``, if the message is not stored; and if it is, the job is somebody else's. Whoever writes it under the same
-    id is told which of the two it is."""
-
-
-@dataclass(frozen=True)
 class Stored:
     """The message in question is in the log; the subject's newest message is ``seq``. ``is_duplicate``: it was before."""
 
@@ -86,9 +80,10 @@ def begin(last: Last | None, wanted: int | None, writer: Writer) -> Union[Go, Su
     # Whoever accepts a job may write "queued" without an attempt, which takes none. An end without one is the first's.
     before = int(last.event.get("attempt", 1 if _is_over(last.event) else 0))
     # Another worker counts on from what it finds. So if ours was stored, and the job then taken, its is the higher one;
-    # but ours was only a guess, and a job that was tried twice before has a higher one as well.
-    if wanted is None and writer.is_unsure and before > writer.attempt:
-        return Claim(last.seq, before + 1) if writer.is_known_again else Superseded("newer_attempt", last.seq)
+    # but ours was only a guess, and a job that was tried twice before has a higher one as well. Sent under the id that it
+    # has, JetStream tells the one from the other.
+    if wanted is None and writer.is_unsure and not writer.is_known_again and before > writer.attempt:
+        return Superseded("newer_attempt", last.seq)
     attempt = before + 1 if wanted is None else wanted
     if attempt > before:
         return Go(last.seq, attempt)

@@ -9,7 +9,7 @@ from typing import Literal, Mapping, Union
 
 from .contract import subject_of
 from .errors import NotPermittedError
-from .fence import Claim, Go, Stored, Superseded, Writer, begin, judge
+from .fence import Go, Stored, Superseded, Writer, begin, judge
 from .inquiry import HiddenError, inquire
 from .log import Again, Conflict, ConnectionOver, JobLog, ReadError, Refused
 from .mailbox import Draft, Mailbox
@@ -195,9 +195,12 @@ class Pump:
             case Superseded():
                 self.attempt = self.attempt or self._wanted
                 raise _Over(verdict)
-            case Go(expected):
+            case Go(expected, attempt):
+                # Somebody has this attempt, or a higher one. If the event may be stored beneath, JetStream knows it again
+                # by its id, and the job is the other's.
+                if not has_begun and self._is_unsure and attempt != self._go.attempt:
+                    self._assumed = expected
                 self._go = verdict
-                self._assumed = expected if isinstance(verdict, Claim) else None
                 return False
 
     def _unread(self, error: ReadError, told: int | None, is_hidden: bool = False) -> None:

@@ -13,7 +13,7 @@ from headway_worker.eta import Eta
 from headway_worker.inquiry import HiddenError, inquire
 from headway_worker.log import ReadError
 from headway_worker.failure import Failure, failure_of
-from headway_worker.fence import Claim, Go, Last, Stored, Superseded, Writer, begin, judge
+from headway_worker.fence import Go, Last, Stored, Superseded, Writer, begin, judge
 from headway_worker.mailbox import Draft, Mailbox
 from headway_worker.options import Teller
 from headway_worker.state import JobState
@@ -63,7 +63,7 @@ def test_where_an_attempt_begins(before: Last | None, wanted: int | None, verdic
 @pytest.mark.parametrize(
     ("before", "wanted", "is_known_again", "verdict"),
     [
-        (last(attempt=2), None, True, Claim(7, 3)),
+        (last(attempt=2), None, True, Go(7, 3)),
         (last(attempt=2), None, False, Superseded("newer_attempt", 7)),
         (last(attempt=2), 1, True, Superseded("newer_attempt", 7)),
         (last(attempt=1), None, True, Go(7, 2)),
