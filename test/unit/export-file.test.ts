@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ExportFile, ExportStopped } from '../../cmd/headway/export/file.js';
+import { jobsIn } from '../../cmd/headway/export/whose.js';
 import { UsageError } from '../../cmd/headway/world/io.js';
 
 const line = (seq: number, more = ''): string =>
@@ -157,4 +158,22 @@ test.each<[what: string, change: (path: string) => Promise<void>, left: string]>
   );
   await file.finish();
   expect(await readFile(path, 'utf8')).toBe(left);
+});
+
+describe('of which jobs a file is', () => {
+  const of = (seq: number, id: string): string => line(seq).replace('"a"', `"${id}"`);
+
+  test.each([
+    ['of one', of(3, 'a') + of(9, 'a'), { only: 'a', firstSeq: 3 }],
+    ['of two', of(3, 'a') + of(9, 'b') + of(10, 'a'), { only: null, firstSeq: 3 }],
+    ['empty', '', { only: null, firstSeq: 0 }],
+  ])('%s', async (_what, text, jobs) => {
+    const path = fresh();
+    await writeFile(path, text);
+    expect(await jobsIn(path, text.length)).toEqual(jobs);
+  });
+
+  test('one that cannot be read is an error, and ends no process', async () => {
+    await expect(jobsIn(folder, 10)).rejects.toThrow('EISDIR');
+  });
 });

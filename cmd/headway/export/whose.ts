@@ -19,19 +19,24 @@ export async function jobsIn(path: string, size: number): Promise<FileJobs> {
   let only: string | null = null;
   if (size === 0) return { only, firstSeq };
   const input = createReadStream(path, { end: size - 1 });
-  try {
-    for await (const line of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
-      const place = parseExportLine(line);
-      if (place === null) continue;
-      if (firstSeq === 0) {
-        firstSeq = place.seq;
-        only = place.id;
-      } else if (place.id !== only) only = null;
-      if (only === null) break;
-    }
-  } finally {
-    input.destroy();
+  const lines = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
+  // Whoever takes the lines is not told that the file cannot be read.
+  let failure: Error | null = null;
+  input.once('error', (error) => {
+    failure = error;
+    lines.close();
+  });
+  for await (const line of lines) {
+    const place = parseExportLine(line);
+    if (place === null) continue;
+    if (firstSeq === 0) {
+      firstSeq = place.seq;
+      only = place.id;
+    } else if (place.id !== only) only = null;
+    if (only === null) break;
   }
+  input.destroy();
+  if (failure !== null) throw failure;
   return { only, firstSeq };
 }
 
