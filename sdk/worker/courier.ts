@@ -65,10 +65,10 @@ export class Courier implements Caller, Keeper {
 
   /** Nothing may be on its way. */
   send(letter: Letter): void {
-    this.#begin(letter, { msgId: this.#ids.next(), tries: 0, triedAt: null, assumed: null });
+    this.#begin(letter, { msgId: this.#ids.next(), tries: 0, triedAt: null, assumed: null, isShort: false });
   }
 
-  #begin(letter: Letter, sent: Pick<Flight, 'msgId' | 'tries' | 'triedAt' | 'assumed'>): void {
+  #begin(letter: Letter, sent: Omit<Flight, 'letter' | 'token' | 'phase' | 'unheard'>): void {
     const token = this.#around.line.listen(this);
     this.#flight = { ...sent, letter, token, phase: WAITING, unheard: 0 };
     this.#around.keep(this, letter.body.length);
@@ -132,7 +132,9 @@ export class Courier implements Caller, Keeper {
     flight.triedAt ??= clock.now();
     if (flight.tries > 1) counts.retried += 1;
     if (!line.publish(this.#subject, body, token, headers)) {
-      this.#pause(flight, 'it could not be sent');
+      const isTooLarge = line.open && body.length > line.maxPayload;
+      if (isTooLarge && this.#shorten(flight)) return true;
+      this.#pause(flight, isTooLarge ? 'it is larger than this NATS takes' : 'it could not be sent');
       return false;
     }
     flight.phase = { kind: 'sent', until: clock.now() + settings.ackTimeoutMs };
@@ -155,8 +157,11 @@ export class Courier implements Caller, Keeper {
         this.#isUnsure ||= reply.unsure;
         this.#pause(flight, reply.detail);
         return;
-      case 'refused':
       case 'too_large':
+        if (this.#shorten(flight)) return;
+        this.#pause(flight, `JetStream refuses: ${reply.detail}`);
+        return;
+      case 'refused':
         this.#pause(flight, `JetStream refuses: ${reply.detail}`);
         return;
     }
@@ -271,11 +276,23 @@ export class Courier implements Caller, Keeper {
 
   // Somebody has this attempt, or a higher one. If the event may be stored beneath him, it goes under the id that it has:
   // then JetStream knows it again, and the job is his.
-  #rewrite({ msgId, tries, triedAt }: Flight, attempt: number): void {
+  #rewrite(flight: Flight, attempt: number): void {
+    const { msgId, tries, triedAt, isShort } = flight;
     this.stop();
     const letter = this.#sender.rewrite(attempt);
-    if (this.#isUnsure) this.#begin(letter, { msgId, tries, triedAt, assumed: this.#expected });
+    if (this.#isUnsure) this.#begin(letter, { msgId, tries, triedAt, assumed: this.#expected, isShort });
     else this.send(letter);
+  }
+
+  // Under the same id: what is too large was stored by none of its tries. Waiting would hold up all that comes behind.
+  #shorten(flight: Flight): boolean {
+    const { msgId, tries, triedAt, assumed, isShort } = flight;
+    const letter = isShort ? null : this.#sender.shorten(flight.letter.body.length);
+    if (letter === null) return false;
+    this.stop();
+    this.#begin(letter, { msgId, tries, triedAt, assumed, isShort: true });
+    this.#sender.stirred();
+    return true;
   }
 
   #pauseUnread(flight: Flight, detail: string): void {

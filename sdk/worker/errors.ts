@@ -59,10 +59,12 @@ export class EventTooLargeError extends WorkerError {
     readonly processingId: string,
     /** Bytes of UTF-8. */
     readonly bytes: number,
-    readonly limit: number,
+    /** null: its stream takes fewer than 64 KiB, and does not say how many. */
+    readonly limit: number | null,
   ) {
+    const most = limit === null ? 'its stream takes none so large' : `at most ${limit} are allowed`;
     super(
-      `The event of the job ${processingId} would have ${bytes} bytes; at most ${limit} are allowed. Store what is ` +
+      `The event of the job ${processingId} would have ${bytes} bytes; ${most}. Store what is ` +
         'large elsewhere, and put a link to it into the event.',
     );
   }

@@ -19,6 +19,7 @@ const compiled = TypeCompiler.Compile(
 const MAX_CODE = 128;
 const MAX_MESSAGE = 4_096;
 const MAX_STACK = 16_384;
+const MAX_BRIEF_MESSAGE = 256;
 
 /**
  * The `error` of an event, as JSON: `code`, `message`, `retryable`, the error's own `details` if it has some, and its
@@ -46,6 +47,12 @@ export function failureJson(
   if (details !== undefined) text += `,"details":${jsonOf(details, '/error/details')}`;
   if (stack !== null) text += `,"stack":${JSON.stringify(shorten(stack, MAX_STACK))}`;
   return `${text}}`;
+}
+
+/** The `error` of an event without what a worker can make large. */
+export function briefly(json: string): string {
+  const { code, message, retryable } = JSON.parse(json) as Record<string, unknown>;
+  return JSON.stringify({ code, message: shorten(String(message), MAX_BRIEF_MESSAGE), retryable });
 }
 
 // Anything can be thrown: what throws in its turn when it is looked at must not keep the job from its end.

@@ -17,6 +17,8 @@ export interface Sender {
   readonly percent: number;
   /** The run's first event, under another attempt. */
   rewrite(attempt: number): Letter;
+  /** The same event with less in it, as NATS takes none so large; null: there is nothing to leave out. */
+  shorten(bytes: number): Letter | null;
   /** What was sent is stored. */
   stored(): void;
   /** What was sent was let go for want of memory. */
@@ -53,4 +55,6 @@ export interface Flight {
    * lower one.
    */
   assumed: number | null;
+  /** NATS takes no larger ones, so what can be left out is left out. */
+  isShort: boolean;
 }

@@ -10,6 +10,7 @@ import {
   type SupersededError,
   type WorkerError,
 } from './errors.js';
+import { briefly, failureJson } from './failure.js';
 import type { Letter, Sender } from './flight.js';
 import { headerBase } from './headers.js';
 import { RunIds } from './ids.js';
@@ -207,6 +208,23 @@ export class Pen implements Waker, Sender {
     this.#state = inAttempt(this.#state, attempt);
     const isEnd = this.#lane.kind === 'flying' && this.#lane.carries === 'end';
     return this.#letter(isEnd ? (this.#end?.ending ?? null) : null, this.#around.clock.now(), first);
+  }
+
+  shorten(bytes: number): Letter | null {
+    if (this.#lane.kind !== 'flying') return null;
+    const error = new EventTooLargeError(this.#id, bytes, null);
+    const message = `${error.message} It is sent without the job's own fields, message and step.`;
+    this.#around.tell({ kind: 'not_sendable', message, processingId: this.#id });
+    const end = this.#lane.carries === 'end' ? this.#end : null;
+    if (end?.ending.status === 'completed' && end.ending.result !== null) {
+      // A result cannot be left out as if there were none.
+      const ending: Ending = { status: 'error', error: failureJson(error, {}, false) };
+      this.#end = { ending, resolve: () => end.reject(error), reject: end.reject };
+    } else if (end?.ending.status === 'error') {
+      this.#end = { ...end, ending: { status: 'error', error: briefly(end.ending.error) } };
+    }
+    const ending = end === null ? null : (this.#end?.ending ?? null);
+    return this.#letter(ending, this.#around.clock.now(), bare(this.#sent));
   }
 
   stored(): void {

@@ -188,3 +188,69 @@ describe('the way to NATS, as an author gives it', () => {
     expect(reporter.stats).toMatchObject({ openJobs: 0, pendingJobs: 0 });
   });
 });
+
+describe('an event that this NATS takes none so large of is sent with less, and holds nothing up', () => {
+  const big = 'x'.repeat(6_000);
+  type Sent = { status: string; progress: number; big?: string; result?: unknown; error?: object };
+  const sent = async (url: string, id: string): Promise<Sent[]> => {
+    await using nc = await connectNats(url);
+    return (await storedEvents(nc, 'PROGRESS', id)).map(({ json }) => json as Sent);
+  };
+
+  test('as its stream takes none: updates, the end, and what comes after', async () => {
+    await using nats = await startNats();
+    await using nc = await connectNats(nats.url);
+    await createStream(nc, 'PROGRESS', { max_msg_size: 2_000 });
+    await using reporter = createReporter(nc, { onTrouble, maxUpdatesPerSecond: 1_000 });
+    await reporter.run({ processingId: 'a', message: big.slice(0, 4_000) }, async (job) => {
+      job.report({ progress: 10, big });
+      await waitFor(async () => (await sent(nats.url, 'a')).length === 2, { what: 'the update' });
+      job.report({ progress: 20, big: null, message: null });
+      await waitFor(async () => (await sent(nats.url, 'a')).length === 3, { what: 'the next one' });
+      job.report({ progress: 30, big });
+    });
+    const events = await sent(nats.url, 'a');
+    expect(events.slice(0, 3).map(({ progress }) => progress)).toEqual([0, 10, 20]);
+    expect(events.at(-1)).toMatchObject({ status: 'completed', progress: 100 });
+    expect(events.filter((event) => event.big !== undefined)).toEqual([]);
+    expect(kinds()).toContain('not_sendable');
+  });
+
+  test('a result that cannot be stored fails the job, and whoever waits is told why', async () => {
+    await using nats = await startNats();
+    await using nc = await connectNats(nats.url);
+    await createStream(nc, 'PROGRESS', { max_msg_size: 2_000 });
+    await using reporter = createReporter(nc, { onTrouble });
+    await expect(reporter.run({ processingId: 'a' }, () => big)).rejects.toThrow(
+      /its stream takes none so large/,
+    );
+    await expect(
+      reporter.run({ processingId: 'b' }, () =>
+        Promise.reject(Object.assign(new Error(big), { code: 'mine', retryable: true, details: big })),
+      ),
+    ).rejects.toThrow('xxx');
+    expect((await sent(nats.url, 'a')).at(-1)).toMatchObject({
+      status: 'error',
+      error: { code: 'event_too_large', retryable: false },
+    });
+    expect((await sent(nats.url, 'b')).at(-1)).toMatchObject({
+      status: 'error',
+      error: { code: 'mine', retryable: true, message: expect.stringMatching(/^x{255}…$/) },
+    });
+    expect(reporter.stats.openJobs).toBe(0);
+  });
+
+  test('as its server takes none, which was away when the job began', async () => {
+    await using nats = await startNats({ config: 'max_payload: 8192' });
+    await using nc = await connectNats(nats.url);
+    await createStream(nc);
+    await nats.stop();
+    await using reporter = await connectReporter({ servers: nats.url, onTrouble });
+    const run = reporter.run({ processingId: 'a', message: 'm' }, (job) => {
+      job.report({ progress: 10, big: big + big });
+    });
+    await nats.start();
+    await withTimeout(run, 20_000, 'the run');
+    expect((await sent(nats.url, 'a')).map(({ status }) => status)).toEqual(['processing', 'completed']);
+  });
+});
