@@ -26,10 +26,11 @@ class EventTooLargeError(HeadwayError, ValueError):
 
     code = "event_too_large"
 
-    def __init__(self, size: int, limit: int) -> None:
+    def __init__(self, size: int, limit: int | None) -> None:
+        """``limit`` is None where NATS takes fewer than 64 KiB and does not say how many."""
+        most = "this NATS takes none so large" if limit is None else f"at most {limit} are allowed"
         super().__init__(
-            f"the event would have {size} bytes; at most {limit} are allowed. Store what is large elsewhere, and put "
-            "a link to it into the event"
+            f"the event would have {size} bytes; {most}. Store what is large elsewhere, and put a link to it into the event"
         )
         self.size = size
         self.limit = limit

@@ -237,6 +237,8 @@ class Job:
         ending = self._pump.done.result()
         if isinstance(ending, Superseded):
             raise self._superseded_by(ending)
+        if isinstance(ending, EventTooLargeError):
+            raise ending
         if ending == "lost":
             # A block that ends returns nothing that would say so.
             self._host.tell(

@@ -14,6 +14,8 @@ class Draft:
     timestamp: str
     json: bytes
     progress: float = 0.0
+    reached: float = 0.0
+    """Where the job was, which of a completed one is below 100."""
 
     @property
     def is_end(self) -> bool:

@@ -8,12 +8,13 @@ import secrets
 from typing import Literal, Mapping, Union
 
 from .contract import subject_of
-from .errors import NotPermittedError
+from .errors import EventTooLargeError, NotPermittedError
 from .fence import Go, Stored, Superseded, Writer, begin, judge
 from .inquiry import HiddenError, inquire
 from .log import Again, Conflict, ConnectionOver, JobLog, ReadError, Refused
 from .mailbox import Draft, Mailbox
 from .options import Teller
+from .shorten import shortened
 
 _RETRY_FIRST_SECONDS = 0.1
 _RETRY_MOST_SECONDS = 5.0
@@ -23,8 +24,9 @@ _NOBODY_THERE = 3
 # For how long JetStream knows an id again: its 2 minutes, less what an event may take to get there.
 _KNOWN_AGAIN_SECONDS = 110.0
 
-# How it went: the end is stored; another attempt has the job, or it is over; the end could not be stored.
-Ending = Union[Literal["stored", "lost"], Superseded]
+# How it went: the end is stored, or a failure instead of it, as NATS takes no result so large; another attempt has the
+# job, or it is over; the end could not be stored.
+Ending = Union[Literal["stored", "lost"], EventTooLargeError, Superseded]
 
 
 class _Over(Exception):
@@ -72,6 +74,8 @@ class Pump:
         self._assumed: int | None = None
         # How often in a row nobody heard the question for the job's last event.
         self._unheard = 0
+        # The end could not be stored as it was.
+        self._too_large: EventTooLargeError | None = None
         self._mailbox = Mailbox()
         self._offered = asyncio.Event()
         self._no_pause = asyncio.Event()
@@ -125,7 +129,7 @@ class Pump:
             self._sent += 1
             is_stored = await self._store(draft)
             if draft.is_end:
-                raise _Over("stored" if is_stored else "lost")
+                raise _Over((self._too_large or "stored") if is_stored else "lost")
             if self._mailbox.is_empty:
                 self.idle.set()
             try:
@@ -137,13 +141,14 @@ class Pump:
         """Whether it is stored; if not, it never will be. The same message is sent until that is known."""
         # Whoever has read one id must not be able to guess the next.
         msg_id = f"{self._run}{self._sent}.{secrets.token_urlsafe(9)}"
-        headers = {**self._headers, **self._attributes(draft, msg_id)}
+        is_short = False
         pause = _RETRY_FIRST_SECONDS
         await self._log.connected()
         self._tried_at = asyncio.get_running_loop().time()
         while True:
             await self._log.connected()
             body = draft.body(self._go.attempt)
+            headers = {**self._headers, **self._attributes(draft, msg_id)}
             match await self._log.append(self._subject, body, msg_id, self._go.expected, headers):
                 case Stored(seq, is_duplicate):
                     if is_duplicate and self._assumed is not None and seq < self._assumed:
@@ -151,7 +156,12 @@ class Pump:
                     return self._stored(seq)
                 case Refused(why):
                     self._tell("not_sendable", why, self._id)
-                    return False
+                    if is_short:
+                        return False
+                    # Under the same id: what is too large was stored by no try.
+                    draft, self._too_large = shortened(draft)
+                    is_short = True
+                    continue
                 case Again(why):
                     self._is_unsure = True
                     self._tell("retrying", why, self._id)

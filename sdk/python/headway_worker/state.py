@@ -124,7 +124,8 @@ class JobState:
     def complete(self, at: Moment, result: Any = UNSET) -> Draft:
         """The `completed` event, with 100 per cent."""
         over = {} if isinstance(result, Unset) else {"result": result}
-        return self._take({**self._ending(at), "status": "completed", "progress": 100, **over})
+        reached = float(self._event["progress"])
+        return self._take({**self._ending(at), "status": "completed", "progress": 100, **over}, reached)
 
     def fail(self, at: Moment, failure: Failure) -> Draft:
         """The `error` event. The percent stays where it was."""
@@ -153,7 +154,7 @@ class JobState:
             return None
         return max(float(self._event["progress"]), min(round(float(progress), 1), MOST_WHILE_PROCESSING))
 
-    def _take(self, event: dict[str, Any]) -> Draft:
+    def _take(self, event: dict[str, Any], reached: float | None = None) -> Draft:
         event = {name: value for name, value in event.items() if value is not _GONE}
         flaw = check_event(event)
         if flaw is not None:
@@ -166,7 +167,10 @@ class JobState:
         if size > EVENT_MAX_BYTES:
             raise EventTooLargeError(size, EVENT_MAX_BYTES)
         self._event = event
-        self.draft = Draft(event["status"], event["timestamp"], text, float(event["progress"]))
+        progress = float(event["progress"])
+        self.draft = Draft(
+            event["status"], event["timestamp"], text, progress, progress if reached is None else reached
+        )
         return self.draft
 
 

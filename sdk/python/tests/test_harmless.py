@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
-from headway_worker import InvalidEventError, Job, Options, Reporter, Trouble, check_event, connect_reporter
+from headway_worker import (
+    EventTooLargeError,
+    InvalidEventError,
+    Job,
+    JobFailed,
+    Options,
+    Reporter,
+    Trouble,
+    check_event,
+    connect_reporter,
+)
 from nats_server import NatsServer
 from witness import witness
 
@@ -73,6 +84,40 @@ async def test_whoever_is_told_of_trouble_may_report(server: NatsServer, job_id:
                 raise Undetailed
         assert kinds[0] == "not_sendable"
         assert (await log.shown(job_id))[-1] == (1, "error", 0)
+
+
+async def test_what_nats_takes_none_so_large_of_is_sent_with_less(own_server: NatsServer) -> None:
+    kinds: list[str] = []
+    options = Options(on_trouble=lambda trouble: kinds.append(trouble.kind), max_updates_per_second=1_000)
+    async with witness(own_server.url) as log, connect_reporter(own_server.url, options) as reporter:
+        await log.nc.jetstream().delete_stream("PROGRESS")
+        await log.make_stream(max_msg_size=2_000)
+        big = "x" * 6_000
+        async with reporter.job("a", message=big[:4_000]) as job:
+            job.report(progress=10, fields={"big": big})
+            while len(await log.shown("a")) < 2:
+                await asyncio.sleep(0.01)
+        assert [(status, percent) for _, status, percent in await log.shown("a")] == [
+            ("processing", 0),
+            ("processing", 10),
+            ("completed", 100),
+        ]
+        assert "not_sendable" in kinds
+
+        async def work(job: Job) -> str:
+            job.report(progress=70)
+            return big
+
+        with pytest.raises(EventTooLargeError, match="takes none so large"):
+            await reporter.run("b", work)
+        end = (await log.events("b"))[-1].event
+        assert (end["status"], end["progress"], end["error"]["code"]) == ("error", 70, "event_too_large")
+
+        with pytest.raises(JobFailed):
+            async with reporter.job("c"):
+                raise JobFailed(big, code="mine", retryable=True, details=big)
+        error = (await log.events("c"))[-1].event["error"]
+        assert error == {"code": "mine", "retryable": True, "message": "x" * 256}
 
 
 async def test_several_addresses_in_one_text_as_an_edge_takes_them(server: NatsServer) -> None:

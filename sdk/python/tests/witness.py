@@ -39,7 +39,7 @@ class Witness:
         self.nc = nc
         self._js = nc.jetstream()
 
-    async def make_stream(self, duplicate_window: float = 120) -> None:
+    async def make_stream(self, duplicate_window: float = 120, max_msg_size: int = -1) -> None:
         """As an edge makes it."""
         await self._js.add_stream(
             StreamConfig(
@@ -47,6 +47,7 @@ class Witness:
                 subjects=["progress.*"],
                 max_msgs_per_subject=1000,
                 duplicate_window=duplicate_window,
+                max_msg_size=max_msg_size,
                 allow_direct=True,
             )
         )
