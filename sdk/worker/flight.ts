@@ -46,8 +46,8 @@ export interface Flight {
   readonly token: number;
   phase: Phase;
   tries: number;
-  /** When the first of them was made, by a clock that does not jump; null: none was. */
-  triedAt: number | null;
+  /** When the first of them was made, by a clock that does not jump; NaN: none was. */
+  triedAt: number;
   /** How often in a row nobody heard the question for the job's last event. */
   unheard: number;
   /**
