@@ -1,6 +1,7 @@
 /** A nats-server with a connection to it: for one test, or for all tests of a file. */
 import type { ConnectionOptions, JetStreamManager, StreamConfig } from 'nats';
 import { afterAll, beforeAll } from 'vitest';
+import type { StreamAccess } from '../../cmd/headway/world/nats.js';
 import { type NatsOptions, type NatsServer, startNats } from './nats-server.js';
 import { connectNats, createStream, deleteStreams } from './publish.js';
 
@@ -65,4 +66,9 @@ export function sharedNats(options: ConnectedNatsOptions = {}): ConnectedNats {
 export async function freshStream({ nats, nc }: ConnectedNats): Promise<void> {
   await deleteStreams(nc, nats);
   await createStream(nc);
+}
+
+/** What the parts of `headway` reach the stream by. */
+export function streamAccess({ nats, nc, jsm }: ConnectedNats): StreamAccess {
+  return { connection: nc, jsm, js: nc.jetstream(), stream: 'PROGRESS', shownUrl: nats.url };
 }

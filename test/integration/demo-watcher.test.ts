@@ -7,6 +7,7 @@ import { waitFor } from '../harness/wait.js';
 import { startWsServer } from '../harness/ws-server.js';
 
 type Say = (type: string, fields?: Record<string, unknown>) => void;
+type Life = (say: Say, socket: WebSocket) => void;
 
 const sayTo =
   (socket: WebSocket): Say =>
@@ -19,7 +20,7 @@ const update = (seq: number, prev_seq: number, fields: Record<string, unknown> =
 });
 
 /** A server that goes through these lives, one for each connection, and what the watcher asked for at each. */
-async function lives(...lives: ((say: Say, socket: WebSocket) => void)[]) {
+async function lives(...lives: Life[]) {
   const asked: Record<string, string>[] = [];
   const server = await startWsServer((socket, request) => {
     const { searchParams } = new URL(String(request.url), 'ws://any');
@@ -48,13 +49,14 @@ const first = (say: Say): void => {
   say('progress_update', update(7, 0));
   say('caught_up', { cursor: 9 });
 };
+const firstThenCut: Life = (say, socket) => {
+  first(say);
+  socket.close();
+};
 
 test('G5 a stale cursor: a hello of another epoch, and a line that breaks before the reset: it comes back with neither', async () => {
   await using world = await lives(
-    (say, socket) => {
-      first(say);
-      socket.close();
-    },
+    firstThenCut,
     (say, socket) => {
       say('hello', { epoch: 'two' });
       socket.close();
@@ -73,10 +75,7 @@ test('G5 a stale cursor: a hello of another epoch, and a line that breaks before
 
 test('G1 order: a heartbeat before the replay is over moves no cursor', async () => {
   await using world = await lives(
-    (say, socket) => {
-      first(say);
-      socket.close();
-    },
+    firstThenCut,
     (say, socket) => {
       say('hello', { epoch: 'one' });
       say('heartbeat', { cursor: 20 });
@@ -100,10 +99,7 @@ test('G1 order: a heartbeat before the replay is over moves no cursor', async ()
 
 test('what never came shows by prev_seq, but not after a reset', async () => {
   await using world = await lives(
-    (say, socket) => {
-      first(say);
-      socket.close();
-    },
+    firstThenCut,
     (say, socket) => {
       say('hello', { epoch: 'one' });
       say('progress_update', update(12, 10));

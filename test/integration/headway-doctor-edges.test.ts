@@ -18,7 +18,7 @@ import { natsEnv, startHeadway } from '../harness/headway-command.js';
 import { uniqueId } from '../harness/ids.js';
 import { createStream, deleteStreams, event, publish, publishAll } from '../harness/publish.js';
 import { quietIo } from '../harness/quiet-io.js';
-import { sharedNats } from '../harness/shared-nats.js';
+import { sharedNats, streamAccess } from '../harness/shared-nats.js';
 import { waitFor } from '../harness/wait.js';
 
 const HOUR_MS = 3_600_000;
@@ -181,14 +181,6 @@ function shiftedClock(ms: number): Record<string, string> {
 
 /** The facts that the command judges. */
 async function gatherFacts(): Promise<Awaited<ReturnType<typeof gather>>> {
-  const jsm = await shared.nc.jetstreamManager();
-  const access = {
-    connection: shared.nc,
-    jsm,
-    js: shared.nc.jetstream(),
-    stream: 'PROGRESS',
-    shownUrl: shared.nats.url,
-  };
   const options = { scan: 100, listenMs: 100, stallAfterMs: HOUR_MS, meantFor: null, limitMs: 30_000 };
-  return await gather(access, options, quietIo());
+  return await gather(streamAccess(shared), options, quietIo());
 }

@@ -12,7 +12,7 @@ import {
 } from '../harness/headway-command.js';
 import { startNats } from '../harness/nats-server.js';
 import { connectNats, createStream, deleteStreams, publish, storedEvents } from '../harness/publish.js';
-import { freshStream, sharedNats } from '../harness/shared-nats.js';
+import { freshStream, sharedNats, streamAccess } from '../harness/shared-nats.js';
 import { waitFor } from '../harness/wait.js';
 
 const shared = sharedNats();
@@ -138,14 +138,7 @@ test.each([
 });
 
 test('a purge below seq 1, which nats-server 2.10 takes for everything, is never sent', async () => {
-  const { jsm } = shared;
-  const access = {
-    connection: shared.nc,
-    jsm,
-    js: shared.nc.jetstream(),
-    stream: 'PROGRESS',
-    shownUrl: shared.nats.url,
-  };
+  const access = streamAccess(shared);
   for (const seq of [1, 0, -1]) await expect(carryOut(access, { seq })).rejects.toThrow(RangeError);
   expect(await stored()).toBe(ALL);
 });

@@ -7,11 +7,9 @@ import json
 from .contract import encode
 from .errors import EventTooLargeError
 from .mailbox import Draft
+from .state import KEPT_BRIEFLY
 
-_KEPT = frozenset(
-    "processing_id job_type status progress timestamp stall_after_seconds timeout_seconds current total "
-    "indeterminate eta_seconds".split()
-)
+_KEPT = KEPT_BRIEFLY | frozenset("status current total indeterminate eta_seconds".split())
 _MESSAGE_MAX_CHARACTERS = 256
 
 

@@ -33,7 +33,8 @@ _RESERVED = frozenset(
 )
 # True only while the job runs.
 _RUNNING = frozenset(("eta_seconds", "indeterminate"))
-_KEPT_BRIEFLY = frozenset(
+# What names the job and its place: with only these an event is never large.
+KEPT_BRIEFLY = frozenset(
     "processing_id progress timestamp job_type stall_after_seconds timeout_seconds".split()
 )
 
@@ -133,7 +134,7 @@ class JobState:
 
     def fail_briefly(self, at: Moment, failure: Failure) -> Draft:
         """As `fail`, without details and the worker's own fields: what is left always fits."""
-        kept = {name: value for name, value in self._ending(at).items() if name in _KEPT_BRIEFLY}
+        kept = {name: value for name, value in self._ending(at).items() if name in KEPT_BRIEFLY}
         brief = Failure(str(failure.code), str(failure.message), failure.retryable is True)
         return self._take({**kept, "status": "error", "error": _error(brief)})
 
