@@ -2,7 +2,7 @@ import type { JetStreamClient, JetStreamManager, NatsConnection } from 'nats';
 import type { InvalidReason } from '../eventlog/decode.js';
 import type { EventLog } from '../eventlog/log.js';
 import type { LogRecord } from '../eventlog/record.js';
-import type { FaultReason } from './fault.js';
+import type { FaultReason } from './consumer-failure.js';
 import type { Link } from './link.js';
 import type { StreamSpec } from './stream.js';
 

@@ -3,11 +3,11 @@ import { AckPolicy, type ConsumerInfo, DeliverPolicy, nanos, type StreamInfo } f
 import pRetry from 'p-retry';
 import { SUBJECT_FILTER } from '../../schemas/ids.js';
 import { EdgeIdTakenError } from '../errors/catalogue.js';
-import { Asking } from './asking.js';
 import { redactUrl } from './connection.js';
-import { Fault } from './fault.js';
+import { Fault } from './consumer-failure.js';
+import { Continuation, Loading, type Receiver } from './feed-handlers.js';
 import type { FeedParts } from './feed-parts.js';
-import { Continuation, Loading, type Receiver } from './receivers.js';
+import { Asking } from './request-timeout.js';
 import { ensureStream, epochOf, storedTime, streamExists } from './stream.js';
 
 /** A consumer of an edge that is gone is removed by the server after this time. */

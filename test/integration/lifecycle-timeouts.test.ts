@@ -1,8 +1,8 @@
 /** What an edge writes for jobs that fell silent, over a real nats-server. */
 import type { NatsConnection } from 'nats';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { ColdReader } from '../../internal/jetstream/cold.js';
 import { connectNats as openConnection } from '../../internal/jetstream/connection.js';
+import { ColdReader } from '../../internal/jetstream/history-reader.js';
 import { Link } from '../../internal/jetstream/link.js';
 import { epochOf, storedMessage } from '../../internal/jetstream/stream.js';
 import { AliveSubscription } from '../../internal/lifecycle/alive.js';

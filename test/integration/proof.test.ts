@@ -2,7 +2,7 @@
 import type { ConsumerInfo, FetchOptions, JetStreamClient, StreamConfig } from 'nats';
 import { expect, test, vi } from 'vitest';
 import { StreamMismatchError } from '../../internal/errors/catalogue.js';
-import { readPage } from '../../internal/jetstream/history.js';
+import { readPage } from '../../internal/jetstream/history-page.js';
 import { epochOf } from '../../internal/jetstream/stream.js';
 import { WsClient } from '../harness/client.js';
 import { startLocalEdge } from '../harness/edge-in-process.js';

@@ -3,7 +3,7 @@ import type { ConsumerInfo, JetStreamManager, Msg, NatsConnection } from 'nats';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { NatsRefusal } from '../../internal/jetstream/connection.js';
 import type { Link } from '../../internal/jetstream/link.js';
-import { Lane, LaneLost } from '../../internal/jetstream/reading-lane.js';
+import { Lane, LaneLost } from '../../internal/jetstream/pull-reader.js';
 
 const NEXT = '$JS.API.CONSUMER.MSG.NEXT.S.c';
 

@@ -5,7 +5,7 @@ import { loadUws } from '../../../internal/edge/uws.js';
 import { HeadwayError, PortInUseError } from '../../../internal/errors/catalogue.js';
 import type { DecodedEvent } from '../../../internal/eventlog/decode.js';
 import { EventLog } from '../../../internal/eventlog/log.js';
-import type { StoredMessage } from '../../../internal/jetstream/reading.js';
+import type { StoredMessage } from '../../../internal/jetstream/stream-reader.js';
 import { Hub } from '../../../internal/session/hub.js';
 import { createLogger } from '../../../internal/telemetry/logger.js';
 import { Metrics } from '../../../internal/telemetry/metrics.js';

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { HeadwayError } from '../errors/catalogue.js';
-import type { Fault } from './fault.js';
+import type { Fault } from './consumer-failure.js';
 
 /**
  * How long an answer is waited for at first; after each time without one a little longer. A cluster that has just lost

@@ -6,7 +6,7 @@ import { decodeEvent } from '../eventlog/decode.js';
 import { type LogRecord, makeRecord } from '../eventlog/record.js';
 import { inScope, type Scope } from '../eventlog/scope.js';
 import type { ColdSource, IsWanted, Page, Refusal } from '../session/ports.js';
-import { type HistoryAccess, HistoryInterrupted, readPage } from './history.js';
+import { type HistoryAccess, HistoryInterrupted, readPage } from './history-page.js';
 import type { Link } from './link.js';
 import { epochOf, storedMessage } from './stream.js';
 

@@ -3,16 +3,15 @@ import { type ConsumerConfig, DeliverPolicy, ErrorCode, NatsError, type StreamIn
 import { SUBJECT_FILTER, subjectOf } from '../../schemas/ids.js';
 import { NatsAuthError, StreamMissingError, StreamReplacedError } from '../errors/catalogue.js';
 import { type Link, LinkLostError } from './link.js';
-import { Lane, type LaneAccess, LaneLost, type StoredMessage } from './reading-lane.js';
+import { explainRequestError } from './nats-errors.js';
+import { Lane, type LaneAccess, LaneLost, type StoredMessage } from './pull-reader.js';
+import type { ReadAccess, ReadFrom, ReadObserver, ReadRange } from './read-options.js';
 import { linkOf, onRefused, untilAnswered } from './reading-link.js';
-import type { ReadAccess, ReadFrom, ReadObserver, ReadRange } from './reading-range.js';
-import { explainRequestError } from './request-error.js';
 import { epochOf, newestSeq, nextSeq } from './stream.js';
 
-export type { StoredMessage } from './reading-lane.js';
-
+export type { StoredMessage } from './pull-reader.js';
+export type { ReadAccess, ReadFrom, ReadObserver, ReadRange } from './read-options.js';
 export { linkOf } from './reading-link.js';
-export type { ReadAccess, ReadFrom, ReadObserver, ReadRange } from './reading-range.js';
 
 /** How long the making of a consumer may take, one try after the other. */
 const PATIENCE_MS = [2_500, 5_000, 10_000, 20_000, 60_000] as const;

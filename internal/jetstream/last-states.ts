@@ -2,9 +2,9 @@ import type { StreamInfo } from 'nats';
 import { idOf, SUBJECT_FILTER } from '../../schemas/ids.js';
 import { type DecodedEvent, decodeEvent, type InvalidReason } from '../eventlog/decode.js';
 import { isAtLeast } from './connection.js';
-import { type ReadAccess, type ReadObserver, readStored, type StoredMessage } from './reading.js';
 import { untilAnswered } from './reading-link.js';
 import { storedMessage } from './stream.js';
+import { type ReadAccess, type ReadObserver, readStored, type StoredMessage } from './stream-reader.js';
 
 /** Servers before this one can leave subjects out of last_per_subject after messages were deleted. */
 const COMPLETE_SINCE = [2, 11, 5] as const;

@@ -3,7 +3,7 @@ import type { JsMsg, StreamInfo } from 'nats';
 import { idOf, SUBJECT_FILTER } from '../../schemas/ids.js';
 import { decodeEvent } from '../eventlog/decode.js';
 import { isAtLeast } from './connection.js';
-import type { Fault } from './fault.js';
+import type { Fault } from './consumer-failure.js';
 import type { FeedParts } from './feed-parts.js';
 import { newestSeq } from './stream.js';
 
