@@ -242,9 +242,9 @@ function feedSink({ logger, log, hub }: Parts, silence: Silence, metrics: () => 
   const failureLines = new RateLimit(3, 10_000, () => performance.now());
   const lostLines = new RateLimit(5, 10_000, () => performance.now());
   return {
-    restarts: (rewound) => {
+    restarts: (reset) => {
       silence.restarts();
-      hub.logRestarts(rewound);
+      hub.logRestarts(reset);
     },
     loaded: (record) => silence.seen(record),
     ready: () => hub.logReady(),
@@ -254,6 +254,10 @@ function feedSink({ logger, log, hub }: Parts, silence: Silence, metrics: () => 
         silence.seen(record);
       }
       hub.appended(record);
+    },
+    gone: (jobs) => {
+      for (const { id } of jobs) silence.gone(id);
+      hub.gone();
     },
     invalid: (seq, subject, reason, detail) => {
       metrics().eventsInvalid.inc({ reason });

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Door } from '../internal/edge/door.js';
 import { ClientRate } from '../internal/edge/limits.js';
+import { scopeIdOf } from '../internal/edge/scope-id.js';
 import type { WebSocketParts } from '../internal/edge/websocket.js';
 import type { EventLog } from '../internal/eventlog/log.js';
 import type { Hub } from '../internal/session/hub.js';
@@ -72,6 +73,7 @@ export function webSocketParts(
         cold,
         outlet,
         permit,
+        scopeId: scopeIdOf,
         limits: {
           heartbeatMs: config.heartbeatMs,
           heartbeatAfterMs: config.heartbeatMs * (1 - 1 / TICKS_PER_HEARTBEAT),

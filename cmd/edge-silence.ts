@@ -30,6 +30,8 @@ export interface Silence {
   readonly stats: LifecycleStats & { readonly isListening: boolean };
   /** An event: a last state that was loaded, or a new one. */
   seen(record: LogRecord): void;
+  /** The stream holds nothing of this job any more. */
+  gone(id: string): void;
   /** The log is about to be loaded anew. */
   restarts(): void;
   /** The feed is lost: what a job does now is not heard. */
@@ -45,6 +47,7 @@ export interface Silence {
 const NO_SILENCE: Silence = {
   stats: { isListening: false, watched: 0, overdue: 0, turnedAway: 0, letGo: 0 },
   seen: () => undefined,
+  gone: () => undefined,
   restarts: () => undefined,
   lost: () => undefined,
   following: () => undefined,
@@ -156,6 +159,7 @@ function watch({ config, logger, connection, jsm, js, lastState, metrics, stalle
     },
     seen: ({ id, seq, patience }) =>
       lifecycle.seen({ id, seq, isRunning: patience !== null, ...patience }, now()),
+    gone: (id) => lifecycle.forget(id),
     restarts: () => lifecycle.reset(),
     lost: () => {
       isFollowing = false;

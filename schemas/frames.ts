@@ -2,7 +2,7 @@ import { type Static, Type } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
 import { ERROR_CODES, type ErrorCode } from './close-codes.js';
 import { Event } from './event.js';
-import { Cursor, Epoch, PROTOCOL, ProcessingId, Sequence } from './ids.js';
+import { Cursor, Epoch, PROTOCOL, ProcessingId, ScopeId, Sequence } from './ids.js';
 
 // Each frame has its section in PROTOCOL.md, under its `type`; a test holds the two together.
 
@@ -20,6 +20,7 @@ export const Hello = Type.Object(
       minimum: 100,
       description: 'The longest silence of a healthy edge, in ms.',
     }),
+    scope: ScopeId,
   },
   { $id: 'hello', description: 'First on every connection.' },
 );
@@ -38,7 +39,7 @@ export const ProgressUpdate = Type.Composite(
   { $id: 'progress_update', description: 'An event as a client gets it.' },
 );
 
-export const RESET_REASONS = ['epoch', 'retention', 'ahead', 'limit'] as const;
+export const RESET_REASONS = ['epoch', 'retention', 'ahead', 'limit', 'scope'] as const;
 export type ResetReason = (typeof RESET_REASONS)[number];
 
 export const Reset = Type.Object(
@@ -50,6 +51,28 @@ export const Reset = Type.Object(
     last_seq: Cursor,
   },
   { $id: 'reset', description: 'Sent before anything is left out; the last state follows.' },
+);
+
+export const SKIP_REASONS = ['retention', 'limit'] as const;
+export type SkipReason = (typeof SKIP_REASONS)[number];
+
+export const Skipped = Type.Object(
+  {
+    type: Type.Literal('skipped'),
+    reason: Type.Union(SKIP_REASONS.map((reason) => Type.Literal(reason))),
+    after: Cursor,
+    before: Sequence,
+  },
+  {
+    $id: 'skipped',
+    description:
+      'All jobs: events between these two were left out; the newest state of each job that changed follows.',
+  },
+);
+
+export const Gone = Type.Object(
+  { type: Type.Literal('gone'), processing_id: ProcessingId },
+  { $id: 'gone', description: 'All jobs: the stream holds nothing of this job any more.' },
 );
 
 export const CaughtUp = Type.Object(
@@ -80,6 +103,11 @@ export const Stalled = Type.Object(
 export const TokenExpiring = Type.Object(
   { type: Type.Literal('token_expiring'), expires_at: Type.String({ format: 'date-time' }) },
   { $id: 'token_expiring', description: 'The client answers with an auth frame.' },
+);
+
+export const AuthOk = Type.Object(
+  { type: Type.Literal('auth_ok'), expires_at: Type.String({ format: 'date-time' }), scope: ScopeId },
+  { $id: 'auth_ok', description: 'The answer to auth: the connection goes on with the new token.' },
 );
 
 export const Draining = Type.Object(
@@ -121,10 +149,13 @@ export const SERVER_FRAMES = {
   hello: Hello,
   progress_update: ProgressUpdate,
   reset: Reset,
+  skipped: Skipped,
   caught_up: CaughtUp,
   heartbeat: Heartbeat,
   stalled: Stalled,
+  gone: Gone,
   token_expiring: TokenExpiring,
+  auth_ok: AuthOk,
   draining: Draining,
   end: End,
   error: ErrorFrame,
@@ -139,10 +170,13 @@ export type ServerFrame =
   | Static<typeof Hello>
   | Static<typeof ProgressUpdate>
   | Static<typeof Reset>
+  | Static<typeof Skipped>
   | Static<typeof CaughtUp>
   | Static<typeof Heartbeat>
   | Static<typeof Stalled>
+  | Static<typeof Gone>
   | Static<typeof TokenExpiring>
+  | Static<typeof AuthOk>
   | Static<typeof Draining>
   | Static<typeof End>
   | Static<typeof ErrorFrame>

@@ -36,13 +36,20 @@ export const Epoch = Type.String({
   description: 'The name of one incarnation of the stream; a cursor is valid only in its epoch.',
 });
 
+export const ScopeId = Type.String({
+  pattern: '^[A-Za-z0-9_-]{1,64}$',
+  description: 'The name of what a connection follows; a cursor is valid only in its scope.',
+});
+
 const processingId = new RegExp(PROCESSING_ID_PATTERN);
 const jobType = new RegExp(JOB_TYPE_PATTERN);
 const epoch = new RegExp(Epoch.pattern as string);
+const scopeId = new RegExp(ScopeId.pattern as string);
 
 export const isProcessingId = (text: string): boolean => processingId.test(text);
 export const isJobType = (text: string): boolean => jobType.test(text);
 export const isEpoch = (text: string): boolean => epoch.test(text);
+export const isScopeId = (text: string): boolean => scopeId.test(text);
 
 /** The subject to which a job's events are published. */
 export const subjectOf = (id: string): string => SUBJECT_PREFIX + id;

@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../../schemas/close-codes.js';
 import { show } from '../../schemas/explain.js';
-import { isEpoch, isJobType, isProcessingId } from '../../schemas/ids.js';
+import { isEpoch, isJobType, isProcessingId, isScopeId } from '../../schemas/ids.js';
 import type { Scope } from '../eventlog/scope.js';
 import type { Resume } from '../session/opening.js';
 
@@ -19,7 +19,7 @@ const MAX_JOB_TYPES = 64;
  */
 export function parseRequest(id: string | null, query: string): ParsedRequest {
   const parameters = new URLSearchParams(query);
-  for (const name of ['last_seq', 'epoch']) {
+  for (const name of ['last_seq', 'epoch', 'scope']) {
     if (parameters.getAll(name).length > 1) return bad('invalid_query', `${name} is given more than once`);
   }
   const scope =
@@ -29,13 +29,17 @@ export function parseRequest(id: string | null, query: string): ParsedRequest {
   if (epoch !== null && !isEpoch(epoch)) {
     return bad('invalid_epoch', `epoch is ${show(epoch)}; expected the epoch of a hello frame`);
   }
+  const scopeId = parameters.get('scope');
+  if (scopeId !== null && !isScopeId(scopeId)) {
+    return bad('invalid_query', `scope is ${show(scopeId)}; expected the scope of a hello or auth_ok frame`);
+  }
   const lastSeq = parameters.get('last_seq');
   if (lastSeq === null) return { ok: true, scope, resume: null };
   const seq = /^\d{1,16}$/.test(lastSeq) ? Number(lastSeq) : Number.NaN;
   if (!Number.isSafeInteger(seq)) {
     return bad('invalid_last_seq', `last_seq is ${show(lastSeq)}; expected an integer from 0 to 2^53-1`);
   }
-  return { ok: true, scope, resume: { lastSeq: seq, epoch } };
+  return { ok: true, scope, resume: { lastSeq: seq, epoch, ...(scopeId !== null && { scope: scopeId }) } };
 }
 
 type Bad = Extract<ParsedRequest, { ok: false }>;

@@ -6,13 +6,23 @@ export interface Job {
   last: LogRecord;
   /** null: none of them is. */
   tail: RecordQueue | null;
+  /** From its event `wholeFrom` up to the gap at `wholeTo` nothing of the job was deleted unread. */
+  wholeFrom: number;
+  wholeTo: number;
 }
 
 /** A job that was let go and that a fresh all-jobs connection is owed: where its last state stands in the stream. */
 interface Evicted {
   readonly seq: number;
+  readonly jobType: string | undefined;
   /** Until when it is owed, in milliseconds since 1970. */
   readonly until: number;
+}
+
+/** A job of which the stream holds nothing any more. */
+export interface GoneJob {
+  readonly id: string;
+  readonly jobType: string | undefined;
 }
 
 /** Told of the jobs that are let go while it iterates. */
@@ -21,7 +31,7 @@ export interface EvictionListener {
 }
 
 // What a place in the index costs, measured on V8, besides the id.
-const EVICTED_BYTES = 150;
+const EVICTED_BYTES = 160;
 /** Eviction goes on below the limit, so that its walk past the jobs that have to stay is worth it. */
 const EVICT_TO = 0.95;
 
@@ -37,6 +47,8 @@ export class Jobs {
   readonly #finished = new Map<string, Job>();
   /** Read back from JetStream, hence out of order; a job leaves this map with its next event. */
   readonly #restored = new Map<string, Job>();
+  /** Jobs that the stream holds nothing of, as long as some of their events are in the tail: those are still owed. */
+  readonly #gone = new Map<string, Job>();
   readonly #pins = new Map<string, number>();
   readonly #limit: number;
   #bytes = 0;
@@ -44,6 +56,7 @@ export class Jobs {
   #evictAbove: number;
   #forgot = false;
   #isComplete = true;
+  #droppedSeq = 0;
   readonly #evicted = new Map<string, Evicted>();
   readonly #listeners = new Set<EvictionListener>();
 
@@ -71,16 +84,47 @@ export class Jobs {
     return this.#isComplete;
   }
 
+  /** Jobs that the stream is taken to hold: here, or by their place. */
+  get known(): number {
+    return this.size + this.#evicted.size;
+  }
+
+  /** Every job whose newest event lies above this seq is known, here or by its place. */
+  get droppedSeq(): number {
+    return this.#droppedSeq;
+  }
+
+  *ids(): Generator<string> {
+    for (const jobs of [this.#open, this.#finished, this.#restored, this.#evicted]) yield* jobs.keys();
+  }
+
+  /** The id and type of every job that is known. */
+  *types(): Generator<GoneJob> {
+    for (const jobs of [this.#open, this.#finished, this.#restored])
+      for (const [id, { last }] of jobs) yield { id, jobType: last.jobType };
+    for (const [id, { jobType }] of this.#evicted) yield { id, jobType };
+  }
+
+  /** Whether a job is known, here or by its place. */
+  has(id: string): boolean {
+    return this.get(id) !== undefined || this.#evicted.has(id);
+  }
+
   /** The seq of the newest event of a job that was let go; undefined when that is not known. */
   evictedSeq(id: string): number | undefined {
     return this.#evicted.get(id)?.seq;
   }
 
-  /** The places of the jobs that are not in order here (let go, or read back) and are owed at `now`, rising. */
-  places(now: number, owedMs: number): number[] {
+  /**
+   * The places after `after` of the jobs that are not in order here (let go, or read back), rising: those owed at
+   * `now`, or with `owedMs` Infinity all of them.
+   */
+  places(after: number, now: number, owedMs: number): number[] {
     const seqs: number[] = [];
-    for (const { seq, until } of this.#evicted.values()) if (until >= now) seqs.push(seq);
-    for (const { last } of this.#restored.values()) if (owedUntil(last, owedMs) >= now) seqs.push(last.seq);
+    const isOwed = (until: number) => owedMs === Number.POSITIVE_INFINITY || until >= now;
+    for (const { seq, until } of this.#evicted.values()) if (seq > after && isOwed(until)) seqs.push(seq);
+    for (const { last } of this.#restored.values())
+      if (last.seq > after && isOwed(owedUntil(last, owedMs))) seqs.push(last.seq);
     return seqs.sort((a, b) => a - b);
   }
 
@@ -101,7 +145,7 @@ export class Jobs {
    * While it is in the tail its memory is the tail's.
    */
   put(record: LogRecord): Job {
-    const job = this.#take(record.id) ?? { last: record, tail: null };
+    const job = this.#take(record.id) ?? this.#takeGone(record.id) ?? newJob(record);
     job.last = record;
     job.tail ??= new RecordQueue();
     job.tail.push(record);
@@ -111,23 +155,63 @@ export class Jobs {
 
   /** `record`, the oldest of the tail, has left it. */
   leftTail(record: LogRecord): void {
-    const job = this.get(record.id);
+    const known = this.get(record.id);
+    const job = known ?? this.#gone.get(record.id);
     if (job?.tail?.at(0) !== record) return;
     job.tail.shift();
     if (job.tail.length > 0) return;
     job.tail = null;
-    this.#bytes += job.last.bytes;
+    if (known === undefined) this.#gone.delete(record.id);
+    else this.#bytes += job.last.bytes;
   }
 
   /** Takes in a last state that was read back from JetStream. Ignored when a newer one is here. */
   restore(record: LogRecord): Job {
     const known = this.get(record.id);
     if (known !== undefined && known.last.seq >= record.seq) return known;
-    const job = this.#take(record.id) ?? { last: record, tail: null };
+    const gone = this.#gone.get(record.id);
+    if (gone !== undefined) return gone;
+    const job = this.#take(record.id) ?? newJob(record);
     job.last = record;
     this.#restored.set(record.id, job);
     this.#bytes += record.bytes;
     return job;
+  }
+
+  /** What the tail holds of a job, also of one that the stream holds nothing of. */
+  served(id: string): Job | undefined {
+    return this.get(id) ?? this.#gone.get(id);
+  }
+
+  /**
+   * The stream begins at `firstSeq` now: lets go of the jobs whose events lie all before it, `limit` at most. Those in
+   * order are found at the front, so it costs nothing where there are none.
+   */
+  removeBelow(firstSeq: number, limit: number): GoneJob[] {
+    const gone: GoneJob[] = [];
+    for (const jobs of [this.#open, this.#finished, this.#restored]) {
+      for (const [id, { last }] of jobs) {
+        if (gone.length >= limit) return gone;
+        if (last.seq < firstSeq) gone.push(this.#remove(id, last.jobType));
+        else if (jobs !== this.#restored) break;
+      }
+    }
+    return gone;
+  }
+
+  /** The stream holds nothing of these jobs; what has an event after `upTo` stays. */
+  remove(ids: Iterable<string>, upTo: number): GoneJob[] {
+    const gone: GoneJob[] = [];
+    for (const id of ids) {
+      const place = this.#evicted.get(id);
+      if (place !== undefined && place.seq <= upTo) {
+        this.#dropPlace(id);
+        gone.push({ id, jobType: place.jobType });
+      }
+      const job = this.get(id);
+      if (job !== undefined && job.last.seq <= upTo) gone.push(this.#remove(id, job.last.jobType));
+    }
+    return gone;
   }
 
   /** Puts restored jobs in order. Only while nobody iterates: at the end of loading. */
@@ -167,6 +251,18 @@ export class Jobs {
 
   finished(): IterableIterator<Job> {
     return this.#finished.values();
+  }
+
+  #remove(id: string, jobType: string | undefined): GoneJob {
+    const job = this.#take(id);
+    if (job !== undefined && job.tail !== null) this.#gone.set(id, job);
+    return { id, jobType };
+  }
+
+  #takeGone(id: string): Job | undefined {
+    const job = this.#gone.get(id);
+    this.#gone.delete(id);
+    return job;
   }
 
   #take(id: string): Job | undefined {
@@ -209,8 +305,11 @@ export class Jobs {
         this.#bytes -= last.bytes;
         this.#forgot = true;
         const until = owedUntil(last, owedMs);
-        if (until < now) continue;
-        this.#evicted.set(id, { seq: last.seq, until });
+        if (until < now) {
+          this.#droppedSeq = Math.max(this.#droppedSeq, last.seq);
+          continue;
+        }
+        this.#evicted.set(id, { seq: last.seq, jobType: last.jobType, until });
         this.#placeBytes += EVICTED_BYTES + id.length;
         for (const listener of this.#listeners) listener.evicted(last.seq);
       }
@@ -221,10 +320,15 @@ export class Jobs {
   // others their places.
   #dropPlaces(now: number): void {
     const goal = this.#limit * EVICT_TO;
-    for (const [id, { until }] of this.#evicted) if (until < now) this.#dropPlace(id);
-    for (const id of this.#evicted.keys()) {
+    for (const [id, { seq, until }] of this.#evicted) {
+      if (until >= now) continue;
+      this.#dropPlace(id);
+      this.#droppedSeq = Math.max(this.#droppedSeq, seq);
+    }
+    for (const [id, { seq }] of this.#evicted) {
       if (this.#placeBytes <= goal) return;
       this.#dropPlace(id);
+      this.#droppedSeq = Math.max(this.#droppedSeq, seq);
       this.#isComplete = false;
     }
   }
@@ -233,6 +337,8 @@ export class Jobs {
     if (this.#evicted.delete(id)) this.#placeBytes -= EVICTED_BYTES + id.length;
   }
 }
+
+const newJob = (last: LogRecord): Job => ({ last, tail: null, wholeFrom: 0, wholeTo: 0 });
 
 function owedUntil(last: LogRecord, owedMs: number): number {
   return last.finished ? last.storedAt + owedMs : Number.POSITIVE_INFINITY;

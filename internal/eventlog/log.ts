@@ -1,5 +1,6 @@
 import type { DecodedEvent } from './decode.js';
-import { Jobs } from './jobs.js';
+import { type Gap, GapList } from './gaps.js';
+import { type GoneJob, type Job, Jobs } from './jobs.js';
 import { RecordQueue } from './queue.js';
 import { type LogRecord, makeRecord } from './record.js';
 import { inScope, type Scope } from './scope.js';
@@ -18,24 +19,52 @@ export interface LogLimits {
   readonly lastStateBytes: number;
 }
 
-/** The answer to a read: records and the cursor after them; or the head; or that memory does not reach back. */
+/** The most jobs that left the stream which are remembered for clients that were not there, or had not read so far. */
+const MAX_GONE = 10_000;
+/** The most jobs that leave with one look at the stream's first message, so that clients can be told of each. */
+const MAX_TRIMMED = 4_096;
+
+/**
+ * The answer to a read:
+ * - `records`, and the cursor after them;
+ * - the `head`;
+ * - `out_of_range`: memory does not reach back to the cursor;
+ * - `unverified`: messages after the cursor were deleted unread. None of them was this job's if the stream still keeps
+ *   its event at `anchor`; who has found that out says so by `verified`.
+ *
+ * On all jobs the first two name the gap that lies between the cursor before and after, if there is one.
+ */
 export type LogRead =
   | {
       readonly kind: 'records';
       readonly records: readonly LogRecord[];
       readonly cursor: number;
       readonly scanned: number;
+      readonly gap: Gap | null;
     }
-  | { readonly kind: 'head'; readonly cursor: number }
-  | { readonly kind: 'behind' };
+  | { readonly kind: 'head'; readonly cursor: number; readonly gap: Gap | null }
+  | { readonly kind: 'unverified'; readonly anchor: number; readonly gapSeq: number }
+  | { readonly kind: 'out_of_range' };
+
+/** What the last states were loaded of. */
+export interface LoadedStream {
+  /** Everything up to this seq is loaded. */
+  readonly head: number;
+  /** The stream's first kept seq. */
+  readonly firstSeq: number;
+  /** Whether every job of the stream is among the loaded, so that an unknown job has no event. */
+  readonly complete: boolean;
+  /** Whether nothing was ever deleted from the stream, so that an unknown job never had an event. */
+  readonly pristine: boolean;
+}
 
 /**
  * The newest part of the stream in memory, and the last state of every job. Pure: whoever follows the stream calls
  * `begin`, `load`, `ready` and `append`; everyone else reads.
  *
  * Invariants:
- * - between `brokenAt` and `head` the log has seen every message; a cursor before `brokenAt` is never served from memory;
- * - every valid event with `floor < seq <= head` is in the tail;
+ * - every valid event with `floor < seq <= head` that could be read is in the tail; what could not, lies in a gap;
+ * - a cursor before a gap is served from memory only over `skipped`, or when the gap is known to concern other jobs;
  * - every job in `jobs` has its newest valid event at or below `head` as `last`;
  * - `settled <= head`: live sessions have been given everything up to `settled`.
  */
@@ -47,13 +76,20 @@ export class EventLog {
   #epoch = '';
   #head = 0;
   #headStoredAt: number | null = null;
+  /** The loaded state with the highest seq. */
+  #newestLoaded: { readonly seq: number; readonly storedAt: number } | null = null;
   #floor = 0;
+  #gaps = new GapList();
   #settled = 0;
   #complete = false;
   #pristine = false;
-  #brokenAt = 0;
   #isReady = false;
   #firstSeq = 0;
+  /** What was known before this load, where it is of the same epoch. */
+  #before: ReadonlyMap<string, string | undefined> | null = null;
+  /** The newest of the jobs that left the stream, with the head as of then; `#goneBefore` others came before them. */
+  #gone: (GoneJob & { readonly at: number })[] = [];
+  #goneBefore = 0;
 
   constructor(limits: LogLimits) {
     this.#limits = limits;
@@ -80,9 +116,9 @@ export class EventLog {
   get settled(): number {
     return this.#settled;
   }
-  /** Messages just before this seq were gone before they could be read; 0: none were. */
-  get brokenAt(): number {
-    return this.#brokenAt;
+  /** The newest message that was deleted before it could be read; 0: none was. */
+  get gapSeq(): number {
+    return this.#gaps.newestSeq;
   }
   get isReady(): boolean {
     return this.#isReady;
@@ -102,47 +138,59 @@ export class EventLog {
   }
 
   /**
-   * Starts over: memory is emptied, last states up to `head` are about to be loaded, events after it appended.
-   * Watched jobs stay pinned.
+   * Starts over: memory is emptied, last states are about to be loaded, up to a head that `ready` names. Watched jobs
+   * stay pinned.
    */
-  begin(epoch: string, head: number, firstSeq: number): void {
+  begin(epoch: string): void {
+    if (epoch !== this.#epoch) {
+      this.#before = null;
+      this.#goneBefore += this.#gone.length;
+      this.#gone = [];
+    } else if (this.#jobs.known > 0) {
+      const known = new Map(this.#before);
+      for (const { id, jobType } of this.#jobs.types()) known.set(id, jobType);
+      this.#before = known;
+    }
     this.#epoch = epoch;
-    // An empty stream says 0, but its first message will be 1.
-    this.#firstSeq = Math.max(1, firstSeq);
     this.#tail = new RecordQueue();
     this.#tailBytes = 0;
     const jobs = new Jobs(this.#limits.lastStateBytes);
     jobs.takePins(this.#jobs);
     this.#jobs = jobs;
-    this.#head = head;
-    this.#headStoredAt = null;
-    this.#floor = head;
-    this.#settled = head;
-    this.#brokenAt = 0;
+    this.#newestLoaded = null;
+    this.#gaps = new GapList();
     this.#complete = false;
     this.#pristine = false;
     this.#isReady = false;
   }
 
-  /** A job's last state as of the beginning, in any order. @returns its record */
+  /** A job's last state as of the beginning, in any order; of several of one job the newest counts. @returns its record */
   load(seq: number, storedAt: number, event: DecodedEvent): LogRecord {
     const record = makeRecord(event, seq, null, storedAt);
     this.#jobs.restore(record);
-    if (seq === this.#head) this.#headStoredAt = storedAt;
+    if (seq > (this.#newestLoaded?.seq ?? 0)) this.#newestLoaded = { seq, storedAt };
     this.#jobs.evict(storedAt, RECENTLY_FINISHED_MS);
     return record;
   }
 
-  /**
-   * The last states are loaded.
-   * @param complete whether every job of the stream is among them, so that an unknown job has no event
-   * @param pristine whether nothing was ever deleted from the stream, so that an unknown job never had an event
-   */
-  ready(complete: boolean, pristine: boolean): void {
+  /** The last states are loaded. */
+  ready({ head, firstSeq, complete, pristine }: LoadedStream): void {
     this.#jobs.sortRestored();
+    this.#head = head;
+    this.#headStoredAt = this.#newestLoaded?.seq === head ? this.#newestLoaded.storedAt : null;
+    this.#floor = head;
+    this.#settled = head;
+    // An empty stream says 0, but its first message will be 1.
+    this.#firstSeq = Math.max(1, firstSeq);
+    // What was loaded and has left meanwhile was never shown by this load.
+    this.#jobs.removeBelow(this.#firstSeq, Number.POSITIVE_INFINITY);
     this.#complete = complete;
     this.#pristine = pristine;
     this.#isReady = true;
+    const before = this.#before;
+    this.#before = null;
+    if (before === null || !this.knowsAllJobs) return;
+    for (const [id, jobType] of before) if (!this.#jobs.has(id)) this.#left({ id, jobType });
   }
 
   /** What is in memory is about to be replaced (`begin` follows); nobody may start from it any more. */
@@ -156,7 +204,7 @@ export class EventLog {
    */
   append(seq: number, storedAt: number, event: DecodedEvent | null): LogRecord | null {
     if (seq <= this.#head) return null;
-    if (seq > this.#head + 1) this.#break(seq - 1);
+    if (seq > this.#head + 1) this.#gaps.push({ after: this.#head, before: seq });
     this.#head = seq;
     this.#headStoredAt = storedAt;
     if (event === null) return null;
@@ -171,9 +219,73 @@ export class EventLog {
 
   /** Takes in a last state that was read from JetStream for a job that is not in memory. */
   restore(record: LogRecord): void {
-    if (record.seq > this.#head) return;
+    if (this.#isReady && record.seq > this.#head) return;
     this.#jobs.restore(record);
     this.#jobs.evict(record.storedAt, RECENTLY_FINISHED_MS);
+  }
+
+  /**
+   * The stream begins at `firstSeq` now: what lies before it is gone, and so are the jobs that have nothing behind it.
+   * @returns these jobs, a few thousand at most; the next call has the next ones
+   */
+  trim(firstSeq: number): readonly GoneJob[] {
+    if (firstSeq > this.#firstSeq) {
+      this.#firstSeq = firstSeq;
+      this.#pristine = false;
+    }
+    const gone = this.#jobs.removeBelow(this.#firstSeq, MAX_TRIMMED);
+    for (const job of gone) this.#left(job);
+    return gone;
+  }
+
+  /**
+   * The stream holds nothing of these jobs any more, as of when its newest message was `upTo`; what has a newer event
+   * stays.
+   * @returns those of them that were known
+   */
+  drop(ids: Iterable<string>, upTo: number): readonly GoneJob[] {
+    const gone = this.#jobs.remove(ids, upTo);
+    if (gone.length > 0) this.#pristine = false;
+    for (const job of gone) this.#left(job);
+    return gone;
+  }
+
+  /** How many jobs memory takes the stream to hold, those included whose states were let go. */
+  get jobCount(): number {
+    return this.#jobs.known;
+  }
+
+  /** The ids of these jobs. Not across a change of the log. */
+  jobIds(): Iterable<string> {
+    return this.#jobs.ids();
+  }
+
+  /** Where `goneSince` begins for who has seen everything up to `cursor`, as far as it is remembered. */
+  goneFrom(cursor: number): number {
+    const index = this.#gone.findIndex(({ at }) => at >= cursor);
+    return this.#goneBefore + (index < 0 ? this.#gone.length : index);
+  }
+
+  /** Where `goneSince` begins for who starts now. */
+  get goneCount(): number {
+    return this.#goneBefore + this.#gone.length;
+  }
+
+  /** The next `limit` jobs that left the stream since the count was `from`, without those that have come back. */
+  goneSince(from: number, limit: number): { readonly jobs: readonly GoneJob[]; readonly next: number } {
+    const start = Math.max(0, from - this.#goneBefore);
+    const left = this.#gone.slice(start, start + limit);
+    return {
+      jobs: left.filter(({ id }) => !this.#jobs.has(id)),
+      next: this.#goneBefore + start + left.length,
+    };
+  }
+
+  #left({ id, jobType }: GoneJob): void {
+    this.#gone.push({ id, jobType, at: this.#head });
+    if (this.#gone.length < 2 * MAX_GONE) return;
+    this.#goneBefore += this.#gone.length - MAX_GONE;
+    this.#gone = this.#gone.slice(-MAX_GONE);
   }
 
   /** Says that every live session has been given everything up to the head. */
@@ -184,6 +296,31 @@ export class EventLog {
   /** The newest valid event of a job, if memory has it. */
   last(id: string): LogRecord | undefined {
     return this.#jobs.get(id)?.last;
+  }
+
+  /** The newest valid event that clients of a job are owed: also of one that has left the stream since. */
+  lastServed(id: string): LogRecord | undefined {
+    return this.#jobs.served(id)?.last;
+  }
+
+  /** Whether nothing of a job after `cursor`, or its newest event before that, was deleted unread. */
+  isWhole(id: string, cursor: number): boolean {
+    if (cursor >= this.gapSeq) return true;
+    const job = this.#jobs.served(id);
+    return job !== undefined && job.wholeTo >= this.gapSeq && cursor >= job.wholeFrom;
+  }
+
+  /** Whether a job with an event before the newest gap has to be looked up before its sessions may go past that. */
+  needsCheck(id: string): boolean {
+    return this.#jobs.get(id) !== undefined && !this.isWhole(id, this.gapSeq - 1);
+  }
+
+  /** The stream still keeps the job's event at `anchor`, so nothing after it was deleted in the gaps up to `gapSeq`. */
+  verified(id: string, anchor: number, gapSeq: number): void {
+    const job = this.#jobs.served(id);
+    if (job === undefined || job.wholeTo > gapSeq) return;
+    job.wholeFrom = job.wholeTo === gapSeq ? Math.min(job.wholeFrom, anchor) : anchor;
+    job.wholeTo = gapSeq;
   }
 
   /** Whether a job that memory does not know has no event up to the head. */
@@ -205,7 +342,25 @@ export class EventLog {
 
   /** The last states for a fresh connection, at `now` (milliseconds since 1970). */
   snapshot(scope: Scope, now: number): Snapshot {
-    return new Snapshot(this.#jobs, scope, this.#head, now, RECENTLY_FINISHED_MS);
+    return new Snapshot(this.#jobs, scope, this.#head, { after: 0, now, recentMs: RECENTLY_FINISHED_MS });
+  }
+
+  /** The last states of all jobs that have an event after `cursor`, however long they are finished. */
+  changes(scope: Scope, cursor: number): Snapshot {
+    const all = { after: cursor, now: 0, recentMs: Number.POSITIVE_INFINITY };
+    return new Snapshot(this.#jobs, scope, this.#head, all);
+  }
+
+  /** Whether memory knows every job that has an event after `cursor`. */
+  hasChangesSince(cursor: number): boolean {
+    return cursor >= this.#jobs.droppedSeq;
+  }
+
+  /** How many events memory holds after `cursor`, in the scope but for its filter; null: it does not reach back. */
+  countAfter(scope: Scope, cursor: number): number | null {
+    if (cursor < this.#floor) return null;
+    const tail = scope.kind === 'all' ? this.#tail : this.#jobs.served(scope.id)?.tail;
+    return tail === null || tail === undefined ? 0 : tail.length - tail.indexAfter(cursor);
   }
 
   /**
@@ -219,30 +374,44 @@ export class EventLog {
   }
 
   #readJob(id: string, cursor: number, maxBytes: number): LogRead {
-    if (cursor < this.#brokenAt) return { kind: 'behind' };
-    const job = this.#jobs.get(id);
+    const job = this.#jobs.served(id);
+    if (!this.isWhole(id, cursor)) return this.#unverified(job, cursor);
     if (job === undefined) {
       if ((this.#jobs.evictedSeq(id) ?? Number.POSITIVE_INFINITY) <= cursor) return this.#atHead(cursor);
       const hadNone = this.knowsAllJobs && this.#pristine;
-      return cursor >= this.#floor || hadNone ? this.#atHead(cursor) : { kind: 'behind' };
+      return cursor >= this.#floor || hadNone ? this.#atHead(cursor) : { kind: 'out_of_range' };
     }
     if (job.last.seq <= cursor) return this.#atHead(cursor);
     const { tail, last } = job;
     let index = tail?.indexAfter(cursor) ?? 0;
     const first = tail?.at(index) ?? last;
     const reaches = cursor >= this.#floor || (first.prevSeq !== null && first.prevSeq <= cursor);
-    if (!reaches) return { kind: 'behind' };
+    if (!reaches) return { kind: 'out_of_range' };
     const records = [first];
     let bytes = first.bytes;
     for (let next = tail?.at(++index); next !== undefined && bytes < maxBytes; next = tail?.at(++index)) {
       records.push(next);
       bytes += next.bytes;
     }
-    return { kind: 'records', records, cursor: (records.at(-1) as LogRecord).seq, scanned: records.length };
+    const read = (records.at(-1) as LogRecord).seq;
+    return { kind: 'records', records, cursor: read, scanned: records.length, gap: null };
+  }
+
+  // A job's events leave the stream at its old end. So while one is kept, none that came after it has left. The newest
+  // one at or before the cursor is the likeliest to be.
+  #unverified(job: Job | undefined, cursor: number): LogRead {
+    if (job === undefined) return { kind: 'out_of_range' };
+    const { tail, last } = job;
+    if (last.seq <= cursor) return { kind: 'unverified', anchor: last.seq, gapSeq: this.gapSeq };
+    const index = tail?.indexAfter(cursor) ?? 0;
+    const anchor = index > 0 ? tail?.at(index - 1)?.seq : (tail?.at(0) ?? last).prevSeq;
+    const isUsable = typeof anchor === 'number' && anchor > 0 && anchor <= cursor;
+    return isUsable ? { kind: 'unverified', anchor, gapSeq: this.gapSeq } : { kind: 'out_of_range' };
   }
 
   #readAll(scope: Scope, cursor: number, maxBytes: number): LogRead {
-    if (cursor < this.#floor) return { kind: 'behind' };
+    if (cursor < this.#floor) return { kind: 'out_of_range' };
+    const from = cursor;
     let index = this.#tail.indexAfter(cursor);
     const records: LogRecord[] = [];
     let bytes = 0;
@@ -255,26 +424,22 @@ export class EventLog {
       records.push(next);
       bytes += next.bytes;
     }
-    return seen === 0 ? this.#atHead(cursor) : { kind: 'records', records, cursor, scanned: seen };
+    if (seen === 0) return this.#atHead(cursor);
+    return { kind: 'records', records, cursor, scanned: seen, gap: this.#gaps.between(from, cursor) };
   }
 
   #atHead(cursor: number): LogRead {
-    return { kind: 'head', cursor: Math.max(cursor, this.#head) };
+    return {
+      kind: 'head',
+      cursor: Math.max(cursor, this.#head),
+      gap: this.#gaps.between(cursor, this.#head),
+    };
   }
 
   #previous(id: string): number | null {
-    const last = this.last(id)?.seq ?? this.#jobs.evictedSeq(id);
-    if (last === undefined) return this.knowsAllJobs && this.#pristine && this.#brokenAt === 0 ? 0 : null;
-    return last > this.#brokenAt || this.#brokenAt === 0 ? last : null;
-  }
-
-  // Messages were deleted before they could be read (trimmed or purged while the feed was away). Nothing in memory
-  // may be taken for adjacent to what follows: cursors from before go through a checked read of JetStream.
-  #break(floor: number): void {
-    while (this.#tail.length > 0) this.#evictOldest();
-    this.#head = floor;
-    this.#floor = floor;
-    this.#brokenAt = floor;
+    const last = this.#jobs.served(id)?.last.seq ?? this.#jobs.evictedSeq(id);
+    if (last === undefined) return this.knowsAllJobs && this.#pristine && this.gapSeq === 0 ? 0 : null;
+    return this.isWhole(id, last) ? last : null;
   }
 
   #evictOldest(): void {
@@ -282,6 +447,7 @@ export class EventLog {
     if (record === undefined) return;
     this.#tailBytes -= record.bytes;
     this.#floor = record.seq;
+    this.#gaps.dropUpTo(record.seq);
     this.#jobs.leftTail(record);
   }
 }

@@ -8,7 +8,12 @@ export type Scope =
 /** Whether a record is in the scope. One without a type passes only where nothing is filtered. */
 export function inScope(scope: Scope, record: LogRecord): boolean {
   if (scope.kind === 'job' && record.id !== scope.id) return false;
-  return scope.jobTypes === null || (record.jobType !== undefined && scope.jobTypes.has(record.jobType));
+  return hasTypeIn(scope, record.jobType);
+}
+
+/** Whether a job of this type (undefined: not known) passes the scope's filter. */
+export function hasTypeIn({ jobTypes }: Scope, jobType: string | undefined): boolean {
+  return jobTypes === null || (jobType !== undefined && jobTypes.has(jobType));
 }
 
 /** Whether a job is in a scope that may be its: by its newest event, or, where nobody knows that one, without a filter. */

@@ -4,11 +4,37 @@ import { inScope, type Scope } from './scope.js';
 
 /** The most places that are handed out at once, to be read from JetStream together. */
 const BATCH = 64;
+/** The most jobs that one call looks at, so that a filter which matches nothing does not hold up the others. */
+export const SNAPSHOT_SCAN_LIMIT = 4_096;
+
+export interface SnapshotRange {
+  /** Only states after this seq. */
+  readonly after: number;
+  /** Milliseconds since 1970. */
+  readonly now: number;
+  /** Jobs that are finished for longer are left out; Infinity: none is. */
+  readonly recentMs: number;
+}
+
+/** A last state; or the places in the stream of the next ones, to be read first; or neither yet; or the end. */
+export type SnapshotStep =
+  | { readonly kind: 'state'; readonly record: LogRecord }
+  | { readonly kind: 'places'; readonly seqs: readonly number[] }
+  /** So many jobs were looked at, and none was found yet. */
+  | { readonly kind: 'scanned' }
+  | { readonly kind: 'end' };
+
+/** One of the log's maps of jobs, which is in rising order, read up to the next state that is wanted. */
+interface Source {
+  readonly jobs: Iterator<Job>;
+  /** null: there is none; undefined: not looked for yet. */
+  next: LogRecord | null | undefined;
+}
 
 /**
  * The last states that a fresh all-jobs connection gets: every unfinished job and those finished lately, in rising
  * seq, as they stood at `head`. In that order a client that drops half-way through resumes by its last seq like any
- * other: each job it has not had yet has its last event after that seq.
+ * other: each job it has not had yet has its last event after that seq. With `after` it is what has changed since.
  *
  * It is an iterator, not a copy: a slow reader of half a million jobs costs nothing. A job that moves on meanwhile is
  * left out here, since its newer event lies after `head`, where the reader goes on. A job that memory let go, before
@@ -18,45 +44,45 @@ export class Snapshot implements EvictionListener {
   readonly head: number;
   readonly #jobs: Jobs;
   readonly #scope: Scope;
+  readonly #after: number;
   readonly #finishedSince: number;
-  readonly #open: Iterator<Job>;
-  readonly #finished: Iterator<Job>;
-  #nextOpen: LogRecord | null;
-  #nextFinished: LogRecord | null;
+  readonly #open: Source;
+  readonly #finished: Source;
   /** Places in the stream, rising, from `#place` on. */
   #places: number[];
   #place = 0;
-  #passed = 0;
+  #passed: number;
 
-  /** @param now milliseconds since 1970 */
-  constructor(jobs: Jobs, scope: Scope, head: number, now: number, recentMs: number) {
+  constructor(jobs: Jobs, scope: Scope, head: number, { after, now, recentMs }: SnapshotRange) {
     this.head = head;
     this.#jobs = jobs;
     this.#scope = scope;
+    this.#after = after;
+    this.#passed = after;
     this.#finishedSince = now - recentMs;
-    this.#places = jobs.places(now, recentMs);
-    this.#open = jobs.open();
-    this.#finished = jobs.finished();
-    this.#nextOpen = this.#advance(this.#open);
-    this.#nextFinished = this.#advance(this.#finished);
+    this.#places = jobs.places(after, now, recentMs);
+    this.#open = { jobs: jobs.open(), next: undefined };
+    this.#finished = { jobs: jobs.finished(), next: undefined };
     jobs.listen(this);
   }
 
-  /** The next last state, or the places of the next ones that have to be read first, or null at the end. */
-  next(): LogRecord | readonly number[] | null {
-    const open = this.#nextOpen;
-    const finished = this.#nextFinished;
-    const inMemory = open !== null && (finished === null || open.seq < finished.seq) ? open : finished;
-    const places = this.#placesUpTo(inMemory?.seq ?? this.head);
-    if (places.length > 0) return places;
-    if (inMemory === null) {
-      this.close();
-      return null;
+  next(): SnapshotStep {
+    let budget = SNAPSHOT_SCAN_LIMIT;
+    for (const source of [this.#open, this.#finished]) {
+      budget -= this.#advance(source, budget);
+      if (source.next === undefined) return { kind: 'scanned' };
     }
-    if (inMemory === open) this.#nextOpen = this.#advance(this.#open);
-    else this.#nextFinished = this.#advance(this.#finished);
-    this.#passed = inMemory.seq;
-    return inMemory;
+    const source = earlier(this.#open, this.#finished);
+    const record = source.next ?? null;
+    const seqs = this.#placesUpTo(record?.seq ?? this.head);
+    if (seqs.length > 0) return { kind: 'places', seqs };
+    if (record === null) {
+      this.close();
+      return { kind: 'end' };
+    }
+    source.next = undefined;
+    this.#passed = record.seq;
+    return { kind: 'state', record };
   }
 
   /** Whether a state that was read from one of the places is part of it. */
@@ -68,7 +94,7 @@ export class Snapshot implements EvictionListener {
 
   evicted(seq: number): void {
     // What was read ahead, but not handed out, is still to come from memory.
-    if (seq === this.#nextOpen?.seq || seq === this.#nextFinished?.seq) return;
+    if (seq === this.#open.next?.seq || seq === this.#finished.next?.seq) return;
     if (seq <= this.#passed || seq > this.head) return;
     let index = this.#places.length;
     while (index > this.#place && (this.#places[index - 1] as number) > seq) index--;
@@ -90,13 +116,27 @@ export class Snapshot implements EvictionListener {
     return this.#places.slice(from, this.#place);
   }
 
-  #advance(jobs: Iterator<Job>): LogRecord | null {
-    for (let step = jobs.next(); !step.done; step = jobs.next()) {
+  /** Looks for the source's next state. @returns how many jobs it looked at, `budget` at most */
+  #advance(source: Source, budget: number): number {
+    let looked = 0;
+    while (source.next === undefined && looked < budget) {
+      const step = source.jobs.next();
+      if (step.done || step.value.last.seq > this.head) {
+        source.next = null;
+        break;
+      }
+      looked++;
       const { last } = step.value;
-      if (last.seq > this.head) return null;
+      if (last.seq <= this.#after) continue;
       if (last.finished && last.storedAt < this.#finishedSince) continue;
-      if (inScope(this.#scope, last)) return last;
+      if (inScope(this.#scope, last)) source.next = last;
     }
-    return null;
+    return looked;
   }
+}
+
+function earlier(one: Source, other: Source): Source {
+  if (one.next === null || one.next === undefined) return other;
+  if (other.next === null || other.next === undefined) return one;
+  return one.next.seq < other.next.seq ? one : other;
 }

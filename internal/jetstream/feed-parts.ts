@@ -1,5 +1,7 @@
 import type { JetStreamClient, JetStreamManager, NatsConnection } from 'nats';
+import type { ResetReason } from '../../schemas/frames.js';
 import type { InvalidReason } from '../eventlog/decode.js';
+import type { GoneJob } from '../eventlog/jobs.js';
 import type { EventLog } from '../eventlog/log.js';
 import type { LogRecord } from '../eventlog/record.js';
 import type { FaultReason } from './consumer-failure.js';
@@ -8,14 +10,19 @@ import type { StreamSpec } from './stream.js';
 
 /** What the feed tells the rest of the edge. Called in the order of the stream. */
 export interface FeedSink {
-  /** The log is about to be emptied and loaded anew; `rewound`: seqs of the same epoch now mean other events. */
-  restarts(rewound: boolean): void;
+  /**
+   * The log is about to be emptied and loaded anew.
+   * @param reset what everybody who follows is owed for it: `ahead` when seqs of the same epoch now mean other events
+   */
+  restarts(reset: ResetReason | null): void;
   /** A job's last state as of the restart. */
   loaded(record: LogRecord): void;
   /** The log is loaded. */
   ready(): void;
   /** The log's head moved; null: by a message that is not an event. */
   appended(record: LogRecord | null): void;
+  /** The stream holds nothing of these jobs any more. */
+  gone(jobs: readonly GoneJob[]): void;
   /** A stored message is not an event. */
   invalid(seq: number, subject: string, reason: InvalidReason, detail: string): void;
   /** The feed was lost for this reason and is being rebuilt. */

@@ -156,18 +156,18 @@ export class Feed {
       return;
     }
     log.suspend();
-    sink.restarts(isRewound);
+    sink.restarts(isRewound ? 'ahead' : null);
     const consumer = await this.#createConsumer(asking, null);
     // A server that has just looked for the last message of a million subjects may be slow with the next answer, too.
     // Everything after this moment's last message is delivered; what the consumer took for "last" lies at or below.
     const state = await this.#stateOf(asking, epoch, Number.POSITIVE_INFINITY);
-    log.begin(epoch, state.last_seq, state.first_seq);
+    log.begin(epoch);
     const loaded = async (complete: boolean) => {
       // What is untouched after the last states were read was untouched while they were read.
       const after = await this.#stateOf(asking, epoch, Number.POSITIVE_INFINITY);
       const pristine = after.first_seq <= 1 && (after.num_deleted ?? 0) === 0;
       if (fault.reason !== null) return;
-      log.ready(complete, pristine);
+      log.ready({ head: state.last_seq, firstSeq: after.first_seq, complete, pristine });
       sink.ready();
       this.#nowFollowing(fault);
     };

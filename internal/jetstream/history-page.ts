@@ -10,6 +10,7 @@ import {
 } from 'nats';
 import { SUBJECT_FILTER, subjectOf } from '../../schemas/ids.js';
 import { decodeEvent } from '../eventlog/decode.js';
+import type { Gap } from '../eventlog/gaps.js';
 import { type LogRecord, makeRecord } from '../eventlog/record.js';
 import type { Scope } from '../eventlog/scope.js';
 import type { Page, Refusal } from '../session/ports.js';
@@ -51,7 +52,6 @@ export async function readPage(
   const { first_seq: firstSeq, last_seq: lastSeq } = info.state;
   const refuse = (reason: Refusal['reason']): Refusal => ({ kind: 'refused', reason, firstSeq, lastSeq });
   if (after > lastSeq) return refuse('ahead');
-  if (scope.kind === 'all' && firstSeq > after + 1) return refuse('retention');
 
   // A job is read from the cursor itself on: when an event stands there, what follows is known to be its successor.
   const start = scope.kind === 'job' ? Math.max(after, 1) : after + 1;
@@ -59,9 +59,11 @@ export async function readPage(
   try {
     const fetched = await fetchPage(access, consumer, after);
     if (fetched.isExhausted) await confirmEnd(access, subject, fetched, start, lastSeq);
-    if (scope.kind === 'all') return allPage(fetched, after, lastSeq, refuse);
+    if (scope.kind === 'all') return allPage(fetched, after, lastSeq, consumer.num_pending);
     const whole = proof === 'none' ? 'kept' : await wholeness(access, subject, fetched, after, lastSeq);
-    return whole === 'unknown' ? refuse('retention') : jobPage(fetched, after, lastSeq, whole);
+    return whole === 'unknown'
+      ? refuse('retention')
+      : jobPage(fetched, after, lastSeq, whole, consumer.num_pending);
   } finally {
     access.jsm.consumers.delete(access.stream, consumer.name).catch(() => undefined);
   }
@@ -158,6 +160,7 @@ function jobPage(
   after: number,
   lastSeq: number,
   whole: 'anchored' | 'kept' | 'untouched',
+  pending: number,
 ): Page {
   const records: LogRecord[] = [];
   let previous: number | null = after === 0 && whole === 'untouched' ? 0 : null;
@@ -168,29 +171,39 @@ function jobPage(
     if (record.seq > after) records.push(record);
   }
   const last = messages.at(-1)?.seq ?? after;
-  return { kind: 'page', records, cursor: isExhausted ? Math.max(lastSeq, last) : last, previous };
+  const cursor = isExhausted ? Math.max(lastSeq, last) : last;
+  return { kind: 'page', records, cursor, previous, pending, gap: null };
 }
 
-// Over all jobs every sequence after the cursor must be there: one that is not was taken by a limit or a purge.
-function allPage(
-  { messages, isExhausted }: Fetched,
-  after: number,
-  lastSeq: number,
-  refuse: (reason: Refusal['reason']) => Refusal,
-): Page | Refusal {
+// Over all jobs a sequence that is not there was taken by a limit or a purge: the page goes on behind it, and says so.
+function allPage({ messages, isExhausted }: Fetched, after: number, lastSeq: number, pending: number): Page {
   const records: LogRecord[] = [];
   const previous = new Map<string, number>();
   let cursor = after;
+  let gap: Gap | null = null;
+  const goOn = (to: number): void => {
+    if (to > cursor + 1) {
+      gap = { after: gap?.after ?? cursor, before: to };
+      previous.clear();
+    }
+    cursor = to;
+  };
   for (const message of messages) {
-    if (message.seq !== cursor + 1) return refuse('retention');
-    cursor = message.seq;
+    goOn(message.seq);
     const record = toRecord(message, previous.get(message.subject) ?? null);
     if (record === null) continue;
     previous.set(message.subject, record.seq);
     records.push(record);
   }
-  if (isExhausted && cursor < lastSeq) return refuse('retention');
-  return { kind: 'page', records, cursor, previous: null };
+  if (isExhausted && cursor < lastSeq) goOn(lastSeq + 1);
+  return {
+    kind: 'page',
+    records,
+    cursor: Math.min(cursor, Math.max(lastSeq, after)),
+    previous: null,
+    pending,
+    gap,
+  };
 }
 
 function toRecord(message: JsMsg, previous: number | null): LogRecord | null {

@@ -10,7 +10,7 @@ import { type HistoryAccess, HistoryInterrupted, readPage } from './history-page
 import type { Link } from './link.js';
 import { epochOf, storedMessage } from './stream.js';
 
-export type ReadKind = 'page' | 'last_state' | 'records' | 'head';
+export type ReadKind = 'page' | 'last_state' | 'records' | 'kept' | 'head';
 
 export interface ColdObserver {
   /** A read that JetStream answered: what kind, and how many milliseconds it took with its retries. */
@@ -79,6 +79,10 @@ export class ColdReader implements ColdSource {
         return decoded.ok ? [makeRecord(decoded.event, message.seq, null, message.time.getTime())] : [];
       });
     });
+  }
+
+  isKept(seq: number, isWanted: IsWanted): Promise<boolean> {
+    return this.#once(`kept ${seq}`, 'kept', isWanted, async () => (await this.#stored({ seq })) !== null);
   }
 
   async page(scope: Scope, after: number, isWanted: IsWanted): Promise<Page | Refusal> {

@@ -1,3 +1,4 @@
+import type { ResetReason } from '../../schemas/frames.js';
 import type { EventLog } from '../eventlog/log.js';
 import type { LogRecord } from '../eventlog/record.js';
 import { isKnownIn } from '../eventlog/scope.js';
@@ -6,6 +7,8 @@ import type { Session } from './session.js';
 
 /** What all sessions that catch up may send in one turn of the event loop. */
 const TURN_BYTES = 1024 * 1024;
+/** The most jobs that are looked up between two ticks, because something was deleted unread. */
+const CHECKS_PER_TICK = 100;
 
 /**
  * All sessions of an edge, and which of them an event concerns. Events mark sessions; one `flush` in each turn of
@@ -23,7 +26,9 @@ export class Hub {
   readonly #catchingUp = new Set<Session>();
   #isScheduled = false;
   #sawEvent = false;
-  #brokenAt = 0;
+  #gapSeq = 0;
+  /** The followed jobs that are still to be looked up for the newest gap; null: none are. */
+  #toCheck: IterableIterator<[string, Set<Session>]> | null = null;
 
   /** @param schedule calls `flush` once in the next turn of the event loop */
   constructor(log: EventLog, schedule: (flush: () => void) => void) {
@@ -73,10 +78,11 @@ export class Hub {
   /** An event was appended to the log (null: a message that is not one; only the head moved). */
   appended(record: LogRecord | null): void {
     this.#sawEvent = true;
-    if (this.#log.brokenAt > this.#brokenAt) {
-      // Whoever stands before the break has to find out whether it concerns him.
-      this.#brokenAt = this.#log.brokenAt;
-      for (const session of this.#sessions) this.#concerned.add(session);
+    if (this.#log.gapSeq > this.#gapSeq) {
+      // Who follows all jobs is concerned; who follows one finds out with its next event, or by and by.
+      this.#gapSeq = this.#log.gapSeq;
+      this.#toCheck = this.#byJob.entries();
+      for (const session of this.#all) this.#concerned.add(session);
     }
     if (record !== null) {
       const watchers = this.#byJob.get(record.id);
@@ -98,10 +104,17 @@ export class Hub {
     for (const session of this.#sessions) session.logReady();
   }
 
-  /** The log is about to start over; `rewound`: what clients have seen is no longer the past. */
-  logRestarts(rewound: boolean): void {
-    this.#brokenAt = 0;
-    for (const session of this.#sessions) session.logRestarts(rewound);
+  /** The log is about to start over; `reset`: what everybody is owed for it, whatever the cursor is; null: nothing. */
+  logRestarts(reset: ResetReason | null): void {
+    this.#gapSeq = 0;
+    this.#toCheck = null;
+    for (const session of this.#sessions) session.logRestarts(reset);
+  }
+
+  /** Jobs have left the stream, as the log knows. */
+  gone(): void {
+    for (const session of this.#all) this.#concerned.add(session);
+    if (this.#all.size > 0) this.#wake();
   }
 
   /** A job gave no sign of life for this many milliseconds. */
@@ -116,6 +129,7 @@ export class Hub {
   /** Sends the heartbeats that are due. */
   tick(now: number, feed: 'ok' | 'away'): void {
     for (const session of this.#sessions) session.tick(now, feed);
+    this.#checkNext();
   }
 
   /** Tells every client to go elsewhere within so many milliseconds. They are served until they are closed. */
@@ -129,6 +143,22 @@ export class Hub {
     for (const session of [...this.#sessions]) {
       if (left-- <= 0) return;
       session.closeDraining();
+    }
+  }
+
+  // Jobs that are silent after something was deleted unread: if that was theirs, their clients are owed a reset. There
+  // may be thousands of them, and others wait for the same server, so each tick has a few.
+  #checkNext(): void {
+    for (let left = CHECKS_PER_TICK; left > 0 && this.#toCheck !== null; ) {
+      const step = this.#toCheck.next();
+      if (step.done) {
+        this.#toCheck = null;
+        return;
+      }
+      const [id, watchers] = step.value;
+      if (!this.#log.needsCheck(id)) continue;
+      left--;
+      for (const session of watchers) this.mark(session);
     }
   }
 

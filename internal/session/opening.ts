@@ -1,9 +1,11 @@
-import type { ResetReason } from '../../schemas/frames.js';
+import type { ResetReason, SkipReason } from '../../schemas/frames.js';
 
-/** What a client says of where it was: the last seq it saw and, if it knows, in which epoch. */
+/** What a client says of where it was: the last seq it saw and, if it knows, in which epoch and scope. */
 export interface Resume {
   readonly lastSeq: number;
   readonly epoch: string | null;
+  /** Left out: the client does not say, and is taken to have followed the same. */
+  readonly scope?: string | null;
 }
 
 /** How a session begins, or goes on after the log started over. PROTOCOL.md, "The life of a connection". */
@@ -14,6 +16,8 @@ export type Opening =
   | { readonly kind: 'reset'; readonly reason: ResetReason }
   /** Everything after the cursor. */
   | { readonly kind: 'replay'; readonly cursor: number }
+  /** All jobs: the newest state of each job that changed after the cursor, instead of all that it did. */
+  | { readonly kind: 'skip'; readonly reason: SkipReason; readonly cursor: number }
   /** The cursor is ahead of this edge's log; whether also of the stream, only the stream knows. */
   | { readonly kind: 'ahead'; readonly cursor: number };
 
@@ -27,17 +31,26 @@ export interface OpeningFacts {
   /** The log's epoch, and its newest seq. */
   readonly epoch: string;
   readonly head: number;
-  /** A cursor that is further behind, in stream sequences, is not replayed. */
+  /** What the connection follows. */
+  readonly scope: string;
+  /** How many events memory holds after the cursor, in this epoch; null: it does not reach back. */
+  readonly countAfter: (cursor: number) => number | null;
+  /** A cursor with more events after it is not replayed. What memory does not hold is counted when it is read. */
   readonly maxReplay: number;
+  /** Whether newest states can take the place of the events after the cursor: on all jobs, where memory knows them. */
+  readonly canSkip: (cursor: number) => boolean;
 }
 
 export function openingOf(facts: OpeningFacts): Opening {
-  const { resume, toldEpoch, owesReset, epoch, head, maxReplay } = facts;
+  const { resume, toldEpoch, owesReset, epoch, head, scope, countAfter, maxReplay, canSkip } = facts;
   if (toldEpoch !== epoch) return { kind: 'reset', reason: 'epoch' };
-  if (owesReset !== null) return { kind: 'reset', reason: owesReset };
+  if (owesReset !== null && owesReset !== 'retention') return { kind: 'reset', reason: owesReset };
   if (resume === null) return { kind: 'fresh' };
   if (resume.epoch !== null && resume.epoch !== epoch) return { kind: 'reset', reason: 'epoch' };
+  if ((resume.scope ?? scope) !== scope) return { kind: 'reset', reason: 'scope' };
   const cursor = resume.lastSeq;
   if (cursor > head) return { kind: 'ahead', cursor };
-  return head - cursor > maxReplay ? { kind: 'reset', reason: 'limit' } : { kind: 'replay', cursor };
+  const reason = owesReset ?? ((countAfter(cursor) ?? 0) > maxReplay ? 'limit' : null);
+  if (reason === null) return { kind: 'replay', cursor };
+  return canSkip(cursor) ? { kind: 'skip', reason, cursor } : { kind: 'reset', reason };
 }

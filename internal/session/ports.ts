@@ -1,4 +1,5 @@
 import type { ResetReason } from '../../schemas/frames.js';
+import type { Gap } from '../eventlog/gaps.js';
 import type { LogRecord } from '../eventlog/record.js';
 import type { Scope } from '../eventlog/scope.js';
 
@@ -22,11 +23,15 @@ export interface Refusal {
   readonly lastSeq: number;
 }
 
-/** A piece of history: every valid event in the scope with `after < seq <= cursor`. */
+/** A piece of history: every valid event in the scope with `after < seq <= cursor` that the stream still keeps. */
 export interface Page {
   readonly kind: 'page';
   readonly records: readonly LogRecord[];
   readonly cursor: number;
+  /** Messages that the stream kept after `after` when the page was read, for this job or for all; its own included. */
+  readonly pending: number;
+  /** All jobs: around all that is missing on the page; null: nothing is. Of one job nothing ever is. */
+  readonly gap: Gap | null;
   /** One job: the seq of its newest valid event up to `cursor`, where the page shows it; all jobs: null. */
   readonly previous: number | null;
 }
@@ -43,7 +48,12 @@ export interface ColdSource {
   lastState(id: string, isWanted: IsWanted): Promise<LogRecord | null>;
   /** The valid events that stand at these places of the stream; those that do not are left out. */
   records(seqs: readonly number[], isWanted: IsWanted): Promise<readonly LogRecord[]>;
-  /** The next piece of history after a cursor, or why there can be none without a gap. */
+  /** Whether the stream still keeps the message at `seq`. */
+  isKept(seq: number, isWanted: IsWanted): Promise<boolean>;
+  /**
+   * The next piece of history after a cursor. Of one job it is whole, or refused with the reason; of all jobs it goes on
+   * over what is missing, and says so.
+   */
   page(scope: Scope, after: number, isWanted: IsWanted): Promise<Page | Refusal>;
   /** Whether the stream, not only this edge, has reached `cursor`. */
   reached(cursor: number, isWanted: IsWanted): Promise<{ readonly kind: 'ok' } | Refusal>;
@@ -56,7 +66,7 @@ export interface SessionLimits {
   readonly heartbeatAfterMs: number;
   /** A socket that buffers this many bytes gets no more until it drains. */
   readonly watermarkBytes: number;
-  /** A cursor that is further behind the head, in stream sequences, is reset. */
+  /** A cursor with more events after it is reset; on all jobs it gets the newest states instead. */
   readonly maxReplayJob: number;
   readonly maxReplayAll: number;
   /** The longest frame that is taken from the client. */

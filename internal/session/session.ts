@@ -1,9 +1,10 @@
 import { closeCode, ERROR_CODES, type ErrorCode } from '../../schemas/close-codes.js';
-import type { ResetReason } from '../../schemas/frames.js';
+import type { ResetReason, SkipReason } from '../../schemas/frames.js';
+import type { Gap } from '../eventlog/gaps.js';
 import type { EventLog } from '../eventlog/log.js';
 import type { LogRecord } from '../eventlog/record.js';
-import { inScope, isKnownIn, type Scope } from '../eventlog/scope.js';
-import type { Snapshot } from '../eventlog/snapshot.js';
+import { hasTypeIn, inScope, isKnownIn, type Scope } from '../eventlog/scope.js';
+import { SNAPSHOT_SCAN_LIMIT, type Snapshot } from '../eventlog/snapshot.js';
 import { parseClientFrame } from './client-frame.js';
 import { frames } from './encode.js';
 import { openingOf, type Resume } from './opening.js';
@@ -34,10 +35,14 @@ export interface SessionParts {
   readonly stalledFor?: (id: string) => number | null;
   /** null: the edge runs open. */
   readonly permit: Permit | null;
+  /** Names a scope, the same on every edge. */
+  readonly scopeId: (scope: Scope) => string;
 }
 
 /** The most bytes that one pump sends before the other sessions have their turn. */
 const TURN_BYTES = 128 * 1024;
+/** The most `gone` frames between two looks at whether the socket is full. */
+const GONE_BATCH = 64;
 
 /**
  * One connection: a cursor over the log, and the pump that moves it. PROTOCOL.md, "The life of a connection".
@@ -64,6 +69,10 @@ export class Session {
   #owesReset: ResetReason | null = null;
   /** One job: this client knows that it is stalled. */
   #toldStall = false;
+  /** One job: nothing was sent after the client's own cursor yet, so that may still be too far behind. */
+  #isOpening = false;
+  /** All jobs: of how many of the jobs that left the stream the client knows; null: not begun. */
+  #goneKnown: number | null = null;
 
   constructor(parts: SessionParts) {
     this.id = parts.id;
@@ -87,7 +96,11 @@ export class Session {
   /** Everything in scope up to here has been sent. */
   get cursor(): number {
     const cursor = this.#cursor ?? 0;
-    return this.#state.name === 'live' ? Math.max(cursor, this.#parts.log.settled) : cursor;
+    if (this.#state.name !== 'live') return cursor;
+    const { log } = this.#parts;
+    // What was deleted unread may have been this job's: it stays before that until somebody has looked.
+    if (this.scope.kind === 'job' && !log.isWhole(this.scope.id, cursor)) return cursor;
+    return Math.max(cursor, log.settled);
   }
 
   /** Sends `hello` and starts, or waits for the log to be ready. Called once. */
@@ -101,7 +114,8 @@ export class Session {
       // Under this epoch the client's cursor of another means nothing, also in a heartbeat before the reset.
       const isOfAnother = (this.#resume?.epoch ?? log.epoch) !== log.epoch;
       if (isOfAnother) this.#cursor = null;
-      this.#send(frames.hello(log.epoch, this.id, limits.heartbeatMs));
+      const scope = this.#parts.scopeId(this.scope);
+      this.#send(frames.hello(log.epoch, this.id, limits.heartbeatMs, scope));
       if (log.isReady) this.#start();
     });
   }
@@ -114,16 +128,17 @@ export class Session {
 
   /**
    * The log is about to start over. The session waits until it is ready and goes on from its cursor, or, when the log
-   * comes back in another epoch than the client was told, or with another past, with a reset.
+   * comes back in another epoch than the client was told, with a reset.
+   * @param reset what everybody is owed whatever the cursor is; null: nothing
    */
-  logRestarts(rewound: boolean): void {
+  logRestarts(reset: ResetReason | null): void {
     if (this.#state.name === 'ended') return;
     this.#leaveLive();
     // Not begun: what the client asked for stands.
     if (this.#state.name !== 'waiting' && this.#cursor !== null) {
       this.#resume = { lastSeq: this.#cursor, epoch: null };
     }
-    if (rewound) this.#owesReset = 'ahead';
+    this.#owesReset = reset ?? this.#owesReset;
     this.#state = { name: 'waiting' };
   }
 
@@ -168,7 +183,7 @@ export class Session {
           state.take();
           return;
         case 'snapshot': {
-          const spent = this.#stepSnapshot(state.snapshot);
+          const spent = this.#stepSnapshot(state.snapshot, state.phase);
           if (spent === null) return;
           budget -= spent;
           break;
@@ -267,10 +282,16 @@ export class Session {
           return;
         }
         this.#scope = scope;
+        if (this.#tenure !== null) this.#sendAuthOk(this.#tenure);
         if (scope.kind === 'job') this.#isForbidden(this.#parts.log.last(scope.id));
         return;
       }
     }
+  }
+
+  // With the scope as it is from here on: a cursor that moves on under fewer types is none of the wider scope.
+  #sendAuthOk({ expiresText }: Tenure): void {
+    this.#corked(() => this.#send(frames.authOk(expiresText, this.#parts.scopeId(this.scope))));
   }
 
   // A token that lists types opens a job of one of them, once its type is known.
@@ -297,14 +318,17 @@ export class Session {
   }
 
   #start(): void {
-    const { log, limits } = this.#parts;
+    const { log, limits, scopeId } = this.#parts;
     const opening = openingOf({
       resume: this.#resume,
       toldEpoch: this.#toldEpoch,
       owesReset: this.#owesReset,
       epoch: log.epoch,
       head: log.head,
+      scope: scopeId(this.scope),
+      countAfter: (cursor) => log.countAfter(this.scope, cursor),
       maxReplay: this.scope.kind === 'job' ? limits.maxReplayJob : limits.maxReplayAll,
+      canSkip: (cursor) => this.scope.kind === 'all' && log.hasChangesSince(cursor),
     });
     switch (opening.kind) {
       case 'fresh':
@@ -312,6 +336,10 @@ export class Session {
         return;
       case 'reset':
         this.#reset(opening.reason, log.firstSeq, log.head);
+        return;
+      case 'skip':
+        this.#begin(opening.cursor);
+        this.#skipTo(opening.reason, 'replaying');
         return;
       case 'replay':
         this.#replay(opening.cursor);
@@ -345,8 +373,15 @@ export class Session {
     );
   }
 
-  #replay(cursor: number): void {
+  // All jobs: from here on the client is told of the jobs that leave, and of those that have left since its cursor.
+  #begin(cursor: number): void {
     this.#cursor = cursor;
+    this.#goneKnown ??= this.#parts.log.goneFrom(cursor);
+  }
+
+  #replay(cursor: number): void {
+    this.#begin(cursor);
+    this.#isOpening = true;
     const replay = () => this.#become({ name: 'behind', phase: 'replaying' });
     if (this.scope.kind === 'all') replay();
     else {
@@ -366,17 +401,17 @@ export class Session {
         );
         return;
       }
-      this.#snapshot?.close();
-      this.#snapshot = log.snapshot(this.scope, wallClock());
-      this.#become({ name: 'snapshot', snapshot: this.#snapshot });
+      this.#goneKnown = log.goneCount;
+      this.#show(log.snapshot(this.scope, wallClock()), 'replaying');
       return;
     }
     this.#withLast(this.scope.id, (last) => {
       if (this.#isForbidden(last)) return;
       // The state is the newest as of the log's head, wherever in the stream it stands itself.
       if (last !== null) this.#update(last);
-      // Events between it and a break of the log may have been deleted unread.
-      if ((last?.seq ?? 0) < log.brokenAt) this.#sender.follows(null);
+      // Events between it and a gap of the log may have been deleted unread.
+      if (!log.isWhole(this.scope.kind === 'job' ? this.scope.id : '', last?.seq ?? 0))
+        this.#sender.follows(null);
       this.#cursor = Math.max(this.cursor, log.head);
       this.#become({ name: 'behind', phase: 'replaying' });
     });
@@ -406,24 +441,43 @@ export class Session {
     this.#pump();
   }
 
+  #show(snapshot: Snapshot, phase: Phase): void {
+    this.#snapshot?.close();
+    this.#snapshot = snapshot;
+    this.#become({ name: 'snapshot', snapshot, phase });
+  }
+
+  // All jobs: instead of the events after the cursor the newest state of each job that has one. Each is the job's whole
+  // state, so whoever takes even one of them is nearer to the head; and there are never more of them than jobs.
+  #skipTo(reason: SkipReason, phase: Phase): void {
+    const snapshot = this.#parts.log.changes(this.scope, this.cursor);
+    this.#send(frames.skipped(reason, this.cursor, snapshot.head + 1));
+    this.#show(snapshot, phase);
+  }
+
   // One step through the last states of all jobs. Returns the bytes sent, or null when there is nothing to do now.
-  #stepSnapshot(snapshot: Snapshot): number | null {
-    const next = snapshot.next();
-    if (next === null) {
-      this.#cursor = Math.max(this.cursor, snapshot.head);
-      this.#state = { name: 'behind', phase: 'replaying' };
-      return 0;
+  #stepSnapshot(snapshot: Snapshot, phase: Phase): number | null {
+    const step = snapshot.next();
+    switch (step.kind) {
+      case 'state':
+        return this.#update(step.record);
+      case 'scanned':
+        return this.#sender.scanned(SNAPSHOT_SCAN_LIMIT);
+      case 'end':
+        this.#cursor = Math.max(this.cursor, snapshot.head);
+        this.#state = { name: 'behind', phase };
+        return 0;
+      case 'places':
+        this.#ask(
+          (isWanted) => this.#parts.cold.records(step.seqs, isWanted),
+          (records) => {
+            for (const record of records) if (snapshot.includes(record)) this.#update(record);
+            this.#cursor = Math.max(this.cursor, step.seqs.at(-1) ?? 0);
+            this.#become({ name: 'snapshot', snapshot, phase });
+          },
+        );
+        return null;
     }
-    if (!isPlaces(next)) return this.#update(next);
-    this.#ask(
-      (isWanted) => this.#parts.cold.records(next, isWanted),
-      (records) => {
-        for (const record of records) if (snapshot.includes(record)) this.#update(record);
-        this.#cursor = Math.max(this.cursor, next.at(-1) ?? 0);
-        this.#become({ name: 'snapshot', snapshot });
-      },
-    );
-    return null;
   }
 
   // One read of the log and what follows from it. Returns the bytes sent, or null when there is nothing to do now.
@@ -432,12 +486,17 @@ export class Session {
     const read = log.read(this.scope, this.cursor, Math.min(budget, limits.watermarkBytes));
     switch (read.kind) {
       case 'records': {
-        let spent = this.#sender.scanned(read.scanned);
-        for (const record of read.records) spent += this.#update(record);
+        this.#isOpening = false;
+        const spent = this.#sender.scanned(read.scanned) + this.#updates(read.records, read.gap);
         this.#cursor = read.cursor;
         return spent;
       }
       case 'head':
+        this.#updates([], read.gap);
+        if (this.#tellGone()) {
+          this.#cursor = read.cursor;
+          return GONE_BATCH * SCAN_BYTES;
+        }
         if (this.scope.kind === 'job' && this.#isForbidden(log.last(this.scope.id))) return null;
         this.#cursor = read.cursor;
         this.#state = { name: 'live' };
@@ -445,24 +504,79 @@ export class Session {
         this.#tellStall();
         this.#endIfFinished();
         return null;
-      case 'behind':
+      case 'unverified':
         this.#ask(
-          (isWanted) => cold.page(this.scope, this.cursor, isWanted),
-          (answer) => this.#page(answer, phase),
+          (isWanted) => cold.isKept(read.anchor, isWanted),
+          (isKept) => {
+            if (!isKept) this.#askPage(phase);
+            else {
+              if (this.scope.kind === 'job') log.verified(this.scope.id, read.anchor, read.gapSeq);
+              this.#become({ name: 'behind', phase });
+            }
+          },
         );
+        return null;
+      case 'out_of_range':
+        this.#askPage(phase);
         return null;
     }
   }
 
+  #askPage(phase: Phase): void {
+    this.#ask(
+      (isWanted) => this.#parts.cold.page(this.scope, this.cursor, isWanted),
+      (answer) => this.#page(answer, phase),
+    );
+  }
+
   #page(answer: Page | Refusal, phase: Phase): void {
+    const { log, limits } = this.#parts;
     if (answer.kind === 'refused') {
       this.#refuse(answer);
       return;
     }
-    for (const record of answer.records) this.#update(record);
+    if (this.scope.kind === 'all') {
+      const isFar = answer.pending > limits.maxReplayAll;
+      if ((isFar || answer.gap !== null) && log.hasChangesSince(this.cursor)) {
+        this.#skipTo(isFar ? 'limit' : 'retention', phase);
+        return;
+      }
+    } else if (this.#isOpening && answer.pending > limits.maxReplayJob) {
+      this.#reset('limit', log.firstSeq, log.head);
+      return;
+    }
+    this.#isOpening = false;
+    this.#updates(answer.records, answer.gap);
     if (this.scope.jobTypes === null && answer.previous !== null) this.#sender.follows(answer.previous);
     this.#cursor = Math.max(this.cursor, answer.cursor);
     this.#become({ name: 'behind', phase });
+  }
+
+  // All jobs: a gap is told before the first update behind it.
+  #updates(records: readonly LogRecord[], gap: Gap | null): number {
+    let spent = 0;
+    let untold = this.scope.kind === 'all' ? gap : null;
+    const tell = (): void => {
+      if (untold !== null) this.#send(frames.skipped('retention', untold.after, untold.before));
+      untold = null;
+    };
+    for (const record of records) {
+      if (untold !== null && record.seq > untold.after) tell();
+      spent += this.#update(record);
+    }
+    tell();
+    return spent;
+  }
+
+  /** Tells of the next jobs that left the stream. @returns whether there were any */
+  #tellGone(): boolean {
+    const { log } = this.#parts;
+    if (this.scope.kind !== 'all' || this.#goneKnown === null || this.#goneKnown >= log.goneCount)
+      return false;
+    const { jobs, next } = log.goneSince(this.#goneKnown, GONE_BATCH);
+    for (const { id, jobType } of jobs) if (hasTypeIn(this.scope, jobType)) this.#send(frames.gone(id));
+    this.#goneKnown = next;
+    return true;
   }
 
   // For whoever was not there, or not at the head, when it was told.
@@ -477,7 +591,7 @@ export class Session {
 
   #endIfFinished(): void {
     if (this.scope.kind !== 'job') return;
-    const last = this.#parts.log.last(this.scope.id);
+    const last = this.#parts.log.lastServed(this.scope.id);
     if (last === undefined || !inScope(this.scope, last)) return;
     if (!last.finished || last.seq > this.cursor || last.seq < this.#goesOnAt) return;
     this.#send(frames.end());
@@ -534,8 +648,4 @@ export class Session {
     this.closed();
     this.#parts.outlet.end(code, reason);
   }
-}
-
-function isPlaces(next: LogRecord | readonly number[]): next is readonly number[] {
-  return Array.isArray(next);
 }

@@ -6,7 +6,7 @@ import type { Snapshot } from '../eventlog/snapshot.js';
  * - `waiting`: the edge's log is still loading;
  * - `asking`: an answer from JetStream is under way (a last state, a page of history, the stream's head);
  * - `answered`: the answer is here, and waits for this session's share of a turn;
- * - `snapshot`: the last states of all jobs are being sent;
+ * - `snapshot`: the last states of all jobs, or of those that changed after the cursor, are being sent;
  * - `behind`: the cursor stands before the head, `replaying` after a connect or reset, `lagging` after a full socket;
  * - `live`: everything up to the log's `settled` was sent;
  * - `ended`: closed from either side.
@@ -15,7 +15,7 @@ export type SessionState =
   | { readonly name: 'waiting' }
   | { readonly name: 'asking'; readonly ticket: symbol }
   | { readonly name: 'answered'; readonly take: () => void }
-  | { readonly name: 'snapshot'; readonly snapshot: Snapshot }
+  | { readonly name: 'snapshot'; readonly snapshot: Snapshot; readonly phase: Phase }
   | { readonly name: 'behind'; readonly phase: Phase }
   | { readonly name: 'live' }
   | { readonly name: 'ended' };

@@ -1,3 +1,4 @@
+import type { Gap } from '../../internal/eventlog/gaps.js';
 import { EventLog, type LogLimits } from '../../internal/eventlog/log.js';
 import { type LogRecord, makeRecord } from '../../internal/eventlog/record.js';
 import { inScope, type Scope } from '../../internal/eventlog/scope.js';
@@ -5,7 +6,7 @@ import { Hub } from '../../internal/session/hub.js';
 import type { ColdSource, Page, Refusal } from '../../internal/session/ports.js';
 import { Session, type SessionParts } from '../../internal/session/session.js';
 import { ModelClient } from './client.js';
-import { ModelStream } from './stream.js';
+import { type ModelMessage, ModelStream } from './stream.js';
 
 export interface WorldOptions extends LogLimits {
   readonly maxPerSubject: number;
@@ -66,6 +67,7 @@ export class World {
       wallClock: () => this.stream.clock,
       now: () => this.stream.clock,
       again: (session) => this.#hub.mark(session),
+      scopeId: describe,
     };
     client.session = new Session(parts);
     this.#hub.add(client.session);
@@ -155,17 +157,22 @@ export class World {
   // The load is a later step: clients connect in between.
   #startOver(): void {
     this.#log.suspend();
-    this.#hub.logRestarts(false);
+    this.#hub.logRestarts(null);
   }
 
   #load(): void {
     const { stream } = this;
-    this.#log.begin(stream.epoch, stream.last, stream.first);
+    this.#log.begin(stream.epoch);
     for (const [id] of stream.truthOf().jobs) {
       const last = stream.ofJob(id).findLast((message) => message.event !== null);
       if (last?.event) this.#log.load(last.seq, last.storedAt, last.event);
     }
-    this.#log.ready(this.#options.complete, stream.truthOf().lost.size === 0);
+    this.#log.ready({
+      head: stream.last,
+      firstSeq: stream.first,
+      complete: this.#options.complete,
+      pristine: stream.truthOf().lost.size === 0,
+    });
     this.#hub.logReady();
   }
 
@@ -194,6 +201,7 @@ export class World {
             return message?.event ? [makeRecord(message.event, seq, null, message.storedAt)] : [];
           }),
         ),
+      isKept: (seq) => later(() => this.stream.kept.has(seq)),
       page: (scope, after) => later(() => this.#page(scope, after)),
       reached: (cursor) => later(() => (cursor <= this.stream.last ? { kind: 'ok' } : this.#refuse('ahead'))),
     };
@@ -218,11 +226,6 @@ export class World {
     const wanted = all.filter((message) => message.seq > after);
     const messages = wanted.slice(0, this.#options.pageSize);
     const isExhausted = messages.length === wanted.length;
-    if (scope.kind === 'all') {
-      const gap = messages.some((message, index) => message.seq !== after + 1 + index);
-      if (gap || (isExhausted && (messages.at(-1)?.seq ?? after) < stream.last))
-        return this.#refuse('retention');
-    }
     const records: LogRecord[] = [];
     for (const { event, seq, storedAt } of messages) {
       if (event === null) continue;
@@ -234,8 +237,20 @@ export class World {
       records,
       cursor: isExhausted ? stream.last : (messages.at(-1)?.seq ?? after),
       previous: null,
+      pending: wanted.length,
+      gap: scope.kind === 'all' ? gapIn(messages, after, isExhausted ? stream.last : null) : null,
     };
   }
+}
+
+function gapIn(messages: readonly ModelMessage[], after: number, end: number | null): Gap | null {
+  const seqs = [after, ...messages.map(({ seq }) => seq), ...(end === null ? [] : [end + 1])];
+  const holes = seqs.flatMap((seq, index) => {
+    const next = seqs[index + 1] ?? seq + 1;
+    return next > seq + 1 ? [{ after: seq, before: next }] : [];
+  });
+  const [first, last] = [holes[0], holes.at(-1)];
+  return first === undefined || last === undefined ? null : { after: first.after, before: last.before };
 }
 
 function describe(scope: Scope): string {

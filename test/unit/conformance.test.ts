@@ -15,8 +15,8 @@ async function inMemory(): Promise<Driver> {
     await settled();
     rooms.turn();
   };
-  log.begin('epoch', 0, 1);
-  log.ready(true, true);
+  log.begin('epoch');
+  log.ready({ head: 0, firstSeq: 1, complete: true, pristine: true });
   return {
     async publish(id, fields) {
       const seq = log.head + 1;

@@ -1,4 +1,6 @@
 /** An edge's pure rooms in memory: the clocks, the turns, the sockets and JetStream are in the test's hands. */
+
+import { scopeIdOf } from '../../internal/edge/scope-id.js';
 import { type DecodedEvent, decodeEvent } from '../../internal/eventlog/decode.js';
 import { EventLog } from '../../internal/eventlog/log.js';
 import type { Scope } from '../../internal/eventlog/scope.js';
@@ -63,6 +65,7 @@ export function pureEdge(parts: PureEdgeParts) {
     lastState: unread,
     records: unread,
     page: unread,
+    isKept: unread,
     reached: unread,
     ...parts.cold,
   };
@@ -115,6 +118,7 @@ export function pureEdge(parts: PureEdgeParts) {
         wallClock: parts.wallClock,
         now: parts.now ?? parts.wallClock,
         again: (waiting) => hub.mark(waiting),
+        scopeId: scopeIdOf,
       });
       hub.add(session);
       session.open();

@@ -199,7 +199,7 @@ describe('event.schema.json says what the edge says', () => {
 describe('server-frames.schema.json takes what an edge sends', () => {
   const schema = accepter('server-frames.schema.json');
   const sent: [type: string, text: string][] = [
-    ['hello', frames.hello('dn228pdihkh5', 'AxqJSB5HlqD7', 15_000)],
+    ['hello', frames.hello('dn228pdihkh5', 'AxqJSB5HlqD7', 15_000, 'x6Yp0bN2Qc1dTq9A')],
     ...RESET_REASONS.map((reason): [string, string] => ['reset', frames.reset(reason, 'abc', 0, 9)]),
     ['caught_up', frames.caughtUp(0)],
     ['heartbeat', frames.heartbeat(5, 'ok')],

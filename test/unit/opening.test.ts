@@ -8,6 +8,9 @@ const at = (facts: Partial<OpeningFacts>): OpeningFacts => ({
   owesReset: null,
   epoch: 'one',
   head: 100,
+  scope: 'here',
+  countAfter: (cursor) => 100 - cursor,
+  canSkip: () => false,
   maxReplay: 10,
   ...facts,
 });
@@ -20,6 +23,32 @@ test.each<[what: string, facts: Partial<OpeningFacts>, opening: Opening]>([
   ['a cursor without an epoch', { resume: resume(95, null) }, { kind: 'replay', cursor: 95 }],
   ['a cursor as far behind as it may be', { resume: resume(90) }, { kind: 'replay', cursor: 90 }],
   ['a cursor further behind', { resume: resume(89) }, { kind: 'reset', reason: 'limit' }],
+  [
+    'a cursor further behind, where newest states will do',
+    { resume: resume(89), canSkip: () => true },
+    { kind: 'skip', reason: 'limit', cursor: 89 },
+  ],
+  [
+    'a cursor of which memory does not know how far behind it is',
+    { resume: resume(1), countAfter: () => null },
+    { kind: 'replay', cursor: 1 },
+  ],
+  ['a cursor of this scope', { resume: { ...resume(95), scope: 'here' } }, { kind: 'replay', cursor: 95 }],
+  [
+    'a cursor of another scope',
+    { resume: { ...resume(95), scope: 'there' }, canSkip: () => true },
+    { kind: 'reset', reason: 'scope' },
+  ],
+  [
+    'history could not be trusted',
+    { owesReset: 'retention', resume: resume(95) },
+    { kind: 'reset', reason: 'retention' },
+  ],
+  [
+    'history could not be trusted, where newest states will do',
+    { owesReset: 'retention', resume: resume(95), canSkip: () => true },
+    { kind: 'skip', reason: 'retention', cursor: 95 },
+  ],
   ['a cursor ahead of the head', { resume: resume(101) }, { kind: 'ahead', cursor: 101 }],
   ['a cursor of another epoch', { resume: resume(95, 'two') }, { kind: 'reset', reason: 'epoch' }],
   ['one of another epoch, and ahead', { resume: resume(101, 'two') }, { kind: 'reset', reason: 'epoch' }],

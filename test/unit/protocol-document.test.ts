@@ -334,7 +334,7 @@ describe('OPERATIONS.md', () => {
       failed: true,
     } satisfies Record<Exclude<FaultReason, 'closed'>, true>;
     expect(meaning('headway_feed_lost_total')).toEqual(Object.keys(reasons));
-    const kinds = { page: true, last_state: true, records: true, head: true } satisfies Record<
+    const kinds = { page: true, last_state: true, records: true, kept: true, head: true } satisfies Record<
       ReadKind,
       true
     >;

@@ -32,8 +32,8 @@ function edge(given: { lastStateBytes?: number; tailBytes?: number; complete?: b
     wallClock: () => clock.now,
   });
   const { log, hub } = rooms;
-  log.begin('epoch', 0, 1);
-  log.ready(given.complete ?? true, true);
+  log.begin('epoch');
+  log.ready({ head: 0, firstSeq: 1, complete: given.complete ?? true, pristine: true });
   let seq = 0;
   return {
     log,
@@ -190,12 +190,13 @@ test('token_expiring comes once for each token, ahead of its expiry', async () =
   expect(warnings()).toHaveLength(2);
 });
 
-test('a renewed connection goes on without a word and ends at the new expiry', async () => {
+test('a renewed connection is told so, goes on and ends at the new expiry', async () => {
   const { append, clock, connect, turn } = edge();
   const { frames, auth, answer, seen, error } = connect(job('a'));
   auth();
   await answer(renewed(20_000));
-  expect(types(frames)).toEqual(['hello', 'caught_up']);
+  expect(types(frames)).toEqual(['hello', 'caught_up', 'auth_ok']);
+  expect(frames.at(-1)).toMatchObject({ scope: (frames[0] as { scope: string }).scope });
   clock.now = 19_999;
   append('a');
   turn();
@@ -336,7 +337,7 @@ test('G7 nobody unauthorised: a narrower token narrows a page of history that is
   const records = ['a', 'b'].map((type, index) =>
     makeRecord(event('job', { job_type: type }), index + 1, null, 0),
   );
-  asked.page.answer({ kind: 'page', records, cursor: 2, previous: null });
+  asked.page.answer({ kind: 'page', records, cursor: 2, previous: null, pending: 2, gap: null });
   await settled();
   turn();
   expect(seen()).toEqual([1, 3]);
@@ -483,7 +484,7 @@ test('G7 nobody unauthorised: behind a page of history that ends with an event t
   const records = ['x', 'y'].map((type, index) =>
     makeRecord(event('a', { job_type: type }), index + 1, index, 0),
   );
-  asked.page.answer({ kind: 'page', records, cursor: 2, previous: 2 });
+  asked.page.answer({ kind: 'page', records, cursor: 2, previous: 2, pending: 2, gap: null });
   await settled();
   turn();
   expect(updates(frames)).toMatchObject([

@@ -28,8 +28,8 @@ function edge(given: { tailBytes?: number; lastStateBytes?: number; maxReplay?: 
   const limits = { heartbeatMs: 1_000, heartbeatAfterMs: 1_000, ...replay };
   const rooms = pureEdge({ tailBytes, lastStateBytes, limits, cold, wallClock: () => clock.now });
   const { log, hub } = rooms;
-  log.begin('epoch', 0, 1);
-  log.ready(true, true);
+  log.begin('epoch');
+  log.ready({ head: 0, firstSeq: 1, complete: true, pristine: true });
   return {
     ...rooms,
     clock,
@@ -271,7 +271,12 @@ test('prev_seq is the previous valid event of the same job: 0 for its first, nul
   expect(log.last('b')?.prevSeq).toBe(0);
   expect(log.last('a')?.prevSeq).toBe(7);
   expect(log.last('c')?.prevSeq).toBeNull();
-  expect(log.read(job('a'), 4, 1e6)).toEqual({ kind: 'behind' });
+  // Whether they were a job's can be told by the event before them, where there is one.
+  expect(log.read(job('a'), 4, 1e6)).toEqual({ kind: 'unverified', anchor: 4, gapSeq: 6 });
+  expect(log.read(job('c'), 4, 1e6)).toEqual({ kind: 'out_of_range' });
+  log.verified('a', 4, 6);
+  expect(log.read(job('a'), 4, 1e6)).toMatchObject({ kind: 'records', cursor: 8 });
+  expect(log.read(job('a'), 2, 1e6)).toMatchObject({ kind: 'unverified', anchor: 1 });
 });
 
 test('G5 stale cursors: a heartbeat before the log is loaded does not say the cursor of another epoch', () => {

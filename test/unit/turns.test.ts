@@ -27,13 +27,14 @@ function edge(newest: LogRecord | null = null) {
     ...rooms,
     clock,
     load(count: number, id: (seq: number) => string) {
+      log.ready({ head: 0, firstSeq: 1, complete: true, pristine: true });
       for (let seq = 1; seq <= count; seq++) log.append(seq, WALL, event(id(seq), { job_type: 'render' }));
     },
     append(seq: number, of: ReturnType<typeof event>) {
       hub.appended(log.append(seq, WALL, of));
     },
-    ready() {
-      log.ready(true, true);
+    ready(head = 0) {
+      if (!log.isReady) log.ready({ head, firstSeq: 1, complete: true, pristine: true });
       hub.logReady();
     },
   };
@@ -43,7 +44,7 @@ test('herds: narrow filters over a long tail: what is looked at counts, so that 
   const EVENTS = 5_000;
   const CLIENTS = 200;
   const { log, connect, load, ready, turn } = edge();
-  log.begin('epoch', 0, 1);
+  log.begin('epoch');
   const clients = Array.from({ length: CLIENTS }, () =>
     connect({ kind: 'all', jobTypes: new Set(['none']) }, { lastSeq: 0, epoch: 'epoch' }),
   );
@@ -65,7 +66,7 @@ test('herds: the states of all jobs for many who waited leave in shares, and eve
   const JOBS = 2_000;
   const CLIENTS = 20;
   const { log, connect, load, ready, turn, sent } = edge();
-  log.begin('epoch', 0, 1);
+  log.begin('epoch');
   const clients = Array.from({ length: CLIENTS }, () => connect({ kind: 'all', jobTypes: null }));
   load(JOBS, (seq) => `job-${seq}`);
   const hellos = sent.bytes;
@@ -87,7 +88,7 @@ test('herds: the states of all jobs for many who waited leave in shares, and eve
 test('G6 the end, G10 any edge: a cursor ahead of an edge that lags gets no end for a job that goes on', async () => {
   // In the stream the job began anew at 2. The client saw that on another edge; this one has yet to read it.
   const { log, append, connect, ready, turn } = edge(makeRecord(event('a', { attempt: 2 }), 2, null, WALL));
-  log.begin('epoch', 0, 1);
+  log.begin('epoch');
   ready();
   append(1, event('a', { status: 'completed', progress: 100 }));
   const { session, frames } = connect(job('a'), { lastSeq: 2, epoch: 'epoch' });
@@ -109,7 +110,7 @@ test('G6 the end, G10 any edge: a cursor ahead of an edge that lags gets no end 
 
 test('heartbeats: they go on when the wall clock steps back', () => {
   const { log, hub, clock, connect, ready } = edge();
-  log.begin('epoch', 0, 1);
+  log.begin('epoch');
   ready();
   const { frames } = connect({ kind: 'all', jobTypes: null });
   clock.wall -= HOUR;
@@ -123,7 +124,7 @@ test('heartbeats: they go on when the wall clock steps back', () => {
 
 test('G5 stale cursors: when the stream is rewound, every session gets a reset, also one that still waits', () => {
   const { log, hub, append, connect, ready, turn } = edge();
-  log.begin('epoch', 0, 1);
+  log.begin('epoch');
   ready();
   for (let seq = 1; seq <= 5; seq++) append(seq, event('a'));
   turn();
@@ -137,11 +138,11 @@ test('G5 stale cursors: when the stream is rewound, every session gets a reset, 
   sessions.push(connect(job('a'), { lastSeq: 4, epoch: 'epoch' }));
   const before = sessions.map(({ frames }) => frames.length);
 
-  hub.logRestarts(true);
+  hub.logRestarts('ahead');
   // The same epoch, and an older past: 4 and 5 will be other events.
-  log.begin('epoch', 3, 1);
+  log.begin('epoch');
   log.load(3, WALL, event('a', { message: 'older' }));
-  ready();
+  ready(3);
   while (turn());
   const after = sessions.map(({ frames }, index) => frames.slice(before[index]));
   for (const frames of after) {
@@ -159,16 +160,16 @@ test('G5 stale cursors: when the stream is rewound, every session gets a reset, 
 
 test('G3 faults: a log that starts over with the same past resets nobody', () => {
   const { log, hub, append, connect, ready, turn } = edge();
-  log.begin('epoch', 0, 1);
+  log.begin('epoch');
   ready();
   for (let seq = 1; seq <= 3; seq++) append(seq, event('a'));
   turn();
   const { frames } = connect(job('a'));
   log.suspend();
-  hub.logRestarts(false);
-  log.begin('epoch', 3, 1);
+  hub.logRestarts(null);
+  log.begin('epoch');
   log.load(3, WALL, event('a'));
-  ready();
+  ready(3);
   while (turn());
   append(4, event('a'));
   turn();

@@ -1,5 +1,6 @@
 import type { EventLog } from '../../../internal/eventlog/log.js';
 import type { LogRecord } from '../../../internal/eventlog/record.js';
+import type { Scope } from '../../../internal/eventlog/scope.js';
 import type { ColdSource, Page, Refusal } from '../../../internal/session/ports.js';
 
 /** What a replay has shown is in memory or nowhere: the stream behind it holds what is still to come as well. */
@@ -24,10 +25,17 @@ export class NothingBehind implements ColdSource {
   }
 
   // In the world of the replay nothing was before its beginning. What memory has let go since is gone for good.
-  async page(_scope: unknown, after: number): Promise<Page | Refusal> {
+  async page({ kind }: Scope, after: number): Promise<Page | Refusal> {
     const begin = this.#begin();
-    if (this.#log.floor > begin) return this.#refusal('retention');
-    return { kind: 'page', records: [], cursor: Math.max(after, begin), previous: null };
+    const nothing = { kind: 'page', records: [], previous: null, pending: 0 } as const;
+    const { floor } = this.#log;
+    if (floor <= begin) return { ...nothing, cursor: Math.max(after, begin), gap: null };
+    if (kind === 'job') return this.#refusal('retention');
+    return { ...nothing, cursor: floor, gap: { after, before: floor + 1 } };
+  }
+
+  async isKept(): Promise<boolean> {
+    return false;
   }
 
   async reached(cursor: number): Promise<{ readonly kind: 'ok' } | Refusal> {

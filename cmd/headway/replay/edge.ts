@@ -88,9 +88,9 @@ export class ReplayEdge implements ReplaySink {
    */
   begin(after: number, isPristine: boolean): void {
     this.#begin = after;
-    this.#log.begin(this.#epoch, after, after + 1);
+    this.#log.begin(this.#epoch);
     // What is not shown never was, so every job is known.
-    this.#log.ready(true, isPristine);
+    this.#log.ready({ head: after, firstSeq: after + 1, complete: true, pristine: isPristine });
     this.#hub.logReady();
   }
 
