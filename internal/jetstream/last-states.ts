@@ -1,16 +1,18 @@
 import type { StreamInfo } from 'nats';
-import { idOf, SUBJECT_FILTER } from '../../schemas/ids.js';
+import { idOf } from '../../schemas/ids.js';
 import { type DecodedEvent, decodeEvent, type InvalidReason } from '../eventlog/decode.js';
 import { isAtLeast } from './connection.js';
+import { type ReadAccess, type ReadObserver, readStored, type StoredMessage } from './read-stored.js';
 import { untilAnswered } from './reading-link.js';
-import { storedMessage } from './stream.js';
-import { type ReadAccess, type ReadObserver, readStored, type StoredMessage } from './stream-reader.js';
+import { ALL_SUBJECTS, lastMessage } from './stream.js';
 
 /** Servers before this one can leave subjects out of last_per_subject after messages were deleted. */
 const COMPLETE_SINCE = [2, 11, 5] as const;
 const PATIENT_MS = 120_000;
 /** Jobs that are looked up by themselves, at the same time. */
 const LOOK_UPS = 8;
+
+type StreamState = StreamInfo['state'];
 
 /** The newest valid event of a job. */
 export interface LastState {
@@ -20,9 +22,60 @@ export interface LastState {
   readonly event: DecodedEvent;
 }
 
+export type InvalidListener = (seq: number, subject: string, reason: InvalidReason, detail: string) => void;
+
+/** Decodes the newest messages of subjects, and remembers which jobs have to be looked up by themselves. */
+export class LastStateCollector {
+  readonly #before: StreamState;
+  readonly #invalidSeen: InvalidListener;
+  /** Subjects whose newest message is no event. */
+  readonly #invalid = new Set<string>();
+  /** The subjects that came, where the server may leave some out; null where it does not. */
+  readonly #came: Set<string> | null;
+
+  /**
+   * @param version the server's
+   * @param before the stream's state as of a moment before the reading began
+   */
+  constructor(version: string | undefined, before: StreamState, invalid: InvalidListener = () => undefined) {
+    this.#before = before;
+    this.#invalidSeen = invalid;
+    const isWhole = isAtLeast(version ?? '', COMPLETE_SINCE) || (before.num_deleted ?? 0) === 0;
+    this.#came = isWhole ? null : new Set();
+  }
+
+  /** @returns the state; null when the message is no event */
+  take({ seq, subject, storedAt, data }: StoredMessage): LastState | null {
+    this.#came?.add(subject);
+    const decoded = decodeEvent(subject, data);
+    if (decoded.ok) {
+      this.#invalid.delete(subject);
+      return { seq, storedAt, event: decoded.event };
+    }
+    this.#invalidSeen(seq, subject, decoded.reason, decoded.detail);
+    if (decoded.id !== null) this.#invalid.add(subject);
+    return null;
+  }
+
+  /**
+   * The subjects of jobs whose newest event has to be looked for.
+   * @param after the stream's state as of a moment after the last of them came
+   * @param list lists the stream's subjects, which may take an old server tens of seconds
+   */
+  async left(after: StreamState, list: () => Promise<Iterable<string>>): Promise<string[]> {
+    const came = this.#came;
+    if (came === null) return [...this.#invalid];
+    const before = this.#before;
+    const isUntouched = before.first_seq === after.first_seq && before.num_deleted === after.num_deleted;
+    if (isUntouched && came.size === after.num_subjects) return [...this.#invalid];
+    const left = [...(await list())].filter((subject) => !came.has(subject) && idOf(subject) !== null);
+    return [...this.#invalid, ...left];
+  }
+}
+
 export interface LastStatesObserver extends ReadObserver {
   /** A job's newest message is not an event; its newest that is one is shown instead, if there is any. */
-  invalid?(seq: number, subject: string, reason: InvalidReason, detail: string): void;
+  invalid?: InvalidListener;
   /** So many jobs were read; `total` is about how many there are. */
   read?(jobs: number, total: number): void;
 }
@@ -30,7 +83,7 @@ export interface LastStatesObserver extends ReadObserver {
 /**
  * The last state of every job, those with the oldest ones first, in batches. A job that reports meanwhile may come
  * again with its newer state. Jobs whose newest message is no event, and those that an older server leaves out, come
- * at the end, in no order.
+ * at the end, in no order. What is on no job's subject is told as invalid.
  *
  * @returns the sequence up to which this is everything: whoever follows from the next one on misses nothing
  * @throws as `readStored` does
@@ -40,33 +93,30 @@ export async function* readLastStates(
   signal: AbortSignal,
   observer: LastStatesObserver = {},
 ): AsyncGenerator<readonly LastState[], number, undefined> {
-  const before = await stateOf(access, signal, observer);
-  const isWhole = isAtLeast(access.connection.info?.version ?? '', COMPLETE_SINCE);
-  const came = isWhole || (before.num_deleted ?? 0) === 0 ? null : new Set<string>();
-  const invalid = new Set<string>();
+  const { connection, stream } = access;
+  const ask = <T>(request: () => Promise<T>): Promise<T> =>
+    untilAnswered(connection, signal, observer, request);
+  const stateNow = async (): Promise<StreamState> => (await ask(() => access.jsm.streams.info(stream))).state;
+  const before = await stateNow();
+  const collector = new LastStateCollector(connection.info?.version, before, (...what) =>
+    observer.invalid?.(...what),
+  );
   let upTo = 0;
   let jobs = 0;
   const range = { id: null, from: { kind: 'last_per_subject' }, until: 'head' } as const;
   for await (const batch of readStored(access, range, signal, observer)) {
-    const states: LastState[] = [];
-    for (const message of batch) {
-      came?.add(message.subject);
-      const decoded = decodeEvent(message.subject, message.data);
-      if (decoded.ok) {
-        states.push({ seq: message.seq, storedAt: message.storedAt, event: decoded.event });
-        invalid.delete(message.subject);
-      } else {
-        observer.invalid?.(message.seq, message.subject, decoded.reason, decoded.detail);
-        invalid.add(message.subject);
-      }
-      upTo = message.seq;
-    }
+    const states = batch.map((message) => collector.take(message)).filter((state) => state !== null);
+    upTo = Math.max(upTo, batch.at(-1)?.seq ?? 0);
     jobs += batch.length;
     observer.read?.(jobs, Math.max(jobs, before.num_subjects ?? 0));
     yield states;
   }
-  const left = came === null ? [] : await leftOut(access, signal, observer, before, came);
-  for (const batch of chunks([...invalid, ...left], LOOK_UPS)) {
+  const left = await collector.left(await stateNow(), async () => {
+    const jsm = await connection.jetstreamManager({ timeout: PATIENT_MS, checkAPI: false });
+    const { state } = await ask(() => jsm.streams.info(stream, { subjects_filter: ALL_SUBJECTS }));
+    return Object.keys(state.subjects ?? {});
+  });
+  for (const batch of chunks(left, LOOK_UPS)) {
     const found = await Promise.all(batch.map((subject) => newestValid(access, subject, signal, observer)));
     yield found.filter((state) => state !== null);
   }
@@ -83,9 +133,7 @@ export async function newestValid(
   const id = idOf(subject);
   if (id === null) return null;
   const { connection, jsm, stream } = access;
-  const newest = await untilAnswered(connection, signal, observer, () =>
-    storedMessage(jsm, stream, { last_by_subj: subject }),
-  );
+  const newest = await untilAnswered(connection, signal, observer, () => lastMessage(jsm, stream, subject));
   if (newest === null) return null;
   const decoded = decodeEvent(subject, newest.data);
   if (decoded.ok) return { seq: newest.seq, storedAt: newest.time.getTime(), event: decoded.event };
@@ -99,33 +147,6 @@ export async function newestValid(
 function stateIn({ seq, storedAt, subject, data }: StoredMessage): LastState | null {
   const decoded = decodeEvent(subject, data);
   return decoded.ok ? { seq, storedAt, event: decoded.event } : null;
-}
-
-function stateOf(
-  { connection, jsm, stream }: ReadAccess,
-  signal: AbortSignal,
-  observer: ReadObserver,
-): Promise<StreamInfo['state']> {
-  return untilAnswered(connection, signal, observer, async () => (await jsm.streams.info(stream)).state);
-}
-
-// To list half a million subjects takes such a server tens of seconds, so they are counted first.
-async function leftOut(
-  access: ReadAccess,
-  signal: AbortSignal,
-  observer: ReadObserver,
-  before: StreamInfo['state'],
-  came: ReadonlySet<string>,
-): Promise<string[]> {
-  const after = await stateOf(access, signal, observer);
-  const isUntouched = before.first_seq === after.first_seq && before.num_deleted === after.num_deleted;
-  if (isUntouched && came.size === after.num_subjects) return [];
-  const { connection, stream } = access;
-  const jsm = await connection.jetstreamManager({ timeout: PATIENT_MS, checkAPI: false });
-  const { state } = await untilAnswered(connection, signal, observer, () =>
-    jsm.streams.info(stream, { subjects_filter: SUBJECT_FILTER }),
-  );
-  return Object.keys(state.subjects ?? {}).filter((subject) => !came.has(subject));
 }
 
 function* chunks<T>(items: readonly T[], size: number): Generator<readonly T[]> {

@@ -1,6 +1,7 @@
 import {
   AckPolicy,
   type ConsumerConfig,
+  type ConsumerInfo,
   createInbox,
   type JetStreamManager,
   type Msg,
@@ -9,11 +10,17 @@ import {
   type Subscription,
 } from 'nats';
 import type { NatsRefusal } from './connection.js';
+import type { ConsumerFailure, FailureReason } from './consumer-failure.js';
 import type { Link } from './link.js';
 
 /** What a server says of a pull that ends while the consumer stands. */
 const PULL_ENDS = /batch completed|maxbytes/i;
 const TOO_BIG = /maxbytes/i;
+const PULL_EXPIRES_MS = 5_000;
+const HEARTBEAT_MS = 1_000;
+const MISSED_MS = 3_500;
+/** Whoever reads may pause for so long, a person in a pager say, before the server takes the consumer away. */
+const ABANDONED_MS = 5 * 60_000;
 
 /** A message as the stream holds it. */
 export interface StoredMessage {
@@ -24,30 +31,24 @@ export interface StoredMessage {
   readonly data: Uint8Array;
 }
 
-/** The most messages that one pull asks for; two pulls are open at most. */
-const PULL_MESSAGES = 2_000;
-/** And the most bytes, so that messages of 64 KiB do not make memory grow. */
-const PULL_BYTES = 4 * 1024 * 1024;
-const PULL_EXPIRES_MS = 5_000;
-const HEARTBEAT_MS = 1_000;
-const MISSED_MS = 3_500;
-/** Whoever reads may pause for so long, a person in a pager say, before the server takes the consumer away. */
-const ABANDONED_MS = 5 * 60_000;
-
-/** The consumer, or the way to it, is lost. What was given out before is contiguous; reading may go on after it. */
-export class LaneLost extends Error {
-  /** @param isFinal whether it would be lost again: NATS does not permit it */
-  constructor(
-    readonly reason: string,
-    readonly isFinal = false,
-  ) {
-    super(`the consumer was lost: ${reason}`);
-  }
+/** How much is asked for. */
+export interface PullLimits {
+  /**
+   * The most bytes that are on their way or wait here, as NATS counts them (subjects and headers included). A larger
+   * message is asked for by itself.
+   */
+  readonly bytes: number;
+  /** The most messages in one pull; two or three may be open. */
+  readonly messages: number;
+  /**
+   * Whether more is asked for while what came is worked on, and while nothing is there. Without it, each `take` asks
+   * once, and what the stream holds then, up to the limits, is the answer.
+   */
+  readonly prefetch: boolean;
 }
 
-export interface LaneAccess {
+export interface PullAccess {
   readonly connection: NatsConnection;
-  /** Patient: to find the last message of a million subjects takes a server seconds. */
   readonly jsm: JetStreamManager;
   readonly stream: string;
   readonly link: Link;
@@ -56,67 +57,80 @@ export interface LaneAccess {
 }
 
 /**
- * One short-lived consumer and what it delivers, pulled only as fast as it is taken. Delivery sequences are
- * contiguous, or the lane is lost; so are heartbeats that fail to come.
+ * Makes a short-lived consumer: no acknowledgements, in memory, one copy.
+ * @throws NatsError when it cannot be made
  */
-export class Lane {
-  readonly #access: LaneAccess;
-  readonly #name: string;
-  readonly #subscription: Subscription;
+export function addConsumer(
+  { jsm, stream }: Pick<PullAccess, 'jsm' | 'stream'>,
+  config: Partial<ConsumerConfig>,
+): Promise<ConsumerInfo> {
+  return jsm.consumers.add(stream, { ...EPHEMERAL, ...config });
+}
+
+/** Removes a consumer. Nobody waits for the answer; the server would remove it by itself, later. */
+export function removeConsumer({ jsm, stream }: Pick<PullAccess, 'jsm' | 'stream'>, name: string): void {
+  jsm.consumers.delete(stream, name).catch(() => undefined);
+}
+
+/** What all consumers have in common. */
+export const EPHEMERAL = {
+  ack_policy: AckPolicy.None,
+  mem_storage: true,
+  num_replicas: 1,
+  inactive_threshold: nanos(ABANDONED_MS),
+} as const satisfies Partial<ConsumerConfig>;
+
+/**
+ * Pulls what one consumer delivers, only as fast as it is taken, and limited by bytes. Delivery sequences are
+ * contiguous, or the consumer is lost; so it is when heartbeats fail to come. All that arrives in one turn of the event
+ * loop comes as one batch.
+ */
+export class PullConsumer {
+  readonly info: ConsumerInfo;
+  readonly failure: ConsumerFailure;
+  readonly #access: PullAccess;
+  readonly #limits: PullLimits;
+  readonly #nextSubject: string;
   readonly #inbox: string;
-  readonly #forget: () => void;
+  readonly #subscription: Subscription;
+  readonly #forget: (() => void)[];
   readonly #ticker: NodeJS.Timeout;
   #buffer: StoredMessage[] = [];
   #bufferBytes = 0;
-  /** Messages that open pulls may still bring. */
-  #owed = 0;
+  /** The open pulls: the end of the subject that they are answered to, and the bytes that they asked for. */
+  readonly #pulls = new Map<string, number>();
+  #pullsMade = 0;
+  /** Bytes that open pulls may still bring. A pull that brings the last of its bytes ends without a word. */
+  #owedBytes = 0;
   #delivered = 0;
   #pending: number;
-  #lost: LaneLost | null = null;
+  #hasAnswered = false;
   #wake: () => void = () => undefined;
   #heardAt = performance.now();
   #tickedAt = performance.now();
+  /** The next message is larger than a pull may bring. */
   #isBig = false;
-  #broughtByPull = 0;
 
-  /** @throws NatsError when the consumer cannot be made */
-  static async open(access: LaneAccess, config: Partial<ConsumerConfig>): Promise<Lane> {
-    const info = await access.jsm.consumers.add(access.stream, {
-      ack_policy: AckPolicy.None,
-      mem_storage: true,
-      num_replicas: 1,
-      inactive_threshold: nanos(ABANDONED_MS),
-      ...config,
-    });
-    return new Lane(access, info.name, info.num_pending, info.delivered.stream_seq);
-  }
-
-  private constructor(
-    access: LaneAccess,
-    name: string,
-    pending: number,
-    /** The sequence after which the consumer began, as far as its server knew. */
-    readonly startsAfter: number,
-  ) {
+  constructor(access: PullAccess, info: ConsumerInfo, limits: PullLimits, failure: ConsumerFailure) {
+    this.info = info;
+    this.failure = failure;
     this.#access = access;
-    this.#name = name;
-    this.#pending = pending;
+    this.#limits = limits;
+    this.#pending = info.num_pending;
+    this.#nextSubject = `$JS.API.CONSUMER.MSG.NEXT.${access.stream}.${info.name}`;
     this.#inbox = createInbox();
-    this.#subscription = access.connection.subscribe(this.#inbox, {
+    this.#subscription = access.connection.subscribe(`${this.#inbox}.*`, {
       callback: (error, message) => {
-        if (error === null) this.#take(message);
-        else this.#lose(error.message, true);
+        if (error === null) this.#receive(message);
+        else failure.fail('not_permitted', error.message);
       },
     });
-    const forgetLink = access.link.onLost(() => this.#lose('the connection to NATS was lost'));
-    if (!access.link.isUp) this.#lose('the connection to NATS was lost');
-    const forgetRefusals = access.onRefused(({ subject }) => {
-      if (subject === this.#nextSubject) this.#lose(`it does not permit ${subject}`, true);
-    });
-    this.#forget = () => {
-      forgetLink();
-      forgetRefusals();
-    };
+    this.#forget = [
+      failure.onFailed(() => this.#wake()),
+      access.onRefused(({ subject }) => {
+        if (subject === this.#nextSubject) failure.fail('not_permitted', `it does not permit ${subject}`);
+      }),
+    ];
     this.#ticker = setInterval(() => this.#tick(), HEARTBEAT_MS);
     this.#ticker.unref();
   }
@@ -126,74 +140,97 @@ export class Lane {
     return this.#pending;
   }
 
+  /** How many messages have come. */
+  get delivered(): number {
+    return this.#delivered;
+  }
+
+  /** Whether NATS has answered any pull: it may say yes to everything else and refuse these. */
+  get hasAnswered(): boolean {
+    return this.#hasAnswered;
+  }
+
   /**
-   * What has come, at once when anything has; else what comes within `ms`, or nothing.
-   * @throws LaneLost when nothing is left that came before the loss
+   * What has come, at once when anything has; else what comes within `ms`, or nothing; nothing also when NATS has answered
+   * for the first time and holds nothing. Without prefetch it ends as soon as the pull has: what the stream held, or
+   * nothing.
+   * @param ms Infinity: for ever
+   * @throws ConsumerLostError when nothing is left that came before the loss
    */
   async take(ms: number): Promise<readonly StoredMessage[]> {
-    if (this.#buffer.length === 0 && this.#lost === null) {
+    const { prefetch } = this.#limits;
+    if (this.#buffer.length === 0 && this.failure.error === null) {
       this.#pull();
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, ms);
-        this.#wake = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
-      this.#wake = () => undefined;
+      await this.#woken(ms);
     }
+    if (!prefetch) while (this.#pulls.size > 0 && this.failure.error === null) await this.#woken(ms);
     const batch = this.#buffer;
-    if (batch.length === 0 && this.#lost !== null) throw this.#lost;
+    if (batch.length === 0 && this.failure.error !== null) throw this.failure.error;
     this.#buffer = [];
     this.#bufferBytes = 0;
     // Asked for while what came is worked on.
-    this.#pull();
+    if (prefetch) this.#pull();
     return batch;
   }
 
-  /** Whether the server says that nothing is left to deliver. */
-  async isDrained(): Promise<boolean> {
-    const info = await this.#access.jsm.consumers.info(this.#access.stream, this.#name);
-    return info.num_pending === 0 && info.delivered.consumer_seq === this.#delivered;
+  /** Ends the deliveries. The consumer stays. */
+  close(): void {
+    this.failure.dispose();
+    clearInterval(this.#ticker);
+    for (const forget of this.#forget) forget();
+    if (!this.#access.connection.isClosed()) this.#subscription.unsubscribe();
   }
 
-  /** Removes the consumer, if NATS is there to be asked. */
-  async close(): Promise<void> {
-    this.#lose('closed');
-    clearInterval(this.#ticker);
-    this.#forget();
-    const { connection, jsm, link, stream } = this.#access;
+  /** Ends the deliveries, and removes the consumer if NATS is there to be asked. */
+  async remove(): Promise<void> {
+    this.close();
+    const { connection, link } = this.#access;
     if (connection.isClosed() || !link.isUp) return;
-    this.#subscription.unsubscribe();
-    // Nobody waits for the answer; the server would remove it by itself, later.
-    jsm.consumers.delete(stream, this.#name).catch(() => undefined);
+    removeConsumer(this.#access, this.info.name);
     await connection.flush().catch(() => undefined);
   }
 
-  get #nextSubject(): string {
-    return `$JS.API.CONSUMER.MSG.NEXT.${this.#access.stream}.${this.#name}`;
+  async #woken(ms: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = ms === Number.POSITIVE_INFINITY ? undefined : setTimeout(resolve, ms);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.#wake = () => undefined;
   }
 
   #pull(): void {
-    if (this.#lost !== null || this.#owed > PULL_MESSAGES / 2) return;
-    if (this.#buffer.length > PULL_MESSAGES / 2 || this.#bufferBytes > PULL_BYTES / 2) return;
-    if (this.#owed === 0) {
-      this.#heardAt = performance.now();
-      this.#broughtByPull = 0;
-    }
-    // One message may be larger than all that a pull may bring; then it is asked for by itself.
-    const size = this.#isBig ? { batch: 1 } : { batch: PULL_MESSAGES, max_bytes: PULL_BYTES };
-    this.#owed += size.batch;
-    const request = { ...size, expires: nanos(PULL_EXPIRES_MS), idle_heartbeat: nanos(HEARTBEAT_MS) };
+    if (this.failure.error !== null) return;
+    const { bytes, messages, prefetch } = this.#limits;
+    const isFirst = this.#pullsMade === 0;
+    // The first one asks for what is there, and so tells at once whether pulls are answered at all.
+    const noWait = isFirst || !prefetch;
+    if (noWait || this.#isBig ? this.#pulls.size > 0 : this.#owedBytes + this.#bufferBytes > bytes / 2)
+      return;
+    if (this.#pulls.size === 0) this.#heardAt = performance.now();
+    const maxBytes = prefetch ? Math.ceil(bytes / 2) : bytes;
+    const id = String(++this.#pullsMade);
+    const request = {
+      ...(this.#isBig ? { batch: 1 } : { batch: messages, max_bytes: maxBytes }),
+      ...(noWait
+        ? { no_wait: true }
+        : { expires: nanos(PULL_EXPIRES_MS), idle_heartbeat: nanos(HEARTBEAT_MS) }),
+    };
+    this.#pulls.set(id, maxBytes);
+    this.#owedBytes += maxBytes;
     try {
-      this.#access.connection.publish(this.#nextSubject, JSON.stringify(request), { reply: this.#inbox });
+      this.#access.connection.publish(this.#nextSubject, JSON.stringify(request), {
+        reply: `${this.#inbox}.${id}`,
+      });
     } catch (error) {
-      this.#lose((error as Error).message);
+      this.failure.fail('disconnected', (error as Error).message);
     }
   }
 
-  #take(message: Msg): void {
-    if (this.#lost !== null) return;
+  #receive(message: Msg): void {
+    if (this.failure.error !== null) return;
     this.#heardAt = performance.now();
     const delivery = parseDelivery(message.reply);
     if (delivery === null) {
@@ -201,37 +238,61 @@ export class Lane {
       return;
     }
     if (delivery.deliverySequence !== this.#delivered + 1) {
-      this.#lose('a message was lost on its way');
+      this.failure.fail('delivery_hole');
       return;
     }
+    this.#hasAnswered = true;
     this.#delivered++;
-    this.#owed = Math.max(0, this.#owed - 1);
-    this.#broughtByPull++;
-    this.#isBig = false;
     this.#pending = delivery.pending;
-    this.#bufferBytes += message.data.byteLength;
+    const size = sizeOf(message);
+    this.#bufferBytes += size;
     this.#buffer.push({
       seq: delivery.seq,
       subject: message.subject,
       storedAt: delivery.storedAt,
       data: message.data,
     });
-    this.#wake();
+    this.#owedBytes = this.#isBig ? 0 : this.#owedBytes - size;
+    this.#isBig = false;
+    if (this.#owedBytes <= 0) this.#allEnded();
+    if (this.#limits.prefetch || this.#pulls.size === 0) this.#wake();
   }
 
   // What is no message of the stream says something about a pull.
-  #heed({ headers }: Msg): void {
+  #heed({ headers, subject }: Msg): void {
     const code = headers?.code ?? 0;
-    if (code === 100) return;
-    const ended = Number(headers?.get('Nats-Pending-Messages') || this.#owed);
     const description = headers?.description ?? '';
-    if (code === 404 || code === 408 || (code === 409 && PULL_ENDS.test(description))) {
-      this.#owed = Math.max(0, this.#owed - ended);
-      if (TOO_BIG.test(description) && this.#broughtByPull === 0) this.#isBig = true;
-      if (this.#owed === 0) this.#pull();
+    if (code === 100) {
+      this.#answered();
       return;
     }
-    this.#lose(code === 503 ? 'it is gone' : (description || `status ${code}`).toLowerCase());
+    if (code === 404 || code === 408 || (code === 409 && PULL_ENDS.test(description))) {
+      this.#answered();
+      const id = subject.slice(subject.lastIndexOf('.') + 1);
+      const asked = this.#pulls.get(id);
+      if (asked === undefined) return;
+      this.#pulls.delete(id);
+      const left = Number(headers?.get('Nats-Pending-Bytes') || asked);
+      if (TOO_BIG.test(description) && left >= asked) this.#isBig = true;
+      this.#owedBytes = Math.max(0, this.#owedBytes - left);
+      if (this.#pulls.size === 0) this.#allEnded();
+      if (this.#limits.prefetch || (this.#isBig && this.#buffer.length === 0)) this.#pull();
+      if (this.#pulls.size === 0) this.#wake();
+      return;
+    }
+    this.failure.fail(reasonOf(code, description), detailOf(code, description));
+  }
+
+  // Whoever waits learns of the first answer at once, also of one that brings nothing.
+  #answered(): void {
+    if (this.#hasAnswered) return;
+    this.#hasAnswered = true;
+    this.#wake();
+  }
+
+  #allEnded(): void {
+    this.#owedBytes = 0;
+    this.#pulls.clear();
   }
 
   #tick(): void {
@@ -240,18 +301,29 @@ export class Lane {
     this.#tickedAt = now;
     // Whoever was held up itself, by a pipe that nobody read, may have heartbeats waiting.
     if (isLate) this.#heardAt = now;
-    else if (this.#owed > 0 && now - this.#heardAt > MISSED_MS) this.#lose('no heartbeat came');
+    else if (this.#pulls.size > 0 && now - this.#heardAt > MISSED_MS) this.failure.fail('heartbeats_missed');
   }
+}
 
-  #lose(reason: string, isFinal = false): void {
-    this.#lost ??= new LaneLost(reason, isFinal);
-    this.#wake();
-  }
+// As NATS counts it against what a pull may bring. The package knows it of each message; its types do not say so.
+function sizeOf(message: Msg): number {
+  const { size } = message as Msg & { size?: () => number };
+  return size === undefined ? message.data.byteLength : size.call(message);
+}
+
+function reasonOf(code: number, description: string): FailureReason {
+  if (code === 503) return 'no_responders';
+  return /consumer deleted|stream deleted/i.test(description) ? 'consumer_deleted' : 'pull_refused';
+}
+
+function detailOf(code: number, description: string): string {
+  return code === 503 ? 'the consumer is gone' : (description || `status ${code}`).toLowerCase();
 }
 
 interface Delivery {
   readonly seq: number;
   readonly deliverySequence: number;
+  /** ms since 1970. */
   readonly storedAt: number;
   readonly pending: number;
 }
@@ -267,7 +339,8 @@ export function parseDelivery(reply: string | undefined): Delivery | null {
   return {
     seq: Number(tokens[at + 1]),
     deliverySequence: Number(tokens[at + 2]),
-    storedAt: Math.floor(Number(tokens[at + 3]) / 1e6),
+    // Cut, not divided: as a number the nanoseconds would be rounded.
+    storedAt: Number(tokens[at + 3]?.slice(0, -6)),
     pending: Number(tokens[at + 4]),
   };
 }

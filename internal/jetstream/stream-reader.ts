@@ -1,162 +1,144 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import { type ConsumerConfig, DeliverPolicy, ErrorCode, NatsError, type StreamInfo } from 'nats';
-import { SUBJECT_FILTER, subjectOf } from '../../schemas/ids.js';
-import { NatsAuthError, StreamMissingError, StreamReplacedError } from '../errors/catalogue.js';
-import { type Link, LinkLostError } from './link.js';
-import { explainRequestError } from './nats-errors.js';
-import { Lane, type LaneAccess, LaneLost, type StoredMessage } from './pull-reader.js';
-import type { ReadAccess, ReadFrom, ReadObserver, ReadRange } from './read-options.js';
-import { linkOf, onRefused, untilAnswered } from './reading-link.js';
-import { epochOf, newestSeq, nextSeq } from './stream.js';
+import { type ConsumerConfig, type ConsumerInfo, DeliverPolicy, ErrorCode, NatsError } from 'nats';
+import { ConsumerFailure, type FailureReason } from './consumer-failure.js';
+import {
+  addConsumer,
+  type PullAccess,
+  PullConsumer,
+  type PullLimits,
+  removeConsumer,
+  type StoredMessage,
+} from './pull-reader.js';
+import { ALL_SUBJECTS, nextSeq } from './stream.js';
 
-export type { StoredMessage } from './pull-reader.js';
-export type { ReadAccess, ReadFrom, ReadObserver, ReadRange } from './read-options.js';
-export { linkOf } from './reading-link.js';
-
-/** How long the making of a consumer may take, one try after the other. */
-const PATIENCE_MS = [2_500, 5_000, 10_000, 20_000, 60_000] as const;
+/** How long what comes is waited for before anybody asks whether there is more. */
 const LOOK_MS = 200;
-const RETRY_MS = 100;
-const MAX_RETRY_MS = 2_000;
+/** After so many looks in vain the leader is asked, although the consumer says that more is on its way. */
+const LOOKS_BEFORE_ASKING = 15;
+/** A consumer of last states that stands still for so many looks below its end has left something out. */
+const LOOKS_BEFORE_ALL = 2;
 
-/**
- * Reads stored messages in the order of the stream, in batches, as fast as they are taken and never faster. A lost
- * connection, a lost consumer and a change of leaders are waited for: nothing is left out and nothing comes twice,
- * except what the stream itself lets go meanwhile (`gap`). With `last_per_subject` a job comes again when it has a newer
- * message.
- *
- * @param signal ends the read with the signal's reason, also in the midst of it: half a read is never taken for a whole
- * @throws StreamMissingError, NatsAuthError, JetStreamUnavailableError; StreamReplacedError from a read with an end
- */
-export async function* readStored(
-  access: ReadAccess,
-  range: ReadRange,
-  signal: AbortSignal,
-  observer: ReadObserver = {},
-): AsyncGenerator<readonly StoredMessage[], void, undefined> {
-  const reading = new Reading(access, range, signal, observer);
-  if (!(await reading.begin())) return;
-  let isLost = false;
-  let pause = RETRY_MS;
-  for (let isFirst = true; ; isFirst = false) {
-    let lane: Lane | null = null;
-    try {
-      lane = await reading.open(isFirst);
-      if (isLost) observer.resumed?.();
-      isLost = false;
-      pause = RETRY_MS;
-      for (;;) {
-        const batch = await reading.next(lane);
-        if (batch.length > 0) yield batch;
-        if (await reading.isDone(lane, batch.length === 0)) return;
-      }
-    } catch (error) {
-      signal.throwIfAborted();
-      const reason = reading.passing(error, isFirst && lane === null);
-      if (!isLost) observer.lost?.(reason);
-      isLost = true;
-    } finally {
-      await lane?.close();
-    }
-    await delay(pause, undefined, { signal }).catch(() => signal.throwIfAborted());
-    pause = Math.min(MAX_RETRY_MS, pause * 2);
-  }
-}
-
-type Place =
+/** Where a read begins. */
+export type StartPlace =
+  /** From a stream sequence on, from 1. */
   | { readonly kind: 'seq'; readonly seq: number }
+  /** From the first message that was stored then or later: ms since 1970, by the server's clock. */
   | { readonly kind: 'time'; readonly ms: number }
+  /** The newest message of each subject, then what follows. */
   | { readonly kind: 'last' };
 
-/** Where one read stands. */
-class Reading {
-  readonly #access: ReadAccess;
-  readonly #range: ReadRange;
-  readonly #signal: AbortSignal;
-  readonly #observer: ReadObserver;
-  readonly #subject: string;
-  readonly #link: Link;
-  #place: Place = { kind: 'seq', seq: 1 };
-  /** The last sequence that was given out, or below which nothing is wanted. */
-  #read = 0;
-  /** The last sequence that is wanted; null: there is no end. */
-  #end: number | null = null;
-  #epoch = '';
+export interface ReaderOptions {
+  /** null: all that the stream holds, also what is no job's. A pattern would leave out what is stored on a pattern. */
+  readonly subject: string | null;
+  readonly from: StartPlace;
+  readonly pull: PullLimits;
+  /** Puts a question to NATS, and gives it up when it has to be. */
+  readonly ask: <T>(request: () => Promise<T>) => Promise<T>;
+  /** Makes the consumer. By default one that has no name. */
+  readonly create?: (config: Partial<ConsumerConfig>) => Promise<ConsumerInfo>;
+  /** Whether all that `create` makes have one name, so that the next one takes the place of the last. */
+  readonly isNamed?: boolean;
+  /** Counts as a failure of the consumer when it is aborted. */
+  readonly stop?: AbortSignal;
+}
 
-  constructor(access: ReadAccess, range: ReadRange, signal: AbortSignal, observer: ReadObserver) {
+/** The last sequence that is wanted; `last`: where the newest messages end as of when they are asked for; null: no end. */
+export type ReadEnd = number | 'last' | null;
+
+/**
+ * Reads the stream from a place on, in its order, by one consumer after the other. It keeps its place: after a failure
+ * `open` goes on behind what was given out, so that nothing is left out and nothing comes twice. Sequences that are
+ * missing in what it gives out are not kept by the stream.
+ *
+ * With `last` a subject comes again when it has a newer message. After an interruption the newest messages are not read
+ * from the beginning: what has come stays, and the rest is read by whichever consumer has less to deliver.
+ */
+export class StreamReader {
+  readonly #access: PullAccess;
+  readonly #options: ReaderOptions;
+  #place: StartPlace;
+  #read: number;
+  #end: ReadEnd;
+  /** Where the newest messages ended that a consumer of them was made for; 0: there was none. */
+  #upTo = 0;
+  /** What had been read when the last consumer was made; -1: there was none. */
+  #readAtOpen = -1;
+  #consumer: PullConsumer | null = null;
+  #idleLooks = 0;
+
+  constructor(access: PullAccess, options: ReaderOptions, end: ReadEnd = null) {
     this.#access = access;
-    this.#range = range;
-    this.#signal = signal;
-    this.#observer = observer;
-    this.#subject = range.id === null ? SUBJECT_FILTER : subjectOf(range.id);
-    this.#link = linkOf(access.connection);
+    this.#options = options;
+    this.#place = options.from;
+    this.#read = options.from.kind === 'seq' ? options.from.seq - 1 : 0;
+    this.#end = end;
   }
 
-  /** Finds both ends. @returns false when nothing lies between them */
-  async begin(): Promise<boolean> {
-    const { from, until } = this.#range;
-    const { connection, jsm, stream } = this.#access;
-    const ask = <T>(request: () => Promise<T>): Promise<T> =>
-      orAborted(untilAnswered(connection, this.#signal, this.#observer, request), this.#signal);
-    const info = await ask(() => jsm.streams.info(stream));
-    this.#epoch = epochOf(info);
-    this.#place = placeOf(from, info);
-    if (this.#place.kind === 'seq') this.#read = this.#place.seq - 1;
-    if (from.kind === 'seq') this.#watchGap(info);
-    if (until === 'forever') return true;
-    // Where its last states end is asked when the consumer has taken them.
-    if (this.#place.kind === 'last' && until === 'head') {
-      this.#end = Number.MAX_SAFE_INTEGER;
-      return info.state.messages > 0;
-    }
-    const newest = await ask(() => newestSeq(jsm, stream, this.#subject));
-    this.#end = until === 'head' ? newest : Math.min(until.seq, newest);
-    return this.#end > this.#read;
+  /** The last sequence that was given out, or below which nothing is wanted. */
+  get read(): number {
+    return this.#read;
+  }
+  /** The sequence at which it is at its end; null: there is none. With `last` more may come, and is given out, too. */
+  get end(): number | null {
+    return this.#end === 'last' ? this.#upTo : this.#end;
+  }
+  /** What the open consumer is; null: none is open. */
+  get consumer(): Pick<PullConsumer, 'info' | 'pending' | 'delivered' | 'hasAnswered'> | null {
+    return this.#consumer;
   }
 
-  async open(isFirst: boolean): Promise<Lane> {
-    const { connection, stream } = this.#access;
-    await this.#link.up(this.#signal);
-    if (!isFirst) await this.#lookAgain();
-    const lane = await this.#openLane({
-      connection,
-      stream,
-      link: this.#link,
-      onRefused: (refused) => onRefused(connection, refused),
-    });
-    if (this.#place.kind === 'time') this.#read = Math.max(this.#read, lane.startsAfter);
-    // What the consumer took for the last ones lies at or below what is the newest only now.
-    if (this.#place.kind === 'last' && this.#end !== null) {
-      try {
-        this.#end = await this.#newest();
-      } catch (error) {
-        await lane.close();
-        throw error;
-      }
-    }
-    return lane;
+  /** All that is stored behind what was read is wanted from now on, without an end. The open consumer goes on. */
+  goOn(): void {
+    this.#end = null;
+    this.#place = { kind: 'seq', seq: this.#read + 1 };
   }
 
-  // In a cluster a consumer can be placed on a server that has just died, and then nobody answers: the next try places it
-  // anew. To find the last messages of a million jobs takes a server that lives some seconds, too; so the waits grow.
-  async #openLane(access: Omit<LaneAccess, 'jsm'>, tries = 0): Promise<Lane> {
-    const timeout = PATIENCE_MS[tries] as number;
-    const jsm = await access.connection.jetstreamManager({ timeout, checkAPI: false });
+  /** The stream is another one: what was read of the old one says nothing. @param seq where to begin */
+  startOver(seq: number): void {
+    this.#read = seq - 1;
+    this.#readAtOpen = -1;
+    if (this.#place.kind === 'seq') this.#place = { kind: 'seq', seq };
+  }
+
+  /**
+   * Makes a consumer behind what was read.
+   * @throws ConsumerLostError, NatsError when it cannot be made
+   */
+  async open(): Promise<void> {
+    this.close();
+    const failure = new ConsumerFailure(this.#access.link, this.#options.stop);
     try {
-      return await this.#ask(() => Lane.open({ ...access, jsm }, this.#config()));
+      const info = await this.#make();
+      this.#consumer = new PullConsumer(this.#access, info, this.#options.pull, failure);
+      if (this.#place.kind === 'time') this.#read = Math.max(this.#read, info.delivered.stream_seq);
+      // Asked before anything is pulled, so that the answer waits behind nothing. What the consumer took for the last
+      // ones lies at or below what is the newest now.
+      if (this.#place.kind === 'last') this.#upTo = (await this.#state()).last_seq;
     } catch (error) {
-      const isSlow = error instanceof NatsError && error.code === ErrorCode.Timeout;
-      if (isSlow && tries + 1 < PATIENCE_MS.length) return this.#openLane(access, tries + 1);
+      if (this.#consumer === null) failure.dispose();
+      else this.close();
       throw error;
     }
+    this.#readAtOpen = this.#read;
+    this.#idleLooks = 0;
   }
 
-  /** The next messages; none when none came for a while. */
-  async next(lane: Lane): Promise<readonly StoredMessage[]> {
-    const taken = await orAborted(lane.take(LOOK_MS), this.#signal);
+  /**
+   * The next messages; none when none came for a while.
+   * @param ms how long they are waited for; Infinity: until some come
+   * @throws ConsumerLostError
+   */
+  async next(ms: number = LOOK_MS): Promise<readonly StoredMessage[]> {
+    const taken = (await this.#consumer?.take(ms)) ?? [];
     const last = taken.at(-1);
-    if (last === undefined) return taken;
-    const { min, max } = { min: this.#read, max: this.#end ?? Number.MAX_SAFE_INTEGER };
+    if (last === undefined) {
+      this.#idleLooks++;
+      return taken;
+    }
+    this.#idleLooks = 0;
+    const { min, max } = {
+      min: this.#read,
+      max: typeof this.#end === 'number' ? this.#end : Number.MAX_SAFE_INTEGER,
+    };
     const place = this.#place;
     this.#read = Math.max(this.#read, last.seq);
     const isWhole =
@@ -170,104 +152,120 @@ class Reading {
     );
   }
 
-  // "Nothing pending" alone does not end a read: the consumer may stand on a copy of the stream that lags, and the
-  // message at the end may be gone by now. So the leader is asked.
-  async isDone(lane: Lane, isIdle: boolean): Promise<boolean> {
-    if (this.#end === null) return false;
-    if (this.#read >= this.#end) return true;
-    if (!isIdle && lane.pending > 0) return false;
-    if (this.#place.kind === 'last') {
-      return (await this.#newest()) <= this.#read || (isIdle && (await this.#ask(() => lane.isDrained())));
+  /**
+   * Whether all up to `end` was given out. Nobody is asked while the consumer says that more is on its way: the answer
+   * would wait behind it. "Nothing is left" alone does not end a read: the consumer may stand on a copy of the stream
+   * that lags, and the message at the end may be gone by now. So the leader is asked then.
+   */
+  async isAtEnd(end: number | null = this.end): Promise<boolean> {
+    if (end === null) return false;
+    if (this.#read >= end) return true;
+    const consumer = this.#consumer;
+    if (consumer === null) return false;
+    if (consumer.pending > 0 && this.#idleLooks < LOOKS_BEFORE_ASKING) return false;
+    const { delivered } = consumer;
+    const next = await this.#nextKept().catch((error: unknown) => {
+      // It may have come too late, behind what came meanwhile.
+      if (isLate(error) && consumer.delivered > delivered) return null;
+      throw error;
+    });
+    if (next === null) return false;
+    if (next === 0 || next > end) return true;
+    // Older servers leave subjects out. What follows is read as it is stored.
+    const looks = consumer.pending > 0 ? LOOKS_BEFORE_ASKING : LOOKS_BEFORE_ALL;
+    if (this.#place.kind === 'last' && this.#idleLooks >= looks) {
+      this.#place = { kind: 'seq', seq: this.#read + 1 };
+      await this.open();
     }
+    return false;
+  }
+
+  /** The open consumer is of no use. What came before is still given out. */
+  fail(reason: FailureReason, detail?: string): void {
+    this.#consumer?.failure.fail(reason, detail);
+  }
+
+  /** Ends the deliveries. The consumer stays. */
+  close(): void {
+    this.#consumer?.close();
+    this.#consumer = null;
+  }
+
+  /** Ends the deliveries and removes the consumer. */
+  async remove(): Promise<void> {
+    const consumer = this.#consumer;
+    this.#consumer = null;
+    await consumer?.remove();
+  }
+
+  async #make(): Promise<ConsumerInfo> {
+    const place = this.#place;
+    switch (place.kind) {
+      case 'seq':
+        return this.#create(this.#fromNext());
+      case 'time':
+        if (this.#read > 0) return this.#create(this.#fromNext());
+        return this.#create({
+          ...this.#filter(),
+          deliver_policy: DeliverPolicy.StartTime,
+          opt_start_time: new Date(place.ms).toISOString(),
+        });
+      case 'last':
+        return this.#makeLast();
+    }
+  }
+
+  // Whatever has not come yet lies behind what has: in the newest messages, which begin from the first one again, or in
+  // all messages from there on. The shorter way is taken; but after a try that brought nothing always the second, which
+  // gets nearer with each message that arrives.
+  async #makeLast(): Promise<ConsumerInfo> {
+    if (this.#read > 0) {
+      const isStuck = this.#read <= this.#readAtOpen;
+      const rest = await this.#create(this.#fromNext());
+      const subjects = isStuck ? 0 : ((await this.#state()).num_subjects ?? 0);
+      if (isStuck || rest.num_pending <= subjects) {
+        this.#place = { kind: 'seq', seq: this.#read + 1 };
+        return rest;
+      }
+      if (this.#options.isNamed !== true) removeConsumer(this.#access, rest.name);
+    }
+    return this.#create({
+      filter_subject: this.#options.subject ?? ALL_SUBJECTS,
+      deliver_policy: DeliverPolicy.LastPerSubject,
+    });
+  }
+
+  #create(config: Partial<ConsumerConfig>): Promise<ConsumerInfo> {
+    const { create, ask } = this.#options;
+    return create === undefined ? ask(() => addConsumer(this.#access, config)) : create(config);
+  }
+
+  #fromNext(): Partial<ConsumerConfig> {
+    return {
+      ...this.#filter(),
+      deliver_policy: DeliverPolicy.StartSequence,
+      opt_start_seq: this.#read + 1,
+    };
+  }
+
+  #filter(): Partial<ConsumerConfig> {
+    const { subject } = this.#options;
+    return subject === null ? {} : { filter_subject: subject };
+  }
+
+  #nextKept(): Promise<number> {
     const { jsm, stream } = this.#access;
-    const next = await this.#ask(() => nextSeq(jsm, stream, this.#subject, this.#read + 1));
-    return next === 0 || next > this.#end;
+    const { subject, ask } = this.#options;
+    return ask(() => nextSeq(jsm, stream, subject ?? ALL_SUBJECTS, this.#read + 1));
   }
 
-  /** Why a read was interrupted, if waiting may help. @throws the error, where it would not */
-  passing(error: unknown, isAtStart: boolean): string {
-    const { connection, stream } = this.#access;
-    const server = connection.getServer();
-    if (connection.isClosed()) throw explainRequestError(error, stream, server);
-    if (error instanceof LaneLost) {
-      if (error.isFinal) throw new NatsAuthError(server, error.reason);
-      return error.reason;
-    }
-    if (error instanceof LinkLostError) return error.message;
-    const explained = explainRequestError(error, stream, server);
-    if (isAtStart || explained instanceof NatsAuthError) throw explained;
-    if (explained instanceof StreamMissingError && this.#end === null) return 'the stream is gone';
-    if (explained instanceof StreamMissingError || !(error instanceof NatsError)) throw explained;
-    return error.message;
-  }
-
-  #config(): Partial<ConsumerConfig> {
-    const filter = { filter_subject: this.#subject };
-    if (this.#place.kind === 'last') return { ...filter, deliver_policy: DeliverPolicy.LastPerSubject };
-    if (this.#place.kind === 'time' && this.#read === 0) {
-      const opt_start_time = new Date(this.#place.ms).toISOString();
-      return { ...filter, deliver_policy: DeliverPolicy.StartTime, opt_start_time };
-    }
-    return { ...filter, deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: this.#read + 1 };
-  }
-
-  // After an interruption the stream may have let go of what was not read yet, or be another one.
-  async #lookAgain(): Promise<void> {
-    const info = await this.#ask(() => this.#access.jsm.streams.info(this.#access.stream));
-    if (epochOf(info) === this.#epoch) {
-      if (this.#place.kind === 'seq') this.#watchGap(info);
-      return;
-    }
-    if (this.#end !== null) throw new StreamReplacedError(this.#access.stream);
-    this.#epoch = epochOf(info);
-    this.#read = 0;
-    if (this.#place.kind === 'seq') this.#place = { kind: 'seq', seq: 1 };
-    this.#observer.replaced?.();
-  }
-
-  #watchGap({ state }: StreamInfo): void {
-    const wanted = this.#read + 1;
-    if (state.first_seq > wanted && state.last_seq >= wanted) this.#observer.gap?.(wanted, state.first_seq);
-  }
-
-  #newest(): Promise<number> {
-    return this.#ask(() => newestSeq(this.#access.jsm, this.#access.stream, this.#subject));
-  }
-
-  #ask<T>(request: () => Promise<T>): Promise<T> {
-    return orAborted(this.#link.during(this.#signal, request), this.#signal);
+  async #state() {
+    const { jsm, stream } = this.#access;
+    return (await this.#options.ask(() => jsm.streams.info(stream))).state;
   }
 }
 
-function placeOf(from: ReadFrom, { state }: StreamInfo): Place {
-  switch (from.kind) {
-    case 'first':
-      return { kind: 'seq', seq: 1 };
-    case 'seq':
-      return { kind: 'seq', seq: Math.max(1, from.seq) };
-    case 'time':
-      return { kind: 'time', ms: from.ms };
-    case 'last_per_subject':
-      return { kind: 'last' };
-    case 'new':
-      return { kind: 'seq', seq: state.last_seq + 1 };
-  }
-}
-
-/** What the promise gives, or the signal's reason as soon as it is aborted. */
-async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  // The request has begun already, and may fail when nobody waits for it any more.
-  promise.catch(() => undefined);
-  signal.throwIfAborted();
-  let forget: () => void = () => undefined;
-  const aborted = new Promise<never>((_resolve, reject) => {
-    const onAbort = (): void => reject(signal.reason);
-    signal.addEventListener('abort', onAbort, { once: true });
-    forget = () => signal.removeEventListener('abort', onAbort);
-  });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    forget();
-  }
+/** Whether an answer did not come in time; it may still be on its way. */
+export function isLate(error: unknown): boolean {
+  return error instanceof NatsError && error.code === ErrorCode.Timeout;
 }

@@ -8,7 +8,7 @@ import {
   type ReadRange,
   readStored,
   type StoredMessage,
-} from '../../internal/jetstream/stream-reader.js';
+} from '../../internal/jetstream/read-stored.js';
 import { type NatsServer, startNats } from '../harness/nats-server.js';
 import {
   connectNats,

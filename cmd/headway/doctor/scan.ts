@@ -4,7 +4,7 @@ import { JobTally } from '../../../internal/doctor/jobs.js';
 import { count, time } from '../../../internal/doctor/words.js';
 import { decodeEvent, type InvalidReason } from '../../../internal/eventlog/decode.js';
 import { readLastStates } from '../../../internal/jetstream/last-states.js';
-import { type ReadRange, readStored } from '../../../internal/jetstream/stream-reader.js';
+import { type ReadRange, readStored } from '../../../internal/jetstream/read-stored.js';
 import type { Event } from '../../../schemas/event.js';
 import { idOf } from '../../../schemas/ids.js';
 import type { StreamAccess } from '../world/nats.js';
