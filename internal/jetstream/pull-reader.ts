@@ -98,6 +98,7 @@ export class PullConsumer {
   readonly #limits: PullLimits;
   /** Pulls are limited by a number of messages, and not by their bytes. */
   #isCounting: boolean;
+  #countsNoMore = false;
   /** What a message takes, of late; large ones count at once. */
   #messageBytes = LARGE_BYTES;
   readonly #nextSubject: string;
@@ -186,11 +187,9 @@ export class PullConsumer {
     return batch;
   }
 
-  /** The consumer has brought all its last messages: from now on bytes are the limit. */
+  /** The consumer has brought all its last messages: bytes are the limit as soon as the open pulls are over. */
   limitByBytes(): void {
-    if (!this.#isCounting) return;
-    this.#isCounting = false;
-    this.#owed *= this.#messageBytes;
+    this.#countsNoMore = true;
   }
 
   /** Ends the deliveries. The consumer stays. */
@@ -223,6 +222,11 @@ export class PullConsumer {
 
   #pull(): void {
     if (this.failure.error !== null) return;
+    if (this.#countsNoMore && this.#isCounting) {
+      // Nobody could tell which of the pulls a message comes by.
+      if (this.#pulls.size > 0) return;
+      this.#isCounting = false;
+    }
     const { bytes, messages, prefetch } = this.#limits;
     const half = prefetch ? Math.ceil(bytes / 2) : bytes;
     const counted = Math.min(MAX_COUNTED, messages, Math.max(1, Math.floor(half / this.#messageBytes)));
