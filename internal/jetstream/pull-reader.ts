@@ -368,13 +368,30 @@ interface Delivery {
  */
 export function parseDelivery(reply: string | undefined): Delivery | null {
   if (reply === undefined || !reply.startsWith('$JS.ACK.')) return null;
-  const tokens = reply.split('.');
-  const at = tokens.length === 9 ? 4 : 6;
+  // Read by hand: it is done for each event, and to split the text would take as long as all the rest.
+  let dots = 0;
+  for (let at = 0; at < reply.length; at++) if (reply.charCodeAt(at) === DOT) dots++;
+  const skipped = dots === 8 ? 5 : 7;
+  let start = 0;
+  for (let token = 0; token < skipped; token++) start = reply.indexOf('.', start) + 1;
+  const seqEnd = reply.indexOf('.', start);
+  const deliveryEnd = reply.indexOf('.', seqEnd + 1);
+  const timeEnd = reply.indexOf('.', deliveryEnd + 1);
+  const nextDot = reply.indexOf('.', timeEnd + 1);
   return {
-    seq: Number(tokens[at + 1]),
-    deliverySequence: Number(tokens[at + 2]),
+    seq: integer(reply, start, seqEnd),
+    deliverySequence: integer(reply, seqEnd + 1, deliveryEnd),
     // Cut, not divided: as a number the nanoseconds would be rounded.
-    storedAt: Number(tokens[at + 3]?.slice(0, -6)),
-    pending: Number(tokens[at + 4]),
+    storedAt: integer(reply, deliveryEnd + 1, timeEnd - 6),
+    pending: integer(reply, timeEnd + 1, nextDot < 0 ? reply.length : nextDot),
   };
+}
+
+const DOT = 46;
+const ZERO = 48;
+
+function integer(text: string, from: number, to: number): number {
+  let value = 0;
+  for (let at = from; at < to; at++) value = value * 10 + text.charCodeAt(at) - ZERO;
+  return value;
 }

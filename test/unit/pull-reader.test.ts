@@ -8,7 +8,7 @@ import {
   type FailureReason,
 } from '../../internal/jetstream/consumer-failure.js';
 import type { Link } from '../../internal/jetstream/link.js';
-import { PullConsumer, type PullLimits } from '../../internal/jetstream/pull-reader.js';
+import { PullConsumer, type PullLimits, parseDelivery } from '../../internal/jetstream/pull-reader.js';
 
 const NEXT = '$JS.API.CONSUMER.MSG.NEXT.S.c';
 
@@ -112,6 +112,20 @@ async function soon(consumer: PullConsumer): Promise<number[]> {
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
+
+describe('what JetStream says of a message', () => {
+  const told = { seq: 1_234_567, deliverySequence: 89, storedAt: 1_700_000_000_123, pending: 42 };
+
+  test.each([
+    ['$JS.ACK.S.consumer.1.1234567.89.1700000000123999999.42', told],
+    ['$JS.ACK.hub.ACCOUNT.S.consumer.1.1234567.89.1700000000123999999.42.random', told],
+    ['$JS.ACK.hub.ACCOUNT.S.consumer.1.1234567.89.1700000000123999999.42', told],
+    ['_INBOX.abc', null],
+    [undefined, null],
+  ])('%s', (reply, expected) => {
+    expect(parseDelivery(reply)).toEqual(expected);
+  });
+});
 
 describe('a consumer that is pulled from', () => {
   test('G1 order: gives out what came before a message that was lost on its way, and nothing after it', async () => {
