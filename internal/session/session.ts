@@ -204,7 +204,11 @@ export class Session {
     if (this.#tenure?.warns(this.#parts.wallClock()))
       this.#send(frames.tokenExpiring(this.#tenure.expiresText));
     if (now - this.#sender.sentAt < this.#parts.limits.heartbeatAfterMs) return;
-    if (this.#parts.outlet.buffered() === 0) this.#send(frames.heartbeat(this.cursor, feed));
+    if (this.#parts.outlet.buffered() !== 0) return;
+    const { cursor } = this;
+    // What was told is never taken back.
+    if (this.#state.name === 'live') this.#cursor = cursor;
+    this.#send(frames.heartbeat(cursor, feed));
   }
 
   /**
@@ -376,7 +380,7 @@ export class Session {
   // All jobs: from here on the client is told of the jobs that leave, and of those that have left since its cursor.
   #begin(cursor: number): void {
     this.#cursor = cursor;
-    this.#goneKnown ??= this.#parts.log.goneFrom(cursor);
+    if (this.scope.kind === 'all') this.#goneKnown ??= this.#parts.log.goneFrom(cursor);
   }
 
   #replay(cursor: number): void {
@@ -493,7 +497,7 @@ export class Session {
       }
       case 'head':
         this.#updates([], read.gap);
-        if (this.#tellGone()) {
+        if (this.#tellGone(read.cursor)) {
           this.#cursor = read.cursor;
           return GONE_BATCH * SCAN_BYTES;
         }
@@ -546,6 +550,7 @@ export class Session {
       return;
     }
     this.#isOpening = false;
+    if (this.scope.kind === 'all') for (const record of answer.records) log.shownAhead(record);
     this.#updates(answer.records, answer.gap);
     if (this.scope.jobTypes === null && answer.previous !== null) this.#sender.follows(answer.previous);
     this.#cursor = Math.max(this.cursor, answer.cursor);
@@ -568,15 +573,15 @@ export class Session {
     return spent;
   }
 
-  /** Tells of the next jobs that left the stream. @returns whether there were any */
-  #tellGone(): boolean {
+  /** Tells of the next jobs that left the stream while its head was at `upTo` at most. @returns whether any did */
+  #tellGone(upTo: number): boolean {
     const { log } = this.#parts;
-    if (this.scope.kind !== 'all' || this.#goneKnown === null || this.#goneKnown >= log.goneCount)
-      return false;
-    const { jobs, next } = log.goneSince(this.#goneKnown, GONE_BATCH);
+    const known = this.#goneKnown;
+    if (known === null || known >= log.goneCount) return false;
+    const { jobs, next } = log.goneSince(known, upTo, GONE_BATCH);
     for (const { id, jobType } of jobs) if (hasTypeIn(this.scope, jobType)) this.#send(frames.gone(id));
     this.#goneKnown = next;
-    return true;
+    return next > known;
   }
 
   // For whoever was not there, or not at the head, when it was told.
@@ -632,6 +637,8 @@ export class Session {
   }
 
   #update(record: LogRecord): number {
+    // With a cursor behind what it was not told, a client that is cut off here would never hear of it.
+    while (this.#tellGone(record.seq - 1));
     this.#cursor = Math.max(this.cursor, record.seq);
     if (!inScope(this.scope, record)) return SCAN_BYTES;
     if (this.#state.name !== 'ended') this.#sender.update(record, this.scope);
