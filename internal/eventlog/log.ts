@@ -265,7 +265,8 @@ export class EventLog {
 
   /** A client is shown a record that was read from JetStream ahead of this log: it may leave before the log gets there. */
   shownAhead({ id, seq, jobType }: LogRecord): void {
-    if (seq > this.#head && !this.#jobs.has(id) && this.#unsure.size < MAX_GONE) this.#unsure.set(id, jobType);
+    if (seq > this.#head && !this.#jobs.has(id) && this.#unsure.size < MAX_GONE)
+      this.#unsure.set(id, jobType);
   }
 
   /** How many jobs memory takes the stream to hold, those included whose states were let go. */

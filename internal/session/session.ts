@@ -1,48 +1,22 @@
 import { closeCode, ERROR_CODES, type ErrorCode } from '../../schemas/close-codes.js';
 import type { ResetReason, SkipReason } from '../../schemas/frames.js';
 import type { Gap } from '../eventlog/gaps.js';
-import type { EventLog } from '../eventlog/log.js';
 import type { LogRecord } from '../eventlog/record.js';
-import { hasTypeIn, inScope, isKnownIn, type Scope } from '../eventlog/scope.js';
+import { inScope, isKnownIn, type Scope } from '../eventlog/scope.js';
 import { SNAPSHOT_SCAN_LIMIT, type Snapshot } from '../eventlog/snapshot.js';
 import { parseClientFrame } from './client-frame.js';
 import { frames } from './encode.js';
+import { GONE_BATCH, GoneNotices } from './gone-notices.js';
 import { openingOf, type Resume } from './opening.js';
-import type { ColdSource, IsWanted, Outlet, Page, Permit, Refusal, Renewal, SessionLimits } from './ports.js';
+import type { IsWanted, Page, Refusal, Renewal, SessionParts } from './ports.js';
 import { SCAN_BYTES, Sender } from './sender.js';
 import type { Phase, SessionState } from './state.js';
-import { Tenure } from './tenure.js';
+import { applyRenewal, Tenure } from './tenure.js';
 
-export type { Resume };
-
-export interface SessionParts {
-  readonly id: string;
-  readonly scope: Scope;
-  /** null: a fresh client, which gets the last state. */
-  readonly resume: Resume | null;
-  readonly log: EventLog;
-  readonly cold: ColdSource;
-  readonly outlet: Outlet;
-  readonly limits: SessionLimits;
-  /** Milliseconds since 1970. */
-  readonly wallClock: () => number;
-  /** Milliseconds that never go back. */
-  readonly now: () => number;
-  /** Asks for `pump` in the next turn of the event loop. */
-  readonly again: (session: Session) => void;
-  readonly onSent?: (updates: number) => void;
-  /** For how many milliseconds a job whose stall was told has been silent; null: it is not stalled. */
-  readonly stalledFor?: (id: string) => number | null;
-  /** null: the edge runs open. */
-  readonly permit: Permit | null;
-  /** Names a scope, the same on every edge. */
-  readonly scopeId: (scope: Scope) => string;
-}
+export type { Resume, SessionParts };
 
 /** The most bytes that one pump sends before the other sessions have their turn. */
 const TURN_BYTES = 128 * 1024;
-/** The most `gone` frames between two looks at whether the socket is full. */
-const GONE_BATCH = 64;
 
 /**
  * One connection: a cursor over the log, and the pump that moves it. PROTOCOL.md, "The life of a connection".
@@ -55,6 +29,8 @@ export class Session {
   readonly #parts: SessionParts;
   readonly #tenure: Tenure | null;
   readonly #sender: Sender;
+  /** null: one job, which nobody is told of when it leaves. */
+  readonly #gone: GoneNotices | null;
   #scope: Scope;
   #state: SessionState = { name: 'waiting' };
   #resume: Resume | null;
@@ -71,8 +47,6 @@ export class Session {
   #toldStall = false;
   /** One job: nothing was sent after the client's own cursor yet, so that may still be too far behind. */
   #isOpening = false;
-  /** All jobs: of how many of the jobs that left the stream the client knows; null: not begun. */
-  #goneKnown: number | null = null;
 
   constructor(parts: SessionParts) {
     this.id = parts.id;
@@ -82,6 +56,7 @@ export class Session {
     this.#resume = parts.resume;
     this.#cursor = parts.resume?.lastSeq ?? null;
     this.#sender = new Sender(parts.outlet, parts.now);
+    this.#gone = parts.scope.kind === 'job' ? null : new GoneNotices(parts.log, (text) => this.#send(text));
   }
 
   /** Which job, or all, stays as it is; which types can become fewer with a new token. */
@@ -271,31 +246,24 @@ export class Session {
 
   #renewed(renewal: Renewal): void {
     if (this.#state.name === 'ended') return;
-    switch (renewal.kind) {
+    const result = applyRenewal(renewal, this.#scope);
+    switch (result.kind) {
       case 'refused':
-        this.fail(renewal.code, renewal.message);
+        this.fail(result.code, result.message);
         return;
       case 'unknown':
         // The token that was there before holds on until it expires.
         return;
-      case 'renewed': {
-        // Only what both tokens open: of what the old one kept back the client has no cursor.
-        const scope = renewal.narrow(this.#scope);
-        if (scope === null) {
-          this.fail('forbidden', 'the new token does not open what this connection follows');
-          return;
-        }
+      case 'narrowed': {
+        const { scope } = result;
         this.#scope = scope;
-        if (this.#tenure !== null) this.#sendAuthOk(this.#tenure);
+        // With the scope as it is from here on: a cursor that moves on under fewer types is none of the wider scope.
+        const answer = frames.authOk(this.#tenure?.expiresText ?? '', this.#parts.scopeId(scope));
+        this.#corked(() => this.#send(answer));
         if (scope.kind === 'job') this.#isForbidden(this.#parts.log.last(scope.id));
         return;
       }
     }
-  }
-
-  // With the scope as it is from here on: a cursor that moves on under fewer types is none of the wider scope.
-  #sendAuthOk({ expiresText }: Tenure): void {
-    this.#corked(() => this.#send(frames.authOk(expiresText, this.#parts.scopeId(this.scope))));
   }
 
   // A token that lists types opens a job of one of them, once its type is known.
@@ -361,7 +329,7 @@ export class Session {
       (isWanted) => cold.reached(cursor, isWanted),
       (answer) => {
         const { scope } = this;
-        if (answer.kind === 'refused') this.#refuse(answer);
+        if (answer.kind === 'refused') this.#reset(answer.reason, answer.firstSeq, answer.lastSeq);
         else if (scope.kind === 'all') this.#replay(cursor);
         else {
           // The client may have seen the job begin anew after an end that is the newest this edge has read.
@@ -377,10 +345,9 @@ export class Session {
     );
   }
 
-  // All jobs: from here on the client is told of the jobs that leave, and of those that have left since its cursor.
   #begin(cursor: number): void {
     this.#cursor = cursor;
-    if (this.scope.kind === 'all') this.#goneKnown ??= this.#parts.log.goneFrom(cursor);
+    this.#gone?.resume(cursor);
   }
 
   #replay(cursor: number): void {
@@ -405,7 +372,7 @@ export class Session {
         );
         return;
       }
-      this.#goneKnown = log.goneCount;
+      this.#gone?.startFresh();
       this.#show(log.snapshot(this.scope, wallClock()), 'replaying');
       return;
     }
@@ -497,7 +464,7 @@ export class Session {
       }
       case 'head':
         this.#updates([], read.gap);
-        if (this.#tellGone(read.cursor)) {
+        if (this.#gone?.tell(this.scope, read.cursor)) {
           this.#cursor = read.cursor;
           return GONE_BATCH * SCAN_BYTES;
         }
@@ -536,7 +503,7 @@ export class Session {
   #page(answer: Page | Refusal, phase: Phase): void {
     const { log, limits } = this.#parts;
     if (answer.kind === 'refused') {
-      this.#refuse(answer);
+      this.#reset(answer.reason, answer.firstSeq, answer.lastSeq);
       return;
     }
     if (this.scope.kind === 'all') {
@@ -573,17 +540,6 @@ export class Session {
     return spent;
   }
 
-  /** Tells of the next jobs that left the stream while its head was at `upTo` at most. @returns whether any did */
-  #tellGone(upTo: number): boolean {
-    const { log } = this.#parts;
-    const known = this.#goneKnown;
-    if (known === null || known >= log.goneCount) return false;
-    const { jobs, next } = log.goneSince(known, upTo, GONE_BATCH);
-    for (const { id, jobType } of jobs) if (hasTypeIn(this.scope, jobType)) this.#send(frames.gone(id));
-    this.#goneKnown = next;
-    return next > known;
-  }
-
   // For whoever was not there, or not at the head, when it was told.
   #tellStall(): void {
     const { scope } = this;
@@ -601,10 +557,6 @@ export class Session {
     if (!last.finished || last.seq > this.cursor || last.seq < this.#goesOnAt) return;
     this.#send(frames.end());
     this.#end(closeCode('end'), 'end');
-  }
-
-  #refuse(refusal: Refusal): void {
-    this.#reset(refusal.reason, refusal.firstSeq, refusal.lastSeq);
   }
 
   #reset(reason: ResetReason, firstSeq: number, lastSeq: number): void {
@@ -637,8 +589,7 @@ export class Session {
   }
 
   #update(record: LogRecord): number {
-    // With a cursor behind what it was not told, a client that is cut off here would never hear of it.
-    while (this.#tellGone(record.seq - 1));
+    while (this.#gone?.tell(this.scope, record.seq - 1));
     this.#cursor = Math.max(this.cursor, record.seq);
     if (!inScope(this.scope, record)) return SCAN_BYTES;
     if (this.#state.name !== 'ended') this.#sender.update(record, this.scope);

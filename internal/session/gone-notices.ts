@@ -1,0 +1,43 @@
+import type { EventLog } from '../eventlog/log.js';
+import { hasTypeIn, type Scope } from '../eventlog/scope.js';
+import { frames } from './encode.js';
+
+/** The most frames between two looks at whether the socket is full. */
+export const GONE_BATCH = 64;
+
+/** What a client on all jobs was told of the jobs that left the stream. PROTOCOL.md, "gone". */
+export class GoneNotices {
+  readonly #log: EventLog;
+  readonly #send: (text: string) => void;
+  /** Of how many jobs the client knows, by the log's count; null: it shows none yet. */
+  #told: number | null = null;
+
+  constructor(log: EventLog, send: (text: string) => void) {
+    this.#log = log;
+    this.#send = send;
+  }
+
+  /** The client is about to be shown all jobs as they are now. */
+  startFresh(): void {
+    this.#told = this.#log.goneCount;
+  }
+
+  /** The client goes on from `cursor`: it is told of what has left since, as far as the log remembers. */
+  resume(cursor: number): void {
+    this.#told ??= this.#log.goneFrom(cursor);
+  }
+
+  /**
+   * Tells of the next jobs that left while the stream's head was at `upTo` at most. Told in its place: a client that is
+   * cut off with a cursor behind it would never hear of it.
+   * @returns whether there were any
+   */
+  tell(scope: Scope, upTo: number): boolean {
+    const told = this.#told;
+    if (told === null || told >= this.#log.goneCount) return false;
+    const { jobs, next } = this.#log.goneSince(told, upTo, GONE_BATCH);
+    for (const { id, jobType } of jobs) if (hasTypeIn(scope, jobType)) this.#send(frames.gone(id));
+    this.#told = next;
+    return next > told;
+  }
+}
