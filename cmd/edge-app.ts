@@ -5,11 +5,11 @@ import { startServer, type TlsSettings } from '../internal/edge/server.js';
 import { loadUws, type Uws } from '../internal/edge/uws.js';
 import { EventLog } from '../internal/eventlog/log.js';
 import type { LogRecord } from '../internal/eventlog/record.js';
-import { ColdReader } from '../internal/jetstream/cold.js';
 import { connectNats, redactUrl, watchRefusals } from '../internal/jetstream/connection.js';
 import { Feed } from '../internal/jetstream/feed.js';
 import type { FeedSink } from '../internal/jetstream/feed-parts.js';
-import { Link } from '../internal/jetstream/link.js';
+import { HistoryReader } from '../internal/jetstream/history-reader.js';
+import { linkOf, onRefused } from '../internal/jetstream/reading-link.js';
 import { Hub } from '../internal/session/hub.js';
 import type { IsWanted } from '../internal/session/ports.js';
 import { type Logger, RateLimit } from '../internal/telemetry/logger.js';
@@ -74,7 +74,8 @@ async function wire(
 ): Promise<RunningEdge> {
   const jsm = await connection.jetstreamManager({ checkAPI: false, timeout: API_TIMEOUT_MS });
   const js = connection.jetstream({ timeout: API_TIMEOUT_MS });
-  const link = new Link(connection);
+  const link = linkOf(connection);
+  const refusals = (refused: Parameters<typeof onRefused>[1]) => onRefused(connection, refused);
   const refusedLines = new RateLimit(5, 10_000, () => performance.now());
   watchRefusals(connection, ({ operation, subject }) => {
     const turn = refusedLines.take();
@@ -85,9 +86,8 @@ async function wire(
   const parts: Parts = { config, logger, connection, jsm, js, log, hub };
 
   const coldLines = new RateLimit(3, 10_000, () => performance.now());
-  const cold: ColdReader = new ColdReader(
-    link,
-    { jsm, js, stream: config.stream, epoch: () => log.epoch },
+  const cold: HistoryReader = new HistoryReader(
+    { connection, jsm, stream: config.stream, link, onRefused: refusals, epoch: () => log.epoch },
     config.coldReads,
     {
       read: (kind, ms) => metrics.coldReads.observe({ kind }, ms / 1000),
@@ -115,11 +115,12 @@ async function wire(
     link,
     jsm,
     slowJsm: await connection.jetstreamManager({ checkAPI: false, timeout: SNAPSHOT_TIMEOUT_MS }),
-    js,
+    onRefused: refusals,
     stream: { name: config.stream, replicas: config.streamReplicas },
     natsUrl: config.natsUrl,
     edgeId: config.edgeId,
     instance: randomBytes(9).toString('base64url'),
+    readBufferBytes: config.readBufferBytes,
     log,
     sink: feedSink(parts, silence, () => metrics),
     lastState: (id) => cold.lastState(id),
@@ -129,6 +130,7 @@ async function wire(
     connections: () => hub.counts(),
     sessionStates: () => hub.countStates(),
     feedFollowing: () => feed.isFollowing,
+    feedLag: () => feed.lag,
     log: () => ({ head: log.head, floor: log.floor, ...log.stats }),
     coldReadsPending: () => cold.pending,
     unauthenticated: () => access.admission.counts.unauthenticated,
@@ -161,9 +163,20 @@ async function wire(
   let isDraining = false;
   const readiness: HttpParts['readiness'] = () => {
     if (isDraining) return { ready: false, detail: 'draining' };
-    return feed.isFollowing
-      ? { ready: true, detail: 'following the stream' }
-      : { ready: false, detail: log.isReady ? 'NATS is away, reconnecting' : 'loading the last states' };
+    if (feed.isFollowing) return { ready: true, detail: 'following the stream' };
+    const { problem } = feed;
+    if (!link.isUp || (problem === null && log.isReady))
+      return { ready: false, detail: 'NATS is away, reconnecting' };
+    switch (problem?.kind) {
+      case undefined:
+        return { ready: false, detail: 'loading the last states' };
+      case 'stalled':
+        return { ready: false, detail: 'nothing comes, although the stream holds more' };
+      case 'stream_changed': {
+        const fields = ` ${problem.fields.join(', ')}`;
+        return { ready: false, detail: 'the stream is not as it must be:'.concat(fields) };
+      }
+    }
   };
   const server = await startServer(
     uws,
@@ -218,7 +231,7 @@ async function wire(
 // What memory knows of a job is its newest state as of the log's head; what it does not know is read.
 async function lastState(
   log: EventLog,
-  cold: ColdReader,
+  cold: HistoryReader,
   id: string,
   isWanted: IsWanted,
 ): Promise<LogRecord | null> {
@@ -265,11 +278,19 @@ function feedSink({ logger, log, hub }: Parts, silence: Silence, metrics: () => 
       if (turn !== null)
         logger.warn({ seq, subject, reason, detail, ...turn }, 'a stored message is not an event');
     },
-    lost: (reason) => {
+    lost: (reason, detail) => {
       silence.lost();
       metrics().feedLost.inc({ reason });
+      if (reason === 'stream_changed') {
+        logger.error(
+          { detail, head: log.head },
+          'the stream was changed, nothing is followed until it is put right',
+        );
+        return;
+      }
       const turn = lostLines.take();
-      if (turn !== null) logger.warn({ reason, head: log.head, ...turn }, 'the feed was lost, rebuilding it');
+      if (turn !== null)
+        logger.warn({ reason, detail, head: log.head, ...turn }, 'the feed was lost, rebuilding it');
     },
     failed: (error) => {
       const turn = failureLines.take();

@@ -1,6 +1,6 @@
 import type { JetStreamClient, JetStreamManager, NatsConnection } from 'nats';
 import type { LogRecord } from '../internal/eventlog/record.js';
-import { storedMessage } from '../internal/jetstream/stream.js';
+import { lastMessage } from '../internal/jetstream/stream.js';
 import { type AliveState, AliveSubscription } from '../internal/lifecycle/alive.js';
 import type { LifecycleStats } from '../internal/lifecycle/ports.js';
 import { TIMEOUTS_LIMITS, Timeouts } from '../internal/lifecycle/timeouts.js';
@@ -95,7 +95,7 @@ function watch({ config, logger, connection, jsm, js, lastState, metrics, stalle
     {
       js,
       stream: config.stream,
-      newest: (id) => storedMessage(jsm, config.stream, { last_by_subj: subjectOf(id) }),
+      newest: (id) => lastMessage(jsm, config.stream, subjectOf(id)),
       lastState,
     },
     TIMEOUTS_LIMITS,

@@ -149,6 +149,15 @@ export const EdgeConfig = Type.Object({
     maximum: 16 * MiB,
     description: 'A socket that holds so many unsent bytes gets no more updates until it drains.',
   }),
+  readBufferBytes: Type.Integer({
+    env: 'HEADWAY_READ_BUFFER_BYTES',
+    default: 2 * 1024 * 1024,
+    minimum: 128 * 1024,
+    maximum: 64 * 1024 * 1024,
+    description:
+      'The most bytes of events that the edge asks NATS for ahead of what it has taken in. Less suits a slow link: no ' +
+      'answer waits behind more than that.',
+  }),
   coldReads: Type.Integer({
     env: 'HEADWAY_COLD_READS',
     default: 8,

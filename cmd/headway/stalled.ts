@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
-import { readStored } from '../../internal/jetstream/reading.js';
-import type { LastState } from '../../internal/jetstream/reading-last.js';
+import type { LastState } from '../../internal/jetstream/last-states.js';
+import { readStored } from '../../internal/jetstream/read-stored.js';
 import { isFinished } from '../../schemas/event.js';
 import { idOf } from '../../schemas/ids.js';
 import { durationOption, showDuration } from './choice/durations.js';

@@ -1,7 +1,7 @@
 import type { NatsConnection } from 'nats';
 import { type NatsRefusal, watchRefusals } from './connection.js';
 import { Link, LinkLostError } from './link.js';
-import type { ReadObserver } from './reading-range.js';
+import type { ReadObserver } from './read-options.js';
 
 type Refused = (refusal: NatsRefusal) => void;
 

@@ -22,6 +22,8 @@ import {
 } from '../errors/catalogue.js';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
+/** Whatever a stream holds. A pattern of fewer tokens leaves out what is stored on a subject that is a pattern itself. */
+export const ALL_SUBJECTS = '>';
 const STREAM_NOT_FOUND = 10059;
 const NO_MESSAGE_FOUND = 10037;
 const JETSTREAM_NOT_ENABLED = [10039, 10076];
@@ -50,8 +52,9 @@ export function streamConfig(spec: StreamSpec): Partial<StreamConfig> & { name: 
 }
 
 // What Headway relies on. Limits, ages and replicas are the operator's to choose: whatever they take away, a client
-// gets a reset for it.
-const MATTERS = [
+// gets a reset for it. What is not in `streamConfig` has to be absent: each would store an acknowledged event elsewhere,
+// with another body, later, or take it away.
+const REQUIRED_FIELDS = [
   'subjects',
   'storage',
   'retention',
@@ -59,17 +62,26 @@ const MATTERS = [
   'allow_direct',
   'allow_rollup_hdrs',
   'allow_msg_ttl',
+  'allow_msg_counter',
+  'allow_msg_schedules',
   'no_ack',
+  'subject_transform',
+  'mirror',
+  'sources',
 ] as const;
 
 /** How an existing stream differs from what Headway relies on. */
 export function streamDifferences(config: StreamConfig, spec: StreamSpec): StreamDifference[] {
-  const wanted: Record<string, unknown> = { ...streamConfig(spec), no_ack: false, allow_msg_ttl: false };
+  const wanted = streamConfig(spec) as Record<string, unknown>;
   const have = config as unknown as Record<string, unknown>;
-  return MATTERS.filter(
-    // A server leaves out what is false.
-    (field) => JSON.stringify(have[field] ?? false) !== JSON.stringify(wanted[field]),
-  ).map((field) => ({ field, is: have[field] ?? false, shouldBe: wanted[field] }));
+  // A server leaves out what is false or empty, or says so.
+  const settingOf = (value: unknown): unknown =>
+    value === null || value === undefined || (Array.isArray(value) && value.length === 0) ? false : value;
+  return REQUIRED_FIELDS.map((field) => ({
+    field,
+    is: settingOf(have[field]),
+    shouldBe: settingOf(wanted[field]),
+  })).filter(({ is, shouldBe }) => JSON.stringify(is) !== JSON.stringify(shouldBe));
 }
 
 /**
@@ -127,10 +139,24 @@ async function findStream(jsm: JetStreamManager, spec: StreamSpec): Promise<Stre
 /**
  * The seq of the newest message that the stream keeps, by its leader's word; 0 when it keeps none. A consumer may be
  * placed on a copy that lags, and then takes the copy's end for the stream's.
- * @param subject a subject or a pattern
+ * @param subject a subject or a pattern, not `>`: servers find none for that when the very last message was deleted
  */
-export function newestSeq(jsm: JetStreamManager, stream: string, subject: string): Promise<number> {
-  return seqOf(jsm, stream, { last_by_subj: subject });
+export async function newestSeq(jsm: JetStreamManager, stream: string, subject: string): Promise<number> {
+  return (await lastMessage(jsm, stream, subject))?.seq ?? 0;
+}
+
+/**
+ * The newest message that the stream keeps of a subject, by its leader's word; null when it keeps none. A server before
+ * 2.11.5 says so, too, of a subject whose newest message was deleted, until it has been asked for the oldest one.
+ */
+export async function lastMessage(
+  jsm: JetStreamManager,
+  stream: string,
+  subject: string,
+): Promise<StoredMsg | null> {
+  const last = await storedMessage(jsm, stream, { last_by_subj: subject });
+  if (last !== null || (await oldestSeq(jsm, stream, subject)) === 0) return last;
+  return storedMessage(jsm, stream, { last_by_subj: subject });
 }
 
 /** The seq of the oldest message that the stream keeps of a subject, by its leader's word; 0 when it keeps none. */

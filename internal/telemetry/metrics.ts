@@ -5,6 +5,8 @@ export interface Readings {
   connections(): { readonly job: number; readonly all: number };
   sessionStates(): ReadonlyMap<string, number>;
   feedFollowing(): boolean;
+  /** How far the feed is behind the stream: sequences, and seconds since it was at the end. */
+  feedLag(): { readonly events: number; readonly seconds: number };
   log(): {
     readonly head: number;
     readonly floor: number;
@@ -115,6 +117,18 @@ export class Metrics {
     });
     this.#gauge('headway_feed_following', '1 while the feed follows the stream.', [], (gauge) =>
       gauge.set(readings.feedFollowing() ? 1 : 0),
+    );
+    this.#gauge(
+      'headway_feed_lag_events',
+      'How many sequences the stream is ahead of this edge; 0 at its head.',
+      [],
+      (gauge) => gauge.set(readings.feedLag().events),
+    );
+    this.#gauge(
+      'headway_feed_lag_seconds',
+      'For how many seconds this edge has been behind the stream; 0 at its head.',
+      [],
+      (gauge) => gauge.set(readings.feedLag().seconds),
     );
     this.#gauge('headway_log_head_seq', 'The newest stream sequence this edge has read.', [], (gauge) =>
       gauge.set(readings.log().head),

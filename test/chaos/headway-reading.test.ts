@@ -1,6 +1,6 @@
 /** Reads of operators while a cluster has lost a server. */
 import { expect, test } from 'vitest';
-import { readStored } from '../../internal/jetstream/reading.js';
+import { readStored } from '../../internal/jetstream/read-stored.js';
 import { jobId } from '../harness/ids.js';
 import { startNatsCluster } from '../harness/nats-cluster.js';
 import { connectNats, createStream, publish } from '../harness/publish.js';

@@ -1,14 +1,14 @@
 /** `readStored` and `readLastStates`: whole, in order, and not stopped by what happens to NATS meanwhile. */
 import type { NatsConnection } from 'nats';
 import { describe, expect, test } from 'vitest';
+import { readLastStates } from '../../internal/jetstream/last-states.js';
 import {
   type ReadAccess,
   type ReadFrom,
   type ReadRange,
   readStored,
   type StoredMessage,
-} from '../../internal/jetstream/reading.js';
-import { readLastStates } from '../../internal/jetstream/reading-last.js';
+} from '../../internal/jetstream/read-stored.js';
 import { type NatsServer, startNats } from '../harness/nats-server.js';
 import {
   connectNats,

@@ -1,9 +1,9 @@
 /** What an edge writes for jobs that fell silent, over a real nats-server. */
 import type { NatsConnection } from 'nats';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { ColdReader } from '../../internal/jetstream/cold.js';
 import { connectNats as openConnection } from '../../internal/jetstream/connection.js';
-import { Link } from '../../internal/jetstream/link.js';
+import { HistoryReader } from '../../internal/jetstream/history-reader.js';
+import { linkOf } from '../../internal/jetstream/reading-link.js';
 import { epochOf, storedMessage } from '../../internal/jetstream/stream.js';
 import { AliveSubscription } from '../../internal/lifecycle/alive.js';
 import { TIMEOUTS_LIMITS, type TimeoutOutcome, Timeouts } from '../../internal/lifecycle/timeouts.js';
@@ -34,9 +34,15 @@ async function startWriter(
   const js = connection.jetstream({ timeout: timeoutMs });
   const info = await jsm.streams.info(STREAM).catch(() => undefined);
   const epoch = info === undefined ? '' : epochOf(info);
-  const cold = new ColdReader(
-    new Link(connection),
-    { jsm, js, stream: STREAM, epoch: () => epoch },
+  const cold = new HistoryReader(
+    {
+      connection,
+      jsm,
+      stream: STREAM,
+      link: linkOf(connection),
+      onRefused: () => () => undefined,
+      epoch: () => epoch,
+    },
     4,
     { read: () => undefined, failed: () => undefined },
     () => performance.now(),

@@ -1,8 +1,9 @@
 /** What the edge claims of a job's history has to be proved by what the stream still holds. */
-import type { ConsumerInfo, FetchOptions, JetStreamClient, StreamConfig } from 'nats';
+import type { JetStreamManager, MsgRequest, NatsConnection, StreamConfig } from 'nats';
 import { expect, test, vi } from 'vitest';
 import { StreamMismatchError } from '../../internal/errors/catalogue.js';
-import { readPage } from '../../internal/jetstream/history.js';
+import { type HistoryAccess, readPage } from '../../internal/jetstream/history-page.js';
+import { linkOf } from '../../internal/jetstream/reading-link.js';
 import { epochOf } from '../../internal/jetstream/stream.js';
 import { WsClient } from '../harness/client.js';
 import { startLocalEdge } from '../harness/edge-in-process.js';
@@ -60,21 +61,32 @@ test('G2 state first: a job of which only invalid messages are kept has no state
   expect(await replay(edge.ws, '')).toEqual(['busy 4', 'caught_up 7']);
 });
 
-/** JetStream as `readPage` uses it; `meanwhile` happens before the second fetch of the page. */
-function interrupted(js: JetStreamClient, meanwhile: () => Promise<void>): JetStreamClient {
-  let fetches = 0;
-  const getPullConsumerFor = (info: ConsumerInfo) => {
-    const consumer = js.consumers.getPullConsumerFor(info);
-    const fetch = async (options: FetchOptions) => {
-      if (++fetches === 2) await meanwhile();
-      return consumer.fetch(options);
-    };
-    return { fetch };
+/** The API as `readPage` uses it; `meanwhile` happens between the reading of the page and the first look back. */
+function interrupted(jsm: JetStreamManager, meanwhile: () => Promise<void>): JetStreamManager {
+  let looks = 0;
+  const getMessage = async (stream: string, query: MsgRequest) => {
+    if (++looks === 1) await meanwhile();
+    return jsm.streams.getMessage(stream, query);
   };
-  return { consumers: { getPullConsumerFor } } as unknown as JetStreamClient;
+  const streams = { info: jsm.streams.info.bind(jsm.streams), getMessage };
+  return { streams, consumers: jsm.consumers } as unknown as JetStreamManager;
 }
 
-/** Reads a page of 200 kept events, two fetches, while `more` events of the job come and trim as many of them. */
+/** What `readPage` reads by. */
+async function pageAccess(nc: NatsConnection, meanwhile: () => Promise<void>): Promise<HistoryAccess> {
+  const jsm = await nc.jetstreamManager();
+  const epoch = epochOf(await jsm.streams.info(STREAM));
+  return {
+    connection: nc,
+    jsm: interrupted(jsm, meanwhile),
+    stream: STREAM,
+    link: linkOf(nc),
+    onRefused: () => () => undefined,
+    epoch: () => epoch,
+  };
+}
+
+/** Reads a page of 200 kept events while `more` events of the job come and trim as many of them. */
 async function pageWhileTrimmed(first: number, after: number, more: number) {
   await using world = await given({ max_msgs_per_subject: 200 });
   const { nc } = world;
@@ -83,14 +95,8 @@ async function pageWhileTrimmed(first: number, after: number, more: number) {
     for (let i = 0; i < count; i++) await publish(nc, 'job');
   };
   await burst(200);
-  const jsm = await nc.jetstreamManager();
-  const epoch = epochOf(await jsm.streams.info(STREAM));
-  const js = interrupted(nc.jetstream(), () => burst(more));
-  const page = await readPage(
-    { jsm, js, stream: STREAM, epoch: () => epoch },
-    { kind: 'job', id: 'job', jobTypes: null },
-    after,
-  );
+  const access = await pageAccess(nc, () => burst(more));
+  const page = await readPage(access, { kind: 'job', id: 'job', jobTypes: null }, after);
   return page.kind === 'refused' ? page.reason : page.records.map(({ seq }) => seq);
 }
 
@@ -108,16 +114,10 @@ test('G1 order: a job that goes on while its page is read, and is not trimmed, i
   await using world = await given({ max_msgs_per_subject: 1_000 });
   const { nc } = world;
   for (let i = 0; i < 200; i++) await publish(nc, 'job');
-  const jsm = await nc.jetstreamManager();
-  const epoch = epochOf(await jsm.streams.info(STREAM));
-  const js = interrupted(nc.jetstream(), async () => {
+  const access = await pageAccess(nc, async () => {
     for (let i = 0; i < 10; i++) await publish(nc, 'job');
   });
-  const page = await readPage(
-    { jsm, js, stream: STREAM, epoch: () => epoch },
-    { kind: 'job', id: 'job', jobTypes: null },
-    1,
-  );
+  const page = await readPage(access, { kind: 'job', id: 'job', jobTypes: null }, 1);
   if (page.kind === 'refused') throw new Error(page.reason);
   const seqs = page.records.map(({ seq }) => seq);
   expect(seqs).toEqual(between(2, seqs.length + 1));

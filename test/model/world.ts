@@ -238,7 +238,7 @@ export class World {
     return { kind: 'refused', reason, firstSeq: this.stream.first, lastSeq: this.stream.last };
   }
 
-  // What internal/jetstream/history.ts promises, over the model.
+  // What internal/jetstream/history-page.ts promises, over the model.
   #page(scope: Scope, after: number): Page | Refusal {
     const { stream } = this;
     if (after > stream.last) return this.#refuse('ahead');

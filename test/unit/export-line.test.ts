@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { exportLine, parseExportLine } from '../../cmd/headway/export/line.js';
-import type { StoredMessage } from '../../internal/jetstream/reading.js';
+import type { StoredMessage } from '../../internal/jetstream/read-stored.js';
 
 const AT = Date.parse('2026-03-01T03:00:00.125Z');
 const EPOCH = 'dn2a7mrj5zl4';

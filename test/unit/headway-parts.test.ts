@@ -31,7 +31,7 @@ import {
   NatsUnreachableError,
   StreamMissingError,
 } from '../../internal/errors/catalogue.js';
-import { parseDelivery } from '../../internal/jetstream/reading-lane.js';
+import { parseDelivery } from '../../internal/jetstream/pull-reader.js';
 import type { Event } from '../../schemas/event.js';
 import { printable, printableJson } from '../../schemas/text.js';
 

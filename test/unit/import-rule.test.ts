@@ -63,7 +63,7 @@ const FORBIDDEN: [room: string, statement: string, rule?: string][] = [
   ['internal/session', "import 'node:events';"],
   ['internal/session', 'export const now = Date.now();', GLOBALS],
   ['internal/session', 'export const timer = setTimeout(() => {}, 1);', GLOBALS],
-  ['internal/replay', "import '../jetstream/reading.js';"],
+  ['internal/replay', "import '../jetstream/read-stored.js';"],
   ['internal/replay', "import '../session/hub.js';"],
   ['internal/replay', "import 'nats';"],
   ['internal/replay', 'export const now = Date.now();', GLOBALS],

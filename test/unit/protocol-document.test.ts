@@ -6,8 +6,8 @@ import { describe, expect, test } from 'vitest';
 import type { KeyReport } from '../../internal/auth/jwks.js';
 import type { TokenDefect } from '../../internal/auth/verifier.js';
 import type { InvalidReason } from '../../internal/eventlog/decode.js';
-import type { ReadKind } from '../../internal/jetstream/cold.js';
-import type { FaultReason } from '../../internal/jetstream/fault.js';
+import type { FailureReason } from '../../internal/jetstream/consumer-failure.js';
+import type { ReadKind } from '../../internal/jetstream/history-reader.js';
 import { streamConfig, streamDifferences } from '../../internal/jetstream/stream.js';
 import type { SessionState } from '../../internal/session/state.js';
 import { Metrics } from '../../internal/telemetry/metrics.js';
@@ -299,6 +299,7 @@ describe('OPERATIONS.md', () => {
       connections: () => ({ job: 0, all: 0 }),
       sessionStates: () => new Map(),
       feedFollowing: () => false,
+      feedLag: () => ({ events: 0, seconds: 0 }),
       log: () => ({ head: 0, floor: 0, tailBytes: 0, tailEvents: 0, lastStateBytes: 0, jobs: 0 }),
       coldReadsPending: () => 0,
       unauthenticated: () => 0,
@@ -328,11 +329,15 @@ describe('OPERATIONS.md', () => {
       disconnected: true,
       heartbeats_missed: true,
       consumer_deleted: true,
-      stream_deleted: true,
       delivery_hole: true,
       no_responders: true,
+      pull_refused: true,
+      not_permitted: true,
+      consumer_changed: true,
+      stalled: true,
+      stream_changed: true,
       failed: true,
-    } satisfies Record<Exclude<FaultReason, 'closed'>, true>;
+    } satisfies Record<Exclude<FailureReason, 'closed'>, true>;
     expect(meaning('headway_feed_lost_total')).toEqual(Object.keys(reasons));
     const kinds = { page: true, last_state: true, records: true, kept: true, head: true } satisfies Record<
       ReadKind,

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { ReadFrom } from '../../../internal/jetstream/reading.js';
+import type { ReadFrom } from '../../../internal/jetstream/read-stored.js';
 import { type Event, isFinished } from '../../../schemas/event.js';
 import { isJobType, isProcessingId } from '../../../schemas/ids.js';
 import { isRfc3339 } from '../../../schemas/text.js';

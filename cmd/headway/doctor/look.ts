@@ -11,7 +11,7 @@ import type {
 } from '../../../internal/doctor/facts.js';
 import { isAway } from '../../../internal/doctor/replicas.js';
 import { JetStreamUnavailableError } from '../../../internal/errors/catalogue.js';
-import { explainRequestError } from '../../../internal/jetstream/request-error.js';
+import { explainRequestError } from '../../../internal/jetstream/nats-errors.js';
 import { apiErrorCode, storedMessage } from '../../../internal/jetstream/stream.js';
 import { idOf, SUBJECT_FILTER } from '../../../schemas/ids.js';
 import type { StreamAccess } from '../world/nats.js';

@@ -3,8 +3,8 @@ import type { EventFacts, JobsFacts, Observed, StreamFacts } from '../../../inte
 import { JobTally } from '../../../internal/doctor/jobs.js';
 import { count, time } from '../../../internal/doctor/words.js';
 import { decodeEvent, type InvalidReason } from '../../../internal/eventlog/decode.js';
-import { type ReadRange, readStored } from '../../../internal/jetstream/reading.js';
-import { readLastStates } from '../../../internal/jetstream/reading-last.js';
+import { readLastStates } from '../../../internal/jetstream/last-states.js';
+import { type ReadRange, readStored } from '../../../internal/jetstream/read-stored.js';
 import type { Event } from '../../../schemas/event.js';
 import { idOf } from '../../../schemas/ids.js';
 import type { StreamAccess } from '../world/nats.js';

@@ -1,5 +1,5 @@
 import { type Decoded, decodeEvent } from '../../../internal/eventlog/decode.js';
-import type { StoredMessage } from '../../../internal/jetstream/reading.js';
+import type { StoredMessage } from '../../../internal/jetstream/read-stored.js';
 import type { Event } from '../../../schemas/event.js';
 import { type FilterFlags, passes } from '../choice/selection.js';
 

@@ -1,5 +1,5 @@
 import { HeadwayError, JobMissingError } from '../../../internal/errors/catalogue.js';
-import { type ReadFrom, readStored, type StoredMessage } from '../../../internal/jetstream/reading.js';
+import { type ReadFrom, readStored, type StoredMessage } from '../../../internal/jetstream/read-stored.js';
 import { epochOf, newestSeq } from '../../../internal/jetstream/stream.js';
 import { SUBJECT_FILTER, subjectOf } from '../../../schemas/ids.js';
 import { printableJson } from '../../../schemas/text.js';

@@ -1,6 +1,6 @@
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
-import { readStored } from '../../../internal/jetstream/reading.js';
+import { readStored } from '../../../internal/jetstream/read-stored.js';
 import { subjectOf } from '../../../schemas/ids.js';
 import type { Io } from '../world/io.js';
 import type { StreamAccess } from '../world/nats.js';

@@ -1,6 +1,6 @@
 import { type Command, createArgument } from 'commander';
 import { JobMissingError } from '../../../internal/errors/catalogue.js';
-import { readStored } from '../../../internal/jetstream/reading.js';
+import { readStored } from '../../../internal/jetstream/read-stored.js';
 import {
   addColorOption,
   addOutputOption,

@@ -1,5 +1,5 @@
 import type { StreamInfo } from 'nats';
-import type { StoredMessage } from '../../../internal/jetstream/reading.js';
+import type { StoredMessage } from '../../../internal/jetstream/read-stored.js';
 import { storedMessage } from '../../../internal/jetstream/stream.js';
 import { isPristine } from '../jobs/stream-state.js';
 import type { StreamAccess } from '../world/nats.js';

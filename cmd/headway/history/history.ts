@@ -1,6 +1,6 @@
 import { type Command, createArgument } from 'commander';
 import { JobMissingError } from '../../../internal/errors/catalogue.js';
-import { type ReadFrom, readStored, type StoredMessage } from '../../../internal/jetstream/reading.js';
+import { type ReadFrom, readStored, type StoredMessage } from '../../../internal/jetstream/read-stored.js';
 import { newestSeq } from '../../../internal/jetstream/stream.js';
 import { subjectOf } from '../../../schemas/ids.js';
 import {

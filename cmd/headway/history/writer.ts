@@ -1,4 +1,4 @@
-import type { StoredMessage } from '../../../internal/jetstream/reading.js';
+import type { StoredMessage } from '../../../internal/jetstream/read-stored.js';
 import { printable, printableJson } from '../../../schemas/text.js';
 import { showDuration } from '../choice/durations.js';
 import { readEvent, updateJson } from '../jobs/job-event.js';

@@ -2,7 +2,7 @@ import {
   type LastState,
   type LastStatesObserver,
   readLastStates,
-} from '../../../internal/jetstream/reading-last.js';
+} from '../../../internal/jetstream/last-states.js';
 import { idOf } from '../../../schemas/ids.js';
 import { printable } from '../../../schemas/text.js';
 import type { Io } from '../world/io.js';

@@ -4,7 +4,7 @@ import {
   type InvalidReason,
   updateFrame,
 } from '../../../internal/eventlog/decode.js';
-import type { StoredMessage } from '../../../internal/jetstream/reading.js';
+import type { StoredMessage } from '../../../internal/jetstream/read-stored.js';
 import type { Event } from '../../../schemas/event.js';
 import { printable, printableJson } from '../../../schemas/text.js';
 

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { readStored } from '../../../internal/jetstream/reading.js';
+import { readStored } from '../../../internal/jetstream/read-stored.js';
 import { eachState } from '../jobs/each-state.js';
 import { type JobEvent, readEvent, updateJson } from '../jobs/job-event.js';
 import { Newest } from '../jobs/newest.js';

@@ -1,7 +1,7 @@
 import { AckPolicy, type ConsumerUpdateConfig, DeliverPolicy, nanos, type PurgeOpts } from 'nats';
 import { HeadwayError } from '../../../internal/errors/catalogue.js';
 import { decodeEvent } from '../../../internal/eventlog/decode.js';
-import { apiErrorCode, storedMessage } from '../../../internal/jetstream/stream.js';
+import { apiErrorCode, lastMessage } from '../../../internal/jetstream/stream.js';
 import { SUBJECT_FILTER, subjectOf } from '../../../schemas/ids.js';
 import { eventStreamInfo, type StreamAccess } from '../world/nats.js';
 
@@ -99,7 +99,7 @@ async function eventsOf({ jsm, stream }: StreamAccess, subject: string): Promise
 }
 
 async function isRunning({ jsm, stream }: StreamAccess, subject: string): Promise<boolean | null> {
-  const last = await storedMessage(jsm, stream, { last_by_subj: subject });
+  const last = await lastMessage(jsm, stream, subject);
   if (last === null) return null;
   const decoded = decodeEvent(subject, last.data);
   return decoded.ok ? !decoded.event.finished : null;

@@ -1,4 +1,4 @@
-import type { ReadFrom } from '../../../internal/jetstream/reading.js';
+import type { ReadFrom } from '../../../internal/jetstream/read-stored.js';
 import {
   type FilterFlags,
   type SinceFlags,

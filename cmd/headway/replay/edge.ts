@@ -5,7 +5,7 @@ import { loadUws } from '../../../internal/edge/uws.js';
 import { HeadwayError, PortInUseError } from '../../../internal/errors/catalogue.js';
 import type { DecodedEvent } from '../../../internal/eventlog/decode.js';
 import { EventLog } from '../../../internal/eventlog/log.js';
-import type { StoredMessage } from '../../../internal/jetstream/reading.js';
+import type { StoredMessage } from '../../../internal/jetstream/read-stored.js';
 import { Hub } from '../../../internal/session/hub.js';
 import { createLogger } from '../../../internal/telemetry/logger.js';
 import { Metrics } from '../../../internal/telemetry/metrics.js';
@@ -136,6 +136,7 @@ export class ReplayEdge implements ReplaySink {
       connections: () => this.#hub.counts(),
       sessionStates: () => this.#hub.countStates(),
       feedFollowing: () => this.#log.isReady,
+      feedLag: () => ({ events: 0, seconds: 0 }),
       log: () => ({ head: this.#log.head, floor: this.#log.floor, ...this.#log.stats }),
       coldReadsPending: () => 0,
       unauthenticated: () => 0,

@@ -1,5 +1,5 @@
 import type { DecodedEvent } from '../../../internal/eventlog/decode.js';
-import type { StoredMessage } from '../../../internal/jetstream/reading.js';
+import type { StoredMessage } from '../../../internal/jetstream/read-stored.js';
 import type { OutputFormat } from '../choice/selection.js';
 import { type JobEvent, jobEvent, updateJson } from '../jobs/job-event.js';
 import { eventLines } from '../show/event-line.js';

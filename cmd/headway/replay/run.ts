@@ -1,6 +1,6 @@
 import { HeadwayError, JobMissingError } from '../../../internal/errors/catalogue.js';
 import { type DecodedEvent, decodeEvent } from '../../../internal/eventlog/decode.js';
-import { type ReadFrom, readStored, type StoredMessage } from '../../../internal/jetstream/reading.js';
+import { type ReadFrom, readStored, type StoredMessage } from '../../../internal/jetstream/read-stored.js';
 import { newestSeq } from '../../../internal/jetstream/stream.js';
 import { Pacer } from '../../../internal/replay/pacer.js';
 import type { Speed } from '../../../internal/replay/speed.js';

@@ -1,5 +1,5 @@
 import type { DecodedEvent } from '../../../internal/eventlog/decode.js';
-import type { StoredMessage } from '../../../internal/jetstream/reading.js';
+import type { StoredMessage } from '../../../internal/jetstream/read-stored.js';
 
 /** Where a replay goes. */
 export interface ReplaySink {

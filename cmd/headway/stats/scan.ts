@@ -1,6 +1,6 @@
 import type { StreamInfo } from 'nats';
 import { decodeEvent } from '../../../internal/eventlog/decode.js';
-import { readStored, type StoredMessage } from '../../../internal/jetstream/reading.js';
+import { readStored, type StoredMessage } from '../../../internal/jetstream/read-stored.js';
 import type { Io } from '../world/io.js';
 import type { StreamAccess } from '../world/nats.js';
 import { noting, progressOf } from '../world/notes.js';

@@ -1,5 +1,5 @@
 import type { StreamState } from 'nats';
-import { type ReadFrom, readStored, type StoredMessage } from '../../../internal/jetstream/reading.js';
+import { type ReadFrom, readStored, type StoredMessage } from '../../../internal/jetstream/read-stored.js';
 import type { Event } from '../../../schemas/event.js';
 import { idOf } from '../../../schemas/ids.js';
 import { type JobEvent, readEvent } from '../jobs/job-event.js';

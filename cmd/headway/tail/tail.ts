@@ -1,6 +1,6 @@
 import { type Command, createArgument, Option } from 'commander';
 import { JobMissingError } from '../../../internal/errors/catalogue.js';
-import { type ReadRange, readStored } from '../../../internal/jetstream/reading.js';
+import { type ReadRange, readStored } from '../../../internal/jetstream/read-stored.js';
 import { newestSeq } from '../../../internal/jetstream/stream.js';
 import { subjectOf } from '../../../schemas/ids.js';
 import {

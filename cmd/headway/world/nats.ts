@@ -4,7 +4,7 @@ import { type Command, Option } from 'commander';
 import type { JetStreamClient, JetStreamManager, NatsConnection, StreamInfo } from 'nats';
 import { ConfigError, StreamForeignError } from '../../../internal/errors/catalogue.js';
 import { connectNats, redactUrl } from '../../../internal/jetstream/connection.js';
-import { explainRequestError } from '../../../internal/jetstream/request-error.js';
+import { explainRequestError } from '../../../internal/jetstream/nats-errors.js';
 import { newestSeq, takesEvents } from '../../../internal/jetstream/stream.js';
 import { settings } from '../../../schemas/config.js';
 import { SUBJECT_FILTER } from '../../../schemas/ids.js';

@@ -1,4 +1,4 @@
-import type { ReadObserver } from '../../../internal/jetstream/reading.js';
+import type { ReadObserver } from '../../../internal/jetstream/read-stored.js';
 import type { Io } from './io.js';
 
 /** Says on stderr what interrupts a read, and what the stream no longer has. */

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { HeadwayError } from '../errors/catalogue.js';
-import type { Fault } from './fault.js';
+import type { ConsumerFailure } from './consumer-failure.js';
 
 /**
  * How long an answer is waited for at first; after each time without one a little longer. A cluster that has just lost
@@ -12,15 +12,15 @@ const PATIENCE_GROWS = 1.3;
 /** An answer that came, in time or too late, shows how slow the way is: the next ones may take so many times as long. */
 const SLOWER = 2;
 
-/** The questions to NATS while the feed is built: given up when the feed's fault happens, or when they take too long. */
-export class Asking {
+/** Questions to NATS while a consumer is built: given up when that fails, or when they take too long. */
+export class AdaptiveTimeout {
   readonly #unanswered = new Map<string, number>();
   readonly #now: () => number;
   #slowestMs = 0;
 
   /** @param now milliseconds that never go back */
   constructor(
-    readonly fault: Fault,
+    private readonly failure: ConsumerFailure,
     now: () => number,
   ) {
     this.#now = now;
@@ -46,7 +46,7 @@ export class Asking {
       if (error instanceof HeadwayError || !(error instanceof Error)) throw error;
       throw new Error(`${what}: ${error.message}`, { cause: error });
     });
-    if (ms === Number.POSITIVE_INFINITY) return this.fault.orFail(named);
+    if (ms === Number.POSITIVE_INFINITY) return this.failure.orFail(named);
     const enough = new AbortController();
     const late = delay(ms, undefined, { signal: enough.signal }).then((): never => {
       this.#unanswered.set(what, unanswered + 1);
@@ -54,7 +54,7 @@ export class Asking {
     });
     for (const promise of [named, late]) promise.catch(() => undefined);
     try {
-      return await this.fault.orFail(Promise.race([named, late]));
+      return await this.failure.orFail(Promise.race([named, late]));
     } finally {
       enough.abort();
     }

@@ -6,9 +6,8 @@ import { decodeEvent } from '../eventlog/decode.js';
 import { type LogRecord, makeRecord } from '../eventlog/record.js';
 import { inScope, type Scope } from '../eventlog/scope.js';
 import type { ColdSource, IsWanted, Page, Refusal } from '../session/ports.js';
-import { type HistoryAccess, HistoryInterrupted, readPage } from './history.js';
-import type { Link } from './link.js';
-import { epochOf, storedMessage } from './stream.js';
+import { type HistoryAccess, RetryableReadError, readPage } from './history-page.js';
+import { epochOf, lastMessage, storedMessage } from './stream.js';
 
 export type ReadKind = 'page' | 'last_state' | 'records' | 'kept' | 'head';
 
@@ -32,8 +31,7 @@ const always: IsWanted = () => true;
  * for everyone who asks for it at the same time, and only so many run at once. A read is tried until it succeeds:
  * while NATS is away sessions wait, they are not sent away.
  */
-export class ColdReader implements ColdSource {
-  readonly #link: Link;
+export class HistoryReader implements ColdSource {
   readonly #access: HistoryAccess;
   readonly #limit: LimitFunction;
   readonly #observer: ColdObserver;
@@ -41,14 +39,7 @@ export class ColdReader implements ColdSource {
   readonly #stopped = new AbortController();
   readonly #flights = new Map<string, Flight>();
 
-  constructor(
-    link: Link,
-    access: HistoryAccess,
-    concurrency: number,
-    observer: ColdObserver,
-    now: () => number,
-  ) {
-    this.#link = link;
+  constructor(access: HistoryAccess, concurrency: number, observer: ColdObserver, now: () => number) {
     this.#access = access;
     this.#limit = pLimit(concurrency);
     this.#observer = observer;
@@ -62,7 +53,7 @@ export class ColdReader implements ColdSource {
 
   lastState(id: string, isWanted: IsWanted = always): Promise<LogRecord | null> {
     return this.#once(`last ${id}`, 'last_state', isWanted, async () => {
-      const message = await this.#stored({ last_by_subj: subjectOf(id) });
+      const message = await lastMessage(this.#access.jsm, this.#access.stream, subjectOf(id));
       if (message === null) return null;
       const decoded = decodeEvent(message.subject, message.data);
       if (decoded.ok) return makeRecord(decoded.event, message.seq, null, message.time.getTime());
@@ -147,7 +138,7 @@ export class ColdReader implements ColdSource {
     const epoch = this.#access.epoch();
     const result = await read();
     const info = await this.#access.jsm.streams.info(this.#access.stream);
-    if (epochOf(info) !== epoch) throw new HistoryInterrupted('the stream is another one');
+    if (epochOf(info) !== epoch) throw new RetryableReadError('the stream is another one');
     return result;
   }
 
@@ -157,7 +148,7 @@ export class ColdReader implements ColdSource {
       const result = await this.#limit(() => {
         // A herd that gave up while it waited must not be read for: those that came instead would wait behind it.
         if (!askers.some((isWanted) => isWanted())) throw new AbortError('nobody wants the answer any more');
-        return this.#link.during(this.#stopped.signal, () => this.#ofOneStream(read));
+        return this.#access.link.during(this.#stopped.signal, () => this.#ofOneStream(read));
       }).catch(retryable);
       this.#observer.read(kind, this.#now() - startedAt);
       return result;

@@ -1,0 +1,346 @@
+import {
+  AckPolicy,
+  type ConsumerConfig,
+  type ConsumerInfo,
+  createInbox,
+  type JetStreamManager,
+  type Msg,
+  type NatsConnection,
+  nanos,
+  type Subscription,
+} from 'nats';
+import type { NatsRefusal } from './connection.js';
+import type { ConsumerFailure, FailureReason } from './consumer-failure.js';
+import type { Link } from './link.js';
+
+/** What a server says of a pull that ends while the consumer stands. */
+const PULL_ENDS = /batch completed|maxbytes/i;
+const TOO_BIG = /maxbytes/i;
+const PULL_EXPIRES_MS = 5_000;
+const HEARTBEAT_MS = 1_000;
+const MISSED_MS = 3_500;
+/** Whoever reads may pause for so long, a person in a pager say, before the server takes the consumer away. */
+const ABANDONED_MS = 5 * 60_000;
+
+/** A message as the stream holds it. */
+export interface StoredMessage {
+  readonly seq: number;
+  readonly subject: string;
+  /** When it was stored, in ms since 1970. */
+  readonly storedAt: number;
+  readonly data: Uint8Array;
+}
+
+/** How much is asked for. */
+export interface PullLimits {
+  /**
+   * The most bytes that are on their way or wait here, as NATS counts them (subjects and headers included). A larger
+   * message is asked for by itself.
+   */
+  readonly bytes: number;
+  /** The most messages in one pull; two or three may be open. */
+  readonly messages: number;
+  /**
+   * Whether more is asked for while what came is worked on, and while nothing is there. Without it, each `take` asks
+   * once, and what the stream holds then, up to the limits, is the answer.
+   */
+  readonly prefetch: boolean;
+}
+
+export interface PullAccess {
+  readonly connection: NatsConnection;
+  readonly jsm: JetStreamManager;
+  readonly stream: string;
+  readonly link: Link;
+  /** Calls `refused` for what NATS does not permit the connection. @returns what ends that */
+  readonly onRefused: (refused: (refusal: NatsRefusal) => void) => () => void;
+}
+
+/**
+ * Makes a short-lived consumer: no acknowledgements, in memory, one copy.
+ * @throws NatsError when it cannot be made
+ */
+export function addConsumer(
+  { jsm, stream }: Pick<PullAccess, 'jsm' | 'stream'>,
+  config: Partial<ConsumerConfig>,
+): Promise<ConsumerInfo> {
+  return jsm.consumers.add(stream, { ...EPHEMERAL, ...config });
+}
+
+/** Removes a consumer. Nobody waits for the answer; the server would remove it by itself, later. */
+export function removeConsumer({ jsm, stream }: Pick<PullAccess, 'jsm' | 'stream'>, name: string): void {
+  jsm.consumers.delete(stream, name).catch(() => undefined);
+}
+
+/** What all consumers have in common. */
+export const EPHEMERAL = {
+  ack_policy: AckPolicy.None,
+  mem_storage: true,
+  num_replicas: 1,
+  inactive_threshold: nanos(ABANDONED_MS),
+} as const satisfies Partial<ConsumerConfig>;
+
+/**
+ * Pulls what one consumer delivers, only as fast as it is taken, and limited by bytes. Delivery sequences are
+ * contiguous, or the consumer is lost; so it is when heartbeats fail to come. All that arrives in one turn of the event
+ * loop comes as one batch.
+ */
+export class PullConsumer {
+  readonly info: ConsumerInfo;
+  readonly failure: ConsumerFailure;
+  readonly #access: PullAccess;
+  readonly #limits: PullLimits;
+  readonly #nextSubject: string;
+  readonly #inbox: string;
+  readonly #subscription: Subscription;
+  readonly #forget: (() => void)[];
+  readonly #ticker: NodeJS.Timeout;
+  #buffer: StoredMessage[] = [];
+  #bufferBytes = 0;
+  /** The open pulls: the end of the subject that they are answered to, and the bytes that they asked for. */
+  readonly #pulls = new Map<string, number>();
+  #pullsMade = 0;
+  /** Bytes that open pulls may still bring. A pull that brings the last of its bytes ends without a word. */
+  #owedBytes = 0;
+  #delivered = 0;
+  #pending: number;
+  #hasAnswered = false;
+  #wake: () => void = () => undefined;
+  #heardAt = performance.now();
+  #tickedAt = performance.now();
+  /** The next message is larger than a pull may bring. */
+  #isBig = false;
+
+  constructor(access: PullAccess, info: ConsumerInfo, limits: PullLimits, failure: ConsumerFailure) {
+    this.info = info;
+    this.failure = failure;
+    this.#access = access;
+    this.#limits = limits;
+    this.#pending = info.num_pending;
+    this.#nextSubject = `$JS.API.CONSUMER.MSG.NEXT.${access.stream}.${info.name}`;
+    this.#inbox = createInbox();
+    this.#subscription = access.connection.subscribe(`${this.#inbox}.*`, {
+      callback: (error, message) => {
+        if (error === null) this.#receive(message);
+        else failure.fail('not_permitted', error.message);
+      },
+    });
+    this.#forget = [
+      failure.onFailed(() => this.#wake()),
+      access.onRefused(({ subject }) => {
+        if (subject === this.#nextSubject) failure.fail('not_permitted', `it does not permit ${subject}`);
+      }),
+    ];
+    this.#ticker = setInterval(() => this.#tick(), HEARTBEAT_MS);
+    this.#ticker.unref();
+  }
+
+  /** How many messages the consumer has still to deliver, as of the last one that came. */
+  get pending(): number {
+    return this.#pending;
+  }
+
+  /** How many messages have come. */
+  get delivered(): number {
+    return this.#delivered;
+  }
+
+  /** Whether NATS has answered any pull: it may say yes to everything else and refuse these. */
+  get hasAnswered(): boolean {
+    return this.#hasAnswered;
+  }
+
+  /**
+   * What has come, at once when anything has; else what comes within `ms`, or nothing; nothing also when NATS has answered
+   * for the first time and holds nothing. Without prefetch it ends as soon as the pull has: what the stream held, or
+   * nothing.
+   * @param ms Infinity: for ever
+   * @throws ConsumerLostError when nothing is left that came before the loss
+   */
+  async take(ms: number): Promise<readonly StoredMessage[]> {
+    const { prefetch } = this.#limits;
+    if (this.#buffer.length === 0 && this.failure.error === null) {
+      this.#pull();
+      await this.#woken(ms);
+    }
+    if (!prefetch) while (this.#pulls.size > 0 && this.failure.error === null) await this.#woken(ms);
+    const batch = this.#buffer;
+    if (batch.length === 0 && this.failure.error !== null) throw this.failure.error;
+    this.#buffer = [];
+    this.#bufferBytes = 0;
+    // Asked for while what came is worked on.
+    if (prefetch) this.#pull();
+    return batch;
+  }
+
+  /** Ends the deliveries. The consumer stays. */
+  close(): void {
+    this.failure.dispose();
+    clearInterval(this.#ticker);
+    for (const forget of this.#forget) forget();
+    if (!this.#access.connection.isClosed()) this.#subscription.unsubscribe();
+  }
+
+  /** Ends the deliveries, and removes the consumer if NATS is there to be asked. */
+  async remove(): Promise<void> {
+    this.close();
+    const { connection, link } = this.#access;
+    if (connection.isClosed() || !link.isUp) return;
+    removeConsumer(this.#access, this.info.name);
+    await connection.flush().catch(() => undefined);
+  }
+
+  async #woken(ms: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = ms === Number.POSITIVE_INFINITY ? undefined : setTimeout(resolve, ms);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.#wake = () => undefined;
+  }
+
+  #pull(): void {
+    if (this.failure.error !== null) return;
+    const { bytes, messages, prefetch } = this.#limits;
+    const isFirst = this.#pullsMade === 0;
+    // The first one asks for what is there, and so tells at once whether pulls are answered at all.
+    const noWait = isFirst || !prefetch;
+    if (noWait || this.#isBig ? this.#pulls.size > 0 : this.#owedBytes + this.#bufferBytes > bytes / 2)
+      return;
+    if (this.#pulls.size === 0) this.#heardAt = performance.now();
+    const maxBytes = prefetch ? Math.ceil(bytes / 2) : bytes;
+    const id = String(++this.#pullsMade);
+    const request = {
+      ...(this.#isBig ? { batch: 1 } : { batch: messages, max_bytes: maxBytes }),
+      ...(noWait
+        ? { no_wait: true }
+        : { expires: nanos(PULL_EXPIRES_MS), idle_heartbeat: nanos(HEARTBEAT_MS) }),
+    };
+    this.#pulls.set(id, maxBytes);
+    this.#owedBytes += maxBytes;
+    try {
+      this.#access.connection.publish(this.#nextSubject, JSON.stringify(request), {
+        reply: `${this.#inbox}.${id}`,
+      });
+    } catch (error) {
+      this.failure.fail('disconnected', (error as Error).message);
+    }
+  }
+
+  #receive(message: Msg): void {
+    if (this.failure.error !== null) return;
+    this.#heardAt = performance.now();
+    const delivery = parseDelivery(message.reply);
+    if (delivery === null) {
+      this.#heed(message);
+      return;
+    }
+    if (delivery.deliverySequence !== this.#delivered + 1) {
+      this.failure.fail('delivery_hole');
+      return;
+    }
+    this.#hasAnswered = true;
+    this.#delivered++;
+    this.#pending = delivery.pending;
+    const size = sizeOf(message);
+    this.#bufferBytes += size;
+    this.#buffer.push({
+      seq: delivery.seq,
+      subject: message.subject,
+      storedAt: delivery.storedAt,
+      data: message.data,
+    });
+    this.#owedBytes = this.#isBig ? 0 : this.#owedBytes - size;
+    this.#isBig = false;
+    if (this.#owedBytes <= 0) this.#allEnded();
+    if (this.#limits.prefetch || this.#pulls.size === 0) this.#wake();
+  }
+
+  // What is no message of the stream says something about a pull.
+  #heed({ headers, subject }: Msg): void {
+    const code = headers?.code ?? 0;
+    const description = headers?.description ?? '';
+    if (code === 100) {
+      this.#answered();
+      return;
+    }
+    if (code === 404 || code === 408 || (code === 409 && PULL_ENDS.test(description))) {
+      this.#answered();
+      const id = subject.slice(subject.lastIndexOf('.') + 1);
+      const asked = this.#pulls.get(id);
+      if (asked === undefined) return;
+      this.#pulls.delete(id);
+      const left = Number(headers?.get('Nats-Pending-Bytes') || asked);
+      if (TOO_BIG.test(description) && left >= asked) this.#isBig = true;
+      this.#owedBytes = Math.max(0, this.#owedBytes - left);
+      if (this.#pulls.size === 0) this.#allEnded();
+      if (this.#limits.prefetch || (this.#isBig && this.#buffer.length === 0)) this.#pull();
+      if (this.#pulls.size === 0) this.#wake();
+      return;
+    }
+    this.failure.fail(reasonOf(code, description), detailOf(code, description));
+  }
+
+  // Whoever waits learns of the first answer at once, also of one that brings nothing.
+  #answered(): void {
+    if (this.#hasAnswered) return;
+    this.#hasAnswered = true;
+    this.#wake();
+  }
+
+  #allEnded(): void {
+    this.#owedBytes = 0;
+    this.#pulls.clear();
+  }
+
+  #tick(): void {
+    const now = performance.now();
+    const isLate = now - this.#tickedAt > 2 * HEARTBEAT_MS;
+    this.#tickedAt = now;
+    // Whoever was held up itself, by a pipe that nobody read, may have heartbeats waiting.
+    if (isLate) this.#heardAt = now;
+    else if (this.#pulls.size > 0 && now - this.#heardAt > MISSED_MS) this.failure.fail('heartbeats_missed');
+  }
+}
+
+// As NATS counts it against what a pull may bring. The package knows it of each message; its types do not say so.
+function sizeOf(message: Msg): number {
+  const { size } = message as Msg & { size?: () => number };
+  return size === undefined ? message.data.byteLength : size.call(message);
+}
+
+function reasonOf(code: number, description: string): FailureReason {
+  if (code === 503) return 'no_responders';
+  return /consumer deleted|stream deleted/i.test(description) ? 'consumer_deleted' : 'pull_refused';
+}
+
+function detailOf(code: number, description: string): string {
+  return code === 503 ? 'the consumer is gone' : (description || `status ${code}`).toLowerCase();
+}
+
+interface Delivery {
+  readonly seq: number;
+  readonly deliverySequence: number;
+  /** ms since 1970. */
+  readonly storedAt: number;
+  readonly pending: number;
+}
+
+/**
+ * What JetStream says of a message in its reply subject: `$JS.ACK.<stream>.<consumer>.<count>.<seq>.<delivery>.<ns>.
+ * <pending>`, or with domain and account behind `ACK`. The package reads it too, but only for messages of its own.
+ */
+export function parseDelivery(reply: string | undefined): Delivery | null {
+  if (reply === undefined || !reply.startsWith('$JS.ACK.')) return null;
+  const tokens = reply.split('.');
+  const at = tokens.length === 9 ? 4 : 6;
+  return {
+    seq: Number(tokens[at + 1]),
+    deliverySequence: Number(tokens[at + 2]),
+    // Cut, not divided: as a number the nanoseconds would be rounded.
+    storedAt: Number(tokens[at + 3]?.slice(0, -6)),
+    pending: Number(tokens[at + 4]),
+  };
+}
