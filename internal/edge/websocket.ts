@@ -202,9 +202,10 @@ function refuse(
   { defect, limit }: Pick<Refused, 'defect' | 'limit'> = { defect: null, limit: null },
 ): void {
   parts.refused({ code, address: ws.getUserData().visitor.address, defect, limit });
-  ws.cork(() => {
-    ws.send(frames.error(code, message));
-    ws.end(closeCode(ERROR_CODES[code]), code);
+  const outlet = new WebSocketOutlet(ws);
+  outlet.cork(() => {
+    outlet.send(frames.error(code, message));
+    outlet.end(closeCode(ERROR_CODES[code]), code);
   });
 }
 
@@ -226,6 +227,8 @@ const TOO_MANY_FRAMES = 'too many frames, or too many bytes, in one second; a cl
 
 class WebSocketOutlet implements Outlet {
   readonly #ws: WebSocket<Connection>;
+  #corks = 0;
+  #closing: { readonly code: number; readonly reason: string } | null = null;
 
   constructor(ws: WebSocket<Connection>) {
     this.#ws = ws;
@@ -236,7 +239,13 @@ class WebSocketOutlet implements Outlet {
   }
 
   cork(write: () => void): void {
-    this.#ws.cork(write);
+    this.#corks++;
+    try {
+      this.#ws.cork(write);
+    } finally {
+      this.#corks--;
+      this.#closeNow();
+    }
   }
 
   buffered(): number {
@@ -244,6 +253,14 @@ class WebSocketOutlet implements Outlet {
   }
 
   end(code: number, reason: string): void {
-    this.#ws.end(code, reason);
+    this.#closing ??= { code, reason };
+    this.#closeNow();
+  }
+
+  // Within a cork of ours the library would send the close frame, but would end TCP only when a timer of its own runs
+  // out. Outside of one it ends TCP behind the frame, at once or when the socket has drained.
+  #closeNow(): void {
+    if (this.#closing === null || this.#corks > 0) return;
+    this.#ws.end(this.#closing.code, this.#closing.reason);
   }
 }
