@@ -206,7 +206,7 @@ export class Session {
 
   /** A frame from the client: its text, or null for a binary one. */
   receive(text: string | null): void {
-    if (this.#state.name === 'ended') return;
+    if (this.#isOver()) return;
     const parsed = parseClientFrame(text, this.#parts.limits.maxFrameCharacters);
     if (!parsed.ok) {
       this.fail(parsed.code, parsed.message);
@@ -228,7 +228,7 @@ export class Session {
   fail(code: ErrorCode, message: string): void {
     if (this.#state.name === 'ended') return;
     this.#corked(() => {
-      this.#send(frames.error(code, message));
+      this.#sender.send(frames.error(code, message));
       this.#end(closeCode(ERROR_CODES[code]), code);
     });
   }
@@ -358,6 +358,8 @@ export class Session {
 
   #fresh(): void {
     const { log, wallClock } = this.#parts;
+    // A snapshot that is made now would never be closed.
+    if (this.#state.name === 'ended') return;
     if (this.scope.kind === 'all') {
       if (!log.hasAllStates) {
         this.fail(
@@ -402,7 +404,7 @@ export class Session {
   }
 
   #become(state: SessionState): void {
-    this.#state = state;
+    this.#enter(state);
     this.#pump();
   }
 
@@ -411,7 +413,7 @@ export class Session {
     const next = snapshot.next();
     if (next === null) {
       this.#cursor = Math.max(this.cursor, snapshot.head);
-      this.#state = { name: 'behind', phase: 'replaying' };
+      this.#enter({ name: 'behind', phase: 'replaying' });
       return 0;
     }
     if (!isPlaces(next)) return this.#update(next);
@@ -440,7 +442,7 @@ export class Session {
       case 'head':
         if (this.scope.kind === 'job' && this.#isForbidden(log.last(this.scope.id))) return null;
         this.#cursor = read.cursor;
-        this.#state = { name: 'live' };
+        this.#enter({ name: 'live' });
         if (phase === 'replaying') this.#send(frames.caughtUp(read.cursor));
         this.#tellStall();
         this.#endIfFinished();
@@ -502,8 +504,9 @@ export class Session {
   // The answer is for the state that asked; after a restart of the log, or a close, it is for nobody. It is taken in
   // the session's own turn: thousands can wait for the same answer.
   #ask<T>(read: (isWanted: IsWanted) => Promise<T>, then: (answer: T) => void): void {
+    if (this.#state.name === 'ended') return;
     const ticket = Symbol('ticket');
-    this.#state = { name: 'asking', ticket };
+    this.#enter({ name: 'asking', ticket });
     const isCurrent = () => this.#state.name === 'asking' && this.#state.ticket === ticket;
     read(isCurrent).then(
       (value) => {
@@ -520,17 +523,34 @@ export class Session {
   #update(record: LogRecord): number {
     this.#cursor = Math.max(this.cursor, record.seq);
     if (!inScope(this.scope, record)) return SCAN_BYTES;
-    if (this.#state.name !== 'ended') this.#sender.update(record, this.scope);
+    this.#sendUpdate(record);
     this.#toldStall = false;
-    this.#parts.onSent?.(1);
     return record.bytes;
   }
 
+  // Everything but the reason of an end leaves by these two, so that nothing does from the expiry on, however long what
+  // was before it took.
   #send(text: string): void {
-    if (this.#state.name !== 'ended') this.#sender.send(text);
+    if (!this.#isOver()) this.#sender.send(text);
+  }
+
+  #sendUpdate(record: LogRecord): void {
+    if (this.#isOver()) return;
+    this.#sender.update(record, this.scope);
+    this.#parts.onSent?.(1);
+  }
+
+  #isOver(): boolean {
+    return this.#state.name === 'ended' || this.#hasExpired();
+  }
+
+  // What has ended stays so, whatever the step that it ended in had in mind.
+  #enter(state: SessionState): void {
+    if (this.#state.name !== 'ended') this.#state = state;
   }
 
   #end(code: number, reason: string): void {
+    if (this.#state.name === 'ended') return;
     this.closed();
     this.#parts.outlet.end(code, reason);
   }
