@@ -188,6 +188,11 @@ export class Door {
     return { ok: true, scope: narrowed.scope, permit: this.#permit(verifier, grant) };
   }
 
+  /** When what let somebody in expired, as RFC 3339 writes it; null: it has not. */
+  expiredAt(permit: Permit | null): string | null {
+    return permit !== null && this.#parts.wallClock() >= permit.expiry.at ? permit.expiry.text : null;
+  }
+
   leave(visitor: Visitor): void {
     if (visitor.ticket !== null) this.#parts.admission.leave(visitor.ticket);
   }

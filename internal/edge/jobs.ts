@@ -39,21 +39,26 @@ export function routeJobs(app: App, parts: JobsParts): void {
       sendWhenReady(res, async (isWanted) => {
         const made = await answerFor(parts, entry, id, isWanted).catch((error: unknown) => {
           parts.failed(error);
-          return problem(500, 'internal', 'this request failed; it was logged');
+          return () => problem(500, 'internal', 'this request failed; it was logged');
         });
         if (entry.kind === 'visitor') parts.door.leave(entry.visitor);
-        return () => withOrigin(made, entry, knock.origin);
+        return () => withOrigin(made(), entry, knock.origin);
       });
     }),
   );
 }
 
-async function answerFor(parts: JobsParts, entry: Entry, id: string, isWanted: IsWanted): Promise<Answer> {
+async function answerFor(
+  parts: JobsParts,
+  entry: Entry,
+  id: string,
+  isWanted: IsWanted,
+): Promise<() => Answer> {
   if (entry.kind === 'turned') {
     const { status, code, detail, retryAfterSeconds } = entry;
     parts.refused(refusedAs(entry));
     const headers = retryAfterSeconds === null ? {} : { 'retry-after': String(retryAfterSeconds) };
-    return { ...problem(status, code, detail), headers };
+    return () => ({ ...problem(status, code, detail), headers });
   }
   const refuse = (
     code: ErrorCode,
@@ -64,16 +69,20 @@ async function answerFor(parts: JobsParts, entry: Entry, id: string, isWanted: I
     return problemOf(code, message);
   };
   if (!isProcessingId(id)) {
-    return refuse(
-      'invalid_processing_id',
-      `processing_id is ${show(id)}; expected 1 to 128 of A-Z a-z 0-9 _ -`,
-    );
+    const message = `processing_id is ${show(id)}; expected 1 to 128 of A-Z a-z 0-9 _ -`;
+    return () => refuse('invalid_processing_id', message);
   }
   const admitted = await parts.door.admit(entry.visitor, { kind: 'job', id, jobTypes: null });
-  if (!admitted.ok) return refuse(admitted.code, admitted.message, admitted);
+  if (!admitted.ok) return () => refuse(admitted.code, admitted.message, admitted);
   const last = await inTime((isStill) => parts.lastState(id, () => isWanted() && isStill()));
-  if (last === 'late') return refuse('internal', 'the history cannot be read now; ask again in a moment');
-  return shown(last, admitted.scope) ?? refuse('forbidden', 'the token does not open this job');
+  return () => {
+    // JetStream may have taken longer than the token lasts.
+    const expired = parts.door.expiredAt(admitted.permit);
+    if (expired !== null)
+      return refuse('token_expired', `the token expired at ${expired}; ask with a new one`);
+    if (last === 'late') return refuse('internal', 'the history cannot be read now; ask again in a moment');
+    return shown(last, admitted.scope) ?? refuse('forbidden', 'the token does not open this job');
+  };
 }
 
 const NOTHING = { defect: null, limit: null } as const;
