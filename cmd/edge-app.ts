@@ -134,6 +134,7 @@ async function wire(
     log: () => ({ head: log.head, floor: log.floor, ...log.stats }),
     coldReadsPending: () => cold.pending,
     unauthenticated: () => access.admission.counts.unauthenticated,
+    httpSockets: () => access.sockets.http,
     silence: () => silence.stats,
   });
   const keyLines = new RateLimit(3, 10_000, () => performance.now());
@@ -151,6 +152,7 @@ async function wire(
       }
     },
   });
+  for (const problem of access.warnings) logger.warn({ problem }, 'a setting may not be what was meant');
   try {
     await feed.start();
   } catch (error) {
@@ -182,7 +184,7 @@ async function wire(
     uws,
     { host: config.host, port: config.port, share: config.sharePort },
     {
-      ...webSocketParts({ ...parts, stalledFor: (id) => silence.stalledFor(id) }, cold, metrics, access.door),
+      ...webSocketParts({ ...parts, stalledFor: (id) => silence.stalledFor(id) }, cold, metrics, access),
       lastState: (id, isWanted) => lastState(log, cold, id, isWanted),
       readiness,
       metrics: () => metrics.render(),

@@ -86,7 +86,7 @@ export const ACCESS_SETTINGS = {
     default: 15_000,
     minimum: 0,
     maximum: 10_000_000,
-    description: 'Connections in all; above it 503. 0: no limit, as for the next six.',
+    description: 'Connections in all; above it 503. 0: no limit, as for the next nine.',
   }),
   maxConnectionsPerAddress: Type.Integer({
     env: 'HEADWAY_MAX_CONNECTIONS_PER_ADDRESS',
@@ -108,6 +108,29 @@ export const ACCESS_SETTINGS = {
     minimum: 0,
     maximum: 10_000_000,
     description: 'Connections whose tokens are still being checked; above it 503.',
+  }),
+  maxUnauthenticatedPerAddress: Type.Integer({
+    env: 'HEADWAY_MAX_UNAUTHENTICATED_PER_ADDRESS',
+    default: 500,
+    minimum: 0,
+    maximum: 10_000_000,
+    description: 'Those of one address (of IPv6, one /64); above it 503.',
+  }),
+  maxHttpSockets: Type.Integer({
+    env: 'HEADWAY_MAX_HTTP_SOCKETS',
+    default: 5_000,
+    minimum: 0,
+    maximum: 10_000_000,
+    description:
+      'Sockets that are no WebSocket (yet): those that ask nothing, and those that ask over HTTP; above it new ones are cut off.',
+  }),
+  maxHttpSocketsPerAddress: Type.Integer({
+    env: 'HEADWAY_MAX_HTTP_SOCKETS_PER_ADDRESS',
+    default: 1_000,
+    minimum: 0,
+    maximum: 10_000_000,
+    description:
+      'Those of one address (of IPv6, one /64) that have not sent a whole request; above it new ones are cut off. Proxies of `HEADWAY_TRUSTED_PROXIES` do not count.',
   }),
   maxUpgradesPerSecond: Type.Integer({
     env: 'HEADWAY_MAX_UPGRADES_PER_SECOND',

@@ -178,8 +178,7 @@ export const EdgeConfig = Type.Object({
     default: 1_000_000,
     minimum: 1,
     maximum: Number.MAX_SAFE_INTEGER,
-    description:
-      'A cursor on one job with more events of that job after it gets a `reset` (`limit`).',
+    description: 'A cursor on one job with more events of that job after it gets a `reset` (`limit`).',
   }),
   maxReplayAll: Type.Integer({
     env: 'HEADWAY_MAX_REPLAY_ALL',

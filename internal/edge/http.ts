@@ -1,38 +1,24 @@
-import { type Answer, json, problem, send, sendHead } from './answer.js';
-import type { App, HttpRequest, HttpResponse } from './uws.js';
+import { type Answer, json, problem, send, sendWhenReady } from './answer.js';
+import { guarded, type RoutingParts } from './routing.js';
+import type { App, HttpRequest } from './uws.js';
 import { WS_PATH } from './websocket.js';
 
-export interface HttpParts {
+export interface HttpParts extends RoutingParts {
   /** Whether this edge may be sent clients, and why not. */
   readonly readiness: () => { readonly ready: boolean; readonly detail: string };
   readonly metrics: () => Promise<{ readonly contentType: string; readonly body: string }>;
-  readonly failed: (error: unknown) => void;
 }
-
-type Handler = (res: HttpResponse, req: HttpRequest) => void;
 
 /** Registers the operators' endpoints and the answers to everything that is no endpoint. */
 export function routeHttp(app: App, parts: HttpParts): void {
-  // A handler that throws, or returns without an answer or an abort handler, ends the whole process.
-  const guarded =
-    (handler: Handler): Handler =>
-    (res, req) => {
-      try {
-        handler(res, req);
-      } catch (error) {
-        parts.failed(error);
-        send(res, problem(500, 'internal', 'this request failed; it was logged'));
-      }
-    };
-
   const answer = (path: string, handler: (req: HttpRequest) => Answer): void => {
     app.get(
       path,
-      guarded((res, req) => send(res, handler(req))),
+      guarded(parts, (res, req) => send(res, handler(req))),
     );
     app.head(
       path,
-      guarded((res, req) => sendHead(res, handler(req))),
+      guarded(parts, (res, req) => send(res, handler(req), true)),
     );
   };
   const upgradeRequired = (): Answer =>
@@ -47,35 +33,30 @@ export function routeHttp(app: App, parts: HttpParts): void {
   });
   app.get(
     '/metrics',
-    guarded((res) => void metrics(res, parts)),
+    guarded(parts, (res) => sendWhenReady(res, () => metrics(parts))),
   );
   app.head(
     '/metrics',
-    guarded((res) => sendHead(res, { status: 200, contentType: 'text/plain', body: '' })),
+    guarded(parts, (res) => send(res, { status: 200, contentType: 'text/plain', body: '' }, true)),
   );
   answer(WS_PATH, upgradeRequired);
   answer(`${WS_PATH}/*`, upgradeRequired);
   app.head(
     '/*',
-    guarded((res, req) => sendHead(res, notFound(req))),
+    guarded(parts, (res, req) => send(res, notFound(req), true)),
   );
   app.any(
     '/*',
-    guarded((res, req) => send(res, notFound(req))),
+    guarded(parts, (res, req) => send(res, notFound(req))),
   );
 }
 
-async function metrics(res: HttpResponse, parts: HttpParts): Promise<void> {
-  let isAborted = false;
-  res.onAborted(() => {
-    isAborted = true;
-  });
+async function metrics(parts: HttpParts): Promise<() => Answer> {
   try {
     const { contentType, body } = await parts.metrics();
-    if (isAborted) return;
-    res.cork(() => send(res, { status: 200, contentType, body }));
+    return () => ({ status: 200, contentType, body });
   } catch (error) {
     parts.failed(error);
-    if (!isAborted) res.cork(() => send(res, problem(500, 'internal', 'the metrics could not be collected')));
+    return () => problem(500, 'internal', 'the metrics could not be collected');
   }
 }

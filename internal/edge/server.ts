@@ -1,6 +1,7 @@
 import { PortInUseError, TlsFilesError } from '../errors/catalogue.js';
 import { type HttpParts, routeHttp } from './http.js';
 import { type JobsParts, routeJobs } from './jobs.js';
+import { guardSockets } from './routing.js';
 import { readTlsFiles, type TlsFiles, type TlsNews, TlsWatch } from './tls.js';
 import type { App, ListenSocket, Uws } from './uws.js';
 import { routeWebSockets, type WebSocketParts } from './websocket.js';
@@ -50,6 +51,11 @@ export async function startServer(
   tls: TlsSettings | null,
 ): Promise<EdgeServer> {
   const route = (app: App): App => {
+    guardSockets(app, {
+      ...parts,
+      isProxy: (address) => parts.door.isProxy(address),
+      cutOff: (address, limit) => parts.refused({ code: 'overloaded', address, defect: null, limit }),
+    });
     routeWebSockets(app, uws, parts);
     routeJobs(app, parts);
     routeHttp(app, parts);

@@ -200,7 +200,7 @@ export class Session {
 
   /** A frame from the client: its text, or null for a binary one. */
   receive(text: string | null): void {
-    if (this.#state.name === 'ended') return;
+    if (this.#isOver()) return;
     const parsed = parseClientFrame(text, this.#parts.limits.maxFrameCharacters);
     if (!parsed.ok) {
       this.fail(parsed.code, parsed.message);
@@ -222,7 +222,7 @@ export class Session {
   fail(code: ErrorCode, message: string): void {
     if (this.#state.name === 'ended') return;
     this.#corked(() => {
-      this.#send(frames.error(code, message));
+      this.#sender.send(frames.error(code, message));
       this.#end(closeCode(ERROR_CODES[code]), code);
     });
   }
@@ -364,6 +364,8 @@ export class Session {
 
   #fresh(): void {
     const { log, wallClock } = this.#parts;
+    // A snapshot that is made now would never be closed.
+    if (this.#state.name === 'ended') return;
     if (this.scope.kind === 'all') {
       if (!log.hasAllStates) {
         this.fail(
@@ -408,13 +410,15 @@ export class Session {
   }
 
   #become(state: SessionState): void {
-    this.#state = state;
+    this.#enter(state);
     this.#pump();
   }
 
   #show(snapshot: Snapshot, phase: Phase): void {
     this.#snapshot?.close();
     this.#snapshot = snapshot;
+    // What has ended closes nothing any more.
+    if (this.#state.name === 'ended') snapshot.close();
     this.#become({ name: 'snapshot', snapshot, phase });
   }
 
@@ -436,7 +440,7 @@ export class Session {
         return this.#sender.scanned(SNAPSHOT_SCAN_LIMIT);
       case 'end':
         this.#cursor = Math.max(this.cursor, snapshot.head);
-        this.#state = { name: 'behind', phase };
+        this.#enter({ name: 'behind', phase });
         return 0;
       case 'places':
         this.#ask(
@@ -470,7 +474,7 @@ export class Session {
         }
         if (this.scope.kind === 'job' && this.#isForbidden(log.last(this.scope.id))) return null;
         this.#cursor = read.cursor;
-        this.#state = { name: 'live' };
+        this.#enter({ name: 'live' });
         if (phase === 'replaying') this.#send(frames.caughtUp(read.cursor));
         this.#tellStall();
         this.#endIfFinished();
@@ -573,8 +577,9 @@ export class Session {
   // The answer is for the state that asked; after a restart of the log, or a close, it is for nobody. It is taken in
   // the session's own turn: thousands can wait for the same answer.
   #ask<T>(read: (isWanted: IsWanted) => Promise<T>, then: (answer: T) => void): void {
+    if (this.#state.name === 'ended') return;
     const ticket = Symbol('ticket');
-    this.#state = { name: 'asking', ticket };
+    this.#enter({ name: 'asking', ticket });
     const isCurrent = () => this.#state.name === 'asking' && this.#state.ticket === ticket;
     read(isCurrent).then(
       (value) => {
@@ -592,17 +597,34 @@ export class Session {
     while (this.#gone?.tell(this.scope, record.seq - 1));
     this.#cursor = Math.max(this.cursor, record.seq);
     if (!inScope(this.scope, record)) return SCAN_BYTES;
-    if (this.#state.name !== 'ended') this.#sender.update(record, this.scope);
+    this.#sendUpdate(record);
     this.#toldStall = false;
-    this.#parts.onSent?.(1);
     return record.bytes;
   }
 
+  // Everything but the reason of an end leaves by these two, so that nothing does from the expiry on, however long what
+  // was before it took.
   #send(text: string): void {
-    if (this.#state.name !== 'ended') this.#sender.send(text);
+    if (!this.#isOver()) this.#sender.send(text);
+  }
+
+  #sendUpdate(record: LogRecord): void {
+    if (this.#isOver()) return;
+    this.#sender.update(record, this.scope);
+    this.#parts.onSent?.(1);
+  }
+
+  #isOver(): boolean {
+    return this.#state.name === 'ended' || this.#hasExpired();
+  }
+
+  // What has ended stays so, whatever the step that it ended in had in mind.
+  #enter(state: SessionState): void {
+    if (this.#state.name !== 'ended') this.#state = state;
   }
 
   #end(code: number, reason: string): void {
+    if (this.#state.name === 'ended') return;
     this.closed();
     this.#parts.outlet.end(code, reason);
   }

@@ -39,6 +39,7 @@ function house(limits: Partial<AdmissionLimits> = {}, parts: Partial<DoorParts> 
       maxPerAddress: 0,
       maxPerSubject: 0,
       maxUnauthenticated: 0,
+      maxUnauthenticatedPerAddress: 0,
       upgradesPerSecond: 0,
       upgradesPerAddress: 0,
       ...limits,

@@ -303,6 +303,7 @@ describe('OPERATIONS.md', () => {
       log: () => ({ head: 0, floor: 0, tailBytes: 0, tailEvents: 0, lastStateBytes: 0, jobs: 0 }),
       coldReadsPending: () => 0,
       unauthenticated: () => 0,
+      httpSockets: () => 0,
       silence: () => ({ isListening: false, watched: 0, overdue: 0, turnedAway: 0, letGo: 0 }),
     });
     const metrics = (await registry.getMetricsAsJSON()).filter(({ name }) => name.startsWith('headway_'));
