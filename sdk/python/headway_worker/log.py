@@ -168,21 +168,21 @@ class JobLog:
             (*copy.subjects, *leader.subjects),
         )
 
-    async def beneath(self, subject: str, newest: int, after: int) -> Last | None:
-        """The newest event of a subject between two sequences, not including them; what is no event is passed over.
-        There is no question for the message before another one, so those before it are read from the oldest on.
+    async def range(self, subject: str, start: int, before: int, most: int) -> list[Last]:
+        """The messages of a subject from the sequence ``start`` on, below ``before``, at most ``most``, from the oldest
+        to the newest.
 
         :raises ReadError: as ``last``
         """
-        found: Last | None = None
-        at = after + 1
-        while True:
-            older = await self._get(subject, at)
-            if older is None or older.seq is None or older.seq >= newest:
-                return found
-            last = _last_of(older.seq, older, subject)
-            found = found if last.event is None else last
-            at = older.seq + 1
+        found: list[Last] = []
+        at = start
+        while at < before and len(found) < most:
+            message = await self._get(subject, at)
+            if message is None or message.seq is None or message.seq >= before:
+                break
+            found.append(_last_of(message.seq, message, subject))
+            at = message.seq + 1
+        return found
 
     async def _get(self, subject: str, at: int | None = None, from_copy: bool = False) -> RawStreamMsg | None:
         """The newest message of a subject, or its first from ``at`` on."""
@@ -242,7 +242,11 @@ class JobLog:
 def _last_of(seq: int, message: RawStreamMsg, subject: str) -> Last:
     decoded = decode_event(subject, message.data or b"")
     event = decoded.event if isinstance(decoded, Valid) else None
-    return Last(seq, event, (message.headers or {}).get("Nats-Msg-Id"))
+    headers = message.headers or {}
+    condition = headers.get("Nats-Expected-Last-Subject-Sequence", "")
+    # Digits are what JetStream takes for a condition; anything else it refuses.
+    expected = int(condition) if condition.isascii() and condition.isdigit() else None
+    return Last(seq, event, headers.get("Nats-Msg-Id"), expected)
 
 
 def _outcome_of(error: nats.js.errors.APIError) -> Outcome:

@@ -138,12 +138,10 @@ class Messages:
     async def last(self, subject: str, at_least: int) -> Last | None:
         return self.found[-1]
 
-    async def beneath(self, subject: str, newest: int, after: int) -> Last | None:
+    async def range(self, subject: str, start: int, before: int, most: int) -> list[Last]:
         if not self.may_look:
             raise ReadError("no", True, True, ("all",))
-        return next(
-            (one for one in self.found[::-1] if after < one.seq < newest and one.event is not None), None
-        )
+        return [one for one in self.found if start <= one.seq < before][:most]
 
 
 def at(seq: int, message: Last) -> Last:
