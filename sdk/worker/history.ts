@@ -2,6 +2,7 @@ import { ErrorCode, type Msg, type NatsConnection, NatsError } from 'nats';
 import { subjectOf } from '../../schemas/ids.js';
 import { type LastMessage, readEvent } from './fencing.js';
 import type { Forbidden, History, LastRead, RangeRead } from './ports.js';
+import { inPlainWords } from './reply.js';
 import type { Settings } from './settings.js';
 
 const NO_MESSAGE_FOUND = 10037;
@@ -82,7 +83,10 @@ async function askLeader(
   if ('kind' in asked) return asked;
   const { error, message } = asked.json<MessageAnswer>();
   if (error?.err_code === NO_MESSAGE_FOUND) return { kind: 'read', last: null };
-  if (message === undefined) return { kind: 'failed', detail: error?.description ?? 'no message' };
+  if (message === undefined) {
+    const { err_code = 0, description = 'no message' } = error ?? {};
+    return { kind: 'failed', detail: inPlainWords(err_code, description).detail };
+  }
   const headers = bytes(message.hdrs ?? '').toString();
   const header = (name: string): string | undefined =>
     new RegExp(`^${name}:\\s*(\\S+)`, 'im').exec(headers)?.[1];

@@ -302,11 +302,29 @@ describe('what JetStream answers', () => {
     ['nobody', 503, '', { kind: 'busy', unsure: false }],
     ['too large', 0, error(400, 10054), { kind: 'too_large' }],
     [
-      'another refusal',
+      'a stream that is full',
       0,
-      error(400, 10077, 'maximum bytes exceeded'),
-      { kind: 'refused', detail: '10077 maximum bytes exceeded' },
+      error(503, 10077, 'maximum bytes exceeded'),
+      {
+        kind: 'busy',
+        unsure: false,
+        obstacle: 'storage_full',
+        detail: 'storage is full: the stream takes no more (10077 maximum bytes exceeded)',
+      },
     ],
+    [
+      'a server that is full',
+      0,
+      error(503, 10023, 'insufficient resources'),
+      { kind: 'busy', obstacle: 'storage_full', detail: 'storage is full (10023 insufficient resources)' },
+    ],
+    [
+      'another error of the store',
+      0,
+      error(503, 10077, 'disk broken'),
+      { kind: 'busy', detail: '10077 disk broken', obstacle: undefined },
+    ],
+    ['another refusal', 0, error(400, 10109, 'x'), { kind: 'refused', detail: '10109 x' }],
     ['nonsense', 0, 'nonsense', { kind: 'busy', unsure: true }],
     ['null', 0, 'null', { kind: 'busy', unsure: true }],
   ])('%s', (_, status, text, reply) => {

@@ -193,9 +193,22 @@ test('frequent trouble is told once a second, and a callback that throws changes
     () => now,
   );
   for (now = 0; now < 2_000; now += 100) tell({ kind: 'retrying', message: '' });
+  expect(told).toEqual(['retrying', 'retrying']);
+});
+
+test('that NATS is away, or refuses the credentials, is told when it begins, then once a minute, and anew after it was back', () => {
+  const told: string[] = [];
+  let now = 0;
+  const tell = teller(
+    ({ kind }: Trouble) => void told.push(kind),
+    () => now,
+  );
+  for (; now < 120_000; now += 5_000) tell({ kind: 'away', message: 'at each dial' });
+  expect(told).toEqual(['away', 'away']);
+  tell({ kind: 'back', message: '' });
   tell({ kind: 'away', message: '' });
-  tell({ kind: 'away', message: '' });
-  expect(told).toEqual(['retrying', 'retrying', 'away', 'away']);
+  for (; now < 180_000; now += 5_000) tell({ kind: 'not_authorized', message: '' });
+  expect(told.slice(2)).toEqual(['back', 'away', 'not_authorized']);
 });
 
 test('G9 memory: what is let go first is the oldest, never an end, and never what has just come, even if an end comes in its place', () => {
