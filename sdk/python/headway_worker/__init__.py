@@ -6,6 +6,7 @@ async with connect_reporter(servers="nats://127.0.0.1:4222") as reporter:
             job.report(current=page + 1, message=f"Read page {page + 1}")
 """
 
+from .check import Check, CheckProblem
 from .contract import EVENT_MAX_BYTES, Flaw, Invalid, Valid, check_event, decode_event
 from .errors import (
     EventTooLargeError,
@@ -13,6 +14,7 @@ from .errors import (
     InvalidEventError,
     JobEndedError,
     JobFailed,
+    NotAuthorizedError,
     NotPermittedError,
     SupersededError,
 )
@@ -23,6 +25,8 @@ from .state import Moment, Step
 
 __all__ = [
     "EVENT_MAX_BYTES",
+    "Check",
+    "CheckProblem",
     "EventTooLargeError",
     "Flaw",
     "HeadwayError",
@@ -32,6 +36,7 @@ __all__ = [
     "JobEndedError",
     "JobFailed",
     "Moment",
+    "NotAuthorizedError",
     "NotPermittedError",
     "Options",
     "Reporter",

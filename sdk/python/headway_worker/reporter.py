@@ -9,6 +9,7 @@ from typing import Any, Awaitable, Callable, Mapping, TypeVar
 
 from nats.aio.client import Client
 
+from .check import CHECK_ID, Check, check_log
 from .connection import GivenConnection, OwnConnection
 from .contract import Flaw
 from .errors import InvalidEventError
@@ -95,6 +96,16 @@ class Reporter:
             if not job.has_ended and result is not None:
                 await job.complete(result)
             return result
+
+    async def check(self, processing_id: str = CHECK_ID, seconds: float = 2) -> Check:
+        """Tells within two seconds whether this reporter can publish, be acknowledged and read, and if not, why. Stores
+        nothing. Whether there is room JetStream says of real events only: a store that was full at the last one is told.
+
+        :param processing_id: a job that these credentials may report
+        :param seconds: how long the check may take
+        :raises InvalidEventError: when the ``processing_id`` is none
+        """
+        return await check_log(self._log, processing_id, seconds)
 
     async def close(self) -> None:
         """Waits until everything is stored that was reported, at the most ``close_seconds``, and stops. What is not

@@ -402,5 +402,21 @@ def test_frequent_trouble_is_told_once_a_second_and_never_reaches_the_job() -> N
     tell = Teller(Options(on_trouble=on_trouble, clock=lambda: Moment(0, now[0])))
     for now[0] in (0.0, 0.5, 0.9, 1.0):
         tell("retrying", "x")
-        tell("away", "x")
-    assert [trouble.kind for trouble in told] == ["retrying", "away", "away", "away", "retrying", "away"]
+        tell("superseded", "x")
+    kinds = ["retrying", "superseded", "superseded", "superseded", "retrying", "superseded"]
+    assert [trouble.kind for trouble in told] == kinds
+
+
+def test_that_nats_is_away_is_told_when_it_begins_then_once_a_minute_and_anew_after_it_was_back() -> None:
+    now = [0.0]
+    told: list[str] = []
+    tell = Teller(
+        Options(on_trouble=lambda trouble: told.append(trouble.kind), clock=lambda: Moment(0, now[0]))
+    )
+    for now[0] in range(0, 120, 5):
+        tell("away", "at each dial")
+    assert told == ["away", "away"]
+    tell("back", "x")
+    for kind in ("away", "away", "not_authorized", "not_authorized"):
+        tell(kind, "x")  # type: ignore[arg-type]
+    assert told[2:] == ["back", "away", "not_authorized"]

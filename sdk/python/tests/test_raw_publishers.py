@@ -40,7 +40,7 @@ class WorkerLog:
         self.memory = memory
         self.may_move = asyncio.Semaphore(0)
 
-    async def connected(self) -> None:
+    async def connected(self, refused: object = None) -> None:
         pass
 
     async def append(
