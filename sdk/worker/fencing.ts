@@ -1,4 +1,5 @@
 import { checkEvent, EVENT_MAX_BYTES, type Event } from '../../schemas/event.js';
+import { isTooDeep } from '../../schemas/nesting.js';
 import type { SupersededReason } from './errors.js';
 
 /** The newest message of a job, as the stream has it. */
@@ -49,8 +50,9 @@ const utf8 = new TextDecoder('utf-8', { fatal: true });
 export function readEvent(processingId: string, body: Uint8Array): Event | null {
   if (body.length > EVENT_MAX_BYTES) return null;
   try {
-    const value: unknown = JSON.parse(utf8.decode(body));
-    if (checkEvent(value) !== null) return null;
+    const text = utf8.decode(body);
+    const value: unknown = JSON.parse(text);
+    if (isTooDeep(text) || checkEvent(value) !== null) return null;
     const event = value as Event;
     return event.processing_id === processingId ? event : null;
   } catch {

@@ -2,6 +2,7 @@ import { type TSchema, Type } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
 import { Event } from '../../schemas/event.js';
 import { explain, show } from '../../schemas/explain.js';
+import { isTooDeep, MAX_LEVELS } from '../../schemas/nesting.js';
 import { InvalidEventError } from './errors.js';
 import { NO_PACE, observe, type Pace } from './eta.js';
 import { fractionOf, nextPercent } from './percent.js';
@@ -194,8 +195,8 @@ function ownFields(before: ReadonlyMap<string, string>, update: JobUpdate): Read
 
 /**
  * A value as JSON.
- * @param path where it stands, for the error
- * @throws InvalidEventError when it is none: a function, a BigInt, a circle, or nested too deeply
+ * @param path where it stands in the event, for the error: each of its parts is a level
+ * @throws InvalidEventError when it is none: a function, a BigInt, a circle; or nested too deeply for an event
  */
 export function jsonOf(value: unknown, path: string): string {
   let json: string | undefined;
@@ -206,6 +207,9 @@ export function jsonOf(value: unknown, path: string): string {
     problem = `cannot be written as JSON (${reasonIn(error)})`;
   }
   if (json === undefined) throw new InvalidEventError(path, problem);
+  if (isTooDeep(json, MAX_LEVELS - (path.split('/').length - 1))) {
+    throw new InvalidEventError(path, `makes the event more than ${MAX_LEVELS} levels deep`);
+  }
   return json;
 }
 

@@ -10,7 +10,7 @@ import { failureJson } from '../../sdk/worker/failure.js';
 import { RunIds, randomText } from '../../sdk/worker/ids.js';
 import { heartbeatSeconds } from '../../sdk/worker/job-options.js';
 import type { Keeper, Waker } from '../../sdk/worker/ports.js';
-import { firstState, type JobUpdate, updated } from '../../sdk/worker/state.js';
+import { firstState, type JobUpdate, jsonOf, updated } from '../../sdk/worker/state.js';
 import { shorten } from '../../sdk/worker/text.js';
 import { type Trouble, teller } from '../../sdk/worker/trouble.js';
 import { TestClock } from './test-clock.js';
@@ -180,6 +180,18 @@ test('signs of life come at least three times in the time after which silence me
   expect(heartbeatSeconds({ processingId: 'a', stallAfterSeconds: 6, heartbeatSeconds: 0 }, 5)).toBe(0);
   // And not so often that they take all the time there is.
   expect(heartbeatSeconds({ processingId: 'a', stallAfterSeconds: 1e-9 }, 5)).toBe(0.05);
+});
+
+test.each([
+  [63, 'own'],
+  [62, 'details'],
+])('G8 bad input: %d arrays fit into an event as %s, and one more is named by its place', (levels, where) => {
+  const nested = (depth: number): unknown => JSON.parse('['.repeat(depth) + ']'.repeat(depth));
+  const path = where === 'own' ? '/result' : '/error/details';
+  const write = (depth: number): string =>
+    where === 'own' ? jsonOf(nested(depth), path) : failureJson({ details: nested(depth) }, {}, false);
+  expect(write(levels)).toContain('['.repeat(levels));
+  expect(() => write(levels + 1)).toThrow(expect.objectContaining({ code: 'invalid_event', path }));
 });
 
 test('frequent trouble is told once a second, and a callback that throws changes nothing', () => {

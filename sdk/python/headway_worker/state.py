@@ -10,6 +10,7 @@ from typing import Any, Mapping, NamedTuple
 from .contract import (
     ERROR_CODE_MAX_CHARACTERS,
     EVENT_MAX_BYTES,
+    MAX_LEVELS,
     MAX_SAFE_INTEGER,
     MESSAGE_MAX_CHARACTERS,
     STEP_NAME_MAX_CHARACTERS,
@@ -17,6 +18,7 @@ from .contract import (
     Flaw,
     check_event,
     encode,
+    is_too_deep,
 )
 from .errors import EventTooLargeError, InvalidEventError
 from .eta import Eta
@@ -164,6 +166,11 @@ class JobState:
             text = encode(event)
         except (TypeError, ValueError, RecursionError) as error:
             raise InvalidEventError(Flaw("", f"cannot be written as JSON: {error}")) from error
+        if is_too_deep(text.decode()):
+            deep = next((name for name, value in event.items() if is_too_deep(f"[{json.dumps(value)}]")), "")
+            raise InvalidEventError(
+                Flaw(f"/{deep}" if deep else "", f"makes the event more than {MAX_LEVELS} levels deep")
+            )
         size = len(text) + _ATTEMPT_BYTES
         if size > EVENT_MAX_BYTES:
             raise EventTooLargeError(size, EVENT_MAX_BYTES)

@@ -219,6 +219,24 @@ def test_each_event_is_the_whole_state() -> None:
     }
 
 
+def nested(levels: int) -> Any:
+    return json.loads("[" * levels + "]" * levels)
+
+
+def test_G8_what_is_nested_too_deeply_for_an_event_is_named_by_its_place() -> None:
+    state = begun()
+    assert shown(state.report(AT, fields={"own": nested(63)}))["own"] == nested(63)
+    for raising in (
+        lambda: state.report(AT, fields={"deep": nested(64)}),
+        lambda: state.complete(AT, nested(64)),
+        lambda: state.complete(AT, [nested(900)]),
+        lambda: state.fail(AT, Failure("x", "y", False, nested(63))),
+    ):
+        with pytest.raises(InvalidEventError, match="64 levels") as caught:
+            raising()
+        assert caught.value.flaw.path in ("/deep", "/result", "/error")
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_percent_never_falls_and_is_100_only_when_completed(seed: int) -> None:
     chance = random.Random(seed)
