@@ -1,5 +1,6 @@
 import { EVENT_MAX_BYTES } from '../../schemas/event.js';
 import { aliveBody, aliveSubjectOf } from '../../schemas/ids.js';
+import { soundTotal } from './amounts.js';
 import { Courier } from './courier.js';
 import { type Deferred, deferred } from './deferred.js';
 import { type Ending, encodeEvent, sharedMembers } from './encode.js';
@@ -34,6 +35,7 @@ interface End {
 export class Pen implements Waker, Sender {
   place = -1;
   wakeAt = 0;
+  #hasToldUnknown = false;
   readonly #around: Surroundings;
   readonly #id: string;
   readonly #shared: string;
@@ -63,14 +65,16 @@ export class Pen implements Waker, Sender {
 
   /** @throws InvalidEventError when the options are no job's */
   constructor(around: Surroundings, options: JobOptions) {
-    checkJobOptions(options);
     const { settings, clock } = around;
     this.#around = around;
     this.#id = options.processingId;
+    // What a total is computed from may be empty, or not known yet.
+    const total = soundTotal(options.total, this.onUnknown);
+    checkJobOptions({ ...options, total });
     this.#shared = sharedMembers(options);
     const headers = headerBase(options.processingId, options.traceparent, options.cloudEvents);
     this.#courier = new Courier(around, this, headers, new RunIds(around.random), options.attempt ?? null);
-    this.#state = firstState(options.attempt ?? 1, options.total, options.message);
+    this.#state = firstState(options.attempt ?? 1, total, options.message);
     this.#sent = this.#state;
     this.#intervalMs = 1_000 / settings.maxUpdatesPerSecond;
     this.#heartbeatMs = heartbeatSeconds(options, settings.heartbeatSeconds) * 1_000;
@@ -82,6 +86,14 @@ export class Pen implements Waker, Sender {
     around.counts.pendingJobs += 1;
     this.#outer = options.signal;
   }
+
+  /** Tells, once for the job, that a value says nothing. */
+  readonly onUnknown = (problem: string): void => {
+    if (this.#hasToldUnknown) return;
+    this.#hasToldUnknown = true;
+    const message = `In the job ${this.#id} ${problem}. It is told once for a job.`;
+    this.#around.tell({ kind: 'bad_value', message, processingId: this.#id });
+  };
 
   /** Sends the first event. */
   begin(): void {
@@ -133,7 +145,7 @@ export class Pen implements Waker, Sender {
       return;
     }
     const now = clock.now();
-    const next = updated(this.#state, update, now);
+    const next = updated(this.#state, update, now, this.onUnknown);
     if (next.ownBytes > ALWAYS_FITS || line.maxPayload < EVENT_MAX_BYTES) this.#checkSize(next, null);
     this.#state = next;
     if (hasWaiting(this.#lane)) counts.coalesced += 1;

@@ -33,6 +33,8 @@ export type TroubleKind =
   | 'attempt_unknown'
   /** Memory for what is waiting is full; an update that waited was let go, a newer one follows. */
   | 'dropped'
+  /** A number is none (NaN, Infinity, a total below 0): it is taken as unknown, and the job goes on. */
+  | 'bad_value'
   /** An update came after the job's end, and was left out. */
   | 'late_update'
   /** This worker has lost its job. */
@@ -48,7 +50,7 @@ const EVERY_MS = 1_000;
 const STILL_EVERY_MS = 60_000;
 
 /** The kinds of which each one counts. */
-const ALWAYS: ReadonlySet<TroubleKind> = new Set(['back', 'superseded', 'not_acknowledged']);
+const ALWAYS: ReadonlySet<TroubleKind> = new Set(['back', 'bad_value', 'superseded', 'not_acknowledged']);
 /** States that last: told when they begin, and then rarely, until NATS is back. */
 const LASTING: ReadonlySet<TroubleKind> = new Set(['away', 'not_authorized']);
 
