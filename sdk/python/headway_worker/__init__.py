@@ -22,6 +22,7 @@ from .job import Job
 from .options import Options, Trouble
 from .reporter import Reporter, connect_reporter
 from .state import Moment, Step
+from .values import default_encoder
 
 __all__ = [
     "EVENT_MAX_BYTES",
@@ -47,4 +48,5 @@ __all__ = [
     "check_event",
     "connect_reporter",
     "decode_event",
+    "default_encoder",
 ]

@@ -9,6 +9,7 @@ from typing import Callable, Literal
 
 from .errors import NotAuthorizedError, NotPermittedError
 from .state import Moment
+from .values import Encoder, default_encoder
 
 logger = logging.getLogger("headway_worker")
 
@@ -21,6 +22,7 @@ TroubleKind = Literal[
     "not_authorized",
     "not_permitted",
     "attempt_unknown",
+    "bad_value",
     "late_update",
     "superseded",
     "not_sendable",
@@ -38,7 +40,8 @@ class Trouble:
     credentials, which is tried again, but somebody has to mend it; ``not_permitted``: NATS does not permit
     something that is needed, and nothing is written until it does; ``attempt_unknown``: the job has events that this
     worker may not read: without an ``attempt`` nothing is written until it may, with one this is that attempt, whatever
-    was before; ``late_update``: a report came after the job's end, and was left out; ``superseded``: this worker has lost its job; ``not_sendable``: NATS will never take
+    was before; ``bad_value``: a number is none (NaN, infinite, a total below 0): it is taken as unknown, and the job goes
+    on; ``late_update``: a report came after the job's end, and was left out; ``superseded``: this worker has lost its job; ``not_sendable``: NATS will never take
     this event, or what a job failed with could not be sent as it is; ``not_acknowledged``: the reporter was closed, or
     a wait given up, before something was acknowledged.
     """
@@ -99,6 +102,10 @@ class Options:
     """Whether the stack of an exception is published with it."""
     ce_source: str | None = None
     """CloudEvents' ``source``, a URI; with it the headers of each event hold CloudEvents attributes."""
+    encoder: Encoder = default_encoder
+    """Called for values in results, details and own fields that JSON has no form for; gives another value. It raises
+    TypeError for what it does not know. Unless given: dates and times in ISO 8601, UUIDs and Decimals as text, numpy's
+    numbers and arrays as numbers and lists."""
     on_trouble: Callable[[Trouble], None] = log_trouble
     """Called in the event loop. What it raises is logged and goes no further."""
     clock: Callable[[], Moment] = system_clock

@@ -81,7 +81,14 @@ class Reporter:
             "stall_after_seconds": stall_after_seconds,
             "timeout_seconds": timeout_seconds,
         }
-        state = JobState(begin, attempt, self.options.clock(), fields)
+        has_told: list[str] = []
+
+        def note(problem: str) -> None:
+            if not has_told:
+                has_told.append(problem)
+                self.tell("bad_value", f"{problem}. It is told once for a job", processing_id)
+
+        state = JobState(begin, attempt, self.options.clock(), fields, self.options.encoder, note)
         # At least three in the time after which silence is a stall or a failure.
         patience = min(seconds for seconds in (stall_after_seconds, timeout_seconds, float("inf")) if seconds)
         heartbeat = min(self.options.heartbeat_seconds, max(patience / 3, _HEARTBEAT_LEAST_SECONDS))
