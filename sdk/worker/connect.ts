@@ -5,9 +5,11 @@ import {
   connect,
   credsAuthenticator,
   type NatsConnection,
+  NatsError,
 } from 'nats';
 import { backoffMs } from './backoff.js';
-import { InvalidOptionError } from './errors.js';
+import { InvalidOptionError, NotAuthorizedError } from './errors.js';
+import { isAuthorization } from './line.js';
 import { NatsReporter, type Reporter } from './reporter.js';
 import type { ReporterOptions } from './settings.js';
 
@@ -60,10 +62,12 @@ export async function connectReporter(options: ConnectOptions = {}): Promise<Rep
       return true;
     } catch (error) {
       const detail = error instanceof Error ? error.message : String(error);
-      reporter.tell({
-        kind: 'away',
-        message: `NATS cannot be reached (${detail}); states are kept until it can be.`,
-      });
+      if (error instanceof NatsError && isAuthorization(error.code)) {
+        reporter.refused(new NotAuthorizedError(detail), null);
+      } else {
+        const message = `NATS cannot be reached (${detail}); states are kept until it can be.`;
+        reporter.tell({ kind: 'away', message });
+      }
       return false;
     }
   };

@@ -1,12 +1,16 @@
 /** Reports the progress of jobs, in one line: `reporter.run(job, work)`. docs/WORKERS.md. */
+
+export type { CheckOptions, CheckProblem, ReporterCheck } from './check.js';
 export { type ConnectOptions, connectReporter, createReporter } from './connect.js';
 export {
   ConnectionClosedError,
+  type DeniedOperation,
   EventTooLargeError,
   InvalidEventError,
   InvalidOptionError,
   JobEndedError,
   NotAcknowledgedError,
+  NotAuthorizedError,
   NotPermittedError,
   ReporterClosedError,
   SupersededError,

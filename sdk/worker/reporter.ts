@@ -1,7 +1,14 @@
 import type { NatsConnection } from 'nats';
 import { Agenda } from './agenda.js';
 import { Budget } from './budget.js';
-import { ConnectionClosedError, ReporterClosedError, type WorkerError } from './errors.js';
+import { CHECK_ID, type CheckOptions, checkReporter, type ReporterCheck } from './check.js';
+import {
+  ConnectionClosedError,
+  type NotAuthorizedError,
+  type NotPermittedError,
+  ReporterClosedError,
+  type WorkerError,
+} from './errors.js';
 import { jobHistory } from './history.js';
 import { randomText } from './ids.js';
 import { type Job, JobHandle } from './job.js';
@@ -27,6 +34,12 @@ export interface Reporter extends AsyncDisposable {
    * @throws InvalidEventError, ReporterClosedError; SupersededError when the attempt that was asked for is not newer
    */
   start(job: JobOptions): Promise<Job>;
+  /**
+   * Tells within two seconds whether this reporter can publish, be acknowledged and read, and if not, why. Stores
+   * nothing. Whether there is room JetStream says of real events only: a store that was full at the last one is told.
+   * @throws ReporterClosedError; InvalidEventError when the `processingId` is none
+   */
+  check(options?: CheckOptions): Promise<ReporterCheck>;
   /** Sends what is pending, within `closeTimeoutMs`. Jobs that still run are not ended by it. */
   close(): Promise<void>;
   readonly stats: ReporterStats;
@@ -40,6 +53,8 @@ export interface ReporterStats extends Readonly<Counts> {
   /** Bytes of events that are kept until they are acknowledged. */
   readonly pendingBytes: number;
 }
+
+const MOST_REFUSALS = 1_000;
 
 let stampedAt = 0;
 let stamp = '';
@@ -77,6 +92,9 @@ export class NatsReporter implements Reporter {
   #isAway = false;
   /** The connection is closed for good: jobs go on, and nothing of them is sent. */
   #isOver = false;
+  /** What NATS refuses, of all jobs or of one, since it was there last. */
+  readonly #refusals = new Map<string | null, WorkerError>();
+  readonly #watching = new Set<() => void>();
 
   /** @param closed what is left to do when the reporter is closed */
   constructor(
@@ -92,6 +110,7 @@ export class NatsReporter implements Reporter {
       opened: () => this.#opened(),
       cut: () => this.#cut(),
       over: () => this.#over(),
+      refused: (error: NotAuthorizedError | NotPermittedError, id: string | null) => this.refused(error, id),
       tell: (trouble: Trouble) => this.tell(trouble),
     };
     this.#line = new NatsLine(events, this.#clock, settings.maxInFlight, options.inboxPrefix);
@@ -125,8 +144,20 @@ export class NatsReporter implements Reporter {
   }
 
   tell(trouble: Trouble): void {
-    if (trouble.kind === 'away') this.#isAway = true;
+    if (trouble.kind === 'away' || trouble.kind === 'not_authorized') this.#isAway = true;
     this.#tell(trouble);
+  }
+
+  /** NATS refuses something, of one job or of all (null), which waiting does not mend. */
+  refused(error: NotAuthorizedError | NotPermittedError, processingId: string | null): void {
+    // Whoever is refused for very many jobs is refused for all.
+    if (this.#refusals.size < MOST_REFUSALS) this.#refusals.set(processingId, error);
+    const about = processingId === null ? {} : { processingId };
+    this.tell({ kind: error.code, message: error.message, error, ...about });
+    for (const pen of [...this.#pens]) {
+      if (processingId === null || pen.processingId === processingId) pen.refuse(error);
+    }
+    this.#changed();
   }
 
   attach(connection: NatsConnection): void {
@@ -150,6 +181,28 @@ export class NatsReporter implements Reporter {
     return this.#start(options);
   }
 
+  async check(options: CheckOptions = {}): Promise<ReporterCheck> {
+    if (this.#closing !== null) throw new ReporterClosedError();
+    // It may be permitted by now.
+    this.#refusals.delete(options.processingId ?? CHECK_ID);
+    return checkReporter(
+      {
+        clock: this.#clock,
+        line: this.#line,
+        history: this.#around.history,
+        random: this.#around.random,
+        obstacle: () => this.#line.obstacle,
+        isOver: () => this.#isOver,
+        refusal: (id) => this.#refusals.get(null) ?? this.#refusals.get(id) ?? null,
+        onChange: (call) => {
+          this.#watching.add(call);
+          return () => void this.#watching.delete(call);
+        },
+      },
+      options,
+    );
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -165,6 +218,8 @@ export class NatsReporter implements Reporter {
     const pen = new Pen(this.#around, options);
     this.#pens.add(pen);
     pen.begin();
+    const refusal = this.#refusals.get(null);
+    if (refusal !== undefined) pen.refuse(refusal);
     if (this.#isOver) pen.abandon(new ConnectionClosedError());
     if (this.#line.open) await this.#atMost(settings.startTimeoutMs, pen.started);
     return new JobHandle(options.processingId, pen, settings.includeStack, this.#tell);
@@ -205,15 +260,23 @@ export class NatsReporter implements Reporter {
   #opened(): void {
     if (this.#isAway) this.tell({ kind: 'back', message: 'NATS is there again.' });
     this.#isAway = false;
+    this.#refusals.clear();
+    this.#changed();
     for (const pen of [...this.#pens]) pen.opened();
   }
 
   #over(): void {
     this.#isOver = true;
+    this.#changed();
     for (const pen of [...this.#pens]) pen.abandon(new ConnectionClosedError());
   }
 
+  #changed(): void {
+    for (const call of [...this.#watching]) call();
+  }
+
   #cut(): void {
+    this.#changed();
     for (const pen of [...this.#pens]) pen.cut();
   }
 }

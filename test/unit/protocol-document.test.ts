@@ -124,6 +124,7 @@ describe('PROTOCOL.md', () => {
       too_large: true,
       not_utf8: true,
       not_json: true,
+      too_deep: true,
       schema: true,
       subject_mismatch: true,
     } satisfies Record<InvalidReason, true>;

@@ -228,11 +228,11 @@ class Job:
         # Not before: whoever is told may report in his turn.
         for problem in problems:
             self._host.tell("not_sendable", problem, self.processing_id)
-        await asyncio.wait({self._pump.done}, timeout=wait_seconds)
+        await self._wait(self._pump, wait_seconds)
         if not self._pump.done.done():
-            self._host.tell(
-                "not_acknowledged", "its end is not stored yet, and is tried again", self.processing_id
-            )
+            why = self._pump.problem or ("" if self._host.is_connected else "NATS cannot be reached")
+            message = f"its end is not stored yet{why and f' ({why})'}, and is tried again"
+            self._host.tell("not_acknowledged", message, self.processing_id)
             return False
         ending = self._pump.done.result()
         if isinstance(ending, Superseded):
@@ -247,6 +247,23 @@ class Job:
                 self.processing_id,
             )
         return ending == "stored"
+
+    async def _wait(self, pump: Pump, seconds: float | None) -> None:
+        """Until the job has its end; but not for long where waiting does not help."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        refused = asyncio.ensure_future(pump.refused.wait())
+        either: set[asyncio.Future[Any]] = {pump.done, refused}
+        try:
+            await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            refused.cancel()
+        if pump.done.done():
+            return
+        close_seconds = self._host.options.close_seconds
+        left = close_seconds if seconds is None else min(close_seconds, began + seconds - loop.time())
+        if left > 0:
+            await asyncio.wait({pump.done}, timeout=left)
 
     def _running(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:

@@ -9,6 +9,7 @@ from typing import Any, Awaitable, Callable, Mapping, TypeVar
 
 from nats.aio.client import Client
 
+from .check import CHECK_ID, Check, check_log
 from .connection import GivenConnection, OwnConnection
 from .contract import Flaw
 from .errors import InvalidEventError
@@ -80,7 +81,14 @@ class Reporter:
             "stall_after_seconds": stall_after_seconds,
             "timeout_seconds": timeout_seconds,
         }
-        state = JobState(begin, attempt, self.options.clock(), fields)
+        has_told: list[str] = []
+
+        def note(problem: str) -> None:
+            if not has_told:
+                has_told.append(problem)
+                self.tell("bad_value", f"{problem}. It is told once for a job", processing_id)
+
+        state = JobState(begin, attempt, self.options.clock(), fields, self.options.encoder, note)
         # At least three in the time after which silence is a stall or a failure.
         patience = min(seconds for seconds in (stall_after_seconds, timeout_seconds, float("inf")) if seconds)
         heartbeat = min(self.options.heartbeat_seconds, max(patience / 3, _HEARTBEAT_LEAST_SECONDS))
@@ -95,6 +103,16 @@ class Reporter:
             if not job.has_ended and result is not None:
                 await job.complete(result)
             return result
+
+    async def check(self, processing_id: str = CHECK_ID, seconds: float = 2) -> Check:
+        """Tells within two seconds whether this reporter can publish, be acknowledged and read, and if not, why. Stores
+        nothing. Whether there is room JetStream says of real events only: a store that was full at the last one is told.
+
+        :param processing_id: a job that these credentials may report
+        :param seconds: how long the check may take
+        :raises InvalidEventError: when the ``processing_id`` is none
+        """
+        return await check_log(self._log, processing_id, seconds)
 
     async def close(self) -> None:
         """Waits until everything is stored that was reported, at the most ``close_seconds``, and stops. What is not
