@@ -3,9 +3,10 @@ import type { Role } from '../../../internal/doctor/needs.js';
 import { Listening } from '../jobs/listening.js';
 import type { Io } from '../world/io.js';
 import type { StreamAccess } from '../world/nats.js';
+import { lookAtConsumers } from './consumer-facts.js';
 import { hear } from './heartbeats.js';
-import { lookAtAccount, lookAtClock, lookAtConsumers, lookAtFullJobs, lookAtStream } from './look.js';
-import { observe, skipped } from './observe.js';
+import { lookAtAccount, lookAtClock, lookAtFullJobs, lookAtStream } from './look.js';
+import { known, observe, skipped } from './observe.js';
 import { lookAtPermissions } from './permissions-probe.js';
 import { type Scan, type ScanLimits, scanEvents, scanJobs } from './scan.js';
 
@@ -55,7 +56,7 @@ export async function gather(access: StreamAccess, options: GatherOptions, io: I
   }
 }
 
-type Inside = Pick<Facts, 'consumers' | 'events' | 'jobs' | 'fullJobs' | 'heartbeats'>;
+type Inside = Pick<Facts, 'consumers' | 'ends' | 'events' | 'jobs' | 'fullJobs' | 'heartbeats'>;
 
 async function lookInside(
   access: StreamAccess,
@@ -65,17 +66,25 @@ async function lookInside(
 ): Promise<Inside> {
   if (state.kind !== 'known' || state.value.kind === 'missing') {
     const none = because(state);
-    return { consumers: none, events: none, jobs: none, fullJobs: none, heartbeats: none };
+    return { consumers: none, ends: null, events: none, jobs: none, fullJobs: none, heartbeats: none };
   }
   const { stream } = state.value;
   const limits: ScanLimits = { limitMs: options.limitMs, stopped: io.stopped };
-  const [consumers, events, fullJobs, [jobs, heartbeats]] = await Promise.all([
+  const [followers, events, fullJobs, [jobs, heartbeats]] = await Promise.all([
     observe(() => lookAtConsumers(access), SECOND_LOOKS_MS),
     scanEvents(access, stream, options.scan, limits),
     observe(() => lookAtFullJobs(access, stream, options.now), SECOND_LOOKS_MS),
     silentJobs(access, stream, options, limits, io),
   ]);
-  return { consumers, events, fullJobs, jobs, heartbeats };
+  const isKnown = followers.kind === 'known';
+  return {
+    consumers: isKnown ? known(followers.value.consumers) : followers,
+    ends: isKnown ? followers.value.ends : null,
+    events,
+    fullJobs,
+    jobs,
+    heartbeats,
+  };
 }
 
 /** The jobs, and whether the silent ones among them are heard. */
