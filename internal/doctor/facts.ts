@@ -171,6 +171,12 @@ export interface FullJob {
   readonly reachMs: number | null;
 }
 
+/** What a publisher would meet. */
+export type PublishFacts =
+  | { readonly kind: 'takes' }
+  /** `code`: the number of the error; null when it has none. */
+  | { readonly kind: 'refuses'; readonly code: number | null; readonly reason: string };
+
 /** All that `headway doctor` saw. Times are ms since 1970 by the clock of the server. */
 export interface Facts {
   readonly now: number;
@@ -186,6 +192,7 @@ export interface Facts {
   readonly jobs: Observed<JobsFacts>;
   readonly fullJobs: Observed<readonly FullJob[]>;
   readonly heartbeats: Observed<HeartbeatFacts>;
+  readonly publish: Observed<PublishFacts>;
   readonly clock: Observed<ClockFacts>;
   readonly permissions: PermissionFacts;
 }

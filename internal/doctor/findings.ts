@@ -16,6 +16,8 @@ export const FINDING_IDS = [
   'stream-in-memory',
   'stream-refuses-large-events',
   'stream-duplicate-window-short',
+  'storage-full',
+  'events-refused',
   'stream-nearly-full',
   'stream-consumers-near-limit',
   'account-near-limit',
@@ -83,6 +85,7 @@ export type Check =
   | 'other-servers'
   | 'account'
   | 'stream'
+  | 'storage'
   | 'stream-limits'
   | 'event-limit'
   | 'copies'

@@ -67,6 +67,8 @@ export const account = (
   });
 };
 
+const refusal = (code: number, reason: string): Facts['publish'] => known({ kind: 'refuses', code, reason });
+
 /** Each disease, and what must be said of it. */
 export const DISEASES: [id: FindingId, severity: Severity, facts: Facts, told: RegExp][] = [
   ['server-loses-streams', 'error', onVersion('2.10.22'), /2\.10\.22 can lose a whole stream/],
@@ -151,8 +153,45 @@ export const DISEASES: [id: FindingId, severity: Severity, facts: Facts, told: R
   [
     'stream-nearly-full',
     'error',
-    withStream({ discard: 'new', bytes: { used: 95, limit: 100 } }),
+    withStream({ discard: 'new', bytes: { used: 95_000, limit: 100_000 } }),
     /no event is stored, of no job.*`nats stream edit PROGRESS --max-bytes SIZE`/s,
+  ],
+  [
+    'storage-full',
+    'error',
+    withStream({ discard: 'new', messages: { used: 100, limit: 100 } }),
+    /max_msgs of the stream: 100 of 100.*`nats stream edit PROGRESS --max-msgs NUMBER`/s,
+  ],
+  [
+    'storage-full',
+    'error',
+    // Not even a small event fits.
+    withStream({ discard: 'new', bytes: { used: 9_700, limit: 10_000 } }),
+    /max_bytes of the stream: 9\.5 KiB of 9\.8 KiB.*`nats stream edit PROGRESS --max-bytes SIZE`/s,
+  ],
+  [
+    'storage-full',
+    'error',
+    { ...healthy, account: account({ storage: [9_700, 10_000] }) },
+    /storage of the account: 9\.5 KiB of 9\.8 KiB.*Raise the account's limit/s,
+  ],
+  [
+    'storage-full',
+    'error',
+    { ...healthy, publish: refusal(10023, 'insufficient resources') },
+    /storage of the server \(max_file_store\): it answers "insufficient resources" \(10023\).*headway purge --before 3d/s,
+  ],
+  [
+    'storage-full',
+    'error',
+    { ...healthy, publish: refusal(10002, 'resource limits exceeded for account') },
+    /storage of the account: it answers "resource limits exceeded for account" \(10002\)/,
+  ],
+  [
+    'events-refused',
+    'error',
+    { ...healthy, publish: refusal(10169, 'message counter increment is missing') },
+    /it answers "message counter increment is missing" \(10169\)/,
   ],
   [
     'stream-consumers-near-limit',
@@ -164,8 +203,8 @@ export const DISEASES: [id: FindingId, severity: Severity, facts: Facts, told: R
   [
     'account-near-limit',
     'warning',
-    { ...healthy, account: account({ storage: [85, 100] }) },
-    /storage: 85 bytes of 100 bytes/,
+    { ...healthy, account: account({ storage: [85_000, 100_000] }) },
+    /storage: 83 KiB of 97\.7 KiB \(85 %\)/,
   ],
   ['account-near-limit', 'error', { ...healthy, account: account({ memory: [96, 100] }) }, /memory/],
   [
@@ -194,7 +233,12 @@ export const DISEASES: [id: FindingId, severity: Severity, facts: Facts, told: R
     },
     /no event of theirs is stored any more.*`nats stream edit PROGRESS --discard old --no-discard-per-subject`/s,
   ],
-  ['stream-without-leader', 'error', withCopies({ leader: null }), /No server leads/],
+  [
+    'stream-without-leader',
+    'error',
+    withCopies({ leader: null }),
+    /No server leads.*storage may be full \(max_file_store\)/s,
+  ],
   [
     'copy-offline',
     'warning',

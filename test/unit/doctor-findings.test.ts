@@ -174,6 +174,7 @@ describe('what could not be looked at is said, with the reason', () => {
     ['jobs', ['jobs']],
     ['fullJobs', ['event-limit']],
     ['heartbeats', ['heartbeats']],
+    ['publish', ['storage']],
     ['clock', ['this-clock']],
   ])('%s', (fact, checks) => {
     const { notChecked } = judge({ ...healthy, [fact]: failed });

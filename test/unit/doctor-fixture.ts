@@ -99,6 +99,7 @@ export const healthy: Facts = {
   jobs: known(healthyJobs),
   fullJobs: known([]),
   heartbeats: known({ listenedMs: 6_000, heard: new Set<string>() }),
+  publish: known({ kind: 'takes' }),
   clock: known({ offsetMs: 3, uncertaintyMs: 2 }),
   permissions: {
     user: 'admin',
