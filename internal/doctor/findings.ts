@@ -16,6 +16,8 @@ export const FINDING_IDS = [
   'stream-in-memory',
   'stream-refuses-large-events',
   'stream-duplicate-window-short',
+  'storage-full',
+  'events-refused',
   'stream-nearly-full',
   'stream-consumers-near-limit',
   'account-near-limit',
@@ -26,6 +28,10 @@ export const FINDING_IDS = [
   'copy-behind',
   'copies-even',
   'single-copy-in-cluster',
+  'edge-consumer-paused',
+  'edge-consumer-edited',
+  'edge-stalled',
+  'edge-pulls-refused',
   'edge-consumer-idle',
   'edge-behind',
   'no-edge',
@@ -79,6 +85,7 @@ export type Check =
   | 'other-servers'
   | 'account'
   | 'stream'
+  | 'storage'
   | 'stream-limits'
   | 'event-limit'
   | 'copies'

@@ -9,6 +9,7 @@ import { judgeLimits } from './limits.js';
 import { judgePermissions } from './permissions.js';
 import { judgeReplicas } from './replicas.js';
 import { judgeServer } from './server.js';
+import { judgeStorage } from './storage.js';
 import { judgeStream } from './stream.js';
 
 const JUDGES: readonly ((facts: Facts) => Iterable<Outcome>)[] = [
@@ -17,6 +18,7 @@ const JUDGES: readonly ((facts: Facts) => Iterable<Outcome>)[] = [
   judgeStream,
   judgeDurability,
   judgeReplicas,
+  judgeStorage,
   judgeLimits,
   judgeConsumers,
   judgeEvents,

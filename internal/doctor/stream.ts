@@ -1,7 +1,7 @@
 import { driftFlags, edit, makeAnew } from './commands.js';
-import type { Difference, Facts, StreamFacts, StreamState } from './facts.js';
+import type { Facts, StreamFacts, StreamState } from './facts.js';
 import { finding, fine, type Outcome, whyNot } from './findings.js';
-import { bytes, time } from './words.js';
+import { bytes, shown, time } from './words.js';
 
 /** What an event and its headers may need. */
 const ROOM_BYTES = 64 * 1024 + 1024;
@@ -78,7 +78,7 @@ function* judgeConfig({ streamName, server }: Facts, stream: StreamFacts): Gener
       what: `The stream ${streamName} has settings of your own.`,
       why: 'They are yours to choose; this is only so that nobody forgets them.',
       whatToDo: 'Nothing, if they are meant. OPERATIONS.md, "The stream", says what each one does.',
-      details: stream.choices.map(shown),
+      details: stream.choices.map((choice) => shown(choice)),
     });
   }
 }
@@ -94,7 +94,7 @@ function drifted(name: string, stream: StreamFacts): Outcome {
       fixed.length === 0
         ? `Correct it: ${edit(name, ...flags)}.`
         : `What it has of ${fixed.join(', ')} cannot be edited. Make the stream anew: ${makeAnew(name)}.`,
-    details: stream.drift.map(shown),
+    details: stream.drift.map((one) => shown(one)),
   });
 }
 
@@ -118,6 +118,3 @@ function windowShort(name: string, { duplicateWindowMs, maxAgeMs }: StreamFacts)
     whatToDo: `Raise it: ${edit(name, ...age, '--dupe-window 2m')}.`,
   });
 }
-
-const shown = ({ field, is, shouldBe }: Difference): string =>
-  `${field} is ${JSON.stringify(is)}; Headway makes it ${JSON.stringify(shouldBe)}`;
