@@ -2,11 +2,11 @@ import { closeCode, ERROR_CODES, type ErrorCode } from '../../schemas/close-code
 import type { ResetReason, SkipReason } from '../../schemas/frames.js';
 import type { Gap } from '../eventlog/gaps.js';
 import type { LogRecord } from '../eventlog/record.js';
-import { inScope, isKnownIn, type Scope } from '../eventlog/scope.js';
+import { inScope, type Scope } from '../eventlog/scope.js';
 import { SNAPSHOT_SCAN_LIMIT, type Snapshot } from '../eventlog/snapshot.js';
 import { parseClientFrame } from './client-frame.js';
 import { frames } from './encode.js';
-import { GONE_BATCH, GoneNotices } from './gone-notices.js';
+import { GONE_BATCH, GoneNotices, StallNotice } from './notices.js';
 import { openingOf, type Resume } from './opening.js';
 import type { IsWanted, Page, Refusal, Renewal, SessionParts } from './ports.js';
 import { SCAN_BYTES, Sender } from './sender.js';
@@ -31,6 +31,7 @@ export class Session {
   readonly #sender: Sender;
   /** null: one job, which nobody is told of when it leaves. */
   readonly #gone: GoneNotices | null;
+  readonly #stall: StallNotice;
   #scope: Scope;
   #state: SessionState = { name: 'waiting' };
   #resume: Resume | null;
@@ -43,8 +44,6 @@ export class Session {
   /** One job: it is known to be unfinished at this seq, whatever this edge has read. */
   #goesOnAt = 0;
   #owesReset: ResetReason | null = null;
-  /** One job: this client knows that it is stalled. */
-  #toldStall = false;
   /** One job: nothing was sent after the client's own cursor yet, so that may still be too far behind. */
   #isOpening = false;
 
@@ -56,6 +55,7 @@ export class Session {
     this.#resume = parts.resume;
     this.#cursor = parts.resume?.lastSeq ?? null;
     this.#sender = new Sender(parts.outlet, parts.now);
+    this.#stall = new StallNotice(parts.log, parts.stalledFor ?? (() => null));
     this.#gone = parts.scope.kind === 'job' ? null : new GoneNotices(parts.log, (text) => this.#send(text));
   }
 
@@ -194,7 +194,7 @@ export class Session {
   stalled(frame: string): void {
     // A socket that is full would have to keep it, beside what waits in the log.
     const isHeard = this.#state.name === 'live' && !this.#isFull();
-    this.#toldStall = isHeard;
+    this.#stall.told(isHeard);
     if (isHeard) this.#send(frame);
   }
 
@@ -476,9 +476,7 @@ export class Session {
         this.#cursor = read.cursor;
         this.#enter({ name: 'live' });
         if (phase === 'replaying') this.#send(frames.caughtUp(read.cursor));
-        this.#tellStall();
-        this.#endIfFinished();
-        return null;
+        return this.#nowLive();
       case 'unverified':
         this.#ask(
           (isWanted) => cold.isKept(read.anchor, isWanted),
@@ -544,14 +542,11 @@ export class Session {
     return spent;
   }
 
-  // For whoever was not there, or not at the head, when it was told.
-  #tellStall(): void {
-    const { scope } = this;
-    if (scope.kind !== 'job' || this.#toldStall) return;
-    const silentMs = this.#parts.stalledFor?.(scope.id) ?? null;
-    if (silentMs === null || !isKnownIn(scope, this.#parts.log.last(scope.id))) return;
-    this.#toldStall = true;
-    this.#send(frames.stalled(scope.id, silentMs));
+  #nowLive(): null {
+    const stalled = this.#stall.take(this.scope);
+    if (stalled !== null) this.#send(stalled);
+    this.#endIfFinished();
+    return null;
   }
 
   #endIfFinished(): void {
@@ -598,7 +593,7 @@ export class Session {
     this.#cursor = Math.max(this.cursor, record.seq);
     if (!inScope(this.scope, record)) return SCAN_BYTES;
     this.#sendUpdate(record);
-    this.#toldStall = false;
+    this.#stall.told(false);
     return record.bytes;
   }
 

@@ -23,7 +23,8 @@ function edge(step = 0) {
     },
     limits: { watermarkBytes: 1e9 },
   });
-  rooms.log.begin('epoch', 0, 1);
+  rooms.log.begin('epoch');
+  rooms.log.ready({ head: 0, firstSeq: 1, complete: true, pristine: true });
   let seq = 0;
   return {
     ...rooms,
@@ -61,7 +62,6 @@ test.each<[string, (session: Session, rooms: ReturnType<typeof edge>) => void]>(
 ])('G7 nobody unauthorised: %s is not told after the expiry', (_what, say) => {
   const rooms = edge();
   rooms.append('a');
-  rooms.log.ready(true, true);
   const { session, frames, socket } = rooms.connect(job('a'));
   rooms.turns();
   expect(types(frames)).toEqual(['hello', 'progress_update', 'caught_up']);
@@ -86,7 +86,6 @@ test.each<[string, (rooms: ReturnType<typeof edge>) => ReturnType<ReturnType<typ
     for (let step = 1; step < EXPIRES; step = Math.ceil(step * 1.3)) {
       const rooms = edge(step);
       for (let i = 0; i < 20; i++) rooms.append(i % 2 === 0 ? 'a' : `other-${i}`);
-      rooms.log.ready(true, true);
       const leftAt: number[] = [];
       const { session, frames, socket } = connect(rooms);
       const push = frames.push.bind(frames);

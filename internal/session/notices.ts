@@ -1,5 +1,5 @@
 import type { EventLog } from '../eventlog/log.js';
-import { hasTypeIn, type Scope } from '../eventlog/scope.js';
+import { hasTypeIn, isKnownIn, type Scope } from '../eventlog/scope.js';
 import { frames } from './encode.js';
 
 /** The most frames between two looks at whether the socket is full. */
@@ -39,5 +39,32 @@ export class GoneNotices {
     for (const { id, jobType } of jobs) if (hasTypeIn(scope, jobType)) this.#send(frames.gone(id));
     this.#told = next;
     return next > told;
+  }
+}
+
+/** Whether a client on one job knows that it is stalled. PROTOCOL.md, "stalled". */
+export class StallNotice {
+  readonly #log: EventLog;
+  readonly #stalledFor: (id: string) => number | null;
+  #isTold = false;
+
+  /** @param stalledFor for how many milliseconds a job whose stall was told has been silent; null: it is not stalled */
+  constructor(log: EventLog, stalledFor: (id: string) => number | null) {
+    this.#log = log;
+    this.#stalledFor = stalledFor;
+  }
+
+  /** Everybody was told of a stall; this client heard it or not. */
+  told(isHeard: boolean): void {
+    this.#isTold = isHeard;
+  }
+
+  /** The frame for a client that was not there, or not at the head, when it was told; null: nothing is to be said. */
+  take(scope: Scope): string | null {
+    if (scope.kind !== 'job' || this.#isTold) return null;
+    const silentMs = this.#stalledFor(scope.id);
+    if (silentMs === null || !isKnownIn(scope, this.#log.last(scope.id))) return null;
+    this.#isTold = true;
+    return frames.stalled(scope.id, silentMs);
   }
 }
