@@ -1,7 +1,7 @@
 import { closeCode, ERROR_CODES, type ErrorCode } from '../../schemas/close-codes.js';
 import { show } from '../../schemas/explain.js';
 import { isProcessingId } from '../../schemas/ids.js';
-import { frameAlone, type LogRecord } from '../eventlog/record.js';
+import { type LogRecord, withoutPrevSeq } from '../eventlog/record.js';
 import { inScope, type Scope } from '../eventlog/scope.js';
 import type { IsWanted } from '../session/ports.js';
 import { type Answer, problem, type Status, send, sendWhenReady } from './answer.js';
@@ -90,7 +90,7 @@ const NOTHING = { defect: null, limit: null } as const;
 // null: its type is known, and not opened.
 function shown(last: LogRecord | null, scope: Scope): Answer | null {
   if (last === null) return NO_EVENT;
-  const body = scope.jobTypes === null ? last.frame : frameAlone(last);
+  const body = scope.jobTypes === null ? last.frame : withoutPrevSeq(last);
   if (inScope(scope, last)) return { status: 200, contentType: 'application/json', body: `${body}\n` };
   return last.jobType === undefined ? NO_EVENT : null;
 }

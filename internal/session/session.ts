@@ -1,17 +1,17 @@
-import { closeCode, ERROR_CODES, type ErrorCode } from '../../schemas/close-codes.js';
+import { closeCode, type ErrorCode } from '../../schemas/close-codes.js';
 import type { ResetReason, SkipReason } from '../../schemas/frames.js';
 import type { Gap } from '../eventlog/gaps.js';
 import type { LogRecord } from '../eventlog/record.js';
 import { inScope, type Scope } from '../eventlog/scope.js';
 import { SNAPSHOT_SCAN_LIMIT, type Snapshot } from '../eventlog/snapshot.js';
+import { Channel, SCAN_BYTES } from './channel.js';
 import { parseClientFrame } from './client-frame.js';
 import { frames } from './encode.js';
 import { GONE_BATCH, GoneNotices, StallNotice } from './notices.js';
 import { openingOf, type Resume } from './opening.js';
 import type { IsWanted, Page, Refusal, Renewal, SessionParts } from './ports.js';
-import { SCAN_BYTES, Sender } from './sender.js';
 import type { Phase, SessionState } from './state.js';
-import { applyRenewal, Tenure } from './tenure.js';
+import { applyRenewal } from './tenure.js';
 
 export type { Resume, SessionParts };
 
@@ -27,8 +27,7 @@ const TURN_BYTES = 128 * 1024;
 export class Session {
   readonly id: string;
   readonly #parts: SessionParts;
-  readonly #tenure: Tenure | null;
-  readonly #sender: Sender;
+  readonly #channel: Channel;
   /** null: one job, which nobody is told of when it leaves. */
   readonly #gone: GoneNotices | null;
   readonly #stall: StallNotice;
@@ -51,10 +50,12 @@ export class Session {
     this.id = parts.id;
     this.#scope = parts.scope;
     this.#parts = parts;
-    this.#tenure = parts.permit === null ? null : new Tenure(parts.permit);
     this.#resume = parts.resume;
     this.#cursor = parts.resume?.lastSeq ?? null;
-    this.#sender = new Sender(parts.outlet, parts.now);
+    const { outlet, permit, wallClock, now, limits } = parts;
+    const onClosed = () => this.#ended();
+    const { watermarkBytes } = limits;
+    this.#channel = new Channel({ outlet, permit, watermarkBytes, wallClock, now, onClosed });
     this.#stall = new StallNotice(parts.log, parts.stalledFor ?? (() => null));
     this.#gone = parts.scope.kind === 'job' ? null : new GoneNotices(parts.log, (text) => this.#send(text));
   }
@@ -83,8 +84,8 @@ export class Session {
     const { log, limits } = this.#parts;
     if (this.scope.kind === 'job') log.watch(this.scope.id);
     // The token may have expired since it was checked.
-    if (this.#hasExpired()) return;
-    this.#corked(() => {
+    if (!this.#channel.isUsable()) return;
+    this.#channel.corked(() => {
       this.#toldEpoch = log.epoch;
       // Under this epoch the client's cursor of another means nothing, also in a heartbeat before the reset.
       const isOfAnother = (this.#resume?.epoch ?? log.epoch) !== log.epoch;
@@ -119,7 +120,10 @@ export class Session {
 
   /** The connection is gone. */
   closed(): void {
-    if (this.#state.name === 'ended') return;
+    this.#channel.closed();
+  }
+
+  #ended(): void {
     this.#state = { name: 'ended' };
     this.#snapshot?.close();
     if (this.scope.kind === 'job') this.#parts.log.unwatch(this.scope.id);
@@ -130,17 +134,17 @@ export class Session {
    * @returns about how many bytes were sent
    */
   pump(): number {
-    const before = this.#sender.cost;
-    this.#corked(() => this.#pump());
-    return this.#sender.cost - before;
+    const before = this.#channel.cost;
+    this.#channel.corked(() => this.#pump());
+    return this.#channel.cost - before;
   }
 
   #pump(): void {
     this.#leaveLive();
-    if (this.#hasExpired()) return;
+    if (!this.#channel.isUsable()) return;
     let budget = TURN_BYTES;
     for (;;) {
-      if (this.#isFull()) return;
+      if (this.#channel.isFull) return;
       if (budget <= 0) {
         this.#parts.again(this);
         return;
@@ -175,11 +179,10 @@ export class Session {
 
   /** Sends a heartbeat when nothing was sent for `heartbeatAfterMs`; a socket that is full needs none. */
   tick(now: number, feed: 'ok' | 'away'): void {
-    if (this.#state.name === 'ended' || this.#hasExpired()) return;
-    if (this.#tenure?.warns(this.#parts.wallClock()))
-      this.#send(frames.tokenExpiring(this.#tenure.expiresText));
-    if (now - this.#sender.sentAt < this.#parts.limits.heartbeatAfterMs) return;
-    if (this.#parts.outlet.buffered() !== 0) return;
+    const channel = this.#channel;
+    if (!channel.isUsable()) return;
+    channel.warnIfDue();
+    if (now - channel.sentAt < this.#parts.limits.heartbeatAfterMs || !channel.isEmpty) return;
     const { cursor } = this;
     // What was told is never taken back.
     if (this.#state.name === 'live') this.#cursor = cursor;
@@ -193,14 +196,14 @@ export class Session {
    */
   stalled(frame: string): void {
     // A socket that is full would have to keep it, beside what waits in the log.
-    const isHeard = this.#state.name === 'live' && !this.#isFull();
+    const isHeard = this.#state.name === 'live' && !this.#channel.isFull;
     this.#stall.told(isHeard);
     if (isHeard) this.#send(frame);
   }
 
   /** A frame from the client: its text, or null for a binary one. */
   receive(text: string | null): void {
-    if (this.#isOver()) return;
+    if (!this.#channel.isUsable()) return;
     const parsed = parseClientFrame(text, this.#parts.limits.maxFrameCharacters);
     if (!parsed.ok) {
       this.fail(parsed.code, parsed.message);
@@ -209,43 +212,31 @@ export class Session {
     switch (parsed.frame.type) {
       case 'ping':
         // Who does not read gets no pong either: it could be made to fill the memory.
-        if (!this.#isFull()) this.#send(frames.pong());
+        if (!this.#channel.isFull) this.#send(frames.pong());
         return;
       case 'auth':
         // While the edge runs open a client that always sends its token is served as well.
-        this.#tenure?.renew(parsed.frame.token, (renewal) => this.#renewed(renewal));
+        this.#channel.renew(parsed.frame.token, (renewal) => this.#renewed(renewal));
         return;
     }
   }
 
   /** Explains what was wrong and closes with the matching code. */
   fail(code: ErrorCode, message: string): void {
-    if (this.#state.name === 'ended') return;
-    this.#corked(() => {
-      this.#sender.send(frames.error(code, message));
-      this.#end(closeCode(ERROR_CODES[code]), code);
-    });
+    this.#channel.fail(code, message);
   }
 
   /** Tells the client to come back to another edge within `withinMs`; it is served until it is closed. */
   announceDrain(withinMs: number): void {
-    this.#corked(() => this.#send(frames.draining(withinMs)));
+    this.#channel.corked(() => this.#send(frames.draining(withinMs)));
   }
 
   /** Closes with 1012. */
   closeDraining(): void {
-    this.#corked(() => this.#end(closeCode('draining'), 'draining'));
-  }
-
-  #hasExpired(): boolean {
-    const tenure = this.#tenure;
-    if (tenure === null || !tenure.isOver(this.#parts.wallClock())) return false;
-    this.fail('token_expired', `the token expired at ${tenure.expiresText}; connect again with a new one`);
-    return true;
+    this.#channel.corked(() => this.#channel.end(closeCode('draining'), 'draining'));
   }
 
   #renewed(renewal: Renewal): void {
-    if (this.#state.name === 'ended') return;
     const result = applyRenewal(renewal, this.#scope);
     switch (result.kind) {
       case 'refused':
@@ -258,8 +249,8 @@ export class Session {
         const { scope } = result;
         this.#scope = scope;
         // With the scope as it is from here on: a cursor that moves on under fewer types is none of the wider scope.
-        const answer = frames.authOk(this.#tenure?.expiresText ?? '', this.#parts.scopeId(scope));
-        this.#corked(() => this.#send(answer));
+        const answer = frames.authOk(this.#channel.expiresText, this.#parts.scopeId(scope));
+        this.#channel.corked(() => this.#send(answer));
         if (scope.kind === 'job') this.#isForbidden(this.#parts.log.last(scope.id));
         return;
       }
@@ -279,14 +270,6 @@ export class Session {
     if (this.#state.name !== 'live') return;
     this.#cursor = this.cursor;
     this.#state = { name: 'behind', phase: 'lagging' };
-  }
-
-  #corked(write: () => void): void {
-    if (this.#state.name !== 'ended') this.#parts.outlet.cork(write);
-  }
-
-  #isFull(): boolean {
-    return this.#state.name !== 'ended' && this.#parts.outlet.buffered() >= this.#parts.limits.watermarkBytes;
   }
 
   #start(): void {
@@ -384,7 +367,7 @@ export class Session {
       if (last !== null) this.#update(last);
       // Events between it and a gap of the log may have been deleted unread.
       if (!log.isWhole(this.scope.kind === 'job' ? this.scope.id : '', last?.seq ?? 0))
-        this.#sender.follows(null);
+        this.#channel.setPreviousSeq(null);
       this.#cursor = Math.max(this.cursor, log.head);
       this.#become({ name: 'behind', phase: 'replaying' });
     });
@@ -437,7 +420,7 @@ export class Session {
       case 'state':
         return this.#update(step.record);
       case 'scanned':
-        return this.#sender.scanned(SNAPSHOT_SCAN_LIMIT);
+        return this.#channel.scanned(SNAPSHOT_SCAN_LIMIT);
       case 'end':
         this.#cursor = Math.max(this.cursor, snapshot.head);
         this.#enter({ name: 'behind', phase });
@@ -462,7 +445,7 @@ export class Session {
     switch (read.kind) {
       case 'records': {
         this.#isOpening = false;
-        const spent = this.#sender.scanned(read.scanned) + this.#updates(read.records, read.gap);
+        const spent = this.#channel.scanned(read.scanned) + this.#updates(read.records, read.gap);
         this.#cursor = read.cursor;
         return spent;
       }
@@ -521,7 +504,8 @@ export class Session {
     this.#isOpening = false;
     if (this.scope.kind === 'all') for (const record of answer.records) log.shownAhead(record);
     this.#updates(answer.records, answer.gap);
-    if (this.scope.jobTypes === null && answer.previous !== null) this.#sender.follows(answer.previous);
+    if (this.scope.jobTypes === null && answer.previous !== null)
+      this.#channel.setPreviousSeq(answer.previous);
     this.#cursor = Math.max(this.cursor, answer.cursor);
     this.#become({ name: 'behind', phase });
   }
@@ -555,14 +539,14 @@ export class Session {
     if (last === undefined || !inScope(this.scope, last)) return;
     if (!last.finished || last.seq > this.cursor || last.seq < this.#goesOnAt) return;
     this.#send(frames.end());
-    this.#end(closeCode('end'), 'end');
+    this.#channel.end(closeCode('end'), 'end');
   }
 
   #reset(reason: ResetReason, firstSeq: number, lastSeq: number): void {
     this.#toldEpoch = this.#parts.log.epoch;
     this.#send(frames.reset(reason, this.#toldEpoch, firstSeq, lastSeq));
     this.#cursor = null;
-    this.#sender.follows(null);
+    this.#channel.setPreviousSeq(null);
     this.#goesOnAt = 0;
     this.#owesReset = null;
     this.#resume = null;
@@ -592,35 +576,17 @@ export class Session {
     while (this.#gone?.tell(this.scope, record.seq - 1));
     this.#cursor = Math.max(this.cursor, record.seq);
     if (!inScope(this.scope, record)) return SCAN_BYTES;
-    this.#sendUpdate(record);
+    if (this.#channel.update(record, this.scope)) this.#parts.onSent?.(1);
     this.#stall.told(false);
     return record.bytes;
   }
 
-  // Everything but the reason of an end leaves by these two, so that nothing does from the expiry on, however long what
-  // was before it took.
   #send(text: string): void {
-    if (!this.#isOver()) this.#sender.send(text);
-  }
-
-  #sendUpdate(record: LogRecord): void {
-    if (this.#isOver()) return;
-    this.#sender.update(record, this.scope);
-    this.#parts.onSent?.(1);
-  }
-
-  #isOver(): boolean {
-    return this.#state.name === 'ended' || this.#hasExpired();
+    this.#channel.send(text);
   }
 
   // What has ended stays so, whatever the step that it ended in had in mind.
   #enter(state: SessionState): void {
     if (this.#state.name !== 'ended') this.#state = state;
-  }
-
-  #end(code: number, reason: string): void {
-    if (this.#state.name === 'ended') return;
-    this.closed();
-    this.#parts.outlet.end(code, reason);
   }
 }
