@@ -3,6 +3,7 @@ import {
   type ConsumerConfig,
   type ConsumerInfo,
   createInbox,
+  DeliverPolicy,
   type JetStreamManager,
   type Msg,
   type NatsConnection,
@@ -30,6 +31,11 @@ export interface StoredMessage {
   readonly storedAt: number;
   readonly data: Uint8Array;
 }
+
+/** A message of an event may take so much; what is larger comes rarely. */
+const LARGE_BYTES = 68 * 1024;
+/** The most messages in a pull that is limited by their number: even if all are large, NATS does not cut the reader. */
+const MAX_COUNTED = 400;
 
 /** How much is asked for. */
 export interface PullLimits {
@@ -90,6 +96,10 @@ export class PullConsumer {
   readonly failure: ConsumerFailure;
   readonly #access: PullAccess;
   readonly #limits: PullLimits;
+  /** Pulls are limited by a number of messages, and not by their bytes. */
+  #isCounting: boolean;
+  /** What a message takes, of late; large ones count at once. */
+  #messageBytes = LARGE_BYTES;
   readonly #nextSubject: string;
   readonly #inbox: string;
   readonly #subscription: Subscription;
@@ -100,8 +110,8 @@ export class PullConsumer {
   /** The open pulls: the end of the subject that they are answered to, and the bytes that they asked for. */
   readonly #pulls = new Map<string, number>();
   #pullsMade = 0;
-  /** Bytes that open pulls may still bring. A pull that brings the last of its bytes ends without a word. */
-  #owedBytes = 0;
+  /** Bytes, or messages, that open pulls may still bring. A pull that brings the last of it may end without a word. */
+  #owed = 0;
   #delivered = 0;
   #pending: number;
   #hasAnswered = false;
@@ -117,6 +127,9 @@ export class PullConsumer {
     this.#access = access;
     this.#limits = limits;
     this.#pending = info.num_pending;
+    // Servers lose the message that a pull has no bytes left for, when the consumer has a list of last messages to bring
+    // (seen on 2.10.27 and 2.15.1).
+    this.#isCounting = info.config.deliver_policy === DeliverPolicy.LastPerSubject;
     this.#nextSubject = `$JS.API.CONSUMER.MSG.NEXT.${access.stream}.${info.name}`;
     this.#inbox = createInbox();
     this.#subscription = access.connection.subscribe(`${this.#inbox}.*`, {
@@ -173,6 +186,13 @@ export class PullConsumer {
     return batch;
   }
 
+  /** The consumer has brought all its last messages: from now on bytes are the limit. */
+  limitByBytes(): void {
+    if (!this.#isCounting) return;
+    this.#isCounting = false;
+    this.#owed *= this.#messageBytes;
+  }
+
   /** Ends the deliveries. The consumer stays. */
   close(): void {
     this.failure.dispose();
@@ -204,22 +224,25 @@ export class PullConsumer {
   #pull(): void {
     if (this.failure.error !== null) return;
     const { bytes, messages, prefetch } = this.#limits;
+    const half = prefetch ? Math.ceil(bytes / 2) : bytes;
+    const counted = Math.min(MAX_COUNTED, messages, Math.max(1, Math.floor(half / this.#messageBytes)));
+    const owedBytes = this.#isCounting ? this.#owed * this.#messageBytes : this.#owed;
     const isFirst = this.#pullsMade === 0;
     // The first one asks for what is there, and so tells at once whether pulls are answered at all.
     const noWait = isFirst || !prefetch;
-    if (noWait || this.#isBig ? this.#pulls.size > 0 : this.#owedBytes + this.#bufferBytes > bytes / 2)
-      return;
+    const isOneAtOnce = noWait || this.#isBig;
+    if (isOneAtOnce ? this.#pulls.size > 0 : owedBytes + this.#bufferBytes > bytes / 2) return;
     if (this.#pulls.size === 0) this.#heardAt = performance.now();
-    const maxBytes = prefetch ? Math.ceil(bytes / 2) : bytes;
     const id = String(++this.#pullsMade);
     const request = {
-      ...(this.#isBig ? { batch: 1 } : { batch: messages, max_bytes: maxBytes }),
+      ...this.#sizeOfPull(counted, half),
       ...(noWait
         ? { no_wait: true }
         : { expires: nanos(PULL_EXPIRES_MS), idle_heartbeat: nanos(HEARTBEAT_MS) }),
     };
-    this.#pulls.set(id, maxBytes);
-    this.#owedBytes += maxBytes;
+    const asked = this.#isCounting ? counted : half;
+    this.#pulls.set(id, asked);
+    this.#owed += asked;
     try {
       this.#access.connection.publish(this.#nextSubject, JSON.stringify(request), {
         reply: `${this.#inbox}.${id}`,
@@ -227,6 +250,11 @@ export class PullConsumer {
     } catch (error) {
       this.failure.fail('disconnected', (error as Error).message);
     }
+  }
+
+  #sizeOfPull(counted: number, bytes: number): { batch: number; max_bytes?: number } {
+    if (this.#isBig) return { batch: 1 };
+    return this.#isCounting ? { batch: counted } : { batch: this.#limits.messages, max_bytes: bytes };
   }
 
   #receive(message: Msg): void {
@@ -252,9 +280,11 @@ export class PullConsumer {
       storedAt: delivery.storedAt,
       data: message.data,
     });
-    this.#owedBytes = this.#isBig ? 0 : this.#owedBytes - size;
+    this.#messageBytes = Math.max(size, 0.98 * this.#messageBytes + 0.02 * size);
+    if (this.#isBig) this.#owed = 0;
+    else this.#owed -= this.#isCounting ? 1 : size;
     this.#isBig = false;
-    if (this.#owedBytes <= 0) this.#allEnded();
+    if (this.#owed <= 0) this.#allEnded();
     if (this.#limits.prefetch || this.#pulls.size === 0) this.#wake();
   }
 
@@ -272,9 +302,9 @@ export class PullConsumer {
       const asked = this.#pulls.get(id);
       if (asked === undefined) return;
       this.#pulls.delete(id);
-      const left = Number(headers?.get('Nats-Pending-Bytes') || asked);
+      const left = Number(headers?.get(`Nats-Pending-${this.#isCounting ? 'Messages' : 'Bytes'}`) || asked);
       if (TOO_BIG.test(description) && left >= asked) this.#isBig = true;
-      this.#owedBytes = Math.max(0, this.#owedBytes - left);
+      this.#owed = Math.max(0, this.#owed - left);
       if (this.#pulls.size === 0) this.#allEnded();
       if (this.#limits.prefetch || (this.#isBig && this.#buffer.length === 0)) this.#pull();
       if (this.#pulls.size === 0) this.#wake();
@@ -291,7 +321,7 @@ export class PullConsumer {
   }
 
   #allEnded(): void {
-    this.#owedBytes = 0;
+    this.#owed = 0;
     this.#pulls.clear();
   }
 

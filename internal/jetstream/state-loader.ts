@@ -21,6 +21,10 @@ export class LastStateLoader {
   readonly reader: StreamReader;
   readonly #parts: FeedParts;
   readonly #collector: LastStateCollector;
+  /** Jobs that were looked up by themselves already. */
+  readonly #lookedUp = new Set<string>();
+  /** Whether what was found of them all lies where the log has read. */
+  #isComplete = true;
   /** When the newest message that came was stored, in ms since 1970; null: none came. */
   #newestStoredAt: number | null = null;
 
@@ -83,13 +87,18 @@ export class LastStateLoader {
   // the job, and must not take it for a new one.
   async #readBack(subjects: readonly string[], head: number): Promise<boolean> {
     const { log, lastState, sink } = this.#parts;
+    const lookUp = async (id: string): Promise<void> => {
+      const record = await lastState(id);
+      this.#lookedUp.add(id);
+      if (record === null) return;
+      if (record.seq > head) this.#isComplete = false;
+      else {
+        log.restore(record);
+        sink.loaded(record);
+      }
+    };
     const ids = subjects.flatMap((subject) => idOf(subject) ?? []);
-    const records = await Promise.all(ids.map((id) => lastState(id)));
-    for (const record of records) {
-      if (record === null || record.seq > head) continue;
-      log.restore(record);
-      sink.loaded(record);
-    }
-    return records.every((record) => record === null || record.seq <= head);
+    await Promise.all(ids.filter((id) => !this.#lookedUp.has(id)).map(lookUp));
+    return this.#isComplete;
   }
 }

@@ -90,6 +90,7 @@ export class StreamReader {
   goOn(): void {
     this.#end = null;
     this.#place = { kind: 'seq', seq: this.#read + 1 };
+    this.#consumer?.limitByBytes();
   }
 
   /** The stream is another one: what was read of the old one says nothing. @param seq where to begin */

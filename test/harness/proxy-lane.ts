@@ -1,12 +1,18 @@
 /** One direction of one proxied connection: bytes from a source to a sink, in order, subject to faults. */
 import type { Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 
 export interface LaneFaults {
   stalled: boolean;
   delayMs: number;
   /** 0: as they come. */
   chunkBytes: number;
+  /** 0: as fast as it goes. */
+  bytesPerSecond: number;
 }
+
+/** What a slow link passes at once. */
+const SLOW_CHUNK = 8 * 1024;
 
 /** Beyond this many bytes held back the source is not read, so that the kernel's buffers fill up as on a real link. */
 const HELD_LIMIT = 256 * 1024;
@@ -15,6 +21,8 @@ export class Lane {
   /** What was read and not yet written, each with the time it is due. Ends and resets wait in line like bytes. */
   readonly #held: { what: Buffer | 'end' | 'reset'; due: number }[] = [];
   #heldBytes = 0;
+  /** When a slow link has passed what it was given. */
+  #passedAt = 0;
   #draining: Promise<void> | undefined;
   #wake: (() => void) | undefined;
 
@@ -22,6 +30,8 @@ export class Lane {
     private readonly source: Socket,
     private readonly sink: Socket,
     private readonly faults: LaneFaults,
+    /** Told of the bytes that were passed on. */
+    private readonly passed: (bytes: number) => void,
   ) {
     source.on('data', (bytes) => this.#hold(bytes));
     source.once('end', () => this.#hold('end'));
@@ -81,8 +91,12 @@ export class Lane {
   async #write(bytes: Buffer): Promise<void> {
     let rest = bytes;
     while (rest.length > 0 && !this.sink.destroyed) {
-      const size = this.faults.chunkBytes > 0 ? this.faults.chunkBytes : rest.length;
-      const room = this.sink.write(rest.subarray(0, size));
+      const { bytesPerSecond, chunkBytes } = this.faults;
+      const size = chunkBytes > 0 ? chunkBytes : bytesPerSecond > 0 ? SLOW_CHUNK : rest.length;
+      const piece = rest.subarray(0, size);
+      if (bytesPerSecond > 0) await this.#pace(piece.length / bytesPerSecond);
+      const room = this.sink.write(piece);
+      this.passed(piece.length);
       rest = rest.subarray(size);
       if (!room) await this.#untilRoom();
       if (rest.length > 0) {
@@ -90,6 +104,14 @@ export class Lane {
         while (this.faults.stalled && !this.sink.destroyed) await this.#mayPass(0);
       }
     }
+  }
+
+  /** Waits for as long as the link is busy with a piece, on average: timers are coarse. */
+  async #pace(seconds: number): Promise<void> {
+    const now = performance.now();
+    this.#passedAt = Math.max(this.#passedAt, now) + seconds * 1_000;
+    const ahead = this.#passedAt - now;
+    if (ahead > 2) await delay(ahead);
   }
 
   async #untilRoom(): Promise<void> {

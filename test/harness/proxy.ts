@@ -18,13 +18,14 @@ export async function startTcpProxy(targetPort: number, targetHost = '127.0.0.1'
 export class TcpProxy implements AsyncDisposable {
   readonly #target: { host: string; port: number };
   readonly #faults: Record<Direction, LaneFaults> = {
-    up: { stalled: false, delayMs: 0, chunkBytes: 0 },
-    down: { stalled: false, delayMs: 0, chunkBytes: 0 },
+    up: { stalled: false, delayMs: 0, chunkBytes: 0, bytesPerSecond: 0 },
+    down: { stalled: false, delayMs: 0, chunkBytes: 0, bytesPerSecond: 0 },
   };
   readonly #links = new Set<{ client: Socket; target: Socket; lanes: Record<Direction, Lane> }>();
   #server: Server | undefined;
   #port = 0;
   #accepted = 0;
+  readonly #passed: Record<Direction, number> = { up: 0, down: 0 };
 
   constructor(port: number, host: string) {
     this.#target = { host, port };
@@ -97,6 +98,16 @@ export class TcpProxy implements AsyncDisposable {
     this.#change(directions, { chunkBytes: bytes });
   }
 
+  /** Passes at most so many bytes a second on each connection; 0 ends it. */
+  slow(bytesPerSecond: number, ...directions: Direction[]): void {
+    this.#change(directions, { bytesPerSecond });
+  }
+
+  /** How many bytes were passed on, over all connections. */
+  passed(direction: Direction): number {
+    return this.#passed[direction];
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.refuse();
     this.cut();
@@ -113,8 +124,12 @@ export class TcpProxy implements AsyncDisposable {
     this.#accepted += 1;
     const target = connect({ ...this.#target, allowHalfOpen: true, noDelay: true });
     const lanes = {
-      up: new Lane(client, target, this.#faults.up),
-      down: new Lane(target, client, this.#faults.down),
+      up: new Lane(client, target, this.#faults.up, (bytes) => {
+        this.#passed.up += bytes;
+      }),
+      down: new Lane(target, client, this.#faults.down, (bytes) => {
+        this.#passed.down += bytes;
+      }),
     };
     const link = { client, target, lanes };
     this.#links.add(link);

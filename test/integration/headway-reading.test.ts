@@ -362,6 +362,19 @@ describe('the last states', () => {
     return found;
   }
 
+  // A pull that is limited by bytes makes a server lose the message that it has no room for.
+  test('are complete although they are larger than what is asked for at once', async () => {
+    await using world = await scene();
+    const { nc, access } = world;
+    const padding = 'x'.repeat(50_000);
+    const events = Array.from({ length: 400 }, (_, at) => event(`job-${at}`, { padding }));
+    const seqs = await publishAll(nc, events, 100);
+    const found = await lastStates(access);
+    expect([...found.values()].sort((one, other) => one - other)).toEqual(
+      seqs.sort((one, other) => one - other),
+    );
+  });
+
   test('are complete although newest events were deleted, which older servers stumble over', async () => {
     await using world = await scene();
     const { nc, access } = world;

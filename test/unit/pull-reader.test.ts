@@ -1,5 +1,5 @@
 /** One consumer's deliveries, with a connection made of paper: what real servers do only rarely. */
-import type { ConsumerInfo, JetStreamManager, Msg, NatsConnection } from 'nats';
+import { type ConsumerInfo, DeliverPolicy, type JetStreamManager, type Msg, type NatsConnection } from 'nats';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { NatsRefusal } from '../../internal/jetstream/connection.js';
 import {
@@ -33,7 +33,7 @@ interface Scene {
 
 const LIMITS: PullLimits = { bytes: 1_000, messages: 100, prefetch: true };
 
-function scene(limits = LIMITS): Scene {
+function scene(limits = LIMITS, policy = DeliverPolicy.All): Scene {
   const pulls: Pull[] = [];
   const deleted: string[] = [];
   let callback: (error: null, message: Msg) => void = () => undefined;
@@ -51,7 +51,13 @@ function scene(limits = LIMITS): Scene {
     isClosed: () => false,
     flush: () => Promise.resolve(),
   } as unknown as NatsConnection;
-  const info = { name: 'c', num_pending: 10, delivered: { stream_seq: 0, consumer_seq: 0 } } as ConsumerInfo;
+  const config = { deliver_policy: policy };
+  const info = {
+    name: 'c',
+    num_pending: 10,
+    delivered: { stream_seq: 0, consumer_seq: 0 },
+    config,
+  } as ConsumerInfo;
   const consumers = {
     delete: (_stream: string, name: string) => Promise.resolve(deleted.push(name) > 0),
   };

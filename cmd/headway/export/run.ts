@@ -1,7 +1,7 @@
 import { HeadwayError, JobMissingError } from '../../../internal/errors/catalogue.js';
 import { type ReadFrom, readStored, type StoredMessage } from '../../../internal/jetstream/read-stored.js';
 import { epochOf, newestSeq } from '../../../internal/jetstream/stream.js';
-import { SUBJECT_FILTER, subjectOf } from '../../../schemas/ids.js';
+import { subjectOf } from '../../../schemas/ids.js';
 import { printableJson } from '../../../schemas/text.js';
 import { showDuration } from '../choice/durations.js';
 import {
@@ -164,11 +164,11 @@ class ExportRun {
   /** Hands on the lines of everything from there to the head, or to where --until says. */
   async copy(from: ReadFrom, write: (lines: string, lastSeq: number) => Promise<void>): Promise<void> {
     const { id } = this.#options;
-    const head = await newestSeq(
-      this.#access.jsm,
-      this.#access.stream,
-      id === null ? SUBJECT_FILTER : subjectOf(id),
-    );
+    const { jsm, stream } = this.#access;
+    const head =
+      id === null
+        ? (await streamInfo(this.#access)).state.last_seq
+        : await newestSeq(jsm, stream, subjectOf(id));
     const messages = readStored(this.#access, { id, from, until: 'head' }, this.#io.stopped, {
       gap: (asked, first) => this.#gap(asked, first),
       lost: (reason) => this.#say(`the read was interrupted (${reason}); it goes on by itself`),

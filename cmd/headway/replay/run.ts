@@ -5,7 +5,7 @@ import { newestSeq } from '../../../internal/jetstream/stream.js';
 import { Pacer } from '../../../internal/replay/pacer.js';
 import type { Speed } from '../../../internal/replay/speed.js';
 import type { Event } from '../../../schemas/event.js';
-import { SUBJECT_FILTER, subjectOf } from '../../../schemas/ids.js';
+import { subjectOf } from '../../../schemas/ids.js';
 import { showDuration } from '../choice/durations.js';
 import { type OutputFormat, passes } from '../choice/selection.js';
 import type { Io } from '../world/io.js';
@@ -52,8 +52,9 @@ const CLIENT_LOOK_MS = 20;
  */
 export async function replay(access: StreamAccess, io: Io, options: ReplayOptions): Promise<void> {
   const head = async (id: string | null): Promise<number> => {
-    const newest = await newestSeq(access.jsm, access.stream, id === null ? SUBJECT_FILTER : subjectOf(id));
-    if (newest === 0 && id !== null) throw new JobMissingError(id, access.stream);
+    if (id === null) return (await streamInfo(access)).state.last_seq;
+    const newest = await newestSeq(access.jsm, access.stream, subjectOf(id));
+    if (newest === 0) throw new JobMissingError(id, access.stream);
     return newest;
   };
   // A stream that is not there is said as such, not by what fails first.

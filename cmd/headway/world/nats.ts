@@ -5,7 +5,7 @@ import type { JetStreamClient, JetStreamManager, NatsConnection, StreamInfo } fr
 import { ConfigError, StreamForeignError } from '../../../internal/errors/catalogue.js';
 import { connectNats, redactUrl } from '../../../internal/jetstream/connection.js';
 import { explainRequestError } from '../../../internal/jetstream/nats-errors.js';
-import { newestSeq, takesEvents } from '../../../internal/jetstream/stream.js';
+import { oldestSeq, takesEvents } from '../../../internal/jetstream/stream.js';
 import { settings } from '../../../schemas/config.js';
 import { SUBJECT_FILTER } from '../../../schemas/ids.js';
 import { type Io, UsageError } from './io.js';
@@ -75,7 +75,7 @@ export async function eventStreamInfo(access: StreamAccess): Promise<StreamInfo>
   const { subjects = [] } = info.config;
   // A mirror, or what is fed by other streams, takes what they take.
   if (subjects.length === 0 || subjects.some(takesEvents)) return info;
-  if ((await newestSeq(access.jsm, access.stream, SUBJECT_FILTER)) > 0) return info;
+  if ((await oldestSeq(access.jsm, access.stream, SUBJECT_FILTER)) > 0) return info;
   throw new StreamForeignError(access.stream, subjects);
 }
 
