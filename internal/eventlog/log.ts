@@ -236,10 +236,7 @@ export class EventLog {
    * @returns these jobs, a few thousand at most; the next call has the next ones
    */
   trim(firstSeq: number): readonly GoneJob[] {
-    if (firstSeq > this.#firstSeq) {
-      this.#firstSeq = firstSeq;
-      this.#pristine = false;
-    }
+    this.#firstSeq = Math.max(this.#firstSeq, firstSeq);
     const gone = this.#jobs.removeBelow(this.#firstSeq, MAX_TRIMMED);
     for (const job of gone) this.#left(job);
     return gone;
@@ -258,7 +255,6 @@ export class EventLog {
       else if (this.#unsure.has(id) && !this.#jobs.has(id)) gone.push({ id, jobType: this.#unsure.get(id) });
       this.#unsure.delete(id);
     }
-    if (gone.length > 0) this.#pristine = false;
     for (const job of gone) this.#left(job);
     return gone;
   }
@@ -310,6 +306,8 @@ export class EventLog {
   }
 
   #left({ id, jobType }: GoneJob): void {
+    // From here on a job that memory does not know may have had events.
+    this.#pristine = false;
     this.#gone.push({ id, jobType, at: this.#head });
     if (this.#gone.length < 2 * MAX_GONE) return;
     this.#goneBefore += this.#gone.length - MAX_GONE;

@@ -98,6 +98,7 @@ export class PullConsumer {
   readonly #limits: PullLimits;
   /** Pulls are limited by a number of messages, and not by their bytes. */
   #isCounting: boolean;
+  #hasLastMessages = false;
   /** What a message takes, of late; large ones count at once. */
   #messageBytes = LARGE_BYTES;
   readonly #nextSubject: string;
@@ -186,11 +187,9 @@ export class PullConsumer {
     return batch;
   }
 
-  /** The consumer has brought all its last messages: from now on bytes are the limit. */
+  /** The consumer has brought all its last messages: bytes are the limit of the pulls that are made from now on. */
   limitByBytes(): void {
-    if (!this.#isCounting) return;
-    this.#isCounting = false;
-    this.#owed *= this.#messageBytes;
+    this.#hasLastMessages = true;
   }
 
   /** Ends the deliveries. The consumer stays. */
@@ -223,6 +222,11 @@ export class PullConsumer {
 
   #pull(): void {
     if (this.failure.error !== null) return;
+    if (this.#isCounting && this.#hasLastMessages) {
+      // An open pull ends as it began, by the number of its messages and perhaps without a word.
+      if (this.#pulls.size > 0) return;
+      this.#isCounting = false;
+    }
     const { bytes, messages, prefetch } = this.#limits;
     const half = prefetch ? Math.ceil(bytes / 2) : bytes;
     const counted = Math.min(MAX_COUNTED, messages, Math.max(1, Math.floor(half / this.#messageBytes)));
