@@ -148,7 +148,7 @@ export class EventLog {
       this.#before = null;
       this.#goneBefore += this.#gone.length;
       this.#gone = [];
-    } else if (this.#jobs.known > 0) {
+    } else {
       const known = new Map(this.#before);
       for (const [id, jobType] of this.#unsure) known.set(id, jobType);
       for (const { id, jobType } of this.#jobs.types()) known.set(id, jobType);
@@ -259,10 +259,9 @@ export class EventLog {
     return gone;
   }
 
-  /** A client is shown a record that was read from JetStream ahead of this log: it may leave before the log gets there. */
-  shownAhead({ id, seq, jobType }: LogRecord): void {
-    if (seq > this.#head && !this.#jobs.has(id) && this.#unsure.size < MAX_GONE)
-      this.#unsure.set(id, jobType);
+  /** A client is shown a record that was read from JetStream; where memory does not know its job, the stream may let it go unseen. */
+  shown({ id, jobType }: LogRecord): void {
+    if (!this.#jobs.has(id) && this.#unsure.size < MAX_GONE) this.#unsure.set(id, jobType);
   }
 
   /** How many jobs memory takes the stream to hold, those included whose states were let go. */

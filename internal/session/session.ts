@@ -87,10 +87,11 @@ export class Session {
     if (!this.#channel.isUsable()) return;
     this.#channel.corked(() => {
       this.#toldEpoch = log.epoch;
-      // Under this epoch the client's cursor of another means nothing, also in a heartbeat before the reset.
-      const isOfAnother = (this.#resume?.epoch ?? log.epoch) !== log.epoch;
-      if (isOfAnother) this.#cursor = null;
       const scope = this.#parts.scopeId(this.scope);
+      // A cursor of another epoch or scope means nothing under this one, also in a heartbeat before the reset.
+      const isOfAnother =
+        (this.#resume?.epoch ?? log.epoch) !== log.epoch || (this.#resume?.scope ?? scope) !== scope;
+      if (isOfAnother) this.#cursor = null;
       this.#send(frames.hello(log.epoch, this.id, limits.heartbeatMs, scope));
       if (log.isReady) this.#start();
     });
@@ -502,7 +503,7 @@ export class Session {
       return;
     }
     this.#isOpening = false;
-    if (this.scope.kind === 'all') for (const record of answer.records) log.shownAhead(record);
+    if (this.scope.kind === 'all') for (const record of answer.records) log.shown(record);
     this.#updates(answer.records, answer.gap);
     if (this.scope.jobTypes === null && answer.previous !== null)
       this.#channel.setPreviousSeq(answer.previous);

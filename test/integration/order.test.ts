@@ -4,7 +4,7 @@ import { startEdgeProcess } from '../harness/edge-process.js';
 import { discrepancy, Follower } from '../harness/follower.js';
 import { jobId } from '../harness/ids.js';
 import { startNats } from '../harness/nats-server.js';
-import { connectNats, event, publish, publishAll, storedEvents } from '../harness/publish.js';
+import { connectNats, createStream, event, publish, publishAll, storedEvents } from '../harness/publish.js';
 
 const STREAM = 'PROGRESS';
 const JOB = '/ws/upload-progress';
@@ -12,6 +12,7 @@ const JOB = '/ws/upload-progress';
 test('G3 faults: behind the last states the feed goes on by the same consumer, event by event', async () => {
   await using nats = await startNats();
   const nc = await connectNats(nats.url);
+  await createStream(nc);
   const id = jobId();
   await publish(nc, id, { progress: 0 });
   await using edge = await startEdgeProcess({ natsUrl: nats.url });
