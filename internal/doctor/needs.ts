@@ -26,8 +26,8 @@ export function needsOf(stream: string): readonly Need[] {
   return [
     publish(api(`STREAM.INFO.${stream}`), 'look at the stream', readers),
     publish(api(`STREAM.MSG.GET.${stream}`), 'read single events', readers),
-    publish(api(`CONSUMER.CREATE.${stream}`), 'read history', readers),
-    publish(api(`CONSUMER.CREATE.${stream}.*.progress.*`), 'follow the stream', readers),
+    publish(api(`CONSUMER.CREATE.${stream}`), 'follow the stream and read history', readers),
+    publish(api(`CONSUMER.CREATE.${stream}.*.progress.*`), 'keep the place of a replay', ['operator']),
     publish(api(`CONSUMER.MSG.NEXT.${stream}.*`), 'get events', readers),
     publish(api(`CONSUMER.INFO.${stream}.*`), 'check what was delivered', readers),
     publish(api(`CONSUMER.DELETE.${stream}.*`), 'remove its own consumers', readers),

@@ -10,7 +10,7 @@ import type { FeedParts } from './feed-parts.js';
 import type { PullLimits, StoredMessage } from './pull-reader.js';
 import { AdaptiveTimeout } from './request-timeout.js';
 import { LastStateLoader } from './state-loader.js';
-import { ensureStream, epochOf, storedTime, streamExists } from './stream.js';
+import { ALL_SUBJECTS, ensureStream, epochOf, nextSeq, storedTime, streamExists } from './stream.js';
 import { type AuditedFeed, StreamAudit } from './stream-audit.js';
 import { type StartPlace, StreamReader } from './stream-reader.js';
 
@@ -164,7 +164,11 @@ export class Feed {
     // The consumer that was just made may stand on another incarnation than the one that was looked at before.
     if (epochOf(after) !== epochOf(info)) throw new Error('the stream was made anew meanwhile');
     if (loader !== null) await this.#load(loader, timeout);
-    return this.#tail(reader, after.state.last_seq);
+    // Reads of history ask the leader for single messages: an edge that may not is of no use to whoever comes back.
+    const { last_seq: lastSeq } = after.state;
+    const leaderSays = nextSeq(jsm, stream.name, ALL_SUBJECTS, lastSeq + 1);
+    await timeout.answer('asking for single messages', leaderSays, Number.POSITIVE_INFINITY);
+    return this.#tail(reader, lastSeq);
   }
 
   /** What everybody who follows is owed before the log goes on; `none`: it goes on as it is. */

@@ -98,7 +98,7 @@ export class PullConsumer {
   readonly #limits: PullLimits;
   /** Pulls are limited by a number of messages, and not by their bytes. */
   #isCounting: boolean;
-  #hasLastMessages = false;
+  #countsNoMore = false;
   /** What a message takes, of late; large ones count at once. */
   #messageBytes = LARGE_BYTES;
   readonly #nextSubject: string;
@@ -187,9 +187,9 @@ export class PullConsumer {
     return batch;
   }
 
-  /** The consumer has brought all its last messages: bytes are the limit of the pulls that are made from now on. */
+  /** The consumer has brought all its last messages: bytes are the limit as soon as the open pulls are over. */
   limitByBytes(): void {
-    this.#hasLastMessages = true;
+    this.#countsNoMore = true;
   }
 
   /** Ends the deliveries. The consumer stays. */
@@ -222,8 +222,8 @@ export class PullConsumer {
 
   #pull(): void {
     if (this.failure.error !== null) return;
-    if (this.#isCounting && this.#hasLastMessages) {
-      // An open pull ends as it began, by the number of its messages and perhaps without a word.
+    if (this.#countsNoMore && this.#isCounting) {
+      // Nobody could tell which of the pulls a message comes by.
       if (this.#pulls.size > 0) return;
       this.#isCounting = false;
     }

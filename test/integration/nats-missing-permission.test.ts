@@ -53,7 +53,7 @@ describe('G8 bad input: an edge that lacks a permission', () => {
 
   test.each([
     ['"$JS.API.STREAM.MSG.GET.PROGRESS"\n', '$JS.API.STREAM.MSG.GET.PROGRESS'],
-    ['"$JS.API.CONSUMER.CREATE.PROGRESS.*.progress.*"\n', '$JS.API.CONSUMER.CREATE.PROGRESS.edge-'],
+    ['"$JS.API.CONSUMER.CREATE.PROGRESS"\n', '$JS.API.CONSUMER.CREATE.PROGRESS'],
   ])('%j later, is not ready and names the subject in its log', async (line, subject) => {
     await using server = await without(line);
     await using edge = await startEdgeProcess({ natsUrl: edgeUrl(server), untilReady: false });

@@ -196,6 +196,28 @@ describe('a consumer that is pulled from', () => {
     consumer.close();
   });
 
+  test('a consumer of last messages is asked for a number of them, and by bytes when it has brought them all', async () => {
+    const limits = { bytes: 1_000_000, messages: 100, prefetch: true };
+    const { consumer, pulls, deliver } = scene(limits, DeliverPolicy.LastPerSubject);
+    await soon(consumer);
+    // As many as there is room for if all are large.
+    expect(pulls.map(({ batch, max_bytes }) => [batch, max_bytes])).toEqual([
+      [7, undefined],
+      [7, undefined],
+    ]);
+    for (let seq = 1; seq <= 14; seq++) deliver(seq, seq, 1_000);
+    expect(await soon(consumer)).toHaveLength(14);
+    expect(pulls.slice(2).map(({ batch }) => batch)).toEqual([9]);
+    consumer.limitByBytes();
+    for (let seq = 15; seq <= 22; seq++) deliver(seq, seq, 1_000);
+    expect(await soon(consumer)).toHaveLength(8);
+    expect(pulls).toHaveLength(3);
+    deliver(23);
+    expect(await soon(consumer)).toEqual([23]);
+    expect(bytesOf(pulls.slice(3))).toEqual([500_000]);
+    consumer.close();
+  });
+
   test('without prefetch asks once for each batch, and gives what the stream held then', async () => {
     const { consumer, pulls, deliver, status } = scene({ ...LIMITS, prefetch: false });
     const taking = consumer.take(1_000);
