@@ -171,6 +171,12 @@ export interface FullJob {
   readonly reachMs: number | null;
 }
 
+/** A subject of the stream that names no job. Whoever publishes chose it. */
+export interface StraySubject {
+  readonly subject: string;
+  readonly messages: number;
+}
+
 /** What a publisher would meet. */
 export type PublishFacts =
   | { readonly kind: 'takes' }
@@ -191,6 +197,7 @@ export interface Facts {
   readonly events: Observed<EventFacts>;
   readonly jobs: Observed<JobsFacts>;
   readonly fullJobs: Observed<readonly FullJob[]>;
+  readonly strays: Observed<readonly StraySubject[]>;
   readonly heartbeats: Observed<HeartbeatFacts>;
   readonly publish: Observed<PublishFacts>;
   readonly clock: Observed<ClockFacts>;

@@ -37,6 +37,7 @@ export const FINDING_IDS = [
   'no-edge',
   'replay-consumer-forgotten',
   'invalid-events',
+  'subjects-without-job',
   'jobs-silent',
   'worker-clock-off',
   'this-clock-off',
@@ -91,6 +92,7 @@ export type Check =
   | 'copies'
   | 'consumers'
   | 'events'
+  | 'subjects'
   | 'jobs'
   | 'heartbeats'
   | 'worker-clocks'

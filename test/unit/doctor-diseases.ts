@@ -386,6 +386,24 @@ export const DISEASES: [id: FindingId, severity: Severity, facts: Facts, told: R
     /^The last message of 1 older job is not an event\.\nseq 40000, job-9: schema: \/status is wrong$/m,
   ],
   [
+    'subjects-without-job',
+    'warning',
+    {
+      ...healthy,
+      strays: known([
+        { subject: 'progress.ä', messages: 3 },
+        { subject: 'progress.>', messages: 1 },
+      ]),
+    },
+    /^4 messages are stored on 2 subjects that name no job\.\nprogress\.>: 1 message\nprogress\.ä: 3 messages\n.*looks like a wildcard is worse/s,
+  ],
+  [
+    'subjects-without-job',
+    'warning',
+    { ...healthy, strays: known([{ subject: 'progress.ä', messages: 1 }]) },
+    /^1 message is stored on 1 subject that names no job\.\n.*\nThey are no events, and nobody is ever shown them\.$/m,
+  ],
+  [
     'jobs-silent',
     'warning',
     silent(job('job-9', HOUR, { jobType: 'pdf.ocr' })),

@@ -98,6 +98,7 @@ export const healthy: Facts = {
   events: known(healthyEvents),
   jobs: known(healthyJobs),
   fullJobs: known([]),
+  strays: known([]),
   heartbeats: known({ listenedMs: 6_000, heard: new Set<string>() }),
   publish: known({ kind: 'takes' }),
   clock: known({ offsetMs: 3, uncertaintyMs: 2 }),
