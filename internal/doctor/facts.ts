@@ -183,6 +183,9 @@ export type PublishFacts =
   /** `code`: the number of the error; null when it has none. */
   | { readonly kind: 'refuses'; readonly code: number | null; readonly reason: string };
 
+/** Whether the server can write into the folder of the stream. */
+export type WriteFacts = { readonly kind: 'writes' } | { readonly kind: 'fails'; readonly reason: string };
+
 /** All that `headway doctor` saw. Times are ms since 1970 by the clock of the server. */
 export interface Facts {
   readonly now: number;
@@ -200,6 +203,7 @@ export interface Facts {
   readonly strays: Observed<readonly StraySubject[]>;
   readonly heartbeats: Observed<HeartbeatFacts>;
   readonly publish: Observed<PublishFacts>;
+  readonly disk: Observed<WriteFacts>;
   readonly clock: Observed<ClockFacts>;
   readonly permissions: PermissionFacts;
 }

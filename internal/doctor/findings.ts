@@ -17,6 +17,7 @@ export const FINDING_IDS = [
   'stream-refuses-large-events',
   'stream-duplicate-window-short',
   'storage-full',
+  'storage-not-writable',
   'events-refused',
   'stream-nearly-full',
   'stream-consumers-near-limit',
@@ -87,6 +88,7 @@ export type Check =
   | 'account'
   | 'stream'
   | 'storage'
+  | 'disk'
   | 'stream-limits'
   | 'event-limit'
   | 'copies'

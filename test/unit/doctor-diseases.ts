@@ -188,6 +188,12 @@ export const DISEASES: [id: FindingId, severity: Severity, facts: Facts, told: R
     /storage of the account: it answers "resource limits exceeded for account" \(10002\)/,
   ],
   [
+    'storage-not-writable',
+    'error',
+    { ...healthy, disk: known({ kind: 'fails', reason: 'error creating store for consumer' }) },
+    /cannot write files \(it answers "error creating store for consumer"\): its disk is full/,
+  ],
+  [
     'events-refused',
     'error',
     { ...healthy, publish: refusal(10169, 'message counter increment is missing') },

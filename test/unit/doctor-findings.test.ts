@@ -217,6 +217,7 @@ describe('what could not be looked at is said, with the reason', () => {
     ['strays', ['subjects']],
     ['heartbeats', ['heartbeats']],
     ['publish', ['storage']],
+    ['disk', ['disk']],
     ['clock', ['this-clock']],
   ])('%s', (fact, checks) => {
     const { notChecked } = judge({ ...healthy, [fact]: failed });

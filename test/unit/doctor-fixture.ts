@@ -101,6 +101,7 @@ export const healthy: Facts = {
   strays: known([]),
   heartbeats: known({ listenedMs: 6_000, heard: new Set<string>() }),
   publish: known({ kind: 'takes' }),
+  disk: known({ kind: 'writes' }),
   clock: known({ offsetMs: 3, uncertaintyMs: 2 }),
   permissions: {
     user: 'admin',

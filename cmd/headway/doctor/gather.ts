@@ -11,6 +11,7 @@ import { lookAtAccount, lookAtClock, lookAtStream, lookAtSubjects } from './look
 import { known, observe, skipped } from './observe.js';
 import { lookAtPermissions } from './permissions-probe.js';
 import { type Scan, type ScanLimits, scanEvents, scanJobs } from './scan.js';
+import { tryToWrite } from './write-probe.js';
 
 /** These looks ask several times, or for much. */
 const SECOND_LOOKS_MS = 15_000;
@@ -65,7 +66,7 @@ export async function gather(access: StreamAccess, options: GatherOptions, io: I
 
 type Inside = Pick<
   Facts,
-  'consumers' | 'ends' | 'events' | 'jobs' | 'fullJobs' | 'strays' | 'heartbeats' | 'publish'
+  'consumers' | 'ends' | 'events' | 'jobs' | 'fullJobs' | 'strays' | 'heartbeats' | 'publish' | 'disk'
 >;
 
 async function lookInside(
@@ -89,6 +90,7 @@ async function lookInside(
       strays: none,
       heartbeats: none,
       publish: none,
+      disk: none,
     };
   }
   const { stream } = state.value;
@@ -99,8 +101,11 @@ async function lookInside(
     observe(() => lookAtSubjects(access, stream, options.now), SECOND_LOOKS_MS),
     silentJobs(access, stream, options, limits, io),
   ]);
-  // A refusal of this may be seen by whoever else asks at the same time.
-  const publish = await observe(() => tryToPublish(access, stream, options.needs)).then(flat);
+  // A refusal of the one, and the consumer of the other, may be seen by whoever else looks at the same time.
+  const [publish, disk] = await Promise.all([
+    observe(() => tryToPublish(access, stream, options.needs)).then(flat),
+    observe(() => tryToWrite(access, stream)).then(flat),
+  ]);
   const isKnown = followers.kind === 'known';
   return {
     consumers: isKnown ? known(followers.value.consumers) : followers,
@@ -111,6 +116,7 @@ async function lookInside(
     jobs,
     heartbeats,
     publish,
+    disk,
   };
 }
 
