@@ -171,11 +171,20 @@ export interface FullJob {
   readonly reachMs: number | null;
 }
 
+/** A subject of the stream that names no job. Whoever publishes chose it. */
+export interface StraySubject {
+  readonly subject: string;
+  readonly messages: number;
+}
+
 /** What a publisher would meet. */
 export type PublishFacts =
   | { readonly kind: 'takes' }
   /** `code`: the number of the error; null when it has none. */
   | { readonly kind: 'refuses'; readonly code: number | null; readonly reason: string };
+
+/** Whether the server can write into the folder of the stream. */
+export type WriteFacts = { readonly kind: 'writes' } | { readonly kind: 'fails'; readonly reason: string };
 
 /** All that `headway doctor` saw. Times are ms since 1970 by the clock of the server. */
 export interface Facts {
@@ -191,8 +200,10 @@ export interface Facts {
   readonly events: Observed<EventFacts>;
   readonly jobs: Observed<JobsFacts>;
   readonly fullJobs: Observed<readonly FullJob[]>;
+  readonly strays: Observed<readonly StraySubject[]>;
   readonly heartbeats: Observed<HeartbeatFacts>;
   readonly publish: Observed<PublishFacts>;
+  readonly disk: Observed<WriteFacts>;
   readonly clock: Observed<ClockFacts>;
   readonly permissions: PermissionFacts;
 }

@@ -17,6 +17,7 @@ export const FINDING_IDS = [
   'stream-refuses-large-events',
   'stream-duplicate-window-short',
   'storage-full',
+  'storage-not-writable',
   'events-refused',
   'stream-nearly-full',
   'stream-consumers-near-limit',
@@ -37,6 +38,7 @@ export const FINDING_IDS = [
   'no-edge',
   'replay-consumer-forgotten',
   'invalid-events',
+  'subjects-without-job',
   'jobs-silent',
   'worker-clock-off',
   'this-clock-off',
@@ -86,11 +88,13 @@ export type Check =
   | 'account'
   | 'stream'
   | 'storage'
+  | 'disk'
   | 'stream-limits'
   | 'event-limit'
   | 'copies'
   | 'consumers'
   | 'events'
+  | 'subjects'
   | 'jobs'
   | 'heartbeats'
   | 'worker-clocks'

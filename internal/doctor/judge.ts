@@ -11,6 +11,7 @@ import { judgeReplicas } from './replicas.js';
 import { judgeServer } from './server.js';
 import { judgeStorage } from './storage.js';
 import { judgeStream } from './stream.js';
+import { judgeSubjects } from './subjects.js';
 
 const JUDGES: readonly ((facts: Facts) => Iterable<Outcome>)[] = [
   judgeServer,
@@ -22,6 +23,7 @@ const JUDGES: readonly ((facts: Facts) => Iterable<Outcome>)[] = [
   judgeLimits,
   judgeConsumers,
   judgeEvents,
+  judgeSubjects,
   judgeJobs,
   judgeClocks,
 ];

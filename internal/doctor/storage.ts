@@ -1,6 +1,6 @@
 import { edit } from './commands.js';
-import type { Facts, PublishFacts, StreamFacts, Usage } from './facts.js';
-import { finding, fine, notChecked, type Outcome, whyNot } from './findings.js';
+import type { Facts, PublishFacts, StreamFacts, Usage, WriteFacts } from './facts.js';
+import { finding, fine, notChecked, type Outcome, whenKnown, whyNot } from './findings.js';
 import { bytes, count, plural } from './words.js';
 
 /** nats-server: "insufficient resources", "resource limits exceeded for account". */
@@ -17,20 +17,41 @@ interface Full {
 
 /** Whether a worker's event would be stored: by the answer of the server, and by the limits that can be seen. */
 export function* judgeStorage(facts: Facts): Generator<Outcome> {
-  const { stream, publish } = facts;
+  const { stream, publish, disk, server } = facts;
   if (stream.kind !== 'known' || stream.value.kind !== 'there') return;
   const found = stream.value.stream;
+  if (found.storage === 'file') yield* whenKnown('disk', disk, (value) => judgeDisk(value, server));
   // It takes nothing, however much room there is, and has a finding of its own.
   if (found.sealed) return;
   const full = [...fullLimits(found, facts), ...refusals(found, facts)];
   if (full.length > 0) yield storageFull(full);
+  const isWritten = disk.kind !== 'known' || disk.value.kind === 'writes';
   if (publish.kind === 'known') {
     const { value } = publish;
     if (value.kind === 'refuses' && !isFullness(value)) yield eventsRefused(value);
-    if (value.kind === 'takes' && full.length === 0) yield fine('storage', 'an event would be stored');
+    if (value.kind === 'takes' && full.length === 0 && isWritten)
+      yield fine('storage', 'no limit keeps an event from being stored');
     return;
   }
   if (full.length === 0) yield notChecked('storage', whyNot(publish));
+}
+
+function* judgeDisk(written: WriteFacts, { cluster }: Facts['server']): Generator<Outcome> {
+  if (written.kind === 'writes') {
+    yield fine(
+      'disk',
+      cluster === null
+        ? 'the server can write'
+        : 'the server that was asked can write, one of those with a copy',
+    );
+    return;
+  }
+  yield finding('error', 'storage-not-writable', {
+    what: `The server cannot write files (it answers "${written.reason}"): its disk is full, read-only or broken.`,
+    why: 'Events are refused, or not answered at all, and jobs seem to stand still. Who publishes may only see time-outs.',
+    whatToDo:
+      'Look at its log ("no space left on device" for a full disk), and make room on the disk of its store_dir: by other files, or `headway purge --before 3d`. Then publish an event: if it is not acknowledged, restart the server. Give the stream a limit below what the disk has (`max_bytes`, discard: old).',
+  });
 }
 
 const isFullness = ({ code }: Extract<PublishFacts, { kind: 'refuses' }>): boolean =>
@@ -75,7 +96,7 @@ function* refusals({ storage }: StreamFacts, { publish, account, streamName }: F
     const setting = storage === 'file' ? 'max_file_store' : 'max_memory_store';
     yield {
       detail: `storage of the server (${setting}): ${told}`,
-      whatToDo: `Remove what nobody needs (\`headway purge --before 3d\`; \`nats stream report\` shows what other streams use), or raise ${setting} in the jetstream block of the server's configuration, if its disk can spare it, and reload or restart the server. Then give the stream a limit below that (${edit(streamName, '--max-bytes SIZE')}), so that old events leave instead of new ones being refused.`,
+      whatToDo: `Remove what nobody needs (\`headway purge --before 3d\`; \`nats stream report\` shows what other streams use), or raise ${setting} in the jetstream block of the server's configuration (by default it is a share of what was free when the server started), if its disk can spare it, and reload or restart the server. Then give the stream a limit below that (${edit(streamName, '--max-bytes SIZE')}), so that old events leave instead of new ones being refused.`,
     };
   }
   // Said already, if it can be seen.

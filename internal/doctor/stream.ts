@@ -1,4 +1,5 @@
-import { driftFlags, edit, makeAnew } from './commands.js';
+import { edit, makeAnew } from './commands.js';
+import { driftFinding } from './drift.js';
 import type { Facts, StreamFacts, StreamState } from './facts.js';
 import { finding, fine, type Outcome, whyNot } from './findings.js';
 import { bytes, shown, time } from './words.js';
@@ -57,12 +58,13 @@ function taken(name: string, takenBy: string): Outcome {
   });
 }
 
-function* judgeConfig({ streamName, server }: Facts, stream: StreamFacts): Generator<Outcome> {
+function* judgeConfig(facts: Facts, stream: StreamFacts): Generator<Outcome> {
+  const { streamName, server } = facts;
   // That it is in memory has its own finding, and so has that it is sealed, which makes it discard new events.
   const drift = stream.drift.filter(
     ({ field }) => field !== 'storage' && !(field === 'discard' && stream.sealed),
   );
-  if (drift.length > 0) yield drifted(streamName, { ...stream, drift });
+  if (drift.length > 0) yield driftFinding(facts, { ...stream, drift });
   if (stream.sealed) {
     yield finding('error', 'stream-sealed', {
       what: `The stream ${streamName} is sealed.`,
@@ -81,21 +83,6 @@ function* judgeConfig({ streamName, server }: Facts, stream: StreamFacts): Gener
       details: stream.choices.map((choice) => shown(choice)),
     });
   }
-}
-
-function drifted(name: string, stream: StreamFacts): Outcome {
-  const all = driftFlags(stream);
-  const flags = all.flatMap(([, flag]) => (flag === null ? [] : [flag]));
-  const fixed = all.flatMap(([field, flag]) => (flag === null ? [field] : []));
-  return finding('error', 'stream-drift', {
-    what: `The stream ${name} is not as Headway needs it.`,
-    why: 'An edge does not start with it, and one that runs does not rebuild its feed.',
-    whatToDo:
-      fixed.length === 0
-        ? `Correct it: ${edit(name, ...flags)}.`
-        : `What it has of ${fixed.join(', ')} cannot be edited. Make the stream anew: ${makeAnew(name)}.`,
-    details: stream.drift.map((one) => shown(one)),
-  });
 }
 
 function tooSmall(name: string, { maxMessageBytes }: StreamFacts, room: number): Outcome {

@@ -1,6 +1,6 @@
 /** `headway doctor` where JetStream has no room: it says what a publisher would meet, and stores nothing to know it. */
 
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DiscardPolicy, type NatsConnection } from 'nats';
 import { describe, expect, test } from 'vitest';
@@ -60,7 +60,10 @@ describe('no event is stored any more, because', () => {
     await one.jsm.streams.purge('PROGRESS');
     const empty = await examine(natsEnv(one.nats.url));
     expect([empty.code, empty.not_checked]).toEqual([0, []]);
-    expect(empty.checked).toContainEqual({ check: 'storage', note: 'an event would be stored' });
+    expect(empty.checked).toContainEqual({
+      check: 'storage',
+      note: 'no limit keeps an event from being stored',
+    });
     expect(await publish(one.nc, 'job-1', DONE)).toBe(taken + 1);
   });
 
@@ -107,6 +110,20 @@ describe('no event is stored any more, because', () => {
       `nats stream edit PROGRESS --${_what.replace('_', '-')} `,
     );
   });
+});
+
+test('the server cannot write into the folder of the stream', async () => {
+  await using one = await connectedNats({ stream: {} });
+  const healthy = await examine(natsEnv(one.nats.url));
+  expect(healthy.checked).toContainEqual({ check: 'disk', note: 'the server can write' });
+  expect((await one.jsm.streams.info('PROGRESS')).state.consumer_count).toBe(0);
+  // A file where a folder has to be: as with a full disk, nothing new can be made there.
+  const consumers = join(one.nats.folder, 'jetstream', '$G', 'streams', 'PROGRESS', 'obs');
+  await rm(consumers, { recursive: true });
+  await writeFile(consumers, '');
+  const broken = await examine(natsEnv(one.nats.url));
+  expect([broken.code, aboveNotes(broken)]).toEqual([ERRORS, ['storage-not-writable']]);
+  expect(findingOf(broken, 'storage-not-writable')?.what).toContain('error creating store for consumer');
 });
 
 test('to ask is harmless: everything that is published meanwhile is stored, and nothing else', async () => {

@@ -188,6 +188,12 @@ export const DISEASES: [id: FindingId, severity: Severity, facts: Facts, told: R
     /storage of the account: it answers "resource limits exceeded for account" \(10002\)/,
   ],
   [
+    'storage-not-writable',
+    'error',
+    { ...healthy, disk: known({ kind: 'fails', reason: 'error creating store for consumer' }) },
+    /cannot write files \(it answers "error creating store for consumer"\): its disk is full/,
+  ],
+  [
     'events-refused',
     'error',
     { ...healthy, publish: refusal(10169, 'message counter increment is missing') },
@@ -384,6 +390,24 @@ export const DISEASES: [id: FindingId, severity: Severity, facts: Facts, told: R
     },
     // The second one is among those that were read: it is told there.
     /^The last message of 1 older job is not an event\.\nseq 40000, job-9: schema: \/status is wrong$/m,
+  ],
+  [
+    'subjects-without-job',
+    'warning',
+    {
+      ...healthy,
+      strays: known([
+        { subject: 'progress.ä', messages: 3 },
+        { subject: 'progress.>', messages: 1 },
+      ]),
+    },
+    /^4 messages are stored on 2 subjects that name no job\.\nprogress\.>: 1 message\nprogress\.ä: 3 messages\n.*looks like a wildcard is worse/s,
+  ],
+  [
+    'subjects-without-job',
+    'warning',
+    { ...healthy, strays: known([{ subject: 'progress.ä', messages: 1 }]) },
+    /^1 message is stored on 1 subject that names no job\.\n.*\nThey are no events, and nobody is ever shown them\.$/m,
   ],
   [
     'jobs-silent',

@@ -18,6 +18,23 @@ import {
   withStream,
 } from './doctor-fixture.js';
 
+const DRIFTS = [
+  'subjects',
+  'retention',
+  'discard',
+  'allow_direct',
+  'allow_rollup_hdrs',
+  'allow_msg_ttl',
+  'no_ack',
+  'subject_transform',
+  'mirror',
+  'sources',
+  'allow_msg_counter',
+  'allow_msg_schedules',
+  'subject_delete_marker_ttl',
+  'consumer_limits',
+];
+
 /** Said of every system, or made elsewhere: see the tests below. */
 const ALWAYS: readonly FindingId[] = ['sync-interval-unknown', 'server-too-old'];
 
@@ -44,9 +61,33 @@ describe('each disease is found, by its own name and nothing more', () => {
     ['interest', 'retention', '`nats stream edit PROGRESS --retention limits`'],
     ['workqueue', 'retention', 'What it has of retention cannot be edited'],
     [true, 'allow_msg_ttl', 'What it has of allow_msg_ttl cannot be edited'],
+    [true, 'allow_msg_counter', 'What it has of allow_msg_counter cannot be edited'],
+    [true, 'allow_msg_schedules', 'What it has of allow_msg_schedules cannot be edited'],
+    [{ dest: 'x.*' }, 'subject_transform', '`nats stream edit PROGRESS --no-transform`. What was stored'],
+    [{ name: 'OTHER' }, 'mirror', '`nats stream edit PROGRESS --no-mirror`'],
+    ['1m', 'subject_delete_marker_ttl', '`nats stream edit PROGRESS --subject-del-markers-ttl=0s`'],
+    [[{ name: 'OTHER' }], 'sources', "| jq '.config | del(.sources)' > stream.json`, then `nats stream edit"],
+    [{ inactive_threshold: 1e9 }, 'consumer_limits', '`nats stream edit PROGRESS --config stream.json`'],
   ])('drift, %j for %s: %s', (is, field, told) => {
     const facts = withStream({ drift: [{ field, is, shouldBe: 'as Headway makes it' }] });
     expect(textOf(facts, 'stream-drift')).toContain(told);
+  });
+
+  test('each says what it takes from events or clients', () => {
+    for (const field of DRIFTS) {
+      const facts = withStream({ drift: [{ field, is: true, shouldBe: false }] });
+      expect(textOf(facts, 'stream-drift')).toMatch(
+        new RegExp(`^${field} is true; Headway makes it false: \\S`, 'm'),
+      );
+    }
+  });
+
+  test('a mirror cannot be edited on a nats-server before 2.12', () => {
+    const facts = withStream(
+      { drift: [{ field: 'mirror', is: { name: 'OTHER' }, shouldBe: false }] },
+      { server: { ...healthy.server, version: '2.11.9' } },
+    );
+    expect(textOf(facts, 'stream-drift')).toContain('What it has of mirror cannot be edited');
   });
 
   test('nats-server refuses one discard setting without the other', () => {
@@ -173,8 +214,10 @@ describe('what could not be looked at is said, with the reason', () => {
     ['events', ['events', 'worker-clocks']],
     ['jobs', ['jobs']],
     ['fullJobs', ['event-limit']],
+    ['strays', ['subjects']],
     ['heartbeats', ['heartbeats']],
     ['publish', ['storage']],
+    ['disk', ['disk']],
     ['clock', ['this-clock']],
   ])('%s', (fact, checks) => {
     const { notChecked } = judge({ ...healthy, [fact]: failed });

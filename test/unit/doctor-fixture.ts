@@ -98,8 +98,10 @@ export const healthy: Facts = {
   events: known(healthyEvents),
   jobs: known(healthyJobs),
   fullJobs: known([]),
+  strays: known([]),
   heartbeats: known({ listenedMs: 6_000, heard: new Set<string>() }),
   publish: known({ kind: 'takes' }),
+  disk: known({ kind: 'writes' }),
   clock: known({ offsetMs: 3, uncertaintyMs: 2 }),
   permissions: {
     user: 'admin',

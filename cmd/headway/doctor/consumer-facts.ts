@@ -54,17 +54,19 @@ const seen = (looks: readonly Look[], name: string): readonly ConsumerInfo[] =>
 
 /** Whether another look may still show that an edge is well, or why it is not. */
 function needsLook(looks: readonly Look[], newestEvent: number): boolean {
-  const names = [...(looks.at(-1)?.keys() ?? [])];
-  return names.some((name) => {
+  return [...(looks.at(-1)?.keys() ?? [])].some((name) => {
     const infos = seen(looks, name);
+    const first = infos[0] as ConsumerInfo;
     const last = infos.at(-1) as ConsumerInfo;
-    const first = infos[0]?.delivered.stream_seq ?? 0;
-    const isFed = infos.some((one) => one.num_waiting > 0) || last.delivered.stream_seq > first;
-    if (looks.length === 1)
-      return !(isFed && last.num_pending === 0 && last.delivered.stream_seq >= newestEvent);
+    const isMoving = last.delivered.stream_seq > first.delivered.stream_seq;
+    const isFed = isMoving || infos.some((one) => one.num_waiting > 0);
+    const isAtHead = last.num_pending === 0 && last.delivered.stream_seq >= newestEvent;
+    if (looks.length === 1) return !(isFed && isAtHead);
+    if (!isEdge(name)) return false;
+    // What stands still is looked at once more: a pull may have come just now.
+    if (isFed) return !isMoving && !isAtHead && looks.length === 2;
     // Whether it is only about to begin cannot be told yet.
-    const isNew = Date.parse(last.ts ?? '') - Date.parse(last.created) < NEW_MS;
-    return isEdge(name) && !isFed && isNew && !isRebuilt(infos);
+    return Date.parse(last.ts ?? '') - Date.parse(last.created) < NEW_MS;
   });
 }
 

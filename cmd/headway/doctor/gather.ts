@@ -7,10 +7,11 @@ import type { StreamAccess } from '../world/nats.js';
 import { lookAtConsumers } from './consumer-facts.js';
 import { tryToPublish } from './dry-publish.js';
 import { hear } from './heartbeats.js';
-import { lookAtAccount, lookAtClock, lookAtFullJobs, lookAtStream } from './look.js';
+import { lookAtAccount, lookAtClock, lookAtStream, lookAtSubjects } from './look.js';
 import { known, observe, skipped } from './observe.js';
 import { lookAtPermissions } from './permissions-probe.js';
 import { type Scan, type ScanLimits, scanEvents, scanJobs } from './scan.js';
+import { tryToWrite } from './write-probe.js';
 
 /** These looks ask several times, or for much. */
 const SECOND_LOOKS_MS = 15_000;
@@ -63,7 +64,10 @@ export async function gather(access: StreamAccess, options: GatherOptions, io: I
   }
 }
 
-type Inside = Pick<Facts, 'consumers' | 'ends' | 'events' | 'jobs' | 'fullJobs' | 'heartbeats' | 'publish'>;
+type Inside = Pick<
+  Facts,
+  'consumers' | 'ends' | 'events' | 'jobs' | 'fullJobs' | 'strays' | 'heartbeats' | 'publish' | 'disk'
+>;
 
 async function lookInside(
   access: StreamAccess,
@@ -83,29 +87,36 @@ async function lookInside(
       events: none,
       jobs: none,
       fullJobs: none,
+      strays: none,
       heartbeats: none,
       publish: none,
+      disk: none,
     };
   }
   const { stream } = state.value;
   const limits: ScanLimits = { limitMs: options.limitMs, stopped: io.stopped };
-  const [followers, events, fullJobs, [jobs, heartbeats]] = await Promise.all([
+  const [followers, events, subjects, [jobs, heartbeats]] = await Promise.all([
     observe(() => lookAtConsumers(access), SECOND_LOOKS_MS),
     scanEvents(access, stream, options.scan, limits),
-    observe(() => lookAtFullJobs(access, stream, options.now), SECOND_LOOKS_MS),
+    observe(() => lookAtSubjects(access, stream, options.now), SECOND_LOOKS_MS),
     silentJobs(access, stream, options, limits, io),
   ]);
-  // A refusal of this may be seen by whoever else asks at the same time.
-  const publish = await observe(() => tryToPublish(access, stream, options.needs)).then(flat);
+  // A refusal of the one, and the consumer of the other, may be seen by whoever else looks at the same time.
+  const [publish, disk] = await Promise.all([
+    observe(() => tryToPublish(access, stream, options.needs)).then(flat),
+    observe(() => tryToWrite(access, stream)).then(flat),
+  ]);
   const isKnown = followers.kind === 'known';
   return {
     consumers: isKnown ? known(followers.value.consumers) : followers,
     ends: isKnown ? followers.value.ends : null,
     events,
-    fullJobs,
+    fullJobs: subjects.kind === 'known' ? known(subjects.value.full) : subjects,
+    strays: subjects.kind === 'known' ? known(subjects.value.strays) : subjects,
     jobs,
     heartbeats,
     publish,
+    disk,
   };
 }
 

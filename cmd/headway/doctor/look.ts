@@ -4,6 +4,7 @@ import type { ClockFacts } from '../../../internal/doctor/clocks.js';
 import type {
   AccountFacts,
   FullJob,
+  StraySubject,
   StreamFacts,
   StreamState,
   Usage,
@@ -83,17 +84,29 @@ export async function lookAtClock({ jsm, stream }: StreamAccess, now: () => numb
   return best;
 }
 
-/** Jobs with as many events as the stream keeps of one. @param now by the server's clock */
-export async function lookAtFullJobs(
+export interface Subjects {
+  /** Jobs with as many events as the stream keeps of one. */
+  readonly full: readonly FullJob[];
+  readonly strays: readonly StraySubject[];
+}
+
+/** All subjects of the stream, for those that are full and those that name no job. @param now by the server's clock */
+export async function lookAtSubjects(
   { jsm, stream }: StreamAccess,
   { maxEventsPerJob }: StreamFacts,
   now: number,
-): Promise<readonly FullJob[]> {
-  if (maxEventsPerJob === null) return [];
-  const { state } = await jsm.streams.info(stream, { subjects_filter: SUBJECT_FILTER });
-  const full = Object.entries(state.subjects ?? {})
-    .filter(([, events]) => events >= maxEventsPerJob)
-    .map(([subject, events]) => ({ id: idOf(subject) ?? subject, subject, events }));
+): Promise<Subjects> {
+  // Of all: what is stored may be on other subjects than the stream has now.
+  const { state } = await jsm.streams.info(stream, { subjects_filter: '>' });
+  const all = Object.entries(state.subjects ?? {});
+  const strays = all
+    .filter(([subject]) => idOf(subject) === null)
+    .map(([subject, messages]) => ({ subject, messages }));
+  const limit = maxEventsPerJob ?? Number.POSITIVE_INFINITY;
+  const full = all.flatMap(([subject, events]) => {
+    const id = idOf(subject);
+    return id !== null && events >= limit ? [{ id, subject, events }] : [];
+  });
   const reaches = await Promise.all(
     full.slice(0, REACHES).map(async ({ subject }) => {
       // The API knows this query; the package's types do not.
@@ -103,5 +116,5 @@ export async function lookAtFullJobs(
       return oldest === null ? null : Math.max(0, now - oldest.time.getTime());
     }),
   );
-  return full.map(({ id, events }, at) => ({ id, events, reachMs: reaches[at] ?? null }));
+  return { full: full.map(({ id, events }, at) => ({ id, events, reachMs: reaches[at] ?? null })), strays };
 }
