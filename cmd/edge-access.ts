@@ -85,8 +85,16 @@ export function openAccess(config: EdgeConfig, observer: AccessObserver): Access
     tokenWarningMs: config.tokenWarningSeconds * 1_000,
     authTimeoutMs: config.authTimeoutMs,
   });
-  const warnings = [...fewFiles(config, maxOpen)];
+  const warnings = [...wideProxies(proxies.tooWide), ...fewFiles(config, maxOpen)];
   return { door, admission, sockets, warnings, close: () => verifier?.close() };
+}
+
+function wideProxies(ranges: readonly string[]): string[] {
+  return ranges.map(
+    (range) =>
+      `HEADWAY_TRUSTED_PROXIES has ${range}; everybody in it may claim any address, and so is under no limit of ` +
+      'addresses. List the proxies alone, or networks of at least /8 (IPv6: /32) that are your own',
+  );
 }
 
 // Not for those who set no limit: the system's is the one that they want.
