@@ -2,7 +2,7 @@ import type { KeyReport } from '../internal/auth/jwks.js';
 import { secretProblem } from '../internal/auth/secret.js';
 import { createVerifier, type Verifier } from '../internal/auth/verifier.js';
 import { parseProxies, TrustedProxies } from '../internal/edge/client-address.js';
-import { Door } from '../internal/edge/door.js';
+import { Door, type DoorNotice } from '../internal/edge/door.js';
 import { Admission } from '../internal/edge/limits.js';
 import { openSocketsLimit } from '../internal/edge/open-files.js';
 import { OriginPolicy, parseOrigins } from '../internal/edge/origin.js';
@@ -26,6 +26,8 @@ export interface AccessObserver {
   hasRoom(): boolean;
   /** The keys of HEADWAY_JWKS_URL were asked for. */
   keys(report: KeyReport): void;
+  /** What may be wrong with the settings, once for each kind. */
+  notice(notice: DoorNotice): void;
 }
 
 /** What is wrong with these settings that their schema cannot say; each by its variable's name. */
@@ -84,6 +86,7 @@ export function openAccess(config: EdgeConfig, observer: AccessObserver): Access
     tokenInQuery: config.tokenInQuery,
     tokenWarningMs: config.tokenWarningSeconds * 1_000,
     authTimeoutMs: config.authTimeoutMs,
+    notice: (notice) => observer.notice(notice),
   });
   const warnings = [...wideProxies(proxies.tooWide), ...fewFiles(config, maxOpen)];
   return { door, admission, sockets, warnings, close: () => verifier?.close() };

@@ -158,6 +158,16 @@ async function wire(
         logger.warn({ reason, hasOlderKeys, ...turn }, 'the keys for tokens cannot be fetched');
       }
     },
+    notice: (notice) => {
+      const { kind, address } = notice;
+      const setting = 'HEADWAY_TRUSTED_PROXIES';
+      if (kind === 'silent_proxy') {
+        logger.warn({ address, setting }, 'a trusted proxy sends no X-Forwarded-For');
+      } else {
+        const { held, connections } = notice;
+        logger.warn({ address, held, connections, setting }, 'most connections are from one address');
+      }
+    },
   });
   for (const problem of access.warnings) logger.warn({ problem }, 'a setting may not be what was meant');
   try {
