@@ -2,7 +2,7 @@ import type { KeyReport } from '../internal/auth/jwks.js';
 import { secretProblem } from '../internal/auth/secret.js';
 import { createVerifier, type Verifier } from '../internal/auth/verifier.js';
 import { parseProxies, TrustedProxies } from '../internal/edge/client-address.js';
-import { Door } from '../internal/edge/door.js';
+import { Door, type DoorNotice } from '../internal/edge/door.js';
 import { Admission } from '../internal/edge/limits.js';
 import { openSocketsLimit } from '../internal/edge/open-files.js';
 import { OriginPolicy, parseOrigins } from '../internal/edge/origin.js';
@@ -26,6 +26,8 @@ export interface AccessObserver {
   hasRoom(): boolean;
   /** The keys of HEADWAY_JWKS_URL were asked for. */
   keys(report: KeyReport): void;
+  /** What may be wrong with the settings, once for each kind. */
+  notice(notice: DoorNotice): void;
 }
 
 /** What is wrong with these settings that their schema cannot say; each by its variable's name. */
@@ -84,9 +86,18 @@ export function openAccess(config: EdgeConfig, observer: AccessObserver): Access
     tokenInQuery: config.tokenInQuery,
     tokenWarningMs: config.tokenWarningSeconds * 1_000,
     authTimeoutMs: config.authTimeoutMs,
+    notice: (notice) => observer.notice(notice),
   });
-  const warnings = [...fewFiles(config, maxOpen)];
+  const warnings = [...wideProxies(proxies.tooWide), ...fewFiles(config, maxOpen)];
   return { door, admission, sockets, warnings, close: () => verifier?.close() };
+}
+
+function wideProxies(ranges: readonly string[]): string[] {
+  return ranges.map(
+    (range) =>
+      `HEADWAY_TRUSTED_PROXIES has ${range}; everybody in it may claim any address, and so is under no limit of ` +
+      'addresses. List the proxies alone, or networks of at least /8 (IPv6: /32) that are your own',
+  );
 }
 
 // Not for those who set no limit: the system's is the one that they want.

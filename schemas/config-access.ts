@@ -3,6 +3,8 @@ import { type Static, Type } from '@sinclair/typebox';
 // The part of an edge's settings that says who may come in and how much of it: tokens, origins, limits, TLS.
 
 const KiB = 1024;
+/** 0 to 65,535, without zeros in front. */
+const PORT = '(0|[1-9]\\d{0,3}|[1-5]\\d{4}|6[0-4]\\d{3}|65[0-4]\\d{2}|655[0-2]\\d|6553[0-5])';
 /** A shorter secret than the digest of HS256 can be guessed sooner than the digest (RFC 7518, 3.2). */
 export const MIN_SECRET_BYTES = 32;
 
@@ -118,7 +120,7 @@ export const ACCESS_SETTINGS = {
   }),
   maxHttpSockets: Type.Integer({
     env: 'HEADWAY_MAX_HTTP_SOCKETS',
-    default: 5_000,
+    default: 4_000,
     minimum: 0,
     maximum: 10_000_000,
     description:
@@ -177,6 +179,23 @@ export const ACCESS_SETTINGS = {
     description:
       'The headers of one request together; above it 431. A token of 8,192 characters has to fit in.',
   }),
+  metricsListen: Type.Optional(
+    Type.String({
+      env: 'HEADWAY_METRICS_LISTEN',
+      pattern: `^(\\[[0-9A-Fa-f:.]+\\]|[^\\s:/@\\[\\]]+):${PORT}$`,
+      expected: 'a host and a port such as 127.0.0.1:9090 or [::1]:9090',
+      description:
+        '`/metrics` is at this address, without TLS, with `/livez` and `/readyz`, and not found at the public one. Port 0 takes a free one and logs it.',
+      see: '[Metrics](#metrics)',
+    }),
+  ),
+  metricsMaxAgeMs: Type.Integer({
+    env: 'HEADWAY_METRICS_MAX_AGE_MS',
+    default: 1_000,
+    minimum: 0,
+    maximum: 60_000,
+    description: 'Metrics are collected at most so often; who asks in between gets what there is.',
+  }),
   tlsCert: Type.Optional(
     Type.String({
       env: 'HEADWAY_TLS_CERT',
@@ -193,6 +212,12 @@ export const ACCESS_SETTINGS = {
     }),
   ),
 } as const;
+
+/** What `HEADWAY_METRICS_LISTEN` says. */
+export function hostAndPort(text: string): { readonly host: string; readonly port: number } {
+  const colon = text.lastIndexOf(':');
+  return { host: text.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(text.slice(colon + 1)) };
+}
 
 type Access = { [K in keyof typeof ACCESS_SETTINGS]?: Static<(typeof ACCESS_SETTINGS)[K]> };
 

@@ -89,6 +89,18 @@ export type Admitted =
       readonly limit: Limit | null;
     };
 
+/** What may be wrong with the settings, by who comes. */
+export type DoorNotice =
+  /** Most connections are from one address: an office, or a proxy that is not listed. */
+  | {
+      readonly kind: 'crowded_address';
+      readonly address: string;
+      readonly held: number;
+      readonly connections: number;
+    }
+  /** A trusted proxy does not say whom it brings, so all of them count as one. */
+  | { readonly kind: 'silent_proxy'; readonly address: string };
+
 export interface DoorParts {
   /** null: the edge runs open. */
   readonly verifier: Verifier | null;
@@ -106,6 +118,8 @@ export interface DoorParts {
   /** Milliseconds since 1970. */
   readonly wallClock: () => number;
   readonly authTimeoutMs: number;
+  /** Called at most once for each kind. */
+  readonly notice: (notice: DoorNotice) => void;
 }
 
 /**
@@ -114,6 +128,7 @@ export interface DoorParts {
  */
 export class Door {
   readonly #parts: DoorParts;
+  readonly #noticed = new Set<DoorNotice['kind']>();
 
   constructor(parts: DoorParts) {
     this.#parts = parts;
@@ -145,6 +160,7 @@ export class Door {
     if (!entered.ok && entered.refusal !== 'address') {
       return turned(address, entered.refusal, NO_ROOM[entered.refusal], entered.retryAfterSeconds);
     }
+    this.#look(address, knock);
     const carried = carriedToken({
       authorization: knock.authorization,
       subprotocols: knock.subprotocols,
@@ -155,6 +171,22 @@ export class Door {
       kind: 'visitor',
       visitor: { address, carried, ticket: entered.ok ? entered.ticket : null },
     };
+  }
+
+  #look(address: string, { peer, forwardedFor }: Knock): void {
+    const { admission, proxies } = this.#parts;
+    if (!this.#noticed.has('silent_proxy') && forwardedFor.trim() === '' && proxies.isTrusted(peer)) {
+      this.#notice({ kind: 'silent_proxy', address: peer });
+    }
+    if (this.#noticed.has('crowded_address')) return;
+    const held = admission.crowd(address);
+    if (held === null) return;
+    this.#notice({ kind: 'crowded_address', address, held, connections: admission.counts.connections });
+  }
+
+  #notice(notice: DoorNotice): void {
+    this.#noticed.add(notice.kind);
+    this.#parts.notice(notice);
   }
 
   /** Checks the visitor's token, and what of a scope it opens; at once where there is nothing to check. Never rejects. */

@@ -7,30 +7,46 @@ export interface HttpParts extends RoutingParts {
   /** Whether this edge may be sent clients, and why not. */
   readonly readiness: () => { readonly ready: boolean; readonly detail: string };
   readonly metrics: () => Promise<{ readonly contentType: string; readonly body: string }>;
+  /** The metrics have an address of their own, and are not found at this one. */
+  readonly hasMetricsElsewhere?: boolean;
 }
 
 /** Registers the operators' endpoints and the answers to everything that is no endpoint. */
 export function routeHttp(app: App, parts: HttpParts): void {
-  const answer = (path: string, handler: (req: HttpRequest) => Answer): void => {
-    app.get(
-      path,
-      guarded(parts, (res, req) => send(res, handler(req))),
-    );
-    app.head(
-      path,
-      guarded(parts, (res, req) => send(res, handler(req), true)),
-    );
-  };
-  const upgradeRequired = (): Answer =>
-    problem(426, 'upgrade_required', 'this is a WebSocket endpoint; connect with ws:// or wss://');
-  const notFound = (req: HttpRequest): Answer =>
-    problem(404, 'not_found', `nothing answers ${req.getCaseSensitiveMethod()} here`);
+  routeHealth(app, parts);
+  if (!parts.hasMetricsElsewhere) routeMetrics(app, parts);
+  answer(app, parts, WS_PATH, upgradeRequired);
+  answer(app, parts, `${WS_PATH}/*`, upgradeRequired);
+  routeNothing(app, parts);
+}
 
-  answer('/livez', () => json(200, { live: true }));
-  answer('/readyz', () => {
+/** Registers what is for operators alone, on an address of its own. */
+export function routeOperators(app: App, parts: HttpParts): void {
+  routeHealth(app, parts);
+  routeMetrics(app, parts);
+  routeNothing(app, parts);
+}
+
+function answer(app: App, parts: HttpParts, path: string, handler: (req: HttpRequest) => Answer): void {
+  app.get(
+    path,
+    guarded(parts, (res, req) => send(res, handler(req))),
+  );
+  app.head(
+    path,
+    guarded(parts, (res, req) => send(res, handler(req), true)),
+  );
+}
+
+function routeHealth(app: App, parts: HttpParts): void {
+  answer(app, parts, '/livez', () => json(200, { live: true }));
+  answer(app, parts, '/readyz', () => {
     const readiness = parts.readiness();
     return json(readiness.ready ? 200 : 503, readiness);
   });
+}
+
+function routeMetrics(app: App, parts: HttpParts): void {
   app.get(
     '/metrics',
     guarded(parts, (res) => sendWhenReady(res, () => metrics(parts))),
@@ -39,8 +55,9 @@ export function routeHttp(app: App, parts: HttpParts): void {
     '/metrics',
     guarded(parts, (res) => send(res, { status: 200, contentType: 'text/plain', body: '' }, true)),
   );
-  answer(WS_PATH, upgradeRequired);
-  answer(`${WS_PATH}/*`, upgradeRequired);
+}
+
+function routeNothing(app: App, parts: HttpParts): void {
   app.head(
     '/*',
     guarded(parts, (res, req) => send(res, notFound(req), true)),
@@ -50,6 +67,11 @@ export function routeHttp(app: App, parts: HttpParts): void {
     guarded(parts, (res, req) => send(res, notFound(req))),
   );
 }
+
+const upgradeRequired = (): Answer =>
+  problem(426, 'upgrade_required', 'this is a WebSocket endpoint; connect with ws:// or wss://');
+const notFound = (req: HttpRequest): Answer =>
+  problem(404, 'not_found', `nothing answers ${req.getCaseSensitiveMethod()} here`);
 
 async function metrics(parts: HttpParts): Promise<() => Answer> {
   try {

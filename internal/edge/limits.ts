@@ -205,6 +205,16 @@ export class Admission {
     if (state.subject !== null) this.#subjects.remove(state.subject);
   }
 
+  /**
+   * How many of the connections an address holds, when it holds most of them and at least half of what it may; null: it
+   * does not, or addresses are not limited.
+   */
+  crowd(address: string): number | null {
+    const { maxPerAddress } = this.#limits;
+    const held = this.#addresses.count(limitKey(address));
+    return maxPerAddress > 0 && held * 2 >= maxPerAddress && held * 2 > this.#connections ? held : null;
+  }
+
   /** How much is open now: connections, those without an accepted token, and different addresses and subjects. */
   get counts(): {
     readonly connections: number;

@@ -130,6 +130,8 @@ function environment({ natsUrl, stream, port = 0, env = {} }: EdgeOptions): Node
     HEADWAY_MAX_UPGRADES_PER_ADDRESS: '0',
     HEADWAY_MAX_UNAUTHENTICATED_PER_ADDRESS: '0',
     HEADWAY_MAX_HTTP_SOCKETS_PER_ADDRESS: '0',
+    // Tests look again at once.
+    HEADWAY_METRICS_MAX_AGE_MS: '0',
     HEADWAY_HOST: '127.0.0.1',
     HEADWAY_PORT: String(port),
     HEADWAY_EDGE_ID: uniqueId('test-edge'),

@@ -144,7 +144,11 @@ export class ReplayEdge implements ReplaySink {
       // Whoever was silent yesterday is not silent today.
       silence: () => ({ isListening: false, watched: 0, overdue: 0, turnedAway: 0, letGo: 0 }),
     });
-    const access = openAccess(config, { hasRoom: () => true, keys: () => undefined });
+    const access = openAccess(config, {
+      hasRoom: () => true,
+      keys: () => undefined,
+      notice: () => undefined,
+    });
     this.#access = access;
     const parts = webSocketParts({ config, logger, log: this.#log, hub: this.#hub }, cold, metrics, access);
     const failed = (error: unknown): void =>
