@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+import signal
 from types import TracebackType
-from typing import Any, Awaitable, Callable, Mapping, TypeVar
+from typing import Any, Awaitable, Callable, Iterable, Mapping, TypeVar
 
 from nats.aio.client import Client
 
@@ -17,6 +18,7 @@ from .job import Job
 from .log import Connection, JobLog
 from .options import Options, Teller, logger
 from .pump import Pump
+from .signals import STOP_SIGNALS, on_signals
 from .state import JobState
 
 # W3C Trace Context, version 00; later versions may have more behind it.
@@ -25,6 +27,8 @@ _TRACEPARENT = re.compile(
 )
 # More often they would take all the time there is, and an edge does not look as often.
 _HEARTBEAT_LEAST_SECONDS = 0.05
+# How often the event loop turns until a cancelled block has ended: some layers of waiting inside of it.
+_STOP_TURNS = 100
 _T = TypeVar("_T")
 
 
@@ -42,6 +46,8 @@ class Reporter:
         self._log = JobLog(connection, options, tell)
         self._pumps: dict[Pump, asyncio.Task[None]] = {}
         self._beats: dict[Job, asyncio.Task[None]] = {}
+        self._jobs: set[Job] = set()
+        self._calls_off: list[Callable[[], None]] = []
         self._is_closed = False
 
     @property
@@ -114,10 +120,39 @@ class Reporter:
         """
         return await check_log(self._log, processing_id, seconds)
 
+    async def stop(self, why: str = "its reporter was stopped") -> None:
+        """Cancels the tasks whose jobs still run, which fails these jobs as retryable and with the code ``cancelled``, and
+        closes the reporter. ``why`` goes into the message of the error."""
+        # A block in another is in the same task, which is cancelled once.
+        tasks = {job.about_to_stop(why) for job in self._jobs} - {None, asyncio.current_task()}
+        for task in tasks:
+            if task is not None:
+                task.cancel()
+        for _ in range(_STOP_TURNS):
+            # The blocks end when their tasks run: then their ends are what is pending.
+            await asyncio.sleep(0)
+        await self.close()
+        cancelled = [task for task in tasks if task is not None]
+        if cancelled:
+            # What they clean up behind their blocks.
+            await asyncio.wait(cancelled, timeout=self.options.close_seconds)
+
+    def close_on_signals(self, signals: Iterable[signal.Signals] = STOP_SIGNALS) -> Callable[[], None]:
+        """Stops the reporter when the process is asked to end, and then lets it end by that signal. Call it in the main
+        thread, in the event loop. What it returns calls it off.
+
+        :param signals: SIGTERM and SIGINT, unless given
+        """
+        call_off = on_signals(signals, lambda one: self.stop(one.name))
+        self._calls_off.append(call_off)
+        return call_off
+
     async def close(self) -> None:
         """Waits until everything is stored that was reported, at the most ``close_seconds``, and stops. What is not
         stored by then is told as ``not_acknowledged``. Jobs that still run are left open."""
         self._is_closed = True
+        while self._calls_off:
+            self._calls_off.pop()()
         for beat in self._beats.values():
             beat.cancel()
         for pump in self._pumps:
@@ -158,6 +193,7 @@ class Reporter:
             self.tell,
         )
         loop = asyncio.get_running_loop()
+        self._jobs.add(job)
         task = loop.create_task(pump.run())
         self._pumps[pump] = task
         task.add_done_callback(lambda done: self._pump_ended(pump, done))
@@ -166,6 +202,7 @@ class Reporter:
         return pump
 
     def left(self, job: Job, pump: Pump) -> None:
+        self._jobs.discard(job)
         if (beat := self._beats.pop(job, None)) is not None:
             beat.cancel()
         if not job.has_ended and (task := self._pumps.get(pump)) is not None:
