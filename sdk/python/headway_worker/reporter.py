@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import re
 import signal
 from types import TracebackType
@@ -101,11 +102,16 @@ class Reporter:
         headers = {} if traceparent is None else {"traceparent": traceparent}
         return Job(processing_id, attempt, heartbeat, headers, state, self)
 
-    async def run(self, processing_id: str, work: Callable[[Job], Awaitable[_T]], **settings: Any) -> _T:
-        """Runs ``work`` as a job, which is completed with what it returns (None: without a result).
+    async def run(
+        self, processing_id: str, work: Callable[[Job], Awaitable[_T] | _T], **settings: Any
+    ) -> _T:
+        """Runs ``work`` as a job, which is completed with what it returns (None: without a result). A plain function runs
+        in a thread, since one that works holds up the event loop, and with it the signs of life.
         ``settings`` are those of :meth:`job`."""
         async with self.job(processing_id, **settings) as job:
-            result = await work(job)
+            given = work(job) if _is_asynchronous(work) else await asyncio.to_thread(work, job)
+            # A lambda may give what has to be waited for.
+            result: _T = await given if inspect.isawaitable(given) else given
             if not job.has_ended and result is not None:
                 await job.complete(result)
             return result
@@ -228,6 +234,10 @@ class Reporter:
                 )
             except Exception as error:  # noqa: BLE001 the next one comes by itself
                 logger.debug("no sign of life: %s", error)
+
+
+def _is_asynchronous(work: object) -> bool:
+    return inspect.iscoroutinefunction(work) or inspect.iscoroutinefunction(getattr(work, "__call__", None))
 
 
 class connect_reporter(Reporter):  # noqa: N801 it is used as a function
