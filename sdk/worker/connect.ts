@@ -12,6 +12,7 @@ import { InvalidOptionError, NotAuthorizedError } from './errors.js';
 import { isAuthorization } from './line.js';
 import { NatsReporter, type Reporter } from './reporter.js';
 import type { ReporterOptions } from './settings.js';
+import { unrefConnection } from './unref.js';
 
 export interface ConnectOptions extends ReporterOptions {
   /**
@@ -58,6 +59,7 @@ export async function connectReporter(options: ConnectOptions = {}): Promise<Rep
   const dial = async (): Promise<boolean> => {
     try {
       connection = await connect(settings);
+      unrefConnection(connection);
       if (!dialling.signal.aborted) reporter.attach(connection);
       return true;
     } catch (error) {
@@ -90,7 +92,7 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
       signal.removeEventListener('abort', done);
       resolve();
     };
-    const timer = setTimeout(done, ms);
+    const timer = setTimeout(done, ms).unref();
     signal.addEventListener('abort', done, { once: true });
     if (signal.aborted) done();
   });

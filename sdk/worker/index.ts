@@ -23,4 +23,5 @@ export type { JobOptions } from './job-options.js';
 export type { Reporter, ReporterStats } from './reporter.js';
 export type { ReporterOptions } from './settings.js';
 export type { JobUpdate, Step } from './state.js';
+export { WorkerStoppedError } from './stop.js';
 export type { Trouble, TroubleKind } from './trouble.js';

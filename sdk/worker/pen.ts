@@ -84,6 +84,7 @@ export class Pen implements Waker, Sender {
     this.#heartbeatAt = this.#heartbeatMs === 0 ? Number.POSITIVE_INFINITY : now + this.#heartbeatMs;
     this.#lane = firstLane(now, this.#intervalMs);
     around.counts.pendingJobs += 1;
+    around.pendingChanged();
     this.#outer = options.signal;
   }
 
@@ -174,6 +175,22 @@ export class Pen implements Waker, Sender {
     if (this.#refusal !== null) this.refuse(this.#refusal);
     this.#step({ kind: 'end' });
     return promise;
+  }
+
+  /** Fails the job with `error`, in whatever form can be sent, and aborts its signal with it. */
+  interrupt(error: Error): void {
+    this.#controller.abort(error);
+    if (this.#hasEnded) return;
+    const ending: Ending = { status: 'error', error: failureJson(error, {}, false) };
+    for (const isBare of [false, true]) {
+      if (this.#hasEnded) return;
+      try {
+        // Whoever stops the worker waits for all ends at once.
+        this.end(ending, isBare).catch(() => {});
+      } catch {
+        // The job's own fields leave no room for the error: the bare one follows.
+      }
+    }
   }
 
   /** Sends what waits, and whatever may follow, without keeping the distance in time. */
@@ -300,8 +317,11 @@ export class Pen implements Waker, Sender {
   }
 
   #turn(lane: Lane): void {
-    this.#around.counts.pendingJobs += Number(isPending(lane)) - Number(isPending(this.#lane));
+    const change = Number(isPending(lane)) - Number(isPending(this.#lane));
     this.#lane = lane;
+    if (change === 0) return;
+    this.#around.counts.pendingJobs += change;
+    this.#around.pendingChanged();
   }
 
   // Waking too early costs a look; moving each wake-up costs more.
@@ -335,6 +355,7 @@ export class Pen implements Waker, Sender {
     const end = this.#end;
     if (end === null) return;
     this.#end = { ending: end.ending, resolve: () => {}, reject: () => {} };
+    this.#around.unawaited(this);
     const error = this.#notAcknowledged();
     const message = `${error.message} It is still sent, until the reporter is closed.`;
     this.#around.tell({ kind: 'not_acknowledged', message, processingId: this.#id });

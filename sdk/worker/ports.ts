@@ -109,6 +109,10 @@ export interface Surroundings {
   letGo(keeper: Keeper): void;
   /** Calls when the signal aborts; what it returns calls it off. */
   onAbort(signal: AbortSignal, call: () => void): () => void;
+  /** `counts.pendingJobs` has changed. */
+  pendingChanged(): void;
+  /** Nobody waits any more for what this job still sends. */
+  unawaited(pen: Waker): void;
   /** This job needs nothing any more. */
   done(pen: Waker): void;
 }

@@ -1,7 +1,7 @@
 import type { NatsConnection } from 'nats';
 import { Agenda } from './agenda.js';
 import { Budget } from './budget.js';
-import { CHECK_ID, type CheckOptions, checkReporter, type ReporterCheck } from './check.js';
+import { CHECK_ID, type CheckDeps, type CheckOptions, checkReporter, type ReporterCheck } from './check.js';
 import {
   ConnectionClosedError,
   type NotAuthorizedError,
@@ -15,9 +15,10 @@ import { type Job, JobHandle } from './job.js';
 import type { JobOptions } from './job-options.js';
 import { NatsLine } from './line.js';
 import { Pen } from './pen.js';
-import type { Clock, Counts, Surroundings } from './ports.js';
+import type { Clock, Counts, Surroundings, Waker } from './ports.js';
 import { type ReporterOptions, type Settings, settingsOf } from './settings.js';
 import { Signals } from './signals.js';
+import { STOP_SIGNALS, stopOnSignals, WorkerStoppedError } from './stop.js';
 import { type Trouble, teller, warn } from './trouble.js';
 
 /** Reports jobs over one connection. */
@@ -42,6 +43,18 @@ export interface Reporter extends AsyncDisposable {
   check(options?: CheckOptions): Promise<ReporterCheck>;
   /** Sends what is pending, within `closeTimeoutMs`. Jobs that still run are not ended by it. */
   close(): Promise<void>;
+  /**
+   * Fails all jobs that still run, as retryable and with the code `cancelled`, so that others may take them, aborts their
+   * signals, and closes the reporter.
+   * @param why goes into the message of the error
+   */
+  stop(why?: string): Promise<void>;
+  /**
+   * Stops the reporter when the process is asked to end, and then lets it end by that signal, unless somebody else
+   * listens to it. What it returns calls that off.
+   * @param signals SIGTERM and SIGINT, unless given
+   */
+  closeOnSignals(signals?: readonly NodeJS.Signals[]): () => void;
   readonly stats: ReporterStats;
 }
 
@@ -70,7 +83,8 @@ const systemClock: Clock = {
     return stamp;
   },
   later: (ms, call) => {
-    const timer = setTimeout(call, ms);
+    // Nothing here keeps a process that has nothing else to do; `#keepProcess` does, while something is pending.
+    const timer = setTimeout(call, ms).unref();
     return () => clearTimeout(timer);
   },
   chance: Math.random,
@@ -89,12 +103,19 @@ export class NatsReporter implements Reporter {
   readonly #pens = new Set<Pen>();
   #closing: Promise<void> | null = null;
   #whenIdle: (() => void) | null = null;
+  readonly #callsOff: (() => void)[] = [];
   #isAway = false;
   /** The connection is closed for good: jobs go on, and nothing of them is sent. */
   #isOver = false;
   /** What NATS refuses, of all jobs or of one, since it was there last. */
   readonly #refusals = new Map<string | null, WorkerError>();
   readonly #watching = new Set<() => void>();
+  /** Jobs for whose events nobody waits any more. */
+  readonly #unawaited = new Set<Waker>();
+  /** How many calls wait for something else than a job's events. */
+  #waiting = 0;
+  /** Keeps the process while it is there. */
+  #handle: NodeJS.Timeout | null = null;
 
   /** @param closed what is left to do when the reporter is closed */
   constructor(
@@ -130,7 +151,15 @@ export class NatsReporter implements Reporter {
         if (this.#whenIdle !== null) queueMicrotask(() => this.#lookIdle());
       },
       onAbort: (signal, call) => signals.onAbort(signal, call),
-      done: (pen) => void this.#pens.delete(pen as Pen),
+      pendingChanged: () => this.#keepProcess(),
+      unawaited: (pen) => {
+        this.#unawaited.add(pen);
+        this.#keepProcess();
+      },
+      done: (pen) => {
+        this.#pens.delete(pen as Pen);
+        if (this.#unawaited.delete(pen)) this.#keepProcess();
+      },
     };
   }
 
@@ -185,27 +214,37 @@ export class NatsReporter implements Reporter {
     if (this.#closing !== null) throw new ReporterClosedError();
     // It may be permitted by now.
     this.#refusals.delete(options.processingId ?? CHECK_ID);
-    return checkReporter(
-      {
-        clock: this.#clock,
-        line: this.#line,
-        history: this.#around.history,
-        random: this.#around.random,
-        obstacle: () => this.#line.obstacle,
-        isOver: () => this.#isOver,
-        refusal: (id) => this.#refusals.get(null) ?? this.#refusals.get(id) ?? null,
-        onChange: (call) => {
-          this.#watching.add(call);
-          return () => void this.#watching.delete(call);
-        },
+    const deps: CheckDeps = {
+      clock: this.#clock,
+      line: this.#line,
+      history: this.#around.history,
+      random: this.#around.random,
+      obstacle: () => this.#line.obstacle,
+      isOver: () => this.#isOver,
+      refusal: (id) => this.#refusals.get(null) ?? this.#refusals.get(id) ?? null,
+      onChange: (call) => {
+        this.#watching.add(call);
+        return () => void this.#watching.delete(call);
       },
-      options,
-    );
+    };
+    return this.#kept(() => checkReporter(deps, options));
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.#close();
+    this.#closing ??= this.#kept(() => this.#close());
     return this.#closing;
+  }
+
+  stop(why = 'its reporter was stopped'): Promise<void> {
+    const error = new WorkerStoppedError(why);
+    for (const pen of [...this.#pens]) pen.interrupt(error);
+    return this.close();
+  }
+
+  closeOnSignals(signals: readonly NodeJS.Signals[] = STOP_SIGNALS): () => void {
+    const callOff = stopOnSignals(signals, (signal) => this.stop(signal));
+    this.#callsOff.push(callOff);
+    return callOff;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -234,9 +273,30 @@ export class NatsReporter implements Reporter {
     await this.#atMost(this.settings.closeTimeoutMs, idle);
     const error: WorkerError = new ReporterClosedError();
     for (const pen of [...this.#pens]) pen.abandon(error);
+    for (const callOff of this.#callsOff) callOff();
     this.#agenda.stop();
     this.#line.close();
     await this.closed();
+  }
+
+  /** Keeps the process until the call is through. */
+  async #kept<T>(call: () => Promise<T>): Promise<T> {
+    this.#waiting += 1;
+    this.#keepProcess();
+    try {
+      return await call();
+    } finally {
+      this.#waiting -= 1;
+      this.#keepProcess();
+    }
+  }
+
+  // A process whose work is done ends without `close`, as soon as all that was reported is stored.
+  #keepProcess(): void {
+    const isKept = this.#waiting > 0 || this.#counts.pendingJobs > this.#unawaited.size;
+    if (isKept === (this.#handle !== null)) return;
+    if (this.#handle !== null) clearInterval(this.#handle);
+    this.#handle = isKept ? setInterval(() => {}, 2 ** 31 - 1) : null;
   }
 
   #lookIdle(): void {

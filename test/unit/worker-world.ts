@@ -134,6 +134,8 @@ export class WorkerProcess implements Line {
       keep: (keeper, bytes) => budget.keep(keeper, bytes),
       letGo: (keeper) => budget.letGo(keeper),
       onAbort: (signal, call) => signals.onAbort(signal, call),
+      pendingChanged: () => {},
+      unawaited: () => {},
       done: (pen) => void this.pens.delete(pen as Pen),
     };
   }

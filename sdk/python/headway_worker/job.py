@@ -65,6 +65,8 @@ class Job:
         self._pump: Pump | None = None
         self._lost_to: Superseded | None = None
         self._has_ended = False
+        self._task: asyncio.Task[Any] | None = None
+        self._stopped = ""
 
     @property
     def attempt(self) -> int | None:
@@ -154,6 +156,7 @@ class Job:
         if self._pump is not None:
             raise RuntimeError(f"the job {self.processing_id} was started before; make another")
         self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
         self._thread = threading.get_ident()
         self._pump = pump = self._host.started(self)
         pump.done.add_done_callback(self._done)
@@ -189,8 +192,15 @@ class Job:
             if self._pump is not None:
                 self._host.left(self, self._pump)
 
+    def about_to_stop(self, why: str) -> asyncio.Task[Any] | None:
+        """The task that runs the block, for the reporter to cancel. What is told of the job then is ``why``."""
+        self._stopped = why
+        return None if self._has_ended else self._task
+
     async def _fail_with(self, error: BaseException) -> None:
         """Nothing that happens here may hide the error that ended the job."""
+        if self._stopped and isinstance(error, asyncio.CancelledError):
+            error = asyncio.CancelledError(f"The worker was stopped ({self._stopped}).")
         try:
             options = self._host.options
             # Whoever cancels wants to be gone.

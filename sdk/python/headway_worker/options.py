@@ -107,7 +107,7 @@ class Options:
     TypeError for what it does not know. Unless given: dates and times in ISO 8601, UUIDs and Decimals as text, numpy's
     numbers and arrays as numbers and lists."""
     on_trouble: Callable[[Trouble], None] = log_trouble
-    """Called in the event loop. What it raises is logged and goes no further."""
+    """Called in the event loop; of a bad value in the thread that gave it. What it raises is logged and goes no further."""
     clock: Callable[[], Moment] = system_clock
 
     def __post_init__(self) -> None:
