@@ -5,7 +5,7 @@
 #   docker run --rm --read-only --tmpfs /tmp -p 127.0.0.1:8080:8080 -e NATS_URL=… -e HEADWAY_AUTH=… headway
 #   docker run --rm -e NATS_URL=… headway headway --help
 
-FROM node:22-bookworm-slim AS build
+FROM node:22.23.2-bookworm-slim AS build
 WORKDIR /app
 # NPM_CONFIG_REGISTRY is given by whoever installs from a mirror; unset, npm uses its own default.
 ARG NPM_CONFIG_REGISTRY
@@ -14,7 +14,7 @@ RUN npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 COPY . .
 RUN npm run --silent build
 
-FROM node:22-bookworm-slim AS packages
+FROM node:22.23.2-bookworm-slim AS packages
 WORKDIR /app
 ARG NPM_CONFIG_REGISTRY
 COPY package.json package-lock.json ./
@@ -23,7 +23,7 @@ RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error \
   && node -e 'console.log("uws_" + process.platform + "_" + process.arch + "_" + process.versions.modules + ".node")' >/tmp/binary \
   && find node_modules/uWebSockets.js -name 'uws_*.node' ! -name "$(cat /tmp/binary)" -delete
 
-FROM node:22-bookworm-slim
+FROM node:22.23.2-bookworm-slim
 WORKDIR /app
 ENV NODE_ENV=production
 COPY package.json LICENSE ./

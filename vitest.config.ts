@@ -58,7 +58,7 @@ export default defineConfig({
       {
         test: {
           name: 'integration',
-          include: ['test/integration/**/*.test.ts'],
+          include: ['test/{integration,security}/**/*.test.ts'],
           globalSetup: process.env.HEADWAY_STALLS ? ['test/harness/stalls.ts'] : [],
           testTimeout: 60_000 * patience,
           hookTimeout: 60_000 * patience,

@@ -2,9 +2,11 @@ import type { KeyReport } from '../internal/auth/jwks.js';
 import { secretProblem } from '../internal/auth/secret.js';
 import { createVerifier, type Verifier } from '../internal/auth/verifier.js';
 import { parseProxies, TrustedProxies } from '../internal/edge/client-address.js';
-import { Door } from '../internal/edge/door.js';
+import { Door, type DoorNotice } from '../internal/edge/door.js';
 import { Admission } from '../internal/edge/limits.js';
+import { openSocketsLimit } from '../internal/edge/open-files.js';
 import { OriginPolicy, parseOrigins } from '../internal/edge/origin.js';
+import { SocketGuard } from '../internal/edge/socket-guard.js';
 import { ConfigError } from '../internal/errors/catalogue.js';
 import type { EdgeConfig } from '../schemas/config.js';
 import { isShort } from '../schemas/config-access.js';
@@ -13,6 +15,9 @@ import { isShort } from '../schemas/config-access.js';
 export interface Access {
   readonly door: Door;
   readonly admission: Admission;
+  readonly sockets: SocketGuard;
+  /** What works, but may not be meant; for the log. */
+  readonly warnings: readonly string[];
   close(): void;
 }
 
@@ -21,6 +26,8 @@ export interface AccessObserver {
   hasRoom(): boolean;
   /** The keys of HEADWAY_JWKS_URL were asked for. */
   keys(report: KeyReport): void;
+  /** What may be wrong with the settings, once for each kind. */
+  notice(notice: DoorNotice): void;
 }
 
 /** What is wrong with these settings that their schema cannot say; each by its variable's name. */
@@ -56,9 +63,15 @@ export function openAccess(config: EdgeConfig, observer: AccessObserver): Access
       maxPerAddress: config.maxConnectionsPerAddress,
       maxPerSubject: config.maxConnectionsPerSubject,
       maxUnauthenticated: config.maxUnauthenticated,
+      maxUnauthenticatedPerAddress: config.maxUnauthenticatedPerAddress,
       upgradesPerSecond: config.maxUpgradesPerSecond,
       upgradesPerAddress: config.maxUpgradesPerAddress,
     },
+    () => performance.now(),
+  );
+  const maxOpen = openSocketsLimit();
+  const sockets = new SocketGuard(
+    { maxHttp: config.maxHttpSockets, maxHttpPerAddress: config.maxHttpSocketsPerAddress, maxOpen },
     () => performance.now(),
   );
   const door = new Door({
@@ -73,8 +86,29 @@ export function openAccess(config: EdgeConfig, observer: AccessObserver): Access
     tokenInQuery: config.tokenInQuery,
     tokenWarningMs: config.tokenWarningSeconds * 1_000,
     authTimeoutMs: config.authTimeoutMs,
+    notice: (notice) => observer.notice(notice),
   });
-  return { door, admission, close: () => verifier?.close() };
+  const warnings = [...wideProxies(proxies.tooWide), ...fewFiles(config, maxOpen)];
+  return { door, admission, sockets, warnings, close: () => verifier?.close() };
+}
+
+function wideProxies(ranges: readonly string[]): string[] {
+  return ranges.map(
+    (range) =>
+      `HEADWAY_TRUSTED_PROXIES has ${range}; everybody in it may claim any address, and so is under no limit of ` +
+      'addresses. List the proxies alone, or networks of at least /8 (IPv6: /32) that are your own',
+  );
+}
+
+// Not for those who set no limit: the system's is the one that they want.
+function fewFiles({ maxConnections, maxHttpSockets }: EdgeConfig, maxOpen: number | null): string[] {
+  const wanted = maxConnections + maxHttpSockets;
+  if (maxOpen === null || maxConnections === 0 || maxHttpSockets === 0 || wanted <= maxOpen) return [];
+  return [
+    `the system lets this process open ${maxOpen} sockets, but HEADWAY_MAX_CONNECTIONS and HEADWAY_MAX_HTTP_SOCKETS ` +
+      `are ${maxConnections} and ${maxHttpSockets}; from ${maxOpen} on sockets are cut off: raise the limit of open ` +
+      'files (ulimit -n), or lower the two',
+  ];
 }
 
 function verifierOf(config: EdgeConfig, observer: AccessObserver): Verifier {

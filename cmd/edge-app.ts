@@ -1,7 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import type { JetStreamClient, JetStreamManager, NatsConnection } from 'nats';
 import type { HttpParts } from '../internal/edge/http.js';
-import { startServer, type TlsSettings } from '../internal/edge/server.js';
+import {
+  type EdgeServer,
+  startOperatorsServer,
+  startServer,
+  type TlsSettings,
+} from '../internal/edge/server.js';
 import { loadUws, type Uws } from '../internal/edge/uws.js';
 import { EventLog } from '../internal/eventlog/log.js';
 import type { LogRecord } from '../internal/eventlog/record.js';
@@ -14,7 +19,9 @@ import { Hub } from '../internal/session/hub.js';
 import type { IsWanted } from '../internal/session/ports.js';
 import { type Logger, RateLimit } from '../internal/telemetry/logger.js';
 import { Metrics } from '../internal/telemetry/metrics.js';
+import { sharedAnswer } from '../internal/telemetry/shared-answer.js';
 import type { EdgeConfig } from '../schemas/config.js';
+import { hostAndPort } from '../schemas/config-access.js';
 import { type Access, openAccess } from './edge-access.js';
 import { drain, tickMs, webSocketParts } from './edge-clients.js';
 import { type Silence, watchSilence } from './edge-silence.js';
@@ -29,6 +36,8 @@ const TLS_LOOK_MS = 5_000;
 /** An edge that runs in this process. */
 export interface RunningEdge {
   readonly port: number;
+  /** Where HEADWAY_METRICS_LISTEN listens; null: nowhere of its own. */
+  readonly metricsPort: number | null;
   /** Whether it follows the stream and may be sent clients. */
   isReady(): boolean;
   /** Drains: takes nobody new, tells everybody to go elsewhere, closes everything it opened. */
@@ -134,6 +143,7 @@ async function wire(
     log: () => ({ head: log.head, floor: log.floor, ...log.stats }),
     coldReadsPending: () => cold.pending,
     unauthenticated: () => access.admission.counts.unauthenticated,
+    httpSockets: () => access.sockets.http,
     silence: () => silence.stats,
   });
   const keyLines = new RateLimit(3, 10_000, () => performance.now());
@@ -150,7 +160,18 @@ async function wire(
         logger.warn({ reason, hasOlderKeys, ...turn }, 'the keys for tokens cannot be fetched');
       }
     },
+    notice: (notice) => {
+      const { kind, address } = notice;
+      const setting = 'HEADWAY_TRUSTED_PROXIES';
+      if (kind === 'silent_proxy') {
+        logger.warn({ address, setting }, 'a trusted proxy sends no X-Forwarded-For');
+      } else {
+        const { held, connections } = notice;
+        logger.warn({ address, held, connections, setting }, 'most connections are from one address');
+      }
+    },
   });
+  for (const problem of access.warnings) logger.warn({ problem }, 'a setting may not be what was meant');
   try {
     await feed.start();
   } catch (error) {
@@ -178,38 +199,48 @@ async function wire(
       }
     }
   };
-  const server = await startServer(
-    uws,
-    { host: config.host, port: config.port, share: config.sharePort },
-    {
-      ...webSocketParts({ ...parts, stalledFor: (id) => silence.stalledFor(id) }, cold, metrics, access.door),
-      lastState: (id, isWanted) => lastState(log, cold, id, isWanted),
-      readiness,
-      metrics: () => metrics.render(),
-      failed: (error) => {
-        const turn = handlerLines.take();
-        if (turn !== null) logger.error({ err: error, ...turn }, 'a handler failed');
-      },
+  const serverParts = {
+    ...webSocketParts({ ...parts, stalledFor: (id) => silence.stalledFor(id) }, cold, metrics, access),
+    lastState: (id: string, isWanted: IsWanted) => lastState(log, cold, id, isWanted),
+    readiness,
+    metrics: sharedAnswer(
+      config.metricsMaxAgeMs,
+      () => performance.now(),
+      () => metrics.render(),
+    ),
+    hasMetricsElsewhere: config.metricsListen !== undefined,
+    failed: (error: unknown) => {
+      const turn = handlerLines.take();
+      if (turn !== null) logger.error({ err: error, ...turn }, 'a handler failed');
     },
-    tls,
-  ).catch(async (error: unknown) => {
-    silence.close();
-    cold.stop();
-    access.close();
-    await feed.stop();
-    throw error;
-  });
+  };
+  const { server, operators } = await startServers(config, uws, tls, serverParts).catch(
+    async (error: unknown) => {
+      silence.close();
+      cold.stop();
+      access.close();
+      await feed.stop();
+      throw error;
+    },
+  );
   const ticking = setInterval(
     () => hub.tick(performance.now(), feed.isFollowing ? 'ok' : 'away'),
     tickMs(config),
   );
   logger.info(
-    { host: config.host, port: server.port, nats: redactUrl(config.natsUrl), stream: config.stream },
+    {
+      host: config.host,
+      port: server.port,
+      ...(operators !== null && { metricsPort: operators.port }),
+      nats: redactUrl(config.natsUrl),
+      stream: config.stream,
+    },
     'listening',
   );
 
   return {
     port: server.port,
+    metricsPort: operators?.port ?? null,
     isReady: () => readiness().ready,
     close: async () => {
       isDraining = true;
@@ -222,10 +253,30 @@ async function wire(
       access.close();
       await feed.stop();
       server.close();
+      operators?.close();
       await connection.close();
       logger.info('stopped');
     },
   };
+}
+
+// Both or none: whoever is told of a mistake in one is not left with the other.
+async function startServers(
+  config: EdgeConfig,
+  uws: Uws,
+  tls: TlsSettings | null,
+  parts: Parameters<typeof startServer>[2],
+): Promise<{ server: EdgeServer; operators: Pick<EdgeServer, 'port' | 'close'> | null }> {
+  const { metricsListen } = config;
+  const operators =
+    metricsListen === undefined ? null : await startOperatorsServer(uws, hostAndPort(metricsListen), parts);
+  try {
+    const address = { host: config.host, port: config.port, share: config.sharePort };
+    return { server: await startServer(uws, address, parts, tls), operators };
+  } catch (error) {
+    operators?.close();
+    throw error;
+  }
 }
 
 // What memory knows of a job is its newest state as of the log's head; what it does not know is read.

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Door } from '../internal/edge/door.js';
+import { LIMIT_SETTINGS } from '../internal/edge/door.js';
 import { ClientRate } from '../internal/edge/limits.js';
 import { scopeIdOf } from '../internal/edge/scope-id.js';
 import type { WebSocketParts } from '../internal/edge/websocket.js';
@@ -12,6 +12,7 @@ import { type Logger, RateLimit } from '../internal/telemetry/logger.js';
 import type { Metrics } from '../internal/telemetry/metrics.js';
 import { CLOSE_CODES } from '../schemas/close-codes.js';
 import type { EdgeConfig } from '../schemas/config.js';
+import type { Access } from './edge-access.js';
 
 /** How often due heartbeats are looked for, as a part of the heartbeat's own interval. */
 const TICKS_PER_HEARTBEAT = 8;
@@ -53,11 +54,12 @@ export function webSocketParts(
   { config, log, hub, logger, stalledFor }: ClientParts,
   cold: ColdSource,
   metrics: Metrics,
-  door: Door,
+  { door, sockets }: Pick<Access, 'door' | 'sockets'>,
 ): Omit<WebSocketParts, 'failed'> {
   const refusalLines = new RateLimit(10, 10_000, () => performance.now());
   return {
     door,
+    sockets,
     maxClientFrameBytes: config.maxClientFrameBytes,
     clientRate: () =>
       new ClientRate(config.maxClientFramesPerSecond, config.maxClientBytesPerSecond, performance.now()),
@@ -96,17 +98,31 @@ export function webSocketParts(
       hub.remove(session);
       metrics.connectionsClosed.inc({ code: closeLabel(code) });
     },
-    refused: ({ code, address, defect, limit }) => {
+    refused: ({ code, address, defect, limit, origin }) => {
       metrics.requestsRefused.inc({ code });
       if (limit !== null) metrics.limitsReached.inc({ limit });
       const turn = refusalLines.take();
       if (turn !== null)
         logger.info(
-          { code, address, ...(defect !== null && { defect }), ...(limit !== null && { limit }), ...turn },
+          {
+            code,
+            address,
+            ...(defect !== null && { defect }),
+            ...(limit !== null && { limit, setting: LIMIT_SETTINGS[limit] }),
+            ...(origin !== undefined && { origin: shorten(origin), setting: 'HEADWAY_ALLOWED_ORIGINS' }),
+            ...turn,
+          },
           'a connection was refused',
         );
     },
   };
+}
+
+/** Longer than any origin of a page, and short enough for a line of a log. */
+const MAX_ORIGIN = 256;
+
+function shorten(origin: string): string {
+  return origin.length > MAX_ORIGIN ? `${origin.slice(0, MAX_ORIGIN)}…` : origin;
 }
 
 // Clients choose the codes of their own closes; only the usual ones get a label.

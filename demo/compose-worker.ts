@@ -57,7 +57,7 @@ async function workOn(reporter: Reporter): Promise<void> {
         });
         if (page === damagedAt) throw new Unfinished('damaged', false, `page ${page} cannot be read`);
         words += randomInt(80, 400);
-        job.report({ current: page, message: `page ${page} of ${pages}`, words });
+        job.report({ current: page, message: `page ${page} of ${pages}`, fields: { words } });
       }
       return { pages, words };
     });

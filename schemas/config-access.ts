@@ -3,6 +3,8 @@ import { type Static, Type } from '@sinclair/typebox';
 // The part of an edge's settings that says who may come in and how much of it: tokens, origins, limits, TLS.
 
 const KiB = 1024;
+/** 0 to 65,535, without zeros in front. */
+const PORT = '(0|[1-9]\\d{0,3}|[1-5]\\d{4}|6[0-4]\\d{3}|65[0-4]\\d{2}|655[0-2]\\d|6553[0-5])';
 /** A shorter secret than the digest of HS256 can be guessed sooner than the digest (RFC 7518, 3.2). */
 export const MIN_SECRET_BYTES = 32;
 
@@ -86,7 +88,7 @@ export const ACCESS_SETTINGS = {
     default: 15_000,
     minimum: 0,
     maximum: 10_000_000,
-    description: 'Connections in all; above it 503. 0: no limit, as for the next six.',
+    description: 'Connections in all; above it 503. 0: no limit, as for the next nine.',
   }),
   maxConnectionsPerAddress: Type.Integer({
     env: 'HEADWAY_MAX_CONNECTIONS_PER_ADDRESS',
@@ -108,6 +110,29 @@ export const ACCESS_SETTINGS = {
     minimum: 0,
     maximum: 10_000_000,
     description: 'Connections whose tokens are still being checked; above it 503.',
+  }),
+  maxUnauthenticatedPerAddress: Type.Integer({
+    env: 'HEADWAY_MAX_UNAUTHENTICATED_PER_ADDRESS',
+    default: 500,
+    minimum: 0,
+    maximum: 10_000_000,
+    description: 'Those of one address (of IPv6, one /64); above it 503.',
+  }),
+  maxHttpSockets: Type.Integer({
+    env: 'HEADWAY_MAX_HTTP_SOCKETS',
+    default: 4_000,
+    minimum: 0,
+    maximum: 10_000_000,
+    description:
+      'Sockets that are no WebSocket (yet): those that ask nothing, and those that ask over HTTP; above it new ones are cut off.',
+  }),
+  maxHttpSocketsPerAddress: Type.Integer({
+    env: 'HEADWAY_MAX_HTTP_SOCKETS_PER_ADDRESS',
+    default: 1_000,
+    minimum: 0,
+    maximum: 10_000_000,
+    description:
+      'Those of one address (of IPv6, one /64) that have not sent a whole request; above it new ones are cut off. Proxies of `HEADWAY_TRUSTED_PROXIES` do not count.',
   }),
   maxUpgradesPerSecond: Type.Integer({
     env: 'HEADWAY_MAX_UPGRADES_PER_SECOND',
@@ -154,6 +179,23 @@ export const ACCESS_SETTINGS = {
     description:
       'The headers of one request together; above it 431. A token of 8,192 characters has to fit in.',
   }),
+  metricsListen: Type.Optional(
+    Type.String({
+      env: 'HEADWAY_METRICS_LISTEN',
+      pattern: `^(\\[[0-9A-Fa-f:.]+\\]|[^\\s:/@\\[\\]]+):${PORT}$`,
+      expected: 'a host and a port such as 127.0.0.1:9090 or [::1]:9090',
+      description:
+        '`/metrics` is at this address, without TLS, with `/livez` and `/readyz`, and not found at the public one. Port 0 takes a free one and logs it.',
+      see: '[Metrics](#metrics)',
+    }),
+  ),
+  metricsMaxAgeMs: Type.Integer({
+    env: 'HEADWAY_METRICS_MAX_AGE_MS',
+    default: 1_000,
+    minimum: 0,
+    maximum: 60_000,
+    description: 'Metrics are collected at most so often; who asks in between gets what there is.',
+  }),
   tlsCert: Type.Optional(
     Type.String({
       env: 'HEADWAY_TLS_CERT',
@@ -170,6 +212,12 @@ export const ACCESS_SETTINGS = {
     }),
   ),
 } as const;
+
+/** What `HEADWAY_METRICS_LISTEN` says. */
+export function hostAndPort(text: string): { readonly host: string; readonly port: number } {
+  const colon = text.lastIndexOf(':');
+  return { host: text.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(text.slice(colon + 1)) };
+}
 
 type Access = { [K in keyof typeof ACCESS_SETTINGS]?: Static<(typeof ACCESS_SETTINGS)[K]> };
 

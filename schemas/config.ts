@@ -178,15 +178,14 @@ export const EdgeConfig = Type.Object({
     default: 1_000_000,
     minimum: 1,
     maximum: Number.MAX_SAFE_INTEGER,
-    description:
-      'A cursor on one job that is further behind, in `seq` of the whole stream, gets a `reset` (`limit`).',
+    description: 'A cursor on one job with more events of that job after it gets a `reset` (`limit`).',
   }),
   maxReplayAll: Type.Integer({
     env: 'HEADWAY_MAX_REPLAY_ALL',
     default: 1_000_000,
     minimum: 1,
     maximum: Number.MAX_SAFE_INTEGER,
-    description: 'The same for a cursor on all jobs.',
+    description: 'A cursor on all jobs with more events after it gets `skipped` (`limit`) and newest states.',
   }),
   stallAfterSeconds: Type.Integer({
     env: 'HEADWAY_STALL_AFTER_SECONDS',

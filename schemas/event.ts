@@ -59,7 +59,9 @@ export const Event = Type.Object(
   {
     $id: 'event.schema.json',
     title: 'Event',
-    description: 'One message on progress.<processing_id>: the whole current state of a job, at most 64 KiB.',
+    description:
+      'One message on progress.<processing_id>: the whole current state of a job, at most 64 KiB, and at most 64 levels ' +
+      'deep.',
     // Said here in JSON Schema's own words for validators in other languages; `checkEvent` says the same in code.
     allOf: [
       {

@@ -8,9 +8,9 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-NODE_IMAGE=node:22-bookworm-slim
-NATS_IMAGE=${HEADWAY_NATS_IMAGE:-nats:2-alpine}
-PROXY_IMAGE=${HEADWAY_PROXY_IMAGE:-haproxy:3.0}
+NODE_IMAGE=node:22.23.2-bookworm-slim
+NATS_IMAGE=${HEADWAY_NATS_IMAGE:-nats:2.15.1-alpine}
+PROXY_IMAGE=${HEADWAY_PROXY_IMAGE:-haproxy:3.0.28}
 BASE=headway-stand-in-base
 STORE=$PWD/.tools/containers
 

@@ -12,6 +12,11 @@ export interface KeySetLimits extends FetchLimits {
   readonly coolDownMs: number;
   /** The same when it was not. */
   readonly retryMs: number;
+  /**
+   * So many tokens wait for newer keys while there are some, at the most. Anybody can make tokens of keys that nobody
+   * knows, and while the host hangs each holds a place that the good ones need.
+   */
+  readonly maxWaiting: number;
 }
 
 export const KEY_SET_LIMITS: KeySetLimits = {
@@ -19,6 +24,7 @@ export const KEY_SET_LIMITS: KeySetLimits = {
   usableMs: 86_400_000,
   coolDownMs: 30_000,
   retryMs: 5_000,
+  maxWaiting: 100,
   timeoutMs: 5_000,
   maxBytes: 256 * 1024,
   maxKeys: 100,
@@ -47,6 +53,7 @@ export class RemoteKeys {
   #hasFailed = false;
   #request: { readonly done: Promise<void>; readonly stop: AbortController } | null = null;
   #isClosed = false;
+  #waiting = 0;
 
   constructor(
     private readonly url: URL,
@@ -65,15 +72,25 @@ export class RemoteKeys {
     return found;
   }
 
-  /** Whether the keys are in doubt because their host did not answer when it was last asked. */
+  /** Whether the keys are in doubt because their host did not answer when it was last asked, or has not yet. */
   get isInDoubt(): boolean {
-    return this.#keys === null || this.#hasFailed;
+    return this.#keys === null || this.#hasFailed || this.#request !== null;
   }
 
-  /** Asks for newer keys, unless that was done just now. Whether there are any. Never rejects. */
+  /**
+   * Asks for newer keys, unless that was done just now, and waits for them, unless too many do so. Whether there are
+   * any. Never rejects.
+   */
   async renew(): Promise<boolean> {
     const before = this.#keys;
-    await this.#ask();
+    const asked = this.#ask();
+    if (before !== null && this.#waiting >= this.limits.maxWaiting) return false;
+    this.#waiting++;
+    try {
+      await asked;
+    } finally {
+      this.#waiting--;
+    }
     return this.#keys !== before;
   }
 

@@ -98,11 +98,27 @@ export interface ConsumerFacts {
   readonly lastDeliveredAt: number | null;
   /** Whether a pull waited in any of the looks. */
   readonly isPulled: boolean;
+  /** Whether it was made anew between the looks: whoever it belongs to lives. */
+  readonly isRebuilt: boolean;
+  /** For how long it delivers nothing, by somebody's order; null: it is not paused. */
+  readonly pausedForMs: number | null;
+  /** Where an edge's consumer is other than an edge makes it, in what reaches its clients. */
+  readonly changes: readonly Difference[];
   /** Messages that it has still to deliver, in the first and in the last look. */
   readonly pending: readonly [first: number, last: number];
+  /** Up to which sequence of the stream it has delivered, in the first and in the last look. */
+  readonly delivered: readonly [first: number, last: number];
   /** After how long without a pull the server removes it; null: never. */
   readonly removedAfterMs: number | null;
   readonly isDurable: boolean;
+}
+
+/** What a consumer can be behind, or beyond. */
+export interface StreamEnds {
+  /** The sequence of the newest event, before consumers were looked at; 0 when none is known. */
+  readonly newestEvent: number;
+  /** The last sequence of the stream, after they were. */
+  readonly last: number;
 }
 
 export interface InvalidEvent {
@@ -155,6 +171,21 @@ export interface FullJob {
   readonly reachMs: number | null;
 }
 
+/** A subject of the stream that names no job. Whoever publishes chose it. */
+export interface StraySubject {
+  readonly subject: string;
+  readonly messages: number;
+}
+
+/** What a publisher would meet. */
+export type PublishFacts =
+  | { readonly kind: 'takes' }
+  /** `code`: the number of the error; null when it has none. */
+  | { readonly kind: 'refuses'; readonly code: number | null; readonly reason: string };
+
+/** Whether the server can write into the folder of the stream. */
+export type WriteFacts = { readonly kind: 'writes' } | { readonly kind: 'fails'; readonly reason: string };
+
 /** All that `headway doctor` saw. Times are ms since 1970 by the clock of the server. */
 export interface Facts {
   readonly now: number;
@@ -164,10 +195,15 @@ export interface Facts {
   readonly account: Observed<AccountFacts | null>;
   readonly stream: Observed<StreamState>;
   readonly consumers: Observed<readonly ConsumerFacts[]>;
+  /** null: not known. */
+  readonly ends: StreamEnds | null;
   readonly events: Observed<EventFacts>;
   readonly jobs: Observed<JobsFacts>;
   readonly fullJobs: Observed<readonly FullJob[]>;
+  readonly strays: Observed<readonly StraySubject[]>;
   readonly heartbeats: Observed<HeartbeatFacts>;
+  readonly publish: Observed<PublishFacts>;
+  readonly disk: Observed<WriteFacts>;
   readonly clock: Observed<ClockFacts>;
   readonly permissions: PermissionFacts;
 }

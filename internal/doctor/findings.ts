@@ -16,6 +16,9 @@ export const FINDING_IDS = [
   'stream-in-memory',
   'stream-refuses-large-events',
   'stream-duplicate-window-short',
+  'storage-full',
+  'storage-not-writable',
+  'events-refused',
   'stream-nearly-full',
   'stream-consumers-near-limit',
   'account-near-limit',
@@ -26,11 +29,16 @@ export const FINDING_IDS = [
   'copy-behind',
   'copies-even',
   'single-copy-in-cluster',
+  'edge-consumer-paused',
+  'edge-consumer-edited',
+  'edge-stalled',
+  'edge-pulls-refused',
   'edge-consumer-idle',
   'edge-behind',
   'no-edge',
   'replay-consumer-forgotten',
   'invalid-events',
+  'subjects-without-job',
   'jobs-silent',
   'worker-clock-off',
   'this-clock-off',
@@ -79,11 +87,14 @@ export type Check =
   | 'other-servers'
   | 'account'
   | 'stream'
+  | 'storage'
+  | 'disk'
   | 'stream-limits'
   | 'event-limit'
   | 'copies'
   | 'consumers'
   | 'events'
+  | 'subjects'
   | 'jobs'
   | 'heartbeats'
   | 'worker-clocks'

@@ -9,7 +9,9 @@ import { judgeLimits } from './limits.js';
 import { judgePermissions } from './permissions.js';
 import { judgeReplicas } from './replicas.js';
 import { judgeServer } from './server.js';
+import { judgeStorage } from './storage.js';
 import { judgeStream } from './stream.js';
+import { judgeSubjects } from './subjects.js';
 
 const JUDGES: readonly ((facts: Facts) => Iterable<Outcome>)[] = [
   judgeServer,
@@ -17,9 +19,11 @@ const JUDGES: readonly ((facts: Facts) => Iterable<Outcome>)[] = [
   judgeStream,
   judgeDurability,
   judgeReplicas,
+  judgeStorage,
   judgeLimits,
   judgeConsumers,
   judgeEvents,
+  judgeSubjects,
   judgeJobs,
   judgeClocks,
 ];

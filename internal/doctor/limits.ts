@@ -2,6 +2,7 @@ import { edit } from './commands.js';
 import type { AccountFacts, Facts, FullJob, StreamFacts, Usage } from './facts.js';
 import { finding, fine, type Outcome, whenKnown } from './findings.js';
 import type { UnfinishedJob } from './jobs.js';
+import { EVENT_BYTES, isFull } from './storage.js';
 import { bytes, count, percent, plural, time } from './words.js';
 
 const NEAR = 0.8;
@@ -26,11 +27,13 @@ export function* judgeLimits(facts: Facts): Generator<Outcome> {
 
 function* judgeStreamLimits(stream: StreamFacts, { now, streamName }: Facts): Generator<Outcome> {
   const limits = [
-    { name: 'max_bytes', usage: stream.bytes, words: bytes, flag: '--max-bytes SIZE' },
-    { name: 'max_msgs', usage: stream.messages, words: count, flag: '--max-msgs NUMBER' },
+    { name: 'max_bytes', usage: stream.bytes, words: bytes, flag: '--max-bytes SIZE', one: EVENT_BYTES },
+    { name: 'max_msgs', usage: stream.messages, words: count, flag: '--max-msgs NUMBER', one: 1 },
   ];
-  // A sealed stream takes nothing, however much room there is.
-  const full = stream.sealed ? [] : limits.filter(({ usage }) => share(usage) >= NEAR);
+  // A sealed stream takes nothing, however much room there is. One that is full has a finding of its own.
+  const isTold = (usage: Usage, one: number): boolean =>
+    stream.sealed || (stream.discard === 'new' && isFull(usage, one));
+  const full = limits.filter(({ usage, one }) => share(usage) >= NEAR && !isTold(usage, one));
   const reach = stream.oldestAt === null ? null : time(now - stream.oldestAt);
   if (full.length > 0) {
     const raise = edit(streamName, ...full.map(({ flag }) => flag));
@@ -81,18 +84,27 @@ function* judgeAccount(account: AccountFacts, { stream, streamName }: Facts): Ge
     ['consumers', account.consumers, count],
     ...(streams === null ? [] : [['streams', streams, count] as const]),
   ];
-  const near = kinds.filter(([, usage]) => share(usage) >= NEAR);
+  const isTold = ([name, usage]: (typeof kinds)[number]): boolean =>
+    name === toldFull(stream) && isFull(usage, EVENT_BYTES);
+  const near = kinds.filter((kind) => share(kind[1]) >= NEAR && !isTold(kind));
+  if (kinds.some(isTold) && near.length === 0) return;
   if (near.length === 0) {
     yield fine('account', `${bytes(account.storage.used)} stored, ${limitWords(account.storage)}`);
     return;
   }
-  const isFull = near.some(([, usage]) => share(usage) >= AT);
-  yield finding(isFull ? 'error' : 'warning', 'account-near-limit', {
+  const isAt = near.some(([, usage]) => share(usage) >= AT);
+  yield finding(isAt ? 'error' : 'warning', 'account-near-limit', {
     what: `The account is near a limit of JetStream: ${near.map(([name]) => name).join(', ')}.`,
     why: 'At a limit JetStream refuses: events are not stored (storage), edges have no consumers (memory, consumers), or the stream cannot be made (streams).',
     whatToDo: `Raise the limits of the account or of the server, or give the stream a limit of its own below the account's (${edit(streamName, '--max-bytes SIZE')}), so that old events leave instead of new ones being refused.`,
     details: near.map(([name, usage, words]) => ofLimit(name, usage, words)),
   });
+}
+
+/** What of the account has a finding of its own when it is full. */
+function toldFull(stream: Facts['stream']): string | null {
+  if (stream.kind !== 'known' || stream.value.kind !== 'there' || stream.value.stream.sealed) return null;
+  return stream.value.stream.storage === 'file' ? 'storage' : 'memory';
 }
 
 const limitWords = ({ limit }: Usage): string => (limit === null ? 'no limit' : `at most ${bytes(limit)}`);

@@ -40,7 +40,7 @@ function withoutLeader({ wanted }: CopyFacts): Outcome {
   return finding('error', 'stream-without-leader', {
     what: 'No server leads the stream.',
     why: 'Nothing is stored and nothing can be read until one does. For some seconds after a server died that is ordinary.',
-    whatToDo: `Run the doctor again in 10 s. If it stays: more than half of the ${count(wanted)} servers with a copy must run and reach each other.`,
+    whatToDo: `Run the doctor again in 10 s. If it stays: more than half of the ${count(wanted)} servers with a copy must run and reach each other. If they do, their storage may be full (max_file_store): a server that is full does not lead, and its log says \`resource limits exceeded for server\`. Raise max_file_store in its configuration, and reload or restart it.`,
   });
 }
 

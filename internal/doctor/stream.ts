@@ -1,7 +1,8 @@
-import { driftFlags, edit, makeAnew } from './commands.js';
-import type { Difference, Facts, StreamFacts, StreamState } from './facts.js';
+import { edit, makeAnew } from './commands.js';
+import { driftFinding } from './drift.js';
+import type { Facts, StreamFacts, StreamState } from './facts.js';
 import { finding, fine, type Outcome, whyNot } from './findings.js';
-import { bytes, time } from './words.js';
+import { bytes, shown, time } from './words.js';
 
 /** What an event and its headers may need. */
 const ROOM_BYTES = 64 * 1024 + 1024;
@@ -57,12 +58,13 @@ function taken(name: string, takenBy: string): Outcome {
   });
 }
 
-function* judgeConfig({ streamName, server }: Facts, stream: StreamFacts): Generator<Outcome> {
+function* judgeConfig(facts: Facts, stream: StreamFacts): Generator<Outcome> {
+  const { streamName, server } = facts;
   // That it is in memory has its own finding, and so has that it is sealed, which makes it discard new events.
   const drift = stream.drift.filter(
     ({ field }) => field !== 'storage' && !(field === 'discard' && stream.sealed),
   );
-  if (drift.length > 0) yield drifted(streamName, { ...stream, drift });
+  if (drift.length > 0) yield driftFinding(facts, { ...stream, drift });
   if (stream.sealed) {
     yield finding('error', 'stream-sealed', {
       what: `The stream ${streamName} is sealed.`,
@@ -78,24 +80,9 @@ function* judgeConfig({ streamName, server }: Facts, stream: StreamFacts): Gener
       what: `The stream ${streamName} has settings of your own.`,
       why: 'They are yours to choose; this is only so that nobody forgets them.',
       whatToDo: 'Nothing, if they are meant. OPERATIONS.md, "The stream", says what each one does.',
-      details: stream.choices.map(shown),
+      details: stream.choices.map((choice) => shown(choice)),
     });
   }
-}
-
-function drifted(name: string, stream: StreamFacts): Outcome {
-  const all = driftFlags(stream);
-  const flags = all.flatMap(([, flag]) => (flag === null ? [] : [flag]));
-  const fixed = all.flatMap(([field, flag]) => (flag === null ? [field] : []));
-  return finding('error', 'stream-drift', {
-    what: `The stream ${name} is not as Headway needs it.`,
-    why: 'An edge does not start with it, and one that runs does not rebuild its feed.',
-    whatToDo:
-      fixed.length === 0
-        ? `Correct it: ${edit(name, ...flags)}.`
-        : `What it has of ${fixed.join(', ')} cannot be edited. Make the stream anew: ${makeAnew(name)}.`,
-    details: stream.drift.map(shown),
-  });
 }
 
 function tooSmall(name: string, { maxMessageBytes }: StreamFacts, room: number): Outcome {
@@ -118,6 +105,3 @@ function windowShort(name: string, { duplicateWindowMs, maxAgeMs }: StreamFacts)
     whatToDo: `Raise it: ${edit(name, ...age, '--dupe-window 2m')}.`,
   });
 }
-
-const shown = ({ field, is, shouldBe }: Difference): string =>
-  `${field} is ${JSON.stringify(is)}; Headway makes it ${JSON.stringify(shouldBe)}`;

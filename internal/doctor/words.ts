@@ -1,3 +1,5 @@
+import type { Difference } from './facts.js';
+
 /** How numbers are written in findings. */
 
 const numbers = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
@@ -43,3 +45,7 @@ export function time(ms: number): string {
 
 /** 0.853 as "85 %". */
 export const percent = (share: number): string => `${Math.floor(share * 100)} %`;
+
+/** A field that is other than it was made: "max_age is "1h"; Headway makes it "7d0h"". */
+export const shown = ({ field, is, shouldBe }: Difference, maker = 'Headway'): string =>
+  `${field} is ${JSON.stringify(is)}; ${maker} makes it ${JSON.stringify(shouldBe)}`;

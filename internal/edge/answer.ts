@@ -41,15 +41,39 @@ function writeHead(res: HttpResponse, { status, contentType, headers = {} }: Ans
   if (status === 426) res.writeHeader('upgrade', 'websocket');
 }
 
-// One answer for each connection: thousands of requests in one write would keep everybody else waiting.
-export function send(res: HttpResponse, answer: Answer): void {
-  writeHead(res, answer);
-  res.end(answer.body, true);
+/**
+ * Answers in a later turn of the event loop than the request came in. Until then the library takes no other request of
+ * this connection and cuts off who sends one, and behind the answer the connection ends. So each connection costs one
+ * answer, however many requests somebody writes at once.
+ * @param isHead to a HEAD: without the body
+ */
+export function send(res: HttpResponse, answer: Answer, isHead = false): void {
+  sendWhenReady(res, () => Promise.resolve(() => answer), isHead);
 }
 
-// A body behind the answer to HEAD would be taken for the next answer on the connection.
-export function sendHead(res: HttpResponse, answer: Answer): void {
+/**
+ * The same for an answer that takes time.
+ * @param make gives what makes the answer in the moment in which it leaves; `isWanted` tells whether somebody still
+ * waits. Must not reject
+ */
+export function sendWhenReady(
+  res: HttpResponse,
+  make: (isWanted: () => boolean) => Promise<() => Answer>,
+  isHead = false,
+): void {
+  let isAborted = false;
+  res.onAborted(() => {
+    isAborted = true;
+  });
+  void make(() => !isAborted).then((answer) => {
+    setImmediate(() => {
+      if (!isAborted) res.cork(() => write(res, answer(), isHead));
+    });
+  });
+}
+
+function write(res: HttpResponse, answer: Answer, isHead: boolean): void {
   writeHead(res, answer);
-  // Given a length, this version of the library takes the request for unanswered and ends the process.
-  res.endWithoutBody();
+  // A body behind the answer to HEAD would be taken for the next answer.
+  res.end(isHead ? '' : answer.body, true);
 }

@@ -1,5 +1,6 @@
 import { BlockList, isIP, SocketAddress } from 'node:net';
 import { show } from '../../schemas/explain.js';
+import { coverAll, type Range, tooWide } from './proxy-ranges.js';
 
 /** More proxies than anybody puts in a row; it bounds what a header with thousands of entries costs. */
 const MAX_HOPS = 32;
@@ -78,7 +79,8 @@ export class TrustedProxies {
 }
 
 export type ParsedProxies =
-  | { readonly ok: true; readonly list: string[] }
+  /** `tooWide`: those of the list in which strangers may be. */
+  | { readonly ok: true; readonly list: string[]; readonly tooWide: string[] }
   | { readonly ok: false; readonly problem: string };
 
 /**
@@ -86,16 +88,20 @@ export type ParsedProxies =
  * problem tells of every wrong entry.
  */
 export function parseProxies(text: string): ParsedProxies {
-  if (text.trim() === '') return { ok: true, list: [] };
-  const list = new Set<string>();
+  if (text.trim() === '') return { ok: true, list: [], tooWide: [] };
+  const ranges = new Map<string, Range>();
   const problems: string[] = [];
   for (const [index, part] of text.split(',').entries()) {
     const entry = part.trim();
     const range = readRange(entry);
     if ('problem' in range) problems.push(`entry ${index + 1} (${show(entry)}) ${range.problem}`);
-    else list.add(`${range.address}/${range.prefix}`);
+    else ranges.set(`${range.address}/${range.prefix}`, range);
   }
-  if (problems.length === 0) return { ok: true, list: [...list] };
+  const all = problems.length === 0 ? coverAll([...ranges.values()]) : null;
+  if (all !== null) problems.push(`the entries together hold every IPv${all} address: ${EVERYBODY}`);
+  if (problems.length === 0) {
+    return { ok: true, list: [...ranges.keys()], tooWide: tooWide([...ranges.values()]) };
+  }
   const expected = 'addresses or ranges such as 10.0.0.0/8 or 2001:db8::/32';
   return { ok: false, problem: `${problems.join('; ')}; expected ${expected}` };
 }
@@ -164,12 +170,7 @@ function forwardedAddress(entry: string): string | null {
   return canonical(bracketed ?? dotted ?? text);
 }
 
-interface Range {
-  readonly family: 4 | 6;
-  readonly address: string;
-  /** In bits. */
-  readonly prefix: number;
-}
+const EVERYBODY = 'that is everybody, and who is trusted may claim any address';
 
 function readRange(entry: string): Range | { readonly problem: string } {
   if (entry === '') return { problem: 'is empty' };
@@ -182,6 +183,6 @@ function readRange(entry: string): Range | { readonly problem: string } {
   // IPv4 within IPv6: its range is counted from behind the 96 bits that say so.
   const prefix = family === 4 && width === 128 ? length - 96 : length;
   if (prefix < 0) return { problem: 'is not an address or a range' };
-  if (prefix === 0) return { problem: 'is everybody, and who is trusted may claim any address' };
+  if (prefix === 0) return { problem: EVERYBODY.replace('that ', '') };
   return { family, address, prefix };
 }

@@ -27,9 +27,32 @@ export type Limit =
   | 'connections_per_address'
   | 'connections_per_subject'
   | 'unauthenticated'
+  | 'unauthenticated_per_address'
   | 'upgrades'
+  | 'upgrades_per_address'
   | 'pending_reads'
-  | 'client_frames';
+  | 'client_frames'
+  | 'client_bytes'
+  | 'http_sockets'
+  | 'http_sockets_per_address'
+  | 'open_files';
+
+/** What each limit is set by, so that whoever reads of it need not look for it. */
+export const LIMIT_SETTINGS: Readonly<Record<Limit, string>> = {
+  connections: 'HEADWAY_MAX_CONNECTIONS',
+  connections_per_address: 'HEADWAY_MAX_CONNECTIONS_PER_ADDRESS',
+  connections_per_subject: 'HEADWAY_MAX_CONNECTIONS_PER_SUBJECT',
+  unauthenticated: 'HEADWAY_MAX_UNAUTHENTICATED',
+  unauthenticated_per_address: 'HEADWAY_MAX_UNAUTHENTICATED_PER_ADDRESS',
+  upgrades: 'HEADWAY_MAX_UPGRADES_PER_SECOND',
+  upgrades_per_address: 'HEADWAY_MAX_UPGRADES_PER_ADDRESS',
+  pending_reads: 'HEADWAY_MAX_PENDING_READS',
+  client_frames: 'HEADWAY_MAX_CLIENT_FRAMES_PER_SECOND',
+  client_bytes: 'HEADWAY_MAX_CLIENT_BYTES_PER_SECOND',
+  http_sockets: 'HEADWAY_MAX_HTTP_SOCKETS',
+  http_sockets_per_address: 'HEADWAY_MAX_HTTP_SOCKETS_PER_ADDRESS',
+  open_files: 'ulimit -n',
+};
 
 /** Somebody who was let in so far as the upgrade; `door.leave` when the connection is gone. */
 export interface Visitor {
@@ -50,6 +73,8 @@ export interface Turned {
   readonly code: 'forbidden_origin' | 'overloaded';
   readonly detail: string;
   readonly retryAfterSeconds: number | null;
+  /** The origin that is refused. */
+  readonly origin: string | null;
 }
 
 export type Entry = { readonly kind: 'visitor'; readonly visitor: Visitor } | Turned;
@@ -63,6 +88,18 @@ export type Admitted =
       readonly defect: TokenDefect | null;
       readonly limit: Limit | null;
     };
+
+/** What may be wrong with the settings, by who comes. */
+export type DoorNotice =
+  /** Most connections are from one address: an office, or a proxy that is not listed. */
+  | {
+      readonly kind: 'crowded_address';
+      readonly address: string;
+      readonly held: number;
+      readonly connections: number;
+    }
+  /** A trusted proxy does not say whom it brings, so all of them count as one. */
+  | { readonly kind: 'silent_proxy'; readonly address: string };
 
 export interface DoorParts {
   /** null: the edge runs open. */
@@ -81,6 +118,8 @@ export interface DoorParts {
   /** Milliseconds since 1970. */
   readonly wallClock: () => number;
   readonly authTimeoutMs: number;
+  /** Called at most once for each kind. */
+  readonly notice: (notice: DoorNotice) => void;
 }
 
 /**
@@ -89,9 +128,15 @@ export interface DoorParts {
  */
 export class Door {
   readonly #parts: DoorParts;
+  readonly #noticed = new Set<DoorNotice['kind']>();
 
   constructor(parts: DoorParts) {
     this.#parts = parts;
+  }
+
+  /** Whether the peer is a proxy that brings others. */
+  isProxy(peer: string): boolean {
+    return this.#parts.proxies.isTrusted(peer);
   }
 
   /** Whether the origin of a page, if it is one, may connect. */
@@ -109,12 +154,13 @@ export class Door {
     const { proxies, admission, verifier, tokenInQuery, hasRoom } = this.#parts;
     const address = proxies.clientAddress(knock.peer, knock.forwardedFor);
     const origin = this.#origin(knock);
-    if (origin === 'refused') return turned(address, null, ORIGIN_REFUSED, null);
+    if (origin === 'refused') return originRefused(address, knock.origin);
     if (!hasRoom()) return turned(address, 'pending_reads', NO_ROOM.pending_reads, 1);
     const entered = admission.enter(address, verifier !== null);
     if (!entered.ok && entered.refusal !== 'address') {
       return turned(address, entered.refusal, NO_ROOM[entered.refusal], entered.retryAfterSeconds);
     }
+    this.#look(address, knock);
     const carried = carriedToken({
       authorization: knock.authorization,
       subprotocols: knock.subprotocols,
@@ -125,6 +171,22 @@ export class Door {
       kind: 'visitor',
       visitor: { address, carried, ticket: entered.ok ? entered.ticket : null },
     };
+  }
+
+  #look(address: string, { peer, forwardedFor }: Knock): void {
+    const { admission, proxies } = this.#parts;
+    if (!this.#noticed.has('silent_proxy') && forwardedFor.trim() === '' && proxies.isTrusted(peer)) {
+      this.#notice({ kind: 'silent_proxy', address: peer });
+    }
+    if (this.#noticed.has('crowded_address')) return;
+    const held = admission.crowd(address);
+    if (held === null) return;
+    this.#notice({ kind: 'crowded_address', address, held, connections: admission.counts.connections });
+  }
+
+  #notice(notice: DoorNotice): void {
+    this.#noticed.add(notice.kind);
+    this.#parts.notice(notice);
   }
 
   /** Checks the visitor's token, and what of a scope it opens; at once where there is nothing to check. Never rejects. */
@@ -156,6 +218,11 @@ export class Door {
       return tooMany('connections_per_subject', TOO_MANY_OF_SUBJECT);
     }
     return { ok: true, scope: narrowed.scope, permit: this.#permit(verifier, grant) };
+  }
+
+  /** When what let somebody in expired, as RFC 3339 writes it; null: it has not. */
+  expiredAt(permit: Permit | null): string | null {
+    return permit !== null && this.#parts.wallClock() >= permit.expiry.at ? permit.expiry.text : null;
   }
 
   leave(visitor: Visitor): void {
@@ -221,18 +288,36 @@ const NO_ROOM = {
   pending_reads: 'this edge has no room now; connect again in a moment',
   connections: 'this edge has as many connections as it takes; connect again in a moment',
   unauthenticated: 'too many tokens are being checked now; connect again in a moment',
+  unauthenticated_per_address:
+    'too many tokens from this address are being checked now; connect again in a moment',
   upgrades: 'too many clients connect at once; connect again in a moment',
+  upgrades_per_address: 'too many clients connect at once from this address; connect again in a moment',
 } as const;
 
-function turned(
-  address: string,
-  limit: Limit | null,
-  detail: string,
-  retryAfterSeconds: number | null,
-): Turned {
-  return limit === null
-    ? { kind: 'turned', address, limit, status: 403, code: 'forbidden_origin', detail, retryAfterSeconds }
-    : { kind: 'turned', address, limit, status: 503, code: 'overloaded', detail, retryAfterSeconds };
+function turned(address: string, limit: Limit, detail: string, retryAfterSeconds: number | null): Turned {
+  return {
+    kind: 'turned',
+    address,
+    limit,
+    status: 503,
+    code: 'overloaded',
+    detail,
+    retryAfterSeconds,
+    origin: null,
+  };
+}
+
+function originRefused(address: string, origin: string): Turned {
+  return {
+    kind: 'turned',
+    address,
+    limit: null,
+    status: 403,
+    code: 'forbidden_origin',
+    detail: ORIGIN_REFUSED,
+    retryAfterSeconds: null,
+    origin,
+  };
 }
 
 function refused(code: ErrorCode, message: string, defect: TokenDefect | null = null): Admitted {

@@ -1,75 +1,64 @@
 import { closeCode, ERROR_CODES, type ErrorCode } from '../../schemas/close-codes.js';
 import { show } from '../../schemas/explain.js';
 import { isProcessingId } from '../../schemas/ids.js';
-import { frameAlone, type LogRecord } from '../eventlog/record.js';
+import { type LogRecord, withoutPrevSeq } from '../eventlog/record.js';
 import { inScope, type Scope } from '../eventlog/scope.js';
 import type { IsWanted } from '../session/ports.js';
-import { type Answer, problem, type Status, send } from './answer.js';
+import { type Answer, problem, type Status, send, sendWhenReady } from './answer.js';
 import type { Door, Entry, Knock } from './door.js';
 import { knockOf } from './knock.js';
-import type { App, HttpRequest, HttpResponse } from './uws.js';
-import type { Refused } from './websocket.js';
+import { guarded, type RoutingParts } from './routing.js';
+import type { App } from './uws.js';
+import { type Refused, refusedAs } from './websocket.js';
 
 const JOBS_PATH = '/v1/jobs';
 /** NATS may be away; somebody who asks once does not wait for ever. */
 const DEADLINE_MS = 10_000;
 const PREFLIGHT_SECONDS = '600';
 
-export interface JobsParts {
+export interface JobsParts extends RoutingParts {
   readonly door: Door;
   /** The newest valid event of a job, from memory or from JetStream; null when it has none. */
   readonly lastState: (id: string, isWanted: IsWanted) => Promise<LogRecord | null>;
   readonly refused: (refusal: Refused) => void;
-  readonly failed: (error: unknown) => void;
 }
 
 /** Registers `GET /v1/jobs/{id}`, a job's last state for who asks once. PROTOCOL.md, "Over HTTP". */
 export function routeJobs(app: App, parts: JobsParts): void {
-  // A handler that throws, or returns without an answer or an abort handler, ends the whole process.
-  const guarded =
-    (handler: (res: HttpResponse, req: HttpRequest) => void) =>
-    (res: HttpResponse, req: HttpRequest): void => {
-      try {
-        handler(res, req);
-      } catch (error) {
-        parts.failed(error);
-        send(res, problem(500, 'internal', 'this request failed; it was logged'));
-      }
-    };
   app.options(
     `${JOBS_PATH}/*`,
-    guarded((res, req) => send(res, preflight(parts.door, knockOf(res, req)))),
+    guarded(parts, (res, req) => send(res, preflight(parts.door, knockOf(res, req)))),
   );
   app.get(
     `${JOBS_PATH}/:id`,
-    guarded((res, req) => {
+    guarded(parts, (res, req) => {
       const id = req.getParameter(0) ?? '';
       // A subprotocol is a WebSocket's; over HTTP a token in it is none.
       const knock = { ...knockOf(res, req), subprotocols: '' };
       const entry = parts.door.knock(knock);
-      let isAborted = false;
-      res.onAborted(() => {
-        isAborted = true;
-      });
-      const answer = async (): Promise<void> => {
-        const made = await answerFor(parts, entry, id, () => !isAborted).catch((error: unknown): Answer => {
+      sendWhenReady(res, async (isWanted) => {
+        const made = await answerFor(parts, entry, id, isWanted).catch((error: unknown) => {
           parts.failed(error);
-          return problem(500, 'internal', 'this request failed; it was logged');
+          return () => problem(500, 'internal', 'this request failed; it was logged');
         });
         if (entry.kind === 'visitor') parts.door.leave(entry.visitor);
-        if (!isAborted) res.cork(() => send(res, withOrigin(made, entry, knock.origin)));
-      };
-      answer().catch(parts.failed);
+        return () => withOrigin(made(), entry, knock.origin);
+      });
     }),
   );
 }
 
-async function answerFor(parts: JobsParts, entry: Entry, id: string, isWanted: IsWanted): Promise<Answer> {
+async function answerFor(
+  parts: JobsParts,
+  entry: Entry,
+  id: string,
+  isWanted: IsWanted,
+): Promise<() => Answer> {
   if (entry.kind === 'turned') {
-    const { address, limit, status, code, detail, retryAfterSeconds } = entry;
-    parts.refused({ code, address, defect: null, limit });
+    const { status, code, detail, retryAfterSeconds } = entry;
+    parts.refused(refusedAs(entry));
     const headers = retryAfterSeconds === null ? {} : { 'retry-after': String(retryAfterSeconds) };
-    return { ...problem(status, code, detail), headers };
+    return () => ({ ...problem(status, code, detail), headers });
   }
   const refuse = (
     code: ErrorCode,
@@ -80,16 +69,20 @@ async function answerFor(parts: JobsParts, entry: Entry, id: string, isWanted: I
     return problemOf(code, message);
   };
   if (!isProcessingId(id)) {
-    return refuse(
-      'invalid_processing_id',
-      `processing_id is ${show(id)}; expected 1 to 128 of A-Z a-z 0-9 _ -`,
-    );
+    const message = `processing_id is ${show(id)}; expected 1 to 128 of A-Z a-z 0-9 _ -`;
+    return () => refuse('invalid_processing_id', message);
   }
   const admitted = await parts.door.admit(entry.visitor, { kind: 'job', id, jobTypes: null });
-  if (!admitted.ok) return refuse(admitted.code, admitted.message, admitted);
+  if (!admitted.ok) return () => refuse(admitted.code, admitted.message, admitted);
   const last = await inTime((isStill) => parts.lastState(id, () => isWanted() && isStill()));
-  if (last === 'late') return refuse('internal', 'the history cannot be read now; ask again in a moment');
-  return shown(last, admitted.scope) ?? refuse('forbidden', 'the token does not open this job');
+  return () => {
+    // JetStream may have taken longer than the token lasts.
+    const expired = parts.door.expiredAt(admitted.permit);
+    if (expired !== null)
+      return refuse('token_expired', `the token expired at ${expired}; ask with a new one`);
+    if (last === 'late') return refuse('internal', 'the history cannot be read now; ask again in a moment');
+    return shown(last, admitted.scope) ?? refuse('forbidden', 'the token does not open this job');
+  };
 }
 
 const NOTHING = { defect: null, limit: null } as const;
@@ -97,7 +90,7 @@ const NOTHING = { defect: null, limit: null } as const;
 // null: its type is known, and not opened.
 function shown(last: LogRecord | null, scope: Scope): Answer | null {
   if (last === null) return NO_EVENT;
-  const body = scope.jobTypes === null ? last.frame : frameAlone(last);
+  const body = scope.jobTypes === null ? last.frame : withoutPrevSeq(last);
   if (inScope(scope, last)) return { status: 200, contentType: 'application/json', body: `${body}\n` };
   return last.jobType === undefined ? NO_EVENT : null;
 }

@@ -19,6 +19,11 @@ export class KeyedCount {
     return true;
   }
 
+  /** Whether `tryAdd` would be true. */
+  hasRoom(key: string): boolean {
+    return !isFull(this.count(key), this.#limit);
+  }
+
   /** Takes back one `tryAdd` that was true. A key that is not there stays so. */
   remove(key: string): void {
     const count = this.count(key);
@@ -70,6 +75,8 @@ export interface AdmissionLimits {
   readonly maxPerSubject: number;
   /** Connections whose token is not accepted yet. */
   readonly maxUnauthenticated: number;
+  /** Those of one address, so that one whose tokens take long to check does not use up everybody's places. */
+  readonly maxUnauthenticatedPerAddress: number;
   /** New connections a second, and as many at once. */
   readonly upgradesPerSecond: number;
   /** Those of one address, so that one that connects and drops in a loop does not use up everybody's. */
@@ -77,7 +84,13 @@ export interface AdmissionLimits {
 }
 
 /** Which limit kept a connection out. */
-export type AdmissionRefusal = 'connections' | 'address' | 'unauthenticated' | 'upgrades';
+export type AdmissionRefusal =
+  | 'connections'
+  | 'address'
+  | 'unauthenticated'
+  | 'unauthenticated_per_address'
+  | 'upgrades'
+  | 'upgrades_per_address';
 
 const admitted = Symbol('admitted');
 
@@ -107,6 +120,7 @@ export class Admission {
   readonly #limits: AdmissionLimits;
   readonly #now: () => number;
   readonly #addresses: KeyedCount;
+  readonly #unauthenticatedByAddress: KeyedCount;
   readonly #subjects: KeyedCount;
   readonly #upgrades: TokenBucket;
   readonly #upgradesByAddress: CountsOfOneSecond;
@@ -119,6 +133,7 @@ export class Admission {
     this.#now = now;
     this.#addresses = new KeyedCount(limits.maxPerAddress);
     this.#subjects = new KeyedCount(limits.maxPerSubject);
+    this.#unauthenticatedByAddress = new KeyedCount(limits.maxUnauthenticatedPerAddress);
     this.#upgrades = new TokenBucket(limits.upgradesPerSecond, limits.upgradesPerSecond, now());
     this.#upgradesByAddress = new CountsOfOneSecond(limits.upgradesPerAddress);
   }
@@ -137,13 +152,21 @@ export class Admission {
     }
     const now = this.#now();
     const addressKey = limitKey(address);
-    if (!this.#upgradesByAddress.take(addressKey, now)) return refused('upgrades', RETRY_AFTER_SECONDS);
+    if (!this.#upgradesByAddress.take(addressKey, now)) {
+      return refused('upgrades_per_address', RETRY_AFTER_SECONDS);
+    }
+    if (needsAuthentication && !this.#unauthenticatedByAddress.hasRoom(addressKey)) {
+      return refused('unauthenticated_per_address', RETRY_AFTER_SECONDS);
+    }
     if (!this.#upgrades.take(1, now)) {
       return refused('upgrades', Math.ceil(this.#upgrades.waitMs(1, now) / 1_000));
     }
     if (!this.#addresses.tryAdd(addressKey)) return refused('address', RETRY_AFTER_SECONDS);
     this.#connections++;
-    if (needsAuthentication) this.#unauthenticated++;
+    if (needsAuthentication) {
+      this.#unauthenticated++;
+      this.#unauthenticatedByAddress.tryAdd(addressKey);
+    }
     const state = { addressKey, isOpen: true, isAuthenticated: !needsAuthentication, subject: null };
     return { ok: true, ticket: { [admitted]: state } };
   }
@@ -163,6 +186,7 @@ export class Admission {
     if (!state.isAuthenticated) {
       state.isAuthenticated = true;
       this.#unauthenticated--;
+      this.#unauthenticatedByAddress.remove(state.addressKey);
     }
     return true;
   }
@@ -174,8 +198,21 @@ export class Admission {
     state.isOpen = false;
     this.#connections--;
     this.#addresses.remove(state.addressKey);
-    if (!state.isAuthenticated) this.#unauthenticated--;
+    if (!state.isAuthenticated) {
+      this.#unauthenticated--;
+      this.#unauthenticatedByAddress.remove(state.addressKey);
+    }
     if (state.subject !== null) this.#subjects.remove(state.subject);
+  }
+
+  /**
+   * How many of the connections an address holds, when it holds most of them and at least half of what it may; null: it
+   * does not, or addresses are not limited.
+   */
+  crowd(address: string): number | null {
+    const { maxPerAddress } = this.#limits;
+    const held = this.#addresses.count(limitKey(address));
+    return maxPerAddress > 0 && held * 2 >= maxPerAddress && held * 2 > this.#connections ? held : null;
   }
 
   /** How much is open now: connections, those without an accepted token, and different addresses and subjects. */
@@ -213,11 +250,13 @@ export class ClientRate {
   }
 
   /**
-   * One frame came. false: it is over the limit.
+   * One frame came.
    * @param bytes of its payload
+   * @returns which limit it is over; null: none
    */
-  take(bytes: number, now: number): boolean {
-    return this.#frames.take(1, now) && this.#bytes.take(bytes, now);
+  take(bytes: number, now: number): 'client_frames' | 'client_bytes' | null {
+    if (!this.#frames.take(1, now)) return 'client_frames';
+    return this.#bytes.take(bytes, now) ? null : 'client_bytes';
   }
 }
 

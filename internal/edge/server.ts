@@ -1,6 +1,7 @@
 import { PortInUseError, TlsFilesError } from '../errors/catalogue.js';
-import { type HttpParts, routeHttp } from './http.js';
+import { type HttpParts, routeHttp, routeOperators } from './http.js';
 import { type JobsParts, routeJobs } from './jobs.js';
+import { guardSockets } from './routing.js';
 import { readTlsFiles, type TlsFiles, type TlsNews, TlsWatch } from './tls.js';
 import type { App, ListenSocket, Uws } from './uws.js';
 import { routeWebSockets, type WebSocketParts } from './websocket.js';
@@ -50,26 +51,21 @@ export async function startServer(
   tls: TlsSettings | null,
 ): Promise<EdgeServer> {
   const route = (app: App): App => {
+    guardSockets(app, {
+      ...parts,
+      isProxy: (address) => parts.door.isProxy(address),
+      cutOff: (address, limit) => parts.refused({ code: 'overloaded', address, defect: null, limit }),
+    });
     routeWebSockets(app, uws, parts);
     routeJobs(app, parts);
     routeHttp(app, parts);
     return app;
   };
   const front = tls === null ? plainFront(route(uws.App())) : await tlsFront(uws, tls, route);
-  const listening = await new Promise<ListenSocket | false>((resolve) => {
-    // Typed for (port, options) or (host, port) only, but the library takes all three.
-    const listen = front.app.listen as unknown as (
-      host: string,
-      port: number,
-      options: number,
-      done: (socket: ListenSocket | false) => void,
-    ) => void;
-    listen.call(front.app, address.host, address.port, address.share ? 0 : uws.EXCLUSIVE_PORT, resolve);
-  });
-  if (listening === false) {
+  const listening = await listen(uws, front.app, address).catch((error: unknown) => {
     front.stop();
-    throw new PortInUseError(address.host, address.port);
-  }
+    throw error;
+  });
   const port = uws.localPort(listening);
   let isListening = true;
   const stopListening = (): void => {
@@ -86,6 +82,41 @@ export async function startServer(
       front.close();
     },
   };
+}
+
+/**
+ * Listens for operators alone, without TLS, on an address that need not be public.
+ * @throws PortInUseError
+ */
+export async function startOperatorsServer(
+  uws: Uws,
+  address: Omit<Address, 'share'>,
+  parts: HttpParts,
+): Promise<Pick<EdgeServer, 'port' | 'close'>> {
+  const app = uws.App();
+  routeOperators(app, parts);
+  const listening = await listen(uws, app, { ...address, share: false }, 'HEADWAY_METRICS_LISTEN');
+  return { port: uws.localPort(listening), close: () => void app.close() };
+}
+
+async function listen(
+  uws: Uws,
+  app: App,
+  { host, port, share }: Address,
+  setting?: 'HEADWAY_METRICS_LISTEN',
+): Promise<ListenSocket> {
+  const listening = await new Promise<ListenSocket | false>((resolve) => {
+    // Typed for (port, options) or (host, port) only, but the library takes all three.
+    const call = app.listen as unknown as (
+      host: string,
+      port: number,
+      options: number,
+      done: (socket: ListenSocket | false) => void,
+    ) => void;
+    call.call(app, host, port, share ? 0 : uws.EXCLUSIVE_PORT, resolve);
+  });
+  if (listening === false) throw new PortInUseError(host, port, setting);
+  return listening;
 }
 
 function plainFront(app: App): Front {

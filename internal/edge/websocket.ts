@@ -3,10 +3,12 @@ import { PROTOCOL } from '../../schemas/ids.js';
 import { frames } from '../session/encode.js';
 import type { Outlet, Permit } from '../session/ports.js';
 import type { Session } from '../session/session.js';
+import { problem, send } from './answer.js';
 import type { Admitted, Door, Limit, Turned, Visitor } from './door.js';
 import { knockOf } from './knock.js';
 import type { ClientRate } from './limits.js';
 import { chooseSubprotocol, type ParsedRequest, parseRequest } from './request.js';
+import { guarded, type RoutingParts } from './routing.js';
 import type { App, HttpRequest, HttpResponse, UpgradeContext, Uws, WebSocket } from './uws.js';
 
 export const WS_PATH = '/ws/upload-progress';
@@ -19,7 +21,7 @@ const CUT_OFF = 16;
 
 type Understood = Extract<ParsedRequest, { ok: true }>;
 
-export interface WebSocketParts {
+export interface WebSocketParts extends RoutingParts {
   readonly idleTimeoutSeconds: number;
   /** More than a session ever buffers: its watermark and a page. */
   readonly maxBufferedBytes: number;
@@ -38,7 +40,6 @@ export interface WebSocketParts {
   readonly disconnected: (session: Session, code: number) => void;
   /** A connection that was refused, before the upgrade or with an `error` frame. */
   readonly refused: (refusal: Refused) => void;
-  readonly failed: (error: unknown) => void;
 }
 
 /** Why somebody was refused, for metrics and the log; never holds a token. */
@@ -49,6 +50,8 @@ export interface Refused {
   readonly defect: string | null;
   /** Which limit was reached. */
   readonly limit: Limit | null;
+  /** The origin of the page that may not connect. */
+  readonly origin?: string;
 }
 
 interface Connection {
@@ -57,6 +60,8 @@ interface Connection {
   readonly rate: ClientRate;
   session: Session | null;
   isGone: boolean;
+  /** The edge has closed it. */
+  isClosed: boolean;
 }
 
 /** Registers both WebSocket endpoints. PROTOCOL.md, "Connecting". */
@@ -69,15 +74,10 @@ export function routeWebSockets(app: App, uws: Uws, parts: WebSocketParts): void
       // The session stops at its own watermark; a limit here would drop frames in silence.
       maxBackpressure: 0,
       upgrade: (res, req, context) => {
-        try {
-          upgrade(res, req, context, idOf(req.getUrl()), parts);
-        } catch (error) {
-          parts.failed(error);
-          res.close();
-        }
+        guarded(parts, () => upgrade(res, req, context, idOf(req.getUrl()), parts))(res, req);
       },
-      open: guarded((ws) => open(ws, parts)),
-      message: guarded((ws, message: ArrayBuffer, isBinary: boolean) => {
+      open: noThrow((ws) => open(ws, parts)),
+      message: noThrow((ws, message: ArrayBuffer, isBinary: boolean) => {
         const { session } = ws.getUserData();
         if (session !== null && message.byteLength > parts.maxClientFrameBytes) {
           const { byteLength } = message;
@@ -92,17 +92,18 @@ export function routeWebSockets(app: App, uws: Uws, parts: WebSocketParts): void
         session?.receive(isBinary ? null : Buffer.from(message).toString());
       }),
       // The library answers a ping by itself, without a limit: who sends pings and does not read is cut off.
-      ping: guarded((ws, message: ArrayBuffer) => {
+      ping: noThrow((ws, message: ArrayBuffer) => {
         if (mayGoOn(ws, message, parts) && ws.getBufferedAmount() > parts.maxBufferedBytes) ws.close();
       }),
-      pong: guarded((ws, message: ArrayBuffer) => {
+      pong: noThrow((ws, message: ArrayBuffer) => {
         mayGoOn(ws, message, parts);
       }),
-      drain: guarded((ws) => ws.getUserData().session?.pump()),
-      close: guarded((ws, code: number) => {
+      drain: noThrow((ws) => ws.getUserData().session?.pump()),
+      close: noThrow((ws, code: number) => {
         const connection = ws.getUserData();
         connection.isGone = true;
         parts.door.leave(connection.visitor);
+        parts.sockets.left(connection.isClosed);
         if (connection.session === null) return;
         connection.session.closed();
         parts.disconnected(connection.session, code);
@@ -110,7 +111,7 @@ export function routeWebSockets(app: App, uws: Uws, parts: WebSocketParts): void
     });
 
   // The library ends the whole process when a handler throws.
-  function guarded<A extends unknown[]>(handler: (ws: WebSocket<Connection>, ...rest: A) => void) {
+  function noThrow<A extends unknown[]>(handler: (ws: WebSocket<Connection>, ...rest: A) => void) {
     return (ws: WebSocket<Connection>, ...rest: A): void => {
       try {
         handler(ws, ...rest);
@@ -134,7 +135,7 @@ function upgrade(
   const knock = knockOf(res, req);
   const entry = parts.door.knock(knock);
   if (entry.kind === 'turned') {
-    parts.refused({ code: entry.code, address: entry.address, defect: null, limit: entry.limit });
+    parts.refused(refusedAs(entry));
     turnAway(res, entry);
     return;
   }
@@ -146,6 +147,7 @@ function upgrade(
       rate: parts.clientRate(),
       session: null,
       isGone: false,
+      isClosed: false,
     };
     res.upgrade(
       connection,
@@ -154,19 +156,21 @@ function upgrade(
       req.getHeader('sec-websocket-extensions'),
       context,
     );
+    parts.sockets.upgraded();
   } catch (error) {
     parts.door.leave(visitor);
     throw error;
   }
 }
 
-const STATUS = { 403: '403 Forbidden', 503: '503 Service Unavailable' } as const;
+/** What is told of an upgrade, or a request, that was turned away. */
+export function refusedAs({ code, address, limit, origin }: Turned): Refused {
+  return { code, address, defect: null, limit, ...(origin !== null && { origin }) };
+}
 
 function turnAway(res: HttpResponse, { status, code, detail, retryAfterSeconds }: Turned): void {
-  const body = { type: 'about:blank', title: STATUS[status].slice(4), status, code, detail };
-  res.writeStatus(STATUS[status]);
-  if (retryAfterSeconds !== null) res.writeHeader('retry-after', String(retryAfterSeconds));
-  res.writeHeader('content-type', 'application/problem+json').end(`${JSON.stringify(body)}\n`, true);
+  const headers = retryAfterSeconds === null ? {} : { 'retry-after': String(retryAfterSeconds) };
+  send(res, { ...problem(status, code, detail), headers });
 }
 
 // A request that makes no sense is upgraded all the same: a browser shows its page a close code, never a status.
@@ -202,21 +206,23 @@ function refuse(
   { defect, limit }: Pick<Refused, 'defect' | 'limit'> = { defect: null, limit: null },
 ): void {
   parts.refused({ code, address: ws.getUserData().visitor.address, defect, limit });
-  ws.cork(() => {
-    ws.send(frames.error(code, message));
-    ws.end(closeCode(ERROR_CODES[code]), code);
+  const outlet = new WebSocketOutlet(ws);
+  outlet.cork(() => {
+    outlet.send(frames.error(code, message));
+    outlet.end(closeCode(ERROR_CODES[code]), code);
   });
 }
 
 // Control frames count as well: each costs the edge a turn, and the others wait.
 function mayGoOn(ws: WebSocket<Connection>, message: ArrayBuffer, parts: WebSocketParts): boolean {
   const { rate, session, visitor } = ws.getUserData();
-  if (rate.take(message.byteLength, parts.now())) return true;
+  const limit = rate.take(message.byteLength, parts.now());
+  if (limit === null) return true;
   const code = 'too_many_frames';
   if (session === null) {
-    refuse(ws, parts, code, TOO_MANY_FRAMES, { defect: null, limit: 'client_frames' });
+    refuse(ws, parts, code, TOO_MANY_FRAMES, { defect: null, limit });
   } else {
-    parts.refused({ code, address: visitor.address, defect: null, limit: 'client_frames' });
+    parts.refused({ code, address: visitor.address, defect: null, limit });
     session.fail(code, TOO_MANY_FRAMES);
   }
   return false;
@@ -226,6 +232,8 @@ const TOO_MANY_FRAMES = 'too many frames, or too many bytes, in one second; a cl
 
 class WebSocketOutlet implements Outlet {
   readonly #ws: WebSocket<Connection>;
+  #corks = 0;
+  #closing: { readonly code: number; readonly reason: string } | null = null;
 
   constructor(ws: WebSocket<Connection>) {
     this.#ws = ws;
@@ -236,7 +244,13 @@ class WebSocketOutlet implements Outlet {
   }
 
   cork(write: () => void): void {
-    this.#ws.cork(write);
+    this.#corks++;
+    try {
+      this.#ws.cork(write);
+    } finally {
+      this.#corks--;
+      this.#closeNow();
+    }
   }
 
   buffered(): number {
@@ -244,6 +258,15 @@ class WebSocketOutlet implements Outlet {
   }
 
   end(code: number, reason: string): void {
-    this.#ws.end(code, reason);
+    this.#closing ??= { code, reason };
+    this.#closeNow();
+  }
+
+  // Within a cork of ours the library would send the close frame, but would end TCP only when a timer of its own runs
+  // out. Outside of one it ends TCP behind the frame, at once or when the socket has drained.
+  #closeNow(): void {
+    if (this.#closing === null || this.#corks > 0) return;
+    this.#ws.getUserData().isClosed = true;
+    this.#ws.end(this.#closing.code, this.#closing.reason);
   }
 }

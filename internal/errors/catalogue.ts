@@ -36,11 +36,15 @@ export class RuntimeUnsupportedError extends HeadwayError {
 
 export class PortInUseError extends HeadwayError {
   readonly code = 'port_in_use';
-  constructor(host: string, port: number) {
+  /** @param setting holds both; unset: HEADWAY_HOST and HEADWAY_PORT do */
+  constructor(host: string, port: number, setting?: string) {
+    const mend =
+      setting === undefined
+        ? 'HEADWAY_PORT (0 takes a free port) or HEADWAY_HOST'
+        : `${setting} (with port 0 it takes a free one)`;
     super(
       `Cannot listen on ${host}:${port}: the port is taken by another program, or the host is no address or name ` +
-        'of this machine, or the port needs privileges (below 1024). Stop the other program, or set HEADWAY_PORT (0 takes ' +
-        'a free port) or HEADWAY_HOST.',
+        `of this machine, or the port needs privileges (below 1024). Stop the other program, or set ${mend}.`,
     );
   }
 }

@@ -1,5 +1,6 @@
 import { checkEvent, EVENT_MAX_BYTES, type Event, isFinished } from '../../schemas/event.js';
 import { idOf } from '../../schemas/ids.js';
+import { isTooDeep, MAX_LEVELS } from '../../schemas/nesting.js';
 
 /** Why a stored message is not an event; a label of metrics, so a short list. PROTOCOL.md, "Invalid events". */
 export type InvalidReason =
@@ -7,6 +8,7 @@ export type InvalidReason =
   | 'too_large'
   | 'not_utf8'
   | 'not_json'
+  | 'too_deep'
   | 'schema'
   | 'subject_mismatch';
 
@@ -78,6 +80,9 @@ export function decodeEvent(subject: string, bytes: Uint8Array): Decoded {
   } catch (error) {
     return invalid('not_json', (error as Error).message);
   }
+  if (isTooDeep(text)) {
+    return invalid('too_deep', `the event is nested more than ${MAX_LEVELS} levels deep`);
+  }
   const problem = problemOf(value);
   if (problem !== null) return invalid('schema', problem);
   const event = value as Event;
@@ -113,7 +118,7 @@ function problemOf(value: unknown): string | null {
     const wrong = checkEvent(value);
     return wrong === null ? null : `${wrong.path || 'the event'} ${wrong.problem}`;
   } catch (error) {
-    return `the event cannot be checked, it may be nested too deeply (${(error as Error).message})`;
+    return `the event cannot be checked (${(error as Error).message})`;
   }
 }
 

@@ -199,19 +199,15 @@ export class Jobs {
     return gone;
   }
 
-  /** The stream holds nothing of these jobs; what has an event after `upTo` stays. */
-  remove(ids: Iterable<string>, upTo: number): GoneJob[] {
-    const gone: GoneJob[] = [];
-    for (const id of ids) {
-      const place = this.#evicted.get(id);
-      if (place !== undefined && place.seq <= upTo) {
-        this.#dropPlace(id);
-        gone.push({ id, jobType: place.jobType });
-      }
-      const job = this.get(id);
-      if (job !== undefined && job.last.seq <= upTo) gone.push(this.#remove(id, job.last.jobType));
+  /** The stream holds nothing of this job; one that has an event after `upTo` stays. @returns null: it stays, or is not known */
+  remove(id: string, upTo: number): GoneJob | null {
+    const place = this.#evicted.get(id);
+    if (place !== undefined && place.seq <= upTo) {
+      this.#dropPlace(id);
+      return { id, jobType: place.jobType };
     }
-    return gone;
+    const job = this.get(id);
+    return job !== undefined && job.last.seq <= upTo ? this.#remove(id, job.last.jobType) : null;
   }
 
   /** Puts restored jobs in order. Only while nobody iterates: at the end of loading. */

@@ -87,6 +87,8 @@ export class EventLog {
   #firstSeq = 0;
   /** What was known before this load, where it is of the same epoch. */
   #before: ReadonlyMap<string, string | undefined> | null = null;
+  /** Jobs that clients may show and memory does not know: the stream may hold them or not. */
+  #unsure = new Map<string, string | undefined>();
   /** The newest of the jobs that left the stream, with the head as of then; `#goneBefore` others came before them. */
   #gone: (GoneJob & { readonly at: number })[] = [];
   #goneBefore = 0;
@@ -146,8 +148,9 @@ export class EventLog {
       this.#before = null;
       this.#goneBefore += this.#gone.length;
       this.#gone = [];
-    } else if (this.#jobs.known > 0) {
+    } else {
       const known = new Map(this.#before);
+      for (const [id, jobType] of this.#unsure) known.set(id, jobType);
       for (const { id, jobType } of this.#jobs.types()) known.set(id, jobType);
       this.#before = known;
     }
@@ -187,10 +190,13 @@ export class EventLog {
     this.#complete = complete;
     this.#pristine = pristine;
     this.#isReady = true;
-    const before = this.#before;
+    this.#unsure = new Map();
+    for (const [id, jobType] of this.#before ?? []) {
+      if (this.#jobs.has(id)) continue;
+      if (this.knowsAllJobs) this.#left({ id, jobType });
+      else this.#unsure.set(id, jobType);
+    }
     this.#before = null;
-    if (before === null || !this.knowsAllJobs) return;
-    for (const [id, jobType] of before) if (!this.#jobs.has(id)) this.#left({ id, jobType });
   }
 
   /** What is in memory is about to be replaced (`begin` follows); nobody may start from it any more. */
@@ -212,6 +218,7 @@ export class EventLog {
     this.#tail.push(record);
     this.#tailBytes += record.bytes;
     this.#jobs.put(record);
+    this.#unsure.delete(event.id);
     while (this.#tailBytes > this.#limits.tailBytes && this.#tail.length > 1) this.#evictOldest();
     this.#jobs.evict(storedAt, RECENTLY_FINISHED_MS);
     return record;
@@ -229,10 +236,7 @@ export class EventLog {
    * @returns these jobs, a few thousand at most; the next call has the next ones
    */
   trim(firstSeq: number): readonly GoneJob[] {
-    if (firstSeq > this.#firstSeq) {
-      this.#firstSeq = firstSeq;
-      this.#pristine = false;
-    }
+    this.#firstSeq = Math.max(this.#firstSeq, firstSeq);
     const gone = this.#jobs.removeBelow(this.#firstSeq, MAX_TRIMMED);
     for (const job of gone) this.#left(job);
     return gone;
@@ -244,10 +248,20 @@ export class EventLog {
    * @returns those of them that were known
    */
   drop(ids: Iterable<string>, upTo: number): readonly GoneJob[] {
-    const gone = this.#jobs.remove(ids, upTo);
-    if (gone.length > 0) this.#pristine = false;
+    const gone: GoneJob[] = [];
+    for (const id of ids) {
+      const job = this.#jobs.remove(id, upTo);
+      if (job !== null) gone.push(job);
+      else if (this.#unsure.has(id) && !this.#jobs.has(id)) gone.push({ id, jobType: this.#unsure.get(id) });
+      this.#unsure.delete(id);
+    }
     for (const job of gone) this.#left(job);
     return gone;
+  }
+
+  /** A client is shown a record that was read from JetStream; where memory does not know its job, the stream may let it go unseen. */
+  shown({ id, jobType }: LogRecord): void {
+    if (!this.#jobs.has(id) && this.#unsure.size < MAX_GONE) this.#unsure.set(id, jobType);
   }
 
   /** How many jobs memory takes the stream to hold, those included whose states were let go. */
@@ -255,9 +269,10 @@ export class EventLog {
     return this.#jobs.known;
   }
 
-  /** The ids of these jobs. Not across a change of the log. */
-  jobIds(): Iterable<string> {
-    return this.#jobs.ids();
+  /** The ids of these jobs, and of others that clients may show. Not across a change of the log. */
+  *jobIds(): Generator<string> {
+    yield* this.#jobs.ids();
+    yield* this.#unsure.keys();
   }
 
   /** Where `goneSince` begins for who has seen everything up to `cursor`, as far as it is remembered. */
@@ -271,10 +286,18 @@ export class EventLog {
     return this.#goneBefore + this.#gone.length;
   }
 
-  /** The next `limit` jobs that left the stream since the count was `from`, without those that have come back. */
-  goneSince(from: number, limit: number): { readonly jobs: readonly GoneJob[]; readonly next: number } {
+  /**
+   * The next `limit` jobs that left the stream since the count was `from`, while the head was at `upTo` at most; without
+   * those that have come back.
+   */
+  goneSince(
+    from: number,
+    upTo: number,
+    limit: number,
+  ): { readonly jobs: readonly GoneJob[]; readonly next: number } {
     const start = Math.max(0, from - this.#goneBefore);
-    const left = this.#gone.slice(start, start + limit);
+    const later = this.#gone.slice(start, start + limit).findIndex(({ at }) => at > upTo);
+    const left = this.#gone.slice(start, start + (later < 0 ? limit : later));
     return {
       jobs: left.filter(({ id }) => !this.#jobs.has(id)),
       next: this.#goneBefore + start + left.length,
@@ -282,6 +305,8 @@ export class EventLog {
   }
 
   #left({ id, jobType }: GoneJob): void {
+    // From here on a job that memory does not know may have had events.
+    this.#pristine = false;
     this.#gone.push({ id, jobType, at: this.#head });
     if (this.#gone.length < 2 * MAX_GONE) return;
     this.#goneBefore += this.#gone.length - MAX_GONE;

@@ -41,13 +41,13 @@ export function makeRecord(
 }
 
 /** The record's frame with a predecessor that the record itself did not know. */
-export function frameAfter(record: LogRecord, prevSeq: number): string {
+export function withPrevSeq(record: LogRecord, prevSeq: number): string {
   // The first one in the text is ours: the event's own fields come behind it.
   return record.frame.replace('"prev_seq":null', `"prev_seq":${prevSeq}`);
 }
 
 /** The record's frame without its predecessor, for whoever was not shown that one. */
-export function frameAlone(record: LogRecord): string {
+export function withoutPrevSeq(record: LogRecord): string {
   return record.frame.replace(`"prev_seq":${record.prevSeq}`, '"prev_seq":null');
 }
 

@@ -1,6 +1,7 @@
 import type { ErrorCode } from '../../schemas/close-codes.js';
 import { explain, show } from '../../schemas/explain.js';
 import { CLIENT_FRAMES, type ClientFrame, clientFrameChecks } from '../../schemas/frames.js';
+import { isTooDeep, MAX_LEVELS } from '../../schemas/nesting.js';
 
 export type ParsedClientFrame =
   | { readonly ok: true; readonly frame: ClientFrame }
@@ -23,6 +24,9 @@ export function parseClientFrame(text: string | null, maxCharacters: number): Pa
     value = JSON.parse(text);
   } catch {
     return bad('invalid_frame', 'the frame is not JSON');
+  }
+  if (isTooDeep(text)) {
+    return bad('invalid_frame', `the frame is nested more than ${MAX_LEVELS} levels deep`);
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     return bad('invalid_frame', 'the frame is not a JSON object');

@@ -50,6 +50,8 @@ export function openingOf(facts: OpeningFacts): Opening {
   if ((resume.scope ?? scope) !== scope) return { kind: 'reset', reason: 'scope' };
   const cursor = resume.lastSeq;
   if (cursor > head) return { kind: 'ahead', cursor };
+  // At the head nothing lies between that could be left out.
+  if (cursor === head) return { kind: 'replay', cursor };
   const reason = owesReset ?? ((countAfter(cursor) ?? 0) > maxReplay ? 'limit' : null);
   if (reason === null) return { kind: 'replay', cursor };
   return canSkip(cursor) ? { kind: 'skip', reason, cursor } : { kind: 'reset', reason };

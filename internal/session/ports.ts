@@ -1,7 +1,10 @@
 import type { ResetReason } from '../../schemas/frames.js';
 import type { Gap } from '../eventlog/gaps.js';
+import type { EventLog } from '../eventlog/log.js';
 import type { LogRecord } from '../eventlog/record.js';
 import type { Scope } from '../eventlog/scope.js';
+import type { Resume } from './opening.js';
+import type { Session } from './session.js';
 
 /** The sending side of one connection. After `end` nothing else is called. */
 export interface Outlet {
@@ -100,4 +103,29 @@ export interface Permit {
   readonly warnMs: number;
   /** Checks a new token for the same connection. Never rejects. */
   readonly renew: (token: string) => Promise<Renewal>;
+}
+
+/** What a session is made of. */
+export interface SessionParts {
+  readonly id: string;
+  readonly scope: Scope;
+  /** null: a fresh client, which gets the last state. */
+  readonly resume: Resume | null;
+  readonly log: EventLog;
+  readonly cold: ColdSource;
+  readonly outlet: Outlet;
+  readonly limits: SessionLimits;
+  /** Milliseconds since 1970. */
+  readonly wallClock: () => number;
+  /** Milliseconds that never go back. */
+  readonly now: () => number;
+  /** Asks for `pump` in the next turn of the event loop. */
+  readonly again: (session: Session) => void;
+  readonly onSent?: (updates: number) => void;
+  /** For how many milliseconds a job whose stall was told has been silent; null: it is not stalled. */
+  readonly stalledFor?: (id: string) => number | null;
+  /** null: the edge runs open. */
+  readonly permit: Permit | null;
+  /** Names a scope, the same on every edge. */
+  readonly scopeId: (scope: Scope) => string;
 }

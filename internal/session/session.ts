@@ -1,48 +1,22 @@
-import { closeCode, ERROR_CODES, type ErrorCode } from '../../schemas/close-codes.js';
+import { closeCode, type ErrorCode } from '../../schemas/close-codes.js';
 import type { ResetReason, SkipReason } from '../../schemas/frames.js';
 import type { Gap } from '../eventlog/gaps.js';
-import type { EventLog } from '../eventlog/log.js';
 import type { LogRecord } from '../eventlog/record.js';
-import { hasTypeIn, inScope, isKnownIn, type Scope } from '../eventlog/scope.js';
+import { inScope, type Scope } from '../eventlog/scope.js';
 import { SNAPSHOT_SCAN_LIMIT, type Snapshot } from '../eventlog/snapshot.js';
+import { Channel, SCAN_BYTES } from './channel.js';
 import { parseClientFrame } from './client-frame.js';
 import { frames } from './encode.js';
+import { GONE_BATCH, GoneNotices, StallNotice } from './notices.js';
 import { openingOf, type Resume } from './opening.js';
-import type { ColdSource, IsWanted, Outlet, Page, Permit, Refusal, Renewal, SessionLimits } from './ports.js';
-import { SCAN_BYTES, Sender } from './sender.js';
+import type { IsWanted, Page, Refusal, Renewal, SessionParts } from './ports.js';
 import type { Phase, SessionState } from './state.js';
-import { Tenure } from './tenure.js';
+import { applyRenewal } from './tenure.js';
 
-export type { Resume };
-
-export interface SessionParts {
-  readonly id: string;
-  readonly scope: Scope;
-  /** null: a fresh client, which gets the last state. */
-  readonly resume: Resume | null;
-  readonly log: EventLog;
-  readonly cold: ColdSource;
-  readonly outlet: Outlet;
-  readonly limits: SessionLimits;
-  /** Milliseconds since 1970. */
-  readonly wallClock: () => number;
-  /** Milliseconds that never go back. */
-  readonly now: () => number;
-  /** Asks for `pump` in the next turn of the event loop. */
-  readonly again: (session: Session) => void;
-  readonly onSent?: (updates: number) => void;
-  /** For how many milliseconds a job whose stall was told has been silent; null: it is not stalled. */
-  readonly stalledFor?: (id: string) => number | null;
-  /** null: the edge runs open. */
-  readonly permit: Permit | null;
-  /** Names a scope, the same on every edge. */
-  readonly scopeId: (scope: Scope) => string;
-}
+export type { Resume, SessionParts };
 
 /** The most bytes that one pump sends before the other sessions have their turn. */
 const TURN_BYTES = 128 * 1024;
-/** The most `gone` frames between two looks at whether the socket is full. */
-const GONE_BATCH = 64;
 
 /**
  * One connection: a cursor over the log, and the pump that moves it. PROTOCOL.md, "The life of a connection".
@@ -53,8 +27,10 @@ const GONE_BATCH = 64;
 export class Session {
   readonly id: string;
   readonly #parts: SessionParts;
-  readonly #tenure: Tenure | null;
-  readonly #sender: Sender;
+  readonly #channel: Channel;
+  /** null: one job, which nobody is told of when it leaves. */
+  readonly #gone: GoneNotices | null;
+  readonly #stall: StallNotice;
   #scope: Scope;
   #state: SessionState = { name: 'waiting' };
   #resume: Resume | null;
@@ -67,21 +43,21 @@ export class Session {
   /** One job: it is known to be unfinished at this seq, whatever this edge has read. */
   #goesOnAt = 0;
   #owesReset: ResetReason | null = null;
-  /** One job: this client knows that it is stalled. */
-  #toldStall = false;
   /** One job: nothing was sent after the client's own cursor yet, so that may still be too far behind. */
   #isOpening = false;
-  /** All jobs: of how many of the jobs that left the stream the client knows; null: not begun. */
-  #goneKnown: number | null = null;
 
   constructor(parts: SessionParts) {
     this.id = parts.id;
     this.#scope = parts.scope;
     this.#parts = parts;
-    this.#tenure = parts.permit === null ? null : new Tenure(parts.permit);
     this.#resume = parts.resume;
     this.#cursor = parts.resume?.lastSeq ?? null;
-    this.#sender = new Sender(parts.outlet, parts.now);
+    const { outlet, permit, wallClock, now, limits } = parts;
+    const onClosed = () => this.#ended();
+    const { watermarkBytes } = limits;
+    this.#channel = new Channel({ outlet, permit, watermarkBytes, wallClock, now, onClosed });
+    this.#stall = new StallNotice(parts.log, parts.stalledFor ?? (() => null));
+    this.#gone = parts.scope.kind === 'job' ? null : new GoneNotices(parts.log, (text) => this.#send(text));
   }
 
   /** Which job, or all, stays as it is; which types can become fewer with a new token. */
@@ -108,13 +84,14 @@ export class Session {
     const { log, limits } = this.#parts;
     if (this.scope.kind === 'job') log.watch(this.scope.id);
     // The token may have expired since it was checked.
-    if (this.#hasExpired()) return;
-    this.#corked(() => {
+    if (!this.#channel.isUsable()) return;
+    this.#channel.corked(() => {
       this.#toldEpoch = log.epoch;
-      // Under this epoch the client's cursor of another means nothing, also in a heartbeat before the reset.
-      const isOfAnother = (this.#resume?.epoch ?? log.epoch) !== log.epoch;
-      if (isOfAnother) this.#cursor = null;
       const scope = this.#parts.scopeId(this.scope);
+      // A cursor of another epoch or scope means nothing under this one, also in a heartbeat before the reset.
+      const isOfAnother =
+        (this.#resume?.epoch ?? log.epoch) !== log.epoch || (this.#resume?.scope ?? scope) !== scope;
+      if (isOfAnother) this.#cursor = null;
       this.#send(frames.hello(log.epoch, this.id, limits.heartbeatMs, scope));
       if (log.isReady) this.#start();
     });
@@ -144,7 +121,10 @@ export class Session {
 
   /** The connection is gone. */
   closed(): void {
-    if (this.#state.name === 'ended') return;
+    this.#channel.closed();
+  }
+
+  #ended(): void {
     this.#state = { name: 'ended' };
     this.#snapshot?.close();
     if (this.scope.kind === 'job') this.#parts.log.unwatch(this.scope.id);
@@ -155,17 +135,17 @@ export class Session {
    * @returns about how many bytes were sent
    */
   pump(): number {
-    const before = this.#sender.cost;
-    this.#corked(() => this.#pump());
-    return this.#sender.cost - before;
+    const before = this.#channel.cost;
+    this.#channel.corked(() => this.#pump());
+    return this.#channel.cost - before;
   }
 
   #pump(): void {
     this.#leaveLive();
-    if (this.#hasExpired()) return;
+    if (!this.#channel.isUsable()) return;
     let budget = TURN_BYTES;
     for (;;) {
-      if (this.#isFull()) return;
+      if (this.#channel.isFull) return;
       if (budget <= 0) {
         this.#parts.again(this);
         return;
@@ -200,11 +180,14 @@ export class Session {
 
   /** Sends a heartbeat when nothing was sent for `heartbeatAfterMs`; a socket that is full needs none. */
   tick(now: number, feed: 'ok' | 'away'): void {
-    if (this.#state.name === 'ended' || this.#hasExpired()) return;
-    if (this.#tenure?.warns(this.#parts.wallClock()))
-      this.#send(frames.tokenExpiring(this.#tenure.expiresText));
-    if (now - this.#sender.sentAt < this.#parts.limits.heartbeatAfterMs) return;
-    if (this.#parts.outlet.buffered() === 0) this.#send(frames.heartbeat(this.cursor, feed));
+    const channel = this.#channel;
+    if (!channel.isUsable()) return;
+    channel.warnIfDue();
+    if (now - channel.sentAt < this.#parts.limits.heartbeatAfterMs || !channel.isEmpty) return;
+    const { cursor } = this;
+    // What was told is never taken back.
+    if (this.#state.name === 'live') this.#cursor = cursor;
+    this.#send(frames.heartbeat(cursor, feed));
   }
 
   /**
@@ -214,14 +197,14 @@ export class Session {
    */
   stalled(frame: string): void {
     // A socket that is full would have to keep it, beside what waits in the log.
-    const isHeard = this.#state.name === 'live' && !this.#isFull();
-    this.#toldStall = isHeard;
+    const isHeard = this.#state.name === 'live' && !this.#channel.isFull;
+    this.#stall.told(isHeard);
     if (isHeard) this.#send(frame);
   }
 
   /** A frame from the client: its text, or null for a binary one. */
   receive(text: string | null): void {
-    if (this.#state.name === 'ended') return;
+    if (!this.#channel.isUsable()) return;
     const parsed = parseClientFrame(text, this.#parts.limits.maxFrameCharacters);
     if (!parsed.ok) {
       this.fail(parsed.code, parsed.message);
@@ -230,68 +213,49 @@ export class Session {
     switch (parsed.frame.type) {
       case 'ping':
         // Who does not read gets no pong either: it could be made to fill the memory.
-        if (!this.#isFull()) this.#send(frames.pong());
+        if (!this.#channel.isFull) this.#send(frames.pong());
         return;
       case 'auth':
         // While the edge runs open a client that always sends its token is served as well.
-        this.#tenure?.renew(parsed.frame.token, (renewal) => this.#renewed(renewal));
+        this.#channel.renew(parsed.frame.token, (renewal) => this.#renewed(renewal));
         return;
     }
   }
 
   /** Explains what was wrong and closes with the matching code. */
   fail(code: ErrorCode, message: string): void {
-    if (this.#state.name === 'ended') return;
-    this.#corked(() => {
-      this.#send(frames.error(code, message));
-      this.#end(closeCode(ERROR_CODES[code]), code);
-    });
+    this.#channel.fail(code, message);
   }
 
   /** Tells the client to come back to another edge within `withinMs`; it is served until it is closed. */
   announceDrain(withinMs: number): void {
-    this.#corked(() => this.#send(frames.draining(withinMs)));
+    this.#channel.corked(() => this.#send(frames.draining(withinMs)));
   }
 
   /** Closes with 1012. */
   closeDraining(): void {
-    this.#corked(() => this.#end(closeCode('draining'), 'draining'));
-  }
-
-  #hasExpired(): boolean {
-    const tenure = this.#tenure;
-    if (tenure === null || !tenure.isOver(this.#parts.wallClock())) return false;
-    this.fail('token_expired', `the token expired at ${tenure.expiresText}; connect again with a new one`);
-    return true;
+    this.#channel.corked(() => this.#channel.end(closeCode('draining'), 'draining'));
   }
 
   #renewed(renewal: Renewal): void {
-    if (this.#state.name === 'ended') return;
-    switch (renewal.kind) {
+    const result = applyRenewal(renewal, this.#scope);
+    switch (result.kind) {
       case 'refused':
-        this.fail(renewal.code, renewal.message);
+        this.fail(result.code, result.message);
         return;
       case 'unknown':
         // The token that was there before holds on until it expires.
         return;
-      case 'renewed': {
-        // Only what both tokens open: of what the old one kept back the client has no cursor.
-        const scope = renewal.narrow(this.#scope);
-        if (scope === null) {
-          this.fail('forbidden', 'the new token does not open what this connection follows');
-          return;
-        }
+      case 'narrowed': {
+        const { scope } = result;
         this.#scope = scope;
-        if (this.#tenure !== null) this.#sendAuthOk(this.#tenure);
+        // With the scope as it is from here on: a cursor that moves on under fewer types is none of the wider scope.
+        const answer = frames.authOk(this.#channel.expiresText, this.#parts.scopeId(scope));
+        this.#channel.corked(() => this.#send(answer));
         if (scope.kind === 'job') this.#isForbidden(this.#parts.log.last(scope.id));
         return;
       }
     }
-  }
-
-  // With the scope as it is from here on: a cursor that moves on under fewer types is none of the wider scope.
-  #sendAuthOk({ expiresText }: Tenure): void {
-    this.#corked(() => this.#send(frames.authOk(expiresText, this.#parts.scopeId(this.scope))));
   }
 
   // A token that lists types opens a job of one of them, once its type is known.
@@ -307,14 +271,6 @@ export class Session {
     if (this.#state.name !== 'live') return;
     this.#cursor = this.cursor;
     this.#state = { name: 'behind', phase: 'lagging' };
-  }
-
-  #corked(write: () => void): void {
-    if (this.#state.name !== 'ended') this.#parts.outlet.cork(write);
-  }
-
-  #isFull(): boolean {
-    return this.#state.name !== 'ended' && this.#parts.outlet.buffered() >= this.#parts.limits.watermarkBytes;
   }
 
   #start(): void {
@@ -357,7 +313,7 @@ export class Session {
       (isWanted) => cold.reached(cursor, isWanted),
       (answer) => {
         const { scope } = this;
-        if (answer.kind === 'refused') this.#refuse(answer);
+        if (answer.kind === 'refused') this.#reset(answer.reason, answer.firstSeq, answer.lastSeq);
         else if (scope.kind === 'all') this.#replay(cursor);
         else {
           // The client may have seen the job begin anew after an end that is the newest this edge has read.
@@ -373,10 +329,9 @@ export class Session {
     );
   }
 
-  // All jobs: from here on the client is told of the jobs that leave, and of those that have left since its cursor.
   #begin(cursor: number): void {
     this.#cursor = cursor;
-    this.#goneKnown ??= this.#parts.log.goneFrom(cursor);
+    this.#gone?.resume(cursor);
   }
 
   #replay(cursor: number): void {
@@ -393,6 +348,8 @@ export class Session {
 
   #fresh(): void {
     const { log, wallClock } = this.#parts;
+    // A snapshot that is made now would never be closed.
+    if (this.#state.name === 'ended') return;
     if (this.scope.kind === 'all') {
       if (!log.hasAllStates) {
         this.fail(
@@ -401,7 +358,7 @@ export class Session {
         );
         return;
       }
-      this.#goneKnown = log.goneCount;
+      this.#gone?.startFresh();
       this.#show(log.snapshot(this.scope, wallClock()), 'replaying');
       return;
     }
@@ -411,7 +368,7 @@ export class Session {
       if (last !== null) this.#update(last);
       // Events between it and a gap of the log may have been deleted unread.
       if (!log.isWhole(this.scope.kind === 'job' ? this.scope.id : '', last?.seq ?? 0))
-        this.#sender.follows(null);
+        this.#channel.setPreviousSeq(null);
       this.#cursor = Math.max(this.cursor, log.head);
       this.#become({ name: 'behind', phase: 'replaying' });
     });
@@ -437,13 +394,15 @@ export class Session {
   }
 
   #become(state: SessionState): void {
-    this.#state = state;
+    this.#enter(state);
     this.#pump();
   }
 
   #show(snapshot: Snapshot, phase: Phase): void {
     this.#snapshot?.close();
     this.#snapshot = snapshot;
+    // What has ended closes nothing any more.
+    if (this.#state.name === 'ended') snapshot.close();
     this.#become({ name: 'snapshot', snapshot, phase });
   }
 
@@ -462,10 +421,10 @@ export class Session {
       case 'state':
         return this.#update(step.record);
       case 'scanned':
-        return this.#sender.scanned(SNAPSHOT_SCAN_LIMIT);
+        return this.#channel.scanned(SNAPSHOT_SCAN_LIMIT);
       case 'end':
         this.#cursor = Math.max(this.cursor, snapshot.head);
-        this.#state = { name: 'behind', phase };
+        this.#enter({ name: 'behind', phase });
         return 0;
       case 'places':
         this.#ask(
@@ -487,23 +446,21 @@ export class Session {
     switch (read.kind) {
       case 'records': {
         this.#isOpening = false;
-        const spent = this.#sender.scanned(read.scanned) + this.#updates(read.records, read.gap);
+        const spent = this.#channel.scanned(read.scanned) + this.#updates(read.records, read.gap);
         this.#cursor = read.cursor;
         return spent;
       }
       case 'head':
         this.#updates([], read.gap);
-        if (this.#tellGone()) {
+        if (this.#gone?.tell(this.scope, read.cursor)) {
           this.#cursor = read.cursor;
           return GONE_BATCH * SCAN_BYTES;
         }
         if (this.scope.kind === 'job' && this.#isForbidden(log.last(this.scope.id))) return null;
         this.#cursor = read.cursor;
-        this.#state = { name: 'live' };
+        this.#enter({ name: 'live' });
         if (phase === 'replaying') this.#send(frames.caughtUp(read.cursor));
-        this.#tellStall();
-        this.#endIfFinished();
-        return null;
+        return this.#nowLive();
       case 'unverified':
         this.#ask(
           (isWanted) => cold.isKept(read.anchor, isWanted),
@@ -532,7 +489,7 @@ export class Session {
   #page(answer: Page | Refusal, phase: Phase): void {
     const { log, limits } = this.#parts;
     if (answer.kind === 'refused') {
-      this.#refuse(answer);
+      this.#reset(answer.reason, answer.firstSeq, answer.lastSeq);
       return;
     }
     if (this.scope.kind === 'all') {
@@ -546,8 +503,10 @@ export class Session {
       return;
     }
     this.#isOpening = false;
+    if (this.scope.kind === 'all') for (const record of answer.records) log.shown(record);
     this.#updates(answer.records, answer.gap);
-    if (this.scope.jobTypes === null && answer.previous !== null) this.#sender.follows(answer.previous);
+    if (this.scope.jobTypes === null && answer.previous !== null)
+      this.#channel.setPreviousSeq(answer.previous);
     this.#cursor = Math.max(this.cursor, answer.cursor);
     this.#become({ name: 'behind', phase });
   }
@@ -568,25 +527,11 @@ export class Session {
     return spent;
   }
 
-  /** Tells of the next jobs that left the stream. @returns whether there were any */
-  #tellGone(): boolean {
-    const { log } = this.#parts;
-    if (this.scope.kind !== 'all' || this.#goneKnown === null || this.#goneKnown >= log.goneCount)
-      return false;
-    const { jobs, next } = log.goneSince(this.#goneKnown, GONE_BATCH);
-    for (const { id, jobType } of jobs) if (hasTypeIn(this.scope, jobType)) this.#send(frames.gone(id));
-    this.#goneKnown = next;
-    return true;
-  }
-
-  // For whoever was not there, or not at the head, when it was told.
-  #tellStall(): void {
-    const { scope } = this;
-    if (scope.kind !== 'job' || this.#toldStall) return;
-    const silentMs = this.#parts.stalledFor?.(scope.id) ?? null;
-    if (silentMs === null || !isKnownIn(scope, this.#parts.log.last(scope.id))) return;
-    this.#toldStall = true;
-    this.#send(frames.stalled(scope.id, silentMs));
+  #nowLive(): null {
+    const stalled = this.#stall.take(this.scope);
+    if (stalled !== null) this.#send(stalled);
+    this.#endIfFinished();
+    return null;
   }
 
   #endIfFinished(): void {
@@ -595,18 +540,14 @@ export class Session {
     if (last === undefined || !inScope(this.scope, last)) return;
     if (!last.finished || last.seq > this.cursor || last.seq < this.#goesOnAt) return;
     this.#send(frames.end());
-    this.#end(closeCode('end'), 'end');
-  }
-
-  #refuse(refusal: Refusal): void {
-    this.#reset(refusal.reason, refusal.firstSeq, refusal.lastSeq);
+    this.#channel.end(closeCode('end'), 'end');
   }
 
   #reset(reason: ResetReason, firstSeq: number, lastSeq: number): void {
     this.#toldEpoch = this.#parts.log.epoch;
     this.#send(frames.reset(reason, this.#toldEpoch, firstSeq, lastSeq));
     this.#cursor = null;
-    this.#sender.follows(null);
+    this.#channel.setPreviousSeq(null);
     this.#goesOnAt = 0;
     this.#owesReset = null;
     this.#resume = null;
@@ -616,8 +557,9 @@ export class Session {
   // The answer is for the state that asked; after a restart of the log, or a close, it is for nobody. It is taken in
   // the session's own turn: thousands can wait for the same answer.
   #ask<T>(read: (isWanted: IsWanted) => Promise<T>, then: (answer: T) => void): void {
+    if (this.#state.name === 'ended') return;
     const ticket = Symbol('ticket');
-    this.#state = { name: 'asking', ticket };
+    this.#enter({ name: 'asking', ticket });
     const isCurrent = () => this.#state.name === 'asking' && this.#state.ticket === ticket;
     read(isCurrent).then(
       (value) => {
@@ -632,20 +574,20 @@ export class Session {
   }
 
   #update(record: LogRecord): number {
+    while (this.#gone?.tell(this.scope, record.seq - 1));
     this.#cursor = Math.max(this.cursor, record.seq);
     if (!inScope(this.scope, record)) return SCAN_BYTES;
-    if (this.#state.name !== 'ended') this.#sender.update(record, this.scope);
-    this.#toldStall = false;
-    this.#parts.onSent?.(1);
+    if (this.#channel.update(record, this.scope)) this.#parts.onSent?.(1);
+    this.#stall.told(false);
     return record.bytes;
   }
 
   #send(text: string): void {
-    if (this.#state.name !== 'ended') this.#sender.send(text);
+    this.#channel.send(text);
   }
 
-  #end(code: number, reason: string): void {
-    this.closed();
-    this.#parts.outlet.end(code, reason);
+  // What has ended stays so, whatever the step that it ended in had in mind.
+  #enter(state: SessionState): void {
+    if (this.#state.name !== 'ended') this.#state = state;
   }
 }

@@ -1,4 +1,19 @@
+import type { Scope } from '../eventlog/scope.js';
 import type { Expiry, Permit, Renewal } from './ports.js';
+
+/** What a checked renewal means to a connection that follows `scope`. */
+export type AppliedRenewal =
+  | { readonly kind: 'narrowed'; readonly scope: Scope }
+  | Extract<Renewal, { kind: 'refused' | 'unknown' }>;
+
+/** Only what both tokens open goes on: of what the old one kept back the client has no cursor. */
+export function applyRenewal(renewal: Renewal, scope: Scope): AppliedRenewal {
+  if (renewal.kind !== 'renewed') return renewal;
+  const narrowed = renewal.narrow(scope);
+  if (narrowed !== null) return { kind: 'narrowed', scope: narrowed };
+  const message = 'the new token does not open what this connection follows';
+  return { kind: 'refused', code: 'forbidden', message };
+}
 
 /**
  * How long a connection may stay: until its token expires, or the newer one that it was given since. Times are

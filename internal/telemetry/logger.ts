@@ -1,4 +1,5 @@
 import { type DestinationStream, type Logger, pino } from 'pino';
+import { printableJson } from '../../schemas/text.js';
 
 export type { Logger } from 'pino';
 
@@ -12,7 +13,16 @@ export function createLogger(
   destination?: DestinationStream,
 ): Logger {
   const options = { level, base: bound, timestamp: pino.stdTimeFunctions.isoTime };
-  return destination === undefined ? pino(options) : pino(options, destination);
+  const out = destination ?? pino.destination({ dest: 1, sync: true });
+  return pino(options, { write: (line) => out.write(harmless(line)) });
+}
+
+/**
+ * A line of JSON with what a terminal would obey, or what turns its reading direction, as escapes: subjects, origins and
+ * reasons come from others. The values stay the same. JSON itself escapes the first 32 characters only.
+ */
+function harmless(line: string): string {
+  return line.endsWith('\n') ? `${printableJson(line.slice(0, -1))}\n` : printableJson(line);
 }
 
 /**

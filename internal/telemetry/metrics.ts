@@ -18,6 +18,8 @@ export interface Readings {
   coldReadsPending(): number;
   /** Connections whose tokens are being checked. */
   unauthenticated(): number;
+  /** Sockets that are no WebSocket. */
+  httpSockets(): number;
   /** The watch for jobs that fall silent. */
   silence(): {
     readonly isListening: boolean;
@@ -110,6 +112,9 @@ export class Metrics {
       'Open connections whose tokens are still being checked.',
       [],
       (gauge) => gauge.set(readings.unauthenticated()),
+    );
+    this.#gauge('headway_http_sockets', 'Open sockets that are no WebSocket (yet).', [], (gauge) =>
+      gauge.set(readings.httpSockets()),
     );
     this.#gauge('headway_sessions', 'Open connections, by what they are doing.', ['state'], (gauge) => {
       const states = readings.sessionStates();

@@ -5,11 +5,14 @@ import {
   connect,
   credsAuthenticator,
   type NatsConnection,
+  NatsError,
 } from 'nats';
 import { backoffMs } from './backoff.js';
-import { InvalidOptionError } from './errors.js';
+import { InvalidOptionError, NotAuthorizedError } from './errors.js';
+import { isAuthorization } from './line.js';
 import { NatsReporter, type Reporter } from './reporter.js';
 import type { ReporterOptions } from './settings.js';
+import { unrefConnection } from './unref.js';
 
 export interface ConnectOptions extends ReporterOptions {
   /**
@@ -56,14 +59,17 @@ export async function connectReporter(options: ConnectOptions = {}): Promise<Rep
   const dial = async (): Promise<boolean> => {
     try {
       connection = await connect(settings);
+      unrefConnection(connection);
       if (!dialling.signal.aborted) reporter.attach(connection);
       return true;
     } catch (error) {
       const detail = error instanceof Error ? error.message : String(error);
-      reporter.tell({
-        kind: 'away',
-        message: `NATS cannot be reached (${detail}); states are kept until it can be.`,
-      });
+      if (error instanceof NatsError && isAuthorization(error.code)) {
+        reporter.refused(new NotAuthorizedError(detail), null);
+      } else {
+        const message = `NATS cannot be reached (${detail}); states are kept until it can be.`;
+        reporter.tell({ kind: 'away', message });
+      }
       return false;
     }
   };
@@ -86,7 +92,7 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
       signal.removeEventListener('abort', done);
       resolve();
     };
-    const timer = setTimeout(done, ms);
+    const timer = setTimeout(done, ms).unref();
     signal.addEventListener('abort', done, { once: true });
     if (signal.aborted) done();
   });

@@ -36,6 +36,8 @@ export class Courier implements Caller, Keeper {
   #expected = 0;
   /** A try since the last acknowledgement may be stored. */
   #isUnsure = false;
+  /** Why the newest event is not stored yet, for people; null: nothing is known to be wrong. */
+  #problem: string | null = null;
 
   constructor(
     around: Surroundings,
@@ -55,6 +57,11 @@ export class Courier implements Caller, Keeper {
   /** Whether an event of this run is stored, so that the attempt is settled. */
   get hasBegun(): boolean {
     return this.#hasBegun;
+  }
+
+  /** Why the newest event is not stored yet, for people; null: nothing is known to be wrong. */
+  get problem(): string | null {
+    return this.#problem;
   }
 
   /** When it has to be woken; Infinity when only an answer can move it on. */
@@ -186,6 +193,7 @@ export class Courier implements Caller, Keeper {
     flight.phase = { kind: 'pausing', until: clock.now() + backoffMs(flight.tries, clock.chance()) };
     line.leave(this);
     const { processingId } = this.#headers;
+    this.#problem = detail;
     const message = `An event of the job ${processingId} is sent again (try ${flight.tries}): ${detail}.`;
     tell({ kind: 'retrying', message, processingId });
     this.#sender.stirred();
@@ -195,6 +203,7 @@ export class Courier implements Caller, Keeper {
     this.stop();
     this.#hasBegun = true;
     this.#isUnsure = false;
+    this.#problem = null;
     this.#expected = seq;
     this.#around.counts.acknowledged += 1;
     this.#sender.stored();

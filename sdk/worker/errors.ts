@@ -81,25 +81,58 @@ export class JobEndedError extends WorkerError {
 /** The end of a job was not acknowledged in time. Whether it is stored is not known. */
 export class NotAcknowledgedError extends WorkerError {
   readonly code = 'not_acknowledged';
-  constructor(readonly processingId: string) {
-    super(`NATS did not acknowledge the end of the job ${processingId} in time; it may be stored or not.`);
+  constructor(
+    readonly processingId: string,
+    /** What kept it from being stored, as far as is known; null: nothing is. */
+    readonly reason: string | null = null,
+    options?: ErrorOptions,
+  ) {
+    const why = reason === null ? '' : ` (${reason})`;
+    super(
+      `NATS did not acknowledge the end of the job ${processingId} in time${why}; it may be stored or not.`,
+      options,
+    );
   }
 }
 
-/** NATS does not permit to read what a job's next event depends on. It is told through `onTrouble`, never thrown. */
+/** What these credentials may not do: read what a job's next event depends on, publish events, or get answers. */
+export type DeniedOperation = 'read' | 'publish' | 'subscribe';
+
+/** NATS does not permit something that the reporter needs. It is told through `onTrouble`, never thrown. */
 export class NotPermittedError extends WorkerError {
   readonly code = 'not_permitted';
   constructor(
-    readonly processingId: string,
-    /** The subjects to publish to; permission for any one of them is enough. */
+    /** null: it is about all jobs. */
+    readonly processingId: string | null,
+    /** The subjects of which one has to be permitted: to publish to, or with `subscribe` to subscribe to. */
     readonly subjects: readonly string[],
     /** What NATS said. */
     readonly detail: string,
+    readonly operation: DeniedOperation = 'read',
   ) {
-    super(
-      `What was written to the job ${processingId} may not be read (${detail}): permit to publish to ` +
-        `${subjects.join(' or ')}.`,
-    );
+    super(deniedText(processingId, subjects.join(' or '), detail, operation));
+  }
+}
+
+function deniedText(id: string | null, subjects: string, detail: string, operation: DeniedOperation): string {
+  switch (operation) {
+    case 'read':
+      return `What was written to the job ${id} may not be read (${detail}): permit to publish to ${subjects}.`;
+    case 'publish':
+      return `There is no permission to publish to ${subjects}: NATS refuses it (${detail}).`;
+    case 'subscribe':
+      return `There is no permission to subscribe to ${subjects}, so nothing is acknowledged (${detail}).`;
+  }
+}
+
+/** NATS refuses the credentials. It is told through `onTrouble`, never thrown; the reporter goes on trying. */
+export class NotAuthorizedError extends WorkerError {
+  readonly code = 'not_authorized';
+  constructor(
+    /** What NATS said. */
+    readonly detail: string,
+  ) {
+    super(`NATS refuses the credentials (${detail}).`);
   }
 }
 

@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
 import { explain } from '../../schemas/explain.js';
 import { InvalidEventError } from './errors.js';
-import { jsonOf } from './state.js';
+import { jsonOf, type OnUnknown } from './json.js';
 import { shorten } from './text.js';
 
 export interface FailOptions {
@@ -31,6 +31,7 @@ export function failureJson(
   options: FailOptions,
   includeStack: boolean,
   includeDetails = true,
+  onUnknown: OnUnknown = () => {},
 ): string {
   if (!compiled.Check(options)) {
     const { path, problem } = explain(compiled, options);
@@ -44,7 +45,7 @@ export function failureJson(
   let text =
     `{"code":${JSON.stringify(shorten(code, MAX_CODE))},` +
     `"message":${JSON.stringify(shorten(message, MAX_MESSAGE))},"retryable":${retryable}`;
-  if (details !== undefined) text += `,"details":${jsonOf(details, '/error/details')}`;
+  if (details !== undefined) text += `,"details":${jsonOf(details, '/error/details', onUnknown)}`;
   if (stack !== null) text += `,"stack":${JSON.stringify(shorten(stack, MAX_STACK))}`;
   return `${text}}`;
 }

@@ -1,4 +1,5 @@
 import { checkEvent, EVENT_MAX_BYTES, type Event } from '../../schemas/event.js';
+import { isTooDeep } from '../../schemas/nesting.js';
 import type { SupersededReason } from './errors.js';
 
 /** The newest message of a job, as the stream has it. */
@@ -8,6 +9,11 @@ export interface LastMessage {
   readonly msgId: string;
   /** null: it is no event, and nobody is shown it. */
   readonly event: Event | null;
+  /**
+   * The sequence that its writer expected the message before it to have, as its header says (0: none); null: it was
+   * written without a condition.
+   */
+  readonly expected: number | null;
 }
 
 /** Who asks. */
@@ -44,8 +50,9 @@ const utf8 = new TextDecoder('utf-8', { fatal: true });
 export function readEvent(processingId: string, body: Uint8Array): Event | null {
   if (body.length > EVENT_MAX_BYTES) return null;
   try {
-    const value: unknown = JSON.parse(utf8.decode(body));
-    if (checkEvent(value) !== null) return null;
+    const text = utf8.decode(body);
+    const value: unknown = JSON.parse(text);
+    if (isTooDeep(text) || checkEvent(value) !== null) return null;
     const event = value as Event;
     return event.processing_id === processingId ? event : null;
   } catch {
@@ -54,15 +61,46 @@ export function readEvent(processingId: string, body: Uint8Array): Event | null 
 }
 
 /**
- * Whether a message does not say by itself whose the job is, so that the one beneath it has to be looked at. What is no
- * event says nothing; and the time-out of an edge says that somebody's attempt fell silent, and not whose. For a run
- * that begins that is enough, since it takes another attempt, unless a first event of its own may be stored.
+ * Whether a message tells by itself how high the attempts of its job are, so that nothing beneath it need be read. What
+ * was written under an id and a condition was written by somebody who knew what stands beneath. Everybody else may write
+ * any attempt at any time, or none; and the time-out of an edge, which has no id, repeats what it found.
  */
-export function saysTooLittle(last: LastMessage, writer: Writer): boolean {
-  if (last.event === null) return true;
-  if (!isTimeoutOfEdge(last)) return false;
-  const { attempt = writer.attempt } = last.event;
-  return attempt === writer.attempt && (writer.hasBegun || writer.isUnsure);
+export function isConclusive(message: LastMessage, writer: Writer): boolean {
+  if (isOurs(message, writer)) return true;
+  const attempt = message.event?.attempt;
+  if (attempt === undefined) return false;
+  if (writer.hasBegun && attempt > writer.attempt) return true;
+  return message.msgId !== '' && message.expected !== null;
+}
+
+/**
+ * Who has the job, by its messages: the one that holds the highest attempt, and what of that attempt counts most. What
+ * names no attempt belongs to the highest before it, and only an end changes anything by that.
+ * @param messages from the oldest to the newest, at least one
+ * @param floor the attempt that stands beneath them; 0: nothing does, as far as is known
+ * @returns with the sequence of the newest one, and with `event` null where none of them says whose the job is
+ */
+export function standingOf(messages: readonly LastMessage[], writer: Writer, floor: number): LastMessage {
+  let highest = floor;
+  let claim: LastMessage | null = null;
+  for (const message of messages) {
+    const { event } = message;
+    if (event === null) continue;
+    const isTimeout = isTimeoutOfEdge(message);
+    const isNameless = event.attempt === undefined;
+    if (isNameless && (event.status === 'processing' || (isTimeout && (highest > 0 || writer.hasBegun))))
+      continue;
+    const attempt = event.attempt ?? (highest || (writer.hasBegun ? writer.attempt : 1));
+    if (attempt < highest) continue;
+    const isBesideClaim = claim !== null && attempt === highest;
+    highest = attempt;
+    // A time-out says that this attempt fell silent, and not whose it is; and what follows an end does not undo it.
+    if (isBesideClaim && isTimeout && (writer.hasBegun || isOurs(claim, writer))) continue;
+    if (isBesideClaim && isEnd(claim) && (isTimeout || event.status === 'processing')) continue;
+    claim = { ...message, event: { ...event, attempt } };
+  }
+  const seq = messages.at(-1)?.seq ?? 0;
+  return claim === null ? { seq, msgId: '', event: null, expected: null } : { ...claim, seq };
 }
 
 /**
@@ -108,7 +146,12 @@ export function judgeConflict(last: LastMessage | null, writer: Writer): Verdict
   };
 }
 
-const isOurs = (last: LastMessage, writer: Writer): boolean => last.msgId.startsWith(writer.runId);
+const isOurs = (last: LastMessage | null, writer: Writer): boolean =>
+  last?.msgId.startsWith(writer.runId) === true;
+
+/** The end of its attempt; an edge's time-out is none, because its worker may come back. */
+const isEnd = (message: LastMessage | null): boolean =>
+  message !== null && hasEnded(message.event) && !isTimeoutOfEdge(message);
 
 // Whoever accepts a job may write "queued" without an attempt; that takes no attempt away. An end without one is the
 // end of the first.

@@ -1,14 +1,18 @@
 import { ErrorCode, type Msg, type NatsConnection, NatsError } from 'nats';
 import { subjectOf } from '../../schemas/ids.js';
 import { type LastMessage, readEvent } from './fencing.js';
-import type { Forbidden, History, LastRead } from './ports.js';
+import type { Forbidden, History, LastRead, RangeRead } from './ports.js';
+import { inPlainWords } from './reply.js';
 import type { Settings } from './settings.js';
 
 const NO_MESSAGE_FOUND = 10037;
 const NOT_FOUND = 404;
-const MSG_ID = 'nats-msg-id';
+const MSG_ID = 'Nats-Msg-Id';
+const EXPECTED = 'Nats-Expected-Last-Subject-Sequence';
 /** How long one question may take. */
 const ANSWER_MS = 5_000;
+
+type FailedRead = Extract<LastRead, { kind: 'failed' }>;
 
 interface MessageAnswer {
   readonly error?: { readonly err_code?: number; readonly description?: string };
@@ -21,7 +25,7 @@ interface MessageAnswer {
  * lag, so what it says is compared with what is known to be stored. What stands beneath the newest only the leader tells.
  */
 export function jobHistory(connection: () => NatsConnection | null, settings: Settings): History {
-  const asked = async (ask: (nc: NatsConnection) => Promise<LastRead>): Promise<LastRead> => {
+  const asked = async <T>(ask: (nc: NatsConnection) => Promise<T>): Promise<T | FailedRead> => {
     const nc = connection();
     return nc === null ? { kind: 'failed', detail: 'there is no connection' } : ask(nc);
   };
@@ -45,26 +49,28 @@ export function jobHistory(connection: () => NatsConnection | null, settings: Se
         if (read.kind !== 'read' || (read.last?.seq ?? 0) >= atLeast) return read;
         return { kind: 'failed', detail: 'the answer is older than what is stored' };
       }),
-    beneath: (processingId, newest, after) => asked((nc) => walk(nc, settings, processingId, newest, after)),
+    range: (processingId, from, before, most) =>
+      asked((nc) => walk(nc, settings, processingId, from, before, most)),
   };
 }
 
-// There is no question for the message before another one, so those before it are read from the oldest on.
 async function walk(
   nc: NatsConnection,
   settings: Settings,
   id: string,
-  newest: number,
-  after: number,
-): Promise<LastRead> {
-  let found: LastMessage | null = null;
-  for (let seq = after + 1; ; ) {
+  from: number,
+  before: number,
+  most: number,
+): Promise<RangeRead> {
+  const messages: LastMessage[] = [];
+  for (let seq = from; seq < before && messages.length < most; ) {
     const read = await askLeader(nc, settings, id, { seq, next_by_subj: subjectOf(id) });
     if (read.kind !== 'read') return read;
-    if (read.last === null || read.last.seq >= newest) return { kind: 'read', last: found };
-    if (read.last.event !== null) found = read.last;
+    if (read.last === null || read.last.seq >= before) break;
+    messages.push(read.last);
     seq = read.last.seq + 1;
   }
+  return { kind: 'read', messages };
 }
 
 async function askLeader(
@@ -77,11 +83,20 @@ async function askLeader(
   if ('kind' in asked) return asked;
   const { error, message } = asked.json<MessageAnswer>();
   if (error?.err_code === NO_MESSAGE_FOUND) return { kind: 'read', last: null };
-  if (message === undefined) return { kind: 'failed', detail: error?.description ?? 'no message' };
+  if (message === undefined) {
+    const { err_code = 0, description = 'no message' } = error ?? {};
+    return { kind: 'failed', detail: inPlainWords(err_code, description).detail };
+  }
   const headers = bytes(message.hdrs ?? '').toString();
-  const msgId = new RegExp(`^${MSG_ID}:\\s*(\\S+)`, 'im').exec(headers)?.[1] ?? '';
-  const event = readEvent(id, bytes(message.data ?? ''));
-  return { kind: 'read', last: { seq: message.seq, msgId, event } };
+  const header = (name: string): string | undefined =>
+    new RegExp(`^${name}:\\s*(\\S+)`, 'im').exec(headers)?.[1];
+  const last: LastMessage = {
+    seq: message.seq,
+    msgId: header(MSG_ID) ?? '',
+    event: readEvent(id, bytes(message.data ?? '')),
+    expected: sequenceOf(header(EXPECTED)),
+  };
+  return { kind: 'read', last };
 }
 
 async function askCopy(nc: NatsConnection, { apiPrefix, stream }: Settings, id: string): Promise<LastRead> {
@@ -93,17 +108,14 @@ async function askCopy(nc: NatsConnection, { apiPrefix, stream }: Settings, id: 
   if (!(seq > 0)) return { kind: 'failed', detail: headers?.status ?? 'no sequence' };
   const last: LastMessage = {
     seq,
-    msgId: headers?.get('Nats-Msg-Id') ?? '',
+    msgId: headers?.get(MSG_ID) ?? '',
     event: readEvent(id, asked.data),
+    expected: sequenceOf(headers?.get(EXPECTED)),
   };
   return { kind: 'read', last };
 }
 
-async function ask(
-  nc: NatsConnection,
-  subject: string,
-  body: string,
-): Promise<Msg | Forbidden | Extract<LastRead, { kind: 'failed' }>> {
+async function ask(nc: NatsConnection, subject: string, body: string): Promise<Msg | Forbidden | FailedRead> {
   try {
     return await nc.request(subject, body, { timeout: ANSWER_MS });
   } catch (error) {
@@ -117,5 +129,9 @@ async function ask(
       : { kind: 'failed', detail };
   }
 }
+
+// Digits are what JetStream takes for a condition; anything else it refuses.
+const sequenceOf = (text: string | undefined): number | null =>
+  text !== undefined && /^\d+$/.test(text) ? Number(text) : null;
 
 const bytes = (base64: string): Buffer => Buffer.from(base64, 'base64');

@@ -1,12 +1,16 @@
 /** Reports the progress of jobs, in one line: `reporter.run(job, work)`. docs/WORKERS.md. */
+
+export type { CheckOptions, CheckProblem, ReporterCheck } from './check.js';
 export { type ConnectOptions, connectReporter, createReporter } from './connect.js';
 export {
   ConnectionClosedError,
+  type DeniedOperation,
   EventTooLargeError,
   InvalidEventError,
   InvalidOptionError,
   JobEndedError,
   NotAcknowledgedError,
+  NotAuthorizedError,
   NotPermittedError,
   ReporterClosedError,
   SupersededError,
@@ -19,4 +23,5 @@ export type { JobOptions } from './job-options.js';
 export type { Reporter, ReporterStats } from './reporter.js';
 export type { ReporterOptions } from './settings.js';
 export type { JobUpdate, Step } from './state.js';
+export { WorkerStoppedError } from './stop.js';
 export type { Trouble, TroubleKind } from './trouble.js';

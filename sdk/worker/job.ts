@@ -1,7 +1,8 @@
 import type { Ending } from './encode.js';
 import { type FailOptions, failureJson } from './failure.js';
+import { jsonOf } from './json.js';
 import type { Pen } from './pen.js';
-import { type JobUpdate, jsonOf } from './state.js';
+import type { JobUpdate } from './state.js';
 import type { Trouble } from './trouble.js';
 
 /** A job that runs. */
@@ -17,7 +18,7 @@ export interface Job {
    */
   report(update: JobUpdate): void;
   /**
-   * The end: it is done. Resolves when that is stored. `result` is any JSON.
+   * The end: it is done. Resolves when that is stored. `result` is any JSON; a number that JSON does not have is null.
    * @throws EventTooLargeError, InvalidEventError before anything is sent, and the job is still open; SupersededError,
    * JobEndedError, NotAcknowledgedError, ReporterClosedError
    */
@@ -57,12 +58,15 @@ export class JobHandle implements Job {
   complete(result?: unknown): Promise<void> {
     return this.#end(() => ({
       status: 'completed',
-      result: result === undefined ? null : jsonOf(result, '/result'),
+      result: result === undefined ? null : jsonOf(result, '/result', this.#pen.onUnknown),
     }));
   }
 
   fail(error: unknown, options: FailOptions = {}): Promise<void> {
-    return this.#end(() => ({ status: 'error', error: failureJson(error, options, this.#includeStack) }));
+    return this.#end(() => ({
+      status: 'error',
+      error: failureJson(error, options, this.#includeStack, true, this.#pen.onUnknown),
+    }));
   }
 
   /** For `run`: completes, unless the work has ended the job by itself. */

@@ -1,5 +1,6 @@
 import {
   createInbox,
+  ErrorCode,
   Events,
   type Msg,
   type MsgHdrs,
@@ -9,8 +10,9 @@ import {
   type Subscription,
 } from 'nats';
 import { ALIVE_PREFIX, SUBJECT_PREFIX } from '../../schemas/ids.js';
+import { NotAuthorizedError, NotPermittedError } from './errors.js';
 import type { Caller, Clock, Line } from './ports.js';
-import { parseReply } from './reply.js';
+import { type Obstacle, parseReply } from './reply.js';
 import type { Trouble } from './trouble.js';
 import { Window } from './window.js';
 
@@ -24,6 +26,8 @@ export interface LineEvents {
   opened(): void;
   /** NATS is away; what was on its way may be stored or not. */
   cut(): void;
+  /** NATS refuses something that is needed, of one job or of all (null), which waiting does not mend. */
+  refused(error: NotAuthorizedError | NotPermittedError, processingId: string | null): void;
   /** The connection was closed for good. */
   over(): void;
   tell(trouble: Trouble): void;
@@ -40,6 +44,7 @@ export class NatsLine implements Line {
   #tokens = 0;
   #open = false;
   #isClosed = false;
+  #obstacle: { readonly kind: Obstacle; readonly detail: string } | null = null;
   #subscription: Subscription | null = null;
   #stopWatching: () => void = () => {};
 
@@ -51,6 +56,11 @@ export class NatsLine implements Line {
 
   get open(): boolean {
     return this.#open;
+  }
+
+  /** What kept JetStream from storing the event that it answered last; null: it was stored, or nothing is known. */
+  get obstacle(): { readonly kind: Obstacle; readonly detail: string } | null {
+    return this.#obstacle;
   }
 
   get connection(): NatsConnection | null {
@@ -131,7 +141,12 @@ export class NatsLine implements Line {
 
   #answered(msg: Msg): void {
     const caller = this.#callers.get(Number(msg.subject.slice(this.#inbox.length)));
-    caller?.answered(parseReply(msg.headers?.code ?? 0, msg.string()));
+    const reply = parseReply(msg.headers?.code ?? 0, msg.string());
+    if (reply.kind === 'stored') this.#obstacle = null;
+    else if ((reply.kind === 'busy' || reply.kind === 'refused') && reply.obstacle !== undefined) {
+      this.#obstacle = { kind: reply.obstacle, detail: reply.detail };
+    }
+    caller?.answered(reply);
   }
 
   async #watch(changes: AsyncIterable<Status>): Promise<void> {
@@ -152,10 +167,21 @@ export class NatsLine implements Line {
 
   // On a connection that is shared, what others are refused is not ours to tell.
   #refused(error: string, context: { operation: string; subject: string } | undefined): void {
-    const ours = [SUBJECT_PREFIX, ALIVE_PREFIX, this.#inbox];
-    if (context !== undefined && !ours.some((prefix) => context.subject.startsWith(prefix))) return;
-    const what = context === undefined ? error : `${context.operation} to ${context.subject}`;
-    this.#events.tell({ kind: 'not_permitted', message: `NATS refuses: ${what}` });
+    if (context === undefined) {
+      if (isAuthorization(error)) this.#events.refused(new NotAuthorizedError(error), null);
+      else this.#events.tell({ kind: 'not_permitted', message: `NATS refuses: ${error}` });
+      return;
+    }
+    const { operation, subject } = context;
+    const detail = `${operation} to ${subject}`;
+    if (subject.startsWith(this.#inbox)) {
+      this.#events.refused(new NotPermittedError(null, [subject], detail, 'subscribe'), null);
+    } else if (subject.startsWith(SUBJECT_PREFIX)) {
+      const processingId = subject.slice(SUBJECT_PREFIX.length);
+      this.#events.refused(new NotPermittedError(processingId, [subject], detail, 'publish'), processingId);
+    } else if (subject.startsWith(ALIVE_PREFIX)) {
+      this.#events.tell({ kind: 'not_permitted', message: `NATS refuses: ${detail}` });
+    }
   }
 
   #opened(): void {
@@ -172,6 +198,17 @@ export class NatsLine implements Line {
     this.#events.cut();
   }
 }
+
+/** Whether an error of the `nats` package says that the server refuses the credentials. */
+export function isAuthorization(code: string): boolean {
+  return AUTHORIZATION.has(code);
+}
+
+const AUTHORIZATION: ReadonlySet<string> = new Set([
+  ErrorCode.AuthorizationViolation,
+  ErrorCode.AuthenticationExpired,
+  ErrorCode.AccountExpired,
+]);
 
 // A connection may outlive many lines, and must not keep those that are closed.
 function whenClosed(connection: NatsConnection, call: () => void): () => void {

@@ -1,5 +1,6 @@
 import { EVENT_MAX_BYTES } from '../../schemas/event.js';
 import { aliveBody, aliveSubjectOf } from '../../schemas/ids.js';
+import { soundTotal } from './amounts.js';
 import { Courier } from './courier.js';
 import { type Deferred, deferred } from './deferred.js';
 import { type Ending, encodeEvent, sharedMembers } from './encode.js';
@@ -34,6 +35,7 @@ interface End {
 export class Pen implements Waker, Sender {
   place = -1;
   wakeAt = 0;
+  #hasToldUnknown = false;
   readonly #around: Surroundings;
   readonly #id: string;
   readonly #shared: string;
@@ -56,17 +58,23 @@ export class Pen implements Waker, Sender {
   #abandoned: WorkerError | null = null;
   #heartbeatAt: number;
   #giveUpAt = Number.POSITIVE_INFINITY;
+  /** Until when somebody waits for the end; it is still sent after that. */
+  #waitUntil = Number.POSITIVE_INFINITY;
+  /** What NATS refuses, which waiting does not mend. */
+  #refusal: WorkerError | null = null;
 
   /** @throws InvalidEventError when the options are no job's */
   constructor(around: Surroundings, options: JobOptions) {
-    checkJobOptions(options);
     const { settings, clock } = around;
     this.#around = around;
     this.#id = options.processingId;
+    // What a total is computed from may be empty, or not known yet.
+    const total = soundTotal(options.total, this.onUnknown);
+    checkJobOptions({ ...options, total });
     this.#shared = sharedMembers(options);
     const headers = headerBase(options.processingId, options.traceparent, options.cloudEvents);
     this.#courier = new Courier(around, this, headers, new RunIds(around.random), options.attempt ?? null);
-    this.#state = firstState(options.attempt ?? 1, options.total, options.message);
+    this.#state = firstState(options.attempt ?? 1, total, options.message);
     this.#sent = this.#state;
     this.#intervalMs = 1_000 / settings.maxUpdatesPerSecond;
     this.#heartbeatMs = heartbeatSeconds(options, settings.heartbeatSeconds) * 1_000;
@@ -76,8 +84,17 @@ export class Pen implements Waker, Sender {
     this.#heartbeatAt = this.#heartbeatMs === 0 ? Number.POSITIVE_INFINITY : now + this.#heartbeatMs;
     this.#lane = firstLane(now, this.#intervalMs);
     around.counts.pendingJobs += 1;
+    around.pendingChanged();
     this.#outer = options.signal;
   }
+
+  /** Tells, once for the job, that a value says nothing. */
+  readonly onUnknown = (problem: string): void => {
+    if (this.#hasToldUnknown) return;
+    this.#hasToldUnknown = true;
+    const message = `In the job ${this.#id} ${problem}. It is told once for a job.`;
+    this.#around.tell({ kind: 'bad_value', message, processingId: this.#id });
+  };
 
   /** Sends the first event. */
   begin(): void {
@@ -85,6 +102,10 @@ export class Pen implements Waker, Sender {
     else if (this.#outer) this.#stopListening = this.#around.onAbort(this.#outer, () => this.#aborted());
     this.#courier.send(this.#letter(null));
     this.#plan();
+  }
+
+  get processingId(): string {
+    return this.#id;
   }
 
   get attempt(): number {
@@ -125,7 +146,7 @@ export class Pen implements Waker, Sender {
       return;
     }
     const now = clock.now();
-    const next = updated(this.#state, update, now);
+    const next = updated(this.#state, update, now, this.onUnknown);
     if (next.ownBytes > ALWAYS_FITS || line.maxPayload < EVENT_MAX_BYTES) this.#checkSize(next, null);
     this.#state = next;
     if (hasWaiting(this.#lane)) counts.coalesced += 1;
@@ -149,9 +170,27 @@ export class Pen implements Waker, Sender {
     const { promise, resolve, reject } = deferred();
     this.#end = { ending, resolve, reject };
     this.#ended = promise;
+    this.#waitUntil = this.#around.clock.now() + this.#around.settings.endTimeoutMs;
     if (this.#outer?.aborted) this.#limitWait();
+    if (this.#refusal !== null) this.refuse(this.#refusal);
     this.#step({ kind: 'end' });
     return promise;
+  }
+
+  /** Fails the job with `error`, in whatever form can be sent, and aborts its signal with it. */
+  interrupt(error: Error): void {
+    this.#controller.abort(error);
+    if (this.#hasEnded) return;
+    const ending: Ending = { status: 'error', error: failureJson(error, {}, false) };
+    for (const isBare of [false, true]) {
+      if (this.#hasEnded) return;
+      try {
+        // Whoever stops the worker waits for all ends at once.
+        this.end(ending, isBare).catch(() => {});
+      } catch {
+        // The job's own fields leave no room for the error: the bare one follows.
+      }
+    }
   }
 
   /** Sends what waits, and whatever may follow, without keeping the distance in time. */
@@ -176,7 +215,17 @@ export class Pen implements Waker, Sender {
     this.#started.reject(error);
   }
 
+  /** NATS refuses something that this job needs. It is tried again, but nobody has to wait for it. */
+  refuse(error: WorkerError): void {
+    this.#refusal = error;
+    if (this.#end === null) return;
+    const { clock, settings } = this.#around;
+    this.#waitUntil = Math.min(this.#waitUntil, clock.now() + settings.closeTimeoutMs);
+    this.#plan();
+  }
+
   opened(): void {
+    this.#refusal = null;
     this.#courier.opened();
     this.#step({ kind: 'due' });
   }
@@ -189,9 +238,10 @@ export class Pen implements Waker, Sender {
   awake(now: number): void {
     if (this.#lane.kind === 'closed') return;
     if (now >= this.#giveUpAt) {
-      this.abandon(new NotAcknowledgedError(this.#id));
+      this.abandon(this.#notAcknowledged());
       return;
     }
+    if (now >= this.#waitUntil) this.#stopWaiting();
     if (now >= this.#heartbeatAt) {
       this.#heartbeatAt = now + this.#heartbeatMs;
       this.#around.line.cast(this.#aliveSubject, Buffer.from(aliveBody(this.#state.attempt)));
@@ -228,6 +278,7 @@ export class Pen implements Waker, Sender {
   }
 
   stored(): void {
+    this.#refusal = null;
     this.#started.resolve();
     this.#step({ kind: 'stored' });
     if (this.#lane.kind !== 'closed') return;
@@ -266,8 +317,11 @@ export class Pen implements Waker, Sender {
   }
 
   #turn(lane: Lane): void {
-    this.#around.counts.pendingJobs += Number(isPending(lane)) - Number(isPending(this.#lane));
+    const change = Number(isPending(lane)) - Number(isPending(this.#lane));
     this.#lane = lane;
+    if (change === 0) return;
+    this.#around.counts.pendingJobs += change;
+    this.#around.pendingChanged();
   }
 
   // Waking too early costs a look; moving each wake-up costs more.
@@ -275,7 +329,8 @@ export class Pen implements Waker, Sender {
     if (this.#lane.kind === 'closed') return;
     const heldUntil =
       this.#lane.kind === 'holding' && this.#around.line.open ? this.#lane.readyAt : Number.POSITIVE_INFINITY;
-    const at = Math.min(heldUntil, this.#courier.wakeAt, this.#heartbeatAt, this.#giveUpAt);
+    const waits = Math.min(this.#giveUpAt, this.#waitUntil);
+    const at = Math.min(heldUntil, this.#courier.wakeAt, this.#heartbeatAt, waits);
     if (this.place < 0 || at < this.wakeAt) this.#around.wake(this, at);
   }
 
@@ -292,6 +347,26 @@ export class Pen implements Waker, Sender {
   #aborted(): void {
     this.#controller.abort(this.#outer?.reason);
     if (this.#end !== null) this.#limitWait();
+  }
+
+  // Whoever waits is told; the end is sent all the same, for those who watch the job.
+  #stopWaiting(): void {
+    this.#waitUntil = Number.POSITIVE_INFINITY;
+    const end = this.#end;
+    if (end === null) return;
+    this.#end = { ending: end.ending, resolve: () => {}, reject: () => {} };
+    this.#around.unawaited(this);
+    const error = this.#notAcknowledged();
+    const message = `${error.message} It is still sent, until the reporter is closed.`;
+    this.#around.tell({ kind: 'not_acknowledged', message, processingId: this.#id });
+    end.reject(error);
+  }
+
+  #notAcknowledged(): NotAcknowledgedError {
+    const refusal = this.#refusal;
+    const away = this.#around.line.open ? null : 'NATS cannot be reached';
+    const reason = refusal?.message.replace(/\.$/, '') ?? away ?? this.#courier.problem;
+    return new NotAcknowledgedError(this.#id, reason, refusal === null ? undefined : { cause: refusal });
   }
 
   #limitWait(): void {

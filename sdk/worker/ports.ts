@@ -50,6 +50,12 @@ export type LastRead =
   /** Try again. */
   | { readonly kind: 'failed'; readonly detail: string };
 
+/** What the stream holds of a job between two sequences. */
+export type RangeRead =
+  | { readonly kind: 'read'; readonly messages: readonly LastMessage[] }
+  | Forbidden
+  | Extract<LastRead, { kind: 'failed' }>;
+
 export interface Forbidden {
   readonly kind: 'forbidden';
   readonly detail: string;
@@ -66,10 +72,10 @@ export interface History {
    */
   last(processingId: string, atLeast: number): Promise<LastRead>;
   /**
-   * The newest event of a job between two sequences, not including them; what is no event is passed over. null: there
-   * is none.
+   * The messages of a job from the sequence `from` on, below `before`, from the oldest to the newest.
+   * @param most how many are read; those after them are left out
    */
-  beneath(processingId: string, newest: number, after: number): Promise<LastRead>;
+  range(processingId: string, from: number, before: number, most: number): Promise<RangeRead>;
 }
 
 /** Counts of one reporter. */
@@ -103,6 +109,10 @@ export interface Surroundings {
   letGo(keeper: Keeper): void;
   /** Calls when the signal aborts; what it returns calls it off. */
   onAbort(signal: AbortSignal, call: () => void): () => void;
+  /** `counts.pendingJobs` has changed. */
+  pendingChanged(): void;
+  /** Nobody waits any more for what this job still sends. */
+  unawaited(pen: Waker): void;
   /** This job needs nothing any more. */
   done(pen: Waker): void;
 }

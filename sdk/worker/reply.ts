@@ -5,14 +5,37 @@ export type Reply =
   /** The subject's last event is not the expected one. `last` is its sequence (0: there is none), where it is told. */
   | { readonly kind: 'conflict'; readonly last: number | null }
   /** Not now: send it again. `unsure`: it may be stored, or be about to be. */
-  | { readonly kind: 'busy'; readonly detail: string; readonly unsure: boolean }
+  | {
+      readonly kind: 'busy';
+      readonly detail: string;
+      readonly unsure: boolean;
+      readonly obstacle?: Obstacle | undefined;
+    }
   /** No, and nobody knows for how long. */
-  | { readonly kind: 'refused'; readonly detail: string }
+  | { readonly kind: 'refused'; readonly detail: string; readonly obstacle?: Obstacle | undefined }
   | { readonly kind: 'too_large'; readonly detail: string };
+
+/** What keeps JetStream from storing anything at all, so that somebody has to look after it. */
+export type Obstacle = 'storage_full' | 'no_stream' | 'no_jetstream';
+
+/** What an operator has to hear of an error, in plain words; JetStream's own words follow in brackets. */
+const OBSTACLES: readonly {
+  readonly codes: readonly number[];
+  readonly obstacle: Obstacle;
+  readonly words: string;
+}[] = [
+  // The server's or the account's store, or the disk; and a stream that takes nothing new when it is full.
+  { codes: [10002, 10023, 10028, 10047], obstacle: 'storage_full', words: 'storage is full' },
+  { codes: [10077], obstacle: 'storage_full', words: 'storage is full: the stream takes no more' },
+  { codes: [10059], obstacle: 'no_stream', words: 'no stream: run `headway init`' },
+  { codes: [10035, 10039, 10076], obstacle: 'no_jetstream', words: 'JetStream is not enabled' },
+];
 
 const WRONG_LAST_SEQUENCE = 10071;
 const WRONG_LAST_SEQUENCE_IN_FLIGHT = 10164;
 const DUPLICATE_IN_FLIGHT = 10158;
+/** Also for a moment while a cluster chooses a leader. */
+const NOBODY_LISTENS = 'no stream takes it now; if there is none, run `headway init`';
 const TOO_LARGE = new Set([10053, 10054]);
 const NOT_NOW = new Set([429, 503]);
 
@@ -31,8 +54,8 @@ interface PubAck {
  */
 export function parseReply(status: number, text: string): Reply {
   if (status !== 0) {
-    const detail = status === 503 ? 'no JetStream stream takes the subject now' : `status ${status}`;
-    return { kind: 'busy', detail, unsure: false };
+    if (status !== 503) return { kind: 'busy', detail: `status ${status}`, unsure: false };
+    return { kind: 'busy', detail: NOBODY_LISTENS, unsure: false, obstacle: 'no_stream' };
   }
   const stored = PLAIN_ACK.exec(text);
   if (stored !== null) return { kind: 'stored', seq: Number(stored[1]), duplicate: false };
@@ -50,13 +73,28 @@ export function parseReply(status: number, text: string): Reply {
       : { kind: 'busy', detail: 'the event is on its way', unsure: true };
   }
   const { code = 0, err_code = 0, description = '' } = error;
-  const detail = `${err_code || code} ${description}`.trim();
+  const { detail, obstacle } = inPlainWords(err_code || code, description);
   if (err_code === WRONG_LAST_SEQUENCE) return { kind: 'conflict', last: sequenceIn(description) };
   if (err_code === WRONG_LAST_SEQUENCE_IN_FLIGHT || err_code === DUPLICATE_IN_FLIGHT) {
     return { kind: 'busy', detail, unsure: true };
   }
   if (TOO_LARGE.has(err_code)) return { kind: 'too_large', detail };
-  return NOT_NOW.has(code) ? { kind: 'busy', detail, unsure: false } : { kind: 'refused', detail };
+  return NOT_NOW.has(code)
+    ? { kind: 'busy', detail, unsure: false, obstacle }
+    : { kind: 'refused', detail, obstacle };
+}
+
+/** What an error of JetStream means: in plain words where there are some, else as JetStream said it. */
+export function inPlainWords(
+  code: number,
+  description: string,
+): { readonly detail: string; readonly obstacle: Obstacle | undefined } {
+  const said = `${code} ${description}`.trim();
+  const known = OBSTACLES.find(({ codes }) => codes.includes(code));
+  // Of the errors of a store only these are about room.
+  const isRoom = code !== 10077 || /maximum (bytes|messages)/.test(description);
+  if (known === undefined || !isRoom) return { detail: said, obstacle: undefined };
+  return { detail: `${known.words} (${said})`, obstacle: known.obstacle };
 }
 
 // "wrong last sequence: 17"

@@ -1,16 +1,24 @@
 import type { NatsConnection } from 'nats';
 import { Agenda } from './agenda.js';
 import { Budget } from './budget.js';
-import { ConnectionClosedError, ReporterClosedError, type WorkerError } from './errors.js';
+import { CHECK_ID, type CheckDeps, type CheckOptions, checkReporter, type ReporterCheck } from './check.js';
+import {
+  ConnectionClosedError,
+  type NotAuthorizedError,
+  type NotPermittedError,
+  ReporterClosedError,
+  type WorkerError,
+} from './errors.js';
 import { jobHistory } from './history.js';
 import { randomText } from './ids.js';
 import { type Job, JobHandle } from './job.js';
 import type { JobOptions } from './job-options.js';
 import { NatsLine } from './line.js';
 import { Pen } from './pen.js';
-import type { Clock, Counts, Surroundings } from './ports.js';
+import type { Clock, Counts, Surroundings, Waker } from './ports.js';
 import { type ReporterOptions, type Settings, settingsOf } from './settings.js';
 import { Signals } from './signals.js';
+import { STOP_SIGNALS, stopOnSignals, WorkerStoppedError } from './stop.js';
 import { type Trouble, teller, warn } from './trouble.js';
 
 /** Reports jobs over one connection. */
@@ -27,8 +35,26 @@ export interface Reporter extends AsyncDisposable {
    * @throws InvalidEventError, ReporterClosedError; SupersededError when the attempt that was asked for is not newer
    */
   start(job: JobOptions): Promise<Job>;
+  /**
+   * Tells within two seconds whether this reporter can publish, be acknowledged and read, and if not, why. Stores
+   * nothing. Whether there is room JetStream says of real events only: a store that was full at the last one is told.
+   * @throws ReporterClosedError; InvalidEventError when the `processingId` is none
+   */
+  check(options?: CheckOptions): Promise<ReporterCheck>;
   /** Sends what is pending, within `closeTimeoutMs`. Jobs that still run are not ended by it. */
   close(): Promise<void>;
+  /**
+   * Fails all jobs that still run, as retryable and with the code `cancelled`, so that others may take them, aborts their
+   * signals, and closes the reporter.
+   * @param why goes into the message of the error
+   */
+  stop(why?: string): Promise<void>;
+  /**
+   * Stops the reporter when the process is asked to end, and then lets it end by that signal, unless somebody else
+   * listens to it. What it returns calls that off.
+   * @param signals SIGTERM and SIGINT, unless given
+   */
+  closeOnSignals(signals?: readonly NodeJS.Signals[]): () => void;
   readonly stats: ReporterStats;
 }
 
@@ -40,6 +66,8 @@ export interface ReporterStats extends Readonly<Counts> {
   /** Bytes of events that are kept until they are acknowledged. */
   readonly pendingBytes: number;
 }
+
+const MOST_REFUSALS = 1_000;
 
 let stampedAt = 0;
 let stamp = '';
@@ -55,7 +83,8 @@ const systemClock: Clock = {
     return stamp;
   },
   later: (ms, call) => {
-    const timer = setTimeout(call, ms);
+    // Nothing here keeps a process that has nothing else to do; `#keepProcess` does, while something is pending.
+    const timer = setTimeout(call, ms).unref();
     return () => clearTimeout(timer);
   },
   chance: Math.random,
@@ -74,9 +103,19 @@ export class NatsReporter implements Reporter {
   readonly #pens = new Set<Pen>();
   #closing: Promise<void> | null = null;
   #whenIdle: (() => void) | null = null;
+  readonly #callsOff: (() => void)[] = [];
   #isAway = false;
   /** The connection is closed for good: jobs go on, and nothing of them is sent. */
   #isOver = false;
+  /** What NATS refuses, of all jobs or of one, since it was there last. */
+  readonly #refusals = new Map<string | null, WorkerError>();
+  readonly #watching = new Set<() => void>();
+  /** Jobs for whose events nobody waits any more. */
+  readonly #unawaited = new Set<Waker>();
+  /** How many calls wait for something else than a job's events. */
+  #waiting = 0;
+  /** Keeps the process while it is there. */
+  #handle: NodeJS.Timeout | null = null;
 
   /** @param closed what is left to do when the reporter is closed */
   constructor(
@@ -92,6 +131,7 @@ export class NatsReporter implements Reporter {
       opened: () => this.#opened(),
       cut: () => this.#cut(),
       over: () => this.#over(),
+      refused: (error: NotAuthorizedError | NotPermittedError, id: string | null) => this.refused(error, id),
       tell: (trouble: Trouble) => this.tell(trouble),
     };
     this.#line = new NatsLine(events, this.#clock, settings.maxInFlight, options.inboxPrefix);
@@ -111,7 +151,15 @@ export class NatsReporter implements Reporter {
         if (this.#whenIdle !== null) queueMicrotask(() => this.#lookIdle());
       },
       onAbort: (signal, call) => signals.onAbort(signal, call),
-      done: (pen) => void this.#pens.delete(pen as Pen),
+      pendingChanged: () => this.#keepProcess(),
+      unawaited: (pen) => {
+        this.#unawaited.add(pen);
+        this.#keepProcess();
+      },
+      done: (pen) => {
+        this.#pens.delete(pen as Pen);
+        if (this.#unawaited.delete(pen)) this.#keepProcess();
+      },
     };
   }
 
@@ -125,8 +173,20 @@ export class NatsReporter implements Reporter {
   }
 
   tell(trouble: Trouble): void {
-    if (trouble.kind === 'away') this.#isAway = true;
+    if (trouble.kind === 'away' || trouble.kind === 'not_authorized') this.#isAway = true;
     this.#tell(trouble);
+  }
+
+  /** NATS refuses something, of one job or of all (null), which waiting does not mend. */
+  refused(error: NotAuthorizedError | NotPermittedError, processingId: string | null): void {
+    // Whoever is refused for very many jobs is refused for all.
+    if (this.#refusals.size < MOST_REFUSALS) this.#refusals.set(processingId, error);
+    const about = processingId === null ? {} : { processingId };
+    this.tell({ kind: error.code, message: error.message, error, ...about });
+    for (const pen of [...this.#pens]) {
+      if (processingId === null || pen.processingId === processingId) pen.refuse(error);
+    }
+    this.#changed();
   }
 
   attach(connection: NatsConnection): void {
@@ -150,9 +210,41 @@ export class NatsReporter implements Reporter {
     return this.#start(options);
   }
 
+  async check(options: CheckOptions = {}): Promise<ReporterCheck> {
+    if (this.#closing !== null) throw new ReporterClosedError();
+    // It may be permitted by now.
+    this.#refusals.delete(options.processingId ?? CHECK_ID);
+    const deps: CheckDeps = {
+      clock: this.#clock,
+      line: this.#line,
+      history: this.#around.history,
+      random: this.#around.random,
+      obstacle: () => this.#line.obstacle,
+      isOver: () => this.#isOver,
+      refusal: (id) => this.#refusals.get(null) ?? this.#refusals.get(id) ?? null,
+      onChange: (call) => {
+        this.#watching.add(call);
+        return () => void this.#watching.delete(call);
+      },
+    };
+    return this.#kept(() => checkReporter(deps, options));
+  }
+
   close(): Promise<void> {
-    this.#closing ??= this.#close();
+    this.#closing ??= this.#kept(() => this.#close());
     return this.#closing;
+  }
+
+  stop(why = 'its reporter was stopped'): Promise<void> {
+    const error = new WorkerStoppedError(why);
+    for (const pen of [...this.#pens]) pen.interrupt(error);
+    return this.close();
+  }
+
+  closeOnSignals(signals: readonly NodeJS.Signals[] = STOP_SIGNALS): () => void {
+    const callOff = stopOnSignals(signals, (signal) => this.stop(signal));
+    this.#callsOff.push(callOff);
+    return callOff;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -165,6 +257,8 @@ export class NatsReporter implements Reporter {
     const pen = new Pen(this.#around, options);
     this.#pens.add(pen);
     pen.begin();
+    const refusal = this.#refusals.get(null);
+    if (refusal !== undefined) pen.refuse(refusal);
     if (this.#isOver) pen.abandon(new ConnectionClosedError());
     if (this.#line.open) await this.#atMost(settings.startTimeoutMs, pen.started);
     return new JobHandle(options.processingId, pen, settings.includeStack, this.#tell);
@@ -179,9 +273,30 @@ export class NatsReporter implements Reporter {
     await this.#atMost(this.settings.closeTimeoutMs, idle);
     const error: WorkerError = new ReporterClosedError();
     for (const pen of [...this.#pens]) pen.abandon(error);
+    for (const callOff of this.#callsOff) callOff();
     this.#agenda.stop();
     this.#line.close();
     await this.closed();
+  }
+
+  /** Keeps the process until the call is through. */
+  async #kept<T>(call: () => Promise<T>): Promise<T> {
+    this.#waiting += 1;
+    this.#keepProcess();
+    try {
+      return await call();
+    } finally {
+      this.#waiting -= 1;
+      this.#keepProcess();
+    }
+  }
+
+  // A process whose work is done ends without `close`, as soon as all that was reported is stored.
+  #keepProcess(): void {
+    const isKept = this.#waiting > 0 || this.#counts.pendingJobs > this.#unawaited.size;
+    if (isKept === (this.#handle !== null)) return;
+    if (this.#handle !== null) clearInterval(this.#handle);
+    this.#handle = isKept ? setInterval(() => {}, 2 ** 31 - 1) : null;
   }
 
   #lookIdle(): void {
@@ -205,15 +320,23 @@ export class NatsReporter implements Reporter {
   #opened(): void {
     if (this.#isAway) this.tell({ kind: 'back', message: 'NATS is there again.' });
     this.#isAway = false;
+    this.#refusals.clear();
+    this.#changed();
     for (const pen of [...this.#pens]) pen.opened();
   }
 
   #over(): void {
     this.#isOver = true;
+    this.#changed();
     for (const pen of [...this.#pens]) pen.abandon(new ConnectionClosedError());
   }
 
+  #changed(): void {
+    for (const call of [...this.#watching]) call();
+  }
+
   #cut(): void {
+    this.#changed();
     for (const pen of [...this.#pens]) pen.cut();
   }
 }

@@ -21,6 +21,12 @@ export interface ReporterOptions {
   readonly ackTimeoutMs?: number;
   /** How long `start` waits for the first event to be acknowledged, in milliseconds: 2,000. */
   readonly startTimeoutMs?: number;
+  /**
+   * How long an end waits to be stored, in milliseconds: 300,000. After it `complete`, `fail` and `run` reject with a
+   * NotAcknowledgedError, and the end is still sent when it can be. `Infinity` waits for as long as it takes. Where NATS
+   * refuses the credentials or the permission, which waiting does not mend, the wait is `closeTimeoutMs` at most.
+   */
+  readonly endTimeoutMs?: number;
   /** How long `close` waits for what is pending, in milliseconds: 10,000. */
   readonly closeTimeoutMs?: number;
   /** Whether the stack of an error is published with it: false. */
@@ -41,6 +47,7 @@ const DEFAULTS: Settings = {
   heartbeatSeconds: 5,
   ackTimeoutMs: 5_000,
   startTimeoutMs: 2_000,
+  endTimeoutMs: 300_000,
   closeTimeoutMs: 10_000,
   includeStack: false,
 };
@@ -53,6 +60,7 @@ const LEAST: Readonly<Record<string, number>> = {
   heartbeatSeconds: 0,
   ackTimeoutMs: 1,
   startTimeoutMs: 0,
+  endTimeoutMs: 0,
   closeTimeoutMs: 0,
 };
 

@@ -1,9 +1,11 @@
 import { type TSchema, Type } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
 import { Event } from '../../schemas/event.js';
-import { explain, show } from '../../schemas/explain.js';
+import { explain } from '../../schemas/explain.js';
+import { withSoundAmounts } from './amounts.js';
 import { InvalidEventError } from './errors.js';
 import { NO_PACE, observe, type Pace } from './eta.js';
+import { jsonOf, type OnUnknown } from './json.js';
 import { fractionOf, nextPercent } from './percent.js';
 import { shorten } from './text.js';
 
@@ -14,8 +16,8 @@ export interface Step {
 }
 
 /**
- * What has changed. What is left out stays as it was; `null` takes it out. Fields of other names are the job's own: any
- * JSON, kept in every event from then on.
+ * What has changed. What is left out stays as it was; `null` takes it out. An amount that says nothing (NaN, Infinity, a
+ * total below 0) counts as left out, and `onTrouble` is told once.
  */
 export interface JobUpdate {
   /** How many units of work are done. */
@@ -26,7 +28,8 @@ export interface JobUpdate {
   readonly message?: string | null;
   readonly step?: Step | null;
   readonly indeterminate?: boolean | null;
-  readonly [field: string]: unknown;
+  /** The job's own fields: any JSON, kept in every event from then on; `null` takes one out. */
+  readonly fields?: Readonly<Record<string, unknown>>;
 }
 
 /** A job's whole current state, between two events. Never changed, only replaced. */
@@ -53,7 +56,7 @@ const NO_FIELDS: ReadonlyMap<string, string> = new Map();
 
 /** The names that an update may not use: they are written by the reporter, or by the edge. */
 const RESERVED = new Set([...Object.keys(Event.properties), 'seq', 'prev_seq']);
-const KNOWN = new Set(['current', 'total', 'progress', 'message', 'step', 'indeterminate']);
+const KNOWN = new Set(['current', 'total', 'progress', 'message', 'step', 'indeterminate', 'fields']);
 
 const Given = Type.Object({
   current: Type.Number(),
@@ -77,11 +80,14 @@ const Update = Type.Partial(
     message: orNull(message),
     indeterminate: orNull(indeterminate),
     step: orNull(step),
+    fields: Type.Record(Type.String(), Type.Unknown()),
   }),
 );
 const compiled = TypeCompiler.Compile(Update);
 // Without the nulls it can say where in a field the mistake is.
-const explaining = TypeCompiler.Compile(Type.Partial(Given));
+const explaining = TypeCompiler.Compile(
+  Type.Partial(Type.Object({ ...Given.properties, fields: Type.Record(Type.String(), Type.Unknown()) })),
+);
 
 /** A job at the start of an attempt. */
 export function firstState(
@@ -107,11 +113,20 @@ export function firstState(
 /**
  * The state after an update. Texts that are too long are shortened; numbers outside their range are moved into it.
  * @param now milliseconds of a clock that does not jump
+ * @param onUnknown is told of what says nothing, such as an amount that is NaN, and is taken as not given
  * @throws InvalidEventError for what no event can hold; then nothing has changed
  */
-export function updated(state: JobState, update: JobUpdate, now: number): JobState {
+export function updated(
+  state: JobState,
+  given: JobUpdate,
+  now: number,
+  onUnknown: OnUnknown = () => {},
+): JobState {
+  if (typeof given !== 'object' || given === null) throw mistakeIn(given);
+  const update = withSoundAmounts(given, onUnknown);
   if (!compiled.Check(update)) throw mistakeIn(update);
-  const own = ownFields(state.own, update);
+  checkNames(update);
+  const own = update.fields === undefined ? state.own : ownFields(state.own, update.fields, onUnknown);
   const current = pick(update.current, state.current);
   const total = pick(update.total, state.total);
   // Amounts of an earlier report say nothing about this one, so a message alone does not move the percent.
@@ -149,11 +164,6 @@ export function bare(state: JobState): JobState {
 
 function mistakeIn(update: unknown): InvalidEventError {
   const given = Object.entries(Object(update)).filter(([, value]) => value !== null);
-  const endless = given.find(
-    ([name, value]) => KNOWN.has(name) && typeof value === 'number' && !Number.isFinite(value),
-  );
-  if (endless !== undefined)
-    return new InvalidEventError(`/${endless[0]}`, `is ${endless[1]}; expected a number`);
   const { path, problem } = explain(explaining, Object.fromEntries(given));
   return new InvalidEventError(path, problem);
 }
@@ -176,44 +186,32 @@ function stepOf({ name, index, total }: Step): Step {
   };
 }
 
-function ownFields(before: ReadonlyMap<string, string>, update: JobUpdate): ReadonlyMap<string, string> {
-  let fields: Map<string, string> | null = null;
-  for (const name of Object.keys(update)) {
+// A name that is misspelt would be a field that nobody looks for.
+function checkNames(update: JobUpdate): void {
+  for (const name in update) {
     if (KNOWN.has(name)) continue;
-    const value = update[name];
+    throw new InvalidEventError(
+      `/${name}`,
+      'is nothing that a report has; fields of your own go into "fields"',
+    );
+  }
+}
+
+function ownFields(
+  before: ReadonlyMap<string, string>,
+  given: Readonly<Record<string, unknown>>,
+  onUnknown: OnUnknown,
+): ReadonlyMap<string, string> {
+  let fields: Map<string, string> | null = null;
+  for (const name of Object.keys(given)) {
+    const value = given[name];
     if (value === undefined) continue;
-    if (RESERVED.has(name)) {
-      throw new InvalidEventError(`/${name}`, 'is a name of the protocol that a report may not set');
+    if (RESERVED.has(name) || KNOWN.has(name)) {
+      throw new InvalidEventError(`/${name}`, 'is a name of the protocol that a field may not have');
     }
     fields ??= new Map(before);
     if (value === null) fields.delete(name);
-    else fields.set(name, jsonOf(value, `/${name}`));
+    else fields.set(name, jsonOf(value, `/${name}`, onUnknown));
   }
   return fields ?? before;
-}
-
-/**
- * A value as JSON.
- * @param path where it stands, for the error
- * @throws InvalidEventError when it is none: a function, a BigInt, a circle, or nested too deeply
- */
-export function jsonOf(value: unknown, path: string): string {
-  let json: string | undefined;
-  let problem = `is ${typeof value === 'object' ? 'an object' : show(value)} without a form in JSON`;
-  try {
-    json = JSON.stringify(value);
-  } catch (error) {
-    problem = `cannot be written as JSON (${reasonIn(error)})`;
-  }
-  if (json === undefined) throw new InvalidEventError(path, problem);
-  return json;
-}
-
-// A value can throw anything when it is asked for its JSON.
-function reasonIn(error: unknown): string {
-  try {
-    return String(error instanceof Error ? error.message : error).split('\n')[0] ?? '';
-  } catch {
-    return 'unknown';
-  }
 }

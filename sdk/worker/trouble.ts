@@ -1,4 +1,4 @@
-import type { NotPermittedError } from './errors.js';
+import type { NotAuthorizedError, NotPermittedError } from './errors.js';
 
 /**
  * What a worker's author may want to know, and need not act on: nothing of this reaches the job.
@@ -9,8 +9,8 @@ export interface Trouble {
   readonly message: string;
   /** The job it is about, if it is about one. */
   readonly processingId?: string;
-  /** For programs: which permission is missing, where that is the trouble. */
-  readonly error?: NotPermittedError;
+  /** For programs: what NATS refuses, where that is the trouble. */
+  readonly error?: NotPermittedError | NotAuthorizedError;
 }
 
 export type TroubleKind =
@@ -22,6 +22,8 @@ export type TroubleKind =
   | 'connection_closed'
   /** An event was not taken, and is sent again. */
   | 'retrying'
+  /** NATS refuses the credentials. It is tried again, but somebody has to mend it. */
+  | 'not_authorized'
   /** NATS does not permit something that the reporter needs. */
   | 'not_permitted'
   /**
@@ -31,6 +33,8 @@ export type TroubleKind =
   | 'attempt_unknown'
   /** Memory for what is waiting is full; an update that waited was let go, a newer one follows. */
   | 'dropped'
+  /** A number is none (NaN, Infinity, a total below 0): it is taken as unknown, and the job goes on. */
+  | 'bad_value'
   /** An update came after the job's end, and was left out. */
   | 'late_update'
   /** This worker has lost its job. */
@@ -42,20 +46,26 @@ export type TroubleKind =
 
 /** How often the same kind of trouble is told: once in so many milliseconds. */
 const EVERY_MS = 1_000;
+/** How often it is told again that NATS is still away, or still refuses the credentials. */
+const STILL_EVERY_MS = 60_000;
 
 /** The kinds of which each one counts. */
-const ALWAYS: ReadonlySet<TroubleKind> = new Set(['away', 'back', 'superseded', 'not_acknowledged']);
+const ALWAYS: ReadonlySet<TroubleKind> = new Set(['back', 'bad_value', 'superseded', 'not_acknowledged']);
+/** States that last: told when they begin, and then rarely, until NATS is back. */
+const LASTING: ReadonlySet<TroubleKind> = new Set(['away', 'not_authorized']);
 
 /**
- * What the parts call: passes on to the author's callback, the frequent kinds at most once a second each. A callback
- * that throws changes nothing.
+ * What the parts call: passes on to the author's callback, the frequent kinds at most once a second each, what lasts
+ * once a minute. A callback that throws changes nothing.
  */
 export function teller(told: (trouble: Trouble) => void, now: () => number): (trouble: Trouble) => void {
   const last = new Map<TroubleKind, number>();
   return (trouble) => {
     const at = now();
-    if (!ALWAYS.has(trouble.kind) && at - (last.get(trouble.kind) ?? Number.NEGATIVE_INFINITY) < EVERY_MS)
+    const distance = LASTING.has(trouble.kind) ? STILL_EVERY_MS : EVERY_MS;
+    if (!ALWAYS.has(trouble.kind) && at - (last.get(trouble.kind) ?? Number.NEGATIVE_INFINITY) < distance)
       return;
+    if (trouble.kind === 'back') for (const kind of LASTING) last.delete(kind);
     last.set(trouble.kind, at);
     try {
       const outcome: unknown = told(trouble);

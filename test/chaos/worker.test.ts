@@ -29,7 +29,7 @@ class Load {
   report(): void {
     for (const one of this.jobs) {
       one.told += 1;
-      one.job.report({ n: one.told, progress: one.told / 1_000 });
+      one.job.report({ progress: one.told / 1_000, fields: { n: one.told } });
     }
   }
 

@@ -153,6 +153,30 @@ export function conformance(name: string, start: () => Promise<Driver>): void {
   );
 
   scene(
+    'G5 stale cursors: a cursor of another scope is a reset and then every state of this one',
+    async (driver) => {
+      await driver.publish('a', { job_type: 'pdf' });
+      const last = await driver.publish('b', { job_type: 'video' });
+      const narrow = await driver.connect('?job_type=video');
+      await narrow.until(isCaughtUp);
+      const scope = String(narrow.frames[0]?.scope);
+      const wide = await driver.connect(`?job_type=pdf&job_type=video&last_seq=${last}&scope=${scope}`);
+      await wide.until(isCaughtUp);
+      expect(types(wide.frames)).toEqual([
+        'hello',
+        'reset',
+        'progress_update',
+        'progress_update',
+        'caught_up',
+      ]);
+      expect(wide.frames[1]).toMatchObject({ reason: 'scope' });
+      const same = await driver.connect(`?job_type=video&last_seq=${last}&scope=${scope}`);
+      await same.until(isCaughtUp);
+      expect(types(same.frames)).toEqual(['hello', 'caught_up']);
+    },
+  );
+
+  scene(
     'G8 bad input: a message that is not an event is shown to nobody and breaks no chain',
     async (driver) => {
       const first = await driver.publish('job', {});

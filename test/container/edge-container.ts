@@ -23,6 +23,10 @@ export async function startEdgeContainer(
       HEADWAY_AUTH: 'none',
       HEADWAY_MAX_CONNECTIONS_PER_ADDRESS: '0',
       HEADWAY_MAX_UPGRADES_PER_ADDRESS: '0',
+      HEADWAY_MAX_UNAUTHENTICATED_PER_ADDRESS: '0',
+      HEADWAY_MAX_HTTP_SOCKETS_PER_ADDRESS: '0',
+      // Tests look again at once.
+      HEADWAY_METRICS_MAX_AGE_MS: '0',
       ...env,
     },
     ports: { 8080: port },

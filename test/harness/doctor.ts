@@ -1,6 +1,7 @@
 /** `headway doctor -o json`: what it found, and a hold of the moment between its first look and its second. */
 import type { NatsConnection } from 'nats';
 import { expect } from 'vitest';
+import { isAtLeast } from '../../internal/jetstream/connection.js';
 import { type Env, headway } from './headway-command.js';
 
 export interface DoctorReport {
@@ -32,6 +33,15 @@ export const findingOf = ({ findings }: DoctorReport, id: string): DoctorReport[
 
 export const detailsOf = (report: DoctorReport, id: string): string =>
   (findingOf(report, id)?.details ?? []).join('\n');
+
+/** What was not looked at, but for what a server before 2.11 cannot be asked. */
+export const unchecked = ({ not_checked, versions }: DoctorReport): DoctorReport['not_checked'] =>
+  not_checked.filter(
+    ({ check, why }) =>
+      isAtLeast(versions.nats_server ?? '', [2, 11]) ||
+      check !== 'storage' ||
+      !why.includes('cannot be asked without storing something'),
+  );
 
 /**
  * Calls `then` once, when JetStream has answered the next request on `subject`: what is changed from then on, whoever

@@ -22,6 +22,10 @@ export async function startLocalEdge(natsUrl: string, env: Record<string, string
       // All clients of a test come from one address.
       HEADWAY_MAX_CONNECTIONS_PER_ADDRESS: '0',
       HEADWAY_MAX_UPGRADES_PER_ADDRESS: '0',
+      HEADWAY_MAX_UNAUTHENTICATED_PER_ADDRESS: '0',
+      HEADWAY_MAX_HTTP_SOCKETS_PER_ADDRESS: '0',
+      // Tests look again at once.
+      HEADWAY_METRICS_MAX_AGE_MS: '0',
       HEADWAY_HOST: '127.0.0.1',
       HEADWAY_PORT: '0',
       HEADWAY_LOG_LEVEL: 'silent',

@@ -13,6 +13,8 @@ export interface EdgeOptions {
   port?: number;
   /** Over the harness's own settings; undefined removes one. */
   env?: Record<string, string | undefined>;
+  /** At most so many open files. */
+  maxOpenFiles?: number;
   /** Another program that keeps to the same contract, for testing the harness itself. */
   program?: string;
   /** false: return as soon as it listens, ready or not. */
@@ -24,9 +26,11 @@ const BUILT_EDGE = fileURLToPath(new URL('../../dist/cmd/edge.js', import.meta.u
 
 /** Starts an edge and waits until it listens and `/readyz` says 200. */
 export async function startEdgeProcess(options: EdgeOptions): Promise<EdgeProcess> {
-  const { program = BUILT_EDGE, timeoutMs = 20_000, untilReady = true } = options;
+  const { program = BUILT_EDGE, maxOpenFiles, timeoutMs = 20_000, untilReady = true } = options;
   if (!existsSync(program)) throw new Error(`${program} is missing: run \`npm run build\` first`);
-  const child = await Child.spawn('edge', process.execPath, [program], environment(options));
+  const limited = ['-c', `ulimit -n ${maxOpenFiles} && exec "$0" "$@"`, process.execPath, program];
+  const [command, args] = maxOpenFiles === undefined ? [process.execPath, [program]] : ['bash', limited];
+  const child = await Child.spawn('edge', command, args, environment(options));
   try {
     const port = await child.line(listeningPort, 'the log line "listening"', timeoutMs);
     const edge = new EdgeProcess(child, port);
@@ -124,6 +128,10 @@ function environment({ natsUrl, stream, port = 0, env = {} }: EdgeOptions): Node
     // All clients of a test come from one address.
     HEADWAY_MAX_CONNECTIONS_PER_ADDRESS: '0',
     HEADWAY_MAX_UPGRADES_PER_ADDRESS: '0',
+    HEADWAY_MAX_UNAUTHENTICATED_PER_ADDRESS: '0',
+    HEADWAY_MAX_HTTP_SOCKETS_PER_ADDRESS: '0',
+    // Tests look again at once.
+    HEADWAY_METRICS_MAX_AGE_MS: '0',
     HEADWAY_HOST: '127.0.0.1',
     HEADWAY_PORT: String(port),
     HEADWAY_EDGE_ID: uniqueId('test-edge'),

@@ -17,7 +17,7 @@ const MONITOR = 8222;
 const ROUTES = 6222;
 
 /** The image that nats-servers of tests are made of. */
-export const natsImage = (): string => process.env.HEADWAY_NATS_IMAGE || 'nats:2-alpine';
+export const natsImage = (): string => process.env.HEADWAY_NATS_IMAGE || 'nats:2.15.1-alpine';
 
 /** @param networks where the servers are, with their names there; Docker's own network when there is none */
 export function containers(

@@ -31,9 +31,12 @@ export class RawSocket implements AsyncDisposable {
     });
   }
 
-  /** Connects to this port of this machine, and sends `bytes` when there are any. */
-  static async connect(port: number, bytes?: RawBytes): Promise<RawSocket> {
-    const socket = connect({ host: '127.0.0.1', port });
+  /**
+   * Connects to this port of this machine, and sends `bytes` when there are any.
+   * @param from the address that it comes from, such as 127.0.0.2 (on Linux)
+   */
+  static async connect(port: number, bytes?: RawBytes, from?: string): Promise<RawSocket> {
+    const socket = connect({ host: '127.0.0.1', port, ...(from !== undefined && { localAddress: from }) });
     const raw = new RawSocket(socket);
     const connected = new Promise<void>((resolve, reject) => {
       socket.once('connect', resolve);

@@ -102,7 +102,7 @@ test('G8 bad input: each is counted by its reason', async () => {
   const expected: Record<string, number> = {};
   for (const { reason } of refused) expected[reason] = (expected[reason] ?? 0) + 1;
   expect(await countedBy(old)).toEqual(expected);
-  expect(Object.keys(expected)).toHaveLength(5);
+  expect(Object.keys(expected)).toHaveLength(6);
 });
 
 test('G8 bad input: they are logged at a bounded rate, each line with its seq and its job, and none writes a line of its own', async () => {

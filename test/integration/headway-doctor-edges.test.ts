@@ -1,5 +1,5 @@
 /** `headway doctor` on who follows the stream, edges and replays, and on the clocks of workers and of this machine. */
-import { AckPolicy, type JsMsg } from 'nats';
+import { AckPolicy } from 'nats';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { gather } from '../../cmd/headway/doctor/gather.js';
 import type { Finding } from '../../internal/doctor/findings.js';
@@ -66,34 +66,35 @@ describe('edges', () => {
   test('one that does not keep up, and does', async () => {
     await createStream(shared.nc);
     const jsm = await shared.nc.jetstreamManager();
-    // It asks, and may not be given more than one that it does not acknowledge.
-    await jsm.consumers.add('PROGRESS', {
-      durable_name: 'edge-slow',
-      filter_subject: 'progress.*',
-      ack_policy: AckPolicy.Explicit,
-      max_ack_pending: 1,
-    });
-    await publishAll(
-      shared.nc,
-      Array.from({ length: 1_200 }, (_, i) => event(`job-${i}`, DONE)),
-    );
+    await jsm.consumers.add('PROGRESS', { durable_name: 'edge-slow', ack_policy: AckPolicy.None });
+    const finished = (from: number, events: number): ReturnType<typeof event>[] =>
+      Array.from({ length: events }, (_, i) => event(`job-${from + i}`, DONE));
+    await publishAll(shared.nc, finished(0, 1_200));
     const consumer = await shared.nc.jetstream().consumers.get('PROGRESS', 'edge-slow');
-    const held: JsMsg[] = [];
-    let hold = (message: JsMsg): void => void held.push(message);
-    const messages = await consumer.consume({ callback: (message) => hold(message) });
-    await waitFor(() => held.length === 1, { what: 'the first message' });
+    const take = async (events: number): Promise<void> => {
+      for await (const _message of await consumer.fetch({ max_messages: events, expires: 5_000 }));
+    };
+    await take(1);
+
+    // It gets one event while ten others come, and none of its pulls waits.
+    const meanwhile: Promise<unknown>[] = [];
+    await afterAnswer(shared.nc, LIST, () => {
+      meanwhile.push(take(1), publishAll(shared.nc, finished(1_200, 10)));
+    });
     const behind = await report();
+    await Promise.all(meanwhile);
     expect([behind.code, aboveNotes(behind)]).toEqual([WARNINGS, ['edge-behind']]);
-    expect(detailsOf(behind, 'edge-behind')).toMatch(/^edge-slow: 1,199 events behind$/);
+    expect(detailsOf(behind, 'edge-behind')).toMatch(/^edge-slow: 1,208 events behind$/);
 
     // As far behind at the first look, and it catches up from then on.
-    await afterAnswer(shared.nc, LIST, () => {
-      hold = (message) => message.ack();
-      for (const message of held) message.ack();
-    });
+    await afterAnswer(shared.nc, LIST, () => meanwhile.push(take(1_000)));
     const catchingUp = await report();
-    await messages.close();
+    await Promise.all(meanwhile);
     expect([catchingUp.code, aboveNotes(catchingUp)]).toEqual([0, []]);
+    expect(catchingUp.checked).toContainEqual({
+      check: 'consumers',
+      note: '1 edge that follows the stream; edge-slow is 208 events behind, and catching up',
+    });
   });
 });
 

@@ -18,6 +18,10 @@ const BAD: Record<string, (job: string) => [subject: string, body: string | Uint
   too_large: (job) => [`progress.${job}`, JSON.stringify(event(job, { padding: 'x'.repeat(65_536) }))],
   not_utf8: (job) => [`progress.${job}`, Uint8Array.from([0x7b, 0xff, 0x7d])],
   not_json: (job) => [`progress.${job}`, `${JSON.stringify(event(job))},`],
+  too_deep: (job) => [
+    `progress.${job}`,
+    JSON.stringify(event(job, { own: JSON.parse(`${'['.repeat(64)}${']'.repeat(64)}`) })),
+  ],
   schema: (job) => [`progress.${job}`, JSON.stringify(event(job, { progress: 101 }))],
   subject_mismatch: (job) => [`progress.${job}`, JSON.stringify(event(`${job}-other`))],
 };

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { edgeHasRead } from '../harness/edge-head.js';
 import { type LocalEdge, startLocalEdge } from '../harness/edge-in-process.js';
 import { startNats } from '../harness/nats-server.js';
+import { startTcpProxy } from '../harness/proxy.js';
 import { connectNats, publish } from '../harness/publish.js';
 import { sharedNats } from '../harness/shared-nats.js';
 import { bearer, inSeconds, JWT_ENV, metric, mint } from '../harness/tokens.js';
@@ -124,3 +125,34 @@ test('a job that memory has let go is read, and while NATS is away the answer is
   expect(late.headers.get('retry-after')).toBe('1');
   await own.start();
 }, 60_000);
+
+test('G7 nobody unauthorised: a token that expires while JetStream is slow opens nothing', async () => {
+  await using own = await startNats();
+  await using worker = await connectNats(own.url);
+  await using link = await startTcpProxy(own.port);
+  await using small = await startLocalEdge(`nats://127.0.0.1:${link.port}`, {
+    ...JWT_ENV,
+    HEADWAY_TAIL_BYTES: '65536',
+    HEADWAY_LAST_STATE_BYTES: '65536',
+  });
+  await publish(worker, 'early', { job_type: 'pdf', status: 'completed', progress: 100 });
+  for (let i = 0; i < 200; i++) await publish(worker, `other-${i}`, { message: 'x'.repeat(3_000) });
+  await edgeHasRead(small.http, worker);
+  const ask = async (id: string, claims: Record<string, unknown>, expiresIn: number) =>
+    await fetch(`${small.http}/v1/jobs/${id}`, bearer(await mint({ exp: inSeconds(expiresIn), ...claims })));
+  expect((await ask('early', { jobs: ['*'] }, 60)).status).toBe(200);
+  link.stall();
+  // A state, a refusal by its type, and that there is none: each says something of a job.
+  const asked = [
+    ask('early', { jobs: ['*'] }, 1),
+    ask('early', { job_types: ['ocr'] }, 1),
+    ask('none', { jobs: ['*'] }, 1),
+  ];
+  const isOver = inSeconds(1.1) * 1_000;
+  await waitFor(() => Date.now() > isOver, { what: 'the tokens to expire' });
+  link.flow();
+  for (const response of await Promise.all(asked)) {
+    expect(response.status).toBe(401);
+    expect(await response.json()).toMatchObject({ code: 'token_expired' });
+  }
+});

@@ -433,6 +433,46 @@ describe('a host that is slow', () => {
   });
 });
 
+describe('G8 bad input: tokens of keys that nobody knows, while the host hangs', () => {
+  test('have a few wait for it; the others are told at once, and good tokens are taken meanwhile', async () => {
+    const check = verifier({}, { maxWaiting: 10 });
+    expect(await verdictOf(check, signedBy(first, CLAIMS))).toBe('ok');
+    let letGo = () => {};
+    answer = (_, response) => {
+      letGo = () => response.end(JSON.stringify({ keys: [first.jwk, second.jwk] }));
+    };
+    now += 30_000;
+    let told = 0;
+    const all = Array.from({ length: 50 }, async (_, i) => {
+      const verdict = await verdictOf(check, signedBy(first, CLAIMS, { kid: `kid-${i}` }));
+      told++;
+      return verdict;
+    });
+    await waitFor(() => requests === 2 && told === 40, { what: 'forty to be told' });
+    // It may be a new key, so nobody is told that it is none.
+    expect(await verdictOf(check, signedBy(second, CLAIMS))).toBe('keys_unavailable');
+    expect(await verdictOf(check, signedBy(first, CLAIMS))).toBe('ok');
+    letGo();
+    const verdicts = await Promise.all(all);
+    expect(verdicts.filter((verdict) => verdict === 'unknown_key')).toHaveLength(10);
+    expect(verdicts.filter((verdict) => verdict === 'keys_unavailable')).toHaveLength(40);
+    expect(await verdictOf(check, signedBy(second, CLAIMS))).toBe('ok');
+    expect(requests).toBe(2);
+  });
+
+  test('without a key id as well', async () => {
+    const { kid: _, ...bare } = first.jwk;
+    publish(bare);
+    const check = verifier({}, { maxWaiting: 0 });
+    const other = keyPair('RS256', null);
+    expect(await verdictOf(check, signedBy(first, CLAIMS, { kid: undefined }))).toBe('ok');
+    answer = () => {};
+    now += 30_000;
+    expect(await verdictOf(check, signedBy(other, CLAIMS))).toBe('signature');
+    expect(await verdictOf(check, signedBy(first, CLAIMS, { kid: undefined }))).toBe('ok');
+  });
+});
+
 describe('close', () => {
   test('ends a request that is under way; whoever waits gets a verdict; nothing is asked any more', async () => {
     let cut = false;

@@ -4,10 +4,27 @@ import { startEdgeProcess } from '../harness/edge-process.js';
 import { discrepancy, Follower } from '../harness/follower.js';
 import { jobId } from '../harness/ids.js';
 import { startNats } from '../harness/nats-server.js';
-import { connectNats, event, publish, publishAll, storedEvents } from '../harness/publish.js';
+import { connectNats, createStream, event, publish, publishAll, storedEvents } from '../harness/publish.js';
 
 const STREAM = 'PROGRESS';
 const JOB = '/ws/upload-progress';
+
+test('G3 faults: behind the last states the feed goes on by the same consumer, event by event', async () => {
+  await using nats = await startNats();
+  const nc = await connectNats(nats.url);
+  await createStream(nc);
+  const id = jobId();
+  await publish(nc, id, { progress: 0 });
+  await using edge = await startEdgeProcess({ natsUrl: nats.url });
+  await using follower = Follower.start(edge.ws, `${JOB}/${id}`);
+  await follower.until(({ cursor }) => cursor !== null, 'the first state');
+  for (let i = 0; i < 100; i++) {
+    const seq = await publish(nc, id, { progress: 1 });
+    await follower.until(({ cursor }) => cursor === seq, 'the update');
+  }
+  expect(edge.logged('the feed was lost, rebuilding it')).toEqual([]);
+  await nc.close();
+});
 
 test('G1 order: over many drops at any moment a client gets every stored event of its job, once, in order', async () => {
   await using nats = await startNats();

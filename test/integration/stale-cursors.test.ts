@@ -50,14 +50,14 @@ test('G5 stale cursors: a cursor behind the last event of a job that is not in m
   }
 });
 
-test('G5 stale cursors: over all jobs, a cursor before anything that was deleted is reset, one after it is served', async () => {
+test('G5 stale cursors: over all jobs, a cursor before anything that was deleted gets newest states, one after it is served', async () => {
   await using world = await given({ max_msgs_per_subject: 2 });
   const { nc, nats } = world;
   for (let i = 0; i < 4; i++) await publish(nc, 'a');
   await publish(nc, 'b');
   // 1 and 2 are gone.
   await using edge = await startLocalEdge(nats.url);
-  expect(await replayed(edge.ws, '?last_seq=1')).toEqual(['reset retention', '4', '5', 'caught_up 5']);
+  expect(await replayed(edge.ws, '?last_seq=1')).toEqual(['skipped retention 1 6', '4', '5', 'caught_up 5']);
   expect(await replayed(edge.ws, '?last_seq=2')).toEqual(['3', '4', '5', 'caught_up 5']);
   expect(await replayed(edge.ws, '?last_seq=5')).toEqual(['caught_up 5']);
 });
@@ -88,14 +88,17 @@ test('G5 stale cursors: a limit that was raised since does not make a trimmed jo
   expect(await replayed(edge.ws, '/job?last_seq=1')).toEqual(['reset retention', '6', 'caught_up 6']);
 });
 
-test('G5 stale cursors: events that aged out at the front are a reset, for one job and for all', async () => {
+test('G5 stale cursors: events that aged out at the front are a reset for one job, and skipped for all', async () => {
   await using world = await given();
   const { nc, nats, jsm } = world;
   for (let i = 0; i < 4; i++) await publish(nc, 'job');
   await jsm.streams.purge(STREAM, { seq: 3 });
   await using edge = await startLocalEdge(nats.url);
-  for (const path of ['/job', '']) {
-    expect(await replayed(edge.ws, `${path}?last_seq=1`)).toEqual(['reset retention', '4', 'caught_up 4']);
+  for (const [path, told] of [
+    ['/job', 'reset retention'],
+    ['', 'skipped retention 1 5'],
+  ]) {
+    expect(await replayed(edge.ws, `${path}?last_seq=1`)).toEqual([told, '4', 'caught_up 4']);
     expect(await replayed(edge.ws, `${path}?last_seq=2`)).toEqual(['3', '4', 'caught_up 4']);
   }
 });
@@ -117,7 +120,8 @@ test('G5 stale cursors: ahead of the stream, of another epoch, too far behind', 
   ]);
   expect(await replayed(edge.ws, '/job?last_seq=2')).toEqual(['3', '4', '5', 'caught_up 5']);
   expect(await replayed(edge.ws, '/job?last_seq=1')).toEqual(['reset limit', '5', 'caught_up 5']);
-  expect(await replayed(edge.ws, '?last_seq=2')).toEqual(['reset limit', '5', 'caught_up 5']);
+  expect(await replayed(edge.ws, '?last_seq=2')).toEqual(['skipped limit 2 6', '5', 'caught_up 5']);
+  expect(await replayed(edge.ws, '?last_seq=3')).toEqual(['4', '5', 'caught_up 5']);
 });
 
 test('G1 order: a client that waited for a job’s first event gets it from an edge that started since', async () => {

@@ -52,6 +52,7 @@ describe('connecting', () => {
         epoch: expect.stringMatching(/^[A-Za-z0-9_-]{1,64}$/),
         session: expect.stringMatching(/^\S{1,64}$/),
         heartbeat_ms: 15_000,
+        scope: expect.stringMatching(/^[A-Za-z0-9_-]{1,64}$/),
       });
       sessions.add(hello.session);
     }

@@ -66,7 +66,7 @@ describe('G6 the end: it is written whatever the job throws or gives back', () =
     await using reporter = createReporter(scene.nc, { onTrouble });
     const error = new Error('e'.repeat(4_000));
     const run = reporter.run({ processingId: scene.id, jobType: 'a.b' }, (job) => {
-      job.report({ progress: 40, mine: 'x'.repeat(65_000) });
+      job.report({ progress: 40, fields: { mine: 'x'.repeat(65_000) } });
       throw error;
     });
     await expect(run).rejects.toBe(error);
@@ -203,11 +203,11 @@ describe('an event that this NATS takes none so large of is sent with less, and 
     await createStream(nc, 'PROGRESS', { max_msg_size: 2_000 });
     await using reporter = createReporter(nc, { onTrouble, maxUpdatesPerSecond: 1_000 });
     await reporter.run({ processingId: 'a', message: big.slice(0, 4_000) }, async (job) => {
-      job.report({ progress: 10, big });
+      job.report({ progress: 10, fields: { big } });
       await waitFor(async () => (await sent(nats.url, 'a')).length === 2, { what: 'the update' });
-      job.report({ progress: 20, big: null, message: null });
+      job.report({ progress: 20, message: null, fields: { big: null } });
       await waitFor(async () => (await sent(nats.url, 'a')).length === 3, { what: 'the next one' });
-      job.report({ progress: 30, big });
+      job.report({ progress: 30, fields: { big } });
     });
     const events = await sent(nats.url, 'a');
     expect(events.slice(0, 3).map(({ progress }) => progress)).toEqual([0, 10, 20]);
@@ -247,7 +247,7 @@ describe('an event that this NATS takes none so large of is sent with less, and 
     await nats.stop();
     await using reporter = await connectReporter({ servers: nats.url, onTrouble });
     const run = reporter.run({ processingId: 'a', message: 'm' }, (job) => {
-      job.report({ progress: 10, big: big + big });
+      job.report({ progress: 10, fields: { big: big + big } });
     });
     await nats.start();
     await withTimeout(run, 20_000, 'the run');

@@ -109,10 +109,8 @@ describe('a worker that may publish and nothing else', () => {
     expect(isDone).toBe(true);
     const told = troubles.find(({ kind }) => kind === 'attempt_unknown');
     expect(told?.error).toBeInstanceOf(NotPermittedError);
-    expect(told?.error?.subjects).toEqual([
-      `$JS.API.DIRECT.GET.PROGRESS.progress.${id}`,
-      '$JS.API.STREAM.MSG.GET.PROGRESS',
-    ]);
+    const subjects = [`$JS.API.DIRECT.GET.PROGRESS.progress.${id}`, '$JS.API.STREAM.MSG.GET.PROGRESS'];
+    expect(told?.error).toMatchObject({ subjects });
     expect(told?.message).toContain('give the attempt');
     expect(await attempts(own, 'admin')).toEqual(['1 processing', '1 completed']);
     await reporter.run({ processingId: id, attempt: 2 }, () => 'two');
@@ -168,6 +166,55 @@ test('G6 the end: over what is no event nothing is written, until it may be look
   expect(await attempts(nats, 'admin')).toEqual(['1 processing', '1 completed']);
 });
 
+test('G6 the end: behind an event that names no attempt a run is the one after the highest, where it may be looked beneath', async () => {
+  await using admin = await connectNats(nats.url, { user: 'admin', pass: 'secret-of-admin' });
+  const unlimited = { maxUpdatesPerSecond: Number.POSITIVE_INFINITY, onTrouble };
+  await using reporter = await connectReporter({ servers: urlOf(nats, 'admin'), ...unlimited });
+  await publish(admin, id, { message: 'queued' });
+  await reporter.run({ processingId: id }, () => 'one');
+  for (let other = 0; other < 30; other++) await publish(admin, jobId());
+  await publish(admin, id, { message: 'queued' });
+  await publish(admin, id, { attempt: 1, progress: 50 });
+  const run = reporter.run({ processingId: id }, async (job) => {
+    await publish(admin, id, { message: 'late, and of nobody' });
+    job.report({ progress: 10 });
+    await waitFor(() => reporter.stats.pendingJobs === 0, { what: 'the report to be stored' });
+    await reporter.run({ processingId: id }, async () => {
+      // The older one wakes up, and finds an event that names none.
+      await publish(admin, id, { message: 'late, and of nobody' });
+      job.report({ progress: 20 });
+      await waitFor(() => job.signal.aborted, { what: 'the older attempt to be told' });
+    });
+  });
+  await expect(run).rejects.toMatchObject({ code: 'superseded', reason: 'newer_attempt', attempt: 2 });
+  expect(await attempts(nats, 'admin')).toEqual([
+    'undefined processing',
+    ...['1 processing', '1 completed'],
+    ...['undefined processing', '1 processing'],
+    ...['2 processing', 'undefined processing', '2 processing'],
+    ...['3 processing', 'undefined processing', '3 completed'],
+  ]);
+});
+
+test('G6 the end: with the permissions of docs/nats a run begins behind "queued" where its condition says that nothing was before, and else waits', async () => {
+  await using admin = await connectNats(nats.url, { user: 'admin', pass: 'secret-of-admin' });
+  await using reporter = await connectReporter({ servers: urlOf(nats, 'worker'), onTrouble });
+  const queued = (): string => JSON.stringify(event(id, { message: 'queued' }));
+  const js = admin.jetstream();
+  await publish(admin, jobId());
+  await js.publish(`progress.${id}`, queued(), { expect: { lastSubjectSequence: 0 } });
+  await reporter.run({ processingId: id }, () => 'one');
+  expect(troubles).toEqual([]);
+  await js.publish(`progress.${id}`, queued());
+  const again = reporter.run({ processingId: id }, () => 'two');
+  await waitFor(() => troubles.some(({ kind }) => kind === 'attempt_unknown'), { what: 'it to say so' });
+  expect(troubles[0]?.error).toMatchObject({ subjects: ['$JS.API.STREAM.MSG.GET.PROGRESS'] });
+  expect(await attempts(nats, 'admin')).toHaveLength(4);
+  await publish(admin, id, { attempt: 4, message: 'named' });
+  await again;
+  expect((await attempts(nats, 'admin')).slice(4)).toEqual(['4 processing', '5 processing', '5 completed']);
+});
+
 test('mistakes in the options are told at once, by name', async () => {
   await expect(connectReporter({ credsFile: '/not/there' })).rejects.toThrow(/credsFile names \/not\/there/);
   await expect(connectReporter({ maxUpdatesPerSecond: 0 })).rejects.toThrow(
@@ -184,6 +231,8 @@ test('credentials that are refused are told, and the job goes on', async () => {
   });
   const job = await reporter.start({ processingId: id });
   job.report({ progress: 10 });
-  expect(troubles.map(({ kind, message }) => `${kind} ${message}`).join()).toMatch(/away .*Authorization/i);
+  expect(troubles.map(({ kind, message }) => `${kind} ${message}`).join()).toMatch(
+    /not_authorized .*Authorization/i,
+  );
   expect(JSON.stringify(troubles)).not.toContain('wrong');
 });

@@ -53,7 +53,12 @@ describe('run', () => {
       stallAfterSeconds: 60,
     };
     const result = await reporter.run(options, (job) => {
-      job.report({ current: 3, message: 'page 3', step: { name: 'read', index: 3, total: 4 }, words: 17 });
+      job.report({
+        current: 3,
+        message: 'page 3',
+        step: { name: 'read', index: 3, total: 4 },
+        fields: { words: 17 },
+      });
       expect([job.attempt, job.processingId, job.signal.aborted]).toEqual([1, scene.id, false]);
       return { pages: 4 };
     });
@@ -170,7 +175,7 @@ describe('single calls', () => {
     await using reporter = createReporter(scene.nc, { onTrouble });
     const job = await reporter.start({ processingId: scene.id });
     const large = 'x'.repeat(70_000);
-    expect(() => job.report({ large })).toThrow(EventTooLargeError);
+    expect(() => job.report({ fields: { large } })).toThrow(EventTooLargeError);
     await expect(job.complete(large)).rejects.toMatchObject({ code: 'event_too_large', limit: 65_536 });
     await expect(job.fail(Object.assign(new Error('x'), { details: large }))).rejects.toBeInstanceOf(
       EventTooLargeError,
@@ -208,14 +213,14 @@ describe('single calls', () => {
     const circle: Record<string, unknown> = {};
     circle.self = circle;
     const bad: [unknown, string][] = [
-      [{ progress: Number.NaN }, '/progress'],
-      [{ current: '3' }, '/current'],
-      [{ step: { index: -1 } }, '/step/index'],
+      [{ step: { name: 7 } }, '/step/name'],
       [{ message: 7 }, '/message'],
+      [{ curent: 7 }, '/curent'],
       [{ seq: 7 }, '/seq'],
       [{ status: 'completed' }, '/status'],
-      [{ pages: 10n }, '/pages'],
-      [{ circle }, '/circle'],
+      [{ fields: { pages: 10n } }, '/pages'],
+      [{ fields: { circle } }, '/circle/self'],
+      [{ fields: { seq: 7 } }, '/seq'],
     ];
     for (const [update, path] of bad) {
       expect(() => job.report(update as never)).toThrow(

@@ -24,17 +24,28 @@ export class ModelClient implements Outlet {
   /** Once set, it is the floor of every job without one. */
   #floorOfRest: number | null = null;
   #received: { id: string; seq: number }[] = [];
+  /** What it was told is left out, since the baseline: strictly between the two only newest states are owed. */
+  #skips: { after: number; before: number }[] = [];
+  /** The newest seq it was shown of each job, since the baseline. */
+  #shown = new Map<string, number>();
+  #scopeId: string | null = null;
+  /** A new edge does not know what left the stream under an older one. */
+  mayShowGone = false;
+  isCaughtUp = false;
   updates = 0;
   resets = 0;
+  skips = 0;
+  gone = 0;
 
   constructor(
     readonly name: string,
-    readonly scope: Scope,
+    public scope: Scope,
     readonly stream: ModelStream,
   ) {}
 
   get resume(): Resume | null {
-    return this.#cursor === null ? null : { lastSeq: this.#cursor, epoch: this.#epoch };
+    if (this.#cursor === null) return null;
+    return { lastSeq: this.#cursor, epoch: this.#epoch, scope: this.#scopeId };
   }
 
   get unread(): number {
@@ -73,6 +84,7 @@ export class ModelClient implements Outlet {
 
   /** The connection is cut: what was not read is gone. */
   drop(): void {
+    this.isCaughtUp = false;
     this.#wire = [];
     this.session?.closed();
     this.session = null;
@@ -92,9 +104,22 @@ export class ModelClient implements Outlet {
         if (this.#epoch !== frame.epoch) this.#cursor = null;
         this.#epoch = frame.epoch;
         if (this.#cursor === null) this.#newBaseline();
+        // Under another scope the cursor means nothing, as under another epoch; the reset follows.
+        if (this.#scopeId !== null && this.#scopeId !== frame.scope) {
+          this.#cursor = null;
+          this.#newBaseline();
+        }
+        this.#scopeId = frame.scope;
+        return;
+      case 'skipped':
+        this.#skipped(frame.after, frame.before);
+        return;
+      case 'gone':
+        this.#left(frame.processing_id);
         return;
       case 'reset':
         this.resets++;
+        this.isCaughtUp = false;
         this.#epoch = frame.epoch;
         this.#cursor = null;
         this.#newBaseline();
@@ -107,6 +132,8 @@ export class ModelClient implements Outlet {
         if (this.#cursor !== null && frame.cursor < this.#cursor)
           this.#fail(`${frame.type} falls to ${frame.cursor}`);
         this.#cursor = frame.cursor;
+        if (frame.type === 'caught_up') this.isCaughtUp = true;
+        if (frame.type === 'caught_up') this.#checkSkips(frame.cursor);
         if (frame.type === 'caught_up' || this.#floorOfRest !== null) this.#settle(frame.cursor, 'caught up');
         return;
       case 'end':
@@ -129,6 +156,7 @@ export class ModelClient implements Outlet {
       this.#fail(`prev_seq ${prevSeq} at ${seq}`);
     if (prevSeq === 0 && index !== 0 && lost.size === 0) this.#fail(`prev_seq 0 at ${seq}`);
     this.#cursor = seq;
+    this.#shown.set(id, seq);
     if (!this.#floors.has(id) && this.#floorOfRest === null) this.#floors.set(id, seq);
     else this.#received.push({ id, seq });
   }
@@ -142,7 +170,46 @@ export class ModelClient implements Outlet {
     return this.stream.truthOf(this.#epoch ?? this.stream.epoch);
   }
 
+  #skipped(after: number, before: number): void {
+    this.skips++;
+    if (this.scope.kind !== 'all') this.#fail('skipped, on one job');
+    if (this.#cursor !== null && after < this.#cursor)
+      this.#fail(`skipped after ${after}, cursor ${this.#cursor}`);
+    if (before <= after + 1) this.#fail(`skipped nothing: ${after} to ${before}`);
+    this.#skips.push({ after, before });
+  }
+
+  // A client takes the job off its page. All that it was shown of it must have left the stream.
+  #left(id: string): void {
+    this.gone++;
+    if (this.scope.kind !== 'all') this.#fail('gone, on one job');
+    const { jobs, lost } = this.#truth();
+    const shown = this.#shown.get(id) ?? 0;
+    const kept = (jobs.get(id) ?? []).filter((seq) => seq <= shown && !lost.has(seq));
+    if (kept.length > 0) this.#fail(`${id} is said to be gone, and ${kept} are kept`);
+    this.#shown.delete(id);
+  }
+
+  #isSkipped(seq: number): boolean {
+    return this.#skips.some(({ after, before }) => seq > after && seq < before);
+  }
+
+  /** What changed in a piece that was left out is shown as it stands now. */
+  #checkSkips(upTo: number): void {
+    const { jobs, lost } = this.#truth();
+    for (const [id, truth] of jobs) {
+      const newest = truth.filter((seq) => seq <= upTo).at(-1);
+      if (newest === undefined || lost.has(newest) || !this.#isSkipped(newest) || !this.#inScope(id))
+        continue;
+      if ((this.#shown.get(id) ?? 0) < newest)
+        this.#fail(`${id} changed at ${newest} in what was skipped, and shows ${this.#shown.get(id)}`);
+    }
+  }
+
   #newBaseline(): void {
+    this.#skips = [];
+    this.#shown = new Map();
+    this.mayShowGone = false;
     this.#floors = new Map();
     this.#floorOfRest = null;
     this.#received = [];
@@ -176,7 +243,13 @@ export class ModelClient implements Outlet {
     const upTo = this.isDone ? (this.#cursor ?? 0) : Math.max(head, this.#cursor ?? 0);
     const { jobs, lost } = this.#truth();
     // What was deleted before any edge could read it cannot be part of a state; behind the state it asks for a reset.
-    const isOwed = (seq: number) => !(lost.has(seq) && seq <= (this.#floorOfRest ?? 0));
+    const isOwed = (seq: number) =>
+      !(lost.has(seq) && seq <= (this.#floorOfRest ?? 0)) && !this.#isSkipped(seq);
+    this.#checkSkips(upTo);
+    if (this.scope.kind === 'all' && !this.mayShowGone) {
+      for (const id of this.#shown.keys())
+        if (this.stream.ofJob(id).length === 0) this.#fail(`still shows ${id}, which is gone`);
+    }
     for (const [id, truth] of jobs) {
       if (!this.#inScope(id)) continue;
       const floor = this.#floors.get(id) ?? this.#floorOfRest;

@@ -94,10 +94,32 @@ export class World {
     }
   }
 
-  /** The feed was away: it goes on where the log ends if the stream still has all of that, else starts over. */
+  /** The feed was away, and goes on where the log ends; on another stream it starts over. */
   rebuildFeed(): void {
-    const isNew = this.#log.epoch !== this.stream.epoch;
-    if (isNew || this.stream.first > this.#log.head + 1) this.#startOver();
+    if (this.#log.epoch !== this.stream.epoch) this.#startOver();
+  }
+
+  /** The log is loaded anew though the stream is the same: its settings were not right for a while. */
+  distrust(): void {
+    this.#log.suspend();
+    this.#hub.logRestarts('retention');
+  }
+
+  /** The edge looks where the stream begins, and which jobs it still has. */
+  look(): void {
+    if (!this.#log.isReady || this.#log.epoch !== this.stream.epoch) return;
+    this.#log.trim(this.stream.first);
+    const gone = [...this.#log.jobIds()].filter((id) => this.stream.ofJob(id).length === 0);
+    this.#log.drop(gone, this.#log.head);
+    this.#hub.gone();
+  }
+
+  /** The client comes back as one that follows something else. */
+  rescope(client: ModelClient, scope: Scope): void {
+    if (client.scope.kind !== scope.kind || client.isDone) return;
+    this.drop(client);
+    client.scope = scope;
+    this.reconnect(client);
   }
 
   /** One turn of the event loop. */
@@ -118,7 +140,10 @@ export class World {
 
   /** A new edge: memory is gone, every connection is cut. */
   restartEdge(): void {
-    for (const client of this.clients) this.drop(client);
+    for (const client of this.clients) {
+      this.drop(client);
+      client.mayShowGone = true;
+    }
     this.#answers = [];
     this.#turns = [];
     this.#log = new EventLog(this.#options);
@@ -130,6 +155,8 @@ export class World {
   async verify(): Promise<void> {
     for (let round = 0; round < 10_000; round++) {
       this.deliver(1_000);
+      this.look();
+      this.heartbeat();
       this.turn();
       await this.answer(1_000);
       for (const client of this.clients) {

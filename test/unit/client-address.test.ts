@@ -209,7 +209,7 @@ describe('the setting', () => {
     ['::ffff:10.0.0.0/104', ['10.0.0.0/8']],
     ['::ffff:10.0.0.1', ['10.0.0.1/32']],
   ])('%j', (text, list) => {
-    expect(parseProxies(text)).toEqual({ ok: true, list });
+    expect(parseProxies(text)).toEqual({ ok: true, list, tooWide: expect.anything() });
     // What it reads is what the constructor takes.
     expect(new TrustedProxies(list)).toBeDefined();
   });
@@ -247,6 +247,44 @@ describe('the setting', () => {
       expect(parseProxies(text)).toEqual({ ok: false, problem: expect.stringContaining('is everybody') });
     },
   );
+});
+
+describe('G7 nobody unauthorised: proxies that are too many to be trusted', () => {
+  test.each([
+    ['two halves of IPv4', '0.0.0.0/1,128.0.0.0/1', 4],
+    ['in any order, and overlapping', '128.0.0.0/1, 64.0.0.0/2, 10.0.0.0/8, 0.0.0.0/2', 4],
+    ['a range that is named by an address within it', '1.2.3.4/1,200.1.2.3/1', 4],
+    ['two halves of IPv6', '::/1,8000::/1', 6],
+    ['IPv4 within IPv6', '::ffff:0.0.0.0/97,::ffff:128.0.0.0/97', 4],
+    ['one by one', Array.from({ length: 256 }, (_, i) => `${i}.0.0.0/8`).join(','), 4],
+  ])('%s', (_, text, family) => {
+    const parsed = parseProxies(text);
+    expect(parsed).toEqual({
+      ok: false,
+      problem: expect.stringContaining(`hold every IPv${family} address`),
+    });
+  });
+
+  test('what leaves somebody out is taken, whatever it is', () => {
+    const all = Array.from({ length: 256 }, (_, i) => `${i}.0.0.0/8`);
+    fc.assert(
+      fc.property(fc.nat({ max: 255 }), fc.shuffledSubarray(all, { minLength: 250 }), (left, some) => {
+        const text = some.filter((range) => !range.startsWith(`${left}.`)).join(',');
+        expect(parseProxies(text).ok).toBe(true);
+      }),
+    );
+  });
+
+  test.each([
+    ['0.0.0.0/1,10.0.0.0/8', ['0.0.0.0/1']],
+    ['10.0.0.0/7', ['10.0.0.0/7']],
+    ['10.0.0.0/8,172.16.0.0/12,192.168.0.0/16', []],
+    ['fc00::/7,2001:db8::/32', ['fc00::/7']],
+    ['2001:db8::/31', ['2001:db8::/31']],
+    ['::ffff:10.0.0.0/103', ['10.0.0.0/7']],
+  ])('%s: a range in which strangers may be is named', (text, wide) => {
+    expect(parseProxies(text)).toMatchObject({ ok: true, tooWide: wide });
+  });
 });
 
 describe('whether the client came over TLS', () => {

@@ -69,6 +69,19 @@ describe('G8 bad input: a frame that an edge does not take is explained', () => 
     });
   });
 
+  test.each([
+    [63, true],
+    [64, false],
+    [8_000, false],
+  ])('G8 bad input: %d arrays in a member are taken: %s', (levels, isTaken) => {
+    const text = `{"type":"ping","own":${'['.repeat(levels)}${']'.repeat(levels)}}`;
+    const parsed = parseClientFrame(text, 16_384);
+    expect(parsed.ok).toBe(isTaken);
+    if (!parsed.ok) {
+      expect(parsed).toMatchObject({ code: 'invalid_frame', message: expect.stringContaining('64 levels') });
+    }
+  });
+
   test('what is shown of it is short', () => {
     const parsed = parse({ type: 'x'.repeat(16_000) });
     expect(parsed.ok ? '' : parsed.message).toMatch(/^.{1,150}$/);

@@ -34,7 +34,12 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant('trim' as const), count: upTo(20) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('purgeJob' as const), job }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('wait' as const), minutes: upTo(11) }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('purge' as const, 'recreate' as const) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('look' as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('rescope' as const), who, scope }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constantFrom('purge' as const, 'recreate' as const, 'distrust' as const) }),
+  },
 );
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
@@ -92,6 +97,15 @@ async function take(world: World, next: Step): Promise<void> {
     case 'wait':
       world.stream.clock += next.minutes * 60_000;
       break;
+    case 'look':
+      world.look();
+      break;
+    case 'rescope':
+      if (client) world.rescope(client, next.scope);
+      break;
+    case 'distrust':
+      world.distrust();
+      break;
     case 'purge':
       world.stream.purge();
       break;
@@ -103,7 +117,7 @@ async function take(world: World, next: Step): Promise<void> {
 
 test('G1 order, G2 state first, G4 slow readers, G5 stale cursors: after any program every client has exactly what it is owed', async () => {
   let updates = 0;
-  let resets = 0;
+  let [resets, skips, gone] = [0, 0, 0];
   await fc.assert(
     fc.asyncProperty(
       options,
@@ -115,6 +129,8 @@ test('G1 order, G2 state first, G4 slow readers, G5 stale cursors: after any pro
         for (const client of world.clients) {
           updates += client.updates;
           resets += client.resets;
+          skips += client.skips;
+          gone += client.gone;
         }
       },
     ),
@@ -122,5 +138,5 @@ test('G1 order, G2 state first, G4 slow readers, G5 stale cursors: after any pro
   );
   // A property that nothing ever exercises holds as well.
   expect(updates).toBeGreaterThan(RUNS);
-  expect(resets).toBeGreaterThan(0);
+  for (const times of [resets, skips, gone]) expect(times).toBeGreaterThan(0);
 });

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import stringWidth from 'string-width';
 import { describe, expect, test } from 'vitest';
+import { changesOf } from '../../cmd/headway/doctor/consumer-facts.js';
 import { hanging, printReport } from '../../cmd/headway/doctor/print.js';
 import { ownChoices } from '../../cmd/headway/doctor/stream-facts.js';
 import { JobSkews } from '../../internal/doctor/clocks.js';
@@ -173,6 +174,54 @@ describe('what is an operator’s own choice', () => {
 
   test('not what Headway minds: that is drift', () => {
     expect(ownChoices({ ...config, discard: 'new' } as never)).toEqual([]);
+  });
+});
+
+describe('what is edited at the consumer of an edge', () => {
+  const made = {
+    durable_name: 'edge-a',
+    name: 'edge-a',
+    deliver_policy: 'by_start_sequence',
+    opt_start_seq: 7,
+    ack_policy: 'none',
+    max_deliver: -1,
+    filter_subject: 'progress.*',
+    replay_policy: 'instant',
+    max_waiting: 512,
+    inactive_threshold: 300e9,
+    num_replicas: 1,
+    mem_storage: true,
+    metadata: { headway_instance: 'x' },
+  };
+  const changes = (edited: Record<string, unknown>): string[] =>
+    changesOf({ ...made, ...edited } as never).map(({ field }) => field);
+
+  test.each<[Record<string, unknown>]>([
+    [{}],
+    [{ deliver_policy: 'last_per_subject', opt_start_seq: undefined }],
+    [{ filter_subject: undefined }],
+    [{ filter_subject: '>' }],
+    [{ filter_subject: undefined, filter_subjects: ['progress.a', 'progress.>'] }],
+    [{ description: 'of the page', headers_only: false, max_batch: 0, priority_policy: 'none' }],
+  ])('nothing: %j', (edited) => {
+    expect(changes(edited)).toEqual([]);
+  });
+
+  test.each<[string, unknown]>([
+    ['filter_subject', 'progress.a'],
+    ['filter_subjects', ['progress.a', 'progress.b']],
+    ['ack_policy', 'explicit'],
+    ['replay_policy', 'original'],
+    ['deliver_policy', 'new'],
+    ['headers_only', true],
+    ['deliver_subject', 'elsewhere'],
+    ['rate_limit_bps', 1_000],
+    ['max_batch', 1],
+    ['max_bytes', 100],
+    ['max_expires', 1e9],
+    ['priority_policy', 'overflow'],
+  ])('%s: %j', (field, is) => {
+    expect(changes({ [field]: is })).toEqual([field]);
   });
 });
 

@@ -2,7 +2,14 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { grantOf } from '../../internal/auth/grant.js';
 import type { Verdict, Verifier } from '../../internal/auth/verifier.js';
 import { TrustedProxies } from '../../internal/edge/client-address.js';
-import { type Admitted, Door, type DoorParts, type Knock, type Visitor } from '../../internal/edge/door.js';
+import {
+  type Admitted,
+  Door,
+  type DoorNotice,
+  type DoorParts,
+  type Knock,
+  type Visitor,
+} from '../../internal/edge/door.js';
 import { Admission, type AdmissionLimits } from '../../internal/edge/limits.js';
 import { OriginPolicy } from '../../internal/edge/origin.js';
 import type { Scope } from '../../internal/eventlog/scope.js';
@@ -33,12 +40,14 @@ function scriptedVerifier() {
 
 function house(limits: Partial<AdmissionLimits> = {}, parts: Partial<DoorParts> = {}) {
   const script = scriptedVerifier();
+  const notices: DoorNotice[] = [];
   const admission = new Admission(
     {
       maxConnections: 0,
       maxPerAddress: 0,
       maxPerSubject: 0,
       maxUnauthenticated: 0,
+      maxUnauthenticatedPerAddress: 0,
       upgradesPerSecond: 0,
       upgradesPerAddress: 0,
       ...limits,
@@ -57,10 +66,12 @@ function house(limits: Partial<AdmissionLimits> = {}, parts: Partial<DoorParts> 
     tokenToleranceMs: 5_000,
     wallClock: () => EXP * 1_000 - 60_000,
     authTimeoutMs: 1_000,
+    notice: (notice) => void notices.push(notice),
     ...parts,
   });
   return {
     ...script,
+    notices,
     door,
     admission,
     /** Knocks and comes in. */
@@ -375,5 +386,39 @@ describe('the permit', () => {
     expect(renewal.expiry.text).toBe('2026-01-31T13:01:00.000Z');
     expect(renewal.narrow(ALL)).toEqual({ kind: 'all', jobTypes: new Set(['a']) });
     expect(renewal.narrow({ kind: 'all', jobTypes: new Set(['b']) })).toBeNull();
+  });
+});
+
+describe('what may be wrong with the settings is noticed, once', () => {
+  test('most connections are from one address', () => {
+    const { enter, door, notices } = house({ maxPerAddress: 6 });
+    enter({ peer: '192.0.2.2' });
+    enter({ peer: '192.0.2.3' });
+    const crowd = Array.from({ length: 2 }, () => enter());
+    expect(notices).toEqual([]);
+    crowd.push(enter());
+    expect(notices).toEqual([{ kind: 'crowded_address', address: '192.0.2.1', held: 3, connections: 5 }]);
+    for (const visitor of crowd) door.leave(visitor);
+    for (let i = 0; i < 5; i++) enter();
+    expect(notices).toHaveLength(1);
+  });
+
+  test('not where as many come from elsewhere, and not where addresses are not limited', () => {
+    const fair = house({ maxPerAddress: 6 });
+    for (let i = 0; i < 6; i++) fair.enter({ peer: `192.0.2.${2 + (i % 3)}` });
+    for (let i = 0; i < 6; i++) fair.enter();
+    expect(fair.notices).toEqual([]);
+    const free = house();
+    for (let i = 0; i < 100; i++) free.enter();
+    expect(free.notices).toEqual([]);
+  });
+
+  test('a trusted proxy does not say whom it brings', () => {
+    const { enter, notices } = house();
+    enter({ peer: '10.0.0.1', forwardedFor: '192.0.2.7' });
+    enter({ peer: '192.0.2.1' });
+    expect(notices).toEqual([]);
+    for (let i = 0; i < 3; i++) enter({ peer: '10.0.0.2' });
+    expect(notices).toEqual([{ kind: 'silent_proxy', address: '10.0.0.2' }]);
   });
 });

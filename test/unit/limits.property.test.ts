@@ -132,6 +132,7 @@ const limits: fc.Arbitrary<AdmissionLimits> = fc.record({
   maxPerAddress: small,
   maxPerSubject: small,
   maxUnauthenticated: small,
+  maxUnauthenticatedPerAddress: small,
   upgradesPerSecond: fc.constantFrom(0, 1, 5),
   upgradesPerAddress: fc.constant(0),
 });
@@ -168,14 +169,20 @@ test('G8 bad input: whoever comes, shows tokens and goes, the counts are those w
                 given.maxUnauthenticated,
               )
             ? 'unauthenticated'
-            : !bucket.take(1, now)
-              ? 'upgrades'
-              : isFull(
-                    open((one) => one.client === client),
-                    given.maxPerAddress,
-                  )
-                ? 'address'
-                : null;
+            : needs &&
+                isFull(
+                  open((one) => one.client === client && !one.isAccepted),
+                  given.maxUnauthenticatedPerAddress,
+                )
+              ? 'unauthenticated_per_address'
+              : !bucket.take(1, now)
+                ? 'upgrades'
+                : isFull(
+                      open((one) => one.client === client),
+                      given.maxPerAddress,
+                    )
+                  ? 'address'
+                  : null;
         expect(entry.ok ? null : entry.refusal).toBe(expected);
         if (entry.ok) {
           known.push({ ticket: entry.ticket, client, isOpen: true, isAccepted: !needs, subject: null });
@@ -240,7 +247,14 @@ test('G8 bad input: whoever comes, shows tokens and goes, the counts are those w
     { numRuns: 1_000 },
   );
   // Every kind of refusal was met, or nothing is said about it.
-  for (const kind of ['connections', 'unauthenticated', 'upgrades', 'address', 'subject']) {
+  for (const kind of [
+    'connections',
+    'unauthenticated',
+    'unauthenticated_per_address',
+    'upgrades',
+    'address',
+    'subject',
+  ]) {
     expect([kind, refusals.get(kind) ?? 0]).toEqual([kind, expect.toSatisfy((times: number) => times > 20)]);
   }
 });

@@ -14,6 +14,7 @@ const UNLIMITED: AdmissionLimits = {
   maxPerAddress: 0,
   maxPerSubject: 0,
   maxUnauthenticated: 0,
+  maxUnauthenticatedPerAddress: 0,
   upgradesPerSecond: 0,
   upgradesPerAddress: 0,
 };
@@ -229,6 +230,22 @@ describe('who may come in', () => {
     ]);
   });
 
+  test('G8 bad input: one address holds no more than its share of the places for unchecked tokens', () => {
+    const { door, enter } = admission({ maxUnauthenticatedPerAddress: 2 });
+    const first = ticketOf(enter('203.0.113.1'));
+    const second = ticketOf(enter('203.0.113.1'));
+    const refusal = 'unauthenticated_per_address';
+    expect([enter('203.0.113.1'), enter('203.0.113.2')].map(refusalOf)).toEqual([refusal, null]);
+    door.authenticated(first, null);
+    door.leave(first);
+    expect([enter('203.0.113.1'), enter('203.0.113.1')].map(refusalOf)).toEqual([null, refusal]);
+    door.leave(second);
+    door.leave(second);
+    expect([enter('203.0.113.1'), enter('203.0.113.1')].map(refusalOf)).toEqual([null, refusal]);
+    // Where nobody has to show a token there is none to check.
+    expect(refusalOf(enter('203.0.113.1', false))).toBeNull();
+  });
+
   test('who is refused is not counted', () => {
     const { clock, door, enter } = admission({
       maxPerAddress: 1,
@@ -311,30 +328,30 @@ describe('whose token was accepted', () => {
 describe('what one client may send', () => {
   test('G8 bad input: so many frames in a second, empty ones too', () => {
     const rate = new ClientRate(3, 0, 0);
-    expect([0, 0, 0, 0].map((bytes) => rate.take(bytes, 0))).toEqual([true, true, true, false]);
-    expect(rate.take(0, 333)).toBe(false);
-    expect(rate.take(0, 334)).toBe(true);
+    expect([0, 0, 0, 0].map((bytes) => rate.take(bytes, 0))).toEqual([null, null, null, 'client_frames']);
+    expect(rate.take(0, 333)).toBe('client_frames');
+    expect(rate.take(0, 334)).toBeNull();
   });
 
   test('G8 bad input: so many bytes in a second', () => {
     const rate = new ClientRate(0, 1_000, 0);
-    expect([600, 400, 1].map((bytes) => rate.take(bytes, 0))).toEqual([true, true, false]);
-    expect(rate.take(500, 500)).toBe(true);
+    expect([600, 400, 1].map((bytes) => rate.take(bytes, 0))).toEqual([null, null, 'client_bytes']);
+    expect(rate.take(500, 500)).toBeNull();
   });
 
   test('a frame above the bytes of one second is over the limit at any time', () => {
     const rate = new ClientRate(0, 1_000, 0);
-    expect(rate.take(1_001, 1e9)).toBe(false);
-    expect(rate.take(1_000, 1e9)).toBe(true);
+    expect(rate.take(1_001, 1e9)).toBe('client_bytes');
+    expect(rate.take(1_000, 1e9)).toBeNull();
   });
 
   test('one client does not use up what another may send', () => {
     const [loud, quiet] = [new ClientRate(1, 10, 0), new ClientRate(1, 10, 0)];
-    expect([loud.take(10, 0), loud.take(10, 0), quiet.take(10, 0)]).toEqual([true, false, true]);
+    expect([loud.take(10, 0), loud.take(10, 0), quiet.take(10, 0)]).toEqual([null, 'client_frames', null]);
   });
 
   test('no limit is none', () => {
     const rate = new ClientRate(0, 0, 0);
-    expect(Array.from({ length: 1_000 }, () => rate.take(1e9, 0))).not.toContain(false);
+    expect(Array.from({ length: 1_000 }, () => rate.take(1e9, 0))).not.toContain('client_bytes');
   });
 });

@@ -16,7 +16,7 @@ import { CLOSE_CODES, closeCode, ERROR_CODES } from '../../schemas/close-codes.j
 import { EdgeConfig, settings } from '../../schemas/config.js';
 import { checkEvent, EVENT_MAX_BYTES, Event } from '../../schemas/event.js';
 import { CLIENT_FRAMES, RESET_REASONS, SERVER_FRAMES } from '../../schemas/frames.js';
-import { Cursor, Epoch, JobType } from '../../schemas/ids.js';
+import { Cursor, Epoch, JobType, ScopeId } from '../../schemas/ids.js';
 import { withSettingsTable } from '../../schemas/settings-table.js';
 import {
   bare,
@@ -124,6 +124,7 @@ describe('PROTOCOL.md', () => {
       too_large: true,
       not_utf8: true,
       not_json: true,
+      too_deep: true,
       schema: true,
       subject_mismatch: true,
     } satisfies Record<InvalidReason, true>;
@@ -133,7 +134,7 @@ describe('PROTOCOL.md', () => {
 
   test('"Connecting" gives the ranges of the parameters, and an example of a refusal', () => {
     const connecting = section(protocol, 'Connecting');
-    const parameters = { last_seq: Cursor, epoch: Epoch, job_type: JobType };
+    const parameters = { last_seq: Cursor, epoch: Epoch, scope: ScopeId, job_type: JobType };
     const rows = table(connecting, 'parameter');
     expect(rows.map(({ parameter }) => bare(parameter))).toEqual(Object.keys(parameters));
     for (const [index, schema] of Object.values(parameters).entries()) {
@@ -303,6 +304,7 @@ describe('OPERATIONS.md', () => {
       log: () => ({ head: 0, floor: 0, tailBytes: 0, tailEvents: 0, lastStateBytes: 0, jobs: 0 }),
       coldReadsPending: () => 0,
       unauthenticated: () => 0,
+      httpSockets: () => 0,
       silence: () => ({ isListening: false, watched: 0, overdue: 0, turnedAway: 0, letGo: 0 }),
     });
     const metrics = (await registry.getMetricsAsJSON()).filter(({ name }) => name.startsWith('headway_'));

@@ -80,7 +80,7 @@ describe('the shared vectors', () => {
   test('every reason is there', () => {
     const reasons = new Set(all.flatMap(({ reason }) => (reason === undefined ? [] : [reason])));
     expect([...reasons].sort()).toEqual(
-      ['bad_subject', 'not_json', 'not_utf8', 'schema', 'subject_mismatch', 'too_large'].sort(),
+      ['bad_subject', 'not_json', 'not_utf8', 'schema', 'subject_mismatch', 'too_deep', 'too_large'].sort(),
     );
   });
 });

@@ -130,7 +130,7 @@ class Program {
     if (run.ended !== 'no') return;
     run.newest += 1;
     try {
-      run.pen.report({ n: run.newest });
+      run.pen.report({ fields: { n: run.newest } });
     } catch (error) {
       run.ended = error as Error;
     }
@@ -280,7 +280,7 @@ test('G9 memory: with too little memory updates are let go, but never the end, a
         const big = 'x'.repeat(40_000);
         for (const [index, next] of steps.entries()) {
           if (next.do === 'takeOver') continue;
-          if (index % 7 === 0) process.start({ processingId: `other-${index}` }).report({ big });
+          if (index % 7 === 0) process.start({ processingId: `other-${index}` }).report({ fields: { big } });
           await program.take(next);
         }
         await program.world.heal();

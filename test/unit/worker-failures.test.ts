@@ -3,7 +3,8 @@
 import { describe, expect, test } from 'vitest';
 import { InvalidEventError } from '../../sdk/worker/errors.js';
 import { type FailOptions, failureJson } from '../../sdk/worker/failure.js';
-import { bare, firstState, jsonOf, updated } from '../../sdk/worker/state.js';
+import { jsonOf } from '../../sdk/worker/json.js';
+import { bare, firstState, updated } from '../../sdk/worker/state.js';
 import { type Trouble, teller } from '../../sdk/worker/trouble.js';
 
 const given = (own: object) => Object.assign(new Error('no'), own);
@@ -70,7 +71,7 @@ describe('what has no form in JSON is refused by name, however it refuses', () =
 test('the bare state says where the job is, and nothing that a worker could make large', () => {
   const state = updated(
     firstState(3, 10, 'm'.repeat(4_000)),
-    { current: 5, step: { name: 'read' }, mine: 'x'.repeat(65_000) },
+    { current: 5, step: { name: 'read' }, fields: { mine: 'x'.repeat(65_000) } },
     0,
   );
   expect(bare(state)).toMatchObject({ attempt: 3, percent: 50, current: 5, total: 10 });

@@ -27,8 +27,9 @@ const last = (fields: Record<string, unknown>, msgId = 'another'): LastMessage =
   seq: 40,
   msgId,
   event: readEvent('job', Buffer.from(JSON.stringify(event('job', fields)))),
+  expected: null,
 });
-const noEvent: LastMessage = { seq: 40, msgId: '', event: null };
+const noEvent: LastMessage = { seq: 40, msgId: '', event: null, expected: null };
 /** As an edge writes it. */
 const silent = (fields: Record<string, unknown> = {}, msgId = ''): LastMessage =>
   last({ status: 'error', progress: 40, error: { code: 'timeout', retryable: true }, ...fields }, msgId);
@@ -139,8 +140,8 @@ test('the real time-out of an edge is one, whatever the event before it', () => 
     const text = timeoutEvent(event('job', fields) as unknown as Event, 61_234, new Date().toISOString());
     const found = readEvent('job', Buffer.from(text));
     expect(found?.attempt).toBe(2);
-    expect(judgeConflict({ seq: 40, msgId: '', event: found }, writer)).toEqual(send(2));
-    expect(judgeConflict({ seq: 40, msgId: '', event: found }, { ...writer, attempt: 1 })).toEqual(
+    expect(judgeConflict({ ...noEvent, event: found }, writer)).toEqual(send(2));
+    expect(judgeConflict({ ...noEvent, event: found }, { ...writer, attempt: 1 })).toEqual(
       lost('newer_attempt'),
     );
   }
@@ -158,12 +159,11 @@ describe('what stands beneath the newest message', () => {
   /** A job's messages, as a worker that may read all of them finds them. */
   const historyOf = (messages: LastMessage[], mayLook = true): History => ({
     last: async () => ({ kind: 'read', last: messages.at(-1) ?? null }),
-    beneath: async (_, newest, after) =>
+    range: async (_, from, before, most) =>
       mayLook
         ? {
             kind: 'read',
-            last:
-              messages.findLast(({ seq, event }) => after < seq && seq < newest && event !== null) ?? null,
+            messages: messages.filter(({ seq }) => from <= seq && seq < before).slice(0, most),
           }
         : { kind: 'forbidden', detail: 'no', subjects: ['all'], isCertain: true },
   });
@@ -225,6 +225,51 @@ describe('what stands beneath the newest message', () => {
   });
 });
 
+describe('how much of a history is read', () => {
+  /** Counts what a worker asks for. */
+  const counted = (messages: readonly LastMessage[]) => {
+    const count = { questions: 0, messages: 0 };
+    const history: History = {
+      last: async () => ({ kind: 'read', last: messages.at(-1) ?? null }),
+      range: async (_, from, before, most) => {
+        const found = messages.filter(({ seq }) => from <= seq && seq < before).slice(0, most);
+        count.questions += 1;
+        count.messages += found.length;
+        return { kind: 'read', messages: found };
+      },
+    };
+    return { count, history };
+  };
+  const first = { ...starting, attempt: 1 };
+  const inquiry = { processingId: 'job', told: null, expected: 0, writer: first };
+  const at = (seq: number, fields: Record<string, unknown>, expected: number | null = null): LastMessage => ({
+    ...last(fields, expected === null ? '' : 'worker'),
+    seq,
+    expected,
+  });
+
+  test('a lonely "queued" of a new job costs one question, wherever in the stream it stands', async () => {
+    const { count, history } = counted([at(10_000_000, { message: 'queued' })]);
+    expect(await inquire(history, inquiry)).toMatchObject({ kind: 'read', last: { event: null } });
+    expect(count).toEqual({ questions: 1, messages: 0 });
+  });
+
+  test('G6 the end: far beneath a nameless event the newest worker is found, and not all of its history is read', async () => {
+    const worker = Array.from({ length: 900 }, (_, i) => at(i + 1, { attempt: 7 }, i));
+    const { count, history } = counted([...worker, at(5_000_000, { message: 'queued' })]);
+    const found = await inquire(history, inquiry);
+    expect(found).toMatchObject({ kind: 'read', last: { seq: 5_000_000, event: { attempt: 7 } } });
+    expect(count.questions).toBeLessThan(20);
+  });
+
+  test('G9 memory: of a history without an end the newest 1,000 messages or so count, and no more are read', async () => {
+    const raw = Array.from({ length: 20_000 }, (_, i) => at(i + 1, { attempt: i === 100 ? 50 : 3 }));
+    const { count, history } = counted(raw);
+    expect(await inquire(history, inquiry)).toMatchObject({ kind: 'read', last: { event: { attempt: 3 } } });
+    expect(count.messages).toBeLessThanOrEqual(1_001);
+  });
+});
+
 describe('what JetStream answers', () => {
   const error = (code: number, err_code: number, description = 'x'): string =>
     JSON.stringify({ error: { code, err_code, description }, stream: 'PROGRESS', seq: 0 });
@@ -257,11 +302,29 @@ describe('what JetStream answers', () => {
     ['nobody', 503, '', { kind: 'busy', unsure: false }],
     ['too large', 0, error(400, 10054), { kind: 'too_large' }],
     [
-      'another refusal',
+      'a stream that is full',
       0,
-      error(400, 10077, 'maximum bytes exceeded'),
-      { kind: 'refused', detail: '10077 maximum bytes exceeded' },
+      error(503, 10077, 'maximum bytes exceeded'),
+      {
+        kind: 'busy',
+        unsure: false,
+        obstacle: 'storage_full',
+        detail: 'storage is full: the stream takes no more (10077 maximum bytes exceeded)',
+      },
     ],
+    [
+      'a server that is full',
+      0,
+      error(503, 10023, 'insufficient resources'),
+      { kind: 'busy', obstacle: 'storage_full', detail: 'storage is full (10023 insufficient resources)' },
+    ],
+    [
+      'another error of the store',
+      0,
+      error(503, 10077, 'disk broken'),
+      { kind: 'busy', detail: '10077 disk broken', obstacle: undefined },
+    ],
+    ['another refusal', 0, error(400, 10109, 'x'), { kind: 'refused', detail: '10109 x' }],
     ['nonsense', 0, 'nonsense', { kind: 'busy', unsure: true }],
     ['null', 0, 'null', { kind: 'busy', unsure: true }],
   ])('%s', (_, status, text, reply) => {

@@ -9,6 +9,7 @@ import { encodeEvent, sharedMembers } from '../../sdk/worker/encode.js';
 import { failureJson } from '../../sdk/worker/failure.js';
 import { RunIds, randomText } from '../../sdk/worker/ids.js';
 import { heartbeatSeconds } from '../../sdk/worker/job-options.js';
+import { jsonOf } from '../../sdk/worker/json.js';
 import type { Keeper, Waker } from '../../sdk/worker/ports.js';
 import { firstState, type JobUpdate, updated } from '../../sdk/worker/state.js';
 import { shorten } from '../../sdk/worker/text.js';
@@ -59,12 +60,13 @@ test('every event that can be reported is one by the schema, as it was reported'
   const text = fc.string({ unit: 'binary', maxLength: 5_000 });
   const update: fc.Arbitrary<JobUpdate> = fc.record(
     {
-      current: fc.double({ noNaN: true, noDefaultInfinity: true }),
-      progress: fc.double({ noNaN: true, noDefaultInfinity: true }),
+      current: fc.double(),
+      progress: fc.double(),
+      total: fc.double(),
       message: text,
       step: fc.record({ name: text, index: fc.nat(), total: fc.nat() }, { requiredKeys: [] }),
       indeterminate: fc.boolean(),
-      own: fc.jsonValue().filter((value) => value !== null),
+      fields: fc.record({ own: fc.jsonValue().filter((value) => value !== null) }),
     },
     { requiredKeys: [] },
   );
@@ -83,7 +85,7 @@ test('every event that can be reported is one by the schema, as it was reported'
           encodeEvent(sharedMembers(options), state, ending, 0, '2026-01-31T12:00:00Z'),
         );
         expect(checkEvent(json)).toBeNull();
-        const own = updates.findLast((one) => one.own !== undefined)?.own;
+        const own = updates.findLast((one) => one.fields !== undefined)?.fields?.own;
         expect((json as { own?: unknown }).own).toEqual(
           own === undefined ? undefined : JSON.parse(JSON.stringify(own)),
         );
@@ -94,7 +96,7 @@ test('every event that can be reported is one by the schema, as it was reported'
 
 test('what the job changes after a report is not sent by accident', () => {
   const pages = [1];
-  const state = updated(firstState(1, undefined, undefined), { pages }, 0);
+  const state = updated(firstState(1, undefined, undefined), { fields: { pages } }, 0);
   pages.push(2);
   expect(encodeEvent('"processing_id":"a"', state, null, 0, 'x')).toContain('"pages":[1]');
 });
@@ -102,10 +104,10 @@ test('what the job changes after a report is not sent by accident', () => {
 test('null takes a field out, and what is left out stays', () => {
   let state = updated(
     firstState(1, 4, 'begin'),
-    { current: 1, message: 'one', own: 1, step: { name: 's' } },
+    { current: 1, message: 'one', step: { name: 's' }, fields: { own: 1 } },
     0,
   );
-  state = updated(state, { message: null, own: null, step: null, total: null }, 1);
+  state = updated(state, { message: null, step: null, total: null, fields: { own: null } }, 1);
   const json = JSON.parse(encodeEvent('"processing_id":"a"', state, null, 1, 'x')) as object;
   expect(Object.keys(json)).toEqual([
     'processing_id',
@@ -182,6 +184,18 @@ test('signs of life come at least three times in the time after which silence me
   expect(heartbeatSeconds({ processingId: 'a', stallAfterSeconds: 1e-9 }, 5)).toBe(0.05);
 });
 
+test.each([
+  [63, 'own'],
+  [62, 'details'],
+])('G8 bad input: %d arrays fit into an event as %s, and one more is named by its place', (levels, where) => {
+  const nested = (depth: number): unknown => JSON.parse('['.repeat(depth) + ']'.repeat(depth));
+  const path = where === 'own' ? '/result' : '/error/details';
+  const write = (depth: number): string =>
+    where === 'own' ? jsonOf(nested(depth), path) : failureJson({ details: nested(depth) }, {}, false);
+  expect(write(levels)).toContain('['.repeat(levels));
+  expect(() => write(levels + 1)).toThrow(expect.objectContaining({ code: 'invalid_event', path }));
+});
+
 test('frequent trouble is told once a second, and a callback that throws changes nothing', () => {
   const told: string[] = [];
   let now = 0;
@@ -193,9 +207,22 @@ test('frequent trouble is told once a second, and a callback that throws changes
     () => now,
   );
   for (now = 0; now < 2_000; now += 100) tell({ kind: 'retrying', message: '' });
+  expect(told).toEqual(['retrying', 'retrying']);
+});
+
+test('that NATS is away, or refuses the credentials, is told when it begins, then once a minute, and anew after it was back', () => {
+  const told: string[] = [];
+  let now = 0;
+  const tell = teller(
+    ({ kind }: Trouble) => void told.push(kind),
+    () => now,
+  );
+  for (; now < 120_000; now += 5_000) tell({ kind: 'away', message: 'at each dial' });
+  expect(told).toEqual(['away', 'away']);
+  tell({ kind: 'back', message: '' });
   tell({ kind: 'away', message: '' });
-  tell({ kind: 'away', message: '' });
-  expect(told).toEqual(['retrying', 'retrying', 'away', 'away']);
+  for (; now < 180_000; now += 5_000) tell({ kind: 'not_authorized', message: '' });
+  expect(told.slice(2)).toEqual(['back', 'away', 'not_authorized']);
 });
 
 test('G9 memory: what is let go first is the oldest, never an end, and never what has just come, even if an end comes in its place', () => {

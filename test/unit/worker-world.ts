@@ -8,18 +8,32 @@ import { Budget } from '../../sdk/worker/budget.js';
 import { type LastMessage, readEvent } from '../../sdk/worker/fencing.js';
 import type { JobOptions } from '../../sdk/worker/job-options.js';
 import { Pen } from '../../sdk/worker/pen.js';
-import type { Caller, Clock, Counts, LastRead, Line, Surroundings, Waker } from '../../sdk/worker/ports.js';
+import type {
+  Caller,
+  Clock,
+  Counts,
+  Forbidden,
+  LastRead,
+  Line,
+  Surroundings,
+  Waker,
+} from '../../sdk/worker/ports.js';
 import type { Reply } from '../../sdk/worker/reply.js';
 import { settingsOf } from '../../sdk/worker/settings.js';
 import { Signals } from '../../sdk/worker/signals.js';
 import type { Trouble } from '../../sdk/worker/trouble.js';
+import { event } from '../harness/publish.js';
 
 export interface Stored {
   readonly seq: number;
   readonly subject: string;
   readonly msgId: string;
   readonly text: string;
+  /** The condition it was written under. */
+  readonly expected: number | null;
 }
+
+type Failed = Extract<LastRead, { kind: 'failed' }>;
 
 /** Which of the two JetStream looks at first differs between its versions and with the number of replicas. */
 export type CheckOrder = 'duplicate first' | 'expected first';
@@ -46,7 +60,7 @@ export class Stream {
     }
     if (isConflict) return { kind: 'conflict', last };
     const seq = (this.stored.at(-1)?.seq ?? 0) + 1;
-    this.stored.push({ seq, subject, msgId, text });
+    this.stored.push({ seq, subject, msgId, text, expected });
     this.#ids.set(msgId, seq);
     return { kind: 'stored', seq, duplicate: false };
   }
@@ -96,11 +110,17 @@ export class WorkerProcess implements Line {
       line: this,
       history: {
         last: (id) =>
-          this.#read(mayRead, mayRead === 'all' || mayRead === 'newest', () => this.#stored(id).at(-1)),
-        beneath: (id, newest, after) =>
-          this.#read(mayRead, mayRead === 'all', () =>
-            this.#stored(id).findLast(({ seq, event }) => after < seq && seq < newest && event !== null),
-          ),
+          this.#read(mayRead, mayRead === 'all' || mayRead === 'newest', () => ({
+            kind: 'read',
+            last: this.#stored(id).at(-1) ?? null,
+          })),
+        range: (id, from, before, most) =>
+          this.#read(mayRead, mayRead === 'all', () => ({
+            kind: 'read',
+            messages: this.#stored(id)
+              .filter(({ seq }) => from <= seq && seq < before)
+              .slice(0, most),
+          })),
       },
       counts: this.counts,
       tell: (trouble) => void this.told.push(trouble),
@@ -114,6 +134,8 @@ export class WorkerProcess implements Line {
       keep: (keeper, bytes) => budget.keep(keeper, bytes),
       letGo: (keeper) => budget.letGo(keeper),
       onAbort: (signal, call) => signals.onAbort(signal, call),
+      pendingChanged: () => {},
+      unawaited: () => {},
       done: (pen) => void this.pens.delete(pen as Pen),
     };
   }
@@ -210,14 +232,16 @@ export class WorkerProcess implements Line {
   #stored(id: string): LastMessage[] {
     return this.world.stream.stored
       .filter(({ subject }) => subject === `progress.${id}`)
-      .map(({ seq, msgId, text }) => ({ seq, msgId, event: readEvent(id, Buffer.from(text)) }));
+      .map(({ seq, msgId, text, expected }) => {
+        return { seq, msgId, event: readEvent(id, Buffer.from(text)), expected };
+      });
   }
 
-  #read(mayRead: MayRead, isPermitted: boolean, look: () => LastMessage | undefined): Promise<LastRead> {
+  #read<T>(mayRead: MayRead, isPermitted: boolean, look: () => T): Promise<T | Forbidden | Failed> {
     return new Promise((resolve) => {
       this.reads.push(() => {
         if (!this.open) return resolve({ kind: 'failed', detail: 'away' });
-        if (isPermitted) return resolve({ kind: 'read', last: look() ?? null });
+        if (isPermitted) return resolve(look());
         const isCertain = mayRead !== 'nobody there';
         resolve({ kind: 'forbidden', detail: 'no permission', subjects: ['read'], isCertain });
       });
@@ -265,6 +289,11 @@ export class World {
     const last = events.findLast((event) => event !== null);
     if (last?.status !== 'processing') return;
     this.stream.publish(subject, timeoutEvent(last, 60_000, this.clock.timestamp()), '', null);
+  }
+
+  /** A publisher that is no worker of this package, without an id and without a condition. */
+  raw(id: string, fields: Record<string, unknown>): void {
+    this.stream.publish(`progress.${id}`, JSON.stringify(event(id, fields)), '', null);
   }
 
   /** Somebody publishes what is no event. */

@@ -37,8 +37,10 @@ const READ_MS = 30_000;
 const STALL_AFTER_MS = 15 * 60_000;
 
 const MORE = `
-It only looks: it writes no event, and what it tries of the permissions cannot change anything. Each finding says what
-it is, why it matters and what to do; docs/RUNBOOK.md has more about each. What could not be looked at is listed, too.
+It only looks: it writes no event, and what it tries of the permissions cannot change anything. Whether an event would be
+stored it asks with a message that NATS only traces, and whether the server can write with a consumer that it removes
+at once. Each finding says what it is, why it matters and what to do; docs/RUNBOOK.md has more about each. What could
+not be looked at is listed, too.
 
 Exit codes:
   0    nothing, or notes only

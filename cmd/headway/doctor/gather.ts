@@ -1,13 +1,17 @@
 import type { Facts, Observed, StreamFacts } from '../../../internal/doctor/facts.js';
 import type { Role } from '../../../internal/doctor/needs.js';
+import type { NeedFacts } from '../../../internal/doctor/permissions.js';
 import { Listening } from '../jobs/listening.js';
 import type { Io } from '../world/io.js';
 import type { StreamAccess } from '../world/nats.js';
+import { lookAtConsumers } from './consumer-facts.js';
+import { tryToPublish } from './dry-publish.js';
 import { hear } from './heartbeats.js';
-import { lookAtAccount, lookAtClock, lookAtConsumers, lookAtFullJobs, lookAtStream } from './look.js';
-import { observe, skipped } from './observe.js';
+import { lookAtAccount, lookAtClock, lookAtStream, lookAtSubjects } from './look.js';
+import { known, observe, skipped } from './observe.js';
 import { lookAtPermissions } from './permissions-probe.js';
 import { type Scan, type ScanLimits, scanEvents, scanJobs } from './scan.js';
+import { tryToWrite } from './write-probe.js';
 
 /** These looks ask several times, or for much. */
 const SECOND_LOOKS_MS = 15_000;
@@ -35,7 +39,12 @@ export async function gather(access: StreamAccess, options: GatherOptions, io: I
       lookAtPermissions(connection, stream, options.meantFor),
     ]);
     const now = io.now() - (clock.kind === 'known' ? clock.value.offsetMs : 0);
-    const inStream = await lookInside(access, state, { ...options, now, listening }, io);
+    const inStream = await lookInside(
+      access,
+      state,
+      { ...options, now, listening, needs: permissions.needs },
+      io,
+    );
     return {
       now,
       streamName: stream,
@@ -55,27 +64,60 @@ export async function gather(access: StreamAccess, options: GatherOptions, io: I
   }
 }
 
-type Inside = Pick<Facts, 'consumers' | 'events' | 'jobs' | 'fullJobs' | 'heartbeats'>;
+type Inside = Pick<
+  Facts,
+  'consumers' | 'ends' | 'events' | 'jobs' | 'fullJobs' | 'strays' | 'heartbeats' | 'publish' | 'disk'
+>;
 
 async function lookInside(
   access: StreamAccess,
   state: Facts['stream'],
-  options: GatherOptions & { readonly now: number; readonly listening: Listening },
+  options: GatherOptions & {
+    readonly now: number;
+    readonly listening: Listening;
+    readonly needs: readonly NeedFacts[];
+  },
   io: Io,
 ): Promise<Inside> {
   if (state.kind !== 'known' || state.value.kind === 'missing') {
     const none = because(state);
-    return { consumers: none, events: none, jobs: none, fullJobs: none, heartbeats: none };
+    return {
+      consumers: none,
+      ends: null,
+      events: none,
+      jobs: none,
+      fullJobs: none,
+      strays: none,
+      heartbeats: none,
+      publish: none,
+      disk: none,
+    };
   }
   const { stream } = state.value;
   const limits: ScanLimits = { limitMs: options.limitMs, stopped: io.stopped };
-  const [consumers, events, fullJobs, [jobs, heartbeats]] = await Promise.all([
+  const [followers, events, subjects, [jobs, heartbeats]] = await Promise.all([
     observe(() => lookAtConsumers(access), SECOND_LOOKS_MS),
     scanEvents(access, stream, options.scan, limits),
-    observe(() => lookAtFullJobs(access, stream, options.now), SECOND_LOOKS_MS),
+    observe(() => lookAtSubjects(access, stream, options.now), SECOND_LOOKS_MS),
     silentJobs(access, stream, options, limits, io),
   ]);
-  return { consumers, events, fullJobs, jobs, heartbeats };
+  // A refusal of the one, and the consumer of the other, may be seen by whoever else looks at the same time.
+  const [publish, disk] = await Promise.all([
+    observe(() => tryToPublish(access, stream, options.needs)).then(flat),
+    observe(() => tryToWrite(access, stream)).then(flat),
+  ]);
+  const isKnown = followers.kind === 'known';
+  return {
+    consumers: isKnown ? known(followers.value.consumers) : followers,
+    ends: isKnown ? followers.value.ends : null,
+    events,
+    fullJobs: subjects.kind === 'known' ? known(subjects.value.full) : subjects,
+    strays: subjects.kind === 'known' ? known(subjects.value.strays) : subjects,
+    jobs,
+    heartbeats,
+    publish,
+    disk,
+  };
 }
 
 /** The jobs, and whether the silent ones among them are heard. */
@@ -92,6 +134,10 @@ async function silentJobs(
   if (io.terminal.note) io.note('headway: some jobs are silent, listening for their heartbeats\n');
   return [jobs, await hear(listening, silent, listenMs, io.stopped)];
 }
+
+/** A look that says by itself why it knows nothing. */
+const flat = <T>(observed: Observed<Observed<T>>): Observed<T> =>
+  observed.kind === 'known' ? observed.value : observed;
 
 /** Why there is nothing to look at inside the stream. */
 function because(state: Facts['stream']): Observed<never> {

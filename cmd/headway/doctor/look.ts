@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { ConsumerInfo, JetStreamAccountStats, StreamInfo } from 'nats';
+import type { JetStreamAccountStats, StreamInfo } from 'nats';
 import type { ClockFacts } from '../../../internal/doctor/clocks.js';
 import type {
   AccountFacts,
-  ConsumerFacts,
   FullJob,
+  StraySubject,
   StreamFacts,
   StreamState,
   Usage,
@@ -18,7 +18,7 @@ import type { StreamAccess } from '../world/nats.js';
 import { streamFactsOf } from './stream-facts.js';
 
 const STREAM_NOT_FOUND = 10059;
-/** A copy that is not current for a moment, and a pull that is renewed just now, are not what is looked for. */
+/** A copy that is not current for a moment is not what is looked for. */
 const SECOND_LOOK_MS = 1_500;
 const CLOCK_QUESTIONS = 3;
 const REACHES = 20;
@@ -84,52 +84,29 @@ export async function lookAtClock({ jsm, stream }: StreamAccess, now: () => numb
   return best;
 }
 
-/** The stream's consumers, looked at again where an edge is not pulling or not at the head. */
-export async function lookAtConsumers(access: StreamAccess): Promise<readonly ConsumerFacts[]> {
-  const first = await listConsumers(access);
-  if (first.every((one) => one.num_waiting > 0 && one.num_pending === 0))
-    return first.map((one) => factsOf(one, one));
-  await delay(SECOND_LOOK_MS);
-  const second = new Map((await listConsumers(access)).map((one) => [one.name, one]));
-  // What is gone by then was short-lived.
-  return first.flatMap((one) => {
-    const again = second.get(one.name);
-    return again === undefined || again.created !== one.created ? [] : [factsOf(one, again)];
-  });
+export interface Subjects {
+  /** Jobs with as many events as the stream keeps of one. */
+  readonly full: readonly FullJob[];
+  readonly strays: readonly StraySubject[];
 }
 
-async function listConsumers({ jsm, stream }: StreamAccess): Promise<readonly ConsumerInfo[]> {
-  const all: ConsumerInfo[] = [];
-  for await (const one of jsm.consumers.list(stream)) all.push(one);
-  return all;
-}
-
-function factsOf(first: ConsumerInfo, last: ConsumerInfo): ConsumerFacts {
-  const { config, delivered } = last;
-  // The package's types take it for a number.
-  const deliveredAt = Date.parse(String(delivered.last_active ?? ''));
-  return {
-    name: last.name,
-    createdAt: Date.parse(last.created),
-    lastDeliveredAt: Number.isNaN(deliveredAt) ? null : deliveredAt,
-    isPulled: first.num_waiting > 0 || last.num_waiting > 0,
-    pending: [first.num_pending, last.num_pending],
-    removedAfterMs: config.inactive_threshold ? config.inactive_threshold / 1e6 : null,
-    isDurable: config.durable_name !== undefined && config.durable_name !== '',
-  };
-}
-
-/** Jobs with as many events as the stream keeps of one. @param now by the server's clock */
-export async function lookAtFullJobs(
+/** All subjects of the stream, for those that are full and those that name no job. @param now by the server's clock */
+export async function lookAtSubjects(
   { jsm, stream }: StreamAccess,
   { maxEventsPerJob }: StreamFacts,
   now: number,
-): Promise<readonly FullJob[]> {
-  if (maxEventsPerJob === null) return [];
-  const { state } = await jsm.streams.info(stream, { subjects_filter: SUBJECT_FILTER });
-  const full = Object.entries(state.subjects ?? {})
-    .filter(([, events]) => events >= maxEventsPerJob)
-    .map(([subject, events]) => ({ id: idOf(subject) ?? subject, subject, events }));
+): Promise<Subjects> {
+  // Of all: what is stored may be on other subjects than the stream has now.
+  const { state } = await jsm.streams.info(stream, { subjects_filter: '>' });
+  const all = Object.entries(state.subjects ?? {});
+  const strays = all
+    .filter(([subject]) => idOf(subject) === null)
+    .map(([subject, messages]) => ({ subject, messages }));
+  const limit = maxEventsPerJob ?? Number.POSITIVE_INFINITY;
+  const full = all.flatMap(([subject, events]) => {
+    const id = idOf(subject);
+    return id !== null && events >= limit ? [{ id, subject, events }] : [];
+  });
   const reaches = await Promise.all(
     full.slice(0, REACHES).map(async ({ subject }) => {
       // The API knows this query; the package's types do not.
@@ -139,5 +116,5 @@ export async function lookAtFullJobs(
       return oldest === null ? null : Math.max(0, now - oldest.time.getTime());
     }),
   );
-  return full.map(({ id, events }, at) => ({ id, events, reachMs: reaches[at] ?? null }));
+  return { full: full.map(({ id, events }, at) => ({ id, events, reachMs: reaches[at] ?? null })), strays };
 }

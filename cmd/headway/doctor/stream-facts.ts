@@ -19,7 +19,7 @@ export function streamFactsOf(info: StreamInfo, version: string): StreamFacts {
   const consumers =
     limitOf(config.max_consumers) ?? (isAtLeast(version, LIMITS_CONSUMERS) ? MAX_CONSUMERS : null);
   return {
-    drift: streamDifferences(config, { name: config.name, replicas: config.num_replicas }),
+    drift: driftOf(config),
     choices: ownChoices(config),
     storage: config.storage,
     discard: config.discard === 'new' ? 'new' : 'old',
@@ -53,6 +53,39 @@ const followerOf = (replica: Replica): FollowerFacts => ({
   silentMs: inMs(replica.active ?? 0),
 });
 
+/** The server keeps an edge's consumer so long without a pull; where it may not, the edge has none. */
+const CONSUMER_IDLE_MS = 5 * 60_000;
+
+/** How a stream differs from what Headway relies on: what edges compare, and what else changes or adds events. */
+export function driftOf(config: StreamConfig): Difference[] {
+  const compared = streamDifferences(config, { name: config.name, replicas: config.num_replicas });
+  const have = config as unknown as Record<string, unknown>;
+  const told = new Set<string>(compared.map(({ field }) => field));
+  const others = OTHERS.filter((field) => !told.has(field) && isThere(field, have[field]));
+  return [
+    ...compared,
+    ...others.map((field) => ({ field, is: shown(field, have[field]), shouldBe: shown(field, undefined) })),
+  ];
+}
+
+/** Settings of which any value adds, changes or refuses events. */
+const OTHERS = [
+  'subject_transform',
+  'mirror',
+  'sources',
+  'allow_msg_counter',
+  'allow_msg_schedules',
+  'subject_delete_marker_ttl',
+  'consumer_limits',
+];
+
+function isThere(field: string, value: unknown): boolean {
+  if (field !== 'consumer_limits')
+    return JSON.stringify(shown(field, value)) !== JSON.stringify(shown(field, undefined));
+  const { inactive_threshold: limit } = (value ?? {}) as { inactive_threshold?: number };
+  return limit !== undefined && limit > 0 && inMs(limit) < CONSUMER_IDLE_MS;
+}
+
 /** What is the operator's to choose, or has a judgement of its own. */
 const NOT_COMPARED = [
   'name',
@@ -72,7 +105,7 @@ export function ownChoices(config: StreamConfig): Difference[] {
   const spec = { name: config.name, replicas: config.num_replicas };
   const wanted = streamConfig(spec) as Record<string, unknown>;
   const have = config as unknown as Record<string, unknown>;
-  const told = new Set(streamDifferences(config, spec).map(({ field }) => field));
+  const told = new Set(driftOf(config).map(({ field }) => field));
   return [...new Set([...Object.keys(wanted), ...Object.keys(have)])]
     .filter((field) => !NOT_COMPARED.includes(field) && !told.has(field))
     .map((field) => ({ field, is: shown(field, have[field]), shouldBe: shown(field, wanted[field]) }))

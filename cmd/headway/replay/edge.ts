@@ -140,17 +140,17 @@ export class ReplayEdge implements ReplaySink {
       log: () => ({ head: this.#log.head, floor: this.#log.floor, ...this.#log.stats }),
       coldReadsPending: () => 0,
       unauthenticated: () => 0,
+      httpSockets: () => access.sockets.http,
       // Whoever was silent yesterday is not silent today.
       silence: () => ({ isListening: false, watched: 0, overdue: 0, turnedAway: 0, letGo: 0 }),
     });
-    const access = openAccess(config, { hasRoom: () => true, keys: () => undefined });
+    const access = openAccess(config, {
+      hasRoom: () => true,
+      keys: () => undefined,
+      notice: () => undefined,
+    });
     this.#access = access;
-    const parts = webSocketParts(
-      { config, logger, log: this.#log, hub: this.#hub },
-      cold,
-      metrics,
-      access.door,
-    );
+    const parts = webSocketParts({ config, logger, log: this.#log, hub: this.#hub }, cold, metrics, access);
     const failed = (error: unknown): void =>
       this.#io.note(`headway: a handler failed: ${error instanceof Error ? error.message : String(error)}\n`);
     let hasTold = false;

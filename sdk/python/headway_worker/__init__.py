@@ -6,6 +6,7 @@ async with connect_reporter(servers="nats://127.0.0.1:4222") as reporter:
             job.report(current=page + 1, message=f"Read page {page + 1}")
 """
 
+from .check import Check, CheckProblem
 from .contract import EVENT_MAX_BYTES, Flaw, Invalid, Valid, check_event, decode_event
 from .errors import (
     EventTooLargeError,
@@ -13,6 +14,7 @@ from .errors import (
     InvalidEventError,
     JobEndedError,
     JobFailed,
+    NotAuthorizedError,
     NotPermittedError,
     SupersededError,
 )
@@ -20,9 +22,12 @@ from .job import Job
 from .options import Options, Trouble
 from .reporter import Reporter, connect_reporter
 from .state import Moment, Step
+from .values import default_encoder
 
 __all__ = [
     "EVENT_MAX_BYTES",
+    "Check",
+    "CheckProblem",
     "EventTooLargeError",
     "Flaw",
     "HeadwayError",
@@ -32,6 +37,7 @@ __all__ = [
     "JobEndedError",
     "JobFailed",
     "Moment",
+    "NotAuthorizedError",
     "NotPermittedError",
     "Options",
     "Reporter",
@@ -42,4 +48,5 @@ __all__ = [
     "check_event",
     "connect_reporter",
     "decode_event",
+    "default_encoder",
 ]

@@ -7,13 +7,18 @@ import re
 from typing import Any
 
 from nats.aio.client import Client
+from nats.errors import AuthorizationError
 
+from .errors import NotAuthorizedError
 from .options import Teller
 
 _AGAIN_SECONDS = 0.5
-_REFUSED_READ = re.compile(
-    r"permissions violation for publish to .*\.(stream\.msg|direct)\.get\.", re.IGNORECASE
+# Whoever asked is told by the answer.
+_ANSWERED = re.compile(
+    r'permissions violation for (publish to ("progress\.|.*\.(stream\.msg|direct)\.get\.)|subscription to "_inbox)',
+    re.IGNORECASE,
 )
+_REFUSED_CREDENTIALS = re.compile(r"authorization failed|authorization violation|authentication expired", re.IGNORECASE)
 
 
 class GivenConnection:
@@ -25,6 +30,10 @@ class GivenConnection:
     @property
     def is_over(self) -> bool:
         return self.nc.is_closed
+
+    @property
+    def refusal(self) -> NotAuthorizedError | None:
+        return None if self.nc.is_connected else _refusal_of(self.nc.last_error)
 
 
 class OwnConnection:
@@ -45,7 +54,10 @@ class OwnConnection:
             "error_cb": self._on_error,
         }
         self._task: asyncio.Task[None] | None = None
+        self._refused = asyncio.Event()
         self._complaint = ""
+        self.refusal: NotAuthorizedError | None = None
+        """What NATS said when it refused the credentials; None once it has taken them."""
 
     async def open(self, wait_seconds: float) -> None:
         """Returns when there is a connection, or after ``wait_seconds`` without one.
@@ -55,15 +67,17 @@ class OwnConnection:
         opened = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._keep(opened))
         waiting = asyncio.ensure_future(opened.wait())
+        refused = asyncio.ensure_future(self._refused.wait())
         try:
             await asyncio.wait(
-                {self._task, waiting}, timeout=wait_seconds, return_when=asyncio.FIRST_COMPLETED
+                {self._task, waiting, refused}, timeout=wait_seconds, return_when=asyncio.FIRST_COMPLETED
             )
         except BaseException:
             await self.close()
             raise
         finally:
             waiting.cancel()
+            refused.cancel()
         if self._task.done():
             self.is_over = True
             self._task.result()
@@ -92,13 +106,27 @@ class OwnConnection:
 
     async def _on_connected(self) -> None:
         self._complaint = ""
+        self.refusal = None
+        self._refused.clear()
 
     async def _on_error(self, error: Exception) -> None:
         complaint = str(error) or type(error).__name__
-        # Whoever asked is told by the answer.
-        if _REFUSED_READ.search(complaint):
+        refusal = _refusal_of(error)
+        if refusal is not None and not self.is_over:
+            self.refusal = refusal
+            self._refused.set()
+            self._tell("not_authorized", str(refusal), None, refusal)
+            return
+        if _ANSWERED.search(complaint):
             return
         # The same one comes with every try.
         if complaint != self._complaint and not self.is_over:
             self._complaint = complaint
             self._tell("connection", complaint)
+
+
+def _refusal_of(error: Exception | None) -> NotAuthorizedError | None:
+    if error is None:
+        return None
+    is_refusal = isinstance(error, AuthorizationError) or _REFUSED_CREDENTIALS.search(str(error))
+    return NotAuthorizedError(str(error) or type(error).__name__) if is_refusal else None

@@ -71,19 +71,43 @@ class SupersededError(HeadwayError):
         self.seq = seq
 
 
-class NotPermittedError(HeadwayError):
-    """NATS does not permit to read what a job's next event depends on. It is told through ``on_trouble``, never raised.
+DeniedOperation = Literal["read", "publish", "subscribe"]
 
-    ``subjects`` are those to publish to; permission for any one of them is enough. ``detail`` is what NATS said.
+
+class NotPermittedError(HeadwayError):
+    """NATS does not permit something that the reporter needs: to read what a job's next event depends on, to publish its
+    events, or to get answers. It is told through ``on_trouble``, never raised.
+
+    ``subjects`` are those of which one has to be permitted: to publish to, or with ``subscribe`` to subscribe to.
+    ``detail`` is what NATS said. ``processing_id`` is None where it is about all jobs.
     """
 
-    def __init__(self, processing_id: str, subjects: tuple[str, ...], detail: str) -> None:
-        super().__init__(
-            f"what was written to the job {processing_id} may not be read ({detail}): permit to publish to "
-            f"{' or '.join(subjects)}"
-        )
+    def __init__(
+        self,
+        processing_id: str | None,
+        subjects: tuple[str, ...],
+        detail: str,
+        operation: DeniedOperation = "read",
+    ) -> None:
+        named = " or ".join(subjects)
+        texts: dict[DeniedOperation, str] = {
+            "read": f"what was written to the job {processing_id} may not be read ({detail}): permit to publish to {named}",
+            "publish": f"there is no permission to publish to {named}: NATS refuses it ({detail})",
+            "subscribe": f"there is no permission to subscribe to {named}, so nothing is acknowledged ({detail})",
+        }
+        super().__init__(texts[operation])
         self.processing_id = processing_id
         self.subjects = subjects
+        self.detail = detail
+        self.operation = operation
+
+
+class NotAuthorizedError(HeadwayError):
+    """NATS refuses the credentials. It is told through ``on_trouble``, never raised; the reporter goes on trying.
+    ``detail`` is what NATS said."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(f"NATS refuses the credentials ({detail})")
         self.detail = detail
 
 

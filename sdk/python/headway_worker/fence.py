@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Union
+from dataclasses import dataclass, replace
+from typing import Sequence, Union
 
 from .contract import Event
 from .errors import SupersededReason
@@ -15,11 +15,13 @@ _TIMEOUT_CODE = "timeout"
 @dataclass(frozen=True)
 class Last:
     """``seq`` is that of the subject's newest message; the rest is of the message that says whose the job is. ``event``
-    is None for what is no event."""
+    is None for what is no event. ``expected``: the sequence that its writer expected the message before it to have, as
+    its header says (0: none); None: it was written without a condition."""
 
     seq: int
     event: Event | None
     msg_id: str | None
+    expected: int | None = None
 
 
 @dataclass(frozen=True)
@@ -59,18 +61,55 @@ class Writer:
     is_known_again: bool
 
 
-def says_too_little(last: Last, writer: Writer) -> bool:
-    """Whether a message does not say by itself whose the job is, so that the one beneath it has to be looked at.
+def is_conclusive(message: Last, writer: Writer) -> bool:
+    """Whether a message tells by itself how high the attempts of its job are, so that nothing beneath it need be read.
 
-    What is no event says nothing; and the time-out of an edge says that somebody's attempt fell silent, and not whose.
-    For a run that begins that is enough, since it takes another attempt, unless a first event of its own may be stored.
+    What was written under an id and a condition was written by somebody who knew what stands beneath. Everybody else may
+    write any attempt at any time, or none; and the time-out of an edge, which has no id, repeats what it found.
     """
-    if last.event is None:
+    if _is_ours(message, writer):
         return True
-    if not _is_timeout_of_edge(last):
+    attempt = None if message.event is None else message.event.get("attempt")
+    if attempt is None:
         return False
-    is_ours = int(last.event.get("attempt", writer.attempt)) == writer.attempt
-    return is_ours and (writer.has_begun or writer.is_unsure)
+    if writer.has_begun and attempt > writer.attempt:
+        return True
+    return bool(message.msg_id) and message.expected is not None
+
+
+def standing_of(messages: Sequence[Last], writer: Writer, floor: int) -> Last:
+    """Who has the job, by its messages: the one that holds the highest attempt, and what of that attempt counts most.
+    What names no attempt belongs to the highest before it, and only an end changes anything by that.
+
+    :param messages: from the oldest to the newest, at least one
+    :param floor: the attempt that stands beneath them; 0: nothing does, as far as is known
+    :returns: with the sequence of the newest one; without an event where none of them says whose the job is
+    """
+    highest = floor
+    claim: Last | None = None
+    for message in messages:
+        event = message.event
+        if event is None:
+            continue
+        is_timeout = _is_timeout_of_edge(message)
+        is_over = _is_over(event)
+        if "attempt" not in event and (not is_over or (is_timeout and (highest > 0 or writer.has_begun))):
+            continue
+        attempt = int(event.get("attempt", highest or (writer.attempt if writer.has_begun else 1)))
+        if attempt < highest:
+            continue
+        beside = claim if attempt == highest else None
+        highest = attempt
+        if beside is not None:
+            # A time-out says that this attempt fell silent, and not whose it is.
+            if is_timeout and (writer.has_begun or _is_ours(beside, writer)):
+                continue
+            # And what follows an end does not undo it.
+            if _is_end(beside) and (is_timeout or not is_over):
+                continue
+        claim = replace(message, event={**event, "attempt": attempt})
+    seq = messages[-1].seq
+    return Last(seq, None, None) if claim is None else replace(claim, seq=seq)
 
 
 def begin(last: Last | None, wanted: int | None, writer: Writer) -> Union[Go, Superseded]:
@@ -99,7 +138,7 @@ def judge(last: Last | None, writer: Writer) -> Union[Go, Stored, Superseded]:
     if last.msg_id == writer.msg_id:
         return Stored(last.seq)
     # Ours, but older: the server was restored from an older copy.
-    if last.event is None or (last.msg_id is not None and last.msg_id.startswith(writer.run)):
+    if last.event is None or _is_ours(last, writer):
         return Go(last.seq, attempt)
     is_timeout = _is_timeout_of_edge(last)
     # An end that names no attempt is the end of this one. A time-out is none: it is of what was written without one.
@@ -114,6 +153,15 @@ def judge(last: Last | None, writer: Writer) -> Union[Go, Stored, Superseded]:
     if float(last.event["progress"]) <= writer.percent:
         return Go(last.seq, attempt)
     return Superseded("other_writer", last.seq)
+
+
+def _is_ours(last: Last, writer: Writer) -> bool:
+    return last.msg_id is not None and last.msg_id.startswith(writer.run)
+
+
+def _is_end(last: Last) -> bool:
+    """The end of its attempt; an edge's time-out is none, because its worker may come back."""
+    return last.event is not None and _is_over(last.event) and not _is_timeout_of_edge(last)
 
 
 def _is_timeout_of_edge(last: Last) -> bool:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Protocol
 
-from .fence import Last, Writer, says_too_little
+from .fence import Last, Writer, is_conclusive, standing_of
 from .log import ReadError
+
+# How many messages of a job are read at most to learn its attempt. The stream that Headway makes keeps as many of each
+# job; an attempt that is older counts as little as one that is not kept any more.
+_MOST_MESSAGES = 1_000
+# How far it is looked back at first, in sequences, and by what factor further each time.
+_FIRST_SPAN = 8
+_SPAN_FACTOR = 4
 
 
 class History(Protocol):
@@ -14,11 +20,11 @@ class History(Protocol):
 
     async def last(self, subject: str, at_least: int) -> Last | None: ...
 
-    async def beneath(self, subject: str, newest: int, after: int) -> Last | None: ...
+    async def range(self, subject: str, start: int, before: int, most: int) -> list[Last]: ...
 
 
 class HiddenError(Exception):
-    """The newest message is no event, and what stands beneath it may not be read."""
+    """The newest message says nothing of whose the job is, and what stands beneath it may not be read."""
 
     def __init__(self, error: ReadError) -> None:
         super().__init__(str(error))
@@ -37,18 +43,44 @@ async def inquire(log: History, subject: str, told: int | None, expected: int, w
         return None
     # Whoever begins must know of all attempts. And what is older than expected is another stream's, or an older copy.
     after = expected if writer.has_begun and newest.seq > expected else 0
-    top = newest
-    while says_too_little(top, writer) and top.seq > after + 1:
+    beneath: list[Last] = []
+    if not _is_alone(newest, after, writer):
         try:
-            beneath = await log.beneath(subject, top.seq, after)
+            beneath = await _read_beneath(log, subject, newest, after, writer)
         except ReadError as error:
             if not error.is_forbidden:
                 raise
-            if top.event is None:
+            # What names an attempt is believed then. An edge's time-out carries what it was judged by.
+            if newest.event is None or "attempt" not in newest.event:
                 raise HiddenError(error) from error
-            # A time-out carries what it was judged by: the attempt, and where that was.
-            break
-        if beneath is None:
-            break
-        top = beneath
-    return replace(top, seq=newest.seq)
+    return standing_of([*beneath, newest], writer, writer.attempt if after > 0 else 0)
+
+
+def _is_alone(newest: Last, after: int, writer: Writer) -> bool:
+    """A condition that was met proves that nothing stands between."""
+    return (
+        is_conclusive(newest, writer)
+        or newest.seq <= after + 1
+        or (newest.expected is not None and newest.expected <= after)
+    )
+
+
+async def _read_beneath(log: History, subject: str, newest: Last, after: int, writer: Writer) -> list[Last]:
+    """There is no question for the message before another one, only for the next one. So it is looked back in steps that
+    grow, until a message tells how high the attempts beneath it are."""
+    oldest = await log.range(subject, after + 1, newest.seq, 1)
+    if not oldest:
+        return []
+    first = oldest[0].seq
+    found: list[Last] = []
+    before = newest.seq
+    span = _FIRST_SPAN
+    while before > first + 1 and len(found) < _MOST_MESSAGES:
+        start = max(first + 1, before - span)
+        older = await log.range(subject, start, before, _MOST_MESSAGES - len(found))
+        found = [*older, *found]
+        if any(is_conclusive(message, writer) for message in older):
+            return found
+        before = start
+        span *= _SPAN_FACTOR
+    return [*oldest, *found]

@@ -65,6 +65,8 @@ class Job:
         self._pump: Pump | None = None
         self._lost_to: Superseded | None = None
         self._has_ended = False
+        self._task: asyncio.Task[Any] | None = None
+        self._stopped = ""
 
     @property
     def attempt(self) -> int | None:
@@ -154,6 +156,7 @@ class Job:
         if self._pump is not None:
             raise RuntimeError(f"the job {self.processing_id} was started before; make another")
         self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
         self._thread = threading.get_ident()
         self._pump = pump = self._host.started(self)
         pump.done.add_done_callback(self._done)
@@ -189,8 +192,15 @@ class Job:
             if self._pump is not None:
                 self._host.left(self, self._pump)
 
+    def about_to_stop(self, why: str) -> asyncio.Task[Any] | None:
+        """The task that runs the block, for the reporter to cancel. What is told of the job then is ``why``."""
+        self._stopped = why
+        return None if self._has_ended else self._task
+
     async def _fail_with(self, error: BaseException) -> None:
         """Nothing that happens here may hide the error that ended the job."""
+        if self._stopped and isinstance(error, asyncio.CancelledError):
+            error = asyncio.CancelledError(f"The worker was stopped ({self._stopped}).")
         try:
             options = self._host.options
             # Whoever cancels wants to be gone.
@@ -228,11 +238,11 @@ class Job:
         # Not before: whoever is told may report in his turn.
         for problem in problems:
             self._host.tell("not_sendable", problem, self.processing_id)
-        await asyncio.wait({self._pump.done}, timeout=wait_seconds)
+        await self._wait(self._pump, wait_seconds)
         if not self._pump.done.done():
-            self._host.tell(
-                "not_acknowledged", "its end is not stored yet, and is tried again", self.processing_id
-            )
+            why = self._pump.problem or ("" if self._host.is_connected else "NATS cannot be reached")
+            message = f"its end is not stored yet{why and f' ({why})'}, and is tried again"
+            self._host.tell("not_acknowledged", message, self.processing_id)
             return False
         ending = self._pump.done.result()
         if isinstance(ending, Superseded):
@@ -247,6 +257,23 @@ class Job:
                 self.processing_id,
             )
         return ending == "stored"
+
+    async def _wait(self, pump: Pump, seconds: float | None) -> None:
+        """Until the job has its end; but not for long where waiting does not help."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        refused = asyncio.ensure_future(pump.refused.wait())
+        either: set[asyncio.Future[Any]] = {pump.done, refused}
+        try:
+            await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            refused.cancel()
+        if pump.done.done():
+            return
+        close_seconds = self._host.options.close_seconds
+        left = close_seconds if seconds is None else min(close_seconds, began + seconds - loop.time())
+        if left > 0:
+            await asyncio.wait({pump.done}, timeout=left)
 
     def _running(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:

@@ -6,7 +6,7 @@ import asyncio
 import math
 import re
 from dataclasses import dataclass
-from typing import Any, Coroutine, Mapping, Protocol, TypeVar, Union
+from typing import Any, Callable, Coroutine, Mapping, Protocol, TypeVar, Union
 
 import nats.errors
 import nats.js.errors
@@ -14,9 +14,11 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import RawStreamMsg
 
-from .contract import Valid, decode_event
+from .contract import SUBJECT_PREFIX, Valid, decode_event
+from .errors import NotAuthorizedError, NotPermittedError
 from .fence import Last, Stored
 from .options import Options, Teller
+from .words import Obstacle, in_plain_words
 
 _WRONG_LAST_SEQUENCE = 10071
 # Also while another message of the subject is on its way to the copies; it does not say which is the last.
@@ -39,6 +41,10 @@ class Connection(Protocol):
     def is_over(self) -> bool:
         """The connection is closed and will not come back."""
 
+    @property
+    def refusal(self) -> NotAuthorizedError | None:
+        """NATS refuses the credentials, and it is tried again."""
+
 
 @dataclass(frozen=True)
 class Conflict:
@@ -53,6 +59,7 @@ class Again:
     """Not stored as far as is known. The same message may be sent again."""
 
     why: str
+    obstacle: Obstacle | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,14 @@ class Refused:
     why: str
 
 
-Outcome = Union[Stored, Conflict, Again, Refused]
+@dataclass(frozen=True)
+class Denied:
+    """NATS does not permit it, or permits no answers. The same message may be sent again, but waiting does not help."""
+
+    error: NotPermittedError
+
+
+Outcome = Union[Stored, Conflict, Again, Refused, Denied]
 
 
 class ReadError(Exception):
@@ -76,6 +90,14 @@ class ReadError(Exception):
         self.is_forbidden = is_forbidden
         self.is_certain = is_certain
         self.subjects = subjects
+
+
+class InboxError(Exception):
+    """NATS does not permit to subscribe to the inbox, so no answer will ever come."""
+
+    def __init__(self, error: NotPermittedError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class ConnectionOver(Exception):
@@ -94,20 +116,38 @@ class JobLog:
         self._tell = tell
         self._is_away = False
         self._is_leader_closed = False
+        # The client whose inbox NATS refuses, after how many reconnections, and what it said. It says so once.
+        self._deaf: tuple[Client, int, NotPermittedError] | None = None
+        self.obstacle: Obstacle | None = None
+        """What kept JetStream from storing the event that it answered last; None: it was stored, or nothing is known."""
 
     @property
     def is_connected(self) -> bool:
         return self._connection.nc.is_connected
 
-    async def connected(self) -> None:
+    @property
+    def is_over(self) -> bool:
+        return self._connection.is_over
+
+    @property
+    def refusal(self) -> NotAuthorizedError | None:
+        return self._connection.refusal
+
+    async def connected(self, refused: Callable[[NotAuthorizedError], None] = lambda _: None) -> None:
         """Returns when there is a connection.
 
+        :param refused: called while NATS refuses the credentials
         :raises ConnectionOver: when there never will be
         """
         while not self.is_connected:
             if self._connection.is_over:
                 raise ConnectionOver
-            if not self._is_away:
+            refusal = self.refusal
+            if refusal is not None:
+                self._is_away = True
+                self._tell("not_authorized", str(refusal), None, refusal)
+                refused(refusal)
+            else:
                 self._is_away = True
                 self._tell("away", "NATS cannot be reached; states are kept until it is back")
             await asyncio.sleep(_LOOK_SECONDS)
@@ -125,14 +165,27 @@ class JobLog:
                 ack = await self._answered(
                     self._jetstream().publish(
                         subject, body, timeout=self._timeout, headers={**headers, **condition}
-                    )
+                    ),
+                    subject,
                 )
         except nats.js.errors.APIError as error:
-            return _outcome_of(error)
+            outcome = _outcome_of(error)
+            if isinstance(outcome, Again):
+                self.obstacle = outcome.obstacle or self.obstacle
+            return outcome
+        except InboxError as error:
+            return Denied(error.error)
+        except PermissionError as error:
+            processing_id = subject.removeprefix(SUBJECT_PREFIX)
+            return Denied(NotPermittedError(processing_id, (subject,), str(error), "publish"))
+        except nats.js.errors.NoStreamResponseError as error:
+            words, self.obstacle = in_plain_words(error)
+            return Again(words, self.obstacle)
         except nats.errors.MaxPayloadError:
             return Refused(f"this NATS takes at most {self._connection.nc.max_payload} bytes")
         except Exception as error:  # noqa: BLE001 a reporter must outlive whatever a connection may raise
             return Again(_words(error))
+        self.obstacle = None
         # A cluster answers a duplicate of what it has not stored yet with the sequence 0.
         return Stored(ack.seq, ack.duplicate is True) if ack.seq else Again("the event is on its way")
 
@@ -168,21 +221,21 @@ class JobLog:
             (*copy.subjects, *leader.subjects),
         )
 
-    async def beneath(self, subject: str, newest: int, after: int) -> Last | None:
-        """The newest event of a subject between two sequences, not including them; what is no event is passed over.
-        There is no question for the message before another one, so those before it are read from the oldest on.
+    async def range(self, subject: str, start: int, before: int, most: int) -> list[Last]:
+        """The messages of a subject from the sequence ``start`` on, below ``before``, at most ``most``, from the oldest
+        to the newest.
 
         :raises ReadError: as ``last``
         """
-        found: Last | None = None
-        at = after + 1
-        while True:
-            older = await self._get(subject, at)
-            if older is None or older.seq is None or older.seq >= newest:
-                return found
-            last = _last_of(older.seq, older, subject)
-            found = found if last.event is None else last
-            at = older.seq + 1
+        found: list[Last] = []
+        at = start
+        while at < before and len(found) < most:
+            message = await self._get(subject, at)
+            if message is None or message.seq is None or message.seq >= before:
+                break
+            found.append(_last_of(message.seq, message, subject))
+            at = message.seq + 1
+        return found
 
     async def _get(self, subject: str, at: int | None = None, from_copy: bool = False) -> RawStreamMsg | None:
         """The newest message of a subject, or its first from ``at`` on."""
@@ -211,6 +264,7 @@ class JobLog:
         """What the request gives, for as long as the connection stands that it went out on.
 
         :raises PermissionError: when NATS does not permit to publish to ``api``
+        :raises InboxError: when it does not permit to subscribe to the inbox for answers
         """
         nc = self._connection.nc
         reconnects = nc.stats["reconnects"]
@@ -229,6 +283,13 @@ class JobLog:
                     raise ConnectionError("the connection was cut")
                 # The client has no other word for it, and writes it in small letters.
                 refusal = "" if nc.last_error is earlier else str(nc.last_error).lower()
+                # The client does not tell its prefix either.
+                inbox = bytes(getattr(nc, "_inbox_prefix", b"_INBOX")).decode()
+                if f'permissions violation for subscription to "{inbox.lower()}' in refusal:
+                    denied = NotPermittedError(None, (f"{inbox}.>",), "NATS does not permit it", "subscribe")
+                    self._deaf = (nc, reconnects, denied)
+                if self._deaf is not None and self._deaf[:2] == (nc, reconnects):
+                    raise InboxError(self._deaf[2])
                 if api is not None and "permissions violation" in refusal and f'"{api.lower()}"' in refusal:
                     raise PermissionError("NATS does not permit it")
             raise asyncio.TimeoutError
@@ -242,7 +303,11 @@ class JobLog:
 def _last_of(seq: int, message: RawStreamMsg, subject: str) -> Last:
     decoded = decode_event(subject, message.data or b"")
     event = decoded.event if isinstance(decoded, Valid) else None
-    return Last(seq, event, (message.headers or {}).get("Nats-Msg-Id"))
+    headers = message.headers or {}
+    condition = headers.get("Nats-Expected-Last-Subject-Sequence", "")
+    # Digits are what JetStream takes for a condition; anything else it refuses.
+    expected = int(condition) if condition.isascii() and condition.isdigit() else None
+    return Last(seq, event, headers.get("Nats-Msg-Id"), expected)
 
 
 def _outcome_of(error: nats.js.errors.APIError) -> Outcome:
@@ -251,15 +316,15 @@ def _outcome_of(error: nats.js.errors.APIError) -> Outcome:
         return Conflict(None if digits is None else int(digits[1]))
     if error.err_code == _WRONG_LAST_SEQUENCE_IN_FLIGHT:
         return Conflict(None)
-    return (Refused if error.err_code in _TOO_LARGE else Again)(_words(error))
+    if error.err_code in _TOO_LARGE:
+        return Refused(_words(error))
+    return Again(*in_plain_words(error))
 
 
 def _words(error: Exception) -> str:
     match error:
-        case nats.js.errors.NoStreamResponseError():
-            return "no stream takes the subject now"
-        case nats.js.errors.APIError():
-            return f"{error.err_code or error.code or 503} {error.description or 'nobody answers'}"
+        case nats.js.errors.NoStreamResponseError() | nats.js.errors.APIError():
+            return in_plain_words(error)[0]
         case asyncio.TimeoutError() | nats.errors.TimeoutError():
             return "no answer in time"
         case _:

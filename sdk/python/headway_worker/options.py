@@ -7,8 +7,9 @@ import time
 from dataclasses import dataclass
 from typing import Callable, Literal
 
-from .errors import NotPermittedError
+from .errors import NotAuthorizedError, NotPermittedError
 from .state import Moment
+from .values import Encoder, default_encoder
 
 logger = logging.getLogger("headway_worker")
 
@@ -18,8 +19,10 @@ TroubleKind = Literal[
     "connection_closed",
     "connection",
     "retrying",
+    "not_authorized",
     "not_permitted",
     "attempt_unknown",
+    "bad_value",
     "late_update",
     "superseded",
     "not_sendable",
@@ -33,10 +36,12 @@ class Trouble:
 
     ``away``: NATS cannot be reached, states are kept and sent later; ``back``: it is there again;
     ``connection_closed``: the connection was closed for good by its owner; ``connection``: what it complains of;
-    ``retrying``: something was not taken or not answered, and is tried again; ``not_permitted``: NATS does not permit
+    ``retrying``: something was not taken or not answered, and is tried again; ``not_authorized``: NATS refuses the
+    credentials, which is tried again, but somebody has to mend it; ``not_permitted``: NATS does not permit
     something that is needed, and nothing is written until it does; ``attempt_unknown``: the job has events that this
     worker may not read: without an ``attempt`` nothing is written until it may, with one this is that attempt, whatever
-    was before; ``late_update``: a report came after the job's end, and was left out; ``superseded``: this worker has lost its job; ``not_sendable``: NATS will never take
+    was before; ``bad_value``: a number is none (NaN, infinite, a total below 0): it is taken as unknown, and the job goes
+    on; ``late_update``: a report came after the job's end, and was left out; ``superseded``: this worker has lost its job; ``not_sendable``: NATS will never take
     this event, or what a job failed with could not be sent as it is; ``not_acknowledged``: the reporter was closed, or
     a wait given up, before something was acknowledged.
     """
@@ -44,12 +49,15 @@ class Trouble:
     kind: TroubleKind
     message: str
     processing_id: str | None = None
-    error: NotPermittedError | None = None
-    """For programs: which permission is missing, where that is the trouble."""
+    error: NotPermittedError | NotAuthorizedError | None = None
+    """For programs: what NATS refuses, where that is the trouble."""
 
 
 # How often the frequent kinds are told: each once in so many seconds.
 _EVERY_SECONDS = 1.0
+# States that last: told when they begin, and then so often, until NATS is back.
+_STILL_EVERY_SECONDS = 60.0
+_LASTING: frozenset[TroubleKind] = frozenset({"away", "not_authorized"})
 _FREQUENT: frozenset[TroubleKind] = frozenset(
     {"retrying", "not_permitted", "attempt_unknown", "late_update", "connection", "not_sendable"}
 )
@@ -84,16 +92,22 @@ class Options:
     """How long one try waits for its acknowledgement."""
     start_seconds: float = 2
     """How long the start of a job waits for its first event to be stored."""
-    end_seconds: float | None = None
-    """How long the end of a job waits to be stored; None: for as long as it takes."""
+    end_seconds: float | None = 300
+    """How long the end of a job waits to be stored; None: for as long as it takes. After it ``complete`` and ``fail``
+    return False, and the end is still sent when it can be. Where NATS refuses the credentials or the permission, which
+    waiting does not mend, the wait is ``close_seconds`` at the most."""
     close_seconds: float = 10
     """How long ``close`` waits for what is pending, and a job that is cancelled for its end to be stored."""
     include_stack: bool = False
     """Whether the stack of an exception is published with it."""
     ce_source: str | None = None
     """CloudEvents' ``source``, a URI; with it the headers of each event hold CloudEvents attributes."""
+    encoder: Encoder = default_encoder
+    """Called for values in results, details and own fields that JSON has no form for; gives another value. It raises
+    TypeError for what it does not know. Unless given: dates and times in ISO 8601, UUIDs and Decimals as text, numpy's
+    numbers and arrays as numbers and lists."""
     on_trouble: Callable[[Trouble], None] = log_trouble
-    """Called in the event loop. What it raises is logged and goes no further."""
+    """Called in the event loop; of a bad value in the thread that gave it. What it raises is logged and goes no further."""
     clock: Callable[[], Moment] = system_clock
 
     def __post_init__(self) -> None:
@@ -108,7 +122,8 @@ class Options:
 
 
 class Teller:
-    """Tells the author of trouble, the frequent kinds at most once a second each. Never raises."""
+    """Tells the author of trouble, the frequent kinds at most once a second each, what lasts once a minute. Never
+    raises."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
@@ -119,11 +134,15 @@ class Teller:
         kind: TroubleKind,
         message: str,
         processing_id: str | None = None,
-        error: NotPermittedError | None = None,
+        error: NotPermittedError | NotAuthorizedError | None = None,
     ) -> None:
         now = self._options.clock().steady
-        if kind in _FREQUENT and now - self._last.get(kind, float("-inf")) < _EVERY_SECONDS:
+        every = _STILL_EVERY_SECONDS if kind in _LASTING else _EVERY_SECONDS if kind in _FREQUENT else 0
+        if now - self._last.get(kind, float("-inf")) < every:
             return
+        if kind == "back":
+            for lasting in _LASTING:
+                self._last.pop(lasting, None)
         self._last[kind] = now
         try:
             self._options.on_trouble(Trouble(kind, message, processing_id, error))

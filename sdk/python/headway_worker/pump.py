@@ -8,10 +8,10 @@ import secrets
 from typing import Literal, Mapping, Union
 
 from .contract import subject_of
-from .errors import EventTooLargeError, NotPermittedError
+from .errors import EventTooLargeError, HeadwayError, NotPermittedError
 from .fence import Go, Stored, Superseded, Writer, begin, judge
 from .inquiry import HiddenError, inquire
-from .log import Again, Conflict, ConnectionOver, JobLog, ReadError, Refused
+from .log import Again, Conflict, ConnectionOver, Denied, JobLog, ReadError, Refused
 from .mailbox import Draft, Mailbox
 from .options import Teller
 from .shorten import shortened
@@ -85,6 +85,10 @@ class Pump:
         """Set when the first event is stored, or the job is lost."""
         self.idle = asyncio.Event()
         """Set while everything that was offered is stored."""
+        self.refused = asyncio.Event()
+        """Set while NATS refuses the credentials or a permission: waiting does not mend that."""
+        self.problem: str | None = None
+        """Why the newest event is not stored yet, for people; None: nothing is known to be wrong."""
         self.done: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
 
     def offer(self, draft: Draft) -> None:
@@ -143,10 +147,10 @@ class Pump:
         msg_id = f"{self._run}{self._sent}.{secrets.token_urlsafe(9)}"
         is_short = False
         pause = _RETRY_FIRST_SECONDS
-        await self._log.connected()
+        await self._log.connected(self._refuse)
         self._tried_at = asyncio.get_running_loop().time()
         while True:
-            await self._log.connected()
+            await self._log.connected(self._refuse)
             body = draft.body(self._go.attempt)
             headers = {**self._headers, **self._attributes(draft, msg_id)}
             match await self._log.append(self._subject, body, msg_id, self._go.expected, headers):
@@ -164,7 +168,13 @@ class Pump:
                     continue
                 case Again(why):
                     self._is_unsure = True
+                    self.problem = why
                     self._tell("retrying", why, self._id)
+                case Denied(error):
+                    # It was refused before JetStream saw it; but where answers are, it may be stored.
+                    self._is_unsure = self._is_unsure or error.operation == "subscribe"
+                    self._refuse(error)
+                    self._tell("not_permitted", str(error), self._id, error)
                 case Conflict(last):
                     before = self._go
                     if await self._settle(draft, msg_id, last):
@@ -216,6 +226,7 @@ class Pump:
     def _unread(self, error: ReadError, told: int | None, is_hidden: bool = False) -> None:
         """Whose the last event is cannot be known for now, or as long as it may not be read."""
         self._unheard = self._unheard + 1 if error.is_forbidden and not error.is_certain else 0
+        self.problem = str(error)
         if not error.is_forbidden or 0 < self._unheard < _NOBODY_THERE:
             self._tell("retrying", str(error), self._id)
         elif self.attempt is None or is_hidden:
@@ -242,8 +253,14 @@ class Pump:
             if told is not None:
                 self._go = Go(told, self._wanted)
 
+    def _refuse(self, error: HeadwayError) -> None:
+        self.problem = str(error)
+        self.refused.set()
+
     def _stored(self, seq: int) -> bool:
         self._is_unsure = False
+        self.problem = None
+        self.refused.clear()
         self._assumed = None
         self._go = Go(seq, self._go.attempt)
         self.attempt = self._go.attempt

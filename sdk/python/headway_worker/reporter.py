@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import re
+import signal
 from types import TracebackType
-from typing import Any, Awaitable, Callable, Mapping, TypeVar
+from typing import Any, Awaitable, Callable, Iterable, Mapping, TypeVar
 
 from nats.aio.client import Client
 
+from .check import CHECK_ID, Check, check_log
 from .connection import GivenConnection, OwnConnection
 from .contract import Flaw
 from .errors import InvalidEventError
@@ -16,6 +19,7 @@ from .job import Job
 from .log import Connection, JobLog
 from .options import Options, Teller, logger
 from .pump import Pump
+from .signals import STOP_SIGNALS, on_signals
 from .state import JobState
 
 # W3C Trace Context, version 00; later versions may have more behind it.
@@ -24,6 +28,8 @@ _TRACEPARENT = re.compile(
 )
 # More often they would take all the time there is, and an edge does not look as often.
 _HEARTBEAT_LEAST_SECONDS = 0.05
+# How often the event loop turns until a cancelled block has ended: some layers of waiting inside of it.
+_STOP_TURNS = 100
 _T = TypeVar("_T")
 
 
@@ -41,6 +47,8 @@ class Reporter:
         self._log = JobLog(connection, options, tell)
         self._pumps: dict[Pump, asyncio.Task[None]] = {}
         self._beats: dict[Job, asyncio.Task[None]] = {}
+        self._jobs: set[Job] = set()
+        self._calls_off: list[Callable[[], None]] = []
         self._is_closed = False
 
     @property
@@ -80,26 +88,77 @@ class Reporter:
             "stall_after_seconds": stall_after_seconds,
             "timeout_seconds": timeout_seconds,
         }
-        state = JobState(begin, attempt, self.options.clock(), fields)
+        has_told: list[str] = []
+
+        def note(problem: str) -> None:
+            if not has_told:
+                has_told.append(problem)
+                self.tell("bad_value", f"{problem}. It is told once for a job", processing_id)
+
+        state = JobState(begin, attempt, self.options.clock(), fields, self.options.encoder, note)
         # At least three in the time after which silence is a stall or a failure.
         patience = min(seconds for seconds in (stall_after_seconds, timeout_seconds, float("inf")) if seconds)
         heartbeat = min(self.options.heartbeat_seconds, max(patience / 3, _HEARTBEAT_LEAST_SECONDS))
         headers = {} if traceparent is None else {"traceparent": traceparent}
         return Job(processing_id, attempt, heartbeat, headers, state, self)
 
-    async def run(self, processing_id: str, work: Callable[[Job], Awaitable[_T]], **settings: Any) -> _T:
-        """Runs ``work`` as a job, which is completed with what it returns (None: without a result).
+    async def run(
+        self, processing_id: str, work: Callable[[Job], Awaitable[_T] | _T], **settings: Any
+    ) -> _T:
+        """Runs ``work`` as a job, which is completed with what it returns (None: without a result). A plain function runs
+        in a thread, since one that works holds up the event loop, and with it the signs of life.
         ``settings`` are those of :meth:`job`."""
         async with self.job(processing_id, **settings) as job:
-            result = await work(job)
+            given = work(job) if _is_asynchronous(work) else await asyncio.to_thread(work, job)
+            # A lambda may give what has to be waited for.
+            result: _T = await given if inspect.isawaitable(given) else given
             if not job.has_ended and result is not None:
                 await job.complete(result)
             return result
+
+    async def check(self, processing_id: str = CHECK_ID, seconds: float = 2) -> Check:
+        """Tells within two seconds whether this reporter can publish, be acknowledged and read, and if not, why. Stores
+        nothing. Whether there is room JetStream says of real events only: a store that was full at the last one is told.
+
+        :param processing_id: a job that these credentials may report
+        :param seconds: how long the check may take
+        :raises InvalidEventError: when the ``processing_id`` is none
+        """
+        return await check_log(self._log, processing_id, seconds)
+
+    async def stop(self, why: str = "its reporter was stopped") -> None:
+        """Cancels the tasks whose jobs still run, which fails these jobs as retryable and with the code ``cancelled``, and
+        closes the reporter. ``why`` goes into the message of the error."""
+        # A block in another is in the same task, which is cancelled once.
+        tasks = {job.about_to_stop(why) for job in self._jobs} - {None, asyncio.current_task()}
+        for task in tasks:
+            if task is not None:
+                task.cancel()
+        for _ in range(_STOP_TURNS):
+            # The blocks end when their tasks run: then their ends are what is pending.
+            await asyncio.sleep(0)
+        await self.close()
+        cancelled = [task for task in tasks if task is not None]
+        if cancelled:
+            # What they clean up behind their blocks.
+            await asyncio.wait(cancelled, timeout=self.options.close_seconds)
+
+    def close_on_signals(self, signals: Iterable[signal.Signals] = STOP_SIGNALS) -> Callable[[], None]:
+        """Stops the reporter when the process is asked to end, and then lets it end by that signal. Call it in the main
+        thread, in the event loop. What it returns calls it off.
+
+        :param signals: SIGTERM and SIGINT, unless given
+        """
+        call_off = on_signals(signals, lambda one: self.stop(one.name))
+        self._calls_off.append(call_off)
+        return call_off
 
     async def close(self) -> None:
         """Waits until everything is stored that was reported, at the most ``close_seconds``, and stops. What is not
         stored by then is told as ``not_acknowledged``. Jobs that still run are left open."""
         self._is_closed = True
+        while self._calls_off:
+            self._calls_off.pop()()
         for beat in self._beats.values():
             beat.cancel()
         for pump in self._pumps:
@@ -140,6 +199,7 @@ class Reporter:
             self.tell,
         )
         loop = asyncio.get_running_loop()
+        self._jobs.add(job)
         task = loop.create_task(pump.run())
         self._pumps[pump] = task
         task.add_done_callback(lambda done: self._pump_ended(pump, done))
@@ -148,6 +208,7 @@ class Reporter:
         return pump
 
     def left(self, job: Job, pump: Pump) -> None:
+        self._jobs.discard(job)
         if (beat := self._beats.pop(job, None)) is not None:
             beat.cancel()
         if not job.has_ended and (task := self._pumps.get(pump)) is not None:
@@ -173,6 +234,10 @@ class Reporter:
                 )
             except Exception as error:  # noqa: BLE001 the next one comes by itself
                 logger.debug("no sign of life: %s", error)
+
+
+def _is_asynchronous(work: object) -> bool:
+    return inspect.iscoroutinefunction(work) or inspect.iscoroutinefunction(getattr(work, "__call__", None))
 
 
 class connect_reporter(Reporter):  # noqa: N801 it is used as a function

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any, Mapping, NamedTuple
 
 from .contract import (
     ERROR_CODE_MAX_CHARACTERS,
     EVENT_MAX_BYTES,
+    MAX_LEVELS,
     MAX_SAFE_INTEGER,
     MESSAGE_MAX_CHARACTERS,
     STEP_NAME_MAX_CHARACTERS,
@@ -17,11 +19,13 @@ from .contract import (
     Flaw,
     check_event,
     encode,
+    is_too_deep,
 )
 from .errors import EventTooLargeError, InvalidEventError
 from .eta import Eta
 from .failure import Failure
 from .mailbox import Draft
+from .values import Encoder, Note, amount_of, default_encoder, place_of, plain
 
 # 100 is for `completed` alone.
 MOST_WHILE_PROCESSING = 99.9
@@ -67,19 +71,31 @@ class JobState:
 
     :param begin: the fields of the job itself, None where they are not given
     :param attempt: only checked: it is put into an event when that is sent
+    :param encoder: for values that JSON has no form for
+    :param note: is told of values that say nothing and are taken as not given, such as an amount that is NaN
     :raises InvalidEventError: from every method, for what no event can hold
     :raises EventTooLargeError: from every method, for an event of more than 64 KiB
     """
 
-    def __init__(self, begin: Event, attempt: int | None, at: Moment, fields: Event | None = None) -> None:
+    def __init__(
+        self,
+        begin: Event,
+        attempt: int | None,
+        at: Moment,
+        fields: Event | None = None,
+        encoder: Encoder = default_encoder,
+        note: Note = lambda _: None,
+    ) -> None:
         self._eta = Eta()
-        _check_number("total", begin.get("total"))
-        given = {name: value for name, value in begin.items() if value is not None}
+        self._encoder = encoder
+        self._note = note
+        total = self._amount("total", begin.get("total"), 0)
+        given = {name: value for name, value in {**begin, "total": total}.items() if value is not None}
         self._event: dict[str, Any] = {**given, "status": "processing", "progress": 0.0}
         self._event["message"] = (
             _cut(given["message"], MESSAGE_MAX_CHARACTERS) if "message" in given else _GONE
         )
-        first = {**self._event, **_own(fields), "timestamp": _timestamp(at)}
+        first = {**self._event, **self._own(fields), "timestamp": _timestamp(at)}
         if attempt is not None:
             self._take({**first, "attempt": attempt})
         self.draft = self._take(first)
@@ -98,18 +114,22 @@ class JobState:
         fields: Event | None = None,
     ) -> Draft:
         """The next `processing` event. What is left out stays as it was."""
+        current = self._amount("current", current)
+        total = self._amount("total", total, 0)
+        progress = self._amount("progress", progress)
+        eta_seconds = self._amount("eta_seconds", eta_seconds, 0)
         percent = self._percent(current, total, progress)
         said = {
             "current": current,
             "total": total,
             "progress": percent,
             "message": _cut(message, MESSAGE_MAX_CHARACTERS),
-            "step": _step(step),
+            "step": self._step(step),
             "indeterminate": indeterminate,
         }
         event = {
             **self._event,
-            **_own(fields),
+            **self._own(fields),
             **{name: value for name, value in said.items() if value is not None},
         }
         event.pop("eta_seconds", None)
@@ -124,13 +144,15 @@ class JobState:
 
     def complete(self, at: Moment, result: Any = UNSET) -> Draft:
         """The `completed` event, with 100 per cent."""
-        over = {} if isinstance(result, Unset) else {"result": result}
+        over = {} if isinstance(result, Unset) else {"result": self._plain(result, "/result")}
         reached = float(self._event["progress"])
         return self._take({**self._ending(at), "status": "completed", "progress": 100, **over}, reached)
 
     def fail(self, at: Moment, failure: Failure) -> Draft:
         """The `error` event. The percent stays where it was."""
-        return self._take({**self._ending(at), "status": "error", "error": _error(failure)})
+        details = None if failure.details is None else self._plain(failure.details, "/error/details", 3)
+        error = _error(replace(failure, details=details))
+        return self._take({**self._ending(at), "status": "error", "error": error})
 
     def fail_briefly(self, at: Moment, failure: Failure) -> Draft:
         """As `fail`, without details and the worker's own fields: what is left always fits."""
@@ -144,8 +166,6 @@ class JobState:
 
     def _percent(self, current: float | None, total: float | None, progress: float | None) -> float | None:
         """The percent to show, never below the one before; None when nothing was said about it."""
-        for name, value in (("current", current), ("total", total), ("progress", progress)):
-            _check_number(name, value)
         if progress is None and (current is not None or total is not None):
             # Amounts of an earlier report say nothing about this one, so a message alone does not move the percent.
             done = self._event.get("current") if current is None else current
@@ -154,6 +174,42 @@ class JobState:
         if progress is None:
             return None
         return max(float(self._event["progress"]), min(round(float(progress), 1), MOST_WHILE_PROCESSING))
+
+    def _amount(self, name: str, value: Any, least: float = -math.inf) -> float | None:
+        if value is None:
+            return None
+        amount = amount_of(value, least)
+        if amount is None:
+            self._note(f"/{name} is {_shown(value)}; it is taken as unknown")
+        return amount
+
+    def _plain(self, value: Any, path: str, level: int = 2) -> Any:
+        return plain(value, self._encoder, path, self._note, level)
+
+    def _own(self, fields: Mapping[str, Any] | None) -> dict[str, Any]:
+        """A worker's own fields, copied. None takes one out."""
+        own: dict[str, Any] = {}
+        for name, value in (fields or {}).items():
+            if not isinstance(name, str) or name in _RESERVED:
+                raise InvalidEventError(
+                    Flaw(f"/{name}", "is a name of the protocol that a report may not set")
+                )
+            own[name] = _GONE if value is None else self._plain(value, f"/{name}")
+        return own
+
+    def _step(self, step: Step | str | None) -> dict[str, Any] | None:
+        if step is None:
+            return None
+        if isinstance(step, str):
+            step = Step(step)
+        if not isinstance(step, Step):
+            raise InvalidEventError(Flaw("/step", f"is {step!r}; expected a Step, or its name"))
+        parts: dict[str, Any] = {"name": _cut(step.name, STEP_NAME_MAX_CHARACTERS)}
+        for name, value in (("index", step.index), ("total", step.total)):
+            parts[name] = None if value is None else place_of(value)
+            if value is not None and parts[name] is None:
+                self._note(f"/step/{name} is {_shown(value)}; it is taken as unknown")
+        return {name: value for name, value in parts.items() if value is not None}
 
     def _take(self, event: dict[str, Any], reached: float | None = None) -> Draft:
         event = {name: value for name, value in event.items() if value is not _GONE}
@@ -164,6 +220,11 @@ class JobState:
             text = encode(event)
         except (TypeError, ValueError, RecursionError) as error:
             raise InvalidEventError(Flaw("", f"cannot be written as JSON: {error}")) from error
+        if is_too_deep(text.decode()):
+            deep = next((name for name, value in event.items() if is_too_deep(f"[{json.dumps(value)}]")), "")
+            raise InvalidEventError(
+                Flaw(f"/{deep}" if deep else "", f"makes the event more than {MAX_LEVELS} levels deep")
+            )
         size = len(text) + _ATTEMPT_BYTES
         if size > EVENT_MAX_BYTES:
             raise EventTooLargeError(size, EVENT_MAX_BYTES)
@@ -178,37 +239,13 @@ class JobState:
 _GONE = Unset()
 
 
-def _check_number(name: str, value: object) -> None:
-    # Here, because arithmetic comes before the check of the event. False for NaN, too.
-    if value is None or (
-        isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= MAX_SAFE_INTEGER
-    ):
-        return
-    raise InvalidEventError(Flaw(f"/{name}", f"is {value!r}; expected a finite number"))
-
-
-def _own(fields: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A worker's own fields, copied, so that what the job changes later is not sent by accident. None takes one out."""
-    own: dict[str, Any] = {}
-    for name, value in (fields or {}).items():
-        if not isinstance(name, str) or name in _RESERVED:
-            raise InvalidEventError(Flaw(f"/{name}", "is a name of the protocol that a report may not set"))
-        try:
-            own[name] = _GONE if value is None else json.loads(json.dumps(value, allow_nan=False))
-        except (TypeError, ValueError, RecursionError) as error:
-            raise InvalidEventError(Flaw(f"/{name}", f"cannot be written as JSON: {error}")) from error
-    return own
-
-
-def _step(step: Step | str | None) -> dict[str, Any] | None:
-    if step is None:
-        return None
-    if isinstance(step, str):
-        step = Step(step)
-    if not isinstance(step, Step):
-        raise InvalidEventError(Flaw("/step", f"is {step!r}; expected a Step, or its name"))
-    parts = {"name": _cut(step.name, STEP_NAME_MAX_CHARACTERS), "index": step.index, "total": step.total}
-    return {name: value for name, value in parts.items() if value is not None}
+def _shown(value: object) -> str:
+    """Short, on one line, and never raising."""
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:
+        text = type(value).__name__
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _error(failure: Failure) -> dict[str, Any]:

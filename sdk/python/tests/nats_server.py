@@ -28,13 +28,15 @@ def wait_for(what: str, look: Callable[[], _T | None], seconds: float = 15) -> _
 
 
 class NatsServer:
-    def __init__(self, folder: Path, config: str = "") -> None:
+    def __init__(self, folder: Path, config: str = "", jetstream: str = "") -> None:
+        """``config``: more lines; ``jetstream``: more of the block of that name."""
         binary = os.environ.get("NATS_SERVER_BIN")
         if not binary:
             raise RuntimeError("set NATS_SERVER_BIN; scripts/test-python.sh does")
         self._binary = binary
         self._folder = folder
         self._config = config
+        self._jetstream = jetstream
         # -1 lets the server choose.
         self._port = -1
         self._process: subprocess.Popen[bytes] | None = None
@@ -52,7 +54,7 @@ class NatsServer:
         config = self._folder / "nats.conf"
         config.write_text(
             f'listen: "127.0.0.1:{self._port}"\nhttp: "127.0.0.1:-1"\nports_file_dir: "{self._folder}"\n'
-            f'jetstream {{ store_dir: "{self._folder}" }}\n{self._config}\n'
+            f'jetstream {{\n  store_dir: "{self._folder}"\n  {self._jetstream}\n}}\n{self._config}\n'
         )
         log = (self._folder / "nats.log").open("ab")
         with log:

@@ -184,4 +184,4 @@ async def test_refused_credentials_are_told_and_break_nothing(tmp_path: Path) ->
         async with connect_reporter(wrong, options, wait_seconds=0.3, reconnect_time_wait=0.05) as reporter:
             async with reporter.job("a"):
                 pass
-        assert any(trouble.kind == "connection" and "uthorization" in trouble.message for trouble in troubles)
+        assert any(trouble.kind == "not_authorized" and "uthorization" in trouble.message for trouble in troubles)

@@ -138,12 +138,10 @@ class Messages:
     async def last(self, subject: str, at_least: int) -> Last | None:
         return self.found[-1]
 
-    async def beneath(self, subject: str, newest: int, after: int) -> Last | None:
+    async def range(self, subject: str, start: int, before: int, most: int) -> list[Last]:
         if not self.may_look:
             raise ReadError("no", True, True, ("all",))
-        return next(
-            (one for one in self.found[::-1] if after < one.seq < newest and one.event is not None), None
-        )
+        return [one for one in self.found if start <= one.seq < before][:most]
 
 
 def at(seq: int, message: Last) -> Last:
@@ -221,6 +219,24 @@ def test_each_event_is_the_whole_state() -> None:
     }
 
 
+def nested(levels: int) -> Any:
+    return json.loads("[" * levels + "]" * levels)
+
+
+def test_G8_what_is_nested_too_deeply_for_an_event_is_named_by_its_place() -> None:
+    state = begun()
+    assert shown(state.report(AT, fields={"own": nested(63)}))["own"] == nested(63)
+    for raising in (
+        lambda: state.report(AT, fields={"deep": nested(64)}),
+        lambda: state.complete(AT, nested(64)),
+        lambda: state.complete(AT, [nested(900)]),
+        lambda: state.fail(AT, Failure("x", "y", False, nested(63))),
+    ):
+        with pytest.raises(InvalidEventError, match="64 levels") as caught:
+            raising()
+        assert caught.value.flaw.path in ("/deep", "/result", "/error/details")
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_percent_never_falls_and_is_100_only_when_completed(seed: int) -> None:
     chance = random.Random(seed)
@@ -250,19 +266,13 @@ def test_a_message_alone_does_not_move_the_percent() -> None:
 @pytest.mark.parametrize(
     ("says", "path"),
     [
-        ({"progress": float("nan")}, "/progress"),
-        ({"progress": "50"}, "/progress"),
-        ({"current": True}, "/current"),
-        ({"total": float("inf")}, "/total"),
         ({"message": 7}, "/message"),
-        ({"step": Step(index=-1)}, "/step/index"),
         ({"step": {"name": "x"}}, "/step"),
         ({"indeterminate": 1}, "/indeterminate"),
-        ({"eta_seconds": -1}, "/eta_seconds"),
         ({"fields": {"status": "completed"}}, "/status"),
         ({"fields": {"seq": 1}}, "/seq"),
         ({"fields": {"own": object()}}, "/own"),
-        ({"fields": {"own": float("nan")}}, "/own"),
+        ({"fields": {"own": [1, {"a/b": {2}}]}}, "/own/1/a~1b"),
     ],
 )
 def test_what_no_event_can_hold_is_refused_and_changes_nothing(says: dict[str, Any], path: str) -> None:
@@ -404,5 +414,21 @@ def test_frequent_trouble_is_told_once_a_second_and_never_reaches_the_job() -> N
     tell = Teller(Options(on_trouble=on_trouble, clock=lambda: Moment(0, now[0])))
     for now[0] in (0.0, 0.5, 0.9, 1.0):
         tell("retrying", "x")
-        tell("away", "x")
-    assert [trouble.kind for trouble in told] == ["retrying", "away", "away", "away", "retrying", "away"]
+        tell("superseded", "x")
+    kinds = ["retrying", "superseded", "superseded", "superseded", "retrying", "superseded"]
+    assert [trouble.kind for trouble in told] == kinds
+
+
+def test_that_nats_is_away_is_told_when_it_begins_then_once_a_minute_and_anew_after_it_was_back() -> None:
+    now = [0.0]
+    told: list[str] = []
+    tell = Teller(
+        Options(on_trouble=lambda trouble: told.append(trouble.kind), clock=lambda: Moment(0, now[0]))
+    )
+    for now[0] in range(0, 120, 5):
+        tell("away", "at each dial")
+    assert told == ["away", "away"]
+    tell("back", "x")
+    for kind in ("away", "away", "not_authorized", "not_authorized"):
+        tell(kind, "x")  # type: ignore[arg-type]
+    assert told[2:] == ["back", "away", "not_authorized"]

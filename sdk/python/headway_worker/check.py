@@ -1,0 +1,141 @@
+"""What a reporter can do now: publish, be acknowledged, read. Nothing is stored for it."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import dataclass
+from typing import Literal, Union
+
+from .contract import MAX_SAFE_INTEGER, Flaw, is_processing_id, subject_of
+from .errors import InvalidEventError
+from .fence import Stored
+from .log import Again, Conflict, Denied, JobLog, Outcome, ReadError, Refused
+from .words import Obstacle
+
+CHECK_ID = "headway-check"
+# How often it is looked whether a connection is there.
+_LOOK_SECONDS = 0.02
+
+ProblemCode = Union[
+    Literal[
+        "away", "connection_closed", "not_authorized", "not_permitted", "not_acknowledged", "not_readable"
+    ],
+    Obstacle,
+]
+
+
+@dataclass(frozen=True)
+class CheckProblem:
+    """Why a reporter cannot do its work. ``message`` is for people, and holds no credentials."""
+
+    code: ProblemCode
+    message: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """``connected``: NATS is there. ``can_publish``: a stream takes events of the job from these credentials.
+    ``is_acknowledged``: answers of JetStream arrive here. ``can_read``: the job's last event can be read, which a second
+    attempt has to know."""
+
+    connected: bool
+    can_publish: bool
+    is_acknowledged: bool
+    can_read: bool
+    problems: tuple[CheckProblem, ...]
+
+    @property
+    def ok(self) -> bool:
+        """It can do all of it."""
+        return self.connected and self.can_publish and self.is_acknowledged and self.can_read
+
+
+async def check_log(log: JobLog, processing_id: str, seconds: float) -> Check:
+    """Publishes what JetStream has to refuse, since no stream has a message of that sequence, and reads.
+
+    :raises InvalidEventError: when the ``processing_id`` is none
+    """
+    if not is_processing_id(processing_id):
+        raise InvalidEventError(Flaw("/processing_id", "is no processing_id"))
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    while not log.is_connected:
+        if log.is_over:
+            return _failed("connection_closed", "the connection to NATS was closed")
+        if log.refusal is not None:
+            return _failed("not_authorized", str(log.refusal))
+        if loop.time() >= deadline:
+            return _failed("away", "NATS cannot be reached")
+        await asyncio.sleep(_LOOK_SECONDS)
+    subject = subject_of(processing_id)
+    left = max(0.0, deadline - loop.time())
+    probing = asyncio.ensure_future(
+        log.append(subject, b"", f"check.{secrets.token_urlsafe(16)}", MAX_SAFE_INTEGER, {})
+    )
+    reading = asyncio.ensure_future(_read(log, subject))
+    await asyncio.wait({probing, reading}, timeout=left)
+    for task in (probing, reading):
+        task.cancel()
+    outcome = probing.result() if probing.done() and not probing.cancelled() else None
+    late = CheckProblem("not_acknowledged", f"JetStream gave no answer within {seconds} s")
+    if not log.is_connected:
+        return _failed("away", "NATS cannot be reached")
+    published = _problem_of(outcome, late)
+    problems = [] if published is None else [published]
+    # JetStream looks at the condition first, and only then whether there is room.
+    if published is None and log.obstacle is not None:
+        problems.append(
+            CheckProblem(log.obstacle, "the newest event was not stored: " + _OBSTACLES[log.obstacle])
+        )
+    can_publish = not problems
+    unread = CheckProblem("not_readable", f"a job's last event cannot be read: no answer within {seconds} s")
+    read = reading.result() if reading.done() and not reading.cancelled() else unread
+    if read is not None:
+        problems.append(read)
+    is_acknowledged = outcome is not None and not isinstance(outcome, Denied) and published != late
+    return Check(True, can_publish, is_acknowledged, read is None, tuple(problems))
+
+
+_OBSTACLES: dict[Obstacle, str] = {
+    "storage_full": "storage is full",
+    "no_stream": "no stream: run `headway init`",
+    "no_jetstream": "JetStream is not enabled",
+}
+
+
+def _failed(code: ProblemCode, message: str) -> Check:
+    return Check(False, False, False, False, (CheckProblem(code, message),))
+
+
+def _problem_of(outcome: Outcome | None, late: CheckProblem) -> CheckProblem | None:
+    match outcome:
+        case Stored() | Conflict():
+            return None
+        case Denied(error):
+            return CheckProblem("not_permitted", str(error))
+        case Again(why, obstacle):
+            return CheckProblem(obstacle or "not_acknowledged", why)
+        case Refused(why):
+            return CheckProblem("not_acknowledged", why)
+        case None:
+            return late
+
+
+async def _read(log: JobLog, subject: str) -> CheckProblem | None:
+    try:
+        await log.last(subject, 0)
+        return None
+    except ReadError as error:
+        if error.is_certain:
+            subjects = " or ".join(error.subjects)
+            return CheckProblem(
+                "not_permitted", f"a job's last event may not be read: permit to publish to {subjects}"
+            )
+        if error.is_forbidden:
+            subjects = " or ".join(error.subjects)
+            return CheckProblem(
+                "not_readable",
+                f"nobody answers at {subjects}: JetStream is not enabled, or this account does not import it",
+            )
+        return CheckProblem("not_readable", str(error))

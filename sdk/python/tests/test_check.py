@@ -1,0 +1,171 @@
+"""A worker whose configuration, permission or server is wrong: it says so in plain words, and waits for nothing for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import nats
+import pytest
+from headway_worker import (
+    Check,
+    InvalidEventError,
+    NotAuthorizedError,
+    NotPermittedError,
+    Options,
+    Trouble,
+    connect_reporter,
+)
+from nats.js.api import DiscardPolicy, StreamConfig
+from nats_server import NatsServer
+from witness import Witness, ignore, until, witness
+
+QUIET = Options(on_trouble=ignore, close_seconds=0.1)
+FINE = Check(True, True, True, True, ())
+
+
+def codes(check: Check) -> list[str]:
+    return [problem.code for problem in check.problems]
+
+
+async def test_a_check_of_a_reporter_that_can_do_everything(server: NatsServer, job_id: str) -> None:
+    troubles: list[Trouble] = []
+    async with (
+        witness(server.url) as log,
+        connect_reporter(server.url, Options(on_trouble=troubles.append)) as reporter,
+    ):
+        assert await reporter.check() == FINE
+        async with reporter.job(job_id):
+            pass
+        checked = await reporter.check(job_id)
+        assert checked == FINE and checked.ok
+        assert len(await log.events(job_id)) == 2
+        assert await log.events("headway-check") == []
+        assert troubles == []
+        with pytest.raises(InvalidEventError):
+            await reporter.check("a b")
+
+
+async def test_a_check_names_a_password_that_is_refused(tmp_path: Path) -> None:
+    troubles: list[Trouble] = []
+    options = Options(on_trouble=troubles.append, close_seconds=0.1)
+    with NatsServer(tmp_path, "authorization { user: a, password: b }") as server:
+        wrong = server.url.replace("//", "//a:wrong@")
+        async with connect_reporter(wrong, options, reconnect_time_wait=0.02) as reporter:
+            checked = await reporter.check()
+            assert (checked.ok, codes(checked)) == (False, ["not_authorized"])
+            assert "NATS refuses the credentials" in checked.problems[0].message
+            # The end is not waited for without a limit.
+            async with reporter.job("a"):
+                pass
+        assert [trouble.kind for trouble in troubles].count("not_authorized") == 1
+        assert isinstance(troubles[0].error, NotAuthorizedError)
+        assert "not_acknowledged" in [trouble.kind for trouble in troubles]
+        assert all("wrong" not in trouble.message for trouble in troubles)
+
+
+async def test_a_check_names_what_is_missing(tmp_path: Path) -> None:
+    with NatsServer(tmp_path) as server:
+        async with connect_reporter(server.url, QUIET) as reporter:
+            checked = await reporter.check()
+            assert codes(checked) == ["no_stream", "not_readable"]
+            assert all("run `headway init`" in problem.message for problem in checked.problems)
+            server.kill()
+            await until("it to be away", lambda: not reporter.is_connected)
+            assert codes(await reporter.check(seconds=0.3))[0] == "away"
+
+
+PERMISSIONS = """
+authorization { users: [
+  { user: admin, password: secret }
+  { user: reader, password: secret, permissions: { publish: ["$JS.API.>"], subscribe: "_INBOX.>" } }
+  { user: writer, password: secret, permissions: { publish: ["progress.*"], subscribe: "_INBOX.>" } }
+  { user: deaf, password: secret, permissions: { publish: ["progress.*", "$JS.API.>"], subscribe: "x.>" } }
+] }
+"""
+
+
+async def test_a_check_names_what_is_not_permitted(tmp_path: Path) -> None:
+    with NatsServer(tmp_path, PERMISSIONS) as server:
+
+        async def checked(user: str) -> Check:
+            url = server.url.replace("//", f"//{user}:secret@")
+            async with connect_reporter(url, QUIET) as reporter:
+                return await reporter.check()
+
+        async with witness(server.url.replace("//", "//admin:secret@")):
+            reader = await checked("reader")
+            assert (reader.can_publish, reader.can_read, codes(reader)) == (False, True, ["not_permitted"])
+            assert "no permission to publish to progress.headway-check" in reader.problems[0].message
+            writer = await checked("writer")
+            assert (writer.can_publish, writer.is_acknowledged, writer.can_read) == (True, True, False)
+            assert "permit to publish to $JS.API.DIRECT.GET" in writer.problems[0].message
+            deaf = await checked("deaf")
+            assert (deaf.can_publish, deaf.is_acknowledged, codes(deaf)[0]) == (False, False, "not_permitted")
+            assert "no permission to subscribe to _INBOX.>" in deaf.problems[0].message
+
+
+async def test_no_permission_to_publish_is_told_at_once_and_the_end_is_not_waited_for_long(
+    tmp_path: Path,
+) -> None:
+    troubles: list[Trouble] = []
+    with NatsServer(tmp_path, PERMISSIONS) as server:
+        url = server.url.replace("//", "//reader:secret@")
+        options = Options(on_trouble=troubles.append, close_seconds=0.1)
+        async with witness(server.url.replace("//", "//admin:secret@")), connect_reporter(url, options) as reporter:
+            async with reporter.job("a") as job:
+                assert await job.complete() is False
+        error = troubles[0].error
+        assert troubles[0].kind == "not_permitted" and isinstance(error, NotPermittedError)
+        assert (error.operation, error.subjects) == ("publish", ("progress.a",))
+
+
+@pytest.mark.parametrize("full", ["the server", "the stream"])
+async def test_a_store_that_is_full_is_named_and_what_waited_is_stored_when_there_is_room(
+    tmp_path: Path, full: str
+) -> None:
+    troubles: list[Trouble] = []
+    is_server = full == "the server"
+    with NatsServer(tmp_path, "", "max_file_store: 1MB" if is_server else "") as server:
+        nc = await nats.connect(server.url)
+        js = nc.jetstream()
+        bounded: dict[str, Any] = {} if is_server else {"max_bytes": 63_000, "discard": DiscardPolicy.NEW}
+        await js.add_stream(StreamConfig(name="PROGRESS", subjects=["progress.*"], allow_direct=True, **bounded))
+        await js.add_stream(StreamConfig(name="OTHER", subjects=["other"]))
+        filler = "other" if is_server else "progress.filler"
+        while "error" not in json.loads((await nc.request(filler, b"x" * 60_000)).data):
+            pass
+        options = Options(on_trouble=troubles.append, start_seconds=0, end_seconds=0.2)
+        async with connect_reporter(server.url, options) as reporter:
+            async with reporter.job("a", message="x" * 4_000) as job:
+                assert await job.complete() is False
+            assert troubles[0].kind == "retrying" and "storage is full" in troubles[0].message
+            assert "storage is full" in troubles[-1].message
+            checked = await reporter.check()
+            assert (checked.ok, codes(checked)) == (False, ["storage_full"])
+            await js.purge_stream("OTHER" if is_server else "PROGRESS")
+            assert job._pump is not None
+            await asyncio.wait_for(asyncio.shield(job._pump.done), 10)
+            assert (await reporter.check()).ok
+        assert (await Witness(nc).shown("a"))[-1] == (1, "completed", 100)
+        await nc.close()
+
+
+async def test_G6_an_end_is_waited_for_as_long_as_end_seconds_and_is_stored_when_it_can_be(
+    tmp_path: Path,
+) -> None:
+    troubles: list[Trouble] = []
+    options = Options(on_trouble=troubles.append, start_seconds=0, end_seconds=0.3)
+    with NatsServer(tmp_path) as server:
+        async with connect_reporter(server.url, options) as reporter:
+            async with reporter.job("a") as job:
+                assert await job.complete("done") is False
+            told = [trouble.message for trouble in troubles if trouble.kind == "not_acknowledged"]
+            assert "run `headway init`" in told[0]
+            async with witness(server.url) as log:
+                pump = job._pump
+                assert pump is not None
+                await until("the end to be stored", pump.done.done)
+                assert (await log.shown("a"))[-1] == (1, "completed", 100)

@@ -1,0 +1,67 @@
+import { show } from '../../schemas/explain.js';
+import type { OnUnknown } from './json.js';
+import type { JobUpdate, Step } from './state.js';
+
+/**
+ * An update without the amounts that say nothing. How much is done is computed, so sooner or later it is 0/0; that must
+ * not end a job. A BigInt becomes a number.
+ * @param onUnknown is told of each amount that was left out
+ */
+export function withSoundAmounts(update: JobUpdate, onUnknown: OnUnknown): JobUpdate {
+  // Nearly always.
+  if (isSound(update)) return update;
+  const { current, total, progress, step, ...rest } = update;
+  const amount = (name: string, value: unknown, least: number) => {
+    const number = amountOf(value, least);
+    if (number === undefined && value !== undefined) onUnknown(unknownText(`/${name}`, value));
+    return number === undefined ? {} : { [name]: number };
+  };
+  return {
+    ...rest,
+    ...amount('current', current, Number.NEGATIVE_INFINITY),
+    ...amount('total', total, 0),
+    ...amount('progress', progress, Number.NEGATIVE_INFINITY),
+    ...(step !== undefined && { step: isObject(step) ? soundStep(step, onUnknown) : step }),
+  };
+}
+
+/** The amount that a job starts with, or undefined where it says nothing. */
+export function soundTotal(total: unknown, onUnknown: OnUnknown): number | undefined {
+  const number = amountOf(total, 0);
+  if (number === undefined && total !== undefined) onUnknown(unknownText('/total', total));
+  return number ?? undefined;
+}
+
+const isObject = (value: unknown): value is Step => typeof value === 'object' && value !== null;
+
+function isSound({ current, total, progress, step }: JobUpdate): boolean {
+  return (
+    (current == null || Number.isFinite(current)) &&
+    (progress == null || Number.isFinite(progress)) &&
+    (total == null || (Number.isFinite(total) && total >= 0)) &&
+    (!isObject(step) || (isPlace(step.index) && isPlace(step.total)))
+  );
+}
+
+const isPlace = (value: unknown): boolean =>
+  value === undefined || (Number.isSafeInteger(value) && Number(value) >= 0);
+
+function soundStep(step: Step, onUnknown: OnUnknown): Step {
+  const { index, total, ...rest } = step;
+  const place = (name: string, value: unknown) => {
+    if (isPlace(value)) return value === undefined ? {} : { [name]: value };
+    onUnknown(unknownText(`/step/${name}`, value));
+    return {};
+  };
+  return { ...rest, ...place('index', index), ...place('total', total) };
+}
+
+/** A finite number from `least` on, null for null, undefined for all that says nothing. */
+function amountOf(value: unknown, least: number): number | null | undefined {
+  if (value === null || value === undefined) return value;
+  const number = typeof value === 'bigint' ? Number(value) : value;
+  return typeof number === 'number' && Number.isFinite(number) && number >= least ? number : undefined;
+}
+
+const unknownText = (path: string, value: unknown): string =>
+  `${path} is ${typeof value === 'number' ? value : show(value)}; it is taken as unknown`;

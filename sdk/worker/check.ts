@@ -1,0 +1,216 @@
+import { isProcessingId, subjectOf } from '../../schemas/ids.js';
+import { InvalidEventError, type WorkerError } from './errors.js';
+import { eventHeaders, headerBase } from './headers.js';
+import type { Caller, Clock, History, Line } from './ports.js';
+import type { Obstacle, Reply } from './reply.js';
+
+/** What a check asks for. */
+export interface CheckOptions {
+  /** A job that these credentials may report: `headway-check`, unless given. Nothing is stored for it. */
+  readonly processingId?: string;
+  /** How long the check may take, in milliseconds: 2,000. */
+  readonly timeoutMs?: number;
+}
+
+/** Why a reporter cannot do its work. */
+export interface CheckProblem {
+  readonly code:
+    | 'away'
+    | 'connection_closed'
+    | 'not_authorized'
+    | 'not_permitted'
+    | 'not_acknowledged'
+    | 'not_readable'
+    | Obstacle;
+  /** For people. Holds no credentials. */
+  readonly message: string;
+}
+
+/** What a reporter can do now. */
+export interface ReporterCheck {
+  /** All of the others. */
+  readonly ok: boolean;
+  /** NATS is there. */
+  readonly connected: boolean;
+  /** A stream takes events of the job from these credentials. */
+  readonly canPublish: boolean;
+  /** Answers of JetStream arrive here. */
+  readonly isAcknowledged: boolean;
+  /** The job's last event can be read, which a second attempt has to know. */
+  readonly canRead: boolean;
+  readonly problems: readonly CheckProblem[];
+}
+
+/** What a check needs of its reporter. */
+export interface CheckDeps {
+  readonly clock: Clock;
+  readonly line: Line;
+  readonly history: History;
+  /** Random bytes as text. */
+  readonly random: (bytes: number) => string;
+  /** What JetStream answered to the newest real event, where that kept it from being stored. */
+  readonly obstacle: () => { readonly kind: Obstacle; readonly detail: string } | null;
+  /** Whether the connection is closed for good. */
+  readonly isOver: () => boolean;
+  /** What NATS refuses, of all jobs or of one; null: nothing, as far as is known. */
+  readonly refusal: (processingId: string) => WorkerError | null;
+  /** Calls when any of this may have changed; what it returns calls it off. */
+  readonly onChange: (call: () => void) => () => void;
+}
+
+/** The job that is asked about unless another one is given. */
+export const CHECK_ID = 'headway-check';
+const CHECK_MS = 2_000;
+/** No stream has a message with this sequence: what is sent under this condition is answered, and never stored. */
+const NEVER = Number.MAX_SAFE_INTEGER;
+
+/**
+ * Finds out what a reporter can do, without storing anything: an event that JetStream has to refuse, and a read.
+ * @throws InvalidEventError when the `processingId` is none
+ */
+export async function checkReporter(deps: CheckDeps, options: CheckOptions): Promise<ReporterCheck> {
+  const { processingId = CHECK_ID, timeoutMs = CHECK_MS } = options;
+  if (!isProcessingId(processingId)) throw new InvalidEventError('/processingId', 'is no processing_id');
+  const deadline = deferredDeadline(deps.clock, timeoutMs);
+  try {
+    await Promise.race([
+      deadline.late,
+      settled(deps, () => deps.line.open || isHopeless(deps, processingId)),
+    ]);
+    if (!deps.line.open) return failedCheck([whyAway(deps, processingId)]);
+    const [reply, read] = await Promise.all([
+      Promise.race([deadline.late, probe(deps, processingId)]),
+      Promise.race([deadline.late, deps.history.last(processingId, 0)]),
+    ]);
+    const problems: CheckProblem[] = [];
+    const published = publishProblem(deps, processingId, reply, timeoutMs);
+    if (published !== null) problems.push(published);
+    // JetStream looks at the condition first, and only then whether there is room.
+    const obstacle = deps.obstacle();
+    const isKept = obstacle !== null && published === null;
+    if (isKept) problems.push({ code: obstacle.kind, message: sentence(obstacle.detail) });
+    const canRead = read?.kind === 'read';
+    if (!canRead) problems.push(readProblem(read, timeoutMs));
+    const canPublish = published === null && !isKept;
+    const isAcknowledged = reply !== undefined && reply !== null;
+    const ok = canPublish && canRead && isAcknowledged;
+    return { ok, connected: true, canPublish, isAcknowledged, canRead, problems };
+  } finally {
+    deadline.cancel();
+  }
+}
+
+const failedCheck = (problems: readonly CheckProblem[]): ReporterCheck => ({
+  ok: false,
+  connected: false,
+  canPublish: false,
+  isAcknowledged: false,
+  canRead: false,
+  problems,
+});
+
+const isHopeless = (deps: CheckDeps, id: string): boolean => deps.isOver() || deps.refusal(id) !== null;
+
+function whyAway(deps: CheckDeps, id: string): CheckProblem {
+  if (deps.isOver()) return { code: 'connection_closed', message: 'The connection to NATS was closed.' };
+  const refusal = deps.refusal(id);
+  if (refusal !== null) return { code: 'not_authorized', message: refusal.message };
+  return { code: 'away', message: 'NATS cannot be reached.' };
+}
+
+/** The answer to an event that cannot be stored; null: NATS refused something first. */
+async function probe(deps: CheckDeps, id: string): Promise<Reply | null> {
+  const { line } = deps;
+  let token = 0;
+  let answer: Reply | null = null;
+  const caller: Caller = {
+    place: 'outside',
+    launch: () => false,
+    answered: (reply) => {
+      answer = reply;
+      changed();
+    },
+  };
+  let changed = (): void => {};
+  token = line.listen(caller);
+  try {
+    const own = { msgId: `check.${deps.random(16)}`, expected: NEVER, status: 'processing', timestamp: '' };
+    const headers = eventHeaders(headerBase(id, undefined, undefined), own);
+    line.publish(subjectOf(id), new Uint8Array(), token, headers);
+    await new Promise<void>((resolve) => {
+      const stop = deps.onChange(() => look());
+      const look = (): void => {
+        if (answer === null && !isHopeless(deps, id) && line.open) return;
+        stop();
+        resolve();
+      };
+      changed = look;
+    });
+    return answer;
+  } finally {
+    line.forget(caller, token);
+  }
+}
+
+function publishProblem(
+  deps: CheckDeps,
+  id: string,
+  reply: Reply | null | undefined,
+  timeoutMs: number,
+): CheckProblem | null {
+  if (reply === undefined || reply === null) {
+    const refusal = deps.refusal(id);
+    if (refusal !== null) return { code: 'not_permitted', message: refusal.message };
+    if (!deps.line.open) return whyAway(deps, id);
+    return { code: 'not_acknowledged', message: `JetStream gave no answer within ${timeoutMs} ms.` };
+  }
+  switch (reply.kind) {
+    case 'conflict':
+    case 'stored':
+      return null;
+    case 'busy':
+    case 'refused':
+      return { code: reply.obstacle ?? 'not_acknowledged', message: sentence(reply.detail) };
+    case 'too_large':
+      return { code: 'not_acknowledged', message: sentence(reply.detail) };
+  }
+}
+
+function readProblem(
+  read: Awaited<ReturnType<History['last']>> | undefined,
+  timeoutMs: number,
+): CheckProblem {
+  if (read?.kind === 'forbidden') {
+    const subjects = read.subjects.join(' or ');
+    if (!read.isCertain) {
+      const message = `Nobody answers at ${subjects}: JetStream is not enabled, or this account does not import it.`;
+      return { code: 'not_readable', message };
+    }
+    const message = `A job's last event may not be read: permit to publish to ${subjects}.`;
+    return { code: 'not_permitted', message };
+  }
+  const detail = read?.kind === 'failed' ? read.detail : `no answer within ${timeoutMs} ms`;
+  return { code: 'not_readable', message: `A job's last event cannot be read: ${detail}.` };
+}
+
+const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+
+function settled(deps: CheckDeps, isSettled: () => boolean): Promise<void> {
+  return new Promise((resolve) => {
+    const look = (): void => {
+      if (!isSettled()) return;
+      stop();
+      resolve();
+    };
+    const stop = deps.onChange(look);
+    look();
+  });
+}
+
+function deferredDeadline(clock: Clock, ms: number): { late: Promise<undefined>; cancel: () => void } {
+  let cancel = (): void => {};
+  const late = new Promise<undefined>((resolve) => {
+    cancel = clock.later(ms, () => resolve(undefined));
+  });
+  return { late, cancel };
+}

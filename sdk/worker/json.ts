@@ -1,0 +1,78 @@
+import { show } from '../../schemas/explain.js';
+import { isTooDeep, MAX_LEVELS } from '../../schemas/nesting.js';
+import { InvalidEventError } from './errors.js';
+
+/** Is told of a value that says nothing: where it stands and what it is, for people. */
+export type OnUnknown = (problem: string) => void;
+
+/**
+ * A value as JSON. A number that is none (NaN, Infinity) becomes null, as JSON has no word for it.
+ * @param path where it stands in the event, for the error: each of its parts is a level
+ * @param onUnknown is told of the first number that is none
+ * @throws InvalidEventError that names the place of what has no form in JSON: a function, a BigInt, a circle, what throws;
+ * or when it is nested too deeply for an event
+ */
+export function jsonOf(value: unknown, path: string, onUnknown: OnUnknown = () => {}): string {
+  let json: string | undefined;
+  let problem = `is ${typeof value === 'object' ? 'an object' : show(value)} without a form in JSON`;
+  let at = path;
+  try {
+    json = JSON.stringify(value);
+  } catch (error) {
+    problem = `cannot be written as JSON (${reasonIn(error)})`;
+    at = placeOf(value, path, isUnwritable) ?? path;
+  }
+  if (json === undefined) throw new InvalidEventError(at, problem);
+  if (isTooDeep(json, MAX_LEVELS - (path.split('/').length - 1))) {
+    throw new InvalidEventError(path, `makes the event more than ${MAX_LEVELS} levels deep`);
+  }
+  if (json.includes('null')) {
+    const place = placeOf(value, path, isNoNumber);
+    if (place !== null) onUnknown(`${place} is a number that JSON does not have; it is sent as null`);
+  }
+  return json;
+}
+
+/** What a value is to `JSON.stringify`, with those that it stands in. */
+type Judge = (value: unknown, within: readonly object[]) => boolean;
+
+const isNoNumber: Judge = (value) => typeof value === 'number' && !Number.isFinite(value);
+
+const isUnwritable: Judge = (value, within) =>
+  typeof value === 'bigint' || within.some((outer) => outer === value);
+
+/** The place of the first value that is so judged, or that throws when it is looked at; null: there is none. */
+function placeOf(value: unknown, path: string, judge: Judge, within: readonly object[] = []): string | null {
+  try {
+    if (judge(value, within)) return path;
+    if (typeof value !== 'object' || value === null || within.length > MAX_LEVELS) return null;
+    const { toJSON } = value as { toJSON?: unknown };
+    if (typeof toJSON === 'function') {
+      const written: unknown = toJSON.call(value, path.slice(path.lastIndexOf('/') + 1));
+      return written === value ? null : placeOf(written, path, judge, [...within, value]);
+    }
+    for (const name of Object.keys(value)) {
+      const inner = `${path}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+      let member: unknown;
+      try {
+        member = (value as Record<string, unknown>)[name];
+      } catch {
+        return inner;
+      }
+      const found = placeOf(member, inner, judge, [...within, value]);
+      if (found !== null) return found;
+    }
+    return null;
+  } catch {
+    return path;
+  }
+}
+
+// A value can throw anything when it is asked for its JSON.
+function reasonIn(error: unknown): string {
+  try {
+    return String(error instanceof Error ? error.message : error).split('\n')[0] ?? '';
+  } catch {
+    return 'unknown';
+  }
+}

@@ -1,0 +1,36 @@
+/** Signals that ask a process to end. */
+export const STOP_SIGNALS: readonly NodeJS.Signals[] = ['SIGTERM', 'SIGINT'];
+
+/** The reason that a job's signal is aborted with, and what it fails with, when its process is asked to end. */
+export class WorkerStoppedError extends Error {
+  readonly code = 'cancelled';
+  readonly retryable = true;
+  override readonly name = 'WorkerStoppedError';
+
+  constructor(why: string) {
+    super(`The worker was stopped (${why}).`);
+  }
+}
+
+/**
+ * Calls `stop` at the first of the signals, and then gives the signal back to the process, which ends by it unless
+ * somebody else listens. What it returns calls it off.
+ */
+export function stopOnSignals(
+  signals: readonly NodeJS.Signals[],
+  stop: (signal: NodeJS.Signals) => Promise<void>,
+): () => void {
+  const callOff = (): void => {
+    for (const signal of signals) process.off(signal, onSignal);
+  };
+  const onSignal = (signal: NodeJS.Signals): void => {
+    callOff();
+    const isAlone = process.listenerCount(signal) === 0;
+    void stop(signal).finally(() => {
+      // Without a listener the system ends the process, with the exit code that tells the signal.
+      if (isAlone) process.kill(process.pid, signal);
+    });
+  };
+  for (const signal of signals) process.on(signal, onSignal);
+  return callOff;
+}

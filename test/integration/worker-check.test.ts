@@ -1,0 +1,247 @@
+/** A worker whose configuration, permission or server is wrong: it says so in plain words, and waits for nothing for ever. */
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+import {
+  connectReporter,
+  NotAuthorizedError,
+  NotPermittedError,
+  type Trouble,
+} from '../../sdk/worker/index.js';
+import { jobId } from '../harness/ids.js';
+import { startNats } from '../harness/nats-server.js';
+import { connectNats, createStream, storedEvents } from '../harness/publish.js';
+import { waitFor } from '../harness/wait.js';
+
+const CONF = fileURLToPath(new URL('../../docs/nats/permissions.conf', import.meta.url));
+for (const user of ['edge', 'admin', 'worker', 'single', 'reader', 'operator']) {
+  process.env[`HEADWAY_${user.toUpperCase()}_PASSWORD`] = `secret-of-${user}`;
+}
+
+/** What a reporter tells. */
+function heard() {
+  const troubles: Trouble[] = [];
+  return { troubles, onTrouble: (trouble: Trouble): void => void troubles.push(trouble) };
+}
+
+const fine = { connected: true, canPublish: true, isAcknowledged: true, canRead: true };
+
+describe('a check', () => {
+  test('of a reporter that can do everything finds nothing, and stores nothing', async () => {
+    await using nats = await startNats();
+    await using nc = await connectNats(nats.url);
+    await createStream(nc);
+    const { troubles, onTrouble } = heard();
+    await using reporter = await connectReporter({ servers: nats.url, onTrouble });
+    expect(await reporter.check()).toEqual({ ok: true, ...fine, problems: [] });
+    await reporter.run({ processingId: 'job' }, () => 'done');
+    expect(await reporter.check({ processingId: 'job' })).toEqual({ ok: true, ...fine, problems: [] });
+    expect((await storedEvents(nc, 'PROGRESS')).map(({ subject }) => subject)).toEqual([
+      'progress.job',
+      'progress.job',
+    ]);
+    expect(troubles).toEqual([]);
+    await expect(reporter.check({ processingId: 'a b' })).rejects.toMatchObject({ code: 'invalid_event' });
+  });
+
+  test('names a password that is refused', async () => {
+    await using nats = await startNats({ config: 'authorization { user: a, password: b }' });
+    const { troubles, onTrouble } = heard();
+    await using reporter = await connectReporter({
+      servers: nats.url.replace('//', '//a:wrong@'),
+      onTrouble,
+      closeTimeoutMs: 0,
+    });
+    const { ok, problems } = await reporter.check();
+    expect(ok).toBe(false);
+    expect(problems).toEqual([
+      { code: 'not_authorized', message: expect.stringContaining('NATS refuses the credentials') },
+    ]);
+    expect(troubles.map(({ kind }) => kind)).toEqual(['not_authorized']);
+    expect(troubles[0]?.error).toBeInstanceOf(NotAuthorizedError);
+  });
+
+  test('names a stream that is missing', async () => {
+    await using nats = await startNats();
+    await using reporter = await connectReporter({ servers: nats.url, onTrouble: () => {} });
+    const { problems, ...can } = await reporter.check();
+    expect(can).toEqual({ ok: false, ...fine, canPublish: false, canRead: false });
+    expect(problems.map(({ code }) => code)).toEqual(['no_stream', 'not_readable']);
+    for (const { message } of problems) expect(message).toContain('run `headway init`');
+  });
+
+  test('names a NATS without JetStream, and one that is not there', async () => {
+    await using nats = await startNats({ jetstream: false });
+    await using reporter = await connectReporter({ servers: nats.url, onTrouble: () => {} });
+    const { problems } = await reporter.check();
+    expect(problems.map(({ code }) => code)).toEqual(['no_stream', 'not_readable']);
+    expect(problems[1]?.message).toContain('JetStream is not enabled');
+    const { url } = nats;
+    await nats[Symbol.asyncDispose]();
+    await using away = await connectReporter({ servers: url, onTrouble: () => {}, closeTimeoutMs: 0 });
+    expect(await away.check({ timeoutMs: 50 })).toMatchObject({
+      ok: false,
+      connected: false,
+      problems: [{ code: 'away' }],
+    });
+  });
+
+  test('names what is not permitted: to publish, to read, to hear answers', async () => {
+    await using nats = await startNats({
+      config: `authorization { users: [
+        { user: admin, password: secret }
+        { user: reader, password: secret, permissions: { publish: ["$JS.API.>"], subscribe: "_INBOX.>" } }
+        { user: writer, password: secret, permissions: { publish: ["progress.*"], subscribe: "_INBOX.>" } }
+        { user: deaf, password: secret, permissions: { publish: ["progress.*", "$JS.API.>"], subscribe: "x.>" } }
+      ] }`,
+    });
+    await using admin = await connectNats(nats.url, { user: 'admin', pass: 'secret' });
+    await createStream(admin);
+    const checked = async (user: string) => {
+      const servers = nats.url.replace('//', `//${user}:secret@`);
+      await using reporter = await connectReporter({ servers, onTrouble: () => {}, closeTimeoutMs: 0 });
+      return await reporter.check();
+    };
+    expect(await checked('reader')).toMatchObject({
+      canPublish: false,
+      canRead: true,
+      problems: [{ code: 'not_permitted', message: expect.stringContaining('no permission to publish') }],
+    });
+    expect(await checked('writer')).toMatchObject({
+      canPublish: true,
+      isAcknowledged: true,
+      canRead: false,
+      problems: [{ code: 'not_permitted', message: expect.stringContaining('$JS.API.DIRECT.GET.PROGRESS') }],
+    });
+    const deaf = await checked('deaf');
+    expect(deaf).toMatchObject({ canPublish: false, isAcknowledged: false });
+    expect(deaf.problems[0]).toMatchObject({
+      code: 'not_permitted',
+      message: expect.stringContaining('no permission to subscribe to _INBOX'),
+    });
+  });
+
+  test('with the permissions of docs/nats is for a job that these credentials may report', async () => {
+    await using nats = await startNats({
+      config: `include ${JSON.stringify(relative(join(tmpdir(), 'any'), CONF))}`,
+    });
+    await using admin = await connectNats(nats.url, { user: 'admin', pass: 'secret-of-admin' });
+    await createStream(admin);
+    const connectAs = (user: string, inboxPrefix?: string) =>
+      connectReporter({
+        servers: nats.url.replace('//', `//${user}:secret-of-${user}@`),
+        ...(inboxPrefix !== undefined && { inboxPrefix }),
+        onTrouble: () => {},
+      });
+    await using worker = await connectAs('worker');
+    expect(await worker.check()).toEqual({ ok: true, ...fine, problems: [] });
+    await using single = await connectAs('single', '_INBOX_single');
+    expect(await single.check({ processingId: 'job-1' })).toMatchObject({ ok: true });
+    expect(await single.check()).toMatchObject({ ok: false, canPublish: false });
+    expect(await single.check({ processingId: 'job-1' })).toMatchObject({ ok: true });
+  });
+});
+
+describe('a store that is full', () => {
+  test.each([
+    ['the server', 'max_file_store: 1MB', {}],
+    ['the stream', '', { max_bytes: 63_000, discard: 'new' }],
+  ])('of %s is named, and what waited is stored when there is room', async (_, jetstream, stream) => {
+    await using nats = await startNats({ jetstream });
+    await using nc = await connectNats(nats.url);
+    const jsm = await nc.jetstreamManager();
+    await jsm.streams.add({
+      name: 'PROGRESS',
+      subjects: ['progress.*'],
+      allow_direct: true,
+      ...stream,
+    } as object);
+    await jsm.streams.add({ name: 'OTHER', subjects: ['other'] });
+    const full = async (subject: string): Promise<void> => {
+      const answer = await nc.request(subject, 'x'.repeat(60_000));
+      if (answer.json<{ error?: unknown }>().error === undefined) await full(subject);
+    };
+    await full(jetstream === '' ? 'progress.filler' : 'other');
+    const { troubles, onTrouble } = heard();
+    await using reporter = await connectReporter({
+      servers: nats.url,
+      onTrouble,
+      startTimeoutMs: 0,
+      endTimeoutMs: 0,
+    });
+    const id = jobId();
+    await expect(
+      reporter.run({ processingId: id, message: 'x'.repeat(4_000), total: 1 }, async () => {
+        await waitFor(() => troubles.length > 0, { what: 'it to say so' });
+        return 'y'.repeat(50_000);
+      }),
+    ).rejects.toMatchObject({ code: 'not_acknowledged', reason: expect.stringContaining('storage is full') });
+    expect(troubles[0]).toMatchObject({
+      kind: 'retrying',
+      message: expect.stringContaining('storage is full'),
+    });
+    expect(await reporter.check()).toMatchObject({
+      ok: false,
+      canPublish: false,
+      problems: [{ code: 'storage_full', message: expect.stringContaining('Storage is full') }],
+    });
+    await jsm.streams.purge(jetstream === '' ? 'PROGRESS' : 'OTHER');
+    await waitFor(() => reporter.stats.openJobs === 0, { what: 'the end to be stored' });
+    expect(await reporter.check()).toMatchObject({ ok: true });
+    const events = await storedEvents(nc, 'PROGRESS', id);
+    expect(events.map(({ json }) => (json as { status: string }).status)).toEqual([
+      'processing',
+      'completed',
+    ]);
+  });
+});
+
+describe('an end that is not acknowledged', () => {
+  test('G6 the end: is waited for as long as `endTimeoutMs`, says why, and is stored when it can be', async () => {
+    await using nats = await startNats();
+    await using nc = await connectNats(nats.url);
+    const { troubles, onTrouble } = heard();
+    await using reporter = await connectReporter({
+      servers: nats.url,
+      onTrouble,
+      startTimeoutMs: 0,
+      endTimeoutMs: 300,
+    });
+    const id = jobId();
+    await expect(reporter.run({ processingId: id }, () => 'done')).rejects.toMatchObject({
+      code: 'not_acknowledged',
+      reason: expect.stringContaining('run `headway init`'),
+    });
+    expect(troubles.map(({ kind }) => kind)).toContain('not_acknowledged');
+    await createStream(nc);
+    await waitFor(() => reporter.stats.openJobs === 0, { what: 'the end to be stored' });
+    const events = await storedEvents(nc, 'PROGRESS', id);
+    expect(events.at(-1)?.json).toMatchObject({ status: 'completed', result: 'done' });
+  });
+
+  test.each([
+    ['credentials', 'admin:wrong', NotAuthorizedError],
+    ['the permission to publish', 'reader:secret', NotPermittedError],
+  ])('where NATS refuses %s is waited for `closeTimeoutMs` at most', async (_, login, refusal) => {
+    await using nats = await startNats({
+      config: `authorization { users: [
+        { user: admin, password: secret }
+        { user: reader, password: secret, permissions: { publish: ["$JS.API.>"], subscribe: "_INBOX.>" } }
+      ] }`,
+    });
+    await using admin = await connectNats(nats.url, { user: 'admin', pass: 'secret' });
+    await createStream(admin);
+    const { troubles, onTrouble } = heard();
+    await using reporter = await connectReporter({
+      servers: nats.url.replace('//', `//${login}@`),
+      onTrouble,
+      startTimeoutMs: 0,
+      closeTimeoutMs: 100,
+    });
+    const run = reporter.run({ processingId: jobId() }, () => 'done');
+    await expect(run).rejects.toMatchObject({ code: 'not_acknowledged', cause: expect.any(refusal) });
+    expect(troubles[0]?.error).toBeInstanceOf(refusal);
+    expect(JSON.stringify(troubles)).not.toContain('wrong');
+  });
+});

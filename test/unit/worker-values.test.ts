@@ -1,0 +1,112 @@
+/** Values that say nothing: they never end a job, and what cannot be sent is named by its place. */
+import { expect, test } from 'vitest';
+import { encodeEvent } from '../../sdk/worker/encode.js';
+import { jsonOf } from '../../sdk/worker/json.js';
+import type { JobUpdate } from '../../sdk/worker/state.js';
+import { firstState, updated } from '../../sdk/worker/state.js';
+import { World } from './worker-world.js';
+
+/** What is sent after an update that follows `{ current: 2, total: 10 }`, and what was told. */
+function sent(update: unknown): { event: Record<string, unknown>; told: string[] } {
+  const told: string[] = [];
+  const before = updated(firstState(1, undefined, undefined), { current: 2, total: 10 }, 0);
+  const state = updated(before, update as JobUpdate, 1, (problem) => void told.push(problem));
+  return { event: JSON.parse(encodeEvent('"processing_id":"a"', state, null, 1, 'x')), told };
+}
+
+const nowhere = { current: 2, total: 10, progress: 20 };
+test.each<[string, unknown, Record<string, unknown>, number]>([
+  ['0/0', { progress: 0 / 0 }, nowhere, 1],
+  ['Infinity', { current: Number.POSITIVE_INFINITY }, nowhere, 1],
+  ['-Infinity', { progress: Number.NEGATIVE_INFINITY }, nowhere, 1],
+  ['a total below 0', { current: 5, total: -1 }, { current: 5, total: 10, progress: 50 }, 1],
+  [
+    'two of them',
+    { current: Number.NaN, total: Number.NaN, message: 'on' },
+    { ...nowhere, message: 'on' },
+    2,
+  ],
+  ['a BigInt', { current: 5n }, { current: 5, total: 10, progress: 50 }, 0],
+  ['a text', { progress: '50' }, nowhere, 1],
+  ['an object', { progress: {} }, nowhere, 1],
+  [
+    'a step of no number',
+    { step: { name: 's', index: 0 / 0, total: 3 } },
+    { ...nowhere, step: { name: 's', total: 3 } },
+    1,
+  ],
+  ['a step below 0', { step: { name: 's', index: -1, total: 1.5 } }, { ...nowhere, step: { name: 's' } }, 2],
+])('G8 bad input: an amount that is %s is taken as unknown', (_, update, expected, times) => {
+  const { event, told } = sent(update);
+  expect(event).toMatchObject(expected);
+  expect(event.step).toEqual(expected.step);
+  expect(told).toHaveLength(times);
+  for (const problem of told) expect(problem).toMatch(/^\/\S+ is .+; it is taken as unknown$/);
+});
+
+test('G8 bad input: a job tells of such values once, also of the total that it starts with, and goes on', async () => {
+  const world = new World('duplicate first');
+  const process = world.process('all');
+  const pen = process.start({ processingId: 'job', total: Number.NaN });
+  for (let i = 0; i < 5; i++) pen.report({ progress: Number.NaN });
+  pen.report({ progress: 50 });
+  const end = pen.end({ status: 'completed', result: null });
+  await world.heal();
+  await end;
+  expect(process.told.filter(({ kind }) => kind !== 'retrying')).toEqual([
+    { kind: 'bad_value', processingId: 'job', message: expect.stringContaining('/total is NaN') },
+  ]);
+  expect(JSON.parse(world.stream.last('progress.job')?.text ?? '')).toMatchObject({ status: 'completed' });
+});
+
+test('a number in a result that JSON does not have is null, and told with its place', () => {
+  const told: string[] = [];
+  const result = { pages: [{ mean: 0 / 0 }], none: null };
+  expect(jsonOf(result, '/result', (problem) => void told.push(problem))).toBe(
+    '{"pages":[{"mean":null}],"none":null}',
+  );
+  expect(told).toEqual(['/result/pages/0/mean is a number that JSON does not have; it is sent as null']);
+  expect(jsonOf({ none: null }, '/result', () => expect.fail())).toBe('{"none":null}');
+});
+
+const circle: Record<string, unknown> = { a: [] };
+(circle.a as unknown[]).push(circle);
+test.each<[string, unknown, string]>([
+  ['a BigInt', { pages: [1, { 'a/b': 10n }] }, '/result/pages/1/a~1b'],
+  ['a circle', { circle }, '/result/circle/a/0'],
+  [
+    'a property that throws',
+    {
+      fine: 1,
+      get bad() {
+        throw new Error('no');
+      },
+    },
+    '/result/bad',
+  ],
+  [
+    'a form of its own that throws',
+    [
+      1,
+      {
+        toJSON() {
+          throw new Error('no');
+        },
+      },
+    ],
+    '/result/1',
+  ],
+  ['a function', () => 1, '/result'],
+])('G8 bad input: %s in a result is named by its place', (_, result, path) => {
+  expect(() => jsonOf(result, '/result')).toThrow(expect.objectContaining({ code: 'invalid_event', path }));
+});
+
+test('a name that is misspelt is refused, and does not compile', () => {
+  const state = firstState(1, 10, undefined);
+  // @ts-expect-error own fields go into `fields`
+  expect(() => updated(state, { curent: 5 }, 0)).toThrow('/curent is nothing that a report has');
+  for (const name of ['status', 'seq', 'current']) {
+    expect(() => updated(state, { fields: { [name]: 1 } }, 0)).toThrow(`/${name} is a name of the protocol`);
+  }
+  expect(updated(state, { fields: { pages: 5 } }, 0).own).toEqual(new Map([['pages', '5']]));
+});
