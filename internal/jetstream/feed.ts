@@ -52,12 +52,13 @@ export class Feed {
   #lostAt: number;
   #reader: StreamReader | null = null;
   #loader: LastStateLoader | null = null;
-  /** The next questions wait as long as the last ones show to be needed. */
-  #timeout: AdaptiveTimeout | null = null;
+  /** Questions wait as long as the last ones show to be needed, also over several tries. */
+  readonly #timeout: AdaptiveTimeout;
 
   constructor(parts: FeedParts) {
     this.#parts = parts;
     this.#lostAt = parts.now();
+    this.#timeout = new AdaptiveTimeout(parts.now);
     this.#consumer = new EdgeConsumer({ ...parts, stream: parts.stream.name });
     this.#audit = new StreamAudit(parts, this.#audited());
   }
@@ -140,8 +141,8 @@ export class Feed {
   // One life of a consumer. It ends with what ends that.
   async #follow(failure: ConsumerFailure, opened: () => void): Promise<never> {
     const { jsm, stream, natsUrl, log } = this.#parts;
-    const timeout = new AdaptiveTimeout(failure, this.#parts.now);
-    this.#timeout = timeout;
+    const timeout = this.#timeout;
+    timeout.watch(failure);
     if (!(await timeout.answer('finding the stream', streamExists(jsm, stream)))) {
       // The server may still be removing the old one, and would take the new one's files along: seen on 2.15.1, where
       // nothing could be stored in it any more.
@@ -245,17 +246,14 @@ export class Feed {
     if (this.#isTainted) return;
     this.#isFollowing = true;
     this.#problem = null;
+    this.#timeout.forget();
     this.#parts.sink.following(this.#parts.now() - this.#lostAt);
   }
 
   #newReader(from: StartPlace): StreamReader {
     const { jsm, link, now, readBufferBytes } = this.#parts;
     const pull: PullLimits = { bytes: readBufferBytes, messages: PULL_MESSAGES, prefetch: true };
-    const create = (config: Partial<ConsumerConfig>) => {
-      const timeout = this.#timeout;
-      if (timeout === null) throw new Error('nothing is being built');
-      return this.#consumer.create(timeout, config);
-    };
+    const create = (config: Partial<ConsumerConfig>) => this.#consumer.create(this.#timeout, config);
     const { signal } = this.#stopped;
     const ask = <T>(request: () => Promise<T>): Promise<T> => link.during(signal, request);
     const access = { ...this.#parts, jsm, stream: this.#parts.stream.name, now };

@@ -17,13 +17,22 @@ export class AdaptiveTimeout {
   readonly #unanswered = new Map<string, number>();
   readonly #now: () => number;
   #slowestMs = 0;
+  #failure: ConsumerFailure | null = null;
 
   /** @param now milliseconds that never go back */
-  constructor(
-    private readonly failure: ConsumerFailure,
-    now: () => number,
-  ) {
+  constructor(now: () => number) {
     this.#now = now;
+  }
+
+  /** The questions that follow are given up when this happens. What was learnt of the way stays. */
+  watch(failure: ConsumerFailure): void {
+    this.#failure = failure;
+  }
+
+  /** What was built stands: the next time the way is another one. */
+  forget(): void {
+    this.#unanswered.clear();
+    this.#slowestMs = 0;
   }
 
   /**
@@ -46,7 +55,7 @@ export class AdaptiveTimeout {
       if (error instanceof HeadwayError || !(error instanceof Error)) throw error;
       throw new Error(`${what}: ${error.message}`, { cause: error });
     });
-    if (ms === Number.POSITIVE_INFINITY) return this.failure.orFail(named);
+    if (ms === Number.POSITIVE_INFINITY) return this.#orFail(named);
     const enough = new AbortController();
     const late = delay(ms, undefined, { signal: enough.signal }).then((): never => {
       this.#unanswered.set(what, unanswered + 1);
@@ -54,9 +63,13 @@ export class AdaptiveTimeout {
     });
     for (const promise of [named, late]) promise.catch(() => undefined);
     try {
-      return await this.failure.orFail(Promise.race([named, late]));
+      return await this.#orFail(Promise.race([named, late]));
     } finally {
       enough.abort();
     }
+  }
+
+  #orFail<T>(promise: Promise<T>): Promise<T> {
+    return this.#failure === null ? promise : this.#failure.orFail(promise);
   }
 }
