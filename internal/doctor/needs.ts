@@ -1,6 +1,11 @@
 export const ROLES = ['edge', 'worker', 'operator'] as const;
 export type Role = (typeof ROLES)[number];
 
+/** Where the doctor asks whether an event would be stored: no job has this name, and nothing is stored under it. */
+export const DRY_SUBJECT = 'progress.headway-doctor';
+/** Where the answer goes, by the permission of whoever asks. */
+export const DRY_INBOX = '_INBOX.headway-doctor';
+
 /** Something that NATS must permit somebody. docs/nats/permissions.conf is the configuration that does. */
 export interface Need {
   readonly roles: readonly Role[];
@@ -35,6 +40,8 @@ export function needsOf(stream: string): readonly Need[] {
     publish(api(`CONSUMER.LIST.${stream}`), 'see who follows the stream', ['operator']),
     publish(api('INFO'), 'see the limits of the account', ['operator'], true),
     publish(api(`STREAM.PURGE.${stream}`), 'purge jobs', ['operator'], true),
+    publish(DRY_SUBJECT, 'ask whether an event would be stored', ['operator'], true),
+    publish(`${DRY_INBOX}.*`, 'get the answer to that', ['operator'], true),
     { ...publish('alive.progress.*', 'hear the signs of life of workers', readers), operation: 'subscribe' },
     publish('progress.*', 'publish events', ['worker']),
     publish('progress.*', 'write the time-outs of jobs', ['edge'], true),

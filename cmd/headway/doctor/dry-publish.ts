@@ -1,9 +1,9 @@
-import { randomBytes } from 'node:crypto';
 import { createInbox, headers, type Msg, type NatsConnection } from 'nats';
 import type { Observed, PublishFacts, StreamFacts } from '../../../internal/doctor/facts.js';
+import { DRY_INBOX, DRY_SUBJECT } from '../../../internal/doctor/needs.js';
 import type { NeedFacts } from '../../../internal/doctor/permissions.js';
 import { isAtLeast, watchRefusals } from '../../../internal/jetstream/connection.js';
-import { SUBJECT_FILTER, subjectOf } from '../../../schemas/ids.js';
+import { SUBJECT_FILTER } from '../../../schemas/ids.js';
 import type { StreamAccess } from '../world/nats.js';
 import { known, skipped } from './observe.js';
 
@@ -25,11 +25,8 @@ export async function tryToPublish(
   { copies }: StreamFacts,
   needs: readonly NeedFacts[],
 ): Promise<Observed<PublishFacts>> {
-  const isRefused = needs.some(
-    ({ need, result }) =>
-      result === 'refused' && need.operation === 'publish' && need.subject === SUBJECT_FILTER,
-  );
-  if (isRefused) return { kind: 'not_permitted', subject: `publish ${SUBJECT_FILTER}` };
+  const isRefused = needs.some(({ need, result }) => result === 'refused' && need.subject === DRY_SUBJECT);
+  if (isRefused) return { kind: 'not_permitted', subject: `publish ${DRY_SUBJECT}` };
   const own = connection.info;
   if (own === undefined || own.cluster !== undefined || copies.wanted > 1) {
     return skipped(
@@ -49,22 +46,19 @@ export async function tryToPublish(
   return await askForTrace(connection, stream);
 }
 
-/** No job has this name, and nothing is stored under it. */
-const subject = (): string => subjectOf(`headway-doctor-${randomBytes(6).toString('hex')}`);
-
 async function askForTrace(connection: NatsConnection, stream: string): Promise<Observed<PublishFacts>> {
   // Where the trace goes these credentials must be permitted to publish, too. A refusal of that answers no request.
-  const reply = createInbox();
+  const reply = createInbox(DRY_INBOX);
   const forbidden = new Promise<Observed<PublishFacts>>((resolve) => {
     watchRefusals(connection, (refusal) => {
-      if (refusal.subject === reply) resolve({ kind: 'not_permitted', subject: 'publish _INBOX.>' });
+      if (refusal.subject === reply) resolve({ kind: 'not_permitted', subject: `publish ${DRY_INBOX}.*` });
     });
   });
   const asked = headers();
   asked.set('Nats-Trace-Dest', reply);
   asked.set('Nats-Trace-Only', 'true');
   const options = { timeout: ANSWER_MS, headers: asked, noMux: true, reply };
-  const answered = connection.request(subject(), '', options).then((answer) => factsIn(answer, stream));
+  const answered = connection.request(DRY_SUBJECT, '', options).then((answer) => factsIn(answer, stream));
   // Whichever comes second is of no use.
   answered.catch(() => undefined);
   return await Promise.race([answered, forbidden]);
