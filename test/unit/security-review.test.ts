@@ -16,3 +16,13 @@ test('each line of the security review names a test that is there', () => {
     expect(read(file).includes(name), `"${name}" in ${file}`).toBe(true);
   }
 });
+
+test('every package that is installed is held by its digest, so that npm takes no other', () => {
+  const { packages } = JSON.parse(read('package-lock.json')) as {
+    packages: Record<string, { integrity?: string; link?: boolean; inBundle?: boolean }>;
+  };
+  const without = Object.entries(packages).filter(
+    ([path, { integrity, link }]) => path !== '' && link !== true && !/^sha512-/.test(integrity ?? ''),
+  );
+  expect(without.map(([path]) => path)).toEqual([]);
+});
