@@ -65,7 +65,7 @@ soak: need-node need-nats-for-tests $(PACKAGES) build ## run many more random pr
 	@$(call server); HEADWAY_PROPERTY_RUNS=$(RUNS); export HEADWAY_PROPERTY_RUNS; \
 	$(VITEST) --testTimeout=3600000 --project unit test/unit/cursor.property.test.ts test/unit/auth-mutation.test.ts \
 	  test/unit/bad-events.property.test.ts && \
-	exec $(VITEST) --testTimeout=3600000 --project integration test/integration/fuzz.test.ts
+	exec $(VITEST) --testTimeout=3600000 --project integration test/integration/fuzz.test.ts test/security/fuzz.test.ts
 
 bench: need-node need-nats-for-tests $(PACKAGES) build ## measure (nothing is asserted)
 	@$(call server); HEADWAY_BENCH=1 exec $(VITEST) --project bench

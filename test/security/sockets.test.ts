@@ -43,6 +43,14 @@ describe('G8 bad input: thousands of requests in one write get one answer at the
     expect(await one.gone()).toMatch(/^HTTP\/1\.1 403 /);
   });
 
+  test('requests that ask whether they may go on', async () => {
+    const asking = 'POST /x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc';
+    await using flood = await RawSocket.connect(world.edge.port, asking.repeat(3_000));
+    expect(answers(await flood.gone())).toBeLessThanOrEqual(4);
+    await using one = await RawSocket.connect(world.edge.port, asking);
+    expect(await one.gone()).toMatch(/^HTTP\/1\.1 100 .*HTTP\/1\.1 404 /s);
+  });
+
   test('of requests that go on and on, on four connections, nobody else feels anything', async () => {
     const piece = request('HEAD', '/livez').repeat(2_000);
     let rounds = 0;
