@@ -4,9 +4,13 @@
  */
 export const MAX_LEVELS = 64;
 
-const [QUOTE, ESCAPE, OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [...'"\\[]{}'].map((character) =>
-  character.charCodeAt(0),
-);
+// Written out: what is taken from a list is looked up again for each character.
+const QUOTE = 0x22; // "
+const ESCAPE = 0x5c; // \
+const OPEN_LIST = 0x5b; // [
+const CLOSE_LIST = 0x5d; // ]
+const OPEN_OBJECT = 0x7b; // {
+const CLOSE_OBJECT = 0x7d; // }
 
 /**
  * Whether objects and arrays stand more than `most` levels deep in each other. It looks at the text, since of members of
