@@ -101,13 +101,11 @@ function wideProxies(ranges: readonly string[]): string[] {
 }
 
 // Not for those who set no limit: the system's is the one that they want.
-function fewFiles({ maxConnections, maxHttpSockets }: EdgeConfig, maxOpen: number | null): string[] {
-  const wanted = maxConnections + maxHttpSockets;
-  if (maxOpen === null || maxConnections === 0 || maxHttpSockets === 0 || wanted <= maxOpen) return [];
+function fewFiles({ maxConnections }: EdgeConfig, maxOpen: number | null): string[] {
+  if (maxOpen === null || maxConnections <= maxOpen) return [];
   return [
-    `the system lets this process open ${maxOpen} sockets, but HEADWAY_MAX_CONNECTIONS and HEADWAY_MAX_HTTP_SOCKETS ` +
-      `are ${maxConnections} and ${maxHttpSockets}; from ${maxOpen} on sockets are cut off: raise the limit of open ` +
-      'files (ulimit -n), or lower the two',
+    `HEADWAY_MAX_CONNECTIONS is ${maxConnections}, but the system lets this process open ${maxOpen} sockets; from there on ` +
+      'new ones are cut off: raise the limit of open files (ulimit -n), or lower the setting',
   ];
 }
 

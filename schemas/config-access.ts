@@ -120,7 +120,7 @@ export const ACCESS_SETTINGS = {
   }),
   maxHttpSockets: Type.Integer({
     env: 'HEADWAY_MAX_HTTP_SOCKETS',
-    default: 4_000,
+    default: 6_000,
     minimum: 0,
     maximum: 10_000_000,
     description:

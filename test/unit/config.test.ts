@@ -34,7 +34,7 @@ describe('defaults', () => {
     maxConnectionsPerSubject: 200,
     maxUnauthenticated: 2_000,
     maxUnauthenticatedPerAddress: 500,
-    maxHttpSockets: 4_000,
+    maxHttpSockets: 6_000,
     maxHttpSocketsPerAddress: 1_000,
     metricsMaxAgeMs: 1_000,
     maxUpgradesPerSecond: 5_000,
