@@ -1,0 +1,146 @@
+/** The page's code in the README, as it stands there. */
+import { readFileSync } from 'node:fs';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { WebSocket } from 'ws';
+import { type EdgeProcess, startEdgeProcess } from '../harness/edge-process.js';
+import { jobId } from '../harness/ids.js';
+import { type NatsServer, startNats } from '../harness/nats-server.js';
+import { startTcpProxy } from '../harness/proxy.js';
+import { connectNats, publish } from '../harness/publish.js';
+import { inSeconds, JWT_ENV, mint } from '../harness/tokens.js';
+import { waitFor } from '../harness/wait.js';
+
+interface Update {
+  readonly processing_id: string;
+  readonly seq: number;
+  readonly progress: number;
+}
+interface Callbacks {
+  readonly show: (update: Update) => void;
+  readonly reset?: () => void;
+  readonly gone?: (id: string) => void;
+  readonly getToken?: () => Promise<string>;
+}
+type Follow = (url: string, callbacks: Callbacks) => () => void;
+
+const README = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+const CODE = /^```js\n(function follow[\s\S]*?)^```$/m.exec(README)?.[1] ?? '';
+
+// Chance decides how long it waits; here it decides for a moment.
+const quick = { min: Math.min, random: () => 0.05 };
+const follow = new Function('WebSocket', 'Math', `${CODE}; return follow;`)(WebSocket, quick) as Follow;
+
+let nats: NatsServer;
+let nc: Awaited<ReturnType<typeof connectNats>>;
+let edge: EdgeProcess;
+
+beforeAll(async () => {
+  nats = await startNats();
+  nc = await connectNats(nats.url);
+  edge = await startEdgeProcess({ natsUrl: nats.url, env: { HEADWAY_HEARTBEAT_MS: '200' } });
+});
+afterAll(async () => {
+  await edge?.[Symbol.asyncDispose]();
+  await nc?.close();
+  await nats?.[Symbol.asyncDispose]();
+});
+
+/** What a page shows: the updates of each job, in the order in which they came. */
+function page() {
+  const shown = new Map<string, number[]>();
+  const counts = { resets: 0 };
+  const callbacks: Callbacks = {
+    show: ({ processing_id: id, seq }) => shown.set(id, [...(shown.get(id) ?? []), seq]),
+    reset: () => {
+      counts.resets++;
+      shown.clear();
+    },
+    gone: (id) => shown.delete(id),
+  };
+  return { shown, counts, callbacks };
+}
+
+test('G1 order: two jobs on one page each keep their own cursor, over cuts and links that die without a word', async () => {
+  await using link = await startTcpProxy(edge.port);
+  const ids = [jobId(), jobId()];
+  const { shown, callbacks } = page();
+  const owed = new Map<string, number[]>();
+  const report = async (id: string) => owed.set(id, [...(owed.get(id) ?? []), await publish(nc, id)]);
+  for (const id of ids) await report(id);
+  // Each follows from its first state on.
+  const stops = ids.map((id) =>
+    follow(`ws://${link.host}/ws/upload-progress/${id}`, { show: callbacks.show }),
+  );
+  const isComplete = () => ids.every((id) => shown.get(id)?.at(-1) === owed.get(id)?.at(-1));
+  await waitFor(isComplete, { what: 'the first states' });
+  for (const how of ['cut', 'stall', 'cut', 'stall'] as const) {
+    const before = link.accepted;
+    if (how === 'cut') link.cut();
+    else link.stall('up', 'down');
+    for (const id of ids) await report(id);
+    if (how === 'stall') {
+      // Nobody says that the link is dead: the page has to notice, and its next connection works.
+      await waitFor(() => link.accepted > before, { what: 'another try' });
+      link.flow('up', 'down');
+    }
+    for (const id of ids) await report(id);
+    await waitFor(isComplete, { what: `everything after ${how}`, timeoutMs: 20_000 });
+  }
+  for (const id of ids) expect(shown.get(id)).toEqual(owed.get(id));
+  for (const stop of stops) stop();
+});
+
+test('all jobs: what has gone is taken down, and a reset takes down the page', async () => {
+  await using own = await startNats();
+  const client = await connectNats(own.url);
+  const jsm = await client.jetstreamManager();
+  await using first = await startEdgeProcess({ natsUrl: own.url });
+  const { shown, callbacks, counts } = page();
+  const stop = follow(`${first.ws}/ws/upload-progress`, callbacks);
+  for (const id of ['a', 'b']) await publish(client, id);
+  await waitFor(() => shown.size === 2, { what: 'both jobs' });
+  await jsm.streams.purge('PROGRESS', { filter: 'progress.a' });
+  await waitFor(() => !shown.has('a'), { what: 'the purged job to be taken down', timeoutMs: 20_000 });
+  const before = counts.resets;
+  await jsm.streams.delete('PROGRESS');
+  await waitFor(() => counts.resets > before, { what: 'a reset', timeoutMs: 20_000 });
+  expect(shown.size).toBe(0);
+  await waitFor(
+    () =>
+      publish(client, 'c').then(
+        () => true,
+        () => false,
+      ),
+    { what: 'the new stream' },
+  );
+  await waitFor(() => shown.has('c'), { what: 'a job of the new stream', timeoutMs: 20_000 });
+  expect([...shown.keys()]).toEqual(['c']);
+  stop();
+  await client.close();
+});
+
+test('a token server that fails now and then only delays, and stop stops', async () => {
+  await using closed = await startEdgeProcess({ natsUrl: nats.url, env: { ...JWT_ENV } });
+  const id = jobId();
+  await publish(nc, id);
+  const { shown, callbacks } = page();
+  let asked = 0;
+  const getToken = async () => {
+    asked++;
+    if (asked < 3) throw new Error('the token server is away');
+    return mint({ jobs: [id], exp: inSeconds(60) });
+  };
+  const stop = follow(`${closed.ws}/ws/upload-progress/${id}`, { ...callbacks, getToken });
+  await waitFor(() => shown.has(id), { what: 'the job' });
+  expect(asked).toBe(3);
+  stop();
+  const seen = shown.get(id)?.length;
+  await publish(nc, id);
+  await waitFor(
+    async () =>
+      /headway_connections\{scope="job"\} 0/.test(await (await fetch(`${closed.http}/metrics`)).text()),
+    { what: 'the connection to be gone' },
+  );
+  expect(shown.get(id)?.length).toBe(seen);
+  expect(asked).toBe(3);
+});
