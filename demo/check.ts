@@ -66,12 +66,13 @@ export async function readStored(
 
 /**
  * Compares what a client received with what JetStream stored.
- * @param resets why the edge told the client that something is left out; then that may be missing, and nothing else
+ * @param leftOut how and why the edge told the client that something is left out; then that may be missing, and
+ * nothing else
  */
 export function compare(
   stored: Stored,
   received: readonly ProgressUpdate[],
-  resets: readonly string[],
+  leftOut: readonly string[],
 ): Verdict {
   const truth = new Map(stored.events.map((event) => [event.seq, event]));
   const trimmedBelow = oldestOfFullJobs(stored);
@@ -89,16 +90,16 @@ export function compare(
     const { seq } = update;
     if (seen.has(seq)) {
       // The last state, which follows a reset, may well be known.
-      if (resets.length === 0) doubled.push(seq);
+      if (leftOut.length === 0) doubled.push(seq);
       continue;
     }
-    if (seq < highest && resets.length === 0) misplaced.push(seq);
+    if (seq < highest && leftOut.length === 0) misplaced.push(seq);
     highest = Math.max(highest, seq);
     seen.add(seq);
     // What JetStream has let go of it cannot vouch for, but each update names the one before it.
     const { prev_seq, processing_id } = update;
     const previous = lastOf.get(processing_id) ?? 0;
-    if (resets.length === 0 && prev_seq !== null && prev_seq !== previous) chainless.push(seq);
+    if (leftOut.length === 0 && prev_seq !== null && prev_seq !== previous) chainless.push(seq);
     lastOf.set(processing_id, seq);
     const event = truth.get(seq);
     if (event !== undefined) {
@@ -112,7 +113,7 @@ export function compare(
   const problem = (seqs: readonly number[], what: string): void => {
     if (seqs.length > 0) problems.push(`${plural(seqs.length, 'event')} ${what}: ${seqRanges(seqs)}`);
   };
-  if (resets.length === 0) problem(missing, 'stored but never received');
+  if (leftOut.length === 0) problem(missing, 'stored but never received');
   problem(doubled, 'received more than once');
   problem(misplaced, 'received after a later one');
   problem(unknown, 'received but not stored');
@@ -127,18 +128,18 @@ export function compare(
   if (trimmed > 0) {
     notes.push(
       `It also received ${plural(trimmed, 'older event')} that JetStream has let go since (it keeps the newest ` +
-        `${count(stored.keptPerJob)} of a job)${resets.length === 0 ? '; by their prev_seq none is missing' : ''}.`,
+        `${count(stored.keptPerJob)} of a job)${leftOut.length === 0 ? '; by their prev_seq none is missing' : ''}.`,
     );
   }
-  if (resets.length > 0) {
+  if (leftOut.length > 0) {
     const left =
       missing.length > 0 ? `, and left out ${plural(missing.length, 'event')} (${seqRanges(missing)})` : '';
     const got = stored.events.length - missing.length;
     return {
       isFine: true,
       lines: [
-        `The edge announced a reset (${[...new Set(resets)].join(', ')})${left}. The client received ${count(got)} of ` +
-          `the ${total} events that JetStream stored, in order: nothing lost without a word, nothing altered.`,
+        `The edge could not give everything and said so (${[...new Set(leftOut)].join(', ')})${left}. The client ` +
+          `received ${count(got)} of the ${total} events that JetStream stored, in order: nothing lost without a word, nothing altered.`,
         ...notes,
       ],
     };

@@ -107,7 +107,7 @@ async function watchAndCheck(
 
   const ids = jobs.map(({ id }) => id);
   const stored = await untilAborted(readStored(nats.connection, options.stream, ids), signal);
-  const { isFine, lines } = compare(stored, watcher.updates, watcher.resets);
+  const { isFine, lines } = compare(stored, watcher.updates, watcher.leftOut);
   screen.title('Results');
   screen.line();
   screen.results(jobs, watcher.updates);

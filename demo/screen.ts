@@ -89,11 +89,11 @@ export class Screen implements WatcherEvents {
     this.line();
   }
 
-  resumed({ from, updates, problems, reset }: Resumed): void {
-    if (reset !== undefined) {
+  resumed({ from, updates, problems, leftOut }: Resumed): void {
+    if (leftOut !== undefined) {
       const got = plural(updates.length, 'update');
       this.#notice(
-        `--- The edge cannot replay all after seq ${from} and says so: reset (${reset}); the last state is ${got}.`,
+        `--- The edge cannot replay all after seq ${from} and says so: ${leftOut}; instead came ${got}.`,
       );
       this.line();
       return;

@@ -10,8 +10,8 @@ export interface Resumed {
   readonly updates: readonly ProgressUpdate[];
   /** Nothing, when all came, in order and each once. */
   readonly problems: readonly string[];
-  /** The server said that it has to leave something out, and why. */
-  readonly reset: string | undefined;
+  /** The server said that it has to leave something out, how, and why: `reset (epoch)`. */
+  readonly leftOut: string | undefined;
 }
 
 /** Told what happens, as it happens. */
@@ -44,8 +44,8 @@ const COME_BACK_AFTER_MS = 250;
 export class Watcher implements Disposable {
   /** Every update of the jobs, in the order in which they came. */
   readonly updates: ProgressUpdate[] = [];
-  /** Why the server had to leave something out. */
-  readonly resets: string[] = [];
+  /** How and why the server had to leave something out: `reset (epoch)`, `skipped (retention)`. */
+  readonly leftOut: string[] = [];
   /** Resolves when the last state was there for the first time. */
   readonly caughtUp: Promise<void>;
   /** Resolves when every job has ended, the connection was cut, and the client was back and had caught up. */
@@ -56,11 +56,12 @@ export class Watcher implements Disposable {
   /** Everything up to here was seen; undefined before the first frame that says so. */
   #cursor: number | undefined;
   #epoch = '';
+  #scope = '';
   /** The last seq of each job; what its next `prev_seq` has to be. */
   readonly #lastOf = new Map<string, number>();
   readonly #open: Set<string>;
   #replay:
-    | { from: number; updates: ProgressUpdate[]; problems: string[]; reset: string | undefined }
+    | { from: number; updates: ProgressUpdate[]; problems: string[]; leftOut: string | undefined }
     | undefined;
   #wasCut = false;
   #isGreeted = false;
@@ -95,7 +96,8 @@ export class Watcher implements Disposable {
     if (cursor !== undefined) {
       url.searchParams.set('last_seq', String(cursor));
       url.searchParams.set('epoch', this.#epoch);
-      this.#replay = { from: cursor, updates: [], problems: [], reset: undefined };
+      url.searchParams.set('scope', this.#scope);
+      this.#replay = { from: cursor, updates: [], problems: [], leftOut: undefined };
     }
     const socket = new WebSocket(url, PROTOCOL, { handshakeTimeout: HANDSHAKE_MS });
     this.#socket = socket;
@@ -128,12 +130,25 @@ export class Watcher implements Disposable {
     switch (frame.type) {
       case 'hello':
         this.#isGreeted = true;
-        // The pair is changed as one: a connection that breaks before the reset must not come back with half of each.
-        if (frame.epoch !== this.#epoch) this.#forget(frame.epoch);
+        // They are changed as one: a connection that breaks before the reset must not come back with a part of each.
+        if (frame.epoch !== this.#epoch || frame.scope !== this.#scope) this.#forget(frame.epoch);
+        this.#scope = frame.scope;
         if (this.#replay !== undefined) this.#options.events.back(this.#replay.from, frame.epoch);
         return;
       case 'reset':
-        this.#reset(frame.reason, frame.epoch);
+        this.#forget(frame.epoch);
+        this.#isLeftOut(`reset (${frame.reason})`);
+        return;
+      case 'skipped':
+        // What was shown stays, and so does the cursor; only which update came before the next one is not known.
+        this.#lastOf.clear();
+        this.#isLeftOut(`skipped (${frame.reason})`);
+        return;
+      case 'gone':
+        // Nothing more will come of it.
+        this.#lastOf.delete(frame.processing_id);
+        this.#open.delete(frame.processing_id);
+        this.#checkFinished();
         return;
       case 'progress_update':
         this.#update(frame);
@@ -183,11 +198,10 @@ export class Watcher implements Disposable {
     return undefined;
   }
 
-  #reset(reason: string, epoch: string): void {
-    this.#forget(epoch);
+  #isLeftOut(how: string): void {
     this.#hasForgotten = true;
-    this.resets.push(reason);
-    if (this.#replay !== undefined) this.#replay.reset = reason;
+    this.leftOut.push(how);
+    if (this.#replay !== undefined) this.#replay.leftOut = how;
   }
 
   #forget(epoch: string): void {

@@ -6,17 +6,24 @@ export interface Job {
   last: LogRecord;
   /** null: none of them is. */
   tail: RecordQueue | null;
+  /** The newest event that is known before those in the tail; 0: none is. */
+  beforeTail: number;
   /** From its event `wholeFrom` up to the gap at `wholeTo` nothing of the job was deleted unread. */
   wholeFrom: number;
   wholeTo: number;
 }
 
 /** A job that was let go and that a fresh all-jobs connection is owed: where its last state stands in the stream. */
-interface Evicted {
-  readonly seq: number;
+interface Evicted extends Place {
   readonly jobType: string | undefined;
   /** Until when it is owed, in milliseconds since 1970. */
   readonly until: number;
+}
+
+/** Where a last state stands in the stream, and how large it is. */
+export interface Place {
+  readonly seq: number;
+  readonly bytes: number;
 }
 
 /** A job of which the stream holds nothing any more. */
@@ -27,11 +34,11 @@ export interface GoneJob {
 
 /** Told of the jobs that are let go while it iterates. */
 export interface EvictionListener {
-  evicted(seq: number): void;
+  evicted(place: Place): void;
 }
 
 // What a place in the index costs, measured on V8, besides the id.
-const EVICTED_BYTES = 160;
+const EVICTED_BYTES = 168;
 /** Eviction goes on below the limit, so that its walk past the jobs that have to stay is worth it. */
 const EVICT_TO = 0.95;
 
@@ -119,13 +126,15 @@ export class Jobs {
    * The places after `after` of the jobs that are not in order here (let go, or read back), rising: those owed at
    * `now`, or with `owedMs` Infinity all of them.
    */
-  places(after: number, now: number, owedMs: number): number[] {
-    const seqs: number[] = [];
+  places(after: number, now: number, owedMs: number): Place[] {
+    const places: Place[] = [];
     const isOwed = (until: number) => owedMs === Number.POSITIVE_INFINITY || until >= now;
-    for (const { seq, until } of this.#evicted.values()) if (seq > after && isOwed(until)) seqs.push(seq);
+    for (const place of this.#evicted.values())
+      if (place.seq > after && isOwed(place.until)) places.push(place);
     for (const { last } of this.#restored.values())
-      if (last.seq > after && isOwed(owedUntil(last, owedMs))) seqs.push(last.seq);
-    return seqs.sort((a, b) => a - b);
+      if (last.seq > after && isOwed(owedUntil(last, owedMs)))
+        places.push({ seq: last.seq, bytes: last.bytes });
+    return places.sort((a, b) => a.seq - b.seq);
   }
 
   listen(listener: EvictionListener): void {
@@ -145,7 +154,9 @@ export class Jobs {
    * While it is in the tail its memory is the tail's.
    */
   put(record: LogRecord): Job {
-    const job = this.#take(record.id) ?? this.#takeGone(record.id) ?? newJob(record);
+    const beforeTail = this.evictedSeq(record.id) ?? 0;
+    const job = this.#take(record.id) ?? this.#takeGone(record.id) ?? newJob(record, beforeTail);
+    if (job.tail === null && job.last !== record) job.beforeTail = job.last.seq;
     job.last = record;
     job.tail ??= new RecordQueue();
     job.tail.push(record);
@@ -159,6 +170,7 @@ export class Jobs {
     const job = known ?? this.#gone.get(record.id);
     if (job?.tail?.at(0) !== record) return;
     job.tail.shift();
+    job.beforeTail = record.seq;
     if (job.tail.length > 0) return;
     job.tail = null;
     if (known === undefined) this.#gone.delete(record.id);
@@ -171,7 +183,7 @@ export class Jobs {
     if (known !== undefined && known.last.seq >= record.seq) return known;
     const gone = this.#gone.get(record.id);
     if (gone !== undefined) return gone;
-    const job = this.#take(record.id) ?? newJob(record);
+    const job = this.#take(record.id) ?? newJob(record, 0);
     job.last = record;
     this.#restored.set(record.id, job);
     this.#bytes += record.bytes;
@@ -305,9 +317,10 @@ export class Jobs {
           this.#droppedSeq = Math.max(this.#droppedSeq, last.seq);
           continue;
         }
-        this.#evicted.set(id, { seq: last.seq, jobType: last.jobType, until });
+        const { seq, bytes, jobType } = last;
+        this.#evicted.set(id, { seq, bytes, jobType, until });
         this.#placeBytes += EVICTED_BYTES + id.length;
-        for (const listener of this.#listeners) listener.evicted(last.seq);
+        for (const listener of this.#listeners) listener.evicted({ seq, bytes });
       }
     }
   }
@@ -334,7 +347,13 @@ export class Jobs {
   }
 }
 
-const newJob = (last: LogRecord): Job => ({ last, tail: null, wholeFrom: 0, wholeTo: 0 });
+const newJob = (last: LogRecord, beforeTail: number): Job => ({
+  last,
+  tail: null,
+  beforeTail,
+  wholeFrom: 0,
+  wholeTo: 0,
+});
 
 function owedUntil(last: LogRecord, owedMs: number): number {
   return last.finished ? last.storedAt + owedMs : Number.POSITIVE_INFINITY;

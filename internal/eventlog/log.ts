@@ -337,7 +337,7 @@ export class EventLog {
 
   /** Whether a job with an event before the newest gap has to be looked up before its sessions may go past that. */
   needsCheck(id: string): boolean {
-    return this.#jobs.get(id) !== undefined && !this.isWhole(id, this.gapSeq - 1);
+    return !this.isWhole(id, this.gapSeq - 1);
   }
 
   /** The stream still keeps the job's event at `anchor`, so nothing after it was deleted in the gaps up to `gapSeq`. */
@@ -410,7 +410,8 @@ export class EventLog {
     const { tail, last } = job;
     let index = tail?.indexAfter(cursor) ?? 0;
     const first = tail?.at(index) ?? last;
-    const reaches = cursor >= this.#floor || (first.prevSeq !== null && first.prevSeq <= cursor);
+    const before = first.prevSeq ?? (tail === null || job.beforeTail === 0 ? null : job.beforeTail);
+    const reaches = cursor >= this.#floor || (before !== null && before <= cursor);
     if (!reaches) return { kind: 'out_of_range' };
     const records = [first];
     let bytes = first.bytes;
@@ -429,7 +430,7 @@ export class EventLog {
     const { tail, last } = job;
     if (last.seq <= cursor) return { kind: 'unverified', anchor: last.seq, gapSeq: this.gapSeq };
     const index = tail?.indexAfter(cursor) ?? 0;
-    const anchor = index > 0 ? tail?.at(index - 1)?.seq : (tail?.at(0) ?? last).prevSeq;
+    const anchor = index > 0 ? tail?.at(index - 1)?.seq : tail === null ? last.prevSeq : job.beforeTail;
     const isUsable = typeof anchor === 'number' && anchor > 0 && anchor <= cursor;
     return isUsable ? { kind: 'unverified', anchor, gapSeq: this.gapSeq } : { kind: 'out_of_range' };
   }

@@ -1,9 +1,11 @@
-import type { EvictionListener, Job, Jobs } from './jobs.js';
+import type { EvictionListener, Job, Jobs, Place } from './jobs.js';
 import type { LogRecord } from './record.js';
 import { inScope, type Scope } from './scope.js';
 
 /** The most places that are handed out at once, to be read from JetStream together. */
 const BATCH = 64;
+/** Of large states fewer, so that a client that is cut off or slow has not much more read for it than it takes. */
+const BATCH_BYTES = 64 * 1024;
 /** The most jobs that one call looks at, so that a filter which matches nothing does not hold up the others. */
 export const SNAPSHOT_SCAN_LIMIT = 4_096;
 
@@ -49,7 +51,7 @@ export class Snapshot implements EvictionListener {
   readonly #open: Source;
   readonly #finished: Source;
   /** Places in the stream, rising, from `#place` on. */
-  #places: number[];
+  #places: Place[];
   #place = 0;
   #passed: number;
 
@@ -92,13 +94,14 @@ export class Snapshot implements EvictionListener {
     return known === record.seq && inScope(this.#scope, record);
   }
 
-  evicted(seq: number): void {
+  evicted(place: Place): void {
+    const { seq } = place;
     // What was read ahead, but not handed out, is still to come from memory.
     if (seq === this.#open.next?.seq || seq === this.#finished.next?.seq) return;
     if (seq <= this.#passed || seq > this.head) return;
     let index = this.#places.length;
-    while (index > this.#place && (this.#places[index - 1] as number) > seq) index--;
-    if (this.#places[index - 1] !== seq) this.#places.splice(index, 0, seq);
+    while (index > this.#place && (this.#places[index - 1] as Place).seq > seq) index--;
+    if (this.#places[index - 1]?.seq !== seq) this.#places.splice(index, 0, place);
   }
 
   close(): void {
@@ -106,14 +109,17 @@ export class Snapshot implements EvictionListener {
   }
 
   #placesUpTo(seq: number): readonly number[] {
-    const from = this.#place;
-    while (this.#place < this.#places.length && this.#place - from < BATCH) {
-      const place = this.#places[this.#place] as number;
-      if (place > seq) break;
-      this.#passed = place;
+    const seqs: number[] = [];
+    let bytes = 0;
+    while (this.#place < this.#places.length && seqs.length < BATCH && bytes < BATCH_BYTES) {
+      const place = this.#places[this.#place] as Place;
+      if (place.seq > seq) break;
+      seqs.push(place.seq);
+      bytes += place.bytes;
+      this.#passed = place.seq;
       this.#place++;
     }
-    return this.#places.slice(from, this.#place);
+    return seqs;
   }
 
   /** Looks for the source's next state. @returns how many jobs it looked at, `budget` at most */

@@ -74,8 +74,10 @@ for (const [when, what, purge] of purges) {
     const end = await publish(nc, id, { status: 'completed', progress: 100 });
     await follower.until(({ hasEnded }) => hasEnded, 'the end');
     await all.until(({ cursor }) => (cursor ?? 0) >= end, 'the head');
-    // Of all jobs the newest states are enough: what is gone is skipped.
+    // Who follows all jobs keeps what it shows, and is told what it does not get: the newest states are enough.
     expect(all.resets).toEqual([]);
+    expect(all.skips).not.toEqual([]);
+    for (const { reason } of all.skips) expect(reason).toBe('retention');
     expect(all.updates.at(-1)?.seq).toBe(end);
     // Of this job nothing is missing where another's was purged.
     const isWhole = purge?.filter !== undefined;

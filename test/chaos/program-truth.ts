@@ -42,14 +42,32 @@ export class Truth {
    * what came back never left, and so they cannot know of what was deleted behind it.
    */
   readonly cameBack = new Set<number>();
-  /** Every message that is still there, valid or not, in the order of the stream: its job. */
-  readonly #kept = new Map<number, string>();
+  /** Stored while an edge may have been kept from reading it by somebody who edits consumers: it may be shown or not. */
+  readonly unsure = new Set<number>();
+  /** Somebody has edited the stream or a consumer: an edge may take for missing what is not. */
+  isDistrusted = false;
+  /** Every message there ever was, valid or not: its job. */
+  readonly #owners = new Map<number, string>();
+  /** Every message that is still there, in the order of the stream: its job. */
+  #kept = new Map<number, string>();
   last = 0;
 
   constructor(
     readonly epoch: string,
     readonly maxPerSubject: number,
+    /** The most events that an edge replays. */
+    readonly maxReplay: number,
   ) {}
+
+  /** Whether the stream holds anything of a job, an event or not. */
+  isKept(id: string): boolean {
+    return [...this.#kept.values()].includes(id);
+  }
+
+  /** Whether the deletion of a message strictly between the two began before `at`. */
+  isHole({ after, before }: { readonly after: number; readonly before: number }, at: number): boolean {
+    return [...this.deletedAt].some(([seq, since]) => seq > after && seq < before && since < at);
+  }
 
   /** The newest message that is still there; 0: there is none. */
   get lastKept(): number {
@@ -65,6 +83,7 @@ export class Truth {
     if (seq !== this.last + 1) throw new Error(`the publisher was told ${seq} after ${this.last}`);
     this.last = seq;
     this.#kept.set(seq, id);
+    this.#owners.set(seq, id);
     if (kind !== 'invalid') this.jobs.set(id, [...(this.jobs.get(id) ?? []), seq]);
     if (kind === 'completed' || kind === 'failed') this.finishing.add(seq);
     const own = [...this.#kept].filter(([, owner]) => owner === id);
@@ -84,12 +103,39 @@ export class Truth {
 
   /** What the stream really holds after the server was killed. */
   found(seqs: Iterable<number>): void {
-    for (const seq of seqs) if (this.deletedAt.has(seq)) this.cameBack.add(seq);
+    this.#kept = new Map();
+    for (const seq of seqs) {
+      const owner = this.#owners.get(seq);
+      if (owner !== undefined) this.#kept.set(seq, owner);
+      if (this.deletedAt.has(seq)) this.cameBack.add(seq);
+    }
   }
 
-  /** Whether an edge could take `seq` for the one before `next`, since all between them is gone. */
+  /**
+   * Jobs that an edge may show or not: those of which these messages are all no events, and those of which something
+   * has come back, after the edge may have found that nothing was left.
+   */
+  inDoubt(seqs: Iterable<number>): Set<string> {
+    const newest = this.newestOf(seqs);
+    const owners = [...seqs].map((seq) => this.#owners.get(seq) ?? '');
+    const back = [...this.cameBack].map((seq) => this.#owners.get(seq) ?? '');
+    return new Set([...owners.filter((id) => !newest.has(id)), ...back]);
+  }
+
+  /** Of each job the newest of these messages that is a valid event. */
+  newestOf(seqs: Iterable<number>): Map<string, number> {
+    const newest = new Map<string, number>();
+    for (const seq of seqs) {
+      const owner = this.#owners.get(seq) ?? '';
+      if (this.jobs.get(owner)?.includes(seq)) newest.set(owner, seq);
+    }
+    return newest;
+  }
+
+  /** Whether an edge could take `seq` for the one before `next`, since all between them is gone, or was kept from it. */
   isNeighbour(id: string, seq: number, next: number): boolean {
     const between = (this.jobs.get(id) ?? []).filter((one) => one > seq && one < next);
+    if (between.length > 0 && between.every((one) => this.unsure.has(one))) return true;
     return this.cameBack.has(seq) && between.every((one) => this.deletedAt.has(one));
   }
 

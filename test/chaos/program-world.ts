@@ -1,28 +1,29 @@
-import type { JetStreamManager, NatsConnection } from 'nats';
+import { headers, type JetStreamManager, type NatsConnection, nanos } from 'nats';
+import { edgeHasRead } from '../harness/edge-head.js';
 import { type NatsServer, startNats } from '../harness/nats-server.js';
 import { connectNats, createStream, publishRaw, storedEvents } from '../harness/publish.js';
 import { waitFor, withTimeout } from '../harness/wait.js';
+import { Audience } from './program-audience.js';
 import { killPlace, type Place, type PlaceOptions, startPlace, stopPlace } from './program-place.js';
 import { bodyOf, type Kind, Truth } from './program-truth.js';
-import { Recorder, type Scope } from './recorder.js';
 
 const STREAM = 'PROGRESS';
-const REST_MS = 30_000;
-const SETTLE_MS = 300;
-
-interface Client {
-  readonly recorder: Recorder;
-  readonly isProxied: boolean;
-  isPaused: boolean;
-}
+const JOB_SUBJECTS = 'progress.*';
+const DAY_MS = 24 * 60 * 60 * 1_000;
+/** The shortest that a server takes. */
+const SHORT_AGE_MS = 100;
+/** As slow as a link becomes, in bytes a second: a flood takes it longer than a program lasts. */
+const SLOW_LINK = 200_000;
+const SLOW_FRONT = 30_000;
+const PAUSE_SINCE = '2.11';
 
 /** nats-server did what the model of it does not know; such a program says nothing about an edge. */
 export class NatsFault extends Error {}
 
-/** One nats-server, two edges behind a proxy each, clients, and everything that can happen to them. */
+/** One nats-server, two edges behind a proxy each, and everything that can happen to them. */
 export class ProgramWorld implements AsyncDisposable {
   readonly truths = new Map<string, Truth>();
-  readonly clients: Client[] = [];
+  readonly audience: Audience;
   #truth: Truth;
   #natsUp: Promise<void> = Promise.resolve();
 
@@ -35,6 +36,7 @@ export class ProgramWorld implements AsyncDisposable {
     epoch: string,
   ) {
     this.#truth = this.#begin(epoch);
+    this.audience = new Audience(places, () => this.#truth);
   }
 
   static async start(options: PlaceOptions & { readonly maxPerSubject: number }): Promise<ProgramWorld> {
@@ -94,6 +96,58 @@ export class ProgramWorld implements AsyncDisposable {
     } as never);
   }
 
+  /** Everything grows too old at once. */
+  async expire(): Promise<void> {
+    await this.#natsUp;
+    this.#truth.purged({}, performance.now());
+    const ages = (ms: number) => ({ max_age: nanos(ms), duplicate_window: nanos(Math.min(ms, 120_000)) });
+    await this.jsm.streams.update(STREAM, ages(SHORT_AGE_MS));
+    const isEmpty = async () => (await this.jsm.streams.info(STREAM)).state.messages === 0;
+    await waitFor(isEmpty, { what: 'everything to grow too old', everyMs: 5 });
+    await this.jsm.streams.update(STREAM, ages(7 * DAY_MS));
+  }
+
+  /** Somebody publishes on the pattern that the jobs' subjects fit: a subject like any other, and of no job. */
+  async publishOnPattern(pattern: 'progress.*' | 'progress.>', times: number): Promise<void> {
+    await this.#natsUp;
+    for (let i = 0; i < times; i++) {
+      const startedAt = performance.now();
+      const seq = await publishRaw(this.nc, pattern, 'hi');
+      this.#truth.stored(seq, pattern, 'invalid', startedAt);
+    }
+  }
+
+  /**
+   * For a while the stream stores what is published elsewhere.
+   * @param untilSeen whether that lasts until an edge has seen it
+   */
+  async transform(id: string, untilSeen: boolean): Promise<void> {
+    await this.#steady();
+    const dest = { src: JOB_SUBJECTS, dest: 'other.$1' };
+    await this.#edited({ subject_transform: dest }, { subject_transform: undefined }, untilSeen, async () => {
+      const startedAt = performance.now();
+      for (let i = 0; i < 3; i++) {
+        const seq = await publishRaw(this.nc, `progress.${id}`, bodyOf(id, 'processing', 10));
+        this.#truth.stored(seq, `other.${id}`, 'invalid', startedAt);
+      }
+    });
+  }
+
+  /** For a while an event may take away those before it, and one does. */
+  async rollUp(id: string, untilSeen: boolean): Promise<void> {
+    await this.#steady();
+    await this.#edited({ allow_rollup_hdrs: true }, { allow_rollup_hdrs: false }, untilSeen, async () => {
+      const startedAt = performance.now();
+      const rollup = headers();
+      rollup.set('Nats-Rollup', 'sub');
+      this.#truth.purged({ id }, startedAt);
+      const seq = await publishRaw(this.nc, `progress.${id}`, bodyOf(id, 'processing', 10), {
+        headers: rollup,
+      });
+      this.#truth.stored(seq, id, 'processing', startedAt);
+    });
+  }
+
   async recreate(): Promise<void> {
     await this.#steady();
     await this.jsm.streams.delete(STREAM);
@@ -117,6 +171,47 @@ export class ProgramWorld implements AsyncDisposable {
     await this.jsm.consumers.delete(STREAM, `edge-${this.#place(place).id}`).catch(() => false);
   }
 
+  /** On a server that can: the edge's consumer answers, and delivers nothing. */
+  async pauseConsumer(index: number): Promise<void> {
+    await this.#steady();
+    if (this.nats.version.localeCompare(PAUSE_SINCE, undefined, { numeric: true }) < 0) return;
+    const until = JSON.stringify({ pause_until: new Date(Date.now() + DAY_MS).toISOString() });
+    const subject = `$JS.API.CONSUMER.PAUSE.${STREAM}.edge-${this.#place(index).id}`;
+    await this.nc.request(subject, until, { timeout: 5_000 });
+  }
+
+  /**
+   * The edge's consumer is made to pass some jobs over. What is stored until the edge notices looks to it like what was
+   * deleted.
+   */
+  async editConsumer(index: number, id: string): Promise<void> {
+    await this.#steady();
+    const { edge, link, id: place } = this.#place(index);
+    link.flow();
+    link.slow(0);
+    await edge.ready();
+    // What it has yet to read would be passed over as well.
+    await this.publish(id, 'processing', 1, 10);
+    await edgeHasRead(edge.http, this.nc);
+    const name = `edge-${place}`;
+    const other = ['job-0', 'job-1'].find((one) => one !== id) ?? '';
+    this.#truth.isDistrusted = true;
+    const isEdited = await this.jsm.consumers
+      .update(STREAM, name, { filter_subject: `progress.${id}` })
+      .catch(() => null);
+    // It was just being made anew.
+    if (isEdited === null) return;
+    const from = this.#truth.last;
+    for (const job of [other, id]) await this.publish(job, 'processing', 2, 10);
+    for (let seq = from + 1; seq <= this.#truth.last; seq++) this.#truth.unsure.add(seq);
+    const isMended = async () => {
+      const { config } = await this.jsm.consumers.info(STREAM, name);
+      return (config.filter_subject ?? '') !== `progress.${id}`;
+    };
+    await waitFor(isMended, { what: 'the edge to notice that its consumer was edited', timeoutMs: 30_000 });
+    await edge.ready();
+  }
+
   async killEdge(index: number): Promise<void> {
     await this.#steady();
     await killPlace(this.#place(index), this.options);
@@ -129,11 +224,32 @@ export class ProgramWorld implements AsyncDisposable {
     this.#natsUp.catch(() => undefined);
   }
 
-  async link(index: number, fault: 'cut' | 'stall' | 'flow'): Promise<void> {
-    const place = this.#place(index);
-    await place.up;
-    if (fault === 'cut') place.link.cut('reset');
-    else place.link[fault]();
+  async link(index: number, fault: 'cut' | 'stall' | 'flow' | 'slow'): Promise<void> {
+    const { up, link, front } = this.#place(index);
+    await up;
+    switch (fault) {
+      case 'cut':
+        link.cut('reset');
+        return;
+      case 'slow':
+        link.slow(SLOW_LINK, 'down');
+        front.slow(SLOW_FRONT, 'down');
+        return;
+      case 'stall':
+        link.stall();
+        return;
+      case 'flow':
+        link.flow();
+        for (const proxy of [link, front]) proxy.slow(0);
+        return;
+    }
+  }
+
+  /** An edge does not read while one job pushes its own events out of the stream. */
+  async burst(index: number, id: string): Promise<void> {
+    await this.link(index, 'stall');
+    await this.publish(id, 'processing', Math.min(3 * this.options.maxPerSubject, 500), 100);
+    await this.link(index, 'flow');
   }
 
   /** Cuts every proxied client of an edge in the middle of a frame. */
@@ -145,111 +261,45 @@ export class ProgramWorld implements AsyncDisposable {
     front.splitBytes(0);
   }
 
-  // --- clients ---
+  // --- the end ---
 
-  async connect(scope: Scope, isProxied: boolean, index: number): Promise<void> {
-    const what = scope.kind === 'job' ? scope.id : (scope.jobType ?? 'all');
-    const recorder = new Recorder(`client ${this.clients.length} (${what})`, scope);
-    const client = { recorder, isProxied, isPaused: false };
-    this.clients.push(client);
-    await this.#open(client, index);
-  }
-
-  /** One of those that are away comes back. */
-  async resume(who: number, index: number): Promise<void> {
-    const client = this.#client(who, ({ recorder }) => !recorder.isOpen && !recorder.hasEnded);
-    if (client !== undefined) await this.#open(client, index);
-  }
-
-  async drop(who: number): Promise<void> {
-    await this.#client(who)?.recorder.drop();
-  }
-
-  /** The clients that read get what they have not had; or a moment passes. */
-  async settle(): Promise<void> {
-    const deadline = performance.now() + SETTLE_MS;
-    await Promise.all(
-      this.clients.map(async (client) => {
-        const { recorder } = client;
-        const isWaiting = () => recorder.isOpen && !client.isPaused && !this.#isAtRest(client);
-        for (let left = SETTLE_MS; left > 0 && isWaiting(); left = deadline - performance.now()) {
-          await recorder.change(left);
-        }
-      }),
-    );
-  }
-
-  pause(who: number): void {
-    const client = this.#client(who);
-    if (client === undefined) return;
-    client.isPaused = true;
-    client.recorder.pauseReading();
-  }
-
-  read(who: number): void {
-    const client = this.#client(who, ({ isPaused }) => isPaused);
-    if (client === undefined) return;
-    client.isPaused = false;
-    client.recorder.resumeReading();
-  }
-
-  /** Everything stands again, every client reads and comes back: resolves when each has all that is kept. */
+  /** Everything stands again, and every client has all that is kept. */
   async rest(): Promise<void> {
-    for (const { link } of this.places) link.flow();
+    for (const index of this.places.keys()) await this.link(index, 'flow');
     await this.#steady();
-    for (const client of this.clients) {
-      client.isPaused = false;
-      client.recorder.resumeReading();
-    }
-    const deadline = performance.now() + REST_MS;
-    const late = new Set(this.clients.map(({ recorder }) => recorder.name));
-    await Promise.all(
-      this.clients.map(async (client, index) => {
-        for (let attempt = index; !this.#isAtRest(client); attempt++) {
-          if (performance.now() > deadline) return;
-          if (client.recorder.isOpen) await client.recorder.change(1_000);
-          else if (!(await this.#open(client, attempt))) await client.recorder.change(50);
-        }
-        late.delete(client.recorder.name);
-      }),
-    );
-    if (late.size === 0) return;
-    const waiting = this.clients.filter(({ recorder }) => late.has(recorder.name));
-    const edges = this.places.map(({ edge }) => edge.output().split('\n').slice(-8).join('\n'));
-    throw new Error(
-      `not at rest in ${this.#truth.epoch} at ${this.#truth.lastKept} of ${this.#truth.last}:\n${waiting
-        .map(({ recorder }) => recorder.describe())
-        .join('\n')}\n${edges.join('\n')}`,
-    );
+    await this.audience.rest();
+  }
+
+  /** Who comes new is shown what the stream holds. */
+  async newcomers(): Promise<void> {
+    await this.audience.newcomers(await this.#stored());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.allSettled([this.#natsUp, ...this.places.map(({ up }) => up)]);
-    await Promise.all(this.clients.map(({ recorder }) => recorder.drop()));
+    await this.audience.stop();
     await Promise.all(this.places.map(stopPlace));
     await this.nc.close();
     await this.nats[Symbol.asyncDispose]();
   }
 
-  #isAtRest({ recorder }: Client): boolean {
-    const { epoch, lastKept } = this.#truth;
-    if (recorder.hasEnded) return true;
-    return recorder.isCaughtUp && recorder.epoch === epoch && (recorder.cursor ?? -1) >= lastKept;
-  }
-
-  async #open(client: Client, index: number): Promise<boolean> {
-    const { front, edge } = this.#place(index);
-    client.isPaused = false;
-    return client.recorder.connect(client.isProxied ? `ws://${front.host}` : edge.ws);
-  }
-
-  #client(who: number, fits = ({ recorder }: Client) => recorder.isOpen): Client | undefined {
-    const fitting = this.clients.filter(fits);
-    return fitting[who % Math.max(1, fitting.length)];
-  }
-
   #place(index: number): Place {
     return this.places[index % this.places.length] as Place;
+  }
+
+  // The stream has other settings while `during` lasts. An edge that starts meanwhile would refuse to.
+  async #edited(on: object, off: object, untilSeen: boolean, during: () => Promise<void>): Promise<void> {
+    this.#truth.isDistrusted = true;
+    await this.jsm.streams.update(STREAM, on);
+    await during();
+    if (untilSeen) {
+      // An edge that is cut off or slow now does not see it.
+      const statuses = () =>
+        Promise.all(this.places.map(({ edge }) => fetch(`${edge.http}/readyz`).then(({ status }) => status)));
+      const isSeen = async () => (await statuses()).includes(503);
+      await waitFor(isSeen, { what: 'an edge to see it', timeoutMs: 4_000 }).catch(() => undefined);
+    }
+    await this.jsm.streams.update(STREAM, off);
   }
 
   async #stored(): Promise<number[]> {
@@ -270,7 +320,7 @@ export class ProgramWorld implements AsyncDisposable {
   }
 
   #begin(epoch: string): Truth {
-    const truth = new Truth(epoch, this.options.maxPerSubject);
+    const truth = new Truth(epoch, this.options.maxPerSubject, this.options.maxReplay);
     this.truths.set(epoch, truth);
     return truth;
   }

@@ -44,8 +44,8 @@ class Site implements AsyncDisposable {
     const scopes: Scope[] = [
       ...JOBS.map((id): Scope => ({ kind: 'job', id })),
       { kind: 'job', id: 'job-without-events' },
-      { kind: 'all', jobType: null },
-      { kind: 'all', jobType: 'even' },
+      { kind: 'all', jobTypes: null },
+      { kind: 'all', jobTypes: ['even'] },
     ];
     for (const [place, edge] of edges.entries()) {
       for (const scope of scopes) {
@@ -140,7 +140,7 @@ async function goesOn(site: Site, firstNew: number): Promise<void> {
     const { scope } = client;
     if (scope.kind === 'job')
       expect(client.hasEnded, client.describe()).toBe(scope.id.startsWith('job-w') === false);
-    if (scope.kind === 'job' || scope.jobType !== null) continue;
+    if (scope.kind === 'job' || scope.jobTypes !== null) continue;
     const seen = updatesOf(client).filter((seq) => seq >= firstNew);
     expect(seen).toEqual(Array.from({ length: last - firstNew + 1 }, (_, index) => firstNew + index));
   }
@@ -152,7 +152,7 @@ test('G5 stale cursors: an older copy of the store is put back under edges and c
   const copy = join(site.nats.folder, 'copy');
   const early = new Recorder('offline since before the copy', { kind: 'job', id: 'job-1' });
   const late = new Recorder('offline since after the copy', { kind: 'job', id: 'job-1' });
-  const lateAll = new Recorder('all jobs, offline since after the copy', { kind: 'all', jobType: null });
+  const lateAll = new Recorder('all jobs, offline since after the copy', { kind: 'all', jobTypes: null });
 
   expect(await site.publish(IN_COPY)).toBe(IN_COPY);
   await site.visit(early);

@@ -77,6 +77,7 @@ export class Scene implements AsyncDisposable {
       }
       expect(discrepancy(this.all, stored)).toBeNull();
       expect(this.all.resets).toEqual([]);
+      expect(this.all.skips).toEqual([]);
       expect(stored.length).toBeGreaterThanOrEqual(this.acknowledged);
     }
     return { events: stored.length };
@@ -132,7 +133,7 @@ export async function notReady(edge: EdgeProcess): Promise<void> {
   });
 }
 
-/** Prints a measured time; the tests assert what happens, never how fast. */
-export function measured(what: string, ms: number): void {
-  process.stdout.write(`    measured: ${what}: ${ms} ms\n`);
+/** Prints a measured time, or another figure; the tests assert what happens, never how fast. */
+export function measured(what: string, figure: number, unit = 'ms'): void {
+  process.stdout.write(`    measured: ${what}: ${figure} ${unit}\n`);
 }

@@ -1,5 +1,6 @@
 import { type Frame, WsClient } from './client.js';
 import type { StoredEvent } from './publish.js';
+import { ResumePoint } from './resume-point.js';
 
 export interface SeenUpdate {
   readonly id: string;
@@ -8,14 +9,16 @@ export interface SeenUpdate {
 }
 
 /**
- * A client as PROTOCOL.md asks for: it keeps cursor and epoch, comes back after every loss with both, and stops at
- * the end. It remembers every update it was ever given, so that a test can hold them against what JetStream stored.
+ * A client as PROTOCOL.md asks for: it keeps its place, comes back after every loss with it, and stops at the end. It
+ * remembers every update it was ever given, so that a test can hold them against what JetStream stored.
  */
 export class Follower implements AsyncDisposable {
   readonly updates: SeenUpdate[] = [];
   readonly resets: Frame[] = [];
-  cursor: number | null = null;
-  epoch: string | null = null;
+  /** What it was told is left out, and which jobs have left the stream: on all jobs. */
+  readonly skips: Frame[] = [];
+  readonly gone: string[] = [];
+  readonly #place = new ResumePoint();
   connects = 0;
   caughtUp = 0;
   refusals = 0;
@@ -23,6 +26,7 @@ export class Follower implements AsyncDisposable {
   heartbeats: Frame[] = [];
 
   #client: WsClient | null = null;
+  #bytesBefore = 0;
   #isStopped = false;
   #running: Promise<void> = Promise.resolve();
   #waits: { met: () => boolean; resolve: () => void }[] = [];
@@ -39,9 +43,22 @@ export class Follower implements AsyncDisposable {
    */
   static start(base: string | (() => string), path: string, cursor: number | null = null): Follower {
     const follower = new Follower(typeof base === 'string' ? () => base : base, path);
-    follower.cursor = cursor;
+    follower.#place.cursor = cursor;
     follower.#running = follower.#run();
     return follower;
+  }
+
+  get cursor(): number | null {
+    return this.#place.cursor;
+  }
+
+  get epoch(): string | null {
+    return this.#place.epoch;
+  }
+
+  /** How many bytes of frames came, over all connections. */
+  get receivedBytes(): number {
+    return this.#bytesBefore + (this.#client?.receivedBytes ?? 0);
   }
 
   /** Resolves when `met` holds; it is asked after every frame. */
@@ -63,7 +80,7 @@ export class Follower implements AsyncDisposable {
   }
 
   describe(): string {
-    return `cursor ${this.cursor}, ${this.updates.length} updates, ${this.resets.length} resets, ${this.connects} connects, ${this.refusals} refusals`;
+    return `cursor ${this.cursor}, ${this.updates.length} updates, ${this.resets.length} resets, ${this.skips.length} skips, ${this.connects} connects, ${this.refusals} refusals`;
   }
 
   /** Cuts the connection without a close frame; the follower comes back by itself. */
@@ -92,6 +109,9 @@ export class Follower implements AsyncDisposable {
   async #run(): Promise<void> {
     while (!this.#isStopped && !this.hasEnded) {
       try {
+        this.#place.opened();
+        this.#bytesBefore = this.receivedBytes;
+        this.#client = null;
         this.#client = await WsClient.connect(this.#url(), {
           keep: false,
           onFrame: (frame) => this.#frame(frame),
@@ -110,21 +130,22 @@ export class Follower implements AsyncDisposable {
   }
 
   #url(): string {
-    if (this.cursor === null) return this.base() + this.path;
-    const epoch = this.epoch === null ? '' : `&epoch=${this.epoch}`;
-    return `${this.base()}${this.path}${this.path.includes('?') ? '&' : '?'}last_seq=${this.cursor}${epoch}`;
+    const query = this.#place.query();
+    const joint = this.path.includes('?') ? '&' : '?';
+    return this.base() + this.path + (query.size === 0 ? '' : `${joint}${query}`);
   }
 
   #frame(frame: Frame): void {
+    this.#place.take(frame);
     switch (frame.type) {
-      case 'hello':
-        if (this.epoch !== null && this.epoch !== frame.epoch) this.cursor = null;
-        this.epoch = frame.epoch as string;
-        break;
       case 'reset':
         this.resets.push(frame);
-        this.epoch = frame.epoch as string;
-        this.cursor = null;
+        break;
+      case 'skipped':
+        this.skips.push(frame);
+        break;
+      case 'gone':
+        this.gone.push(frame.processing_id as string);
         break;
       case 'progress_update':
         this.updates.push({
@@ -132,15 +153,12 @@ export class Follower implements AsyncDisposable {
           seq: frame.seq as number,
           prevSeq: frame.prev_seq as number | null,
         });
-        this.cursor = frame.seq as number;
         break;
       case 'heartbeat':
         this.heartbeats.push(frame);
-        this.cursor = frame.cursor as number;
         break;
       case 'caught_up':
         this.caughtUp++;
-        this.cursor = frame.cursor as number;
         break;
     }
     this.#wake();

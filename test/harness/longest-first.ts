@@ -10,6 +10,7 @@ const LONG = [
   'integration/headway-doctor-cluster',
   'integration/headway-doctor-nats',
   'integration/headway-doctor-edges',
+  'chaos/programs',
   'chaos/catch-up',
   'chaos/dead-peer',
   'chaos/worker',
@@ -22,8 +23,8 @@ const LONG = [
   'integration/demo',
   'integration/headway-export',
   'chaos/cluster',
+  'chaos/arrive',
   'integration/harness',
-  'chaos/programs',
   'integration/edge-id',
   'chaos/headway-kill',
   'integration/invalid-events',
@@ -38,6 +39,7 @@ const LONG = [
   'integration/headway-reading',
   'integration/hostile-sockets',
   'integration/slow-reader',
+  'chaos/left-behind',
 ];
 
 export class LongestFirst extends BaseSequencer {

@@ -1,6 +1,7 @@
 /** Messages that were deleted before they could be read, and jobs that leave the stream. */
 import { describe, expect, test } from 'vitest';
 import { GapList } from '../../internal/eventlog/gaps.js';
+import { makeRecord } from '../../internal/eventlog/record.js';
 import type { ColdSource } from '../../internal/session/ports.js';
 import { all, event, job, pureEdge, settled, types } from './edge-fixture.js';
 
@@ -8,7 +9,7 @@ import { all, event, job, pureEdge, settled, types } from './edge-fixture.js';
 function edge(given: { tailBytes?: number; lastStateBytes?: number; maxReplay?: number } = {}) {
   const clock = { now: 1_000 };
   const kept = { isKept: (_seq: number) => true };
-  const asked = { kept: [] as number[], pages: 0 };
+  const asked = { kept: [] as number[], states: [] as number[], pages: 0 };
   const cold: Partial<ColdSource> = {
     isKept: (seq) => {
       asked.kept.push(seq);
@@ -29,6 +30,10 @@ function edge(given: { tailBytes?: number; lastStateBytes?: number; maxReplay?: 
       });
     },
     lastState: () => Promise.resolve(null),
+    records: (seqs) => {
+      asked.states.push(...seqs);
+      return Promise.resolve(seqs.map((seq) => makeRecord(event(`large-${seq}`), seq, null, clock.now)));
+    },
   };
   const { tailBytes, lastStateBytes, maxReplay = 1e6 } = given;
   const limits = {
@@ -74,7 +79,7 @@ describe('a gap concerns those whose events may lie in it', () => {
     append(100, 'busy');
     await rest();
     for (const { session } of quiet) expect(session.state).toBe('live');
-    expect(asked).toEqual({ kept: [], pages: 0 });
+    expect(asked).toEqual({ kept: [], states: [], pages: 0 });
 
     append(101, 'quiet');
     await rest();
@@ -90,6 +95,31 @@ describe('a gap concerns those whose events may lie in it', () => {
       { type: 'progress_update', seq: 101 },
     ]);
   });
+
+  test.each([
+    ['short', 2_000],
+    ['long', 1e6],
+  ])(
+    'G1 order: nobody’s history is read for it either where the job’s last event is not in the tail, a %s one',
+    async (_, tailBytes) => {
+      const { append, asked, connect, hub, log, rest } = edge({ tailBytes });
+      log.begin('epoch');
+      for (const [seq, id] of ['loaded', 'busy'].entries()) log.load(seq + 1, 0, event(id));
+      log.ready({ head: 2, firstSeq: 1, complete: true, pristine: true });
+      hub.logReady();
+      const { frames } = connect(job('loaded'));
+      await rest();
+      for (let seq = 100; seq < 120; seq++) append(seq, 'busy');
+      append(120, 'loaded');
+      append(121, 'loaded');
+      await rest();
+      expect(frames.slice(-2)).toMatchObject([
+        { seq: 120, prev_seq: 1 },
+        { seq: 121, prev_seq: 120 },
+      ]);
+      expect(asked).toEqual({ kept: [1], states: [], pages: 0 });
+    },
+  );
 
   test('G1 order: the job whose events were lost gets a reset with its next event', async () => {
     const { append, connect, kept, rest } = edge();
@@ -128,6 +158,23 @@ describe('a gap concerns those whose events may lie in it', () => {
     expect(types(purged.frames).slice(-3)).toEqual(['reset', 'progress_update', 'caught_up']);
     expect(types(quiet.frames)).not.toContain('reset');
     expect(quiet.session.cursor).toBe(9);
+  });
+
+  test('G5 stale cursors: who waits for the first event of a job is looked after as well, and goes on behind the gap', async () => {
+    const { append, asked, connect, heartbeat, rest } = edge();
+    append(1, 'another');
+    const { frames, session } = connect(job('none yet'));
+    await rest();
+    append(9, 'another');
+    await rest();
+    heartbeat();
+    await rest();
+    expect(types(frames).slice(-2)).toEqual(['reset', 'caught_up']);
+    heartbeat();
+    await rest();
+    expect(frames.at(-1)).toMatchObject({ type: 'heartbeat', cursor: 9 });
+    expect(session.cursor).toBe(9);
+    expect(asked.pages).toBe(1);
   });
 
   test('G5 stale cursors: a gap before a message that is no event is told as well', async () => {
@@ -195,6 +242,23 @@ describe('all jobs catch up by newest states where events are missing or too man
       { seq: 51 },
       { type: 'caught_up', cursor: 51 },
     ]);
+  });
+
+  test('G9 bounded memory: of states that memory let go, no more are read at once than a socket should hold', async () => {
+    const stateBytes = 30_000;
+    const { append, asked, connect, rest } = edge({ tailBytes: 1, lastStateBytes: 100_000 });
+    const message = 'x'.repeat(4_000);
+    for (let seq = 1; seq <= 40; seq++)
+      append(seq, `large-${seq}`, { message, more: 'x'.repeat(stateBytes - 4_000) });
+    const slow = connect(all(), null, { fullAfter: 2 });
+    await rest();
+    // The client has read one update, and may be cut off now.
+    expect(asked.states.length).toBeLessThanOrEqual(3);
+    slow.socket.fullAfter = Number.POSITIVE_INFINITY;
+    slow.session.pump();
+    await rest();
+    expect(types(slow.frames).filter((type) => type === 'progress_update')).toHaveLength(40);
+    expect(slow.frames.at(-1)).toMatchObject({ type: 'caught_up', cursor: 40 });
   });
 
   test('G9 bounded memory: a filter that matches nothing walks a hundred thousand jobs in many turns, not in one', () => {
