@@ -24,7 +24,7 @@ function* judge(
   now: number,
   stream: string,
 ): Generator<Outcome> {
-  const edges = all.filter(({ name, isDurable }) => isDurable && isEdge(name));
+  const edges = all.filter(({ name }) => isEdge(name));
   const groups = new Map<EdgeState, ConsumerFacts[]>();
   for (const edge of edges) {
     const state = stateOf(edge, ends, now);

@@ -128,7 +128,7 @@ describe('with the users of docs/nats/permissions.conf', () => {
     ]);
     const report = await examine(env('edge'));
     expect(detailsOf(report, 'credentials-limited')).toMatch(
-      /^as an edge: nothing is known to be missing\nas a worker: lacks .*\nas an operator: lacks publish \$JS\.API\.CONSUMER\.LIST\.PROGRESS, publish \$JS\.API\.INFO$/,
+      /^as an edge: nothing is known to be missing\nas a worker: lacks .*\nas an operator: lacks publish \$JS\.API\.CONSUMER\.CREATE\.PROGRESS\.\*\.progress\.\*, publish \$JS\.API\.CONSUMER\.LIST\.PROGRESS, publish \$JS\.API\.INFO$/,
     );
   });
 
