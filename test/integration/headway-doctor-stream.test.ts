@@ -85,7 +85,7 @@ describe('a stream that was edited under a running edge', () => {
     }
     await publish(shared.nc, 'job-1', DONE);
     const changed = await report();
-    const moved = field === 'subject_transform' ? ['subjects-without-job'] : [];
+    const moved = field === 'subject_transform' ? ['invalid-events', 'subjects-without-job'] : [];
     expect([changed.code, aboveNotes(changed)]).toEqual([ERRORS, ['stream-drift', ...moved]]);
     expect(detailsOf(changed, 'stream-drift')).toMatch(told);
     expect(findingOf(changed, 'stream-drift')?.what_to_do).toContain(cure);
@@ -144,7 +144,10 @@ describe('a stream that was made otherwise', () => {
       what: 'the message of the other stream',
     });
     const found = await report();
-    expect([found.code, aboveNotes(found)]).toEqual([ERRORS, ['stream-drift', 'subjects-without-job']]);
+    expect([found.code, aboveNotes(found)]).toEqual([
+      ERRORS,
+      ['stream-drift', 'invalid-events', 'subjects-without-job'],
+    ]);
     expect(detailsOf(found, 'subjects-without-job')).toBe('other.one: 1 message');
   });
 });
