@@ -175,7 +175,7 @@ export class Feed {
   /** What everybody who follows is owed before the log goes on; `none`: it goes on as it is. */
   async #resetOwed(timeout: AdaptiveTimeout, info: StreamInfo): Promise<ResetReason | null | 'none'> {
     const { log } = this.#parts;
-    if (this.#isTainted) return 'retention';
+    if (this.#isTainted) return 'ahead';
     const loader = this.#loader;
     if (loader === null && !log.isReady) return null;
     if (epochOf(info) !== (loader?.epoch ?? log.epoch)) return null;

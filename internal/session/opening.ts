@@ -44,15 +44,12 @@ export interface OpeningFacts {
 export function openingOf(facts: OpeningFacts): Opening {
   const { resume, toldEpoch, owesReset, epoch, head, scope, countAfter, maxReplay, canSkip } = facts;
   if (toldEpoch !== epoch) return { kind: 'reset', reason: 'epoch' };
-  if (owesReset !== null && owesReset !== 'retention') return { kind: 'reset', reason: owesReset };
+  if (owesReset !== null) return { kind: 'reset', reason: owesReset };
   if (resume === null) return { kind: 'fresh' };
   if (resume.epoch !== null && resume.epoch !== epoch) return { kind: 'reset', reason: 'epoch' };
   if ((resume.scope ?? scope) !== scope) return { kind: 'reset', reason: 'scope' };
   const cursor = resume.lastSeq;
   if (cursor > head) return { kind: 'ahead', cursor };
-  // At the head nothing lies between that could be left out.
-  if (cursor === head) return { kind: 'replay', cursor };
-  const reason = owesReset ?? ((countAfter(cursor) ?? 0) > maxReplay ? 'limit' : null);
-  if (reason === null) return { kind: 'replay', cursor };
-  return canSkip(cursor) ? { kind: 'skip', reason, cursor } : { kind: 'reset', reason };
+  if ((countAfter(cursor) ?? 0) <= maxReplay) return { kind: 'replay', cursor };
+  return canSkip(cursor) ? { kind: 'skip', reason: 'limit', cursor } : { kind: 'reset', reason: 'limit' };
 }

@@ -80,7 +80,7 @@ test('G3 faults: the edge’s consumer is given another filter; nobody is left w
   const frames = [await one.next(undefined, SOON)];
   while (frames.at(-1)?.seq !== hidden) frames.push(await one.next(undefined, SOON));
   expect(frames.map(({ type, reason }) => reason ?? type)).toEqual(
-    expect.arrayContaining(['retention', 'progress_update']),
+    expect.arrayContaining(['ahead', 'progress_update']),
   );
   expect(await lost(edge, 'consumer_changed')).toBe(1);
   await ready(edge);
@@ -160,7 +160,7 @@ test.each<[field: string, since: string, change: Record<string, unknown>, back: 
       JSON.stringify({ ...config, ...back }),
     );
     expect(jsmRaw.json()).not.toHaveProperty('error');
-    await client.until(({ type, reason }) => type === 'reset' && reason === 'retention', SOON);
+    await client.until(({ type, reason }) => type === 'reset' && reason === 'ahead', SOON);
     await client.until(({ type }) => type === 'caught_up');
     await ready(edge);
     const seq = await publish(nc, 'a');

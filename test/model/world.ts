@@ -102,7 +102,7 @@ export class World {
   /** The log is loaded anew though the stream is the same: its settings were not right for a while. */
   distrust(): void {
     this.#log.suspend();
-    this.#hub.logRestarts('retention');
+    this.#hub.logRestarts('ahead');
   }
 
   /** The edge looks where the stream begins, and which jobs it still has. */

@@ -39,16 +39,6 @@ test.each<[what: string, facts: Partial<OpeningFacts>, opening: Opening]>([
     { resume: { ...resume(95), scope: 'there' }, canSkip: () => true },
     { kind: 'reset', reason: 'scope' },
   ],
-  [
-    'history could not be trusted',
-    { owesReset: 'retention', resume: resume(95) },
-    { kind: 'reset', reason: 'retention' },
-  ],
-  [
-    'history could not be trusted, where newest states will do',
-    { owesReset: 'retention', resume: resume(95), canSkip: () => true },
-    { kind: 'skip', reason: 'retention', cursor: 95 },
-  ],
   ['a cursor ahead of the head', { resume: resume(101) }, { kind: 'ahead', cursor: 101 }],
   ['a cursor of another epoch', { resume: resume(95, 'two') }, { kind: 'reset', reason: 'epoch' }],
   ['one of another epoch, and ahead', { resume: resume(101, 'two') }, { kind: 'reset', reason: 'epoch' }],
