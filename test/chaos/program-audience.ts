@@ -9,6 +9,22 @@ const SETTLE_MS = 300;
 /** More than these connections nobody needs beyond one for each job and each event that is kept. */
 const SPARE_CONNECTIONS = 5;
 
+/** Of many events more are taken on each connection, so that a program ends. */
+const MOST_CONNECTIONS = 60;
+/**
+ * An event that is sent may have been read three times: the one at the cursor and the oldest come along as proof. For
+ * whoever is cut, what was read ahead is lost: a page, and an event that is larger than what is left of it.
+ */
+const READ_FACTOR = 4;
+const READ_FOR_CONNECTION = 256 * 1024;
+
+/** How many connections were needed, the bytes that clients took on them, and the bytes that edges read from NATS. */
+export interface Arrivals {
+  readonly connections: number;
+  readonly bytes: number;
+  readonly read: number;
+}
+
 export interface Client {
   readonly recorder: Recorder;
   readonly isProxied: boolean;
@@ -141,15 +157,20 @@ export class Audience {
 
   /**
    * Everyone arrives: who is cut after so many updates on each connection is caught up after a bounded number of them,
-   * newcomers and those who were away for long.
-   * @returns how many connections they needed, all together
+   * newcomers and those who were away for long. What is read from NATS for them is bounded, too. Nobody may publish
+   * meanwhile.
+   * @returns what they needed, all together
    */
-  async arrivals(cutAfter: number): Promise<number> {
-    let connections = 0;
+  async arrivals(wantedCutAfter: number): Promise<Arrivals> {
+    const total = { connections: 0, bytes: 0, read: 0 };
+    const readSoFar = () => this.places.reduce((sum, { link }) => sum + link.passed('down'), 0);
+    const readBefore = readSoFar();
     // An update makes the cursor rise, so nobody is sent more of them than there are events; and states, after a reset.
     const updates = this.truth().jobs.size + this.truth().events;
+    const cutAfter = Math.max(wantedCutAfter, Math.ceil(updates / MOST_CONNECTIONS));
     const bound = Math.ceil(updates / cutAfter) + SPARE_CONNECTIONS;
-    for (const scope of [ALL, ...new Set(this.clients.map(({ recorder }) => recorder.scope))]) {
+    const scopes = [ALL, ...this.clients.map(({ recorder }) => recorder.scope)];
+    for (const scope of new Map(scopes.map((one) => [JSON.stringify(one), one])).values()) {
       for (const cursor of [null, Math.floor(this.truth().last / 3)]) {
         const client = this.#add(scope, false);
         const { recorder } = client;
@@ -161,10 +182,14 @@ export class Audience {
           while (recorder.isOpen && !this.#isAtRest(recorder)) await recorder.change(1_000);
         }
         await recorder.drop();
-        connections += recorder.connections;
+        total.connections += recorder.connections;
+        total.bytes += recorder.bytes;
       }
     }
-    return connections;
+    total.read = readSoFar() - readBefore;
+    if (total.read > READ_FACTOR * total.bytes + READ_FOR_CONNECTION * total.connections)
+      throw this.#failure(`read too much: ${JSON.stringify(total)}`, []);
+    return total;
   }
 
   async stop(): Promise<void> {

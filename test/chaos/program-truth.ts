@@ -103,12 +103,12 @@ export class Truth {
 
   /** What the stream really holds after the server was killed. */
   found(seqs: Iterable<number>): void {
-    this.#kept = new Map();
     for (const seq of seqs) {
-      const owner = this.#owners.get(seq);
-      if (owner !== undefined) this.#kept.set(seq, owner);
-      if (this.deletedAt.has(seq)) this.cameBack.add(seq);
+      if (!this.deletedAt.has(seq)) continue;
+      this.cameBack.add(seq);
+      this.#kept.set(seq, this.#owners.get(seq) ?? '');
     }
+    this.#kept = new Map([...this.#kept].sort(([one], [other]) => one - other));
   }
 
   /**

@@ -4,7 +4,7 @@ import { JOBS, type Options, options, type Step, step, take } from './program-st
 import { NatsFault, ProgramWorld } from './program-world.js';
 import { judge, type Tally } from './verdict.js';
 
-const PROGRAMS = Number(process.env.HEADWAY_PROGRAMS ?? 12);
+const PROGRAMS = Number(process.env.HEADWAY_PROGRAMS ?? 10);
 const SEED = process.env.HEADWAY_PROPERTY_SEED;
 const PATH = process.env.HEADWAY_PROPERTY_PATH;
 
@@ -17,7 +17,8 @@ test('G1 order, G2 state first, G3 faults, G4 slow readers, G5 stale cursors, G6
   const resets: Record<string, number> = {};
   const skips: Record<string, number> = {};
   const faults: Record<string, number> = {};
-  let [programs, clients, updates, events, gone, connections] = [0, 0, 0, 0, 0, 0];
+  let [programs, clients, updates, events, gone] = [0, 0, 0, 0, 0];
+  let [connections, taken, read] = [0, 0, 0];
 
   const run = async (chosen: Options, program: Step[]): Promise<void> => {
     await using world = await ProgramWorld.start(chosen);
@@ -38,7 +39,10 @@ test('G1 order, G2 state first, G3 faults, G4 slow readers, G5 stale cursors, G6
     const verify = (): Tally[] => world.audience.clients.map(({ recorder }) => judge(recorder, world.truths));
     verify();
     await world.newcomers();
-    connections += await world.audience.arrivals(chosen.cutAfter);
+    const needed = await world.audience.arrivals(chosen.cutAfter);
+    connections += needed.connections;
+    taken += needed.bytes;
+    read += needed.read;
     verify();
     for (const id of JOBS) await world.publish(id, 'completed', 1, 10);
     await world.rest();
@@ -71,7 +75,8 @@ test('G1 order, G2 state first, G3 faults, G4 slow readers, G5 stale cursors, G6
   );
   process.stdout.write(
     `    ${programs} programs, ${clients} clients, ${events} events stored, ${updates} updates checked, ` +
-      `${connections} connections until everyone who was cut had arrived\n` +
+      `${connections} connections until everyone who was cut had arrived, who took ${taken} bytes; ` +
+      `${read} were read from NATS for them\n` +
       `    steps: ${JSON.stringify(steps)}\n    resets: ${JSON.stringify(resets)}, skips: ${JSON.stringify(skips)}, ${gone} gone\n    given up for nats-server: ${JSON.stringify(faults)}\n`,
   );
   // A property that nothing ever exercises holds as well.
