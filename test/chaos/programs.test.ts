@@ -29,13 +29,13 @@ test('G1 order, G2 state first, G3 faults, G4 slow readers, G5 stale cursors, G6
         await take(world, next);
         count(steps, next.do);
       }
+      // First as things are: a new event would wake up who was forgotten. Then the end of every job.
+      await world.rest();
     } catch (error) {
       if (!(error instanceof NatsFault)) throw error;
       count(faults, error.message);
       return;
     }
-    // First as things are: a new event would wake up who was forgotten. Then the end of every job.
-    await world.rest();
     const verify = (): Tally[] => world.audience.clients.map(({ recorder }) => judge(recorder, world.truths));
     verify();
     await world.newcomers();

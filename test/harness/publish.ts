@@ -196,7 +196,8 @@ export async function storedEvents(
   const jsm = await nc.jetstreamManager(PATIENT);
   const { state } = await jsm.streams.info(stream);
   const filter = processingId === undefined ? '>' : `progress.${processingId}`;
-  const end = Math.min(state.last_seq, await lastSeq(jsm, stream, filter));
+  const last = processingId === undefined ? lastKept(jsm, stream) : lastSeq(jsm, stream, filter);
+  const end = Math.min(state.last_seq, await last);
   const events: StoredEvent[] = [];
   while (end > 0) {
     const from = (events.at(-1)?.seq ?? 0) + 1;
@@ -263,6 +264,19 @@ async function readingConsumer(
     { what: `a consumer to read back ${stream}`, timeoutMs },
   );
   return name;
+}
+
+/**
+ * The sequence of the last message that the stream keeps, as its leader knows it; 0 when there is none. Asked for the
+ * last one on `>`, a server says that there is none when the very last one was deleted.
+ */
+async function lastKept(jsm: JetStreamManager, stream: string): Promise<number> {
+  const { state } = await jsm.streams.info(stream, { deleted_details: true });
+  if (state.messages === 0) return 0;
+  const deleted = new Set(state.deleted ?? []);
+  let seq = state.last_seq;
+  while (deleted.has(seq)) seq--;
+  return seq;
 }
 
 /** The sequence of the last message on a subject, as the stream's leader knows it; 0 when there is none. */

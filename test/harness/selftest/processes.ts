@@ -263,6 +263,18 @@ describe('publishing and reading back', () => {
     expect(await storedEvents(nc, stream, 'nobody')).toEqual([]);
   });
 
+  test('reads back what is left where the newest messages were deleted', async () => {
+    await using nats = await startNats();
+    await using nc = await connectNats(nats.url);
+    await createStream(nc);
+    const seqs = await publishAll(nc, [event('kept'), event('kept'), event('purged'), event('purged')]);
+    const jsm = await nc.jetstreamManager();
+    await jsm.streams.purge('PROGRESS', { filter: 'progress.purged' });
+    expect((await storedEvents(nc, 'PROGRESS')).map(({ seq }) => seq)).toEqual(seqs.slice(0, 2));
+    await jsm.streams.purge('PROGRESS');
+    expect(await storedEvents(nc, 'PROGRESS')).toEqual([]);
+  });
+
   test('reads back the whole though the server stands still meanwhile', async () => {
     await using server = await startNats();
     await using nc = await connectNats(server.url);
