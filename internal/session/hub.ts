@@ -3,6 +3,7 @@ import type { EventLog } from '../eventlog/log.js';
 import type { LogRecord } from '../eventlog/record.js';
 import { isKnownIn } from '../eventlog/scope.js';
 import { frames } from './encode.js';
+import { FairQueue } from './fair-queue.js';
 import type { Session } from './session.js';
 
 /** What all sessions that catch up may send in one turn of the event loop. */
@@ -22,8 +23,8 @@ export class Hub {
   readonly #all = new Set<Session>();
   /** Sessions that an event concerns: little to send, and somebody is waiting for it. */
   #concerned = new Set<Session>();
-  /** Sessions that are catching up: much to send, a share in each turn. */
-  readonly #catchingUp = new Set<Session>();
+  /** Sessions that are catching up, by who asks: much to send, a share in each turn. */
+  readonly #catchingUp = new FairQueue<Session>();
   #isScheduled = false;
   #sawEvent = false;
   #gapSeq = 0;
@@ -66,7 +67,7 @@ export class Hub {
   remove(session: Session): void {
     this.#sessions.delete(session);
     this.#concerned.delete(session);
-    this.#catchingUp.delete(session);
+    this.#catchingUp.delete(session.requester, session);
     if (session.scope.kind === 'all') {
       this.#all.delete(session);
       return;
@@ -95,7 +96,7 @@ export class Hub {
   /** This session has more to send than one turn allows. */
   mark(session: Session): void {
     if (!this.#sessions.has(session)) return;
-    this.#catchingUp.add(session);
+    this.#catchingUp.add(session.requester, session);
     this.#wake();
   }
 
@@ -168,8 +169,10 @@ export class Hub {
     this.#schedule(() => this.#flush());
   }
 
-  // Live sessions first and all of them; then those that catch up, the longest waiting first, until the turn is used
-  // up: ten thousand that come back at once must not hold up the one that is there.
+  // Live sessions first and all of them; then those that catch up, until the turn is used up: ten thousand that come back
+  // at once must not hold up the one that is there. Each subject or address has its turn, and of its sessions the one
+  // that waits longest: hundreds of one must not hold up the single one of another.
+  // docs/decisions/0008-turns-and-budgets.md
   #flush(): void {
     this.#isScheduled = false;
     const concerned = this.#concerned;
@@ -181,11 +184,10 @@ export class Hub {
       this.#sawEvent = false;
       this.#log.settle();
     }
-    let budget = TURN_BYTES;
-    for (const session of this.#catchingUp) {
-      if (budget <= 0) break;
-      this.#catchingUp.delete(session);
-      budget -= session.pump();
+    for (let budget = TURN_BYTES; budget > 0; ) {
+      const next = this.#catchingUp.take();
+      if (next === null) break;
+      budget -= next.item.pump();
     }
     if (this.#catchingUp.size > 0) this.#wake();
   }
