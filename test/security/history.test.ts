@@ -57,6 +57,10 @@ test.each([
     await waitFor(async () => (await metric(edge.http, 'headway_sessions')) > known, {
       what: 'the other one',
     });
+    await waitFor(async () => (await metric(edge.http, 'headway_history_reads_waiting_requesters')) === 2, {
+      what: 'reads of both that wait',
+    });
+    expect(await metric(edge.http, 'headway_history_reads_waiting_seconds')).toBeGreaterThan(0);
     link.flow();
     await client.until(({ type }) => type === 'caught_up', { timeoutMs: 60_000 });
     const first = asked.findIndex((text) => text.includes(modest));
