@@ -54,6 +54,15 @@ export class FairQueue<T extends object> {
     return true;
   }
 
+  /** Takes the next item of this key, whoever's turn it is. null: none waits. */
+  takeOf(key: string): T | null {
+    const lane = this.#lanes.get(key);
+    const next = lane?.next.next();
+    if (next === undefined || next.done) return null;
+    this.delete(key, next.value);
+    return next.value;
+  }
+
   /**
    * Takes the next item of the key whose turn it is. The key then waits until all others had theirs.
    * @param isFavored keys for which this is false are passed over, and lose their turn, while there is one for which it

@@ -8,6 +8,8 @@ import type { Session } from './session.js';
 
 /** What all sessions that catch up may send in one turn of the event loop. */
 const TURN_BYTES = 1024 * 1024;
+/** What those of one subject or address may send of it before another has its turn: as much as one session may. */
+const SHARE_BYTES = 128 * 1024;
 /** The most jobs that are looked up between two ticks, because something was deleted unread. */
 const CHECKS_PER_TICK = 100;
 
@@ -147,6 +149,17 @@ export class Hub {
     }
   }
 
+  // Sessions of one subject or address until they have sent a share: many that are owed little come as far in their
+  // turn as one that is owed much. Returns about how many bytes were sent.
+  #pumpShare(requester: string, first: Session): number {
+    let spent = 0;
+    for (let session: Session | null = first; session !== null; ) {
+      spent += session.pump();
+      session = spent < SHARE_BYTES ? this.#catchingUp.takeOf(requester) : null;
+    }
+    return spent;
+  }
+
   // Jobs that are silent after something was deleted unread: if that was theirs, their clients are owed a reset. There
   // may be thousands of them, and others wait for the same server, so each tick has a few.
   #checkNext(): void {
@@ -187,7 +200,7 @@ export class Hub {
     for (let budget = TURN_BYTES; budget > 0; ) {
       const next = this.#catchingUp.take();
       if (next === null) break;
-      budget -= next.item.pump();
+      budget -= this.#pumpShare(next.key, next.item);
     }
     if (this.#catchingUp.size > 0) this.#wake();
   }

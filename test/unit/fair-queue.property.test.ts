@@ -58,11 +58,13 @@ describe('a fair queue', () => {
     type Step =
       | { readonly kind: 'add'; readonly key: string }
       | { readonly kind: 'delete'; readonly nth: number }
+      | { readonly kind: 'take of'; readonly key: string }
       | { readonly kind: 'take'; readonly favored: readonly string[] | null };
     const keys = fc.constantFrom('a', 'b', 'c', 'd');
     const step: fc.Arbitrary<Step> = fc.oneof(
       { weight: 4, arbitrary: fc.record({ kind: fc.constant('add' as const), key: keys }) },
       { weight: 1, arbitrary: fc.record({ kind: fc.constant('delete' as const), nth: fc.nat(20) }) },
+      { weight: 1, arbitrary: fc.record({ kind: fc.constant('take of' as const), key: keys }) },
       {
         weight: 3,
         arbitrary: fc.record({
@@ -94,6 +96,12 @@ describe('a fair queue', () => {
               expect(queue.delete(item.key, item)).toBe(true);
               expect(queue.delete(item.key, item)).toBe(false);
               waiting.splice(one.nth, 1);
+              break;
+            }
+            case 'take of': {
+              const item = waiting.find(({ key }) => key === one.key) ?? null;
+              expect(queue.takeOf(one.key)).toBe(item);
+              if (item !== null) waiting.splice(waiting.indexOf(item), 1);
               break;
             }
             case 'take': {

@@ -92,7 +92,8 @@ test('herds: hundreds of one subject that catch up have the share of one, so tha
   const greedy = Array.from({ length: 190 }, () =>
     connect({ kind: 'all', jobTypes: null }, null, { requester: 'greedy' }),
   );
-  const modest = Array.from({ length: 2 }, () => connect(job('job-1'), null, { requester: 'modest' }));
+  // As many again that want little each: what they cost counts, not how many they are.
+  const modest = Array.from({ length: 100 }, () => connect(job('job-1'), null, { requester: 'modest' }));
   load(JOBS, (seq) => `job-${seq}`);
   ready();
   turn();
