@@ -24,6 +24,8 @@ export interface Access {
 export interface AccessObserver {
   /** Whether the edge can serve one more now. */
   hasRoom(): boolean;
+  /** Whether it can serve one more of this subject or address. */
+  hasRoomFor(requester: string): boolean;
   /** The keys of HEADWAY_JWKS_URL were asked for. */
   keys(report: KeyReport): void;
   /** What may be wrong with the settings, once for each kind. */
@@ -80,6 +82,7 @@ export function openAccess(config: EdgeConfig, observer: AccessObserver): Access
     proxies: new TrustedProxies(proxies.list),
     admission,
     hasRoom: () => observer.hasRoom(),
+    hasRoomFor: (requester) => observer.hasRoomFor(requester),
     wallClock: Date.now,
     tokenToleranceMs: config.jwtToleranceSeconds * 1_000,
     isSecure: config.tlsCert !== undefined,

@@ -13,7 +13,7 @@ import type { LogRecord } from '../internal/eventlog/record.js';
 import { connectNats, redactUrl, watchRefusals } from '../internal/jetstream/connection.js';
 import { Feed } from '../internal/jetstream/feed.js';
 import type { FeedSink } from '../internal/jetstream/feed-parts.js';
-import { HistoryReader } from '../internal/jetstream/history-reader.js';
+import { HistoryReader, type Reader } from '../internal/jetstream/history-reader.js';
 import { linkOf, onRefused } from '../internal/jetstream/reading-link.js';
 import { Hub } from '../internal/session/hub.js';
 import type { IsWanted } from '../internal/session/ports.js';
@@ -141,14 +141,20 @@ async function wire(
     feedFollowing: () => feed.isFollowing,
     feedLag: () => feed.lag,
     log: () => ({ head: log.head, floor: log.floor, ...log.stats }),
-    coldReadsPending: () => cold.pending,
+    historyReads: () => {
+      const { reads, requesters, longestMs } = cold.waiting;
+      return { pending: cold.pending, waiting: reads, requesters, longestMs };
+    },
     unauthenticated: () => access.admission.counts.unauthenticated,
     httpSockets: () => access.sockets.http,
     silence: () => silence.stats,
   });
   const keyLines = new RateLimit(3, 10_000, () => performance.now());
+  const { maxPendingReadsPerSubject } = config;
   const access: Access = openAccess(config, {
     hasRoom: () => cold.pending < config.maxPendingReads,
+    hasRoomFor: (requester) =>
+      maxPendingReadsPerSubject === 0 || cold.pendingOf(requester) < maxPendingReadsPerSubject,
     keys: (report) => {
       metrics.keyFetches.inc({ result: report.kind });
       const turn = keyLines.take();
@@ -200,8 +206,14 @@ async function wire(
     }
   };
   const serverParts = {
-    ...webSocketParts({ ...parts, stalledFor: (id) => silence.stalledFor(id) }, cold, metrics, access),
-    lastState: (id: string, isWanted: IsWanted) => lastState(log, cold, id, isWanted),
+    ...webSocketParts(
+      { ...parts, stalledFor: (id) => silence.stalledFor(id) },
+      (requester) => cold.of(requester),
+      metrics,
+      access,
+    ),
+    lastState: (id: string, requester: string, isWanted: IsWanted) =>
+      lastState(log, cold, id, { requester, isWanted }),
     readiness,
     metrics: sharedAnswer(
       config.metricsMaxAgeMs,
@@ -284,11 +296,11 @@ async function lastState(
   log: EventLog,
   cold: HistoryReader,
   id: string,
-  isWanted: IsWanted,
+  reader: Reader,
 ): Promise<LogRecord | null> {
   const known = log.isReady ? log.last(id) : undefined;
   if (known !== undefined) return known;
-  return log.isReady && log.knowsAllJobs ? null : cold.lastState(id, isWanted);
+  return log.isReady && log.knowsAllJobs ? null : cold.lastState(id, reader);
 }
 
 interface Parts {

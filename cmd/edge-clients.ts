@@ -49,10 +49,13 @@ export function tickMs({ heartbeatMs }: Pick<ClientSettings, 'heartbeatMs'>): nu
   return Math.min(1_000, Math.max(10, heartbeatMs / TICKS_PER_HEARTBEAT));
 }
 
-/** What happens with WebSocket clients: each becomes a session of the hub over this log. */
+/**
+ * What happens with WebSocket clients: each becomes a session of the hub over this log.
+ * @param readsOf reads behind the tail, in the turns of one requester
+ */
 export function webSocketParts(
   { config, log, hub, logger, stalledFor }: ClientParts,
-  cold: ColdSource,
+  readsOf: (requester: string) => ColdSource,
   metrics: Metrics,
   { door, sockets }: Pick<Access, 'door' | 'sockets'>,
 ): Omit<WebSocketParts, 'failed'> {
@@ -66,13 +69,14 @@ export function webSocketParts(
     now: () => performance.now(),
     idleTimeoutSeconds: config.idleTimeoutSeconds,
     maxBufferedBytes: 2 * config.sendWatermarkBytes + PAGE_ROOM_BYTES,
-    connect: ({ scope, resume }, permit, outlet) => {
+    connect: ({ scope, resume, requester }, permit, outlet) => {
       const session = new Session({
         id: randomBytes(9).toString('base64url'),
+        requester,
         scope,
         resume,
         log,
-        cold,
+        cold: readsOf(requester),
         outlet,
         permit,
         scopeId: scopeIdOf,

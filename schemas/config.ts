@@ -173,6 +173,15 @@ export const EdgeConfig = Type.Object({
     description:
       'While so many reads from JetStream run or wait, new connections are refused with 503 and `Retry-After: 1`.',
   }),
+  maxPendingReadsPerSubject: Type.Integer({
+    env: 'HEADWAY_MAX_PENDING_READS_PER_SUBJECT',
+    default: 1_000,
+    minimum: 0,
+    maximum: 1_000_000,
+    description:
+      'Those of one `sub`, or of one address (of IPv6, one /64) where there is no `sub`; above it new connections of the ' +
+      'same are refused: 1013 where a token was checked, else 503. 0: no limit.',
+  }),
   maxReplayJob: Type.Integer({
     env: 'HEADWAY_MAX_REPLAY_JOB',
     default: 1_000_000,

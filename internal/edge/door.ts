@@ -4,7 +4,7 @@ import { type Grant, narrow } from '../auth/grant.js';
 import type { TokenDefect, Verdict, Verifier } from '../auth/verifier.js';
 import type { Scope } from '../eventlog/scope.js';
 import type { Expiry, Permit, Renewal } from '../session/ports.js';
-import type { TrustedProxies } from './client-address.js';
+import { limitKey, type TrustedProxies } from './client-address.js';
 import type { Admission, Ticket } from './limits.js';
 import type { OriginPolicy, OriginVerdict } from './origin.js';
 
@@ -31,6 +31,7 @@ export type Limit =
   | 'upgrades'
   | 'upgrades_per_address'
   | 'pending_reads'
+  | 'pending_reads_per_subject'
   | 'client_frames'
   | 'client_bytes'
   | 'http_sockets'
@@ -47,6 +48,7 @@ export const LIMIT_SETTINGS: Readonly<Record<Limit, string>> = {
   upgrades: 'HEADWAY_MAX_UPGRADES_PER_SECOND',
   upgrades_per_address: 'HEADWAY_MAX_UPGRADES_PER_ADDRESS',
   pending_reads: 'HEADWAY_MAX_PENDING_READS',
+  pending_reads_per_subject: 'HEADWAY_MAX_PENDING_READS_PER_SUBJECT',
   client_frames: 'HEADWAY_MAX_CLIENT_FRAMES_PER_SECOND',
   client_bytes: 'HEADWAY_MAX_CLIENT_BYTES_PER_SECOND',
   http_sockets: 'HEADWAY_MAX_HTTP_SOCKETS',
@@ -80,7 +82,13 @@ export interface Turned {
 export type Entry = { readonly kind: 'visitor'; readonly visitor: Visitor } | Turned;
 
 export type Admitted =
-  | { readonly ok: true; readonly scope: Scope; readonly permit: Permit | null }
+  | {
+      readonly ok: true;
+      readonly scope: Scope;
+      readonly permit: Permit | null;
+      /** Who asks, and so by whose turn it is served: the token's subject, else the address. */
+      readonly requester: string;
+    }
   | {
       readonly ok: false;
       readonly code: ErrorCode;
@@ -109,6 +117,8 @@ export interface DoorParts {
   readonly admission: Admission;
   /** Whether the edge can serve one more now. */
   readonly hasRoom: () => boolean;
+  /** Whether it can serve one more of this requester. */
+  readonly hasRoomFor: (requester: string) => boolean;
   /** Whether the edge itself speaks TLS. */
   readonly isSecure: boolean;
   readonly tokenInQuery: boolean;
@@ -151,11 +161,15 @@ export class Door {
 
   /** Decides at once whether a request is upgraded. */
   knock(knock: Knock): Entry {
-    const { proxies, admission, verifier, tokenInQuery, hasRoom } = this.#parts;
+    const { proxies, admission, verifier, tokenInQuery, hasRoom, hasRoomFor } = this.#parts;
     const address = proxies.clientAddress(knock.peer, knock.forwardedFor);
     const origin = this.#origin(knock);
     if (origin === 'refused') return originRefused(address, knock.origin);
     if (!hasRoom()) return turned(address, 'pending_reads', NO_ROOM.pending_reads, 1);
+    // Whose tokens are checked may be others than those whose reads wait, though they come from one address.
+    if (verifier === null && !hasRoomFor(requesterOf(null, address))) {
+      return turned(address, 'pending_reads_per_subject', NO_ROOM.pending_reads_per_subject, 1);
+    }
     const entered = admission.enter(address, verifier !== null);
     if (!entered.ok && entered.refusal !== 'address') {
       return turned(address, entered.refusal, NO_ROOM[entered.refusal], entered.retryAfterSeconds);
@@ -195,16 +209,22 @@ export class Door {
     if (visitor.ticket === null) return tooMany('connections_per_address', TOO_MANY_OF_ADDRESS);
     if (verifier === null) {
       admission.authenticated(visitor.ticket, null);
-      return { ok: true, scope, permit: null };
+      return { ok: true, scope, permit: null, requester: requesterOf(null, visitor.address) };
     }
     const { carried } = visitor;
     visitor.carried = { kind: 'none' };
     if (carried.kind === 'none') return refused('unauthorized', NO_TOKEN, 'missing');
     if (carried.kind === 'bad') return refused('unauthorized', carried.message, 'malformed');
-    return this.#check(verifier, visitor.ticket, carried.token, scope);
+    return this.#check(verifier, visitor.ticket, visitor.address, carried.token, scope);
   }
 
-  async #check(verifier: Verifier, ticket: Ticket, token: string, scope: Scope): Promise<Admitted> {
+  async #check(
+    verifier: Verifier,
+    ticket: Ticket,
+    address: string,
+    token: string,
+    scope: Scope,
+  ): Promise<Admitted> {
     const verdict = await this.#verify(verifier, token);
     if (!verdict.ok) {
       return verdict.defect === 'keys_unavailable'
@@ -214,10 +234,15 @@ export class Door {
     const { grant } = verdict;
     const narrowed = narrow(grant, scope);
     if (!narrowed.ok) return refused('forbidden', narrowed.message);
+    const requester = requesterOf(grant.subject, address);
+    if (!this.#parts.hasRoomFor(requester)) {
+      const message = NO_ROOM.pending_reads_per_subject;
+      return { ok: false, code: 'overloaded', message, defect: null, limit: 'pending_reads_per_subject' };
+    }
     if (!this.#parts.admission.authenticated(ticket, grant.subject)) {
       return tooMany('connections_per_subject', TOO_MANY_OF_SUBJECT);
     }
-    return { ok: true, scope: narrowed.scope, permit: this.#permit(verifier, grant) };
+    return { ok: true, scope: narrowed.scope, permit: this.#permit(verifier, grant), requester };
   }
 
   /** When what let somebody in expired, as RFC 3339 writes it; null: it has not. */
@@ -286,6 +311,8 @@ const TOO_MANY_OF_SUBJECT = "there are too many connections with tokens of this 
 const OTHER_SUBJECT = 'the new token is of another subject than the one that this connection began with';
 const NO_ROOM = {
   pending_reads: 'this edge has no room now; connect again in a moment',
+  pending_reads_per_subject:
+    'too many reads of history of this subject or address wait; connect again in a moment',
   connections: 'this edge has as many connections as it takes; connect again in a moment',
   unauthenticated: 'too many tokens are being checked now; connect again in a moment',
   unauthenticated_per_address:
@@ -293,6 +320,11 @@ const NO_ROOM = {
   upgrades: 'too many clients connect at once; connect again in a moment',
   upgrades_per_address: 'too many clients connect at once from this address; connect again in a moment',
 } as const;
+
+// Nobody can choose a subject that is taken for an address, or the other way round.
+function requesterOf(subject: string | null, address: string): string {
+  return subject === null ? `address ${limitKey(address)}` : `subject ${subject}`;
+}
 
 function turned(address: string, limit: Limit, detail: string, retryAfterSeconds: number | null): Turned {
   return {

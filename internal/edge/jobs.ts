@@ -18,8 +18,11 @@ const PREFLIGHT_SECONDS = '600';
 
 export interface JobsParts extends RoutingParts {
   readonly door: Door;
-  /** The newest valid event of a job, from memory or from JetStream; null when it has none. */
-  readonly lastState: (id: string, isWanted: IsWanted) => Promise<LogRecord | null>;
+  /**
+   * The newest valid event of a job, from memory or from JetStream; null when it has none.
+   * @param requester by whose turn it is read
+   */
+  readonly lastState: (id: string, requester: string, isWanted: IsWanted) => Promise<LogRecord | null>;
   readonly refused: (refusal: Refused) => void;
 }
 
@@ -74,7 +77,9 @@ async function answerFor(
   }
   const admitted = await parts.door.admit(entry.visitor, { kind: 'job', id, jobTypes: null });
   if (!admitted.ok) return () => refuse(admitted.code, admitted.message, admitted);
-  const last = await inTime((isStill) => parts.lastState(id, () => isWanted() && isStill()));
+  const last = await inTime((isStill) =>
+    parts.lastState(id, admitted.requester, () => isWanted() && isStill()),
+  );
   return () => {
     // JetStream may have taken longer than the token lasts.
     const expired = parts.door.expiredAt(admitted.permit);

@@ -33,7 +33,7 @@ export interface WebSocketParts extends RoutingParts {
   readonly now: () => number;
   /** Makes and registers a session for a request that was understood and let in. */
   readonly connect: (
-    request: Pick<Understood, 'scope' | 'resume'>,
+    request: Pick<Understood, 'scope' | 'resume'> & { readonly requester: string },
     permit: Permit | null,
     outlet: Outlet,
   ) => Session;
@@ -188,8 +188,9 @@ function open(ws: WebSocket<Connection>, parts: WebSocketParts): void {
       refuse(ws, parts, admitted.code, admitted.message, admitted);
       return;
     }
-    const { scope, permit } = admitted;
-    connection.session = parts.connect({ scope, resume: request.resume }, permit, new WebSocketOutlet(ws));
+    const { scope, permit, requester } = admitted;
+    const { resume } = request;
+    connection.session = parts.connect({ scope, resume, requester }, permit, new WebSocketOutlet(ws));
     connection.session.open();
   };
   const admitted = parts.door.admit(visitor, request.scope);

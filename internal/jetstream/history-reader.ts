@@ -1,5 +1,4 @@
 import type { MsgRequest, StoredMsg } from 'nats';
-import pLimit, { type LimitFunction } from 'p-limit';
 import pRetry, { AbortError } from 'p-retry';
 import { subjectOf } from '../../schemas/ids.js';
 import { decodeEvent } from '../eventlog/decode.js';
@@ -7,6 +6,7 @@ import { type LogRecord, makeRecord } from '../eventlog/record.js';
 import { inScope, type Scope } from '../eventlog/scope.js';
 import type { ColdSource, IsWanted, Page, Refusal } from '../session/ports.js';
 import { type HistoryAccess, RetryableReadError, readPage } from './history-page.js';
+import { ReadTurns } from './read-turns.js';
 import { epochOf, lastMessage, storedMessage } from './stream.js';
 
 export type ReadKind = 'page' | 'last_state' | 'records' | 'kept' | 'head';
@@ -18,41 +18,67 @@ export interface ColdObserver {
   failed(kind: ReadKind, error: Error): void;
 }
 
+/** Who asks for a read: by whose turn it is done, and whether the answer is still wanted. */
+export interface Reader {
+  /** The same for all connections of one subject, or of one address. */
+  readonly requester: string;
+  readonly isWanted: IsWanted;
+}
+
 /** A read that is under way, and who wants its answer. */
 interface Flight {
-  readonly answer: Promise<unknown>;
+  readonly requesters: Set<string>;
   readonly askers: IsWanted[];
 }
 
-const always: IsWanted = () => true;
+/** What the edge itself reads has turns of its own. */
+const EDGE: Reader = { requester: 'edge', isWanted: () => true };
 
 /**
  * Reads from JetStream for cursors behind the tail and for jobs that memory does not know. The same read is done once
- * for everyone who asks for it at the same time, and only so many run at once. A read is tried until it succeeds:
- * while NATS is away sessions wait, they are not sent away.
+ * for everyone who asks for it at the same time. Only so many run at once, and those that wait have turns by who asks. A
+ * read is tried until it succeeds: while NATS is away sessions wait, they are not sent away.
  */
-export class HistoryReader implements ColdSource {
+export class HistoryReader {
   readonly #access: HistoryAccess;
-  readonly #limit: LimitFunction;
+  readonly #turns: ReadTurns;
   readonly #observer: ColdObserver;
   readonly #now: () => number;
   readonly #stopped = new AbortController();
-  readonly #flights = new Map<string, Flight>();
+  readonly #flights = new Map<string, { readonly flight: Flight; readonly answer: Promise<unknown> }>();
+
+  /** How many of the reads under way are of each requester. */
+  readonly #pendingOf = new Map<string, number>();
 
   constructor(access: HistoryAccess, concurrency: number, observer: ColdObserver, now: () => number) {
     this.#access = access;
-    this.#limit = pLimit(concurrency);
+    this.#turns = new ReadTurns(concurrency, now);
     this.#observer = observer;
     this.#now = now;
   }
 
-  /** How many reads run or wait for their turn. */
+  /** How many reads run, wait for their turn, or will be tried again in a moment. */
   get pending(): number {
-    return this.#limit.activeCount + this.#limit.pendingCount;
+    return this.#flights.size;
   }
 
-  lastState(id: string, isWanted: IsWanted = always): Promise<LogRecord | null> {
-    return this.#once(`last ${id}`, 'last_state', isWanted, async () => {
+  /** How many of them are this requester's, those included that others want as well. */
+  pendingOf(requester: string): number {
+    return this.#pendingOf.get(requester) ?? 0;
+  }
+
+  /** How many reads wait for their turn, of how many requesters, and for how many milliseconds the oldest has waited. */
+  get waiting(): ReadTurns['waiting'] {
+    return this.#turns.waiting;
+  }
+
+  /** Reads in the turns of one requester. */
+  of(requester: string): ColdSource {
+    return new ReadsOfRequester(this, requester);
+  }
+
+  lastState(id: string, reader: Reader = EDGE): Promise<LogRecord | null> {
+    return this.#once(`last ${id}`, 'last_state', reader, async () => {
       const message = await lastMessage(this.#access.jsm, this.#access.stream, subjectOf(id));
       if (message === null) return null;
       const decoded = decodeEvent(message.subject, message.data);
@@ -61,8 +87,8 @@ export class HistoryReader implements ColdSource {
     });
   }
 
-  records(seqs: readonly number[], isWanted: IsWanted): Promise<readonly LogRecord[]> {
-    return this.#once(`records ${seqs.join(' ')}`, 'records', isWanted, async () => {
+  records(seqs: readonly number[], reader: Reader): Promise<readonly LogRecord[]> {
+    return this.#once(`records ${seqs.join(' ')}`, 'records', reader, async () => {
       const messages = await Promise.all(seqs.map((seq) => this.#stored({ seq })));
       return messages.flatMap((message) => {
         if (message === null) return [];
@@ -72,19 +98,19 @@ export class HistoryReader implements ColdSource {
     });
   }
 
-  isKept(seq: number, isWanted: IsWanted): Promise<boolean> {
-    return this.#once(`kept ${seq}`, 'kept', isWanted, async () => (await this.#stored({ seq })) !== null);
+  isKept(seq: number, reader: Reader): Promise<boolean> {
+    return this.#once(`kept ${seq}`, 'kept', reader, async () => (await this.#stored({ seq })) !== null);
   }
 
-  async page(scope: Scope, after: number, isWanted: IsWanted): Promise<Page | Refusal> {
+  async page(scope: Scope, after: number, reader: Reader): Promise<Page | Refusal> {
     const key = scope.kind === 'job' ? `page ${scope.id} ${after}` : `page * ${after}`;
-    const page = await this.#once(key, 'page', isWanted, () => readPage(this.#access, scope, after));
+    const page = await this.#once(key, 'page', reader, () => readPage(this.#access, scope, after));
     if (page.kind === 'refused' || scope.kind === 'job') return page;
     return { ...page, records: page.records.filter((record) => inScope(scope, record)) };
   }
 
-  reached(cursor: number, isWanted: IsWanted): Promise<{ readonly kind: 'ok' } | Refusal> {
-    return this.#once(`head ${cursor}`, 'head', isWanted, async () => {
+  reached(cursor: number, reader: Reader): Promise<{ readonly kind: 'ok' } | Refusal> {
+    return this.#once(`head ${cursor}`, 'head', reader, async () => {
       const info = await this.#access.jsm.streams.info(this.#access.stream);
       const { first_seq: firstSeq, last_seq: lastSeq } = info.state;
       if (epochOf(info) === this.#access.epoch() && lastSeq >= cursor) return { kind: 'ok' };
@@ -94,8 +120,9 @@ export class HistoryReader implements ColdSource {
 
   /** Rejects what waits. Later reads reject at once. */
   stop(): void {
-    this.#limit.clearQueue();
-    this.#stopped.abort(new Error('the edge stops'));
+    const error = new Error('the edge stops');
+    this.#stopped.abort(error);
+    this.#turns.clear(new AbortError(error));
   }
 
   // The leader is asked, not any replica by a direct get: an answer that is older than what this edge has already read
@@ -119,18 +146,42 @@ export class HistoryReader implements ColdSource {
     }
   }
 
-  #once<T>(what: string, kind: ReadKind, isWanted: IsWanted, read: () => Promise<T>): Promise<T> {
+  #once<T>(
+    what: string,
+    kind: ReadKind,
+    { requester, isWanted }: Reader,
+    read: () => Promise<T>,
+  ): Promise<T> {
     // What was asked of another incarnation of the stream is no answer about this one.
     const key = `${this.#access.epoch()} ${what}`;
     const running = this.#flights.get(key);
     if (running !== undefined) {
-      running.askers.push(isWanted);
-      return running.answer as Promise<T>;
+      const { flight, answer } = running;
+      flight.askers.push(isWanted);
+      this.#join(flight, requester);
+      this.#turns.joined(flight, requester);
+      return answer as Promise<T>;
     }
-    const askers = [isWanted];
-    const answer = this.#persist(kind, askers, read).finally(() => this.#flights.delete(key));
-    this.#flights.set(key, { answer, askers });
+    const flight: Flight = { requesters: new Set(), askers: [isWanted] };
+    this.#join(flight, requester);
+    const answer = this.#persist(kind, flight, read).finally(() => {
+      this.#flights.delete(key);
+      for (const one of flight.requesters) this.#count(one, -1);
+    });
+    this.#flights.set(key, { flight, answer });
     return answer;
+  }
+
+  #join({ requesters }: Flight, requester: string): void {
+    if (requesters.has(requester)) return;
+    requesters.add(requester);
+    this.#count(requester, 1);
+  }
+
+  #count(requester: string, change: 1 | -1): void {
+    const count = this.pendingOf(requester) + change;
+    if (count > 0) this.#pendingOf.set(requester, count);
+    else this.#pendingOf.delete(requester);
   }
 
   // What another incarnation of the stream answers is of no use; epochs never come back, so one look afterwards tells.
@@ -142,14 +193,17 @@ export class HistoryReader implements ColdSource {
     return result;
   }
 
-  #persist<T>(kind: ReadKind, askers: readonly IsWanted[], read: () => Promise<T>): Promise<T> {
+  #persist<T>(kind: ReadKind, flight: Flight, read: () => Promise<T>): Promise<T> {
     const startedAt = this.#now();
     const attempt = async (): Promise<T> => {
-      const result = await this.#limit(() => {
-        // A herd that gave up while it waited must not be read for: those that came instead would wait behind it.
-        if (!askers.some((isWanted) => isWanted())) throw new AbortError('nobody wants the answer any more');
-        return this.#access.link.during(this.#stopped.signal, () => this.#ofOneStream(read));
-      }).catch(retryable);
+      const result = await this.#turns
+        .run(flight, async () => {
+          // A herd that gave up while it waited must not be read for: those that came instead would wait behind it.
+          if (!flight.askers.some((isWanted) => isWanted()))
+            throw new AbortError('nobody wants the answer any more');
+          return this.#access.link.during(this.#stopped.signal, () => this.#ofOneStream(read));
+        })
+        .catch(retryable);
       this.#observer.read(kind, this.#now() - startedAt);
       return result;
     };
@@ -161,6 +215,40 @@ export class HistoryReader implements ColdSource {
       signal: this.#stopped.signal,
       onFailedAttempt: ({ error }) => this.#observer.failed(kind, error),
     });
+  }
+}
+
+class ReadsOfRequester implements ColdSource {
+  readonly #reader: HistoryReader;
+  readonly #requester: string;
+
+  constructor(reader: HistoryReader, requester: string) {
+    this.#reader = reader;
+    this.#requester = requester;
+  }
+
+  lastState(id: string, isWanted: IsWanted): Promise<LogRecord | null> {
+    return this.#reader.lastState(id, this.#by(isWanted));
+  }
+
+  records(seqs: readonly number[], isWanted: IsWanted): Promise<readonly LogRecord[]> {
+    return this.#reader.records(seqs, this.#by(isWanted));
+  }
+
+  isKept(seq: number, isWanted: IsWanted): Promise<boolean> {
+    return this.#reader.isKept(seq, this.#by(isWanted));
+  }
+
+  page(scope: Scope, after: number, isWanted: IsWanted): Promise<Page | Refusal> {
+    return this.#reader.page(scope, after, this.#by(isWanted));
+  }
+
+  reached(cursor: number, isWanted: IsWanted): Promise<{ readonly kind: 'ok' } | Refusal> {
+    return this.#reader.reached(cursor, this.#by(isWanted));
+  }
+
+  #by(isWanted: IsWanted): Reader {
+    return { requester: this.#requester, isWanted };
   }
 }
 

@@ -3,10 +3,13 @@ import type { EventLog } from '../eventlog/log.js';
 import type { LogRecord } from '../eventlog/record.js';
 import { isKnownIn } from '../eventlog/scope.js';
 import { frames } from './encode.js';
+import { FairQueue } from './fair-queue.js';
 import type { Session } from './session.js';
 
 /** What all sessions that catch up may send in one turn of the event loop. */
 const TURN_BYTES = 1024 * 1024;
+/** What those of one subject or address may send of it before another has its turn: as much as one session may. */
+const SHARE_BYTES = 128 * 1024;
 /** The most jobs that are looked up between two ticks, because something was deleted unread. */
 const CHECKS_PER_TICK = 100;
 
@@ -22,8 +25,8 @@ export class Hub {
   readonly #all = new Set<Session>();
   /** Sessions that an event concerns: little to send, and somebody is waiting for it. */
   #concerned = new Set<Session>();
-  /** Sessions that are catching up: much to send, a share in each turn. */
-  readonly #catchingUp = new Set<Session>();
+  /** Sessions that are catching up, by who asks: much to send, a share in each turn. */
+  readonly #catchingUp = new FairQueue<Session>();
   #isScheduled = false;
   #sawEvent = false;
   #gapSeq = 0;
@@ -66,7 +69,7 @@ export class Hub {
   remove(session: Session): void {
     this.#sessions.delete(session);
     this.#concerned.delete(session);
-    this.#catchingUp.delete(session);
+    this.#catchingUp.delete(session.requester, session);
     if (session.scope.kind === 'all') {
       this.#all.delete(session);
       return;
@@ -95,7 +98,7 @@ export class Hub {
   /** This session has more to send than one turn allows. */
   mark(session: Session): void {
     if (!this.#sessions.has(session)) return;
-    this.#catchingUp.add(session);
+    this.#catchingUp.add(session.requester, session);
     this.#wake();
   }
 
@@ -146,6 +149,17 @@ export class Hub {
     }
   }
 
+  // Sessions of one subject or address until they have sent a share: many that are owed little come as far in their
+  // turn as one that is owed much. Returns about how many bytes were sent.
+  #pumpShare(requester: string, first: Session): number {
+    let spent = 0;
+    for (let session: Session | null = first; session !== null; ) {
+      spent += session.pump();
+      session = spent < SHARE_BYTES ? this.#catchingUp.takeOf(requester) : null;
+    }
+    return spent;
+  }
+
   // Jobs that are silent after something was deleted unread: if that was theirs, their clients are owed a reset. There
   // may be thousands of them, and others wait for the same server, so each tick has a few.
   #checkNext(): void {
@@ -168,8 +182,10 @@ export class Hub {
     this.#schedule(() => this.#flush());
   }
 
-  // Live sessions first and all of them; then those that catch up, the longest waiting first, until the turn is used
-  // up: ten thousand that come back at once must not hold up the one that is there.
+  // Live sessions first and all of them; then those that catch up, until the turn is used up: ten thousand that come back
+  // at once must not hold up the one that is there. Each subject or address has its turn, and of its sessions the one
+  // that waits longest: hundreds of one must not hold up the single one of another.
+  // docs/decisions/0008-turns-and-budgets.md
   #flush(): void {
     this.#isScheduled = false;
     const concerned = this.#concerned;
@@ -181,11 +197,10 @@ export class Hub {
       this.#sawEvent = false;
       this.#log.settle();
     }
-    let budget = TURN_BYTES;
-    for (const session of this.#catchingUp) {
-      if (budget <= 0) break;
-      this.#catchingUp.delete(session);
-      budget -= session.pump();
+    for (let budget = TURN_BYTES; budget > 0; ) {
+      const next = this.#catchingUp.take();
+      if (next === null) break;
+      budget -= this.#pumpShare(next.key, next.item);
     }
     if (this.#catchingUp.size > 0) this.#wake();
   }

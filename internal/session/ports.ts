@@ -108,6 +108,8 @@ export interface Permit {
 /** What a session is made of. */
 export interface SessionParts {
   readonly id: string;
+  /** By whose turn it catches up: the same for all connections of one subject, or of one address. */
+  readonly requester: string;
   readonly scope: Scope;
   /** null: a fresh client, which gets the last state. */
   readonly resume: Resume | null;

@@ -26,6 +26,8 @@ const TURN_BYTES = 128 * 1024;
  */
 export class Session {
   readonly id: string;
+  /** Who asks: connections of the same one share its turns. */
+  readonly requester: string;
   readonly #parts: SessionParts;
   readonly #channel: Channel;
   /** null: one job, which nobody is told of when it leaves. */
@@ -48,6 +50,7 @@ export class Session {
 
   constructor(parts: SessionParts) {
     this.id = parts.id;
+    this.requester = parts.requester;
     this.#scope = parts.scope;
     this.#parts = parts;
     this.#resume = parts.resume;

@@ -15,7 +15,13 @@ export interface Readings {
     readonly lastStateBytes: number;
     readonly jobs: number;
   };
-  coldReadsPending(): number;
+  /** Reads from JetStream: how many run or wait, how many of them wait, of how many who ask, and the longest wait. */
+  historyReads(): {
+    readonly pending: number;
+    readonly waiting: number;
+    readonly requesters: number;
+    readonly longestMs: number;
+  };
   /** Connections whose tokens are being checked. */
   unauthenticated(): number;
   /** Sockets that are no WebSocket. */
@@ -178,7 +184,25 @@ export class Metrics {
       (gauge) => gauge.set(readings.silence().letGo),
     );
     this.#gauge('headway_cold_reads_pending', 'Reads from JetStream that run or wait.', [], (gauge) =>
-      gauge.set(readings.coldReadsPending()),
+      gauge.set(readings.historyReads().pending),
+    );
+    this.#gauge(
+      'headway_history_reads_waiting',
+      'Reads from JetStream that wait for their turn.',
+      [],
+      (gauge) => gauge.set(readings.historyReads().waiting),
+    );
+    this.#gauge(
+      'headway_history_reads_waiting_requesters',
+      'Of how many subjects or addresses the reads are that wait for their turn.',
+      [],
+      (gauge) => gauge.set(readings.historyReads().requesters),
+    );
+    this.#gauge(
+      'headway_history_reads_waiting_seconds',
+      'For how long the read that has waited longest has waited for its turn; 0: none waits.',
+      [],
+      (gauge) => gauge.set(readings.historyReads().longestMs / 1_000),
     );
   }
 

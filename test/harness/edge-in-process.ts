@@ -21,6 +21,7 @@ export async function startLocalEdge(natsUrl: string, env: Record<string, string
       HEADWAY_AUTH: 'none',
       // All clients of a test come from one address.
       HEADWAY_MAX_CONNECTIONS_PER_ADDRESS: '0',
+      HEADWAY_MAX_PENDING_READS_PER_SUBJECT: '0',
       HEADWAY_MAX_UPGRADES_PER_ADDRESS: '0',
       HEADWAY_MAX_UNAUTHENTICATED_PER_ADDRESS: '0',
       HEADWAY_MAX_HTTP_SOCKETS_PER_ADDRESS: '0',

@@ -5,6 +5,7 @@ import { jobId } from '../harness/ids.js';
 import { startNats } from '../harness/nats-server.js';
 import { startTcpProxy } from '../harness/proxy.js';
 import { connectNats, createStream, publish } from '../harness/publish.js';
+import { bearer, JWT_ENV, metric, mint, refusal } from '../harness/tokens.js';
 import { waitFor } from '../harness/wait.js';
 
 test('herds: while too many reads from JetStream wait, newcomers are refused with 503 and Retry-After, and those who wait are served', async () => {
@@ -44,6 +45,35 @@ test('herds: while too many reads from JetStream wait, newcomers are refused wit
   await nc.close();
 });
 
+test('herds: reads that failed and will be tried again still count', async () => {
+  await using nats = await startNats();
+  await using nc = await connectNats(nats.url);
+  const ids = Array.from({ length: 3 }, () => jobId());
+  await createStream(nc, 'PROGRESS');
+  for (const id of [...ids, ...ids]) await publish(nc, id);
+  await using link = await startTcpProxy(nats.port);
+  await using edge = await startEdgeProcess({ natsUrl: `nats://127.0.0.1:${link.port}` });
+  link.stall();
+  const clients = await Promise.all(
+    ids.map((id) => WsClient.connect(`${edge.ws}/ws/upload-progress/${id}?last_seq=1`)),
+  );
+  for (const client of clients) await client.until(({ type }) => type === 'hello');
+  const pending = new Set<number>();
+  await waitFor(
+    async () => {
+      pending.add(await metric(edge.http, 'headway_cold_reads_pending'));
+      return (await metric(edge.http, 'headway_cold_read_failures_total')) >= 2 * ids.length;
+    },
+    { what: 'reads that failed', timeoutMs: 60_000 },
+  );
+  expect([...pending]).toEqual([ids.length]);
+  link.flow();
+  for (const client of clients) {
+    await client.until(({ type }) => type === 'caught_up', { timeoutMs: 30_000 });
+    client.drop();
+  }
+}, 120_000);
+
 test('herds: reads that wait for clients who have gone are not done', async () => {
   await using nats = await startNats();
   await using nc = await connectNats(nats.url);
@@ -56,23 +86,96 @@ test('herds: reads that wait for clients who have gone are not done', async () =
     natsUrl: `nats://127.0.0.1:${link.port}`,
     env: { HEADWAY_COLD_READS: '1' },
   });
-  const metric = async (name: string): Promise<number> => {
-    const text = await (await fetch(`${edge.http}/metrics`)).text();
-    const values = [...text.matchAll(new RegExp(`^${name}(?:\\{.*\\})? (\\d+)$`, 'gm'))];
-    return values.reduce((sum, [, value]) => sum + Number(value), 0);
-  };
   link.stall();
   const clients = await Promise.all(
     ids.map((id) => WsClient.connect(`${edge.ws}/ws/upload-progress/${id}?last_seq=1`)),
   );
-  await waitFor(async () => (await metric('headway_cold_reads_pending')) === ids.length, {
+  await waitFor(async () => (await metric(edge.http, 'headway_cold_reads_pending')) === ids.length, {
     what: 'reads that wait',
   });
   for (const client of clients.slice(1)) client.drop();
-  await waitFor(async () => (await metric('headway_connections')) === 1, { what: 'the clients to be gone' });
+  await waitFor(async () => (await metric(edge.http, 'headway_connections')) === 1, {
+    what: 'the clients to be gone',
+  });
   link.flow();
   await clients[0]?.until(({ type }) => type === 'caught_up', { timeoutMs: 30_000 });
-  await waitFor(async () => (await metric('headway_cold_reads_pending')) === 0, { what: 'no reads' });
-  expect(await metric('headway_cold_read_seconds_count')).toBeLessThan(5);
+  await waitFor(async () => (await metric(edge.http, 'headway_cold_reads_pending')) === 0, {
+    what: 'no reads',
+  });
+  expect(await metric(edge.http, 'headway_cold_read_seconds_count')).toBeLessThan(5);
   clients[0]?.drop();
+});
+
+test('herds: while too many reads of one subject wait, its newcomers are refused with 1013, and others come in', async () => {
+  await using nats = await startNats();
+  await using nc = await connectNats(nats.url);
+  const ids = Array.from({ length: 5 }, () => jobId());
+  await createStream(nc, 'PROGRESS');
+  for (const id of [...ids, ...ids]) await publish(nc, id);
+  await using link = await startTcpProxy(nats.port);
+  await using edge = await startEdgeProcess({
+    natsUrl: `nats://127.0.0.1:${link.port}`,
+    env: { ...JWT_ENV, HEADWAY_MAX_PENDING_READS_PER_SUBJECT: '3' },
+  });
+  const [greedy, modest, nobody] = await Promise.all(
+    [{ sub: 'greedy' }, { sub: 'modest' }, {}].map((sub) => mint({ ...sub, jobs: ['*'] })),
+  );
+  const resume = (index: number, token = '') =>
+    WsClient.connect(`${edge.ws}/ws/upload-progress/${ids[index]}?last_seq=1`, bearer(token));
+  link.stall();
+  const waiting = await Promise.all([0, 1, 2].map((index) => resume(index, greedy)));
+  for (const client of waiting) await client.until(({ type }) => type === 'hello');
+
+  // What has no subject counts as its address, not as the subjects from there.
+  for (const token of [modest, nobody]) {
+    const other = await resume(3, token);
+    await other.until(({ type }) => type === 'hello');
+    waiting.push(other);
+  }
+  const refused = await refusal(`${edge.ws}/ws/upload-progress/${ids[4]}`, bearer(greedy ?? ''));
+  expect(refused).toMatchObject({ code: 1013, reason: 'overloaded' });
+  expect(refused.frames).toMatchObject([{ type: 'error', code: 'overloaded' }]);
+  const answer = await fetch(`${edge.http}/v1/jobs/${ids[4]}`, bearer(greedy ?? ''));
+  expect(answer.status).toBe(503);
+  expect(answer.headers.get('retry-after')).toBe('1');
+  expect(await answer.json()).toMatchObject({ code: 'overloaded' });
+  const metrics = await (await fetch(`${edge.http}/metrics`)).text();
+  expect(metrics).toContain('headway_limits_reached_total{limit="pending_reads_per_subject"} 2');
+
+  link.flow();
+  for (const client of waiting) await client.until(({ type }) => type === 'caught_up', { timeoutMs: 30_000 });
+  const newcomer = await resume(4, greedy);
+  await newcomer.until(({ type }) => type === 'caught_up', { timeoutMs: 30_000 });
+  for (const client of [...waiting, newcomer]) client.drop();
+});
+
+test('herds: where nobody shows a token, newcomers of an address whose reads wait are refused with 503', async () => {
+  await using nats = await startNats();
+  await using nc = await connectNats(nats.url);
+  const ids = Array.from({ length: 4 }, () => jobId());
+  await createStream(nc, 'PROGRESS');
+  for (const id of [...ids, ...ids]) await publish(nc, id);
+  await using link = await startTcpProxy(nats.port);
+  await using edge = await startEdgeProcess({
+    natsUrl: `nats://127.0.0.1:${link.port}`,
+    env: { HEADWAY_MAX_PENDING_READS_PER_SUBJECT: '3', HEADWAY_TRUSTED_PROXIES: '127.0.0.1' },
+  });
+  const resume = (index: number, address: string) =>
+    WsClient.connect(`${edge.ws}/ws/upload-progress/${ids[index]}?last_seq=1`, {
+      headers: { 'x-forwarded-for': address },
+    });
+  link.stall();
+  const waiting = await Promise.all([0, 1, 2].map((index) => resume(index, '192.0.2.1')));
+  for (const client of waiting) await client.until(({ type }) => type === 'hello');
+  const other = await resume(3, '192.0.2.2');
+  await other.until(({ type }) => type === 'hello');
+  waiting.push(other);
+  const refused: unknown = await resume(3, '192.0.2.1').catch((error: unknown) => error);
+  expect(refused).toBeInstanceOf(HandshakeRefused);
+  expect(refused).toMatchObject({ status: 503, headers: { 'retry-after': '1' } });
+  link.flow();
+  for (const client of waiting) {
+    await client.until(({ type }) => type === 'caught_up', { timeoutMs: 30_000 });
+    client.drop();
+  }
 });

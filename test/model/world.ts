@@ -52,6 +52,8 @@ export class World {
       permit: null,
       id: client.name,
       scope: client.scope,
+      // Some share a subject, some do not.
+      requester: client.scope.kind === 'all' ? 'everything' : client.scope.id,
       resume: client.resume,
       log: this.#log,
       cold: this.#cold(),

@@ -60,6 +60,7 @@ function house(limits: Partial<AdmissionLimits> = {}, parts: Partial<DoorParts> 
     proxies: new TrustedProxies(['10.0.0.0/8']),
     admission,
     hasRoom: () => true,
+    hasRoomFor: () => true,
     isSecure: false,
     tokenInQuery: false,
     tokenWarningMs: 60_000,
@@ -179,7 +180,7 @@ describe('the token', () => {
   test('an edge that runs open asks nobody, and nobody is unauthenticated', () => {
     const { door, enter, admission } = house({}, { verifier: null });
     const visitor = enter({ authorization: 'Basic xyz' });
-    expect(door.admit(visitor, JOB)).toEqual({ ok: true, scope: JOB, permit: null });
+    expect(door.admit(visitor, JOB)).toMatchObject({ ok: true, scope: JOB, permit: null });
     expect(admission.counts).toMatchObject({ connections: 1, unauthenticated: 0 });
     door.leave(visitor);
     expect(admission.counts).toEqual(NONE_OPEN);
@@ -306,6 +307,57 @@ describe('the deadline', () => {
     const renewal = permit?.renew('new');
     await vi.advanceTimersByTimeAsync(1_000);
     expect(await renewal).toEqual({ kind: 'unknown' });
+  });
+});
+
+describe('who asks, for turns and for reads that wait', () => {
+  const V6 = '2001:db8:1:2:3:4:5:6';
+
+  test.each<[string, Partial<Knock>, Partial<Claims>, string]>([
+    ['a subject', {}, { sub: 'alice' }, 'subject alice'],
+    ['a subject that looks like an address', {}, { sub: 'address 192.0.2.1' }, 'subject address 192.0.2.1'],
+    ['no subject', {}, {}, 'address 192.0.2.1'],
+    ['no subject, behind a proxy', { peer: '10.0.0.1', forwardedFor: V6 }, {}, 'address 2001:db8:1:2::/64'],
+  ])('with a token: %s', async (_, knock, claims, requester) => {
+    const asked: string[] = [];
+    const room = { yes: false };
+    const { door, enter, answer, admission } = house(
+      {},
+      {
+        hasRoomFor: (one) => {
+          asked.push(one);
+          return room.yes;
+        },
+      },
+    );
+    const admit = () => {
+      const admitted = door.admit(enter({ ...TOKEN, ...knock }), JOB);
+      answer(good({ jobs: ['*'], ...claims }));
+      return admitted;
+    };
+    // Not before the token is checked: it may be of somebody else than those whose reads wait.
+    expect(await admit()).toMatchObject({
+      ok: false,
+      code: 'overloaded',
+      limit: 'pending_reads_per_subject',
+    });
+    expect(admission.counts).toMatchObject({ subjects: 0 });
+    room.yes = true;
+    expect(await admit()).toMatchObject({ ok: true, requester });
+    expect(asked).toEqual([requester, requester]);
+  });
+
+  test('without tokens: the address, before the upgrade', () => {
+    const full = 'address 192.0.2.1';
+    const { door, enter, admission } = house({}, { verifier: null, hasRoomFor: (one) => one !== full });
+    expect(door.knock(NOBODY)).toMatchObject({
+      status: 503,
+      limit: 'pending_reads_per_subject',
+      retryAfterSeconds: 1,
+    });
+    expect(admission.counts).toEqual(NONE_OPEN);
+    const other = enter({ peer: '192.0.2.2' });
+    expect(door.admit(other, JOB)).toMatchObject({ ok: true, requester: 'address 192.0.2.2' });
   });
 });
 

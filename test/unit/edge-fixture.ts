@@ -46,6 +46,7 @@ export interface PureEdgeParts {
 
 interface ConnectOptions {
   permit?: Permit;
+  requester?: string;
   /** The socket is full when so many frames were sent. */
   fullAfter?: number;
   onEnd?: (session: Session) => void;
@@ -97,6 +98,7 @@ export function pureEdge(parts: PureEdgeParts) {
       const session: Session = new Session({
         permit: options.permit ?? null,
         id: 's',
+        requester: options.requester ?? 'somebody',
         scope,
         resume,
         log,

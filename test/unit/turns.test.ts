@@ -85,6 +85,27 @@ test('herds: the states of all jobs for many who waited leave in shares, and eve
   }
 });
 
+test('herds: hundreds of one subject that catch up have the share of one, so that another is served in the first turn', () => {
+  const JOBS = 2_000;
+  const { log, connect, load, ready, turn } = edge();
+  log.begin('epoch');
+  const greedy = Array.from({ length: 190 }, () =>
+    connect({ kind: 'all', jobTypes: null }, null, { requester: 'greedy' }),
+  );
+  // As many again that want little each: what they cost counts, not how many they are.
+  const modest = Array.from({ length: 100 }, () => connect(job('job-1'), null, { requester: 'modest' }));
+  load(JOBS, (seq) => `job-${seq}`);
+  ready();
+  turn();
+  for (const { frames } of modest) expect(types(frames)).toEqual(['hello', 'progress_update', 'caught_up']);
+
+  // Among themselves the greedy ones are done in the order in which they came, and all of them in the end.
+  const areLive = () => greedy.map(({ session }) => session.state === 'live');
+  do expect(areLive().lastIndexOf(true)).toBe(areLive().filter(Boolean).length - 1);
+  while (turn());
+  for (const { frames } of greedy) expect(frames.at(-1)).toEqual({ type: 'caught_up', cursor: JOBS });
+});
+
 test('G6 the end, G10 any edge: a cursor ahead of an edge that lags gets no end for a job that goes on', async () => {
   // In the stream the job began anew at 2. The client saw that on another edge; this one has yet to read it.
   const { log, append, connect, ready, turn } = edge(makeRecord(event('a', { attempt: 2 }), 2, null, WALL));

@@ -138,7 +138,7 @@ export class ReplayEdge implements ReplaySink {
       feedFollowing: () => this.#log.isReady,
       feedLag: () => ({ events: 0, seconds: 0 }),
       log: () => ({ head: this.#log.head, floor: this.#log.floor, ...this.#log.stats }),
-      coldReadsPending: () => 0,
+      historyReads: () => ({ pending: 0, waiting: 0, requesters: 0, longestMs: 0 }),
       unauthenticated: () => 0,
       httpSockets: () => access.sockets.http,
       // Whoever was silent yesterday is not silent today.
@@ -146,11 +146,17 @@ export class ReplayEdge implements ReplaySink {
     });
     const access = openAccess(config, {
       hasRoom: () => true,
+      hasRoomFor: () => true,
       keys: () => undefined,
       notice: () => undefined,
     });
     this.#access = access;
-    const parts = webSocketParts({ config, logger, log: this.#log, hub: this.#hub }, cold, metrics, access);
+    const parts = webSocketParts(
+      { config, logger, log: this.#log, hub: this.#hub },
+      () => cold,
+      metrics,
+      access,
+    );
     const failed = (error: unknown): void =>
       this.#io.note(`headway: a handler failed: ${error instanceof Error ? error.message : String(error)}\n`);
     let hasTold = false;
