@@ -91,7 +91,7 @@ export function driftFinding({ streamName, server }: Facts, stream: StreamFacts)
   ];
   return finding('error', 'stream-drift', {
     what: `The stream ${streamName} is not as Headway needs it.`,
-    why: 'Each of these takes something from events or clients, as its line says. Edges compare settings only when they start or rebuild their feed: one that runs may not notice.',
+    why: 'Each of these takes something from events or clients, as its line says. An edge that runs notices within seconds, is not ready, and shows nothing new until it is put right. An edge that starts ends with an error.',
     whatToDo:
       fixed.length === 0
         ? corrections.join(' ')

@@ -45,7 +45,7 @@ describe('with --yes', () => {
   test('every event of a job', async () => {
     const { code, stdout, stderr } = await purge('a', '--yes');
     expect({ code, stdout }).toEqual({ code: 0, stdout: 'Purged 4 events of a; 0 events left.\n' });
-    expect(stderr).toMatch(/^headway: clients with an older cursor get a reset; .*\n$/);
+    expect(stderr).toMatch(/^headway: clients with an older cursor are told that events are gone; .*\n$/);
     expect(await stored()).toBe('b1 b2 b3 b4');
   });
 

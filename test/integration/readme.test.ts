@@ -144,3 +144,19 @@ test('a token server that fails now and then only delays, and stop stops', async
   expect(shown.get(id)?.length).toBe(seen);
   expect(asked).toBe(3);
 });
+
+test('a new token that opens less takes down what it does not open', async () => {
+  await using closed = await startEdgeProcess({ natsUrl: nats.url, env: { ...JWT_ENV } });
+  const [kept, lost] = [jobId(), jobId()];
+  await publish(nc, kept, { job_type: 'kept' });
+  await publish(nc, lost, { job_type: 'lost' });
+  const { shown, callbacks } = page();
+  const types = [['kept', 'lost'], ['kept']];
+  const getToken = () => mint({ job_types: types.shift() ?? ['kept'], exp: inSeconds(4) });
+  const stop = follow(`${closed.ws}/ws/upload-progress`, { ...callbacks, getToken });
+  await waitFor(() => shown.has(kept) && shown.has(lost), { what: 'both jobs' });
+  // The edge warns at half the token's life, and the page answers with the next one.
+  await waitFor(() => !shown.has(lost), { what: 'the job to be taken down' });
+  await waitFor(() => shown.has(kept), { what: 'the other job to be shown again' });
+  stop();
+});

@@ -23,8 +23,8 @@ interface PurgeFlags extends NatsFlags, OutputFlag {
 
 const MORE = `
 What is purged is gone for good: take a copy first (headway export). Clients that come back with a cursor from before get
-a reset (retention) and the last state that is left. Edges that run go on showing the last states that they hold, until
-they are restarted. Stop the worker of a job before you purge the job: its next event may be refused, or stored as if it
+the last state that is left, after a reset or, on all jobs, skipped. Edges that run take jobs of which nothing is left off
+their pages within a minute or so. Stop the worker of a job before you purge the job: its next event may be refused, or stored as if it
 were the first.
 
 On a terminal it asks first; --yes is the answer for scripts.
@@ -125,7 +125,7 @@ async function tell(
   if (isDone) {
     await io.out(`Purged ${events(purged)}${of}; ${events(left)} left.\n`);
     io.note(
-      'headway: clients with an older cursor get a reset; edges show what they hold until they are restarted\n',
+      'headway: clients with an older cursor are told that events are gone; edges take jobs off their pages within a minute or so\n',
     );
   } else if (plan.events === 0) await io.out(`Nothing to purge${of}; ${events(left)} left.\n`);
   else await io.out(`Would purge ${events(plan.events)}${of}; ${events(left)} would be left.\n`);
