@@ -32,6 +32,11 @@ export class GapList {
     if (kept !== 0) this.#gaps = kept < 0 ? [] : this.#gaps.slice(kept);
   }
 
+  /** The gaps that end behind `seq`. */
+  after(seq: number): readonly Gap[] {
+    return this.#gaps.filter(({ before }) => before - 1 > seq);
+  }
+
   /** From the first to the last gap of which something lies in `after < seq <= upTo`; null: none does. */
   between(after: number, upTo: number): Gap | null {
     if (this.#newestSeq <= after) return null;

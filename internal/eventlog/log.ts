@@ -21,6 +21,8 @@ export interface LogLimits {
 
 /** The most jobs that left the stream which are remembered for clients that were not there, or had not read so far. */
 const MAX_GONE = 10_000;
+/** Longer than two edges take to notice the same. */
+const NOTICED_LATELY_MS = 5 * 60_000;
 /** The most jobs that leave with one look at the stream's first message, so that clients can be told of each. */
 const MAX_TRIMMED = 4_096;
 
@@ -90,7 +92,9 @@ export class EventLog {
   /** Jobs that clients may show and memory does not know: the stream may hold them or not. */
   #unsure = new Map<string, string | undefined>();
   /** The newest of the jobs that left the stream, with the head as of then; `#goneBefore` others came before them. */
-  #gone: (GoneJob & { readonly at: number })[] = [];
+  #gone: (GoneJob & { readonly at: number; readonly noticedAt: number })[] = [];
+  /** When the stream was last looked at. */
+  #lookedAt = Number.NEGATIVE_INFINITY;
   #goneBefore = 0;
 
   constructor(limits: LogLimits) {
@@ -233,9 +237,11 @@ export class EventLog {
 
   /**
    * The stream begins at `firstSeq` now: what lies before it is gone, and so are the jobs that have nothing behind it.
+   * @param now milliseconds that never go back
    * @returns these jobs, a few thousand at most; the next call has the next ones
    */
-  trim(firstSeq: number): readonly GoneJob[] {
+  trim(firstSeq: number, now: number): readonly GoneJob[] {
+    this.#lookedAt = now;
     this.#firstSeq = Math.max(this.#firstSeq, firstSeq);
     const gone = this.#jobs.removeBelow(this.#firstSeq, MAX_TRIMMED);
     for (const job of gone) this.#left(job);
@@ -245,9 +251,11 @@ export class EventLog {
   /**
    * The stream holds nothing of these jobs any more, as of when its newest message was `upTo`; what has a newer event
    * stays.
+   * @param now milliseconds that never go back
    * @returns those of them that were known
    */
-  drop(ids: Iterable<string>, upTo: number): readonly GoneJob[] {
+  drop(ids: Iterable<string>, upTo: number, now: number): readonly GoneJob[] {
+    this.#lookedAt = now;
     const gone: GoneJob[] = [];
     for (const id of ids) {
       const job = this.#jobs.remove(id, upTo);
@@ -275,10 +283,20 @@ export class EventLog {
     yield* this.#unsure.keys();
   }
 
-  /** Where `goneSince` begins for who has seen everything up to `cursor`, as far as it is remembered. */
-  goneFrom(cursor: number): number {
-    const index = this.#gone.findIndex(({ at }) => at >= cursor);
+  /**
+   * Where `goneSince` begins for who has seen everything up to `cursor`, as far as it is remembered. What was noticed of
+   * late is told in any case: another edge may have given out a higher cursor before it noticed the same.
+   * @param now milliseconds that never go back
+   */
+  goneFrom(cursor: number, now: number): number {
+    const since = now - NOTICED_LATELY_MS;
+    const index = this.#gone.findIndex(({ at, noticedAt }) => at >= cursor || noticedAt >= since);
     return this.#goneBefore + (index < 0 ? this.#gone.length : index);
+  }
+
+  /** The gaps behind `seq`, in the order of the stream. */
+  gapsAfter(seq: number): readonly Gap[] {
+    return this.#gaps.after(seq);
   }
 
   /** Where `goneSince` begins for who starts now. */
@@ -307,7 +325,7 @@ export class EventLog {
   #left({ id, jobType }: GoneJob): void {
     // From here on a job that memory does not know may have had events.
     this.#pristine = false;
-    this.#gone.push({ id, jobType, at: this.#head });
+    this.#gone.push({ id, jobType, at: this.#head, noticedAt: this.#lookedAt });
     if (this.#gone.length < 2 * MAX_GONE) return;
     this.#goneBefore += this.#gone.length - MAX_GONE;
     this.#gone = this.#gone.slice(-MAX_GONE);

@@ -38,7 +38,7 @@ export class GoneJobsFinder {
   async look(state: StreamState, ask: Ask): Promise<void> {
     const { log, now, sink } = this.#parts;
     for (;;) {
-      const gone = log.trim(state.first_seq);
+      const gone = log.trim(state.first_seq, now());
       if (gone.length === 0) break;
       sink.gone(gone);
       await nextTurn();
@@ -75,7 +75,7 @@ export class GoneJobsFinder {
       gone = gone.filter((_, at) => checked[at]);
       if (!log.isReady || log.epoch !== epoch) return;
     }
-    const dropped = log.drop(gone, head);
+    const dropped = log.drop(gone, head, this.#parts.now());
     if (dropped.length > 0) sink.gone(dropped);
   }
 }

@@ -10,6 +10,8 @@ const LOOK_MS = 2_000;
 /** A feed that stands behind the stream's end for so many looks in a row, and takes nothing, does not follow. */
 const STALLED_LOOKS = 2;
 const CONSUMER_NOT_FOUND = 10014;
+/** The most gaps that one look compares with the stream: the newest. */
+const GAPS_AT_ONCE = 64;
 
 /** What is compared with the stream. */
 export interface AuditedFeed {
@@ -41,6 +43,8 @@ export class StreamAudit {
   #emptyTo = 0;
   /** The newest gap as of a moment when the consumer's filter was right. */
   #trustedGapSeq = 0;
+  /** Up to there the gaps were compared with what the stream still keeps. */
+  #checkedGapSeq = 0;
 
   constructor(parts: Parts, feed: AuditedFeed) {
     this.#parts = parts;
@@ -80,6 +84,7 @@ export class StreamAudit {
     await this.#checkLag(info.state, ask);
     // Without the permission to look at its consumer an edge works, too.
     await this.#checkConsumer(ask).catch(() => undefined);
+    if (log.isReady) await this.#checkGaps(ask);
     if (log.isReady) await this.#gone.look(info.state, ask);
   }
 
@@ -134,16 +139,43 @@ export class StreamAudit {
       this.#feed.lose('consumer_deleted', 'the consumer was deleted', true);
       return;
     }
-    if (filtersOf(info) === filtersOf(own)) {
+    const edited = editedFields(own, info);
+    if (edited.length === 0) {
       this.#trustedGapSeq = gapSeq;
       return;
     }
-    // What was left out looks like what was deleted.
-    const isTrusted = log.gapSeq <= this.#trustedGapSeq;
-    this.#feed.lose('consumer_changed', `the filter of the consumer is ${filtersOf(info)} now`, isTrusted);
+    // What a filter leaves out looks like what was deleted; any other edit may change what is delivered.
+    const isTrusted = edited.every((field) => FILTERS.includes(field)) && log.gapSeq <= this.#trustedGapSeq;
+    this.#feed.lose('consumer_changed', `the consumer was edited: ${edited.join(', ')}`, isTrusted);
+  }
+
+  // A consumer may have been edited and put back between two looks. What it left out then is still there.
+  async #checkGaps(ask: <T>(request: () => Promise<T>) => Promise<T>): Promise<void> {
+    const { jsm, log, stream } = this.#parts;
+    if (log.gapSeq < this.#checkedGapSeq) this.#checkedGapSeq = 0;
+    const gaps = log.gapsAfter(this.#checkedGapSeq).slice(-GAPS_AT_ONCE);
+    const { epoch, gapSeq } = log;
+    for (const { after, before } of gaps) {
+      const next = await ask(() => nextSeq(jsm, stream.name, ALL_SUBJECTS, after + 1));
+      if (log.epoch !== epoch || !log.isReady) return;
+      if (next === 0 || next >= before) continue;
+      this.#feed.lose('consumer_changed', `sequence ${next} is stored and was not delivered`, false);
+      return;
+    }
+    this.#checkedGapSeq = gapSeq;
   }
 }
 
-function filtersOf({ config }: ConsumerInfo): string {
-  return config.filter_subjects?.join(', ') || config.filter_subject || ALL_SUBJECTS;
+const FILTERS = ['filter_subject', 'filter_subjects'];
+/** What differs between two looks at a consumer that nobody edited. */
+const NOT_COMPARED = new Set(['metadata', 'pause_until', 'name', 'durable_name']);
+
+function editedFields(made: ConsumerInfo, now: ConsumerInfo): string[] {
+  const [before, after] = [made.config, now.config].map(
+    (config) => config as unknown as Record<string, unknown>,
+  );
+  const fields = new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})]);
+  return [...fields].filter(
+    (field) => !NOT_COMPARED.has(field) && JSON.stringify(before?.[field]) !== JSON.stringify(after?.[field]),
+  );
 }

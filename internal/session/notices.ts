@@ -22,9 +22,12 @@ export class GoneNotices {
     this.#told = this.#log.goneCount;
   }
 
-  /** The client goes on from `cursor`: it is told of what has left since, as far as the log remembers. */
-  resume(cursor: number): void {
-    this.#told ??= this.#log.goneFrom(cursor);
+  /**
+   * The client goes on from `cursor`: it is told of what has left since, as far as the log remembers.
+   * @param now milliseconds that never go back
+   */
+  resume(cursor: number, now: number): void {
+    this.#told ??= this.#log.goneFrom(cursor, now);
   }
 
   /**

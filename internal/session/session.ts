@@ -334,7 +334,7 @@ export class Session {
 
   #begin(cursor: number): void {
     this.#cursor = cursor;
-    this.#gone?.resume(cursor);
+    this.#gone?.resume(cursor, this.#parts.now());
   }
 
   #replay(cursor: number): void {

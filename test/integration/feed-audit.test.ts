@@ -86,6 +86,35 @@ test('G3 faults: the edge’s consumer is given another filter; nobody is left w
   await ready(edge);
 });
 
+test.each<[what: string, edit: object, putBack: object | null]>([
+  ['no bodies are delivered', { headers_only: true }, null],
+  ['another filter, put back at once', { filter_subject: 'progress.other' }, { filter_subject: '>' }],
+])(
+  'G3 faults: the edge’s consumer is edited, %s: nobody is left without what it left out',
+  async (_what, edit, putBack) => {
+    await using world = await connectedNats({ stream: {} });
+    const { nats, nc, jsm } = world;
+    const edgeId = uniqueId('edited');
+    await publish(nc, 'a', { progress: 1 });
+    await using edge = await startLocalEdge(nats.url, { HEADWAY_EDGE_ID: edgeId });
+    await ready(edge);
+    await using all = await caughtUp(edge, ALL);
+    await jsm.consumers.update(STREAM, `edge-${edgeId}`, edit);
+    const hidden = await publish(nc, 'a', { progress: 2 });
+    await publish(nc, 'other');
+    if (putBack !== null) {
+      const reached = () => jsm.consumers.info(STREAM, `edge-${edgeId}`);
+      await waitFor(async () => (await reached()).delivered.stream_seq > hidden, { what: 'the other event' });
+      await jsm.consumers.update(STREAM, `edge-${edgeId}`, putBack);
+    }
+    await all.until(({ type, seq }) => type === 'progress_update' && seq === hidden, SOON);
+    expect(await lost(edge, 'consumer_changed')).toBe(1);
+    await ready(edge);
+    await using fresh = await WsClient.connect(`${edge.ws}${ALL}/a`);
+    expect((await fresh.updates(1))[0]?.seq).toBe(hidden);
+  },
+);
+
 test('G3 faults: an edge whose pulls are forbidden never says that it follows', async () => {
   const config = `
     authorization {

@@ -281,7 +281,7 @@ describe('jobs that leave the stream', () => {
     const [live, ofType, ofOther] = [connect(all()), connect(all('a')), connect(all('b'))];
     const one = connect(job('old'));
     await rest();
-    expect(log.trim(2).map(({ id }) => id)).toEqual(['old']);
+    expect(log.trim(2, 0).map(({ id }) => id)).toEqual(['old']);
     hub.gone();
     await rest();
     const gone = { type: 'gone', processing_id: 'old' };
@@ -312,7 +312,7 @@ describe('jobs that leave the stream', () => {
     append(2, 'a');
     append(3, 'a', { status: 'completed' });
     await rest();
-    expect(log.drop(['a', 'unknown'], 3)).toEqual([{ id: 'a', jobType: undefined }]);
+    expect(log.drop(['a', 'unknown'], 3, 0)).toEqual([{ id: 'a', jobType: undefined }]);
     hub.gone();
     slow.socket.fullAfter = Number.POSITIVE_INFINITY;
     slow.session.pump();
@@ -326,11 +326,24 @@ describe('jobs that leave the stream', () => {
     ]);
   });
 
+  test('G10 any edge: a client is told also where another edge, which had not noticed yet, gave it a higher cursor', () => {
+    const { append, clock, connect, log } = edge();
+    append(1, 'old');
+    append(2, 'young');
+    log.trim(2, clock.now);
+    append(3, 'young');
+    const resume = { lastSeq: 3, epoch: 'epoch' };
+    expect(types(connect(all(), resume).frames)).toEqual(['hello', 'gone', 'caught_up']);
+    // Long after every edge must have noticed it is not told again.
+    clock.now += 10 * 60_000;
+    expect(types(connect(all(), resume).frames)).toEqual(['hello', 'caught_up']);
+  });
+
   test('what reported after the stream was listed stays', () => {
     const { append, log } = edge();
     append(1, 'a');
     append(2, 'b');
-    expect(log.drop(['a', 'b'], 1)).toEqual([{ id: 'a', jobType: undefined }]);
+    expect(log.drop(['a', 'b'], 1, 0)).toEqual([{ id: 'a', jobType: undefined }]);
     expect([...log.jobIds()]).toEqual(['b']);
     expect(log.jobCount).toBe(1);
   });
