@@ -76,10 +76,14 @@ export class NatsUnreachableError extends HeadwayError {
 
 export class NatsAuthError extends HeadwayError {
   readonly code = 'nats_unauthorized';
+  /** @param detail why: the credentials as such, or what they do not permit */
   constructor(url: string, detail: string) {
     super(
-      `NATS at ${url} refused the credentials (${detail}). Set NATS_CREDS to a credentials file of an account that ` +
-        'may use JetStream, or put user and password into NATS_URL.',
+      detail === 'authorization violation'
+        ? `NATS at ${url} refused the credentials (${detail}). Set NATS_CREDS to a credentials file of an account ` +
+            'that may use JetStream, or put user and password into NATS_URL.'
+        : `NATS at ${url} took the credentials, and does not permit this with them (${detail}). docs/nats/README.md ` +
+            'lists what each role needs: use the credentials of one that may, or add the permission.',
     );
   }
 }

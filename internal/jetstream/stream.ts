@@ -213,7 +213,7 @@ function asJetStreamError(error: unknown, shownUrl: string): unknown {
   const nobody = error instanceof NatsError && error.code === '503' && apiErrorCode(error) === null;
   if (nobody) return new JetStreamUnavailableError(shownUrl, 'nobody answers on the JetStream API');
   if (error instanceof NatsError && error.code === ErrorCode.PermissionsViolation) {
-    return new NatsAuthError(shownUrl, `${error.message}; OPERATIONS.md lists what an edge needs`);
+    return new NatsAuthError(shownUrl, error.message);
   }
   if (error instanceof NatsError && error.code === ErrorCode.Timeout) {
     return new JetStreamUnavailableError(shownUrl, 'the JetStream API does not answer');
