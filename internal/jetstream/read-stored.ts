@@ -15,8 +15,13 @@ export type { StoredMessage } from './pull-reader.js';
 export type { ReadAccess, ReadFrom, ReadObserver, ReadRange } from './read-options.js';
 export { linkOf } from './reading-link.js';
 
-/** How long the making of a consumer may take, one try after the other. */
-const PATIENCE_MS = [2_500, 5_000, 10_000, 20_000, 60_000] as const;
+/**
+ * How long the making of a consumer may take, one try after the other. A cluster of nats-server 2.10 that has lost a server
+ * places nearly every second consumer on it, so many tries are short; some are long, for a stream of a million jobs.
+ */
+const PATIENCE_MS = [
+  2_500, 2_500, 5_000, 2_500, 2_500, 10_000, 2_500, 2_500, 5_000, 2_500, 20_000, 2_500, 60_000,
+] as const;
 const RETRY_MS = 100;
 const MAX_RETRY_MS = 2_000;
 const PULL: PullLimits = { bytes: 8 * 1024 * 1024, messages: 2_000, prefetch: true };
@@ -133,7 +138,9 @@ class StoredRead {
     }
     if (error instanceof LinkLostError) return error.message;
     const explained = explainRequestError(error, stream, server);
-    if (isAtStart || explained instanceof NatsAuthError) throw explained;
+    if (explained instanceof NatsAuthError) throw explained;
+    // The stream has answered a moment ago: in a cluster that has just lost a server the next answer may be late.
+    if (isAtStart && !isLate(error)) throw explained;
     const isEndless = this.#range.until === 'forever';
     if (explained instanceof StreamMissingError && isEndless) return 'the stream is gone';
     if (explained instanceof StreamMissingError || !(error instanceof NatsError)) throw explained;
@@ -150,7 +157,7 @@ class StoredRead {
       return await this.#ask(() => addConsumer({ jsm, stream }, config));
     } catch (error) {
       if (isLate(error) && tries + 1 < PATIENCE_MS.length) return this.#create(config, tries + 1);
-      throw error;
+      throw explainRequestError(error, stream, connection.getServer());
     }
   }
 
