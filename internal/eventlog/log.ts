@@ -93,9 +93,9 @@ export class EventLog {
   #unsure = new Map<string, string | undefined>();
   /** The newest of the jobs that left the stream, with the head as of then; `#goneBefore` others came before them. */
   #gone: (GoneJob & { readonly at: number; readonly noticedAt: number })[] = [];
-  /** When the stream was last looked at. */
-  #lookedAt = Number.NEGATIVE_INFINITY;
   #goneBefore = 0;
+  /** When the stream was last looked at, in milliseconds that never go back. */
+  #lookedAt = Number.NEGATIVE_INFINITY;
 
   constructor(limits: LogLimits) {
     this.#limits = limits;

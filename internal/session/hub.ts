@@ -32,6 +32,8 @@ export class Hub {
   #gapSeq = 0;
   /** The followed jobs that are still to be looked up for the newest gap; null: none are. */
   #toCheck: IterableIterator<[string, Set<Session>]> | null = null;
+  /** There was another gap since that walk began. */
+  #isNextWalkDue = false;
 
   /** @param schedule calls `flush` once in the next turn of the event loop */
   constructor(log: EventLog, schedule: (flush: () => void) => void) {
@@ -84,7 +86,9 @@ export class Hub {
     if (this.#log.gapSeq > this.#gapSeq) {
       // Who follows all jobs is concerned; who follows one finds out with its next event, or by and by.
       this.#gapSeq = this.#log.gapSeq;
-      this.#toCheck = this.#byJob.entries();
+      // A walk that is under way goes on: begun anew with each gap it would never get beyond the first ones.
+      if (this.#toCheck === null) this.#toCheck = this.#byJob.entries();
+      else this.#isNextWalkDue = true;
       for (const session of this.#all) this.#concerned.add(session);
     }
     if (record !== null) {
@@ -111,6 +115,7 @@ export class Hub {
   logRestarts(reset: ResetReason | null): void {
     this.#gapSeq = 0;
     this.#toCheck = null;
+    this.#isNextWalkDue = false;
     for (const session of this.#sessions) session.logRestarts(reset);
   }
 
@@ -166,7 +171,8 @@ export class Hub {
     for (let left = CHECKS_PER_TICK; left > 0 && this.#toCheck !== null; ) {
       const step = this.#toCheck.next();
       if (step.done) {
-        this.#toCheck = null;
+        this.#toCheck = this.#isNextWalkDue ? this.#byJob.entries() : null;
+        this.#isNextWalkDue = false;
         return;
       }
       const [id, watchers] = step.value;

@@ -177,6 +177,20 @@ describe('a gap concerns those whose events may lie in it', () => {
     expect(asked.pages).toBe(1);
   });
 
+  test('G1 order: while gaps go on and on, every silent job is looked up, and not the first ones again and again', async () => {
+    const { append, asked, connect, heartbeat, rest } = edge();
+    const silent = Array.from({ length: 250 }, (_, i) => i + 1);
+    for (const seq of silent) append(seq, `silent-${seq}`);
+    for (const seq of silent) connect(job(`silent-${seq}`));
+    await rest();
+    for (let seq = 1_000; seq < 1_005; seq++) {
+      append(2 * seq, 'busy');
+      heartbeat();
+      await rest();
+    }
+    expect(new Set(asked.kept)).toEqual(new Set(silent));
+  });
+
   test('G5 stale cursors: a gap before a message that is no event is told as well', async () => {
     const { append, connect, hub, log, rest } = edge();
     append(1, 'a');
