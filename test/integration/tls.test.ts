@@ -239,6 +239,8 @@ async function startTlsProcess(port = 0, env: Record<string, string> = {}): Prom
   const all = { ...settings(), HEADWAY_DRAIN_MS: '0', ...env };
   const edge = await startEdgeProcess({ natsUrl: nats.url, port, env: all, untilReady: false });
   onTestFinished(() => edge.kill());
+  // On a port that two share, either may answer: only its own log says that this one follows.
+  await waitFor(() => edge.logged('following the stream').length > 0, { what: 'the edge to follow' });
   await waitFor(async () => (await ask(edge.port)).status === 200, { what: 'the edge to be ready' });
   return edge;
 }
