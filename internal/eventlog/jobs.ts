@@ -1,3 +1,4 @@
+import { type Place, PlaceIndex } from './place-index.js';
 import { RecordQueue } from './queue.js';
 import type { LogRecord } from './record.js';
 
@@ -11,30 +12,14 @@ export interface Job {
   /** From its event `wholeFrom` up to the gap at `wholeTo` nothing of the job was deleted unread. */
   wholeFrom: number;
   wholeTo: number;
-}
-
-/** A job that was let go and that a fresh all-jobs connection is owed: where its last state stands in the stream. */
-interface Evicted extends Place {
-  readonly jobType: string | undefined;
-  /** Until when it is owed, in milliseconds since 1970. */
-  readonly until: number;
-}
-
-/** Where a last state stands in the stream, and how large it is. */
-export interface Place {
-  readonly seq: number;
-  readonly bytes: number;
+  /** Where `last` is found in the stream; null: it is in order here. */
+  place: Place | null;
 }
 
 /** A job of which the stream holds nothing any more. */
 export interface GoneJob {
   readonly id: string;
   readonly jobType: string | undefined;
-}
-
-/** Told of the jobs that are let go while it iterates. */
-export interface EvictionListener {
-  evicted(place: Place): void;
 }
 
 // What a place in the index costs, measured on V8, besides the id.
@@ -52,6 +37,8 @@ const EVICT_TO = 0.95;
 export class Jobs {
   readonly #open = new Map<string, Job>();
   readonly #finished = new Map<string, Job>();
+  /** The same jobs by their type, so that a filter costs what it finds. */
+  readonly #byType = new Map<string, Map<string, Job>>();
   /** Read back from JetStream, hence out of order; a job leaves this map with its next event. */
   readonly #restored = new Map<string, Job>();
   /** Jobs that the stream holds nothing of, as long as some of their events are in the tail: those are still owed. */
@@ -64,8 +51,12 @@ export class Jobs {
   #forgot = false;
   #isComplete = true;
   #droppedSeq = 0;
-  readonly #evicted = new Map<string, Evicted>();
-  readonly #listeners = new Set<EvictionListener>();
+  /** Jobs that were let go and that a fresh all-jobs connection is owed. */
+  readonly #evicted = new Map<string, Place>();
+  /** Those, and the restored ones. */
+  readonly places = new PlaceIndex();
+  /** While it is loaded nobody walks over the restored ones, and most are put in order at the end. */
+  #isLoading = true;
 
   constructor(limitBytes: number) {
     this.#limit = limitBytes;
@@ -122,29 +113,6 @@ export class Jobs {
     return this.#evicted.get(id)?.seq;
   }
 
-  /**
-   * The places after `after` of the jobs that are not in order here (let go, or read back), rising: those owed at
-   * `now`, or with `owedMs` Infinity all of them.
-   */
-  places(after: number, now: number, owedMs: number): Place[] {
-    const places: Place[] = [];
-    const isOwed = (until: number) => owedMs === Number.POSITIVE_INFINITY || until >= now;
-    for (const place of this.#evicted.values())
-      if (place.seq > after && isOwed(place.until)) places.push(place);
-    for (const { last } of this.#restored.values())
-      if (last.seq > after && isOwed(owedUntil(last, owedMs)))
-        places.push({ seq: last.seq, bytes: last.bytes });
-    return places.sort((a, b) => a.seq - b.seq);
-  }
-
-  listen(listener: EvictionListener): void {
-    this.#listeners.add(listener);
-  }
-
-  unlisten(listener: EvictionListener): void {
-    this.#listeners.delete(listener);
-  }
-
   get(id: string): Job | undefined {
     return this.#open.get(id) ?? this.#finished.get(id) ?? this.#restored.get(id);
   }
@@ -160,7 +128,7 @@ export class Jobs {
     job.last = record;
     job.tail ??= new RecordQueue();
     job.tail.push(record);
-    (record.finished ? this.#finished : this.#open).set(record.id, job);
+    this.#putInOrder(job);
     return job;
   }
 
@@ -183,8 +151,13 @@ export class Jobs {
     if (known !== undefined && known.last.seq >= record.seq) return known;
     const gone = this.#gone.get(record.id);
     if (gone !== undefined) return gone;
+    const place = this.#evicted.get(record.id);
+    const isSame = place !== undefined && place.seq === record.seq;
+    if (isSame) this.#forgetPlace(record.id);
     const job = this.#take(record.id) ?? newJob(record, 0);
     job.last = record;
+    if (isSame) job.place = place;
+    else if (!this.#isLoading) job.place = this.#addPlace(record);
     this.#restored.set(record.id, job);
     this.#bytes += record.bytes;
     return job;
@@ -224,14 +197,16 @@ export class Jobs {
 
   /** Puts restored jobs in order. Only while nobody iterates: at the end of loading. */
   sortRestored(): void {
+    this.#isLoading = false;
     if (this.#restored.size === 0) return;
-    const all = [...this.#open, ...this.#finished, ...this.#restored].sort(
-      (a, b) => a[1].last.seq - b[1].last.seq,
-    );
-    this.#open.clear();
-    this.#finished.clear();
-    this.#restored.clear();
-    for (const [id, job] of all) (job.last.finished ? this.#finished : this.#open).set(id, job);
+    const all = [this.#open, this.#finished, this.#restored].flatMap((jobs) => [...jobs.values()]);
+    all.sort((one, other) => one.last.seq - other.last.seq);
+    for (const jobs of [this.#open, this.#finished, this.#restored, this.#byType]) jobs.clear();
+    for (const job of all) {
+      if (job.place !== null) this.places.remove(job.place);
+      job.place = null;
+      this.#putInOrder(job);
+    }
   }
 
   /** Keeps a job in memory while somebody watches it. Each `pin` needs its `unpin`. */
@@ -253,12 +228,10 @@ export class Jobs {
     for (const [id, count] of from.#pins) this.#pins.set(id, count);
   }
 
-  open(): IterableIterator<Job> {
-    return this.#open.values();
-  }
-
-  finished(): IterableIterator<Job> {
-    return this.#finished.values();
+  /** Walks over the jobs of these types (null: of all), each in rising order of the last seq. Evicted and restored ones are in `places`. */
+  inOrder(jobTypes: ReadonlySet<string> | null): Iterator<Job>[] {
+    if (jobTypes === null) return [this.#open.values(), this.#finished.values()];
+    return [...jobTypes].flatMap((type) => this.#byType.get(type)?.values() ?? []);
   }
 
   #remove(id: string, jobType: string | undefined): GoneJob {
@@ -278,8 +251,34 @@ export class Jobs {
     const job = this.get(id);
     if (job === undefined) return undefined;
     if (job.tail === null) this.#bytes -= job.last.bytes;
-    if (!this.#open.delete(id) && !this.#finished.delete(id)) this.#restored.delete(id);
+    this.#leave(id, job);
+    if (job.place !== null) this.places.remove(job.place);
+    job.place = null;
     return job;
+  }
+
+  #putInOrder(job: Job): void {
+    const { id, finished, jobType } = job.last;
+    (finished ? this.#finished : this.#open).set(id, job);
+    if (jobType === undefined) return;
+    const ofType = this.#byType.get(jobType);
+    if (ofType === undefined) this.#byType.set(jobType, new Map([[id, job]]));
+    else ofType.set(id, job);
+  }
+
+  #leave(id: string, { last: { jobType } }: Job): void {
+    if (this.#restored.delete(id)) return;
+    if (!this.#open.delete(id)) this.#finished.delete(id);
+    if (jobType === undefined) return;
+    const ofType = this.#byType.get(jobType);
+    if (ofType?.delete(id) && ofType.size === 0) this.#byType.delete(jobType);
+  }
+
+  #addPlace({ seq, bytes, jobType, finished, storedAt }: LogRecord): Place {
+    const finishedAt = finished ? storedAt : Number.POSITIVE_INFINITY;
+    const place: Place = { seq, bytes, jobType, finishedAt };
+    this.places.add(place);
+    return place;
   }
 
   /**
@@ -295,42 +294,41 @@ export class Jobs {
       // What could not be let go is not walked past again until there is more, or somebody stops watching.
       this.#evictAbove = Math.max(this.#limit, this.#bytes + this.#limit * (1 - EVICT_TO));
     }
-    if (this.#placeBytes > this.#limit) this.#dropPlaces(now);
+    if (this.#placeBytes > this.#limit) this.#dropPlaces(now - owedMs);
   }
 
   #evictStates(now: number, owedMs: number): void {
     const goal = this.#limit * EVICT_TO;
     for (const jobs of [this.#restored, this.#finished, this.#open]) {
-      for (const [id, { last, tail }] of jobs) {
+      for (const [id, job] of jobs) {
+        const { last } = job;
         if (this.#bytes <= goal) return;
         if (this.#pins.has(id)) continue;
-        if (tail !== null) {
+        if (job.tail !== null) {
           // In the ordered maps everything after this one is in the tail as well.
           if (jobs === this.#restored) continue;
           break;
         }
-        jobs.delete(id);
+        this.#leave(id, job);
         this.#bytes -= last.bytes;
         this.#forgot = true;
-        const until = owedUntil(last, owedMs);
-        if (until < now) {
+        if (last.finished && last.storedAt < now - owedMs) {
           this.#droppedSeq = Math.max(this.#droppedSeq, last.seq);
+          if (job.place !== null) this.places.remove(job.place);
           continue;
         }
-        const { seq, bytes, jobType } = last;
-        this.#evicted.set(id, { seq, bytes, jobType, until });
+        this.#evicted.set(id, job.place ?? this.#addPlace(last));
         this.#placeBytes += EVICTED_BYTES + id.length;
-        for (const listener of this.#listeners) listener.evicted({ seq, bytes });
       }
     }
   }
 
   // Places are bounded apart from states: jobs that are watched stay, however many they are, and must not cost the
   // others their places.
-  #dropPlaces(now: number): void {
+  #dropPlaces(finishedSince: number): void {
     const goal = this.#limit * EVICT_TO;
-    for (const [id, { seq, until }] of this.#evicted) {
-      if (until >= now) continue;
+    for (const [id, { seq, finishedAt }] of this.#evicted) {
+      if (finishedAt >= finishedSince) continue;
       this.#dropPlace(id);
       this.#droppedSeq = Math.max(this.#droppedSeq, seq);
     }
@@ -343,7 +341,16 @@ export class Jobs {
   }
 
   #dropPlace(id: string): void {
-    if (this.#evicted.delete(id)) this.#placeBytes -= EVICTED_BYTES + id.length;
+    const place = this.#forgetPlace(id);
+    if (place !== null) this.places.remove(place);
+  }
+
+  #forgetPlace(id: string): Place | null {
+    const place = this.#evicted.get(id);
+    if (place === undefined) return null;
+    this.#evicted.delete(id);
+    this.#placeBytes -= EVICTED_BYTES + id.length;
+    return place;
   }
 }
 
@@ -353,8 +360,5 @@ const newJob = (last: LogRecord, beforeTail: number): Job => ({
   beforeTail,
   wholeFrom: 0,
   wholeTo: 0,
+  place: null,
 });
-
-function owedUntil(last: LogRecord, owedMs: number): number {
-  return last.finished ? last.storedAt + owedMs : Number.POSITIVE_INFINITY;
-}

@@ -1,12 +1,9 @@
-import type { EvictionListener, Job, Jobs, Place } from './jobs.js';
+import type { Job, Jobs } from './jobs.js';
+import type { Place } from './place-index.js';
 import type { LogRecord } from './record.js';
-import { inScope, type Scope } from './scope.js';
+import { hasTypeIn, inScope, type Scope } from './scope.js';
 
-/** The most places that are handed out at once, to be read from JetStream together. */
-const BATCH = 64;
-/** Of large states fewer, so that a client that is cut off or slow has not much more read for it than it takes. */
-const BATCH_BYTES = 64 * 1024;
-/** The most jobs that one call looks at, so that a filter which matches nothing does not hold up the others. */
+/** The most jobs that one call looks at, so that a filter which matches little does not hold up the others. */
 export const SNAPSHOT_SCAN_LIMIT = 4_096;
 
 export interface SnapshotRange {
@@ -18,15 +15,19 @@ export interface SnapshotRange {
   readonly recentMs: number;
 }
 
-/** A last state; or the places in the stream of the next ones, to be read first; or neither yet; or the end. */
+/**
+ * A last state; or the places in the stream of the next ones, to be read first; or neither yet; or the end; or `lost`:
+ * memory let go of a state that was still to come, and of its place.
+ */
 export type SnapshotStep =
   | { readonly kind: 'state'; readonly record: LogRecord }
   | { readonly kind: 'places'; readonly seqs: readonly number[] }
   /** So many jobs were looked at, and none was found yet. */
   | { readonly kind: 'scanned' }
-  | { readonly kind: 'end' };
+  | { readonly kind: 'end' }
+  | { readonly kind: 'lost' };
 
-/** One of the log's maps of jobs, which is in rising order, read up to the next state that is wanted. */
+/** Jobs in rising order, read up to the next state that is wanted. */
 interface Source {
   readonly jobs: Iterator<Job>;
   /** null: there is none; undefined: not looked for yet. */
@@ -38,21 +39,21 @@ interface Source {
  * seq, as they stood at `head`. In that order a client that drops half-way through resumes by its last seq like any
  * other: each job it has not had yet has its last event after that seq. With `after` it is what has changed since.
  *
- * It is an iterator, not a copy: a slow reader of half a million jobs costs nothing. A job that moves on meanwhile is
+ * It is a walk over what the log keeps in order anyway, for each type of job too, and holds nothing but its position:
+ * ten thousand of them, and one whose client does not read, cost nothing. A job that moves on meanwhile is
  * left out here, since its newer event lies after `head`, where the reader goes on. A job that memory let go, before
- * or meanwhile, comes as its place in the stream. `close` it when it is not read to its end.
+ * or meanwhile, comes as its place in the stream.
  */
-export class Snapshot implements EvictionListener {
+export class Snapshot {
   readonly head: number;
   readonly #jobs: Jobs;
   readonly #scope: Scope;
   readonly #after: number;
   readonly #finishedSince: number;
-  readonly #open: Source;
-  readonly #finished: Source;
-  /** Places in the stream, rising, from `#place` on. */
-  #places: Place[];
-  #place = 0;
+  /** Whether also what is finished for long is owed, whose place is not kept. */
+  readonly #owesAll: boolean;
+  readonly #sources: readonly Source[];
+  /** What comes up to here was handed out, or is not wanted. */
   #passed: number;
 
   constructor(jobs: Jobs, scope: Scope, head: number, { after, now, recentMs }: SnapshotRange) {
@@ -62,26 +63,25 @@ export class Snapshot implements EvictionListener {
     this.#after = after;
     this.#passed = after;
     this.#finishedSince = now - recentMs;
-    this.#places = jobs.places(after, now, recentMs);
-    this.#open = { jobs: jobs.open(), next: undefined };
-    this.#finished = { jobs: jobs.finished(), next: undefined };
-    jobs.listen(this);
+    this.#owesAll = recentMs === Number.POSITIVE_INFINITY;
+    this.#sources = jobs.inOrder(scope.jobTypes).map((iterator) => ({ jobs: iterator, next: undefined }));
   }
 
   next(): SnapshotStep {
+    if (this.#owesAll && this.#jobs.droppedSeq > this.#passed) return { kind: 'lost' };
     let budget = SNAPSHOT_SCAN_LIMIT;
-    for (const source of [this.#open, this.#finished]) {
+    for (const source of this.#sources) {
       budget -= this.#advance(source, budget);
       if (source.next === undefined) return { kind: 'scanned' };
     }
-    const source = earlier(this.#open, this.#finished);
-    const record = source.next ?? null;
-    const seqs = this.#placesUpTo(record?.seq ?? this.head);
-    if (seqs.length > 0) return { kind: 'places', seqs };
-    if (record === null) {
-      this.close();
-      return { kind: 'end' };
-    }
+    const source = this.#earliest();
+    const record = source?.next ?? null;
+    // Before the state, not at it: a job that is evicted after it was found here comes from here.
+    const page = this.#jobs.places.page(this.#passed, record?.seq ?? this.head + 1, budget, this.#isWanted);
+    this.#passed = page.passed;
+    if (page.seqs.length > 0) return { kind: 'places', seqs: page.seqs };
+    if (!page.isWhole) return { kind: 'scanned' };
+    if (source === null || record === null) return { kind: 'end' };
     source.next = undefined;
     this.#passed = record.seq;
     return { kind: 'state', record };
@@ -94,32 +94,18 @@ export class Snapshot implements EvictionListener {
     return known === record.seq && inScope(this.#scope, record);
   }
 
-  evicted(place: Place): void {
-    const { seq } = place;
-    // What was read ahead, but not handed out, is still to come from memory.
-    if (seq === this.#open.next?.seq || seq === this.#finished.next?.seq) return;
-    if (seq <= this.#passed || seq > this.head) return;
-    let index = this.#places.length;
-    while (index > this.#place && (this.#places[index - 1] as Place).seq > seq) index--;
-    if (this.#places[index - 1]?.seq !== seq) this.#places.splice(index, 0, place);
-  }
+  readonly #isWanted = ({ finishedAt, jobType }: Place): boolean =>
+    finishedAt >= this.#finishedSince && hasTypeIn(this.#scope, jobType);
 
-  close(): void {
-    this.#jobs.unlisten(this);
-  }
-
-  #placesUpTo(seq: number): readonly number[] {
-    const seqs: number[] = [];
-    let bytes = 0;
-    while (this.#place < this.#places.length && seqs.length < BATCH && bytes < BATCH_BYTES) {
-      const place = this.#places[this.#place] as Place;
-      if (place.seq > seq) break;
-      seqs.push(place.seq);
-      bytes += place.bytes;
-      this.#passed = place.seq;
-      this.#place++;
+  #earliest(): Source | null {
+    let earliest: Source | null = null;
+    let seq = Number.POSITIVE_INFINITY;
+    for (const source of this.#sources) {
+      if (!source.next || source.next.seq >= seq) continue;
+      earliest = source;
+      seq = source.next.seq;
     }
-    return seqs;
+    return earliest;
   }
 
   /** Looks for the source's next state. @returns how many jobs it looked at, `budget` at most */
@@ -139,10 +125,4 @@ export class Snapshot implements EvictionListener {
     }
     return looked;
   }
-}
-
-function earlier(one: Source, other: Source): Source {
-  if (one.next === null || one.next === undefined) return other;
-  if (other.next === null || other.next === undefined) return one;
-  return one.next.seq < other.next.seq ? one : other;
 }

@@ -40,8 +40,6 @@ export class Session {
   #toldEpoch = '';
   /** null: nothing was sent and nothing is known of the client, so there is no place to go on from. */
   #cursor: number | null;
-  /** Held only to be closed. */
-  #snapshot: Snapshot | null = null;
   /** One job: it is known to be unfinished at this seq, whatever this edge has read. */
   #goesOnAt = 0;
   #owesReset: ResetReason | null = null;
@@ -129,7 +127,6 @@ export class Session {
 
   #ended(): void {
     this.#state = { name: 'ended' };
-    this.#snapshot?.close();
     if (this.scope.kind === 'job') this.#parts.log.unwatch(this.scope.id);
   }
 
@@ -351,8 +348,6 @@ export class Session {
 
   #fresh(): void {
     const { log, wallClock } = this.#parts;
-    // A snapshot that is made now would never be closed.
-    if (this.#state.name === 'ended') return;
     if (this.scope.kind === 'all') {
       if (!log.hasAllStates) {
         this.fail(
@@ -362,7 +357,8 @@ export class Session {
         return;
       }
       this.#gone?.startFresh();
-      this.#show(log.snapshot(this.scope, wallClock()), 'replaying');
+      const snapshot = log.snapshot(this.scope, wallClock());
+      this.#become({ name: 'snapshot', snapshot, phase: 'replaying' });
       return;
     }
     this.#withLast(this.scope.id, (last) => {
@@ -401,20 +397,12 @@ export class Session {
     this.#pump();
   }
 
-  #show(snapshot: Snapshot, phase: Phase): void {
-    this.#snapshot?.close();
-    this.#snapshot = snapshot;
-    // What has ended closes nothing any more.
-    if (this.#state.name === 'ended') snapshot.close();
-    this.#become({ name: 'snapshot', snapshot, phase });
-  }
-
   // All jobs: instead of the events after the cursor the newest state of each job that has one. Each is the job's whole
   // state, so whoever takes even one of them is nearer to the head; and there are never more of them than jobs.
   #skipTo(reason: SkipReason, phase: Phase): void {
     const snapshot = this.#parts.log.changes(this.scope, this.cursor);
     this.#send(frames.skipped(reason, this.cursor, snapshot.head + 1));
-    this.#show(snapshot, phase);
+    this.#become({ name: 'snapshot', snapshot, phase });
   }
 
   // One step through the last states of all jobs. Returns the bytes sent, or null when there is nothing to do now.
@@ -429,6 +417,9 @@ export class Session {
         this.#cursor = Math.max(this.cursor, snapshot.head);
         this.#enter({ name: 'behind', phase });
         return 0;
+      case 'lost':
+        this.#reset('limit', this.#parts.log.firstSeq, this.#parts.log.head);
+        return null;
       case 'places':
         this.#ask(
           (isWanted) => this.#parts.cold.records(step.seqs, isWanted),

@@ -1,6 +1,7 @@
 /** Messages that were deleted before they could be read, and jobs that leave the stream. */
 import { describe, expect, test } from 'vitest';
 import { GapList } from '../../internal/eventlog/gaps.js';
+import { RECENTLY_FINISHED_MS } from '../../internal/eventlog/log.js';
 import { makeRecord } from '../../internal/eventlog/record.js';
 import type { ColdSource } from '../../internal/session/ports.js';
 import { all, event, job, pureEdge, settled, types } from './edge-fixture.js';
@@ -275,15 +276,30 @@ describe('all jobs catch up by newest states where events are missing or too man
     expect(slow.frames.at(-1)).toMatchObject({ type: 'caught_up', cursor: 40 });
   });
 
-  test('G9 bounded memory: a filter that matches nothing walks a hundred thousand jobs in many turns, not in one', () => {
-    const { connect, log, turn } = edge({ lastStateBytes: 1e9 });
+  test('G9 bounded memory: jobs that are passed over, as many as they are, are walked in many turns, not in one', () => {
+    const { clock, connect, log, turn } = edge({ lastStateBytes: 1e9 });
     log.begin('epoch');
-    for (let seq = 1; seq <= 100_000; seq++) log.load(seq, 0, event(`job-${seq}`));
+    const ended = { status: 'completed', job_type: 'render' } as const;
+    for (let seq = 1; seq <= 100_000; seq++) log.load(seq, 0, event(`job-${seq}`, ended));
     log.ready({ head: 100_000, firstSeq: 1, complete: true, pristine: true });
-    const { session } = connect(all('none'));
+    clock.now = 2 * RECENTLY_FINISHED_MS;
+    const { session } = connect(all('render'));
     let turns = 0;
     for (; session.state !== 'live'; turns++) expect(turn()).toBe(true);
     expect(turns).toBeGreaterThan(1);
+  });
+
+  test('G9 bounded memory: a filter costs what it finds: one that matches nothing among a hundred thousand jobs is done at once', async () => {
+    const { append, asked, connect, log, turn } = edge({ tailBytes: 1, lastStateBytes: 1_000_000 });
+    for (let seq = 1; seq <= 5_000; seq++) append(seq, `job-${seq}`, { job_type: 'render' });
+    expect(log.hasAllStates).toBe(true);
+    expect(log.stats.jobs).toBeLessThan(4_000);
+    while (turn());
+    const { session, frames } = connect(all('none'));
+    expect(session.state).toBe('live');
+    expect(frames.at(-1)).toEqual({ type: 'caught_up', cursor: 5_000 });
+    // What was let go is not read either: its place in the stream says of which type it is.
+    expect(asked.states).toEqual([]);
   });
 });
 
