@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
-import { LongestFirst } from './test/harness/longest-first.js';
+import { LongestFirst } from './test/harness/sequencer.js';
 
 // Measurements take long and assert nothing, so they run only when asked for: HEADWAY_BENCH=1 vitest run --project bench
 const bench = {
@@ -59,7 +59,7 @@ export default defineConfig({
         test: {
           name: 'integration',
           include: ['test/{integration,security}/**/*.test.ts'],
-          globalSetup: process.env.HEADWAY_STALLS ? ['test/harness/stalls.ts'] : [],
+          globalSetup: process.env.HEADWAY_STALLS ? ['test/harness/process-pauser.ts'] : [],
           testTimeout: 60_000 * patience,
           hookTimeout: 60_000 * patience,
           // uWebSockets.js is a native addon: it is only safe in a process of its own.

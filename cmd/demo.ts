@@ -1,7 +1,7 @@
 import { DemoError, Interrupted } from '../demo/errors.js';
 import { readOptions, USAGE } from '../demo/options.js';
 import { Screen } from '../demo/screen.js';
-import { HeadwayError } from '../internal/errors/catalogue.js';
+import { HeadwayError } from '../internal/errors.js';
 
 /** Aborted when the demo has to end early: by a person, or because a part of it failed. */
 const scope = new AbortController();

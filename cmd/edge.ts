@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
-import { ConfigError, HeadwayError } from '../internal/errors/catalogue.js';
+import { accessMistakes } from '../internal/app/access.js';
+import { startEdge } from '../internal/app/edge.js';
+import { ConfigError, HeadwayError } from '../internal/errors.js';
 import { createLogger } from '../internal/telemetry/logger.js';
 import { parseEdgeConfig } from '../schemas/config.js';
-import { accessMistakes } from './edge-access.js';
-import { startEdge } from './edge-app.js';
 
 // Unlike any other edge's, also where every container's process is number 1 and host names differ at their ends only.
 const host = hostname()

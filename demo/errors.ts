@@ -1,4 +1,4 @@
-import { HeadwayError } from '../internal/errors/catalogue.js';
+import { HeadwayError } from '../internal/errors.js';
 
 /** Why the demo cannot start or go on, as one paragraph for the person who runs it. */
 export class DemoError extends HeadwayError {

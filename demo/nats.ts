@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { NatsConnection } from 'nats';
-import { HeadwayError } from '../internal/errors/catalogue.js';
+import { HeadwayError } from '../internal/errors.js';
 import { connectNats, redactUrl } from '../internal/jetstream/connection.js';
 import { CannotStart, Child, pause, untilAborted } from './child.js';
 import { DemoError, said } from './errors.js';

@@ -5,7 +5,7 @@
  *     NATS_URL=… PAGE_MS=150 node worker.js <processing_id> <path> [<processing_id> <path> …]
  */
 import pRetry from 'p-retry';
-import { HeadwayError } from '../internal/errors/catalogue.js';
+import { HeadwayError } from '../internal/errors.js';
 import { connectNats } from '../internal/jetstream/connection.js';
 import type { Event } from '../schemas/event.js';
 import { subjectOf } from '../schemas/ids.js';

@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { StreamConfig } from 'nats';
-import { StreamMismatchError, StreamMissingError } from '../../internal/errors/catalogue.js';
+import { StreamMismatchError, StreamMissingError } from '../../internal/errors.js';
 import { ensureStream, streamConfig, streamDifferences } from '../../internal/jetstream/stream.js';
 import { addOutputOption, type OutputFlag } from './choice/selection.js';
 import { ownChoices } from './doctor/stream-facts.js';

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 import { Command, CommanderError } from 'commander';
-import { HeadwayError } from '../../internal/errors/catalogue.js';
+import { HeadwayError } from '../../internal/errors.js';
 import { EXIT, EXIT_CODES_HELP, exitCodeOf } from './world/exit-codes.js';
 import { Exit, Interrupted, type Io, PipeClosed } from './world/io.js';
 

@@ -1,6 +1,6 @@
 import { type CryptoKey, errors } from 'jose';
-import type { Envelope } from './envelope.js';
 import { type FetchedKeys, type FetchLimits, fetchKeySet, KeySetError } from './jwks-fetch.js';
+import type { Envelope } from './jwt-header.js';
 
 /** All times in ms. */
 export interface KeySetLimits extends FetchLimits {

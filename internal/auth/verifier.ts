@@ -1,10 +1,10 @@
 import { type CryptoKey, jwtVerify } from 'jose';
 import { checkClaims } from '../../schemas/claims.js';
-import { explainError, refuse, refuseAlgorithm, refuseForKeys, type TokenDefect } from './defect.js';
-import { type Envelope, openEnvelope } from './envelope.js';
 import { type Grant, grantOf } from './grant.js';
 import { KEY_SET_LIMITS, type KeyReport, type KeySetLimits, RemoteKeys } from './jwks.js';
+import { type Envelope, openEnvelope } from './jwt-header.js';
 import { importSecret, secretProblem } from './secret.js';
+import { explainError, refuse, refuseAlgorithm, refuseForKeys, type TokenDefect } from './token-error.js';
 
 export type { TokenDefect };
 

@@ -2,7 +2,7 @@ import type { ErrorCode } from '../../schemas/close-codes.js';
 import { show } from '../../schemas/explain.js';
 import { isEpoch, isJobType, isProcessingId, isScopeId } from '../../schemas/ids.js';
 import type { Scope } from '../eventlog/scope.js';
-import type { Resume } from '../session/opening.js';
+import type { Resume } from '../session/resume.js';
 
 export type ParsedRequest =
   | { readonly ok: true; readonly scope: Scope; readonly resume: Resume | null }

@@ -1,5 +1,5 @@
-import { problem, send } from './answer.js';
 import { addressText } from './client-address.js';
+import { problem, send } from './http-response.js';
 import type { SocketGuard } from './socket-guard.js';
 import type { App, HttpRequest, HttpResponse } from './uws.js';
 

@@ -1,6 +1,6 @@
-import { PortInUseError, TlsFilesError } from '../errors/catalogue.js';
-import { type HttpParts, routeHttp, routeOperators } from './http.js';
-import { type JobsParts, routeJobs } from './jobs.js';
+import { PortInUseError, TlsFilesError } from '../errors.js';
+import { type JobsParts, routeJobs } from './job-routes.js';
+import { type HttpParts, routeHttp, routeOperators } from './ops-routes.js';
 import { guardSockets } from './routing.js';
 import { readTlsFiles, type TlsFiles, type TlsNews, TlsWatch } from './tls.js';
 import type { App, ListenSocket, Uws } from './uws.js';

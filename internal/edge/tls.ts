@@ -1,6 +1,6 @@
 import { createHash, type KeyObject, type X509Certificate } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
-import { TlsFilesError } from '../errors/catalogue.js';
+import { TlsFilesError } from '../errors.js';
 import { damaged, parseCertificates, parseKey, Unfit, whyNot } from '../pem/pem.js';
 
 // The library says of files that it cannot use no more than that, so they are checked before it gets them.

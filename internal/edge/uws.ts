@@ -1,5 +1,5 @@
 import type * as Library from 'uWebSockets.js';
-import { RuntimeUnsupportedError } from '../errors/catalogue.js';
+import { RuntimeUnsupportedError } from '../errors.js';
 
 // The one place that touches the library's module. It loads a native binary that fits only some versions of Node,
 // and its typings leave out what is here filled in. docs/decisions/0001-uwebsockets-from-npm.md

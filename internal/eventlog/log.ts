@@ -1,6 +1,6 @@
 import type { DecodedEvent } from './decode.js';
 import { type Gap, GapList } from './gaps.js';
-import { type GoneJob, type Job, Jobs } from './jobs.js';
+import { type GoneJob, type Job, Jobs } from './job-state-cache.js';
 import { RecordQueue } from './queue.js';
 import { type LogRecord, makeRecord } from './record.js';
 import { inScope, type Scope } from './scope.js';

@@ -1,4 +1,4 @@
-import type { Job, Jobs } from './jobs.js';
+import type { Job, Jobs } from './job-state-cache.js';
 import type { Place } from './place-index.js';
 import type { LogRecord } from './record.js';
 import { hasTypeIn, inScope, type Scope } from './scope.js';

@@ -1,5 +1,5 @@
 import { ErrorCode, NatsError } from 'nats';
-import { type HeadwayError, NatsAuthError, NatsUnreachableError } from '../errors/catalogue.js';
+import { type HeadwayError, NatsAuthError, NatsUnreachableError } from '../errors.js';
 
 export interface Attempt {
   /** The addresses as they were given, with whatever secret they hold. */

@@ -1,8 +1,8 @@
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import { type ConnectionOptions, connect, Events, type NatsConnection, type TlsOptions } from 'nats';
-import { NatsVersionError } from '../errors/catalogue.js';
+import { NatsVersionError } from '../errors.js';
 import { explainConnectError } from './connect-error.js';
-import { checkKeyFiles, type KeyFiles } from './key-files.js';
+import { checkKeyFiles, type KeyFiles } from './credential-files.js';
 
 /** The oldest nats-server that Headway works with. */
 const OLDEST = [2, 10] as const;

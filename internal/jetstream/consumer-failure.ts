@@ -1,4 +1,4 @@
-import type { Link } from './link.js';
+import type { Link } from './connection-monitor.js';
 
 /** Why a consumer was lost; a label of metrics, so a short list. OPERATIONS.md, "Metrics". */
 export type FailureReason =

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ConsumerConfig, ConsumerInfo, JetStreamManager, NatsConnection } from 'nats';
 import { NatsError } from 'nats';
-import { EdgeIdTakenError } from '../errors/catalogue.js';
+import { EdgeIdTakenError } from '../errors.js';
 import { EPHEMERAL } from './pull-reader.js';
 import type { AdaptiveTimeout } from './request-timeout.js';
 

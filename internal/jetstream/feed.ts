@@ -1,12 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ConsumerConfig, StreamInfo } from 'nats';
 import type { ResetReason } from '../../schemas/frames.js';
-import { type StreamDifference, StreamMismatchError } from '../errors/catalogue.js';
+import { type StreamDifference, StreamMismatchError } from '../errors.js';
 import { decodeEvent } from '../eventlog/decode.js';
 import { redactUrl } from './connection.js';
 import { ConsumerFailure, ConsumerLostError, type FailureReason } from './consumer-failure.js';
 import { EdgeConsumer } from './edge-consumer.js';
-import type { FeedParts } from './feed-parts.js';
+import type { FeedParts } from './feed-handlers.js';
 import type { PullLimits, StoredMessage } from './pull-reader.js';
 import { AdaptiveTimeout } from './request-timeout.js';
 import { LastStateLoader } from './state-loader.js';

@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { StreamInfo } from 'nats';
 import pLimit from 'p-limit';
 import { subjectOf } from '../../schemas/ids.js';
-import type { FeedParts } from './feed-parts.js';
+import type { FeedParts } from './feed-handlers.js';
 import { ALL_SUBJECTS, oldestSeq } from './stream.js';
 
 /** Jobs are listed at most so often while nothing but their number of messages tells that some may be gone. */

@@ -5,8 +5,8 @@ import {
   NatsAuthError,
   NatsUnreachableError,
   StreamMissingError,
-} from '../errors/catalogue.js';
-import { LinkLostError } from './link.js';
+} from '../errors.js';
+import { LinkLostError } from './connection-monitor.js';
 import { apiErrorCode } from './stream.js';
 
 const STREAM_NOT_FOUND = 10059;

@@ -11,8 +11,8 @@ import {
   type Subscription,
 } from 'nats';
 import type { NatsRefusal } from './connection.js';
+import type { Link } from './connection-monitor.js';
 import type { ConsumerFailure, FailureReason } from './consumer-failure.js';
-import type { Link } from './link.js';
 
 /** What a server says of a pull that ends while the consumer stands. */
 const PULL_ENDS = /batch completed|maxbytes/i;

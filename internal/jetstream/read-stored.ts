@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type ConsumerConfig, type ConsumerInfo, NatsError, type StreamInfo } from 'nats';
 import { subjectOf } from '../../schemas/ids.js';
-import { NatsAuthError, StreamMissingError, StreamReplacedError } from '../errors/catalogue.js';
+import { NatsAuthError, StreamMissingError, StreamReplacedError } from '../errors.js';
+import { type Link, LinkLostError } from './connection-monitor.js';
 import { ConsumerLostError } from './consumer-failure.js';
-import { type Link, LinkLostError } from './link.js';
 import { explainRequestError } from './nats-errors.js';
 import { addConsumer, type PullLimits, type StoredMessage } from './pull-reader.js';
 import type { ReadAccess, ReadFrom, ReadObserver, ReadRange } from './read-options.js';

@@ -1,6 +1,6 @@
 import type { NatsConnection } from 'nats';
 import { type NatsRefusal, watchRefusals } from './connection.js';
-import { Link, LinkLostError } from './link.js';
+import { Link, LinkLostError } from './connection-monitor.js';
 import type { ReadObserver } from './read-options.js';
 
 type Refused = (refusal: NatsRefusal) => void;

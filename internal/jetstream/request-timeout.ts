@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { HeadwayError } from '../errors/catalogue.js';
+import { HeadwayError } from '../errors.js';
 import type { ConsumerFailure } from './consumer-failure.js';
 
 /**

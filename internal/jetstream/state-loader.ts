@@ -1,6 +1,6 @@
 import type { StreamInfo } from 'nats';
 import { idOf } from '../../schemas/ids.js';
-import type { FeedParts } from './feed-parts.js';
+import type { FeedParts } from './feed-handlers.js';
 import { LastStateCollector } from './last-states.js';
 import { ALL_SUBJECTS, epochOf } from './stream.js';
 import type { StreamReader } from './stream-reader.js';

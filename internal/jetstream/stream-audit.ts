@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ConsumerInfo, StreamInfo } from 'nats';
-import type { StreamDifference } from '../errors/catalogue.js';
+import type { StreamDifference } from '../errors.js';
 import type { FailureReason } from './consumer-failure.js';
-import type { FeedParts } from './feed-parts.js';
+import type { FeedParts } from './feed-handlers.js';
 import { GoneJobsFinder } from './gone-jobs.js';
 import { ALL_SUBJECTS, apiErrorCode, epochOf, nextSeq, streamDifferences } from './stream.js';
 

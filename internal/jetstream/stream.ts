@@ -19,7 +19,7 @@ import {
   StreamConflictError,
   type StreamDifference,
   StreamMismatchError,
-} from '../errors/catalogue.js';
+} from '../errors.js';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 /** Whatever a stream holds. A pattern of fewer tokens leaves out what is stored on a subject that is a pattern itself. */

@@ -3,7 +3,7 @@ import type { Gap } from '../eventlog/gaps.js';
 import type { EventLog } from '../eventlog/log.js';
 import type { LogRecord } from '../eventlog/record.js';
 import type { Scope } from '../eventlog/scope.js';
-import type { Resume } from './opening.js';
+import type { Resume } from './resume.js';
 import type { Session } from './session.js';
 
 /** The sending side of one connection. After `end` nothing else is called. */

@@ -4,14 +4,14 @@ import type { Gap } from '../eventlog/gaps.js';
 import type { LogRecord } from '../eventlog/record.js';
 import { inScope, type Scope } from '../eventlog/scope.js';
 import { SNAPSHOT_SCAN_LIMIT, type Snapshot } from '../eventlog/snapshot.js';
-import { Channel, SCAN_BYTES } from './channel.js';
 import { parseClientFrame } from './client-frame.js';
 import { frames } from './encode.js';
+import { Channel, SCAN_BYTES } from './frame-writer.js';
 import { GONE_BATCH, GoneNotices, StallNotice } from './notices.js';
-import { openingOf, type Resume } from './opening.js';
 import type { IsWanted, Page, Refusal, Renewal, SessionParts } from './ports.js';
+import { openingOf, type Resume } from './resume.js';
 import type { Phase, SessionState } from './state.js';
-import { applyRenewal } from './tenure.js';
+import { applyRenewal } from './token-expiry.js';
 
 export type { Resume, SessionParts };
 

@@ -1,12 +1,12 @@
 /** Who follows the rules arrives, however far it was away, however slow it is and however often it is cut. */
 import { expect, test } from 'vitest';
-import { Follower } from '../harness/follower.js';
 import { event, publish, publishAll } from '../harness/publish.js';
+import { Follower } from '../harness/reconnecting-client.js';
 import { metric } from '../harness/tokens.js';
 import { waitFor } from '../harness/wait.js';
 import { arrive, Crowd, framesOf, publishJobs, reportAllTheTime } from './crowd.js';
 import { Recorder, type Scope } from './recorder.js';
-import { measured } from './scene.js';
+import { measured } from './workload.js';
 
 const ALL: Scope = { kind: 'all', jobTypes: null };
 const JOBS_PATH = '/ws/upload-progress';

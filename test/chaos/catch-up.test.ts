@@ -1,13 +1,13 @@
 import type { JetStreamManager, PurgeOpts } from 'nats';
 import { expect, test } from 'vitest';
 import { startEdgeProcess } from '../harness/edge-process.js';
-import { Follower } from '../harness/follower.js';
 import { jobId, uniqueId } from '../harness/ids.js';
 import { startNats } from '../harness/nats-server.js';
 import { startTcpProxy } from '../harness/proxy.js';
 import { connectNats, event, publish, publishAll } from '../harness/publish.js';
+import { Follower } from '../harness/reconnecting-client.js';
 import { waitFor } from '../harness/wait.js';
-import { measured, notReady, recovery } from './scene.js';
+import { measured, notReady, recovery } from './workload.js';
 
 const STREAM = 'PROGRESS';
 /** More than the edge asks for at once. */

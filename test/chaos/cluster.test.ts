@@ -3,7 +3,7 @@ import { startEdgeProcess } from '../harness/edge-process.js';
 import { type NatsCluster, startNatsCluster } from '../harness/nats-cluster.js';
 import type { NatsServer } from '../harness/nats-server.js';
 import { connectNats, createStream } from '../harness/publish.js';
-import { measured, Scene } from './scene.js';
+import { measured, Scene } from './workload.js';
 
 const STREAM = 'PROGRESS';
 

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { startEdgeProcess } from '../harness/edge-process.js';
 import { startNats } from '../harness/nats-server.js';
 import { waitFor } from '../harness/wait.js';
-import { measured, notReady, recovery, Scene } from './scene.js';
+import { measured, notReady, recovery, Scene } from './workload.js';
 
 /** Workers need no credentials; the edge has some. */
 const accounts = (password: string) => `

@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest';
 import { type EdgeProcess, startEdgeProcess } from '../harness/edge-process.js';
-import { discrepancy, Follower } from '../harness/follower.js';
 import { jobId } from '../harness/ids.js';
 import { type NatsServer, startNats } from '../harness/nats-server.js';
 import { startTcpProxy } from '../harness/proxy.js';
 import { connectNats, event, publish, publishAll, storedEvents } from '../harness/publish.js';
+import { discrepancy, Follower } from '../harness/reconnecting-client.js';
 import { waitFor } from '../harness/wait.js';
-import { measured } from './scene.js';
+import { measured } from './workload.js';
 
 const STREAM = 'PROGRESS';
 const JOB = '/ws/upload-progress';

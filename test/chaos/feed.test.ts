@@ -4,7 +4,7 @@ import { startNats } from '../harness/nats-server.js';
 import { startTcpProxy } from '../harness/proxy.js';
 import { connectNats } from '../harness/publish.js';
 import { waitFor } from '../harness/wait.js';
-import { measured, notReady, recovery, Scene } from './scene.js';
+import { measured, notReady, recovery, Scene } from './workload.js';
 
 const STREAM = 'PROGRESS';
 

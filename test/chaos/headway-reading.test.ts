@@ -4,7 +4,7 @@ import { readStored } from '../../internal/jetstream/read-stored.js';
 import { jobId } from '../harness/ids.js';
 import { startNatsCluster } from '../harness/nats-cluster.js';
 import { connectNats, createStream, publish } from '../harness/publish.js';
-import { measured } from './scene.js';
+import { measured } from './workload.js';
 
 const STREAM = 'PROGRESS';
 const JOBS = 20;

@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
 import { startEdgeProcess } from '../harness/edge-process.js';
-import { discrepancy, Follower } from '../harness/follower.js';
 import { jobId } from '../harness/ids.js';
 import { startNats } from '../harness/nats-server.js';
 import { connectNats, event, publishAll, type StoredEvent, storedEvents } from '../harness/publish.js';
-import { measured } from './scene.js';
+import { discrepancy, Follower } from '../harness/reconnecting-client.js';
+import { measured } from './workload.js';
 
 const STREAM = 'PROGRESS';
 const JOB = '/ws/upload-progress';

@@ -2,14 +2,14 @@
 import { nanos } from 'nats';
 import { expect, test } from 'vitest';
 import { WsClient } from '../harness/client.js';
-import { Follower } from '../harness/follower.js';
 import { event, publish, publishAll } from '../harness/publish.js';
+import { Follower } from '../harness/reconnecting-client.js';
 import { replayed } from '../harness/replayed.js';
 import { bearer, JWT_ENV, mint } from '../harness/tokens.js';
 import { waitFor } from '../harness/wait.js';
 import { arrive, Crowd, framesOf, publishJobs } from './crowd.js';
 import { Recorder, type Scope } from './recorder.js';
-import { measured } from './scene.js';
+import { measured } from './workload.js';
 
 const ALL: Scope = { kind: 'all', jobTypes: null };
 const JOBS_PATH = '/ws/upload-progress';

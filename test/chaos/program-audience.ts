@@ -1,7 +1,7 @@
-import type { Place } from './program-place.js';
-import type { Truth } from './program-truth.js';
+import { ghostsOf } from './checker.js';
+import type { Place } from './edge-node.js';
+import type { Truth } from './oracle.js';
 import { Recorder, type Scope } from './recorder.js';
-import { ghostsOf } from './verdict.js';
 
 /** An edge may look only once a minute for jobs of which nothing but other messages tells that they are gone. */
 const REST_MS = 75_000;

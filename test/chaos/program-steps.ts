@@ -1,8 +1,8 @@
 /** What can happen in a random program, and how often. */
 import fc from 'fast-check';
-import type { Kind } from './program-truth.js';
-import type { ProgramWorld } from './program-world.js';
+import type { Kind } from './oracle.js';
 import type { Scope } from './recorder.js';
+import type { ProgramWorld } from './system-under-test.js';
 
 export const JOBS = ['job-0', 'job-1', 'job-2', 'job-3'] as const;
 /** Jobs that nobody follows alone. Their states are more than an edge here may hold, so it lets some go. */

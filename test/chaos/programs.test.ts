@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { judge, type Tally } from './checker.js';
 import { JOBS, type Options, options, type Step, step, take } from './program-steps.js';
-import { NatsFault, ProgramWorld } from './program-world.js';
-import { judge, type Tally } from './verdict.js';
+import { NatsFault, ProgramWorld } from './system-under-test.js';
 
 const PROGRAMS = Number(process.env.HEADWAY_PROGRAMS ?? 10);
 const SEED = process.env.HEADWAY_PROPERTY_SEED;

@@ -8,7 +8,7 @@ import { connectNats, publish } from '../harness/publish.js';
 import { waitFor, withTimeout } from '../harness/wait.js';
 import { backUp, restore } from './backup.js';
 import { Recorder, type Scope } from './recorder.js';
-import { measured } from './scene.js';
+import { measured } from './workload.js';
 
 const STREAM = 'PROGRESS';
 const JOBS = ['job-0', 'job-1', 'job-2', 'job-3'] as const;

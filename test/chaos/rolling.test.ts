@@ -3,7 +3,7 @@ import { type EdgeProcess, startEdgeProcess } from '../harness/edge-process.js';
 import { startNats } from '../harness/nats-server.js';
 import { connectNats, storedEvents } from '../harness/publish.js';
 import { Recorder } from './recorder.js';
-import { measured, Scene } from './scene.js';
+import { measured, Scene } from './workload.js';
 
 const STREAM = 'PROGRESS';
 const CLIENTS = 200;

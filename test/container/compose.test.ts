@@ -1,6 +1,6 @@
 import { request } from 'node:http';
 import { expect, test } from 'vitest';
-import { Follower, type SeenUpdate } from '../harness/follower.js';
+import { Follower, type SeenUpdate } from '../harness/reconnecting-client.js';
 import { waitFor } from '../harness/wait.js';
 import { type Composed, composeCommand, composeUp } from './compose.js';
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { measured, Scene } from '../chaos/scene.js';
+import { measured, Scene } from '../chaos/workload.js';
 import { type Container, Network } from '../harness/container.js';
 import { containers } from '../harness/nats-container.js';
 import { startNats } from '../harness/nats-server.js';

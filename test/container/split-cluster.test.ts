@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { measured, Scene } from '../chaos/scene.js';
+import { measured, Scene } from '../chaos/workload.js';
 import { startEdgeProcess } from '../harness/edge-process.js';
 import { jobId } from '../harness/ids.js';
 import { startNatsCluster } from '../harness/nats-cluster.js';

@@ -1,4 +1,4 @@
-import { type RunningEdge, startEdge } from '../../cmd/edge-app.js';
+import { type RunningEdge, startEdge } from '../../internal/app/edge.js';
 import { createLogger } from '../../internal/telemetry/logger.js';
 import { parseEdgeConfig } from '../../schemas/config.js';
 import { uniqueId } from './ids.js';

@@ -3,7 +3,7 @@
  * Every fault applies to the connections that exist and to those that come later, until it is taken back.
  */
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
-import { Lane, type LaneFaults } from './proxy-lane.js';
+import { Lane, type LaneFaults } from './proxy-direction.js';
 
 /** `up` is from the client to the target, `down` the way back. */
 export type Direction = 'up' | 'down';

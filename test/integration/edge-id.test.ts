@@ -4,10 +4,10 @@ import { AckPolicy } from 'nats';
 import { expect, test } from 'vitest';
 import { Child } from '../harness/child.js';
 import { type EdgeProcess, startEdgeProcess } from '../harness/edge-process.js';
-import { discrepancy, Follower } from '../harness/follower.js';
 import { jobId, uniqueId } from '../harness/ids.js';
 import { startNats } from '../harness/nats-server.js';
 import { connectNats, createStream, publish, storedEvents } from '../harness/publish.js';
+import { discrepancy, Follower } from '../harness/reconnecting-client.js';
 import { waitFor, withTimeout } from '../harness/wait.js';
 
 const EDGE = fileURLToPath(new URL('../../dist/cmd/edge.js', import.meta.url));

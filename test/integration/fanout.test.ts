@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest';
 import { startEdgeProcess } from '../harness/edge-process.js';
-import { discrepancy, Follower } from '../harness/follower.js';
 import { jobId } from '../harness/ids.js';
 import { startNats } from '../harness/nats-server.js';
 import {
@@ -11,6 +10,7 @@ import {
   type StoredEvent,
   storedEvents,
 } from '../harness/publish.js';
+import { discrepancy, Follower } from '../harness/reconnecting-client.js';
 
 const STREAM = 'PROGRESS';
 const JOB = '/ws/upload-progress';

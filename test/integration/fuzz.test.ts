@@ -5,9 +5,9 @@ import { SERVER_FRAMES } from '../../schemas/frames.js';
 import { type Frame, WsClient } from '../harness/client.js';
 import { body, clientFrame, ENDPOINT, rawFrames, request, target } from '../harness/hostile-input.js';
 import { jobId } from '../harness/ids.js';
+import { WitnessedEdge } from '../harness/probed-edge.js';
 import { publish, publishRaw } from '../harness/publish.js';
 import { handshake, OPCODE, RawSocket, rawFrame, serverFrames } from '../harness/raw-socket.js';
-import { WitnessedEdge } from '../harness/witness.js';
 
 const RUNS = Number(process.env.HEADWAY_PROPERTY_RUNS ?? 200);
 const SEED = process.env.HEADWAY_PROPERTY_SEED;

@@ -14,10 +14,10 @@ import {
   idsOf,
 } from '../harness/doctor.js';
 import { startEdgeProcess } from '../harness/edge-process.js';
+import { quietIo } from '../harness/fake-cli-context.js';
 import { natsEnv, startHeadway } from '../harness/headway-command.js';
 import { uniqueId } from '../harness/ids.js';
 import { createStream, deleteStreams, event, publish, publishAll } from '../harness/publish.js';
-import { quietIo } from '../harness/quiet-io.js';
 import { sharedNats, streamAccess } from '../harness/shared-nats.js';
 import { waitFor } from '../harness/wait.js';
 

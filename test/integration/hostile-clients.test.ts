@@ -2,10 +2,10 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { expect, test } from 'vitest';
 import { type EdgeProcess, startEdgeProcess } from '../harness/edge-process.js';
-import { Follower } from '../harness/follower.js';
 import { jobId } from '../harness/ids.js';
 import { startNats } from '../harness/nats-server.js';
 import { connectNats, publish } from '../harness/publish.js';
+import { Follower } from '../harness/reconnecting-client.js';
 import { waitFor, withTimeout } from '../harness/wait.js';
 
 const PATH = '/ws/upload-progress';

@@ -2,6 +2,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { arrays } from '../harness/bad-event.js';
 import { jobId } from '../harness/ids.js';
+import { WitnessedEdge } from '../harness/probed-edge.js';
 import {
   closePayload,
   handshake,
@@ -11,7 +12,6 @@ import {
   rawFrame,
   serverFrames,
 } from '../harness/raw-socket.js';
-import { WitnessedEdge } from '../harness/witness.js';
 
 const MiB = 1024 * 1024;
 const PATH = `/ws/upload-progress/${jobId('watched')}`;

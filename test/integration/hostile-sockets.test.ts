@@ -1,6 +1,7 @@
 /** What no client would send, by hand over TCP: each hurts nobody else, and no connection is held for ever. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { jobId } from '../harness/ids.js';
+import { WitnessedEdge } from '../harness/probed-edge.js';
 import {
   handshake,
   handshakeStart,
@@ -10,7 +11,6 @@ import {
   rawFrame,
 } from '../harness/raw-socket.js';
 import { waitFor } from '../harness/wait.js';
-import { WitnessedEdge } from '../harness/witness.js';
 
 const MiB = 1024 * 1024;
 /** Much more than what is measured (the timers of the library tick every 4 s), much less than for ever. */

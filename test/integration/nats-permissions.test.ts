@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { type JetStreamManager, type NatsConnection, type NatsError, StringCodec } from 'nats';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type NatsRefusal, watchRefusals } from '../../internal/jetstream/connection.js';
-import { timeoutEvent } from '../../internal/lifecycle/timeout-event.js';
+import { timeoutEvent } from '../../internal/liveness/timeout-event.js';
 import type { Event } from '../../schemas/event.js';
 import { WsClient } from '../harness/client.js';
 import { type DoctorReport, idsOf, unchecked } from '../harness/doctor.js';

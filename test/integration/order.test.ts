@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
 import { edgeHasRead } from '../harness/edge-head.js';
 import { startEdgeProcess } from '../harness/edge-process.js';
-import { discrepancy, Follower } from '../harness/follower.js';
 import { jobId } from '../harness/ids.js';
 import { startNats } from '../harness/nats-server.js';
 import { connectNats, createStream, event, publish, publishAll, storedEvents } from '../harness/publish.js';
+import { discrepancy, Follower } from '../harness/reconnecting-client.js';
 
 const STREAM = 'PROGRESS';
 const JOB = '/ws/upload-progress';

@@ -1,7 +1,7 @@
 /** What the edge claims of a job's history has to be proved by what the stream still holds. */
 import type { JetStreamManager, MsgRequest, NatsConnection, StreamConfig } from 'nats';
 import { expect, test, vi } from 'vitest';
-import { StreamMismatchError } from '../../internal/errors/catalogue.js';
+import { StreamMismatchError } from '../../internal/errors.js';
 import { type HistoryAccess, readPage } from '../../internal/jetstream/history-page.js';
 import { linkOf } from '../../internal/jetstream/reading-link.js';
 import { epochOf } from '../../internal/jetstream/stream.js';

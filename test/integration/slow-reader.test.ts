@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
 import { startEdgeProcess } from '../harness/edge-process.js';
-import { discrepancy, Follower } from '../harness/follower.js';
 import { jobId } from '../harness/ids.js';
 import { startNats } from '../harness/nats-server.js';
 import { connectNats, event, publish, publishAll, storedEvents } from '../harness/publish.js';
+import { discrepancy, Follower } from '../harness/reconnecting-client.js';
 import { waitFor } from '../harness/wait.js';
 
 const STREAM = 'PROGRESS';

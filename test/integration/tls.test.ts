@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import { type RunningEdge, startEdge } from '../../cmd/edge-app.js';
+import { type RunningEdge, startEdge } from '../../internal/app/edge.js';
 import { createLogger } from '../../internal/telemetry/logger.js';
 import { parseEdgeConfig } from '../../schemas/config.js';
 import { Authority, type Certified, put } from '../harness/certificates.js';

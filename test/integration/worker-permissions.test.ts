@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { timeoutEvent } from '../../internal/lifecycle/timeout-event.js';
+import { timeoutEvent } from '../../internal/liveness/timeout-event.js';
 import type { Event } from '../../schemas/event.js';
 import {
   connectReporter,

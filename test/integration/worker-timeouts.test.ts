@@ -1,6 +1,6 @@
 /** Workers that an edge took for dead, over a real nats-server: an edge cannot tell dead from cut off. */
 import { expect, test } from 'vitest';
-import { timeoutEvent } from '../../internal/lifecycle/timeout-event.js';
+import { timeoutEvent } from '../../internal/liveness/timeout-event.js';
 import { checkEvent, type Event } from '../../schemas/event.js';
 import { connectReporter, createReporter, type Job, SupersededError } from '../../sdk/worker/index.js';
 import { jobId } from '../harness/ids.js';

@@ -2,8 +2,8 @@
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { request, target } from '../harness/hostile-input.js';
+import { WitnessedEdge } from '../harness/probed-edge.js';
 import { handshake, RawSocket } from '../harness/raw-socket.js';
-import { WitnessedEdge } from '../harness/witness.js';
 
 const RUNS = Number(process.env.HEADWAY_PROPERTY_RUNS ?? 200);
 const SEED = process.env.HEADWAY_PROPERTY_SEED;

@@ -3,11 +3,11 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { WsClient } from '../harness/client.js';
 import { startEdgeProcess } from '../harness/edge-process.js';
 import { jobId } from '../harness/ids.js';
+import { WitnessedEdge } from '../harness/probed-edge.js';
 import { handshake, RawSocket } from '../harness/raw-socket.js';
 import { sharedNats } from '../harness/shared-nats.js';
 import { metric } from '../harness/tokens.js';
 import { waitFor } from '../harness/wait.js';
-import { WitnessedEdge } from '../harness/witness.js';
 
 const WS = '/ws/upload-progress';
 const ROUTES = ['/livez', '/readyz', '/metrics', '/v1/jobs/job-1', WS, `${WS}/job-1`, '/nothing'];

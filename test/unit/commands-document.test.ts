@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { run } from '../../cmd/headway/program.js';
 import { EXIT_CODES_HELP } from '../../cmd/headway/world/exit-codes.js';
-import { quietIo } from '../harness/quiet-io.js';
+import { quietIo } from '../harness/fake-cli-context.js';
 import { bare, byName, read, section, sections, table } from './documents.js';
 
 describe('COMMANDS.md', () => {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { ErrorCode, NatsError, nkeys } from 'nats';
 import { afterAll, describe, expect, test } from 'vitest';
-import { ConfigError } from '../../internal/errors/catalogue.js';
+import { ConfigError } from '../../internal/errors.js';
 import { explainConnectError } from '../../internal/jetstream/connect-error.js';
 import {
   connectNats,

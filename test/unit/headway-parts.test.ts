@@ -30,7 +30,7 @@ import {
   NatsAuthError,
   NatsUnreachableError,
   StreamMissingError,
-} from '../../internal/errors/catalogue.js';
+} from '../../internal/errors.js';
 import { parseDelivery } from '../../internal/jetstream/pull-reader.js';
 import type { Event } from '../../schemas/event.js';
 import { printable, printableJson } from '../../schemas/text.js';

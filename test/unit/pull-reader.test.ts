@@ -2,12 +2,12 @@
 import { type ConsumerInfo, DeliverPolicy, type JetStreamManager, type Msg, type NatsConnection } from 'nats';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { NatsRefusal } from '../../internal/jetstream/connection.js';
+import type { Link } from '../../internal/jetstream/connection-monitor.js';
 import {
   ConsumerFailure,
   ConsumerLostError,
   type FailureReason,
 } from '../../internal/jetstream/consumer-failure.js';
-import type { Link } from '../../internal/jetstream/link.js';
 import { PullConsumer, type PullLimits, parseDelivery } from '../../internal/jetstream/pull-reader.js';
 
 const NEXT = '$JS.API.CONSUMER.MSG.NEXT.S.c';

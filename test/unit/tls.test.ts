@@ -4,7 +4,7 @@ import { readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { readTlsFiles, type TlsFiles, type TlsNews, TlsWatch, validity } from '../../internal/edge/tls.js';
-import { TlsFilesError } from '../../internal/errors/catalogue.js';
+import { TlsFilesError } from '../../internal/errors.js';
 import { Authority, type Certified, put } from '../harness/certificates.js';
 import { waitFor } from '../harness/wait.js';
 import { guardedFolder } from '../harness/watchdog.js';

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { timeoutEvent } from '../../internal/lifecycle/timeout-event.js';
+import { timeoutEvent } from '../../internal/liveness/timeout-event.js';
 import type { Event } from '../../schemas/event.js';
 import {
   judgeConflict,

@@ -3,7 +3,7 @@
  * live with. Time, chance and the order of everything are the test's.
  */
 import type { MsgHdrs } from 'nats';
-import { timeoutEvent } from '../../internal/lifecycle/timeout-event.js';
+import { timeoutEvent } from '../../internal/liveness/timeout-event.js';
 import { Budget } from '../../sdk/worker/budget.js';
 import { type LastMessage, readEvent } from '../../sdk/worker/fencing.js';
 import type { JobOptions } from '../../sdk/worker/job-options.js';

@@ -3,7 +3,7 @@ import { FINDING_IDS, type FindingId, type Report } from '../../../internal/doct
 import { judge, reportOf, worstOf } from '../../../internal/doctor/judge.js';
 import { ROLES, type Role } from '../../../internal/doctor/needs.js';
 import { serverTooOld } from '../../../internal/doctor/server.js';
-import { NatsVersionError } from '../../../internal/errors/catalogue.js';
+import { NatsVersionError } from '../../../internal/errors.js';
 import { printable } from '../../../schemas/text.js';
 import { durationOption } from '../choice/durations.js';
 import {

@@ -10,7 +10,7 @@ import type {
   Usage,
 } from '../../../internal/doctor/facts.js';
 import { isAway } from '../../../internal/doctor/replicas.js';
-import { JetStreamUnavailableError } from '../../../internal/errors/catalogue.js';
+import { JetStreamUnavailableError } from '../../../internal/errors.js';
 import { explainRequestError } from '../../../internal/jetstream/nats-errors.js';
 import { apiErrorCode, storedMessage } from '../../../internal/jetstream/stream.js';
 import { idOf, SUBJECT_FILTER } from '../../../schemas/ids.js';

@@ -1,6 +1,6 @@
 import { ErrorCode, NatsError } from 'nats';
 import type { Observed } from '../../../internal/doctor/facts.js';
-import { HeadwayError } from '../../../internal/errors/catalogue.js';
+import { HeadwayError } from '../../../internal/errors.js';
 
 /** How long an answer to one question is waited for. */
 export const ANSWER_MS = 5_000;

@@ -1,5 +1,5 @@
 import { type FileHandle, open, readlink, stat } from 'node:fs/promises';
-import { HeadwayError } from '../../../internal/errors/catalogue.js';
+import { HeadwayError } from '../../../internal/errors.js';
 import { OutputError, UsageError } from '../world/io.js';
 import { type ExportedPlace, parseExportLine } from './line.js';
 

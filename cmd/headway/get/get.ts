@@ -1,5 +1,5 @@
 import { type Command, createArgument } from 'commander';
-import { JobMissingError } from '../../../internal/errors/catalogue.js';
+import { JobMissingError } from '../../../internal/errors.js';
 import { readStored } from '../../../internal/jetstream/read-stored.js';
 import {
   addColorOption,

@@ -1,5 +1,5 @@
 import { type Command, createArgument } from 'commander';
-import { JobMissingError } from '../../../internal/errors/catalogue.js';
+import { JobMissingError } from '../../../internal/errors.js';
 import { type ReadFrom, readStored, type StoredMessage } from '../../../internal/jetstream/read-stored.js';
 import { newestSeq } from '../../../internal/jetstream/stream.js';
 import { subjectOf } from '../../../schemas/ids.js';

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { NatsConnection } from 'nats';
-import { AliveSubscription } from '../../../internal/lifecycle/alive.js';
+import { AliveSubscription } from '../../../internal/jetstream/heartbeat-subscription.js';
 
 const LOOK_MS = 100;
 /** Ids that nobody asked for are of no interest; anybody may send any number of them. */

@@ -1,5 +1,5 @@
 import { AckPolicy, type ConsumerUpdateConfig, DeliverPolicy, nanos, type PurgeOpts } from 'nats';
-import { HeadwayError } from '../../../internal/errors/catalogue.js';
+import { HeadwayError } from '../../../internal/errors.js';
 import { decodeEvent } from '../../../internal/eventlog/decode.js';
 import { apiErrorCode, lastMessage } from '../../../internal/jetstream/stream.js';
 import { SUBJECT_FILTER, subjectOf } from '../../../schemas/ids.js';

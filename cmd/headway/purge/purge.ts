@@ -1,5 +1,5 @@
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander';
-import { JobMissingError } from '../../../internal/errors/catalogue.js';
+import { JobMissingError } from '../../../internal/errors.js';
 import {
   addOutputOption,
   jobIdArgument,

@@ -9,7 +9,7 @@ import {
   type JsMsg,
   nanos,
 } from 'nats';
-import { HeadwayError, NatsAuthError } from '../../../internal/errors/catalogue.js';
+import { HeadwayError, NatsAuthError } from '../../../internal/errors.js';
 import { watchRefusals } from '../../../internal/jetstream/connection.js';
 import { apiErrorCode } from '../../../internal/jetstream/stream.js';
 import { Ledger } from '../../../internal/replay/ledger.js';

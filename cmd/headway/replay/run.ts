@@ -1,4 +1,4 @@
-import { HeadwayError, JobMissingError } from '../../../internal/errors/catalogue.js';
+import { HeadwayError, JobMissingError } from '../../../internal/errors.js';
 import { type DecodedEvent, decodeEvent } from '../../../internal/eventlog/decode.js';
 import { type ReadFrom, readStored, type StoredMessage } from '../../../internal/jetstream/read-stored.js';
 import { newestSeq } from '../../../internal/jetstream/stream.js';

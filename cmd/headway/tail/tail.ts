@@ -1,5 +1,5 @@
 import { type Command, createArgument, Option } from 'commander';
-import { JobMissingError } from '../../../internal/errors/catalogue.js';
+import { JobMissingError } from '../../../internal/errors.js';
 import { type ReadRange, readStored } from '../../../internal/jetstream/read-stored.js';
 import { newestSeq } from '../../../internal/jetstream/stream.js';
 import { subjectOf } from '../../../schemas/ids.js';

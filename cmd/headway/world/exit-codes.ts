@@ -1,4 +1,4 @@
-import type { HeadwayError } from '../../../internal/errors/catalogue.js';
+import type { HeadwayError } from '../../../internal/errors.js';
 
 /** How `headway` ends, for scripts. The help lists them. */
 export const EXIT = {

@@ -1,4 +1,4 @@
-import { HeadwayError } from '../../../internal/errors/catalogue.js';
+import { HeadwayError } from '../../../internal/errors.js';
 
 /** All that a command sees of the world around it. */
 export interface Io {

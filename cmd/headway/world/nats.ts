@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Value } from '@sinclair/typebox/value';
 import { type Command, Option } from 'commander';
 import type { JetStreamClient, JetStreamManager, NatsConnection, StreamInfo } from 'nats';
-import { ConfigError, StreamForeignError } from '../../../internal/errors/catalogue.js';
+import { ConfigError, StreamForeignError } from '../../../internal/errors.js';
 import { connectNats, redactUrl } from '../../../internal/jetstream/connection.js';
 import { explainRequestError } from '../../../internal/jetstream/nats-errors.js';
 import { oldestSeq, takesEvents } from '../../../internal/jetstream/stream.js';

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { Child, stateOf } from '../child.js';
 import { noTerminal, TERMINAL } from '../headway-command.js';
-import { Stalls } from '../stalls.js';
+import { Stalls } from '../process-pauser.js';
 import { waitFor } from '../wait.js';
 
 // In a run that has them it could not tell its own from others.

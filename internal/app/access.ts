@@ -1,0 +1,127 @@
+import type { EdgeConfig } from '../../schemas/config.js';
+import { isShort } from '../../schemas/config-access.js';
+import type { KeyReport } from '../auth/jwks.js';
+import { secretProblem } from '../auth/secret.js';
+import { createVerifier, type Verifier } from '../auth/verifier.js';
+import { parseProxies, TrustedProxies } from '../edge/client-address.js';
+import { Door, type DoorNotice } from '../edge/connection-guard.js';
+import { Admission } from '../edge/limits.js';
+import { openSocketsLimit } from '../edge/open-files.js';
+import { OriginPolicy, parseOrigins } from '../edge/origin.js';
+import { SocketGuard } from '../edge/socket-guard.js';
+import { ConfigError } from '../errors.js';
+
+/** Who may come in, as the configuration says. `close` it with the edge. */
+export interface Access {
+  readonly door: Door;
+  readonly admission: Admission;
+  readonly sockets: SocketGuard;
+  /** What works, but may not be meant; for the log. */
+  readonly warnings: readonly string[];
+  close(): void;
+}
+
+export interface AccessObserver {
+  /** Whether the edge can serve one more now. */
+  hasRoom(): boolean;
+  /** Whether it can serve one more of this subject or address. */
+  hasRoomFor(requester: string): boolean;
+  /** The keys of HEADWAY_JWKS_URL were asked for. */
+  keys(report: KeyReport): void;
+  /** What may be wrong with the settings, once for each kind. */
+  notice(notice: DoorNotice): void;
+}
+
+/** What is wrong with these settings that their schema cannot say; each by its variable's name. */
+export function accessMistakes(config: Partial<EdgeConfig>): string[] {
+  const origins = parseOrigins(config.allowedOrigins ?? '');
+  const proxies = parseProxies(config.trustedProxies ?? '');
+  const { jwtSecret } = config;
+  // That it is short is said with what else does not fit together.
+  const secret = jwtSecret === undefined || isShort(jwtSecret) ? null : secretProblem(jwtSecret);
+  return [
+    ...(secret === null ? [] : [`HEADWAY_JWT_SECRET ${secret}`]),
+    ...(hasPassword(config.jwksUrl)
+      ? ['HEADWAY_JWKS_URL has a user name or a password in it, which is not supported']
+      : []),
+    ...(origins.ok ? [] : [`HEADWAY_ALLOWED_ORIGINS: ${origins.problem}`]),
+    ...(proxies.ok ? [] : [`HEADWAY_TRUSTED_PROXIES: ${proxies.problem}`]),
+  ];
+}
+
+function hasPassword(url: string | undefined): boolean {
+  return url !== undefined && URL.canParse(url) && new URL(url).username + new URL(url).password !== '';
+}
+
+/** @throws ConfigError */
+export function openAccess(config: EdgeConfig, observer: AccessObserver): Access {
+  const origins = parseOrigins(config.allowedOrigins);
+  const proxies = parseProxies(config.trustedProxies);
+  if (!origins.ok || !proxies.ok) throw new ConfigError(accessMistakes(config));
+  const verifier = config.auth === 'jwt' ? verifierOf(config, observer) : null;
+  const admission = new Admission(
+    {
+      maxConnections: config.maxConnections,
+      maxPerAddress: config.maxConnectionsPerAddress,
+      maxPerSubject: config.maxConnectionsPerSubject,
+      maxUnauthenticated: config.maxUnauthenticated,
+      maxUnauthenticatedPerAddress: config.maxUnauthenticatedPerAddress,
+      upgradesPerSecond: config.maxUpgradesPerSecond,
+      upgradesPerAddress: config.maxUpgradesPerAddress,
+    },
+    () => performance.now(),
+  );
+  const maxOpen = openSocketsLimit();
+  const sockets = new SocketGuard(
+    { maxHttp: config.maxHttpSockets, maxHttpPerAddress: config.maxHttpSocketsPerAddress, maxOpen },
+    () => performance.now(),
+  );
+  const door = new Door({
+    verifier,
+    origins: new OriginPolicy(origins.origins),
+    proxies: new TrustedProxies(proxies.list),
+    admission,
+    hasRoom: () => observer.hasRoom(),
+    hasRoomFor: (requester) => observer.hasRoomFor(requester),
+    wallClock: Date.now,
+    tokenToleranceMs: config.jwtToleranceSeconds * 1_000,
+    isSecure: config.tlsCert !== undefined,
+    tokenInQuery: config.tokenInQuery,
+    tokenWarningMs: config.tokenWarningSeconds * 1_000,
+    authTimeoutMs: config.authTimeoutMs,
+    notice: (notice) => observer.notice(notice),
+  });
+  const warnings = [...wideProxies(proxies.tooWide), ...fewFiles(config, maxOpen)];
+  return { door, admission, sockets, warnings, close: () => verifier?.close() };
+}
+
+function wideProxies(ranges: readonly string[]): string[] {
+  return ranges.map(
+    (range) =>
+      `HEADWAY_TRUSTED_PROXIES has ${range}; everybody in it may claim any address, and so is under no limit of ` +
+      'addresses. List the proxies alone, or networks of at least /8 (IPv6: /32) that are your own',
+  );
+}
+
+// Not for those who set no limit: the system's is the one that they want.
+function fewFiles({ maxConnections }: EdgeConfig, maxOpen: number | null): string[] {
+  if (maxOpen === null || maxConnections <= maxOpen) return [];
+  return [
+    `HEADWAY_MAX_CONNECTIONS is ${maxConnections}, but the system lets this process open ${maxOpen} sockets; from there on ` +
+      'new ones are cut off: raise the limit of open files (ulimit -n), or lower the setting',
+  ];
+}
+
+function verifierOf(config: EdgeConfig, observer: AccessObserver): Verifier {
+  return createVerifier(
+    {
+      ...(config.jwtSecret === undefined ? {} : { secret: config.jwtSecret }),
+      ...(config.jwksUrl === undefined ? {} : { jwksUrl: config.jwksUrl }),
+      ...(config.jwtIssuer === undefined ? {} : { issuer: config.jwtIssuer }),
+      ...(config.jwtAudience === undefined ? {} : { audience: config.jwtAudience }),
+      clockToleranceSeconds: config.jwtToleranceSeconds,
+    },
+    Date.now,
+    { onKeys: (report) => observer.keys(report) },
+  );
+}

@@ -1,0 +1,183 @@
+import type { JetStreamClient, JetStreamManager, NatsConnection } from 'nats';
+import type { EdgeConfig } from '../../schemas/config.js';
+import { subjectOf } from '../../schemas/ids.js';
+import type { LogRecord } from '../eventlog/record.js';
+import { type AliveState, AliveSubscription } from '../jetstream/heartbeat-subscription.js';
+import { lastMessage } from '../jetstream/stream.js';
+import { Lifecycle } from '../liveness/liveness-monitor.js';
+import type { LifecycleStats } from '../liveness/ports.js';
+import { TIMEOUTS_LIMITS, Timeouts } from '../liveness/timeout-writer.js';
+import { type Logger, RateLimit } from '../telemetry/logger.js';
+import type { Metrics } from '../telemetry/metrics.js';
+
+/** How often silent jobs are looked for. */
+const TICK_MS = 250;
+
+export interface SilenceParts {
+  readonly config: Pick<EdgeConfig, 'maxWatchedJobs' | 'stallAfterSeconds' | 'stream' | 'timeoutSeconds'>;
+  readonly logger: Logger;
+  readonly connection: NatsConnection;
+  readonly jsm: JetStreamManager;
+  readonly js: JetStreamClient;
+  /** The newest valid event of a job; null when the stream keeps none. */
+  readonly lastState: (id: string) => Promise<LogRecord | null>;
+  readonly metrics: () => Metrics;
+  readonly stalled: (id: string, silentMs: number) => void;
+}
+
+/** Silent jobs, for an edge: it is told what the feed tells, and tells clients of stalls and the log of time-outs. */
+export interface Silence {
+  readonly stats: LifecycleStats & { readonly isListening: boolean };
+  /** An event: a last state that was loaded, or a new one. */
+  seen(record: LogRecord): void;
+  /** The stream holds nothing of this job any more. */
+  gone(id: string): void;
+  /** The log is about to be loaded anew. */
+  restarts(): void;
+  /** The feed is lost: what a job does now is not heard. */
+  lost(): void;
+  /** The feed follows the stream (again). */
+  following(): void;
+  /** For how many milliseconds a job whose stall was told has been silent; null: it is not stalled. */
+  stalledFor(id: string): number | null;
+  close(): void;
+}
+
+/** For an edge that watches no job: nothing is heard and nothing is told. */
+const NO_SILENCE: Silence = {
+  stats: { isListening: false, watched: 0, overdue: 0, turnedAway: 0, letGo: 0 },
+  seen: () => undefined,
+  gone: () => undefined,
+  restarts: () => undefined,
+  lost: () => undefined,
+  following: () => undefined,
+  stalledFor: () => null,
+  close: () => undefined,
+};
+
+/** Wires the watch for silent jobs. It listens from the first `following` on, while heartbeats are heard, too. */
+export function watchSilence(parts: SilenceParts): Silence {
+  return parts.config.maxWatchedJobs === 0 ? NO_SILENCE : watch(parts);
+}
+
+function watch({ config, logger, connection, jsm, js, lastState, metrics, stalled }: SilenceParts): Silence {
+  const now = () => performance.now();
+  let isFollowing = false;
+  let heartbeats: AliveState = 'asking';
+  const isListening = () => isFollowing && heartbeats === 'hearing';
+  let listensSince = Number.POSITIVE_INFINITY;
+  const listenOrPause = () => {
+    if (!isListening()) {
+      lifecycle.pause();
+      return;
+    }
+    listensSince = now();
+    lifecycle.resume(listensSince);
+  };
+
+  const lifecycle: Lifecycle = new Lifecycle(
+    {
+      stallAfterMs: periodMs(config.stallAfterSeconds),
+      timeoutMs: periodMs(config.timeoutSeconds),
+      maxWatched: config.maxWatchedJobs,
+    },
+    {
+      stalled: (id, silentMs) => {
+        metrics().stalls.inc();
+        stalled(id, silentMs);
+      },
+      timedOut: (id, lastSeq, silentMs) => timeouts.write(id, lastSeq, silentMs),
+    },
+  );
+  const timeoutLines = new RateLimit(10, 10_000, now);
+  const failureLines = new RateLimit(3, 10_000, now);
+  const timeouts: Timeouts = new Timeouts(
+    {
+      js,
+      stream: config.stream,
+      newest: (id) => lastMessage(jsm, config.stream, subjectOf(id)),
+      lastState,
+    },
+    TIMEOUTS_LIMITS,
+    {
+      settled: (id, lastSeq, outcome) => {
+        metrics().timeouts.inc({ outcome });
+        switch (outcome) {
+          case 'written': {
+            const turn = timeoutLines.take();
+            if (turn !== null) logger.info({ job: id, seq: lastSeq, ...turn }, 'a job timed out');
+            return;
+          }
+          case 'moved':
+            return;
+          case 'gone':
+            lifecycle.forget(id);
+            return;
+          case 'failed':
+            lifecycle.again(id, lastSeq);
+            return;
+        }
+      },
+      failed: (id, error) => {
+        const turn = failureLines.take();
+        if (turn !== null)
+          logger.warn({ job: id, reason: error.message, ...turn }, 'a time-out could not be written');
+      },
+    },
+    { now, wallClock: Date.now },
+  );
+  const alive = new AliveSubscription(connection, {
+    heard: (id, attempt) => lifecycle.alive(id, now(), attempt),
+    changed: (state, error) => {
+      heartbeats = state;
+      if (state === 'refused')
+        logger.error({ reason: error?.message }, 'heartbeats of jobs are not heard, so no silence is judged');
+      listenOrPause();
+    },
+  });
+  // Silence counts up to the last question that NATS has answered: what it sent before its answer was heard. So nothing
+  // is judged by the seconds in which a server hangs and nobody has noticed.
+  let isAsking = false;
+  const look = async (): Promise<void> => {
+    if (isAsking || !isListening()) return;
+    isAsking = true;
+    const asked = now();
+    try {
+      await connection.flush();
+      if (isListening() && asked >= listensSince) lifecycle.tick(asked);
+    } catch {
+      // The connection was lost: the feed says so.
+    } finally {
+      isAsking = false;
+    }
+  };
+  const ticking = setInterval(() => void look(), TICK_MS);
+
+  return {
+    get stats() {
+      return { isListening: isListening(), ...lifecycle.stats };
+    },
+    seen: ({ id, seq, patience }) =>
+      lifecycle.seen({ id, seq, isRunning: patience !== null, ...patience }, now()),
+    gone: (id) => lifecycle.forget(id),
+    restarts: () => lifecycle.reset(),
+    lost: () => {
+      isFollowing = false;
+      lifecycle.pause();
+    },
+    following: () => {
+      isFollowing = true;
+      listenOrPause();
+    },
+    stalledFor: (id) => lifecycle.stalledFor(id),
+    close: () => {
+      clearInterval(ticking);
+      alive.close();
+      timeouts.stop();
+    },
+  };
+}
+
+function periodMs(seconds: number): number | null {
+  return seconds === 0 ? null : seconds * 1_000;
+}

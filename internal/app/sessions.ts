@@ -1,0 +1,157 @@
+import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { CLOSE_CODES } from '../../schemas/close-codes.js';
+import type { EdgeConfig } from '../../schemas/config.js';
+import { LIMIT_SETTINGS } from '../edge/connection-guard.js';
+import { ClientRate } from '../edge/limits.js';
+import { scopeIdOf } from '../edge/scope-id.js';
+import type { WebSocketParts } from '../edge/websocket.js';
+import type { EventLog } from '../eventlog/log.js';
+import type { Hub } from '../session/hub.js';
+import type { ColdSource } from '../session/ports.js';
+import { Session } from '../session/session.js';
+import { type Logger, RateLimit } from '../telemetry/logger.js';
+import type { Metrics } from '../telemetry/metrics.js';
+import type { Access } from './access.js';
+
+/** How often due heartbeats are looked for, as a part of the heartbeat's own interval. */
+const TICKS_PER_HEARTBEAT = 8;
+/** How long closing frames have to leave before what is still connected is cut. */
+const CLOSE_GRACE_MS = 200;
+const DRAIN_STEP_MS = 50;
+/** What a read from JetStream puts onto a socket whole: at most 64 last states of 64 KiB. */
+const PAGE_ROOM_BYTES = 5 * 1024 * 1024;
+
+/** What of the configuration a client's connection depends on. */
+export type ClientSettings = Pick<
+  EdgeConfig,
+  | 'heartbeatMs'
+  | 'idleTimeoutSeconds'
+  | 'maxClientBytesPerSecond'
+  | 'maxClientFrameBytes'
+  | 'maxClientFramesPerSecond'
+  | 'maxReplayAll'
+  | 'maxReplayJob'
+  | 'sendWatermarkBytes'
+>;
+
+export interface ClientParts {
+  readonly config: ClientSettings;
+  readonly logger: Logger;
+  readonly log: EventLog;
+  readonly hub: Hub;
+  /** For how many milliseconds a job whose stall was told has been silent; null: it is not stalled. */
+  readonly stalledFor?: (id: string) => number | null;
+}
+
+/** How often `Hub.tick` is to be called, in milliseconds. Tokens expire to the second, however rare heartbeats are. */
+export function tickMs({ heartbeatMs }: Pick<ClientSettings, 'heartbeatMs'>): number {
+  return Math.min(1_000, Math.max(10, heartbeatMs / TICKS_PER_HEARTBEAT));
+}
+
+/**
+ * What happens with WebSocket clients: each becomes a session of the hub over this log.
+ * @param readsOf reads behind the tail, in the turns of one requester
+ */
+export function webSocketParts(
+  { config, log, hub, logger, stalledFor }: ClientParts,
+  readsOf: (requester: string) => ColdSource,
+  metrics: Metrics,
+  { door, sockets }: Pick<Access, 'door' | 'sockets'>,
+): Omit<WebSocketParts, 'failed'> {
+  const refusalLines = new RateLimit(10, 10_000, () => performance.now());
+  return {
+    door,
+    sockets,
+    maxClientFrameBytes: config.maxClientFrameBytes,
+    clientRate: () =>
+      new ClientRate(config.maxClientFramesPerSecond, config.maxClientBytesPerSecond, performance.now()),
+    now: () => performance.now(),
+    idleTimeoutSeconds: config.idleTimeoutSeconds,
+    maxBufferedBytes: 2 * config.sendWatermarkBytes + PAGE_ROOM_BYTES,
+    connect: ({ scope, resume, requester }, permit, outlet) => {
+      const session = new Session({
+        id: randomBytes(9).toString('base64url'),
+        requester,
+        scope,
+        resume,
+        log,
+        cold: readsOf(requester),
+        outlet,
+        permit,
+        scopeId: scopeIdOf,
+        limits: {
+          heartbeatMs: config.heartbeatMs,
+          heartbeatAfterMs: config.heartbeatMs * (1 - 1 / TICKS_PER_HEARTBEAT),
+          watermarkBytes: config.sendWatermarkBytes,
+          maxReplayJob: config.maxReplayJob,
+          maxReplayAll: config.maxReplayAll,
+          maxFrameCharacters: config.maxClientFrameBytes,
+        },
+        wallClock: Date.now,
+        now: () => performance.now(),
+        again: (waiting) => hub.mark(waiting),
+        ...(stalledFor && { stalledFor }),
+        onSent: (updates) => metrics.updatesSent.inc(updates),
+      });
+      hub.add(session);
+      metrics.connectionsOpened.inc();
+      return session;
+    },
+    disconnected: (session, code) => {
+      hub.remove(session);
+      metrics.connectionsClosed.inc({ code: closeLabel(code) });
+    },
+    refused: ({ code, address, defect, limit, origin }) => {
+      metrics.requestsRefused.inc({ code });
+      if (limit !== null) metrics.limitsReached.inc({ limit });
+      const turn = refusalLines.take();
+      if (turn !== null)
+        logger.info(
+          {
+            code,
+            address,
+            ...(defect !== null && { defect }),
+            ...(limit !== null && { limit, setting: LIMIT_SETTINGS[limit] }),
+            ...(origin !== undefined && { origin: shorten(origin), setting: 'HEADWAY_ALLOWED_ORIGINS' }),
+            ...turn,
+          },
+          'a connection was refused',
+        );
+    },
+  };
+}
+
+/** Longer than any origin of a page, and short enough for a line of a log. */
+const MAX_ORIGIN = 256;
+
+function shorten(origin: string): string {
+  return origin.length > MAX_ORIGIN ? `${origin.slice(0, MAX_ORIGIN)}…` : origin;
+}
+
+// Clients choose the codes of their own closes; only the usual ones get a label.
+const COMMON_CODES = [1001, 1005, 1006, 1009, ...CLOSE_CODES.map(({ code }) => code)];
+
+function closeLabel(code: number): string {
+  return COMMON_CODES.includes(code) ? String(code) : 'other';
+}
+
+/**
+ * Sends clients away evenly over the window, so that the edges they go to see no herd. Meanwhile they are served.
+ * @param windowMs milliseconds, from 0
+ */
+export async function drain(hub: Hub, windowMs: number): Promise<void> {
+  if (hub.size === 0) return;
+  hub.announceDrain(windowMs);
+  const all = hub.size;
+  const steps = Math.ceil(windowMs / DRAIN_STEP_MS);
+  for (let step = 1; step < steps && hub.size > 0; step++) {
+    await delay(DRAIN_STEP_MS);
+    // Clients leave by themselves, too; only those above the share that may be left by now are closed.
+    const mayStay = Math.ceil(all * (1 - step / steps));
+    if (hub.size > mayStay) hub.closeDraining(hub.size - mayStay);
+  }
+  if (steps > 0) await delay(DRAIN_STEP_MS);
+  hub.closeDraining(hub.size);
+  await delay(CLOSE_GRACE_MS);
+}

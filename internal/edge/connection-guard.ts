@@ -1,0 +1,365 @@
+import type { ErrorCode } from '../../schemas/close-codes.js';
+import { type Carried, carriedToken } from '../auth/bearer-token.js';
+import { type Grant, narrow } from '../auth/grant.js';
+import type { TokenDefect, Verdict, Verifier } from '../auth/verifier.js';
+import type { Scope } from '../eventlog/scope.js';
+import type { Expiry, Permit, Renewal } from '../session/ports.js';
+import { limitKey, type TrustedProxies } from './client-address.js';
+import type { Admission, Ticket } from './limits.js';
+import type { OriginPolicy, OriginVerdict } from './origin.js';
+
+/** What a request says of who makes it: the peer's address and headers as they came ('' where there is none). */
+export interface Knock {
+  readonly peer: string;
+  readonly origin: string;
+  readonly host: string;
+  readonly forwardedFor: string;
+  readonly forwardedProto: string;
+  readonly authorization: string;
+  readonly subprotocols: string;
+  /** The token in the query, if there is one. */
+  readonly queryToken: string | null;
+}
+
+/** What there can be too much of; a label of metrics. OPERATIONS.md, "Limits". */
+export type Limit =
+  | 'connections'
+  | 'connections_per_address'
+  | 'connections_per_subject'
+  | 'unauthenticated'
+  | 'unauthenticated_per_address'
+  | 'upgrades'
+  | 'upgrades_per_address'
+  | 'pending_reads'
+  | 'pending_reads_per_subject'
+  | 'client_frames'
+  | 'client_bytes'
+  | 'http_sockets'
+  | 'http_sockets_per_address'
+  | 'open_files';
+
+/** What each limit is set by, so that whoever reads of it need not look for it. */
+export const LIMIT_SETTINGS: Readonly<Record<Limit, string>> = {
+  connections: 'HEADWAY_MAX_CONNECTIONS',
+  connections_per_address: 'HEADWAY_MAX_CONNECTIONS_PER_ADDRESS',
+  connections_per_subject: 'HEADWAY_MAX_CONNECTIONS_PER_SUBJECT',
+  unauthenticated: 'HEADWAY_MAX_UNAUTHENTICATED',
+  unauthenticated_per_address: 'HEADWAY_MAX_UNAUTHENTICATED_PER_ADDRESS',
+  upgrades: 'HEADWAY_MAX_UPGRADES_PER_SECOND',
+  upgrades_per_address: 'HEADWAY_MAX_UPGRADES_PER_ADDRESS',
+  pending_reads: 'HEADWAY_MAX_PENDING_READS',
+  pending_reads_per_subject: 'HEADWAY_MAX_PENDING_READS_PER_SUBJECT',
+  client_frames: 'HEADWAY_MAX_CLIENT_FRAMES_PER_SECOND',
+  client_bytes: 'HEADWAY_MAX_CLIENT_BYTES_PER_SECOND',
+  http_sockets: 'HEADWAY_MAX_HTTP_SOCKETS',
+  http_sockets_per_address: 'HEADWAY_MAX_HTTP_SOCKETS_PER_ADDRESS',
+  open_files: 'ulimit -n',
+};
+
+/** Somebody who was let in so far as the upgrade; `door.leave` when the connection is gone. */
+export interface Visitor {
+  readonly address: string;
+  /** Taken out when the token is checked, so that no token stays in memory. */
+  carried: Carried;
+  /** null: the address has too many connections, which is explained and closed. */
+  readonly ticket: Ticket | null;
+}
+
+/** An upgrade that is refused with an HTTP status. */
+export interface Turned {
+  readonly kind: 'turned';
+  readonly address: string;
+  /** Which limit was reached. */
+  readonly limit: Limit | null;
+  readonly status: 403 | 503;
+  readonly code: 'forbidden_origin' | 'overloaded';
+  readonly detail: string;
+  readonly retryAfterSeconds: number | null;
+  /** The origin that is refused. */
+  readonly origin: string | null;
+}
+
+export type Entry = { readonly kind: 'visitor'; readonly visitor: Visitor } | Turned;
+
+export type Admitted =
+  | {
+      readonly ok: true;
+      readonly scope: Scope;
+      readonly permit: Permit | null;
+      /** Who asks, and so by whose turn it is served: the token's subject, else the address. */
+      readonly requester: string;
+    }
+  | {
+      readonly ok: false;
+      readonly code: ErrorCode;
+      readonly message: string;
+      readonly defect: TokenDefect | null;
+      readonly limit: Limit | null;
+    };
+
+/** What may be wrong with the settings, by who comes. */
+export type DoorNotice =
+  /** Most connections are from one address: an office, or a proxy that is not listed. */
+  | {
+      readonly kind: 'crowded_address';
+      readonly address: string;
+      readonly held: number;
+      readonly connections: number;
+    }
+  /** A trusted proxy does not say whom it brings, so all of them count as one. */
+  | { readonly kind: 'silent_proxy'; readonly address: string };
+
+export interface DoorParts {
+  /** null: the edge runs open. */
+  readonly verifier: Verifier | null;
+  readonly origins: OriginPolicy;
+  readonly proxies: TrustedProxies;
+  readonly admission: Admission;
+  /** Whether the edge can serve one more now. */
+  readonly hasRoom: () => boolean;
+  /** Whether it can serve one more of this requester. */
+  readonly hasRoomFor: (requester: string) => boolean;
+  /** Whether the edge itself speaks TLS. */
+  readonly isSecure: boolean;
+  readonly tokenInQuery: boolean;
+  readonly tokenWarningMs: number;
+  /** How far the clock of whoever makes the tokens may be off. */
+  readonly tokenToleranceMs: number;
+  /** Milliseconds since 1970. */
+  readonly wallClock: () => number;
+  readonly authTimeoutMs: number;
+  /** Called at most once for each kind. */
+  readonly notice: (notice: DoorNotice) => void;
+}
+
+/**
+ * Who may come in: origin and limits before the upgrade, the token after it (a browser is shown a close code, never
+ * the status of a refused upgrade). PROTOCOL.md, "Connecting" and "Tokens".
+ */
+export class Door {
+  readonly #parts: DoorParts;
+  readonly #noticed = new Set<DoorNotice['kind']>();
+
+  constructor(parts: DoorParts) {
+    this.#parts = parts;
+  }
+
+  /** Whether the peer is a proxy that brings others. */
+  isProxy(peer: string): boolean {
+    return this.#parts.proxies.isTrusted(peer);
+  }
+
+  /** Whether the origin of a page, if it is one, may connect. */
+  isWelcome(knock: Knock): boolean {
+    return this.#origin(knock) !== 'refused';
+  }
+
+  #origin({ peer, forwardedProto, origin, host }: Knock): OriginVerdict {
+    const { origins, proxies, isSecure } = this.#parts;
+    return origins.verdict(origin, host, proxies.isSecure(peer, isSecure, forwardedProto));
+  }
+
+  /** Decides at once whether a request is upgraded. */
+  knock(knock: Knock): Entry {
+    const { proxies, admission, verifier, tokenInQuery, hasRoom, hasRoomFor } = this.#parts;
+    const address = proxies.clientAddress(knock.peer, knock.forwardedFor);
+    const origin = this.#origin(knock);
+    if (origin === 'refused') return originRefused(address, knock.origin);
+    if (!hasRoom()) return turned(address, 'pending_reads', NO_ROOM.pending_reads, 1);
+    // Whose tokens are checked may be others than those whose reads wait, though they come from one address.
+    if (verifier === null && !hasRoomFor(requesterOf(null, address))) {
+      return turned(address, 'pending_reads_per_subject', NO_ROOM.pending_reads_per_subject, 1);
+    }
+    const entered = admission.enter(address, verifier !== null);
+    if (!entered.ok && entered.refusal !== 'address') {
+      return turned(address, entered.refusal, NO_ROOM[entered.refusal], entered.retryAfterSeconds);
+    }
+    this.#look(address, knock);
+    const carried = carriedToken({
+      authorization: knock.authorization,
+      subprotocols: knock.subprotocols,
+      // Who is no browser can set a header, and so needs no token in a place that is logged.
+      query: tokenInQuery && origin !== 'none' ? knock.queryToken : null,
+    });
+    return {
+      kind: 'visitor',
+      visitor: { address, carried, ticket: entered.ok ? entered.ticket : null },
+    };
+  }
+
+  #look(address: string, { peer, forwardedFor }: Knock): void {
+    const { admission, proxies } = this.#parts;
+    if (!this.#noticed.has('silent_proxy') && forwardedFor.trim() === '' && proxies.isTrusted(peer)) {
+      this.#notice({ kind: 'silent_proxy', address: peer });
+    }
+    if (this.#noticed.has('crowded_address')) return;
+    const held = admission.crowd(address);
+    if (held === null) return;
+    this.#notice({ kind: 'crowded_address', address, held, connections: admission.counts.connections });
+  }
+
+  #notice(notice: DoorNotice): void {
+    this.#noticed.add(notice.kind);
+    this.#parts.notice(notice);
+  }
+
+  /** Checks the visitor's token, and what of a scope it opens; at once where there is nothing to check. Never rejects. */
+  admit(visitor: Visitor, scope: Scope): Admitted | Promise<Admitted> {
+    const { verifier, admission } = this.#parts;
+    if (visitor.ticket === null) return tooMany('connections_per_address', TOO_MANY_OF_ADDRESS);
+    if (verifier === null) {
+      admission.authenticated(visitor.ticket, null);
+      return { ok: true, scope, permit: null, requester: requesterOf(null, visitor.address) };
+    }
+    const { carried } = visitor;
+    visitor.carried = { kind: 'none' };
+    if (carried.kind === 'none') return refused('unauthorized', NO_TOKEN, 'missing');
+    if (carried.kind === 'bad') return refused('unauthorized', carried.message, 'malformed');
+    return this.#check(verifier, visitor.ticket, visitor.address, carried.token, scope);
+  }
+
+  async #check(
+    verifier: Verifier,
+    ticket: Ticket,
+    address: string,
+    token: string,
+    scope: Scope,
+  ): Promise<Admitted> {
+    const verdict = await this.#verify(verifier, token);
+    if (!verdict.ok) {
+      return verdict.defect === 'keys_unavailable'
+        ? refused('internal', KEYS_AWAY, verdict.defect)
+        : refused(codeOf(verdict.defect), verdict.message, verdict.defect);
+    }
+    const { grant } = verdict;
+    const narrowed = narrow(grant, scope);
+    if (!narrowed.ok) return refused('forbidden', narrowed.message);
+    const requester = requesterOf(grant.subject, address);
+    if (!this.#parts.hasRoomFor(requester)) {
+      const message = NO_ROOM.pending_reads_per_subject;
+      return { ok: false, code: 'overloaded', message, defect: null, limit: 'pending_reads_per_subject' };
+    }
+    if (!this.#parts.admission.authenticated(ticket, grant.subject)) {
+      return tooMany('connections_per_subject', TOO_MANY_OF_SUBJECT);
+    }
+    return { ok: true, scope: narrowed.scope, permit: this.#permit(verifier, grant), requester };
+  }
+
+  /** When what let somebody in expired, as RFC 3339 writes it; null: it has not. */
+  expiredAt(permit: Permit | null): string | null {
+    return permit !== null && this.#parts.wallClock() >= permit.expiry.at ? permit.expiry.text : null;
+  }
+
+  leave(visitor: Visitor): void {
+    if (visitor.ticket !== null) this.#parts.admission.leave(visitor.ticket);
+  }
+
+  #permit(verifier: Verifier, { subject, expiresAt }: Grant): Permit {
+    return {
+      expiry: this.#expiry(expiresAt),
+      warnMs: this.#parts.tokenWarningMs,
+      renew: async (token): Promise<Renewal> => {
+        const verdict = await this.#verify(verifier, token);
+        if (!verdict.ok) {
+          return verdict.defect === 'keys_unavailable'
+            ? { kind: 'unknown' }
+            : { kind: 'refused', code: 'unauthorized', message: verdict.message };
+        }
+        const { grant } = verdict;
+        if (grant.subject !== subject) return { kind: 'refused', code: 'forbidden', message: OTHER_SUBJECT };
+        return {
+          kind: 'renewed',
+          expiry: this.#expiry(grant.expiresAt),
+          narrow: (scope) => {
+            const narrowed = narrow(grant, scope);
+            return narrowed.ok ? narrowed.scope : null;
+          },
+        };
+      },
+    };
+  }
+
+  // A token that is good only by the tolerance may stay for as long as that lasts.
+  #expiry(expiresAt: number): Expiry {
+    const { wallClock, tokenToleranceMs } = this.#parts;
+    const at = expiresAt > wallClock() ? expiresAt : expiresAt + tokenToleranceMs;
+    return { at, text: new Date(expiresAt).toISOString() };
+  }
+
+  async #verify(verifier: Verifier, token: string): Promise<Verdict> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<Verdict>((resolve) => {
+      timer = setTimeout(
+        () => resolve({ ok: false, defect: 'keys_unavailable', message: KEYS_AWAY }),
+        this.#parts.authTimeoutMs,
+      );
+    });
+    try {
+      return await Promise.race([verifier.verify(token), late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+const ORIGIN_REFUSED = 'pages of this origin may not connect; HEADWAY_ALLOWED_ORIGINS lists those that may';
+const NO_TOKEN =
+  'there is no token; send it as "Authorization: Bearer <token>" or as the second subprotocol "bearer.<token>"';
+const KEYS_AWAY = 'the token cannot be checked now; connect again in a moment';
+const TOO_MANY_OF_ADDRESS = 'there are too many connections from this address';
+const TOO_MANY_OF_SUBJECT = "there are too many connections with tokens of this token's subject";
+const OTHER_SUBJECT = 'the new token is of another subject than the one that this connection began with';
+const NO_ROOM = {
+  pending_reads: 'this edge has no room now; connect again in a moment',
+  pending_reads_per_subject:
+    'too many reads of history of this subject or address wait; connect again in a moment',
+  connections: 'this edge has as many connections as it takes; connect again in a moment',
+  unauthenticated: 'too many tokens are being checked now; connect again in a moment',
+  unauthenticated_per_address:
+    'too many tokens from this address are being checked now; connect again in a moment',
+  upgrades: 'too many clients connect at once; connect again in a moment',
+  upgrades_per_address: 'too many clients connect at once from this address; connect again in a moment',
+} as const;
+
+// Nobody can choose a subject that is taken for an address, or the other way round.
+function requesterOf(subject: string | null, address: string): string {
+  return subject === null ? `address ${limitKey(address)}` : `subject ${subject}`;
+}
+
+function turned(address: string, limit: Limit, detail: string, retryAfterSeconds: number | null): Turned {
+  return {
+    kind: 'turned',
+    address,
+    limit,
+    status: 503,
+    code: 'overloaded',
+    detail,
+    retryAfterSeconds,
+    origin: null,
+  };
+}
+
+function originRefused(address: string, origin: string): Turned {
+  return {
+    kind: 'turned',
+    address,
+    limit: null,
+    status: 403,
+    code: 'forbidden_origin',
+    detail: ORIGIN_REFUSED,
+    retryAfterSeconds: null,
+    origin,
+  };
+}
+
+function refused(code: ErrorCode, message: string, defect: TokenDefect | null = null): Admitted {
+  return { ok: false, code, message, defect, limit: null };
+}
+
+function tooMany(limit: Limit, message: string): Admitted {
+  return { ok: false, code: 'too_many_connections', message, defect: null, limit };
+}
+
+function codeOf(defect: TokenDefect): ErrorCode {
+  return defect === 'expired' ? 'token_expired' : 'unauthorized';
+}

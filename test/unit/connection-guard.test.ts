@@ -1,0 +1,476 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { grantOf } from '../../internal/auth/grant.js';
+import type { Verdict, Verifier } from '../../internal/auth/verifier.js';
+import { TrustedProxies } from '../../internal/edge/client-address.js';
+import {
+  type Admitted,
+  Door,
+  type DoorNotice,
+  type DoorParts,
+  type Knock,
+  type Visitor,
+} from '../../internal/edge/connection-guard.js';
+import { Admission, type AdmissionLimits } from '../../internal/edge/limits.js';
+import { OriginPolicy } from '../../internal/edge/origin.js';
+import type { Scope } from '../../internal/eventlog/scope.js';
+import type { Claims } from '../../schemas/claims.js';
+
+const EXP = Date.parse('2026-01-31T13:00:00Z') / 1_000;
+const JOB: Scope = { kind: 'job', id: 'job-1', jobTypes: null };
+const ALL: Scope = { kind: 'all', jobTypes: null };
+
+const good = (claims: Partial<Claims> = {}): Verdict => ({
+  ok: true,
+  grant: grantOf({ exp: EXP, ...claims }),
+});
+
+/** A verifier whose answers the test gives, in the order in which they are given. */
+function scriptedVerifier() {
+  const open: ((verdict: Verdict) => void)[] = [];
+  const tokens: string[] = [];
+  const verifier: Verifier = {
+    verify: (token) => {
+      tokens.push(token);
+      return new Promise((resolve) => open.push(resolve));
+    },
+    close: () => {},
+  };
+  return { verifier, tokens, answer: (verdict: Verdict) => open.shift()?.(verdict) };
+}
+
+function house(limits: Partial<AdmissionLimits> = {}, parts: Partial<DoorParts> = {}) {
+  const script = scriptedVerifier();
+  const notices: DoorNotice[] = [];
+  const admission = new Admission(
+    {
+      maxConnections: 0,
+      maxPerAddress: 0,
+      maxPerSubject: 0,
+      maxUnauthenticated: 0,
+      maxUnauthenticatedPerAddress: 0,
+      upgradesPerSecond: 0,
+      upgradesPerAddress: 0,
+      ...limits,
+    },
+    () => 0,
+  );
+  const door = new Door({
+    verifier: script.verifier,
+    origins: new OriginPolicy(['https://app.example.com']),
+    proxies: new TrustedProxies(['10.0.0.0/8']),
+    admission,
+    hasRoom: () => true,
+    hasRoomFor: () => true,
+    isSecure: false,
+    tokenInQuery: false,
+    tokenWarningMs: 60_000,
+    tokenToleranceMs: 5_000,
+    wallClock: () => EXP * 1_000 - 60_000,
+    authTimeoutMs: 1_000,
+    notice: (notice) => void notices.push(notice),
+    ...parts,
+  });
+  return {
+    ...script,
+    notices,
+    door,
+    admission,
+    /** Knocks and comes in. */
+    enter(knock: Partial<Knock> = {}): Visitor {
+      const entry = door.knock({ ...NOBODY, ...knock });
+      if (entry.kind !== 'visitor') throw new Error(`turned away: ${entry.detail}`);
+      return entry.visitor;
+    },
+  };
+}
+
+const NOBODY: Knock = {
+  peer: '192.0.2.1',
+  origin: '',
+  host: 'edge.example.com',
+  forwardedFor: '',
+  forwardedProto: '',
+  authorization: '',
+  subprotocols: '',
+  queryToken: null,
+};
+const TOKEN = { authorization: 'Bearer a.b.c' };
+const NONE_OPEN = { connections: 0, unauthenticated: 0, addresses: 0, subjects: 0 };
+
+function outcome(admitted: Admitted): string {
+  return admitted.ok ? 'ok' : admitted.code;
+}
+
+describe('before the upgrade', () => {
+  test.each<[string, Partial<Knock>, string]>([
+    ['no origin', {}, 'visitor'],
+    ['its own', { origin: 'http://edge.example.com' }, 'visitor'],
+    ['its own over TLS', { origin: 'https://edge.example.com' }, 'forbidden_origin'],
+    ['a listed one', { origin: 'https://app.example.com' }, 'visitor'],
+    ['a foreign one', { origin: 'https://evil.example.com' }, 'forbidden_origin'],
+    ['null', { origin: 'null' }, 'forbidden_origin'],
+    ['one that goes on', { origin: 'https://app.example.com.evil.com' }, 'forbidden_origin'],
+    [
+      'its own behind a trusted proxy with TLS',
+      { peer: '10.1.2.3', origin: 'https://edge.example.com', forwardedProto: 'https' },
+      'visitor',
+    ],
+    [
+      'the same from a peer that is not trusted',
+      { origin: 'https://edge.example.com', forwardedProto: 'https' },
+      'forbidden_origin',
+    ],
+  ])('G7 nobody unauthorised: origin: %s', (_, knock, expected) => {
+    const { door, admission } = house();
+    const entry = door.knock({ ...NOBODY, ...knock });
+    expect(entry.kind === 'turned' ? entry.code : entry.kind).toBe(expected);
+    if (entry.kind === 'turned') {
+      expect(entry).toMatchObject({ status: 403, retryAfterSeconds: null });
+      expect(admission.counts).toEqual(NONE_OPEN);
+    }
+  });
+
+  test.each<[string, Partial<AdmissionLimits>]>([
+    ['connections', { maxConnections: 1 }],
+    ['unauthenticated', { maxUnauthenticated: 1 }],
+    ['upgrades', { upgradesPerSecond: 1, upgradesPerAddress: 0 }],
+  ])('G8 bad input: too many (%s) are turned away with 503 and a time to come back', (_, limits) => {
+    const { door, enter, admission } = house(limits);
+    enter();
+    const before = admission.counts;
+    expect(door.knock(NOBODY)).toMatchObject({ kind: 'turned', status: 503, code: 'overloaded' });
+    const entry = door.knock(NOBODY);
+    expect(entry.kind === 'turned' && entry.retryAfterSeconds).toBeGreaterThanOrEqual(1);
+    expect(admission.counts).toEqual(before);
+  });
+
+  test('G8 bad input: while the edge has no room everybody is turned away, and nobody counts', () => {
+    const { door, admission } = house({}, { hasRoom: () => false });
+    expect(door.knock(NOBODY)).toMatchObject({ status: 503, retryAfterSeconds: 1 });
+    expect(admission.counts).toEqual(NONE_OPEN);
+  });
+
+  test('G7 nobody unauthorised: a foreign origin is told before whether there is room', () => {
+    const { door } = house({}, { hasRoom: () => false });
+    expect(door.knock({ ...NOBODY, origin: 'https://evil.example.com' })).toMatchObject({ status: 403 });
+  });
+
+  test('G8 bad input: too many of one address are upgraded to be told so, whatever they carry, and count nowhere', () => {
+    const { door, enter, admission, tokens } = house({ maxPerAddress: 1 });
+    enter();
+    const second = enter(TOKEN);
+    expect(second.ticket).toBeNull();
+    expect(door.admit(second, JOB)).toMatchObject({ ok: false, code: 'too_many_connections' });
+    expect(tokens).toEqual([]);
+    door.leave(second);
+    expect(admission.counts).toMatchObject({ connections: 1, unauthenticated: 1, addresses: 1 });
+  });
+
+  test('addresses behind a trusted proxy count by themselves; those that anybody claims do not', () => {
+    const { enter } = house({ maxPerAddress: 1 });
+    expect(enter({ peer: '10.0.0.1', forwardedFor: '198.51.100.1' }).ticket).not.toBeNull();
+    expect(enter({ peer: '10.0.0.1', forwardedFor: '198.51.100.2' }).ticket).not.toBeNull();
+    expect(enter({ peer: '10.0.0.1', forwardedFor: '198.51.100.9, 198.51.100.2' }).ticket).toBeNull();
+    expect(enter({ forwardedFor: '198.51.100.3' }).ticket).not.toBeNull();
+    expect(enter({ forwardedFor: '198.51.100.4' }).ticket).toBeNull();
+  });
+});
+
+describe('the token', () => {
+  test('an edge that runs open asks nobody, and nobody is unauthenticated', () => {
+    const { door, enter, admission } = house({}, { verifier: null });
+    const visitor = enter({ authorization: 'Basic xyz' });
+    expect(door.admit(visitor, JOB)).toMatchObject({ ok: true, scope: JOB, permit: null });
+    expect(admission.counts).toMatchObject({ connections: 1, unauthenticated: 0 });
+    door.leave(visitor);
+    expect(admission.counts).toEqual(NONE_OPEN);
+  });
+
+  test.each<[string, Partial<Knock>]>([
+    ['none', {}],
+    ['another scheme', { authorization: 'Basic dXNlcjpwYXNz' }],
+    ['two in the header', { authorization: 'Bearer a.b.c,Bearer d.e.f' }],
+    ['one in the header and one as subprotocol', { ...TOKEN, subprotocols: 'progress.v1, bearer.d.e.f' }],
+    ['an empty subprotocol', { subprotocols: 'progress.v1, bearer.' }],
+  ])('G7 nobody unauthorised: what it carries: %s', (_, knock) => {
+    const { door, enter, tokens } = house();
+    const admitted = door.admit(enter(knock), JOB);
+    expect(admitted).toMatchObject({ ok: false, code: 'unauthorized' });
+    expect(tokens).toEqual([]);
+  });
+
+  test.each<[string, Partial<Knock>, boolean, string | null]>([
+    ['by header', TOKEN, false, 'a.b.c'],
+    ['by subprotocol', { subprotocols: 'progress.v1, bearer.d.e.f' }, false, 'd.e.f'],
+    ['by query, where it is off', { queryToken: 'g.h.i', origin: 'https://app.example.com' }, false, null],
+    ['by query', { queryToken: 'g.h.i', origin: 'https://app.example.com' }, true, 'g.h.i'],
+    ['by query, from no browser', { queryToken: 'g.h.i' }, true, null],
+    ['by header, beside a query that is off', { ...TOKEN, queryToken: 'g.h.i' }, false, 'a.b.c'],
+  ])('G7 nobody unauthorised: it comes %s', async (_, knock, tokenInQuery, expected) => {
+    const { door, enter, tokens, answer } = house({}, { tokenInQuery });
+    const admitted = door.admit(enter(knock), JOB);
+    answer(good({ jobs: ['*'] }));
+    expect(outcome(await admitted)).toBe(expected === null ? 'unauthorized' : 'ok');
+    expect(tokens).toEqual(expected === null ? [] : [expected]);
+  });
+
+  test.each<[Verdict, string]>([
+    [{ ok: false, defect: 'expired', message: 'the token expired' }, 'token_expired'],
+    [{ ok: false, defect: 'signature', message: 'wrong key' }, 'unauthorized'],
+    [{ ok: false, defect: 'claims', message: 'no jobs' }, 'unauthorized'],
+    [{ ok: false, defect: 'keys_unavailable', message: 'no keys' }, 'internal'],
+    [good({ jobs: ['job-2'] }), 'forbidden'],
+    [good({ jobs: ['job-1'] }), 'ok'],
+  ])('G7 nobody unauthorised: a verdict and what the client is told', async (verdict, expected) => {
+    const { door, enter, answer, admission } = house();
+    const visitor = enter(TOKEN);
+    const admitted = door.admit(visitor, JOB);
+    answer(verdict);
+    expect(outcome(await admitted)).toBe(expected);
+    expect(admission.counts.unauthenticated).toBe(expected === 'ok' ? 0 : 1);
+    door.leave(visitor);
+    expect(admission.counts).toEqual(NONE_OPEN);
+  });
+
+  test('G7 nobody unauthorised: a scope is narrowed to what the token opens', async () => {
+    const { door, enter, answer } = house();
+    const admitted = door.admit(enter(TOKEN), ALL);
+    answer(good({ job_types: ['a', 'b'] }));
+    expect(await admitted).toMatchObject({ ok: true, scope: { kind: 'all', jobTypes: new Set(['a', 'b']) } });
+  });
+
+  test('G8 bad input: too many of one subject; those without one are not counted', async () => {
+    const { door, enter, answer, admission } = house({ maxPerSubject: 1 });
+    const admit = async (sub?: string) => {
+      const visitor = enter(TOKEN);
+      const admitted = door.admit(visitor, ALL);
+      answer(good({ jobs: ['*'], ...(sub !== undefined && { sub }) }));
+      const result = outcome(await admitted);
+      if (result !== 'ok') door.leave(visitor);
+      return { visitor, result };
+    };
+    const first = await admit('ada');
+    expect(first.result).toBe('ok');
+    expect((await admit('ada')).result).toBe('too_many_connections');
+    expect((await admit('bob')).result).toBe('ok');
+    expect((await admit()).result).toBe('ok');
+    expect((await admit()).result).toBe('ok');
+    door.leave(first.visitor);
+    expect((await admit('ada')).result).toBe('ok');
+    expect(admission.counts).toMatchObject({ connections: 4, unauthenticated: 0, subjects: 2 });
+  });
+
+  test('who leaves while the token is being checked counts no more, whatever comes of it', async () => {
+    const { door, enter, answer, admission } = house();
+    const visitor = enter(TOKEN);
+    const admitted = door.admit(visitor, JOB);
+    door.leave(visitor);
+    door.leave(visitor);
+    answer(good({ sub: 'ada', jobs: ['*'] }));
+    expect(outcome(await admitted)).not.toBe('ok');
+    expect(admission.counts).toEqual(NONE_OPEN);
+  });
+});
+
+describe('the deadline', () => {
+  beforeEach(() => void vi.useFakeTimers());
+  afterEach(() => void vi.useRealTimers());
+
+  test('a token whose check takes too long is refused for now, and what comes later changes nothing', async () => {
+    const { door, enter, answer, admission } = house();
+    const visitor = enter(TOKEN);
+    const seen: Admitted[] = [];
+    void Promise.resolve(door.admit(visitor, JOB)).then((admitted) => seen.push(admitted));
+    await vi.advanceTimersByTimeAsync(999);
+    expect(seen).toEqual([]);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(seen).toMatchObject([{ ok: false, code: 'internal', defect: 'keys_unavailable' }]);
+    answer(good({ jobs: ['*'] }));
+    await vi.advanceTimersByTimeAsync(0);
+    expect(seen).toHaveLength(1);
+    expect(admission.counts.unauthenticated).toBe(1);
+  });
+
+  test('no timer stays behind when the check was quick', async () => {
+    const { door, enter, answer } = house();
+    const admitted = door.admit(enter(TOKEN), JOB);
+    answer(good({ jobs: ['*'] }));
+    await admitted;
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test('a new token whose check takes too long is of unknown worth', async () => {
+    const { door, enter, answer } = house();
+    const admitted = door.admit(enter(TOKEN), JOB);
+    answer(good({ jobs: ['*'] }));
+    const { permit } = (await admitted) as Extract<Admitted, { ok: true }>;
+    const renewal = permit?.renew('new');
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(await renewal).toEqual({ kind: 'unknown' });
+  });
+});
+
+describe('who asks, for turns and for reads that wait', () => {
+  const V6 = '2001:db8:1:2:3:4:5:6';
+
+  test.each<[string, Partial<Knock>, Partial<Claims>, string]>([
+    ['a subject', {}, { sub: 'alice' }, 'subject alice'],
+    ['a subject that looks like an address', {}, { sub: 'address 192.0.2.1' }, 'subject address 192.0.2.1'],
+    ['no subject', {}, {}, 'address 192.0.2.1'],
+    ['no subject, behind a proxy', { peer: '10.0.0.1', forwardedFor: V6 }, {}, 'address 2001:db8:1:2::/64'],
+  ])('with a token: %s', async (_, knock, claims, requester) => {
+    const asked: string[] = [];
+    const room = { yes: false };
+    const { door, enter, answer, admission } = house(
+      {},
+      {
+        hasRoomFor: (one) => {
+          asked.push(one);
+          return room.yes;
+        },
+      },
+    );
+    const admit = () => {
+      const admitted = door.admit(enter({ ...TOKEN, ...knock }), JOB);
+      answer(good({ jobs: ['*'], ...claims }));
+      return admitted;
+    };
+    // Not before the token is checked: it may be of somebody else than those whose reads wait.
+    expect(await admit()).toMatchObject({
+      ok: false,
+      code: 'overloaded',
+      limit: 'pending_reads_per_subject',
+    });
+    expect(admission.counts).toMatchObject({ subjects: 0 });
+    room.yes = true;
+    expect(await admit()).toMatchObject({ ok: true, requester });
+    expect(asked).toEqual([requester, requester]);
+  });
+
+  test('without tokens: the address, before the upgrade', () => {
+    const full = 'address 192.0.2.1';
+    const { door, enter, admission } = house({}, { verifier: null, hasRoomFor: (one) => one !== full });
+    expect(door.knock(NOBODY)).toMatchObject({
+      status: 503,
+      limit: 'pending_reads_per_subject',
+      retryAfterSeconds: 1,
+    });
+    expect(admission.counts).toEqual(NONE_OPEN);
+    const other = enter({ peer: '192.0.2.2' });
+    expect(door.admit(other, JOB)).toMatchObject({ ok: true, requester: 'address 192.0.2.2' });
+  });
+});
+
+describe('the permit', () => {
+  async function permitOf(claims: Partial<Claims>, parts: Partial<DoorParts> = {}) {
+    const { door, enter, answer } = house({}, parts);
+    const admitted = door.admit(enter(TOKEN), ALL);
+    answer(good(claims));
+    const result = await admitted;
+    if (!result.ok || result.permit === null) throw new Error('no permit');
+    const { permit } = result;
+    return {
+      permit,
+      renewed: (verdict: Verdict) => {
+        const renewal = permit.renew('new');
+        answer(verdict);
+        return renewal;
+      },
+    };
+  }
+
+  test('it lasts as long as the token, to the millisecond', async () => {
+    const { permit } = await permitOf({ exp: EXP + 0.25, jobs: ['*'] });
+    expect(permit).toMatchObject({
+      warnMs: 60_000,
+      expiry: { at: EXP * 1_000 + 250, text: '2026-01-31T13:00:00.250Z' },
+    });
+  });
+
+  test.each([
+    [-1, 0],
+    [0, 5_000],
+    [4_999, 5_000],
+  ])('looked at %i ms after its end it lasts %i ms longer than it says', async (lateMs, longerMs) => {
+    const { permit } = await permitOf({ jobs: ['*'] }, { wallClock: () => EXP * 1_000 + lateMs });
+    expect(permit.expiry).toEqual({ at: EXP * 1_000 + longerMs, text: '2026-01-31T13:00:00.000Z' });
+  });
+
+  test('the last second that a token may name is a time', async () => {
+    const { permit } = await permitOf({ exp: 8_640_000_000_000, jobs: ['*'] });
+    expect(permit.expiry.at).toBe(8.64e15);
+  });
+
+  test.each<[string, string | undefined, string | undefined, string]>([
+    ['the same', 'ada', 'ada', 'renewed'],
+    ['another', 'ada', 'bob', 'forbidden'],
+    ['none any more', 'ada', undefined, 'forbidden'],
+    ['one after none', undefined, 'ada', 'forbidden'],
+    ['none as before', undefined, undefined, 'renewed'],
+    ['none as before, written as ""', undefined, '', 'renewed'],
+  ])('G7 nobody unauthorised: a new token and its subject: %s', async (_, before, after, expected) => {
+    const sub = (text: string | undefined) => (text === undefined ? {} : { sub: text });
+    const { renewed } = await permitOf({ jobs: ['*'], ...sub(before) });
+    const renewal = await renewed(good({ jobs: ['*'], ...sub(after) }));
+    expect(renewal.kind === 'refused' ? renewal.code : renewal.kind).toBe(expected);
+  });
+
+  test('G7 nobody unauthorised: a bad new token is refused as such, also one that is only over', async () => {
+    const { renewed } = await permitOf({ jobs: ['*'] });
+    expect(await renewed({ ok: false, defect: 'expired', message: 'over' })).toEqual({
+      kind: 'refused',
+      code: 'unauthorized',
+      message: 'over',
+    });
+  });
+
+  test('a new token that cannot be checked is of unknown worth', async () => {
+    const { renewed } = await permitOf({ jobs: ['*'] });
+    expect(await renewed({ ok: false, defect: 'keys_unavailable', message: 'away' })).toEqual({
+      kind: 'unknown',
+    });
+  });
+
+  test('G7 nobody unauthorised: a new token narrows by what it opens itself', async () => {
+    const { renewed } = await permitOf({ jobs: ['*'] });
+    const renewal = await renewed(good({ exp: EXP + 60, job_types: ['a'] }));
+    if (renewal.kind !== 'renewed') throw new Error(renewal.kind);
+    expect(renewal.expiry.text).toBe('2026-01-31T13:01:00.000Z');
+    expect(renewal.narrow(ALL)).toEqual({ kind: 'all', jobTypes: new Set(['a']) });
+    expect(renewal.narrow({ kind: 'all', jobTypes: new Set(['b']) })).toBeNull();
+  });
+});
+
+describe('what may be wrong with the settings is noticed, once', () => {
+  test('most connections are from one address', () => {
+    const { enter, door, notices } = house({ maxPerAddress: 6 });
+    enter({ peer: '192.0.2.2' });
+    enter({ peer: '192.0.2.3' });
+    const crowd = Array.from({ length: 2 }, () => enter());
+    expect(notices).toEqual([]);
+    crowd.push(enter());
+    expect(notices).toEqual([{ kind: 'crowded_address', address: '192.0.2.1', held: 3, connections: 5 }]);
+    for (const visitor of crowd) door.leave(visitor);
+    for (let i = 0; i < 5; i++) enter();
+    expect(notices).toHaveLength(1);
+  });
+
+  test('not where as many come from elsewhere, and not where addresses are not limited', () => {
+    const fair = house({ maxPerAddress: 6 });
+    for (let i = 0; i < 6; i++) fair.enter({ peer: `192.0.2.${2 + (i % 3)}` });
+    for (let i = 0; i < 6; i++) fair.enter();
+    expect(fair.notices).toEqual([]);
+    const free = house();
+    for (let i = 0; i < 100; i++) free.enter();
+    expect(free.notices).toEqual([]);
+  });
+
+  test('a trusted proxy does not say whom it brings', () => {
+    const { enter, notices } = house();
+    enter({ peer: '10.0.0.1', forwardedFor: '192.0.2.7' });
+    enter({ peer: '192.0.2.1' });
+    expect(notices).toEqual([]);
+    for (let i = 0; i < 3; i++) enter({ peer: '10.0.0.2' });
+    expect(notices).toEqual([{ kind: 'silent_proxy', address: '10.0.0.2' }]);
+  });
+});
