@@ -376,7 +376,7 @@ describe('OPERATIONS.md', () => {
   });
 
   test('"Health" lists what /readyz can say', () => {
-    const said = [...read('cmd/edge-app.ts').matchAll(/ready: (\w+), detail: ([^}]+)\}/g)].flatMap(
+    const said = [...read('internal/app/edge.ts').matchAll(/ready: (\w+), detail: ([^}]+)\}/g)].flatMap(
       ([, ready, details = '']) =>
         [...details.matchAll(/'([^']+)'/g)].map(([, detail]) => `${ready}: ${detail}`),
     );
@@ -387,7 +387,7 @@ describe('OPERATIONS.md', () => {
   });
 
   test('"When an edge does not start" lists every error by its own words', () => {
-    const errors = read('internal/errors/catalogue.ts')
+    const errors = read('internal/errors.ts')
       .split(/^export class /m)
       .slice(1)
       .map((text) => text.replace(/'\s*\+\s*'/g, ''));
@@ -420,17 +420,20 @@ describe('OPERATIONS.md', () => {
 describe('CONTRIBUTING.md', () => {
   const contributing = sections(read('CONTRIBUTING.md'));
 
-  test('"The house" has every room and every file of the larger ones', () => {
-    const house = section(contributing, 'The house');
-    const rooms = table(house, 'folder').map(({ folder }) => quoted(folder)[0]);
-    const built = readdirSync(join(ROOT, 'internal')).map((name) => `internal/${name}/`);
-    expect(rooms).toEqual(expect.arrayContaining(built));
-    const files = table(house, 'file').flatMap(({ file }) => {
+  test('"The code base" has every folder and every file of the larger ones', () => {
+    const codeBase = section(contributing, 'The code base');
+    const folders = table(codeBase, 'folder').map(({ folder }) => quoted(folder)[0]);
+    const built = readdirSync(join(ROOT, 'internal')).map(
+      (name) => `internal/${name}${name.endsWith('.ts') ? '' : '/'}`,
+    );
+    expect(folders).toEqual(expect.arrayContaining(built));
+    const files = table(codeBase, 'file').flatMap(({ file }) => {
       const names = quoted(file);
       return names.map((name) => (name.includes('/') ? name : join(dirname(names[0] ?? ''), name)));
     });
-    const there = ['eventlog', 'session', 'auth', 'jetstream', 'lifecycle', 'edge'].flatMap((room) =>
-      readdirSync(join(ROOT, 'internal', room)).map((name) => join(room, name)),
+    const larger = ['eventlog', 'session', 'auth', 'jetstream', 'liveness', 'edge', 'app'];
+    const there = larger.flatMap((folder) =>
+      readdirSync(join(ROOT, 'internal', folder)).map((name) => join(folder, name)),
     );
     expect(files.toSorted(byName)).toEqual(there.toSorted(byName));
   });
