@@ -1,6 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { mintToken } from '../../internal/auth/mint.js';
-import { secretProblem } from '../../internal/auth/secret.js';
+import { mintToken, secretProblem } from '../../internal/auth/shared-secret.js';
 import { isJobType, isProcessingId } from '../../schemas/ids.js';
 import { secondsOption } from './choice/durations.js';
 import { type Io, UsageError } from './world/io.js';

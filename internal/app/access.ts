@@ -1,14 +1,13 @@
 import type { EdgeConfig } from '../../schemas/config.js';
 import { isShort } from '../../schemas/config-access.js';
 import type { KeyReport } from '../auth/jwks.js';
-import { secretProblem } from '../auth/secret.js';
+import { secretProblem } from '../auth/shared-secret.js';
 import { createVerifier, type Verifier } from '../auth/verifier.js';
 import { parseProxies, TrustedProxies } from '../edge/client-address.js';
 import { Door, type DoorNotice } from '../edge/connection-guard.js';
 import { Admission } from '../edge/limits.js';
-import { openSocketsLimit } from '../edge/open-files.js';
 import { OriginPolicy, parseOrigins } from '../edge/origin.js';
-import { SocketGuard } from '../edge/socket-guard.js';
+import { openSocketsLimit, SocketGuard } from '../edge/socket-guard.js';
 import { ConfigError } from '../errors.js';
 
 /** Who may come in, as the configuration says. `close` it with the edge. */

@@ -4,7 +4,7 @@ import { CLOSE_CODES } from '../../schemas/close-codes.js';
 import type { EdgeConfig } from '../../schemas/config.js';
 import { LIMIT_SETTINGS } from '../edge/connection-guard.js';
 import { ClientRate } from '../edge/limits.js';
-import { scopeIdOf } from '../edge/scope-id.js';
+import { scopeIdOf } from '../edge/request.js';
 import type { WebSocketParts } from '../edge/websocket.js';
 import type { EventLog } from '../eventlog/log.js';
 import type { Hub } from '../session/hub.js';

@@ -3,7 +3,7 @@ import { checkClaims } from '../../schemas/claims.js';
 import { type Grant, grantOf } from './grant.js';
 import { KEY_SET_LIMITS, type KeyReport, type KeySetLimits, RemoteKeys } from './jwks.js';
 import { type Envelope, openEnvelope } from './jwt-header.js';
-import { importSecret, secretProblem } from './secret.js';
+import { importSecret, secretProblem } from './shared-secret.js';
 import { explainError, refuse, refuseAlgorithm, refuseForKeys, type TokenDefect } from './token-error.js';
 
 export type { TokenDefect };

@@ -1,8 +1,12 @@
+import { createHash } from 'node:crypto';
 import type { ErrorCode } from '../../schemas/close-codes.js';
 import { show } from '../../schemas/explain.js';
 import { isEpoch, isJobType, isProcessingId, isScopeId } from '../../schemas/ids.js';
 import type { Scope } from '../eventlog/scope.js';
 import type { Resume } from '../session/resume.js';
+import { addressText, headerLines } from './client-address.js';
+import type { Knock } from './connection-guard.js';
+import type { HttpRequest, HttpResponse } from './uws.js';
 
 export type ParsedRequest =
   | { readonly ok: true; readonly scope: Scope; readonly resume: Resume | null }
@@ -71,4 +75,35 @@ function bad(code: ErrorCode, message: string): Bad {
 /** The subprotocol to answer with: ours when it is offered, else none. The offer itself may hold a token. */
 export function chooseSubprotocol(offered: string, own: string): string {
   return offered.split(',').some((name) => name.trim() === own) ? own : '';
+}
+
+const LENGTH = 16;
+
+/**
+ * Names what a connection follows, with what its token opens of it: the same on every edge for the same scope, another
+ * for any other. PROTOCOL.md, "Scope".
+ */
+export function scopeIdOf(scope: Scope): string {
+  const jobs = scope.kind === 'job' ? ['job', scope.id] : ['all'];
+  const types = scope.jobTypes === null ? '*' : [...scope.jobTypes].sort();
+  return createHash('sha256')
+    .update(JSON.stringify([jobs, types]))
+    .digest('base64url')
+    .slice(0, LENGTH);
+}
+
+/** What a request says of who makes it. Only while the library's handler runs. */
+export function knockOf(res: HttpResponse, req: HttpRequest): Knock {
+  const header = headerLines(req);
+  return {
+    peer: addressText(res.getRemoteAddress()),
+    origin: header('origin'),
+    host: req.getHeader('host'),
+    forwardedFor: header('x-forwarded-for'),
+    forwardedProto: header('x-forwarded-proto'),
+    authorization: header('authorization'),
+    subprotocols: header('sec-websocket-protocol'),
+    // Two are none that anybody could check.
+    queryToken: new URLSearchParams(req.getQuery()).getAll('token').join(',') || null,
+  };
 }

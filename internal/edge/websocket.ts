@@ -1,13 +1,12 @@
 import { closeCode, ERROR_CODES, type ErrorCode } from '../../schemas/close-codes.js';
 import { PROTOCOL } from '../../schemas/ids.js';
-import { frames } from '../session/encode.js';
+import { frames } from '../session/frames.js';
 import type { Outlet, Permit } from '../session/ports.js';
 import type { Session } from '../session/session.js';
 import type { Admitted, Door, Limit, Turned, Visitor } from './connection-guard.js';
-import { knockOf } from './handshake.js';
 import { problem, send } from './http-response.js';
 import type { ClientRate } from './limits.js';
-import { chooseSubprotocol, type ParsedRequest, parseRequest } from './request.js';
+import { chooseSubprotocol, knockOf, type ParsedRequest, parseRequest } from './request.js';
 import { guarded, type RoutingParts } from './routing.js';
 import type { App, HttpRequest, HttpResponse, UpgradeContext, Uws, WebSocket } from './uws.js';
 

@@ -1,4 +1,5 @@
 import { Events, type NatsConnection } from 'nats';
+import type { ReadObserver } from './read-options.js';
 
 /** The connection to NATS was lost before the answer came. */
 export class LinkLostError extends Error {
@@ -75,4 +76,73 @@ export class Link {
       }
     }
   }
+}
+
+type Refused = (refusal: NatsRefusal) => void;
+
+// Each watches the connection until it is closed, so there is one of each.
+const links = new WeakMap<NatsConnection, Link>();
+const refusals = new WeakMap<NatsConnection, Set<Refused>>();
+
+/** The one `Link` of a connection. */
+export function linkOf(connection: NatsConnection): Link {
+  const link = links.get(connection) ?? new Link(connection);
+  links.set(connection, link);
+  return link;
+}
+
+/** Calls `refused` for what NATS does not permit the connection. @returns what ends that */
+export function onRefused(connection: NatsConnection, refused: Refused): () => void {
+  let listeners = refusals.get(connection);
+  if (listeners === undefined) {
+    const all = new Set<Refused>();
+    watchRefusals(connection, (refusal) => {
+      for (const listener of [...all]) listener(refusal);
+    });
+    refusals.set(connection, all);
+    listeners = all;
+  }
+  const own = listeners.add(refused);
+  return () => own.delete(refused);
+}
+
+/**
+ * What `request` answers. It is made again each time the connection is lost before, when that is back.
+ * @param signal ends the waiting
+ */
+export async function untilAnswered<T>(
+  connection: NatsConnection,
+  signal: AbortSignal,
+  observer: Pick<ReadObserver, 'lost' | 'resumed'>,
+  request: () => Promise<T>,
+): Promise<T> {
+  for (let isLost = false; ; isLost = true) {
+    try {
+      const answer = await linkOf(connection).during(signal, request);
+      if (isLost) observer.resumed?.();
+      return answer;
+    } catch (error) {
+      if (!(error instanceof LinkLostError)) throw error;
+      if (!isLost) observer.lost?.(error.message);
+    }
+  }
+}
+
+/** What NATS did not permit: `publish` or `subscription`, and the subject. */
+export interface NatsRefusal {
+  readonly operation: string;
+  readonly subject: string;
+}
+
+/**
+ * Calls `refused` for each thing that NATS does not permit this connection, as long as it is open. A request that is
+ * refused fails by itself; what is sent without waiting, such as a pull, is only told here.
+ */
+export function watchRefusals(connection: NatsConnection, refused: (refusal: NatsRefusal) => void): void {
+  const watch = async (): Promise<void> => {
+    for await (const { type, permissionContext } of connection.status()) {
+      if (type === Events.Error && permissionContext !== undefined) refused(permissionContext);
+    }
+  };
+  void watch();
 }

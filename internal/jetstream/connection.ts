@@ -1,8 +1,8 @@
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
-import { type ConnectionOptions, connect, Events, type NatsConnection, type TlsOptions } from 'nats';
+import { type ConnectionOptions, connect, type NatsConnection, type TlsOptions } from 'nats';
 import { NatsVersionError } from '../errors.js';
-import { explainConnectError } from './connect-error.js';
 import { checkKeyFiles, type KeyFiles } from './credential-files.js';
+import { explainConnectError } from './nats-errors.js';
 
 /** The oldest nats-server that Headway works with. */
 const OLDEST = [2, 10] as const;
@@ -133,25 +133,6 @@ function hostOf(server: string): string {
     .replace(/^\w+:\/\//, '')
     .replace(/:\d+$/, '')
     .replace(/^\[|\]$/g, '');
-}
-
-/** What NATS did not permit: `publish` or `subscription`, and the subject. */
-export interface NatsRefusal {
-  readonly operation: string;
-  readonly subject: string;
-}
-
-/**
- * Calls `refused` for each thing that NATS does not permit this connection, as long as it is open. A request that is
- * refused fails by itself; what is sent without waiting, such as a pull, is only told here.
- */
-export function watchRefusals(connection: NatsConnection, refused: (refusal: NatsRefusal) => void): void {
-  const watch = async (): Promise<void> => {
-    for await (const { type, permissionContext } of connection.status()) {
-      if (type === Events.Error && permissionContext !== undefined) refused(permissionContext);
-    }
-  };
-  void watch();
 }
 
 /** Whether a version such as 2.10.27 or 2.12.0-RC.1 is at least `wanted`. */

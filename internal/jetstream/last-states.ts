@@ -2,8 +2,8 @@ import type { StreamInfo } from 'nats';
 import { idOf } from '../../schemas/ids.js';
 import { type DecodedEvent, decodeEvent, type InvalidReason } from '../eventlog/decode.js';
 import { isAtLeast } from './connection.js';
+import { untilAnswered } from './connection-monitor.js';
 import { type ReadAccess, type ReadObserver, readStored, type StoredMessage } from './read-stored.js';
-import { untilAnswered } from './reading-link.js';
 import { ALL_SUBJECTS, lastMessage } from './stream.js';
 
 /** Servers before this one can leave subjects out of last_per_subject after messages were deleted. */

@@ -40,3 +40,78 @@ export function explainRequestError(error: unknown, stream: string, shownUrl: st
       return error;
   }
 }
+
+export interface Attempt {
+  /** The addresses as they were given, with whatever secret they hold. */
+  readonly url: string;
+  /** The addresses without it. */
+  readonly shownUrl: string;
+  /** Whether a server showed a certificate that was accepted. */
+  readonly wasEncrypted: boolean;
+}
+
+/** What an error at connecting means to an operator. No part of the address's user, password or token is in it. */
+export function explainConnectError({ url, shownUrl, wasEncrypted }: Attempt, error: unknown): HeadwayError {
+  const { code, message } = (
+    error instanceof Error ? error : new Error('unknown error')
+  ) as NodeJS.ErrnoException;
+  const unreachable = (detail: string): HeadwayError => new NatsUnreachableError(shownUrl, detail);
+  switch (code) {
+    case ErrorCode.AuthorizationViolation:
+    case ErrorCode.AuthenticationExpired:
+    case ErrorCode.BadAuthentication:
+      return new NatsAuthError(shownUrl, 'authorization violation');
+    case ErrorCode.ConnectionRefused:
+      return unreachable(wasClosed(error) ? 'it ended the connection without a word' : 'connection refused');
+    case ErrorCode.Timeout:
+      return unreachable(
+        wasEncrypted
+          ? 'no answer within 5 s over TLS: it may want a certificate, which NATS_CERT and NATS_KEY would name, or refuse the one they name'
+          : 'no answer within 5 s',
+      );
+    case ErrorCode.ServerOptionNotAvailable:
+      return unreachable('tls://, NATS_CA and NATS_CERT ask for TLS, but it offers none');
+    case 'ERR_TLS_CERT_ALTNAME_INVALID':
+      return unreachable('its certificate is for another host than the one in NATS_URL');
+    case 'CERT_HAS_EXPIRED':
+    case 'CERT_NOT_YET_VALID':
+      return unreachable(`its certificate is not valid at this time: ${code}`);
+    case 'DEPTH_ZERO_SELF_SIGNED_CERT':
+    case 'SELF_SIGNED_CERT_IN_CHAIN':
+    case 'UNABLE_TO_GET_ISSUER_CERT':
+    case 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY':
+    case 'UNABLE_TO_VERIFY_LEAF_SIGNATURE':
+    case 'CERT_SIGNATURE_FAILURE':
+      return unreachable(
+        `its certificate is not from an authority that is trusted here, which NATS_CA would name: ${code}`,
+      );
+    case 'ERR_INVALID_URL':
+      return unreachable('NATS_URL is not an address');
+    default:
+  }
+  if (error instanceof URIError) return unreachable('a % in the user or password of NATS_URL begins no code');
+  if (/authorization/i.test(message)) return new NatsAuthError(shownUrl, 'authorization violation');
+  return unreachable(scrub(message, url));
+}
+
+// What the package makes of a connection that ends before the server has greeted.
+function wasClosed(error: unknown): boolean {
+  return error instanceof NatsError && /undefined error/.test(error.chainedError?.message ?? '');
+}
+
+/** `text` without any part of what stands before an `@` in `url`: a server may say what it was told. */
+function scrub(text: string, url: string): string {
+  const before = url.slice(0, Math.max(0, url.lastIndexOf('@'))).replaceAll(/(^|,)\w+:\/\//g, '$1');
+  const raw = [before, ...before.split(/[,@]/), ...before.split(/[\s:,/@]+/)];
+  const parts = new Set(raw.flatMap((part) => [part, decoded(part)]).filter((part) => part !== ''));
+  const longestFirst = [...parts].sort((one, other) => other.length - one.length);
+  return longestFirst.reduce((rest, part) => rest.replaceAll(part, '…'), text);
+}
+
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return '';
+  }
+}

@@ -10,8 +10,7 @@ import {
   nanos,
   type Subscription,
 } from 'nats';
-import type { NatsRefusal } from './connection.js';
-import type { Link } from './connection-monitor.js';
+import type { Link, NatsRefusal } from './connection-monitor.js';
 import type { ConsumerFailure, FailureReason } from './consumer-failure.js';
 
 /** What a server says of a pull that ends while the consumer stands. */

@@ -2,18 +2,17 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type ConsumerConfig, type ConsumerInfo, NatsError, type StreamInfo } from 'nats';
 import { subjectOf } from '../../schemas/ids.js';
 import { NatsAuthError, StreamMissingError, StreamReplacedError } from '../errors.js';
-import { type Link, LinkLostError } from './connection-monitor.js';
+import { type Link, LinkLostError, linkOf, onRefused, untilAnswered } from './connection-monitor.js';
 import { ConsumerLostError } from './consumer-failure.js';
 import { explainRequestError } from './nats-errors.js';
 import { addConsumer, type PullLimits, type StoredMessage } from './pull-reader.js';
 import type { ReadAccess, ReadFrom, ReadObserver, ReadRange } from './read-options.js';
-import { linkOf, onRefused, untilAnswered } from './reading-link.js';
 import { epochOf } from './stream.js';
 import { isLate, type ReadEnd, type StartPlace, StreamReader } from './stream-reader.js';
 
+export { linkOf } from './connection-monitor.js';
 export type { StoredMessage } from './pull-reader.js';
 export type { ReadAccess, ReadFrom, ReadObserver, ReadRange } from './read-options.js';
-export { linkOf } from './reading-link.js';
 
 /**
  * How long the making of a consumer may take, one try after the other. A cluster of nats-server 2.10 that has lost a server

@@ -1,7 +1,7 @@
 import { closeCode, ERROR_CODES, type ErrorCode } from '../../schemas/close-codes.js';
 import { type LogRecord, withoutPrevSeq, withPrevSeq } from '../eventlog/record.js';
 import type { Scope } from '../eventlog/scope.js';
-import { frames } from './encode.js';
+import { frames } from './frames.js';
 import type { Outlet, Permit, Renewal } from './ports.js';
 import { Tenure } from './token-expiry.js';
 

@@ -2,8 +2,8 @@ import type { ResetReason } from '../../schemas/frames.js';
 import type { EventLog } from '../eventlog/log.js';
 import type { LogRecord } from '../eventlog/record.js';
 import { isKnownIn } from '../eventlog/scope.js';
-import { frames } from './encode.js';
 import { FairQueue } from './fair-queue.js';
+import { frames } from './frames.js';
 import type { Session } from './session.js';
 
 /** What all sessions that catch up may send in one turn of the event loop. */

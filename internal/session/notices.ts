@@ -1,6 +1,6 @@
 import type { EventLog } from '../eventlog/log.js';
 import { hasTypeIn, isKnownIn, type Scope } from '../eventlog/scope.js';
-import { frames } from './encode.js';
+import { frames } from './frames.js';
 
 /** The most frames between two looks at whether the socket is full. */
 export const GONE_BATCH = 64;

@@ -2,8 +2,8 @@
 import { expect, test } from 'vitest';
 import type { Scope } from '../../internal/eventlog/scope.js';
 import { connectNats as openConnection } from '../../internal/jetstream/connection.js';
+import { linkOf, onRefused } from '../../internal/jetstream/connection-monitor.js';
 import { type HistoryAccess, readPage } from '../../internal/jetstream/history-page.js';
-import { linkOf, onRefused } from '../../internal/jetstream/reading-link.js';
 import { epochOf } from '../../internal/jetstream/stream.js';
 import { startTcpProxy } from '../harness/proxy.js';
 import { event, publishAll } from '../harness/publish.js';

@@ -2,9 +2,9 @@
 import type { NatsConnection } from 'nats';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connectNats as openConnection } from '../../internal/jetstream/connection.js';
+import { linkOf } from '../../internal/jetstream/connection-monitor.js';
 import { AliveSubscription } from '../../internal/jetstream/heartbeat-subscription.js';
 import { HistoryReader } from '../../internal/jetstream/history-reader.js';
-import { linkOf } from '../../internal/jetstream/reading-link.js';
 import { epochOf, storedMessage } from '../../internal/jetstream/stream.js';
 import { Lifecycle } from '../../internal/liveness/liveness-monitor.js';
 import { TIMEOUTS_LIMITS, type TimeoutOutcome, Timeouts } from '../../internal/liveness/timeout-writer.js';

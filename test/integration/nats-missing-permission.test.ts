@@ -4,11 +4,8 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import {
-  type NatsRefusal,
-  connectNats as openConnection,
-  watchRefusals,
-} from '../../internal/jetstream/connection.js';
+import { connectNats as openConnection } from '../../internal/jetstream/connection.js';
+import { type NatsRefusal, watchRefusals } from '../../internal/jetstream/connection-monitor.js';
 import { startEdgeProcess } from '../harness/edge-process.js';
 import { type NatsServer, startNats } from '../harness/nats-server.js';
 import { connectNats, createStream } from '../harness/publish.js';

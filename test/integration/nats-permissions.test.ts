@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { type JetStreamManager, type NatsConnection, type NatsError, StringCodec } from 'nats';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { type NatsRefusal, watchRefusals } from '../../internal/jetstream/connection.js';
+import { type NatsRefusal, watchRefusals } from '../../internal/jetstream/connection-monitor.js';
 import { timeoutEvent } from '../../internal/liveness/timeout-event.js';
 import type { Event } from '../../schemas/event.js';
 import { WsClient } from '../harness/client.js';

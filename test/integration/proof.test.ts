@@ -2,8 +2,8 @@
 import type { JetStreamManager, MsgRequest, NatsConnection, StreamConfig } from 'nats';
 import { expect, test, vi } from 'vitest';
 import { StreamMismatchError } from '../../internal/errors.js';
+import { linkOf } from '../../internal/jetstream/connection-monitor.js';
 import { type HistoryAccess, readPage } from '../../internal/jetstream/history-page.js';
-import { linkOf } from '../../internal/jetstream/reading-link.js';
 import { epochOf } from '../../internal/jetstream/stream.js';
 import { WsClient } from '../harness/client.js';
 import { startLocalEdge } from '../harness/edge-in-process.js';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type ParsedClientFrame, parseClientFrame } from '../../internal/session/client-frame.js';
+import { type ParsedClientFrame, parseClientFrame } from '../../internal/session/frames.js';
 import { ERROR_CODES } from '../../schemas/close-codes.js';
 
 const parse = (frame: unknown): ParsedClientFrame => parseClientFrame(JSON.stringify(frame), 16_384);

@@ -6,7 +6,6 @@ import fc from 'fast-check';
 import { ErrorCode, NatsError, nkeys } from 'nats';
 import { afterAll, describe, expect, test } from 'vitest';
 import { ConfigError } from '../../internal/errors.js';
-import { explainConnectError } from '../../internal/jetstream/connect-error.js';
 import {
   connectNats,
   isAtLeast,
@@ -14,6 +13,7 @@ import {
   parseNatsUrl,
   redactUrl,
 } from '../../internal/jetstream/connection.js';
+import { explainConnectError } from '../../internal/jetstream/nats-errors.js';
 
 describe('redactUrl leaves addresses and takes credentials', () => {
   test.each([

@@ -1,6 +1,6 @@
 /** An edge's pure rooms in memory: the clocks, the turns, the sockets and JetStream are in the test's hands. */
 
-import { scopeIdOf } from '../../internal/edge/scope-id.js';
+import { scopeIdOf } from '../../internal/edge/request.js';
 import { type DecodedEvent, decodeEvent } from '../../internal/eventlog/decode.js';
 import { EventLog } from '../../internal/eventlog/log.js';
 import type { Scope } from '../../internal/eventlog/scope.js';

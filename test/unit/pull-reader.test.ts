@@ -1,8 +1,7 @@
 /** One consumer's deliveries, with a connection made of paper: what real servers do only rarely. */
 import { type ConsumerInfo, DeliverPolicy, type JetStreamManager, type Msg, type NatsConnection } from 'nats';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import type { NatsRefusal } from '../../internal/jetstream/connection.js';
-import type { Link } from '../../internal/jetstream/connection-monitor.js';
+import type { Link, NatsRefusal } from '../../internal/jetstream/connection-monitor.js';
 import {
   ConsumerFailure,
   ConsumerLostError,

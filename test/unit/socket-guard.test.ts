@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { SocketGuard, type SocketLimits } from '../../internal/edge/socket-guard.js';
-import { sharedAnswer } from '../../internal/telemetry/shared-answer.js';
+import { sharedAnswer } from '../../internal/telemetry/metrics.js';
 
 const ADDRESS = '192.0.2.1';
 

@@ -10,7 +10,7 @@ import {
   nanos,
 } from 'nats';
 import { HeadwayError, NatsAuthError } from '../../../internal/errors.js';
-import { watchRefusals } from '../../../internal/jetstream/connection.js';
+import { watchRefusals } from '../../../internal/jetstream/connection-monitor.js';
 import { apiErrorCode } from '../../../internal/jetstream/stream.js';
 import { Ledger } from '../../../internal/replay/ledger.js';
 import { SUBJECT_FILTER, subjectOf } from '../../../schemas/ids.js';
