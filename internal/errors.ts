@@ -134,7 +134,7 @@ export class StreamMismatchError extends HeadwayError {
   }
 }
 
-export class EdgeIdTakenError extends HeadwayError {
+export class EdgeIdConflictError extends HeadwayError {
   readonly code = 'edge_id_taken';
   constructor(edgeId: string) {
     super(
@@ -155,7 +155,7 @@ export class StreamConflictError extends HeadwayError {
   }
 }
 
-export class StreamMissingError extends HeadwayError {
+export class StreamNotFoundError extends HeadwayError {
   readonly code = 'stream_missing';
   constructor(stream: string, url: string) {
     super(
@@ -166,7 +166,7 @@ export class StreamMissingError extends HeadwayError {
 }
 
 /** The stream is there and is another one than Headway's. */
-export class StreamForeignError extends HeadwayError {
+export class NotAProgressStreamError extends HeadwayError {
   readonly code = 'stream_foreign';
   constructor(stream: string, subjects: readonly string[]) {
     super(
@@ -176,7 +176,7 @@ export class StreamForeignError extends HeadwayError {
   }
 }
 
-export class JobMissingError extends HeadwayError {
+export class JobNotFoundError extends HeadwayError {
   readonly code = 'job_missing';
   /** @param kept what the stream has of it instead of an event; nothing by default */
   constructor(id: string, stream: string, kept?: string) {
@@ -190,7 +190,7 @@ export class JobMissingError extends HeadwayError {
 }
 
 /** The stream that is read was deleted and made again: what was read before is of another one. */
-export class StreamReplacedError extends HeadwayError {
+export class StreamRecreatedError extends HeadwayError {
   readonly code = 'stream_replaced';
   constructor(stream: string) {
     super(

@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { StreamConfig } from 'nats';
-import { StreamMismatchError, StreamMissingError } from '../../internal/errors.js';
+import { StreamMismatchError, StreamNotFoundError } from '../../internal/errors.js';
 import { ensureStream, streamConfig, streamDifferences } from '../../internal/jetstream/stream.js';
 import { addOutputOption, type OutputFlag } from './choice/selection.js';
 import { ownChoices } from './doctor/stream-facts.js';
@@ -74,7 +74,7 @@ async function configOf(access: StreamAccess): Promise<StreamConfig | null> {
   try {
     return (await streamInfo(access)).config;
   } catch (error) {
-    if (error instanceof StreamMissingError) return null;
+    if (error instanceof StreamNotFoundError) return null;
     throw error;
   }
 }

@@ -4,7 +4,7 @@ import type { KeyReport } from '../auth/jwks.js';
 import { secretProblem } from '../auth/shared-secret.js';
 import { createVerifier, type Verifier } from '../auth/verifier.js';
 import { parseProxies, TrustedProxies } from '../edge/client-address.js';
-import { Door, type DoorNotice } from '../edge/connection-guard.js';
+import { ConnectionGuard, type GuardNotice } from '../edge/connection-guard.js';
 import { Admission } from '../edge/limits.js';
 import { OriginPolicy, parseOrigins } from '../edge/origin.js';
 import { openSocketsLimit, SocketGuard } from '../edge/socket-guard.js';
@@ -12,7 +12,7 @@ import { ConfigError } from '../errors.js';
 
 /** Who may come in, as the configuration says. `close` it with the edge. */
 export interface Access {
-  readonly door: Door;
+  readonly door: ConnectionGuard;
   readonly admission: Admission;
   readonly sockets: SocketGuard;
   /** What works, but may not be meant; for the log. */
@@ -28,7 +28,7 @@ export interface AccessObserver {
   /** The keys of HEADWAY_JWKS_URL were asked for. */
   keys(report: KeyReport): void;
   /** What may be wrong with the settings, once for each kind. */
-  notice(notice: DoorNotice): void;
+  notice(notice: GuardNotice): void;
 }
 
 /** What is wrong with these settings that their schema cannot say; each by its variable's name. */
@@ -75,13 +75,13 @@ export function openAccess(config: EdgeConfig, observer: AccessObserver): Access
     { maxHttp: config.maxHttpSockets, maxHttpPerAddress: config.maxHttpSocketsPerAddress, maxOpen },
     () => performance.now(),
   );
-  const door = new Door({
+  const door = new ConnectionGuard({
     verifier,
     origins: new OriginPolicy(origins.origins),
     proxies: new TrustedProxies(proxies.list),
     admission,
-    hasRoom: () => observer.hasRoom(),
-    hasRoomFor: (requester) => observer.hasRoomFor(requester),
+    hasCapacity: () => observer.hasRoom(),
+    hasCapacityFor: (requester) => observer.hasRoomFor(requester),
     wallClock: Date.now,
     tokenToleranceMs: config.jwtToleranceSeconds * 1_000,
     isSecure: config.tlsCert !== undefined,

@@ -2,23 +2,23 @@ import { randomBytes } from 'node:crypto';
 import type { JetStreamClient, JetStreamManager, NatsConnection } from 'nats';
 import type { EdgeConfig } from '../../schemas/config.js';
 import { hostAndPort } from '../../schemas/config-access.js';
-import type { HttpParts } from '../edge/ops-routes.js';
+import type { OpsRoutesDeps } from '../edge/ops-routes.js';
 import { type EdgeServer, startOperatorsServer, startServer, type TlsSettings } from '../edge/server.js';
 import { loadUws, type Uws } from '../edge/uws.js';
 import { EventLog } from '../eventlog/log.js';
 import type { LogRecord } from '../eventlog/record.js';
 import { connectNats, redactUrl } from '../jetstream/connection.js';
-import { linkOf, onRefused, watchRefusals } from '../jetstream/connection-monitor.js';
+import { monitorOf, onPermissionError, watchPermissionErrors } from '../jetstream/connection-monitor.js';
 import { Feed } from '../jetstream/feed.js';
 import type { FeedSink } from '../jetstream/feed-handlers.js';
 import { HistoryReader, type Reader } from '../jetstream/history-reader.js';
 import { Hub } from '../session/hub.js';
 import type { IsWanted } from '../session/ports.js';
-import { type Logger, RateLimit } from '../telemetry/logger.js';
+import { type Logger, LogRateLimiter } from '../telemetry/logger.js';
 import { Metrics, sharedAnswer } from '../telemetry/metrics.js';
 import { type Access, openAccess } from './access.js';
-import { type Silence, watchSilence } from './liveness.js';
-import { drain, tickMs, webSocketParts } from './sessions.js';
+import { createLiveness, type Liveness } from './liveness.js';
+import { drain, tickMs, webSocketDeps } from './sessions.js';
 import { openTls } from './tls.js';
 
 /** An answer that has not come by then is lost, with the server or the leader that owed it: ask again. */
@@ -77,18 +77,19 @@ async function wire(
 ): Promise<RunningEdge> {
   const jsm = await connection.jetstreamManager({ checkAPI: false, timeout: API_TIMEOUT_MS });
   const js = connection.jetstream({ timeout: API_TIMEOUT_MS });
-  const link = linkOf(connection);
-  const refusals = (refused: Parameters<typeof onRefused>[1]) => onRefused(connection, refused);
-  const refusedLines = new RateLimit(5, 10_000, () => performance.now());
-  watchRefusals(connection, ({ operation, subject }) => {
-    const turn = refusedLines.take();
+  const link = monitorOf(connection);
+  const refusals = (refused: Parameters<typeof onPermissionError>[1]) =>
+    onPermissionError(connection, refused);
+  const refusedLines = new LogRateLimiter(5, 10_000, () => performance.now());
+  watchPermissionErrors(connection, ({ operation, subject }) => {
+    const turn = refusedLines.acquire();
     if (turn !== null) logger.error({ operation, subject, ...turn }, 'NATS does not permit this');
   });
   const log = new EventLog({ tailBytes: config.tailBytes, lastStateBytes: config.lastStateBytes });
   const hub = new Hub(log, setImmediate);
   const parts: Parts = { config, logger, connection, jsm, js, log, hub };
 
-  const coldLines = new RateLimit(3, 10_000, () => performance.now());
+  const coldLines = new LogRateLimiter(3, 10_000, () => performance.now());
   const cold: HistoryReader = new HistoryReader(
     { connection, jsm, stream: config.stream, link, onRefused: refusals, epoch: () => log.epoch },
     config.coldReads,
@@ -96,14 +97,14 @@ async function wire(
       read: (kind, ms) => metrics.coldReads.observe({ kind }, ms / 1000),
       failed: (kind, error) => {
         metrics.coldReadFailures.inc({ kind });
-        const turn = coldLines.take();
+        const turn = coldLines.acquire();
         if (turn !== null)
           logger.warn({ kind, reason: error.message, ...turn }, 'a read failed, trying again');
       },
     },
     () => performance.now(),
   );
-  const silence = watchSilence({
+  const silence = createLiveness({
     config,
     logger,
     connection,
@@ -134,7 +135,7 @@ async function wire(
     sessionStates: () => hub.countStates(),
     feedFollowing: () => feed.isFollowing,
     feedLag: () => feed.lag,
-    log: () => ({ head: log.head, floor: log.floor, ...log.stats }),
+    log: () => ({ head: log.head, floor: log.tailStart, ...log.stats }),
     historyReads: () => {
       const { reads, requesters, longestMs } = cold.waiting;
       return { pending: cold.pending, waiting: reads, requesters, longestMs };
@@ -143,7 +144,7 @@ async function wire(
     httpSockets: () => access.sockets.http,
     silence: () => silence.stats,
   });
-  const keyLines = new RateLimit(3, 10_000, () => performance.now());
+  const keyLines = new LogRateLimiter(3, 10_000, () => performance.now());
   const { maxPendingReadsPerSubject } = config;
   const access: Access = openAccess(config, {
     hasRoom: () => cold.pending < config.maxPendingReads,
@@ -151,7 +152,7 @@ async function wire(
       maxPendingReadsPerSubject === 0 || cold.pendingOf(requester) < maxPendingReadsPerSubject,
     keys: (report) => {
       metrics.keyFetches.inc({ result: report.kind });
-      const turn = keyLines.take();
+      const turn = keyLines.acquire();
       if (turn === null) return;
       if (report.kind === 'fetched')
         logger.info({ keys: report.keys, ...turn }, 'the keys for tokens were fetched');
@@ -180,9 +181,9 @@ async function wire(
     access.close();
     throw error;
   }
-  const handlerLines = new RateLimit(5, 10_000, () => performance.now());
+  const handlerLines = new LogRateLimiter(5, 10_000, () => performance.now());
   let isDraining = false;
-  const readiness: HttpParts['readiness'] = () => {
+  const readiness: OpsRoutesDeps['readiness'] = () => {
     if (isDraining) return { ready: false, detail: 'draining' };
     if (feed.isFollowing) return { ready: true, detail: 'following the stream' };
     const { problem } = feed;
@@ -200,7 +201,7 @@ async function wire(
     }
   };
   const serverParts = {
-    ...webSocketParts(
+    ...webSocketDeps(
       { ...parts, stalledFor: (id) => silence.stalledFor(id) },
       (requester) => cold.of(requester),
       metrics,
@@ -216,7 +217,7 @@ async function wire(
     ),
     hasMetricsElsewhere: config.metricsListen !== undefined,
     failed: (error: unknown) => {
-      const turn = handlerLines.take();
+      const turn = handlerLines.acquire();
       if (turn !== null) logger.error({ err: error, ...turn }, 'a handler failed');
     },
   };
@@ -307,31 +308,31 @@ interface Parts {
   readonly hub: Hub;
 }
 
-function feedSink({ logger, log, hub }: Parts, silence: Silence, metrics: () => Metrics): FeedSink {
-  const invalidLines = new RateLimit(10, 10_000, () => performance.now());
-  const failureLines = new RateLimit(3, 10_000, () => performance.now());
-  const lostLines = new RateLimit(5, 10_000, () => performance.now());
+function feedSink({ logger, log, hub }: Parts, silence: Liveness, metrics: () => Metrics): FeedSink {
+  const invalidLines = new LogRateLimiter(10, 10_000, () => performance.now());
+  const failureLines = new LogRateLimiter(3, 10_000, () => performance.now());
+  const lostLines = new LogRateLimiter(5, 10_000, () => performance.now());
   return {
     restarts: (reset) => {
       silence.restarts();
       hub.logRestarts(reset);
     },
-    loaded: (record) => silence.seen(record),
+    loaded: (record) => silence.recordEvent(record),
     ready: () => hub.logReady(),
     appended: (record) => {
       if (record !== null) {
         metrics().events.inc();
-        silence.seen(record);
+        silence.recordEvent(record);
       }
       hub.appended(record);
     },
     gone: (jobs) => {
-      for (const { id } of jobs) silence.gone(id);
+      for (const { id } of jobs) silence.remove(id);
       hub.gone();
     },
     invalid: (seq, subject, reason, detail) => {
       metrics().eventsInvalid.inc({ reason });
-      const turn = invalidLines.take();
+      const turn = invalidLines.acquire();
       if (turn !== null)
         logger.warn({ seq, subject, reason, detail, ...turn }, 'a stored message is not an event');
     },
@@ -345,12 +346,12 @@ function feedSink({ logger, log, hub }: Parts, silence: Silence, metrics: () => 
         );
         return;
       }
-      const turn = lostLines.take();
+      const turn = lostLines.acquire();
       if (turn !== null)
         logger.warn({ reason, detail, head: log.head, ...turn }, 'the feed was lost, rebuilding it');
     },
     failed: (error) => {
-      const turn = failureLines.take();
+      const turn = failureLines.acquire();
       if (turn !== null)
         logger.warn({ reason: error.message, ...turn }, 'the feed cannot be built yet, trying again');
     },

@@ -2,18 +2,18 @@ import type { JetStreamClient, JetStreamManager, NatsConnection } from 'nats';
 import type { EdgeConfig } from '../../schemas/config.js';
 import { subjectOf } from '../../schemas/ids.js';
 import type { LogRecord } from '../eventlog/record.js';
-import { type AliveState, AliveSubscription } from '../jetstream/heartbeat-subscription.js';
+import { type HeartbeatState, HeartbeatSubscription } from '../jetstream/heartbeat-subscription.js';
 import { lastMessage } from '../jetstream/stream.js';
-import { Lifecycle } from '../liveness/liveness-monitor.js';
-import type { LifecycleStats } from '../liveness/ports.js';
-import { TIMEOUTS_LIMITS, Timeouts } from '../liveness/timeout-writer.js';
-import { type Logger, RateLimit } from '../telemetry/logger.js';
+import { LivenessMonitor } from '../liveness/liveness-monitor.js';
+import type { LivenessStats } from '../liveness/ports.js';
+import { TIMEOUT_WRITER_LIMITS, TimeoutWriter } from '../liveness/timeout-writer.js';
+import { type Logger, LogRateLimiter } from '../telemetry/logger.js';
 import type { Metrics } from '../telemetry/metrics.js';
 
 /** How often silent jobs are looked for. */
 const TICK_MS = 250;
 
-export interface SilenceParts {
+export interface LivenessDeps {
   readonly config: Pick<EdgeConfig, 'maxWatchedJobs' | 'stallAfterSeconds' | 'stream' | 'timeoutSeconds'>;
   readonly logger: Logger;
   readonly connection: NatsConnection;
@@ -26,12 +26,12 @@ export interface SilenceParts {
 }
 
 /** Silent jobs, for an edge: it is told what the feed tells, and tells clients of stalls and the log of time-outs. */
-export interface Silence {
-  readonly stats: LifecycleStats & { readonly isListening: boolean };
+export interface Liveness {
+  readonly stats: LivenessStats & { readonly isListening: boolean };
   /** An event: a last state that was loaded, or a new one. */
-  seen(record: LogRecord): void;
+  recordEvent(record: LogRecord): void;
   /** The stream holds nothing of this job any more. */
-  gone(id: string): void;
+  remove(id: string): void;
   /** The log is about to be loaded anew. */
   restarts(): void;
   /** The feed is lost: what a job does now is not heard. */
@@ -44,10 +44,10 @@ export interface Silence {
 }
 
 /** For an edge that watches no job: nothing is heard and nothing is told. */
-const NO_SILENCE: Silence = {
-  stats: { isListening: false, watched: 0, overdue: 0, turnedAway: 0, letGo: 0 },
-  seen: () => undefined,
-  gone: () => undefined,
+const NO_LIVENESS: Liveness = {
+  stats: { isListening: false, watched: 0, overdue: 0, rejected: 0, evicted: 0 },
+  recordEvent: () => undefined,
+  remove: () => undefined,
   restarts: () => undefined,
   lost: () => undefined,
   following: () => undefined,
@@ -56,14 +56,14 @@ const NO_SILENCE: Silence = {
 };
 
 /** Wires the watch for silent jobs. It listens from the first `following` on, while heartbeats are heard, too. */
-export function watchSilence(parts: SilenceParts): Silence {
-  return parts.config.maxWatchedJobs === 0 ? NO_SILENCE : watch(parts);
+export function createLiveness(parts: LivenessDeps): Liveness {
+  return parts.config.maxWatchedJobs === 0 ? NO_LIVENESS : watch(parts);
 }
 
-function watch({ config, logger, connection, jsm, js, lastState, metrics, stalled }: SilenceParts): Silence {
+function watch({ config, logger, connection, jsm, js, lastState, metrics, stalled }: LivenessDeps): Liveness {
   const now = () => performance.now();
   let isFollowing = false;
-  let heartbeats: AliveState = 'asking';
+  let heartbeats: HeartbeatState = 'asking';
   const isListening = () => isFollowing && heartbeats === 'hearing';
   let listensSince = Number.POSITIVE_INFINITY;
   const listenOrPause = () => {
@@ -75,7 +75,7 @@ function watch({ config, logger, connection, jsm, js, lastState, metrics, stalle
     lifecycle.resume(listensSince);
   };
 
-  const lifecycle: Lifecycle = new Lifecycle(
+  const lifecycle: LivenessMonitor = new LivenessMonitor(
     {
       stallAfterMs: periodMs(config.stallAfterSeconds),
       timeoutMs: periodMs(config.timeoutSeconds),
@@ -89,45 +89,45 @@ function watch({ config, logger, connection, jsm, js, lastState, metrics, stalle
       timedOut: (id, lastSeq, silentMs) => timeouts.write(id, lastSeq, silentMs),
     },
   );
-  const timeoutLines = new RateLimit(10, 10_000, now);
-  const failureLines = new RateLimit(3, 10_000, now);
-  const timeouts: Timeouts = new Timeouts(
+  const timeoutLines = new LogRateLimiter(10, 10_000, now);
+  const failureLines = new LogRateLimiter(3, 10_000, now);
+  const timeouts: TimeoutWriter = new TimeoutWriter(
     {
       js,
       stream: config.stream,
       newest: (id) => lastMessage(jsm, config.stream, subjectOf(id)),
       lastState,
     },
-    TIMEOUTS_LIMITS,
+    TIMEOUT_WRITER_LIMITS,
     {
       settled: (id, lastSeq, outcome) => {
         metrics().timeouts.inc({ outcome });
         switch (outcome) {
           case 'written': {
-            const turn = timeoutLines.take();
+            const turn = timeoutLines.acquire();
             if (turn !== null) logger.info({ job: id, seq: lastSeq, ...turn }, 'a job timed out');
             return;
           }
           case 'moved':
             return;
           case 'gone':
-            lifecycle.forget(id);
+            lifecycle.remove(id);
             return;
           case 'failed':
-            lifecycle.again(id, lastSeq);
+            lifecycle.retryTimeout(id, lastSeq);
             return;
         }
       },
       failed: (id, error) => {
-        const turn = failureLines.take();
+        const turn = failureLines.acquire();
         if (turn !== null)
           logger.warn({ job: id, reason: error.message, ...turn }, 'a time-out could not be written');
       },
     },
     { now, wallClock: Date.now },
   );
-  const alive = new AliveSubscription(connection, {
-    heard: (id, attempt) => lifecycle.alive(id, now(), attempt),
+  const alive = new HeartbeatSubscription(connection, {
+    heard: (id, attempt) => lifecycle.recordHeartbeat(id, now(), attempt),
     changed: (state, error) => {
       heartbeats = state;
       if (state === 'refused')
@@ -157,9 +157,9 @@ function watch({ config, logger, connection, jsm, js, lastState, metrics, stalle
     get stats() {
       return { isListening: isListening(), ...lifecycle.stats };
     },
-    seen: ({ id, seq, patience }) =>
-      lifecycle.seen({ id, seq, isRunning: patience !== null, ...patience }, now()),
-    gone: (id) => lifecycle.forget(id),
+    recordEvent: ({ id, seq, patience }) =>
+      lifecycle.recordEvent({ id, seq, isRunning: patience !== null, ...patience }, now()),
+    remove: (id) => lifecycle.remove(id),
     restarts: () => lifecycle.reset(),
     lost: () => {
       isFollowing = false;

@@ -3,14 +3,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { CLOSE_CODES } from '../../schemas/close-codes.js';
 import type { EdgeConfig } from '../../schemas/config.js';
 import { LIMIT_SETTINGS } from '../edge/connection-guard.js';
-import { ClientRate } from '../edge/limits.js';
+import { ClientRateLimiter } from '../edge/limits.js';
 import { scopeIdOf } from '../edge/request.js';
-import type { WebSocketParts } from '../edge/websocket.js';
+import type { WebSocketDeps } from '../edge/websocket.js';
 import type { EventLog } from '../eventlog/log.js';
 import type { Hub } from '../session/hub.js';
-import type { ColdSource } from '../session/ports.js';
+import type { HistorySource } from '../session/ports.js';
 import { Session } from '../session/session.js';
-import { type Logger, RateLimit } from '../telemetry/logger.js';
+import { type Logger, LogRateLimiter } from '../telemetry/logger.js';
 import type { Metrics } from '../telemetry/metrics.js';
 import type { Access } from './access.js';
 
@@ -35,7 +35,7 @@ export type ClientSettings = Pick<
   | 'sendWatermarkBytes'
 >;
 
-export interface ClientParts {
+export interface SessionsDeps {
   readonly config: ClientSettings;
   readonly logger: Logger;
   readonly log: EventLog;
@@ -53,19 +53,23 @@ export function tickMs({ heartbeatMs }: Pick<ClientSettings, 'heartbeatMs'>): nu
  * What happens with WebSocket clients: each becomes a session of the hub over this log.
  * @param readsOf reads behind the tail, in the turns of one requester
  */
-export function webSocketParts(
-  { config, log, hub, logger, stalledFor }: ClientParts,
-  readsOf: (requester: string) => ColdSource,
+export function webSocketDeps(
+  { config, log, hub, logger, stalledFor }: SessionsDeps,
+  readsOf: (requester: string) => HistorySource,
   metrics: Metrics,
   { door, sockets }: Pick<Access, 'door' | 'sockets'>,
-): Omit<WebSocketParts, 'failed'> {
-  const refusalLines = new RateLimit(10, 10_000, () => performance.now());
+): Omit<WebSocketDeps, 'failed'> {
+  const refusalLines = new LogRateLimiter(10, 10_000, () => performance.now());
   return {
     door,
     sockets,
     maxClientFrameBytes: config.maxClientFrameBytes,
     clientRate: () =>
-      new ClientRate(config.maxClientFramesPerSecond, config.maxClientBytesPerSecond, performance.now()),
+      new ClientRateLimiter(
+        config.maxClientFramesPerSecond,
+        config.maxClientBytesPerSecond,
+        performance.now(),
+      ),
     now: () => performance.now(),
     idleTimeoutSeconds: config.idleTimeoutSeconds,
     maxBufferedBytes: 2 * config.sendWatermarkBytes + PAGE_ROOM_BYTES,
@@ -76,9 +80,9 @@ export function webSocketParts(
         scope,
         resume,
         log,
-        cold: readsOf(requester),
-        outlet,
-        permit,
+        history: readsOf(requester),
+        transport: outlet,
+        credentials: permit,
         scopeId: scopeIdOf,
         limits: {
           heartbeatMs: config.heartbeatMs,
@@ -90,7 +94,7 @@ export function webSocketParts(
         },
         wallClock: Date.now,
         now: () => performance.now(),
-        again: (waiting) => hub.mark(waiting),
+        scheduleCatchUp: (waiting) => hub.scheduleCatchUp(waiting),
         ...(stalledFor && { stalledFor }),
         onSent: (updates) => metrics.updatesSent.inc(updates),
       });
@@ -105,7 +109,7 @@ export function webSocketParts(
     refused: ({ code, address, defect, limit, origin }) => {
       metrics.requestsRefused.inc({ code });
       if (limit !== null) metrics.limitsReached.inc({ limit });
-      const turn = refusalLines.take();
+      const turn = refusalLines.acquire();
       if (turn !== null)
         logger.info(
           {

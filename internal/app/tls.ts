@@ -1,6 +1,6 @@
 import type { EdgeConfig } from '../../schemas/config.js';
 import type { TlsSettings } from '../edge/server.js';
-import { readTlsFiles, type TlsNews } from '../edge/tls.js';
+import { readTlsFiles, type TlsReloadEvent } from '../edge/tls.js';
 import type { Logger } from '../telemetry/logger.js';
 
 /**
@@ -20,7 +20,7 @@ export async function openTls(
   return { ...files, everyMs, report: (news) => tell(logger, news) };
 }
 
-function tell(logger: Logger, news: TlsNews): void {
+function tell(logger: Logger, news: TlsReloadEvent): void {
   switch (news.kind) {
     case 'reloaded':
       logger.info({ until: isoTime(news.validTo) }, 'the certificate was reloaded');

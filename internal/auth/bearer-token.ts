@@ -1,14 +1,14 @@
 /** The token of a request and where it was; `bad` when it cannot be told which token is meant. */
-export type Carried =
+export type ExtractedToken =
   | { readonly kind: 'none' }
   | { readonly kind: 'token'; readonly token: string; readonly by: 'header' | 'subprotocol' | 'query' }
   | { readonly kind: 'bad'; readonly message: string };
 
-type Token = Extract<Carried, { kind: 'token' }>;
-type Bad = Extract<Carried, { kind: 'bad' }>;
+type Token = Extract<ExtractedToken, { kind: 'token' }>;
+type Bad = Extract<ExtractedToken, { kind: 'bad' }>;
 
 /** Where a token may be in a request. */
-export interface Carriers {
+export interface TokenSources {
   /** The `authorization` header; '' when there is none. */
   readonly authorization: string;
   /** The `sec-websocket-protocol` header; '' when there is none. */
@@ -23,7 +23,7 @@ const SUBPROTOCOL_PREFIX = 'bearer.';
  * Finds the token of a request. Never throws, and no message repeats what was sent. Whether the token is any good is
  * for the verifier. PROTOCOL.md, "Connecting".
  */
-export function carriedToken(request: Carriers): Carried {
+export function extractToken(request: TokenSources): ExtractedToken {
   const found: (Token | Bad)[] = [
     ...fromHeader(request.authorization),
     ...fromSubprotocols(request.subprotocols),

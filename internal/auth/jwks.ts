@@ -1,6 +1,6 @@
 import { type CryptoKey, errors } from 'jose';
 import { type FetchedKeys, type FetchLimits, fetchKeySet, KeySetError } from './jwks-fetch.js';
-import type { Envelope } from './jwt-header.js';
+import type { JwtHeader } from './jwt-header.js';
 
 /** All times in ms. */
 export interface KeySetLimits extends FetchLimits {
@@ -65,7 +65,7 @@ export class RemoteKeys {
   }
 
   /** The keys that may have signed a token; none when no key fits, null when there are none at all. Never rejects. */
-  async find(envelope: Envelope): Promise<readonly CryptoKey[] | null> {
+  async find(envelope: JwtHeader): Promise<readonly CryptoKey[] | null> {
     await this.#freshen();
     const found = await this.#match(envelope);
     if (found?.length === 0 && (await this.renew())) return await this.#match(envelope);
@@ -147,7 +147,7 @@ export class RemoteKeys {
     return now;
   }
 
-  async #match({ alg, kid }: Envelope): Promise<readonly CryptoKey[] | null> {
+  async #match({ alg, kid }: JwtHeader): Promise<readonly CryptoKey[] | null> {
     if (this.#keys === null) return null;
     try {
       return [await this.#keys.set(kid === undefined ? { alg } : { alg, kid })];

@@ -1,9 +1,9 @@
 import { base64url, decodeProtectedHeader } from 'jose';
 import { TOKEN_MAX_CHARACTERS } from '../../schemas/claims.js';
-import { type Refusal, refuse } from './token-error.js';
+import { refuse, type TokenRejection } from './token-error.js';
 
 /** What a token's header says about how to check it. Nothing of it is to be believed yet. */
-export interface Envelope {
+export interface JwtHeader {
   readonly alg: string;
   readonly kid: string | undefined;
 }
@@ -15,7 +15,9 @@ const MAX_KID_CHARACTERS = 512;
  * Reads the outside of a token, and refuses what is no signed JWT in its one spelling: jose, like atob, would take
  * white space and other last characters of the signature for the same bytes.
  */
-export function openEnvelope(token: string): { readonly ok: true; readonly envelope: Envelope } | Refusal {
+export function parseJwtHeader(
+  token: string,
+): { readonly ok: true; readonly envelope: JwtHeader } | TokenRejection {
   if (token === '') return refuse('missing', 'there is no token');
   if (token.length > TOKEN_MAX_CHARACTERS) {
     return refuse('malformed', `the token is longer than ${TOKEN_MAX_CHARACTERS} characters`);

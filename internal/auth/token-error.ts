@@ -1,7 +1,7 @@
 import { errors } from 'jose';
 
 /** What is wrong with a token. `keys_unavailable` is the edge's own trouble: the token may be good. */
-export type TokenDefect =
+export type TokenErrorReason =
   | 'missing'
   | 'malformed'
   | 'algorithm'
@@ -15,18 +15,18 @@ export type TokenDefect =
   | 'keys_unavailable';
 
 /** A token that is refused, with a message for the developer who sent it. It holds nothing of the token's text. */
-export interface Refusal {
+export interface TokenRejection {
   readonly ok: false;
-  readonly defect: TokenDefect;
+  readonly defect: TokenErrorReason;
   readonly message: string;
 }
 
-export function refuse(defect: TokenDefect, message: string): Refusal {
+export function refuse(defect: TokenErrorReason, message: string): TokenRejection {
   return { ok: false, defect, message };
 }
 
 /** What an error of jose says about a token, in our words. */
-export function explainError(error: unknown): Refusal {
+export function explainError(error: unknown): TokenRejection {
   if (error instanceof errors.JWTExpired) {
     return refuse('expired', `the token expired at ${moment(error.payload.exp)}`);
   }
@@ -44,18 +44,18 @@ export function explainError(error: unknown): Refusal {
   return refuseForKeys();
 }
 
-export function refuseAlgorithm(): Refusal {
+export function refuseAlgorithm(): TokenRejection {
   return refuse('algorithm', "the token's algorithm (alg) is not one that this edge takes");
 }
 
-export function refuseForKeys(): Refusal {
+export function refuseForKeys(): TokenRejection {
   return refuse(
     'keys_unavailable',
     'this edge has no keys to check the token with at the moment; try again later',
   );
 }
 
-function explainClaim({ claim, reason, payload }: errors.JWTClaimValidationFailed): Refusal {
+function explainClaim({ claim, reason, payload }: errors.JWTClaimValidationFailed): TokenRejection {
   const is = reason === 'missing' ? 'is missing' : 'is not what this edge expects';
   switch (claim) {
     case 'iss':

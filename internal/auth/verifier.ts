@@ -2,19 +2,25 @@ import { type CryptoKey, jwtVerify } from 'jose';
 import { checkClaims } from '../../schemas/claims.js';
 import { type Grant, grantOf } from './grant.js';
 import { KEY_SET_LIMITS, type KeyReport, type KeySetLimits, RemoteKeys } from './jwks.js';
-import { type Envelope, openEnvelope } from './jwt-header.js';
+import { type JwtHeader, parseJwtHeader } from './jwt-header.js';
 import { importSecret, secretProblem } from './shared-secret.js';
-import { explainError, refuse, refuseAlgorithm, refuseForKeys, type TokenDefect } from './token-error.js';
+import {
+  explainError,
+  refuse,
+  refuseAlgorithm,
+  refuseForKeys,
+  type TokenErrorReason,
+} from './token-error.js';
 
-export type { TokenDefect };
+export type { TokenErrorReason as TokenDefect };
 
-export type Verdict =
+export type VerifyResult =
   | { readonly ok: true; readonly grant: Grant }
-  | { readonly ok: false; readonly defect: TokenDefect; readonly message: string };
+  | { readonly ok: false; readonly defect: TokenErrorReason; readonly message: string };
 
 export interface Verifier {
   /** Whether a token is good, and what it opens. Never rejects; no message holds anything of token or secret. */
-  verify(token: string): Promise<Verdict>;
+  verify(token: string): Promise<VerifyResult>;
   /** Ends what is under way towards the JWKS host. Tokens of its keys may be refused from here on. */
   close(): void;
 }
@@ -73,7 +79,7 @@ export function createVerifier(
   const remote = url && new RemoteKeys(url, clock, limits, options.onKeys ?? (() => {}));
 
   /** The verdict by one key. */
-  async function verifyBy(key: CryptoKey, token: string, alg: string): Promise<Verdict> {
+  async function verifyBy(key: CryptoKey, token: string, alg: string): Promise<VerifyResult> {
     try {
       const { payload } = await jwtVerify(token, key, {
         algorithms: [alg],
@@ -93,8 +99,8 @@ export function createVerifier(
   }
 
   /** The first verdict that is about more than a key that did not sign it, or cannot be used. */
-  async function verifyByAny(keys: readonly CryptoKey[], token: string, alg: string): Promise<Verdict> {
-    let verdict: Verdict = refuse(
+  async function verifyByAny(keys: readonly CryptoKey[], token: string, alg: string): Promise<VerifyResult> {
+    let verdict: VerifyResult = refuse(
       'unknown_key',
       'the token is signed with a key that this edge does not know',
     );
@@ -107,8 +113,8 @@ export function createVerifier(
     return verdict;
   }
 
-  async function verifyByRemote(keys: RemoteKeys, token: string, envelope: Envelope): Promise<Verdict> {
-    const tryKeys = async (): Promise<Verdict> => {
+  async function verifyByRemote(keys: RemoteKeys, token: string, envelope: JwtHeader): Promise<VerifyResult> {
+    const tryKeys = async (): Promise<VerifyResult> => {
       const found = await keys.find(envelope);
       return found === null ? refuseForKeys() : await verifyByAny(found, token, envelope.alg);
     };
@@ -122,7 +128,7 @@ export function createVerifier(
 
   return {
     async verify(token) {
-      const opened = openEnvelope(token);
+      const opened = parseJwtHeader(token);
       if (!opened.ok) return opened;
       const { alg } = opened.envelope;
       if (alg === 'HS256' && secretKey !== null) return await verifyBy(await secretKey, token, alg);

@@ -1,15 +1,15 @@
 import type { ErrorCode } from '../../schemas/close-codes.js';
-import { type Carried, carriedToken } from '../auth/bearer-token.js';
+import { type ExtractedToken, extractToken } from '../auth/bearer-token.js';
 import { type Grant, narrow } from '../auth/grant.js';
-import type { TokenDefect, Verdict, Verifier } from '../auth/verifier.js';
+import type { TokenDefect, Verifier, VerifyResult } from '../auth/verifier.js';
 import type { Scope } from '../eventlog/scope.js';
-import type { Expiry, Permit, Renewal } from '../session/ports.js';
+import type { ConnectionCredentials, Expiry, Renewal } from '../session/ports.js';
 import { limitKey, type TrustedProxies } from './client-address.js';
-import type { Admission, Ticket } from './limits.js';
+import type { Admission, ConnectionSlot } from './limits.js';
 import type { OriginPolicy, OriginVerdict } from './origin.js';
 
 /** What a request says of who makes it: the peer's address and headers as they came ('' where there is none). */
-export interface Knock {
+export interface Handshake {
   readonly peer: string;
   readonly origin: string;
   readonly host: string;
@@ -57,16 +57,16 @@ export const LIMIT_SETTINGS: Readonly<Record<Limit, string>> = {
 };
 
 /** Somebody who was let in so far as the upgrade; `door.leave` when the connection is gone. */
-export interface Visitor {
+export interface PendingConnection {
   readonly address: string;
   /** Taken out when the token is checked, so that no token stays in memory. */
-  carried: Carried;
+  carried: ExtractedToken;
   /** null: the address has too many connections, which is explained and closed. */
-  readonly ticket: Ticket | null;
+  readonly ticket: ConnectionSlot | null;
 }
 
 /** An upgrade that is refused with an HTTP status. */
-export interface Turned {
+export interface UpgradeRejection {
   readonly kind: 'turned';
   readonly address: string;
   /** Which limit was reached. */
@@ -79,13 +79,15 @@ export interface Turned {
   readonly origin: string | null;
 }
 
-export type Entry = { readonly kind: 'visitor'; readonly visitor: Visitor } | Turned;
+export type UpgradeDecision =
+  | { readonly kind: 'visitor'; readonly visitor: PendingConnection }
+  | UpgradeRejection;
 
-export type Admitted =
+export type AuthResult =
   | {
       readonly ok: true;
       readonly scope: Scope;
-      readonly permit: Permit | null;
+      readonly permit: ConnectionCredentials | null;
       /** Who asks, and so by whose turn it is served: the token's subject, else the address. */
       readonly requester: string;
     }
@@ -98,7 +100,7 @@ export type Admitted =
     };
 
 /** What may be wrong with the settings, by who comes. */
-export type DoorNotice =
+export type GuardNotice =
   /** Most connections are from one address: an office, or a proxy that is not listed. */
   | {
       readonly kind: 'crowded_address';
@@ -109,16 +111,16 @@ export type DoorNotice =
   /** A trusted proxy does not say whom it brings, so all of them count as one. */
   | { readonly kind: 'silent_proxy'; readonly address: string };
 
-export interface DoorParts {
+export interface ConnectionGuardDeps {
   /** null: the edge runs open. */
   readonly verifier: Verifier | null;
   readonly origins: OriginPolicy;
   readonly proxies: TrustedProxies;
   readonly admission: Admission;
   /** Whether the edge can serve one more now. */
-  readonly hasRoom: () => boolean;
+  readonly hasCapacity: () => boolean;
   /** Whether it can serve one more of this requester. */
-  readonly hasRoomFor: (requester: string) => boolean;
+  readonly hasCapacityFor: (requester: string) => boolean;
   /** Whether the edge itself speaks TLS. */
   readonly isSecure: boolean;
   readonly tokenInQuery: boolean;
@@ -129,18 +131,18 @@ export interface DoorParts {
   readonly wallClock: () => number;
   readonly authTimeoutMs: number;
   /** Called at most once for each kind. */
-  readonly notice: (notice: DoorNotice) => void;
+  readonly notice: (notice: GuardNotice) => void;
 }
 
 /**
  * Who may come in: origin and limits before the upgrade, the token after it (a browser is shown a close code, never
  * the status of a refused upgrade). PROTOCOL.md, "Connecting" and "Tokens".
  */
-export class Door {
-  readonly #parts: DoorParts;
-  readonly #noticed = new Set<DoorNotice['kind']>();
+export class ConnectionGuard {
+  readonly #parts: ConnectionGuardDeps;
+  readonly #noticed = new Set<GuardNotice['kind']>();
 
-  constructor(parts: DoorParts) {
+  constructor(parts: ConnectionGuardDeps) {
     this.#parts = parts;
   }
 
@@ -150,18 +152,25 @@ export class Door {
   }
 
   /** Whether the origin of a page, if it is one, may connect. */
-  isWelcome(knock: Knock): boolean {
-    return this.#origin(knock) !== 'refused';
+  isOriginAllowed(checkUpgrade: Handshake): boolean {
+    return this.#origin(checkUpgrade) !== 'refused';
   }
 
-  #origin({ peer, forwardedProto, origin, host }: Knock): OriginVerdict {
+  #origin({ peer, forwardedProto, origin, host }: Handshake): OriginVerdict {
     const { origins, proxies, isSecure } = this.#parts;
     return origins.verdict(origin, host, proxies.isSecure(peer, isSecure, forwardedProto));
   }
 
   /** Decides at once whether a request is upgraded. */
-  knock(knock: Knock): Entry {
-    const { proxies, admission, verifier, tokenInQuery, hasRoom, hasRoomFor } = this.#parts;
+  knock(knock: Handshake): UpgradeDecision {
+    const {
+      proxies,
+      admission,
+      verifier,
+      tokenInQuery,
+      hasCapacity: hasRoom,
+      hasCapacityFor: hasRoomFor,
+    } = this.#parts;
     const address = proxies.clientAddress(knock.peer, knock.forwardedFor);
     const origin = this.#origin(knock);
     if (origin === 'refused') return originRefused(address, knock.origin);
@@ -170,12 +179,12 @@ export class Door {
     if (verifier === null && !hasRoomFor(requesterOf(null, address))) {
       return turned(address, 'pending_reads_per_subject', NO_ROOM.pending_reads_per_subject, 1);
     }
-    const entered = admission.enter(address, verifier !== null);
+    const entered = admission.tryAcquire(address, verifier !== null);
     if (!entered.ok && entered.refusal !== 'address') {
       return turned(address, entered.refusal, NO_ROOM[entered.refusal], entered.retryAfterSeconds);
     }
     this.#look(address, knock);
-    const carried = carriedToken({
+    const carried = extractToken({
       authorization: knock.authorization,
       subprotocols: knock.subprotocols,
       // Who is no browser can set a header, and so needs no token in a place that is logged.
@@ -187,7 +196,7 @@ export class Door {
     };
   }
 
-  #look(address: string, { peer, forwardedFor }: Knock): void {
+  #look(address: string, { peer, forwardedFor }: Handshake): void {
     const { admission, proxies } = this.#parts;
     if (!this.#noticed.has('silent_proxy') && forwardedFor.trim() === '' && proxies.isTrusted(peer)) {
       this.#notice({ kind: 'silent_proxy', address: peer });
@@ -198,13 +207,13 @@ export class Door {
     this.#notice({ kind: 'crowded_address', address, held, connections: admission.counts.connections });
   }
 
-  #notice(notice: DoorNotice): void {
+  #notice(notice: GuardNotice): void {
     this.#noticed.add(notice.kind);
     this.#parts.notice(notice);
   }
 
   /** Checks the visitor's token, and what of a scope it opens; at once where there is nothing to check. Never rejects. */
-  admit(visitor: Visitor, scope: Scope): Admitted | Promise<Admitted> {
+  authorize(visitor: PendingConnection, scope: Scope): AuthResult | Promise<AuthResult> {
     const { verifier, admission } = this.#parts;
     if (visitor.ticket === null) return tooMany('connections_per_address', TOO_MANY_OF_ADDRESS);
     if (verifier === null) {
@@ -220,11 +229,11 @@ export class Door {
 
   async #check(
     verifier: Verifier,
-    ticket: Ticket,
+    ticket: ConnectionSlot,
     address: string,
     token: string,
     scope: Scope,
-  ): Promise<Admitted> {
+  ): Promise<AuthResult> {
     const verdict = await this.#verify(verifier, token);
     if (!verdict.ok) {
       return verdict.defect === 'keys_unavailable'
@@ -235,7 +244,7 @@ export class Door {
     const narrowed = narrow(grant, scope);
     if (!narrowed.ok) return refused('forbidden', narrowed.message);
     const requester = requesterOf(grant.subject, address);
-    if (!this.#parts.hasRoomFor(requester)) {
+    if (!this.#parts.hasCapacityFor(requester)) {
       const message = NO_ROOM.pending_reads_per_subject;
       return { ok: false, code: 'overloaded', message, defect: null, limit: 'pending_reads_per_subject' };
     }
@@ -246,15 +255,15 @@ export class Door {
   }
 
   /** When what let somebody in expired, as RFC 3339 writes it; null: it has not. */
-  expiredAt(permit: Permit | null): string | null {
+  expiredAt(permit: ConnectionCredentials | null): string | null {
     return permit !== null && this.#parts.wallClock() >= permit.expiry.at ? permit.expiry.text : null;
   }
 
-  leave(visitor: Visitor): void {
-    if (visitor.ticket !== null) this.#parts.admission.leave(visitor.ticket);
+  release(visitor: PendingConnection): void {
+    if (visitor.ticket !== null) this.#parts.admission.release(visitor.ticket);
   }
 
-  #permit(verifier: Verifier, { subject, expiresAt }: Grant): Permit {
+  #permit(verifier: Verifier, { subject, expiresAt }: Grant): ConnectionCredentials {
     return {
       expiry: this.#expiry(expiresAt),
       warnMs: this.#parts.tokenWarningMs,
@@ -286,9 +295,9 @@ export class Door {
     return { at, text: new Date(expiresAt).toISOString() };
   }
 
-  async #verify(verifier: Verifier, token: string): Promise<Verdict> {
+  async #verify(verifier: Verifier, token: string): Promise<VerifyResult> {
     let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<Verdict>((resolve) => {
+    const late = new Promise<VerifyResult>((resolve) => {
       timer = setTimeout(
         () => resolve({ ok: false, defect: 'keys_unavailable', message: KEYS_AWAY }),
         this.#parts.authTimeoutMs,
@@ -326,7 +335,12 @@ function requesterOf(subject: string | null, address: string): string {
   return subject === null ? `address ${limitKey(address)}` : `subject ${subject}`;
 }
 
-function turned(address: string, limit: Limit, detail: string, retryAfterSeconds: number | null): Turned {
+function turned(
+  address: string,
+  limit: Limit,
+  detail: string,
+  retryAfterSeconds: number | null,
+): UpgradeRejection {
   return {
     kind: 'turned',
     address,
@@ -339,7 +353,7 @@ function turned(address: string, limit: Limit, detail: string, retryAfterSeconds
   };
 }
 
-function originRefused(address: string, origin: string): Turned {
+function originRefused(address: string, origin: string): UpgradeRejection {
   return {
     kind: 'turned',
     address,
@@ -352,11 +366,11 @@ function originRefused(address: string, origin: string): Turned {
   };
 }
 
-function refused(code: ErrorCode, message: string, defect: TokenDefect | null = null): Admitted {
+function refused(code: ErrorCode, message: string, defect: TokenDefect | null = null): AuthResult {
   return { ok: false, code, message, defect, limit: null };
 }
 
-function tooMany(limit: Limit, message: string): Admitted {
+function tooMany(limit: Limit, message: string): AuthResult {
   return { ok: false, code: 'too_many_connections', message, defect: null, limit };
 }
 

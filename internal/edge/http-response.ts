@@ -15,24 +15,24 @@ const STATUS = {
 export type Status = keyof typeof STATUS;
 
 /** An answer to one HTTP request. */
-export interface Answer {
+export interface HttpResponseSpec {
   readonly status: Status;
   readonly contentType: string;
   readonly body: string;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-export function json(status: Status, body: unknown): Answer {
+export function json(status: Status, body: unknown): HttpResponseSpec {
   return { status, contentType: 'application/json', body: `${JSON.stringify(body)}\n` };
 }
 
 /** An error as RFC 9457 writes it. */
-export function problem(status: Status, code: string, detail: string): Answer {
+export function problem(status: Status, code: string, detail: string): HttpResponseSpec {
   const body = { type: 'about:blank', title: STATUS[status].slice(4), status, code, detail };
   return { status, contentType: 'application/problem+json', body: `${JSON.stringify(body)}\n` };
 }
 
-function writeHead(res: HttpResponse, { status, contentType, headers = {} }: Answer): void {
+function writeHead(res: HttpResponse, { status, contentType, headers = {} }: HttpResponseSpec): void {
   res
     .writeStatus(STATUS[status])
     .writeHeader('content-type', contentType)
@@ -47,7 +47,7 @@ function writeHead(res: HttpResponse, { status, contentType, headers = {} }: Ans
  * answer, however many requests somebody writes at once.
  * @param isHead to a HEAD: without the body
  */
-export function send(res: HttpResponse, answer: Answer, isHead = false): void {
+export function send(res: HttpResponse, answer: HttpResponseSpec, isHead = false): void {
   sendWhenReady(res, () => Promise.resolve(() => answer), isHead);
 }
 
@@ -58,7 +58,7 @@ export function send(res: HttpResponse, answer: Answer, isHead = false): void {
  */
 export function sendWhenReady(
   res: HttpResponse,
-  make: (isWanted: () => boolean) => Promise<() => Answer>,
+  make: (isWanted: () => boolean) => Promise<() => HttpResponseSpec>,
   isHead = false,
 ): void {
   let isAborted = false;
@@ -72,7 +72,7 @@ export function sendWhenReady(
   });
 }
 
-function write(res: HttpResponse, answer: Answer, isHead: boolean): void {
+function write(res: HttpResponse, answer: HttpResponseSpec, isHead: boolean): void {
   writeHead(res, answer);
   // A body behind the answer to HEAD would be taken for the next answer.
   res.end(isHead ? '' : answer.body, true);

@@ -4,10 +4,10 @@ import { isProcessingId } from '../../schemas/ids.js';
 import { type LogRecord, withoutPrevSeq } from '../eventlog/record.js';
 import { inScope, type Scope } from '../eventlog/scope.js';
 import type { IsWanted } from '../session/ports.js';
-import type { Door, Entry, Knock } from './connection-guard.js';
-import { type Answer, problem, type Status, send, sendWhenReady } from './http-response.js';
-import { knockOf } from './request.js';
-import { guarded, type RoutingParts } from './routing.js';
+import type { ConnectionGuard, Handshake, UpgradeDecision } from './connection-guard.js';
+import { type HttpResponseSpec, problem, type Status, send, sendWhenReady } from './http-response.js';
+import { readHandshake } from './request.js';
+import { guarded, type RoutingDeps } from './routing.js';
 import type { App } from './uws.js';
 import { type Refused, refusedAs } from './websocket.js';
 
@@ -16,8 +16,8 @@ const JOBS_PATH = '/v1/jobs';
 const DEADLINE_MS = 10_000;
 const PREFLIGHT_SECONDS = '600';
 
-export interface JobsParts extends RoutingParts {
-  readonly door: Door;
+export interface JobRoutesDeps extends RoutingDeps {
+  readonly door: ConnectionGuard;
   /**
    * The newest valid event of a job, from memory or from JetStream; null when it has none.
    * @param requester by whose turn it is read
@@ -27,24 +27,24 @@ export interface JobsParts extends RoutingParts {
 }
 
 /** Registers `GET /v1/jobs/{id}`, a job's last state for who asks once. PROTOCOL.md, "Over HTTP". */
-export function routeJobs(app: App, parts: JobsParts): void {
+export function routeJobs(app: App, parts: JobRoutesDeps): void {
   app.options(
     `${JOBS_PATH}/*`,
-    guarded(parts, (res, req) => send(res, preflight(parts.door, knockOf(res, req)))),
+    guarded(parts, (res, req) => send(res, preflight(parts.door, readHandshake(res, req)))),
   );
   app.get(
     `${JOBS_PATH}/:id`,
     guarded(parts, (res, req) => {
       const id = req.getParameter(0) ?? '';
       // A subprotocol is a WebSocket's; over HTTP a token in it is none.
-      const knock = { ...knockOf(res, req), subprotocols: '' };
+      const knock = { ...readHandshake(res, req), subprotocols: '' };
       const entry = parts.door.knock(knock);
       sendWhenReady(res, async (isWanted) => {
         const made = await answerFor(parts, entry, id, isWanted).catch((error: unknown) => {
           parts.failed(error);
           return () => problem(500, 'internal', 'this request failed; it was logged');
         });
-        if (entry.kind === 'visitor') parts.door.leave(entry.visitor);
+        if (entry.kind === 'visitor') parts.door.release(entry.visitor);
         return () => withOrigin(made(), entry, knock.origin);
       });
     }),
@@ -52,11 +52,11 @@ export function routeJobs(app: App, parts: JobsParts): void {
 }
 
 async function answerFor(
-  parts: JobsParts,
-  entry: Entry,
+  parts: JobRoutesDeps,
+  entry: UpgradeDecision,
   id: string,
   isWanted: IsWanted,
-): Promise<() => Answer> {
+): Promise<() => HttpResponseSpec> {
   if (entry.kind === 'turned') {
     const { status, code, detail, retryAfterSeconds } = entry;
     parts.refused(refusedAs(entry));
@@ -67,7 +67,7 @@ async function answerFor(
     code: ErrorCode,
     message: string,
     why: Pick<Refused, 'defect' | 'limit'> = NOTHING,
-  ): Answer => {
+  ): HttpResponseSpec => {
     parts.refused({ code, address: entry.visitor.address, ...why });
     return problemOf(code, message);
   };
@@ -75,7 +75,7 @@ async function answerFor(
     const message = `processing_id is ${show(id)}; expected 1 to 128 of A-Z a-z 0-9 _ -`;
     return () => refuse('invalid_processing_id', message);
   }
-  const admitted = await parts.door.admit(entry.visitor, { kind: 'job', id, jobTypes: null });
+  const admitted = await parts.door.authorize(entry.visitor, { kind: 'job', id, jobTypes: null });
   if (!admitted.ok) return () => refuse(admitted.code, admitted.message, admitted);
   const last = await inTime((isStill) =>
     parts.lastState(id, admitted.requester, () => isWanted() && isStill()),
@@ -93,7 +93,7 @@ async function answerFor(
 const NOTHING = { defect: null, limit: null } as const;
 
 // null: its type is known, and not opened.
-function shown(last: LogRecord | null, scope: Scope): Answer | null {
+function shown(last: LogRecord | null, scope: Scope): HttpResponseSpec | null {
   if (last === null) return NO_EVENT;
   const body = scope.jobTypes === null ? last.frame : withoutPrevSeq(last);
   if (inScope(scope, last)) return { status: 200, contentType: 'application/json', body: `${body}\n` };
@@ -110,7 +110,7 @@ const STATUS_OF: Readonly<Record<number, Status>> = {
   [closeCode('overloaded')]: 503,
 };
 
-function problemOf(code: ErrorCode, message: string): Answer {
+function problemOf(code: ErrorCode, message: string): HttpResponseSpec {
   const status = STATUS_OF[closeCode(ERROR_CODES[code])] ?? 500;
   const answer = problem(status, code, message);
   if (status === 401) return { ...answer, headers: { 'www-authenticate': 'Bearer' } };
@@ -136,15 +136,16 @@ async function inTime<T>(read: (isStill: IsWanted) => Promise<T>): Promise<T | '
 }
 
 // A page may read the answer, a refusal too, when its origin may connect.
-function withOrigin(answer: Answer, entry: Entry, origin: string): Answer {
+function withOrigin(answer: HttpResponseSpec, entry: UpgradeDecision, origin: string): HttpResponseSpec {
   if (origin === '' || (entry.kind === 'turned' && entry.code === 'forbidden_origin')) return answer;
   return { ...answer, headers: { ...answer.headers, ...cors(origin) } };
 }
 
 const cors = (origin: string) => ({ 'access-control-allow-origin': origin, vary: 'Origin' });
 
-function preflight(door: Door, knock: Knock): Answer {
-  if (!door.isWelcome(knock)) return problem(403, 'forbidden_origin', 'pages of this origin may not ask');
+function preflight(door: ConnectionGuard, knock: Handshake): HttpResponseSpec {
+  if (!door.isOriginAllowed(knock))
+    return problem(403, 'forbidden_origin', 'pages of this origin may not ask');
   return {
     status: 204,
     contentType: 'text/plain',

@@ -20,7 +20,7 @@ export class KeyedCount {
   }
 
   /** Whether `tryAdd` would be true. */
-  hasRoom(key: string): boolean {
+  hasCapacity(key: string): boolean {
     return !isFull(this.count(key), this.#limit);
   }
 
@@ -42,7 +42,7 @@ export class KeyedCount {
 }
 
 /** How often each key came in the present second. It forgets all of them at once, so memory is one second's worth. */
-class CountsOfOneSecond {
+class FixedWindowCounter {
   readonly #limit: number;
   readonly #counts = new Map<string, number>();
   #startedAt = Number.NEGATIVE_INFINITY;
@@ -95,7 +95,7 @@ export type AdmissionRefusal =
 const admitted = Symbol('admitted');
 
 /** One connection that was let in. Only the `Admission` that gave it out can use it. */
-export interface Ticket {
+export interface ConnectionSlot {
   readonly [admitted]: {
     readonly addressKey: string;
     isOpen: boolean;
@@ -105,8 +105,8 @@ export interface Ticket {
   };
 }
 
-export type Entry =
-  | { readonly ok: true; readonly ticket: Ticket }
+export type AdmissionResult =
+  | { readonly ok: true; readonly ticket: ConnectionSlot }
   | { readonly ok: false; readonly refusal: AdmissionRefusal; readonly retryAfterSeconds: number };
 
 /** Where nobody knows when there is room again. Above 1, so that those who try again are not the load. */
@@ -123,7 +123,7 @@ export class Admission {
   readonly #unauthenticatedByAddress: KeyedCount;
   readonly #subjects: KeyedCount;
   readonly #upgrades: TokenBucket;
-  readonly #upgradesByAddress: CountsOfOneSecond;
+  readonly #upgradesByAddress: FixedWindowCounter;
   #connections = 0;
   #unauthenticated = 0;
 
@@ -135,7 +135,7 @@ export class Admission {
     this.#subjects = new KeyedCount(limits.maxPerSubject);
     this.#unauthenticatedByAddress = new KeyedCount(limits.maxUnauthenticatedPerAddress);
     this.#upgrades = new TokenBucket(limits.upgradesPerSecond, limits.upgradesPerSecond, now());
-    this.#upgradesByAddress = new CountsOfOneSecond(limits.upgradesPerAddress);
+    this.#upgradesByAddress = new FixedWindowCounter(limits.upgradesPerAddress);
   }
 
   /**
@@ -144,7 +144,7 @@ export class Admission {
    * @param address the client's, as text; it is counted under its `limitKey`
    * @param needsAuthentication false: nobody has to show a token
    */
-  enter(address: string, needsAuthentication: boolean): Entry {
+  tryAcquire(address: string, needsAuthentication: boolean): AdmissionResult {
     const { maxConnections, maxUnauthenticated } = this.#limits;
     if (isFull(this.#connections, maxConnections)) return refused('connections', RETRY_AFTER_SECONDS);
     if (needsAuthentication && isFull(this.#unauthenticated, maxUnauthenticated)) {
@@ -155,7 +155,7 @@ export class Admission {
     if (!this.#upgradesByAddress.take(addressKey, now)) {
       return refused('upgrades_per_address', RETRY_AFTER_SECONDS);
     }
-    if (needsAuthentication && !this.#unauthenticatedByAddress.hasRoom(addressKey)) {
+    if (needsAuthentication && !this.#unauthenticatedByAddress.hasCapacity(addressKey)) {
       return refused('unauthenticated_per_address', RETRY_AFTER_SECONDS);
     }
     if (!this.#upgrades.take(1, now)) {
@@ -176,7 +176,7 @@ export class Admission {
    * @param subject null: the token names none, and only the other limits hold
    * @returns false: this subject has too many connections, or the ticket has left already; nothing has changed
    */
-  authenticated(ticket: Ticket, subject: string | null): boolean {
+  authenticated(ticket: ConnectionSlot, subject: string | null): boolean {
     const state = ticket[admitted];
     if (!state.isOpen) return false;
     if (subject !== null && state.subject === null) {
@@ -192,7 +192,7 @@ export class Admission {
   }
 
   /** The connection is gone. A second call does nothing. */
-  leave(ticket: Ticket): void {
+  release(ticket: ConnectionSlot): void {
     const state = ticket[admitted];
     if (!state.isOpen) return;
     state.isOpen = false;
@@ -235,7 +235,7 @@ export class Admission {
  * What one client may send: frames and bytes a second, control frames included, and as much at once as one second
  * allows. So a frame of more bytes than one second allows is always over the limit.
  */
-export class ClientRate {
+export class ClientRateLimiter {
   readonly #frames: TokenBucket;
   readonly #bytes: TokenBucket;
 
@@ -264,6 +264,6 @@ function isFull(count: number, limit: number): boolean {
   return limit > 0 && count >= limit;
 }
 
-function refused(refusal: AdmissionRefusal, retryAfterSeconds: number): Entry {
+function refused(refusal: AdmissionRefusal, retryAfterSeconds: number): AdmissionResult {
   return { ok: false, refusal, retryAfterSeconds };
 }

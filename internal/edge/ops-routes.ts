@@ -1,9 +1,9 @@
-import { type Answer, json, problem, send, sendWhenReady } from './http-response.js';
-import { guarded, type RoutingParts } from './routing.js';
+import { type HttpResponseSpec, json, problem, send, sendWhenReady } from './http-response.js';
+import { guarded, type RoutingDeps } from './routing.js';
 import type { App, HttpRequest } from './uws.js';
 import { WS_PATH } from './websocket.js';
 
-export interface HttpParts extends RoutingParts {
+export interface OpsRoutesDeps extends RoutingDeps {
   /** Whether this edge may be sent clients, and why not. */
   readonly readiness: () => { readonly ready: boolean; readonly detail: string };
   readonly metrics: () => Promise<{ readonly contentType: string; readonly body: string }>;
@@ -12,7 +12,7 @@ export interface HttpParts extends RoutingParts {
 }
 
 /** Registers the operators' endpoints and the answers to everything that is no endpoint. */
-export function routeHttp(app: App, parts: HttpParts): void {
+export function routeOps(app: App, parts: OpsRoutesDeps): void {
   routeHealth(app, parts);
   if (!parts.hasMetricsElsewhere) routeMetrics(app, parts);
   answer(app, parts, WS_PATH, upgradeRequired);
@@ -21,13 +21,18 @@ export function routeHttp(app: App, parts: HttpParts): void {
 }
 
 /** Registers what is for operators alone, on an address of its own. */
-export function routeOperators(app: App, parts: HttpParts): void {
+export function routeOperators(app: App, parts: OpsRoutesDeps): void {
   routeHealth(app, parts);
   routeMetrics(app, parts);
   routeNothing(app, parts);
 }
 
-function answer(app: App, parts: HttpParts, path: string, handler: (req: HttpRequest) => Answer): void {
+function answer(
+  app: App,
+  parts: OpsRoutesDeps,
+  path: string,
+  handler: (req: HttpRequest) => HttpResponseSpec,
+): void {
   app.get(
     path,
     guarded(parts, (res, req) => send(res, handler(req))),
@@ -38,7 +43,7 @@ function answer(app: App, parts: HttpParts, path: string, handler: (req: HttpReq
   );
 }
 
-function routeHealth(app: App, parts: HttpParts): void {
+function routeHealth(app: App, parts: OpsRoutesDeps): void {
   answer(app, parts, '/livez', () => json(200, { live: true }));
   answer(app, parts, '/readyz', () => {
     const readiness = parts.readiness();
@@ -46,7 +51,7 @@ function routeHealth(app: App, parts: HttpParts): void {
   });
 }
 
-function routeMetrics(app: App, parts: HttpParts): void {
+function routeMetrics(app: App, parts: OpsRoutesDeps): void {
   app.get(
     '/metrics',
     guarded(parts, (res) => sendWhenReady(res, () => metrics(parts))),
@@ -57,7 +62,7 @@ function routeMetrics(app: App, parts: HttpParts): void {
   );
 }
 
-function routeNothing(app: App, parts: HttpParts): void {
+function routeNothing(app: App, parts: OpsRoutesDeps): void {
   app.head(
     '/*',
     guarded(parts, (res, req) => send(res, notFound(req), true)),
@@ -68,12 +73,12 @@ function routeNothing(app: App, parts: HttpParts): void {
   );
 }
 
-const upgradeRequired = (): Answer =>
+const upgradeRequired = (): HttpResponseSpec =>
   problem(426, 'upgrade_required', 'this is a WebSocket endpoint; connect with ws:// or wss://');
-const notFound = (req: HttpRequest): Answer =>
+const notFound = (req: HttpRequest): HttpResponseSpec =>
   problem(404, 'not_found', `nothing answers ${req.getCaseSensitiveMethod()} here`);
 
-async function metrics(parts: HttpParts): Promise<() => Answer> {
+async function metrics(parts: OpsRoutesDeps): Promise<() => HttpResponseSpec> {
   try {
     const { contentType, body } = await parts.metrics();
     return () => ({ status: 200, contentType, body });

@@ -5,7 +5,7 @@ import { isEpoch, isJobType, isProcessingId, isScopeId } from '../../schemas/ids
 import type { Scope } from '../eventlog/scope.js';
 import type { Resume } from '../session/resume.js';
 import { addressText, headerLines } from './client-address.js';
-import type { Knock } from './connection-guard.js';
+import type { Handshake } from './connection-guard.js';
 import type { HttpRequest, HttpResponse } from './uws.js';
 
 export type ParsedRequest =
@@ -93,7 +93,7 @@ export function scopeIdOf(scope: Scope): string {
 }
 
 /** What a request says of who makes it. Only while the library's handler runs. */
-export function knockOf(res: HttpResponse, req: HttpRequest): Knock {
+export function readHandshake(res: HttpResponse, req: HttpRequest): Handshake {
   const header = headerLines(req);
   return {
     peer: addressText(res.getRemoteAddress()),

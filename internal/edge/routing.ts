@@ -3,7 +3,7 @@ import { problem, send } from './http-response.js';
 import type { SocketGuard } from './socket-guard.js';
 import type { App, HttpRequest, HttpResponse } from './uws.js';
 
-export interface RoutingParts {
+export interface RoutingDeps {
   readonly sockets: SocketGuard;
   readonly failed: (error: unknown) => void;
 }
@@ -15,7 +15,7 @@ export type Handler = (res: HttpResponse, req: HttpRequest) => void;
  * whatever fails is answered. A handler that throws, or returns without an answer or an abort handler, would end the
  * whole process.
  */
-export function guarded(parts: RoutingParts, handler: Handler): Handler {
+export function guarded(parts: RoutingDeps, handler: Handler): Handler {
   return (res, req) => {
     try {
       parts.sockets.asked(addressText(res.getRemoteAddress()));
@@ -47,7 +47,7 @@ export function givenTwice(req: Pick<HttpRequest, 'forEach'>): 'Host' | 'Content
 /** Has every socket of an app counted, and cut off when there are too many, before anything of it is read. */
 export function guardSockets(
   app: App,
-  parts: RoutingParts & {
+  parts: RoutingDeps & {
     readonly isProxy: (address: string) => boolean;
     /** A socket is over a limit and cut off. */
     readonly cutOff: (address: string, limit: NonNullable<ReturnType<SocketGuard['came']>>) => void;

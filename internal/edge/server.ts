@@ -1,10 +1,10 @@
 import { PortInUseError, TlsFilesError } from '../errors.js';
-import { type JobsParts, routeJobs } from './job-routes.js';
-import { type HttpParts, routeHttp, routeOperators } from './ops-routes.js';
+import { type JobRoutesDeps, routeJobs } from './job-routes.js';
+import { type OpsRoutesDeps, routeOperators, routeOps } from './ops-routes.js';
 import { guardSockets } from './routing.js';
-import { readTlsFiles, type TlsFiles, type TlsNews, TlsWatch } from './tls.js';
+import { CertificateWatcher, readTlsFiles, type TlsFiles, type TlsReloadEvent } from './tls.js';
 import type { App, ListenSocket, Uws } from './uws.js';
-import { routeWebSockets, type WebSocketParts } from './websocket.js';
+import { routeWebSockets, type WebSocketDeps } from './websocket.js';
 
 export interface Address {
   readonly host: string;
@@ -16,7 +16,7 @@ export interface Address {
 
 /** TLS that the edge speaks itself. */
 export interface TlsSettings extends TlsFiles {
-  readonly report: (news: TlsNews) => void;
+  readonly report: (news: TlsReloadEvent) => void;
   /** Milliseconds between two looks at the files. */
   readonly everyMs: number;
 }
@@ -31,7 +31,7 @@ export interface EdgeServer {
 }
 
 /** The apps behind one port. */
-interface Front {
+interface Listener {
   /** The one that listens. */
   readonly app: App;
   /** The certificate stays as it is from now on. */
@@ -47,7 +47,7 @@ interface Front {
 export async function startServer(
   uws: Uws,
   address: Address,
-  parts: HttpParts & WebSocketParts & JobsParts,
+  parts: OpsRoutesDeps & WebSocketDeps & JobRoutesDeps,
   tls: TlsSettings | null,
 ): Promise<EdgeServer> {
   const route = (app: App): App => {
@@ -58,10 +58,10 @@ export async function startServer(
     });
     routeWebSockets(app, uws, parts);
     routeJobs(app, parts);
-    routeHttp(app, parts);
+    routeOps(app, parts);
     return app;
   };
-  const front = tls === null ? plainFront(route(uws.App())) : await tlsFront(uws, tls, route);
+  const front = tls === null ? createListener(route(uws.App())) : await createTlsListener(uws, tls, route);
   const listening = await listen(uws, front.app, address).catch((error: unknown) => {
     front.stop();
     throw error;
@@ -91,7 +91,7 @@ export async function startServer(
 export async function startOperatorsServer(
   uws: Uws,
   address: Omit<Address, 'share'>,
-  parts: HttpParts,
+  parts: OpsRoutesDeps,
 ): Promise<Pick<EdgeServer, 'port' | 'close'>> {
   const app = uws.App();
   routeOperators(app, parts);
@@ -119,7 +119,7 @@ async function listen(
   return listening;
 }
 
-function plainFront(app: App): Front {
+function createListener(app: App): Listener {
   return { app, stop: () => {}, close: () => void app.close() };
 }
 
@@ -127,7 +127,7 @@ function plainFront(app: App): Front {
 // connection to the newest app with a certificate; those that came before stay with the app that they were given to.
 // A second app that listened beside the first would lose some: when the first stops, the connections that the kernel
 // has queued for it are reset.
-async function tlsFront(uws: Uws, tls: TlsSettings, route: (app: App) => App): Promise<Front> {
+async function createTlsListener(uws: Uws, tls: TlsSettings, route: (app: App) => App): Promise<Listener> {
   const pair = await readTlsFiles(tls);
   const make = (): App => {
     let app: App;
@@ -145,7 +145,7 @@ async function tlsFront(uws: Uws, tls: TlsSettings, route: (app: App) => App): P
   let newest = make();
   const all = [acceptor, newest];
   uws.addReceiver(acceptor, newest);
-  const watch = new TlsWatch(pair, {
+  const watch = new CertificateWatcher(pair, {
     files: tls,
     load: () => {
       const next = make();

@@ -1,7 +1,7 @@
 import { createHash, type KeyObject, type X509Certificate } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { TlsFilesError } from '../errors.js';
-import { damaged, parseCertificates, parseKey, Unfit, whyNot } from '../pem/pem.js';
+import { damaged, describeFileError, InvalidFileError, parseCertificates, parseKey } from '../pem/pem.js';
 
 // The library says of files that it cannot use no more than that, so they are checked before it gets them.
 
@@ -38,7 +38,7 @@ export async function readTlsFiles({ certFile, keyFile }: TlsFiles): Promise<Tls
       const content = await readPlainFile(path);
       return { content, parsed: parse(content) };
     } catch (error) {
-      problems.push(`${name} is ${JSON.stringify(path)}; ${whyNot(error)}`);
+      problems.push(`${name} is ${JSON.stringify(path)}; ${describeFileError(error)}`);
       return null;
     }
   };
@@ -73,7 +73,7 @@ export function validity(pair: TlsPair, now: number): 'valid' | 'not_yet' | 'exp
 }
 
 /** What somebody who runs an edge is told about its certificate. */
-export type TlsNews =
+export type TlsReloadEvent =
   /** New connections get what is in the files now. `validTo`: milliseconds since 1970. */
   | { readonly kind: 'reloaded'; readonly validTo: number }
   /** The files cannot be used; the edge goes on with what it read before. */
@@ -81,11 +81,11 @@ export type TlsNews =
   /** Clients refuse the certificate that the edge has now. */
   | { readonly kind: 'untimely'; readonly validity: 'not_yet' | 'expired'; readonly at: number };
 
-export interface TlsWatchParts {
+export interface CertificateWatcherOptions {
   readonly files: TlsFiles;
   /** Serves new connections with the files as they are; throws when that cannot be done. */
   readonly load: () => void;
-  readonly report: (news: TlsNews) => void;
+  readonly report: (news: TlsReloadEvent) => void;
   /** Milliseconds between two looks. */
   readonly everyMs: number;
   /** Milliseconds since 1970. */
@@ -97,8 +97,8 @@ export interface TlsWatchParts {
  * notice is lost where a folder is swapped by a symbolic link (Kubernetes) or lies on another machine, and a time of
  * change may stay the same.
  */
-export class TlsWatch {
-  readonly #parts: TlsWatchParts;
+export class CertificateWatcher {
+  readonly #parts: CertificateWatcherOptions;
   #served: TlsPair;
   #validity: ReturnType<typeof validity> = 'valid';
   /** The last look's problem, and the one that was told last. */
@@ -108,7 +108,7 @@ export class TlsWatch {
   #isClosed = false;
 
   /** @param served what is served now */
-  constructor(served: TlsPair, parts: TlsWatchParts) {
+  constructor(served: TlsPair, parts: CertificateWatcherOptions) {
     this.#served = served;
     this.#parts = parts;
     this.#tellValidity();
@@ -168,8 +168,9 @@ export class TlsWatch {
 async function readPlainFile(path: string): Promise<Buffer> {
   const { size, isFile } = await stat(path).then((stats) => ({ size: stats.size, isFile: stats.isFile() }));
   // A pipe could be read once only, and a device for ever.
-  if (!isFile) throw new Unfit('expected a file that can be read again and again, but it is none');
-  if (size > MAX_FILE_BYTES) throw new Unfit('expected a PEM file, but this one is larger than 1 MiB');
+  if (!isFile) throw new InvalidFileError('expected a file that can be read again and again, but it is none');
+  if (size > MAX_FILE_BYTES)
+    throw new InvalidFileError('expected a PEM file, but this one is larger than 1 MiB');
   return await readFile(path);
 }
 
@@ -189,7 +190,7 @@ function servedKey(content: Buffer): KeyObject {
     type === 'rsa' || type === 'ed25519' || (type === 'ec' && CURVES.includes(details?.namedCurve ?? ''));
   if (isServed) return key;
   const kind = details?.namedCurve ?? type ?? 'another kind';
-  throw new Unfit(`expected a key of RSA, P-256, P-384, P-521 or Ed25519, but it is of ${kind}`);
+  throw new InvalidFileError(`expected a key of RSA, P-256, P-384, P-521 or Ed25519, but it is of ${kind}`);
 }
 
 function digestOf(...contents: readonly Buffer[]): string {

@@ -1,13 +1,19 @@
 import { closeCode, ERROR_CODES, type ErrorCode } from '../../schemas/close-codes.js';
 import { PROTOCOL } from '../../schemas/ids.js';
 import { frames } from '../session/frames.js';
-import type { Outlet, Permit } from '../session/ports.js';
+import type { ConnectionCredentials, Transport } from '../session/ports.js';
 import type { Session } from '../session/session.js';
-import type { Admitted, Door, Limit, Turned, Visitor } from './connection-guard.js';
+import type {
+  AuthResult,
+  ConnectionGuard,
+  Limit,
+  PendingConnection,
+  UpgradeRejection,
+} from './connection-guard.js';
 import { problem, send } from './http-response.js';
-import type { ClientRate } from './limits.js';
-import { chooseSubprotocol, knockOf, type ParsedRequest, parseRequest } from './request.js';
-import { guarded, type RoutingParts } from './routing.js';
+import type { ClientRateLimiter } from './limits.js';
+import { chooseSubprotocol, type ParsedRequest, parseRequest, readHandshake } from './request.js';
+import { guarded, type RoutingDeps } from './routing.js';
 import type { App, HttpRequest, HttpResponse, UpgradeContext, Uws, WebSocket } from './uws.js';
 
 export const WS_PATH = '/ws/upload-progress';
@@ -20,21 +26,21 @@ const CUT_OFF = 16;
 
 type Understood = Extract<ParsedRequest, { ok: true }>;
 
-export interface WebSocketParts extends RoutingParts {
+export interface WebSocketDeps extends RoutingDeps {
   readonly idleTimeoutSeconds: number;
   /** More than a session ever buffers: its watermark and a page. */
   readonly maxBufferedBytes: number;
   readonly maxClientFrameBytes: number;
-  readonly door: Door;
+  readonly door: ConnectionGuard;
   /** What one client may send. */
-  readonly clientRate: () => ClientRate;
+  readonly clientRate: () => ClientRateLimiter;
   /** Milliseconds that never go back. */
   readonly now: () => number;
   /** Makes and registers a session for a request that was understood and let in. */
   readonly connect: (
     request: Pick<Understood, 'scope' | 'resume'> & { readonly requester: string },
-    permit: Permit | null,
-    outlet: Outlet,
+    permit: ConnectionCredentials | null,
+    outlet: Transport,
   ) => Session;
   readonly disconnected: (session: Session, code: number) => void;
   /** A connection that was refused, before the upgrade or with an `error` frame. */
@@ -43,7 +49,7 @@ export interface WebSocketParts extends RoutingParts {
 
 /** Why somebody was refused, for metrics and the log; never holds a token. */
 export interface Refused {
-  readonly code: ErrorCode | Turned['code'];
+  readonly code: ErrorCode | UpgradeRejection['code'];
   readonly address: string;
   /** What was wrong with the token. */
   readonly defect: string | null;
@@ -55,8 +61,8 @@ export interface Refused {
 
 interface Connection {
   readonly request: ParsedRequest;
-  readonly visitor: Visitor;
-  readonly rate: ClientRate;
+  readonly visitor: PendingConnection;
+  readonly rate: ClientRateLimiter;
   session: Session | null;
   isGone: boolean;
   /** The edge has closed it. */
@@ -64,7 +70,7 @@ interface Connection {
 }
 
 /** Registers both WebSocket endpoints. PROTOCOL.md, "Connecting". */
-export function routeWebSockets(app: App, uws: Uws, parts: WebSocketParts): void {
+export function routeWebSockets(app: App, uws: Uws, parts: WebSocketDeps): void {
   const route = (pattern: string, idOf: (url: string) => string | null) =>
     app.ws<Connection>(pattern, {
       compression: uws.DISABLED,
@@ -101,7 +107,7 @@ export function routeWebSockets(app: App, uws: Uws, parts: WebSocketParts): void
       close: noThrow((ws, code: number) => {
         const connection = ws.getUserData();
         connection.isGone = true;
-        parts.door.leave(connection.visitor);
+        parts.door.release(connection.visitor);
         parts.sockets.left(connection.isClosed);
         if (connection.session === null) return;
         connection.session.closed();
@@ -129,9 +135,9 @@ function upgrade(
   req: HttpRequest,
   context: UpgradeContext,
   id: string | null,
-  parts: WebSocketParts,
+  parts: WebSocketDeps,
 ): void {
-  const knock = knockOf(res, req);
+  const knock = readHandshake(res, req);
   const entry = parts.door.knock(knock);
   if (entry.kind === 'turned') {
     parts.refused(refusedAs(entry));
@@ -157,30 +163,30 @@ function upgrade(
     );
     parts.sockets.upgraded();
   } catch (error) {
-    parts.door.leave(visitor);
+    parts.door.release(visitor);
     throw error;
   }
 }
 
 /** What is told of an upgrade, or a request, that was turned away. */
-export function refusedAs({ code, address, limit, origin }: Turned): Refused {
+export function refusedAs({ code, address, limit, origin }: UpgradeRejection): Refused {
   return { code, address, defect: null, limit, ...(origin !== null && { origin }) };
 }
 
-function turnAway(res: HttpResponse, { status, code, detail, retryAfterSeconds }: Turned): void {
+function turnAway(res: HttpResponse, { status, code, detail, retryAfterSeconds }: UpgradeRejection): void {
   const headers = retryAfterSeconds === null ? {} : { 'retry-after': String(retryAfterSeconds) };
   send(res, { ...problem(status, code, detail), headers });
 }
 
 // A request that makes no sense is upgraded all the same: a browser shows its page a close code, never a status.
-function open(ws: WebSocket<Connection>, parts: WebSocketParts): void {
+function open(ws: WebSocket<Connection>, parts: WebSocketDeps): void {
   const connection = ws.getUserData();
   const { request, visitor } = connection;
   if (!request.ok) {
     refuse(ws, parts, request.code, request.message);
     return;
   }
-  const enter = (admitted: Admitted): void => {
+  const enter = (admitted: AuthResult): void => {
     // After its end the library's socket must not be touched.
     if (connection.isGone) return;
     if (!admitted.ok) {
@@ -192,7 +198,7 @@ function open(ws: WebSocket<Connection>, parts: WebSocketParts): void {
     connection.session = parts.connect({ scope, resume, requester }, permit, new WebSocketOutlet(ws));
     connection.session.open();
   };
-  const admitted = parts.door.admit(visitor, request.scope);
+  const admitted = parts.door.authorize(visitor, request.scope);
   if ('ok' in admitted) enter(admitted);
   // Nothing is sent before the token was checked.
   else admitted.then(enter).catch(parts.failed);
@@ -200,7 +206,7 @@ function open(ws: WebSocket<Connection>, parts: WebSocketParts): void {
 
 function refuse(
   ws: WebSocket<Connection>,
-  parts: WebSocketParts,
+  parts: WebSocketDeps,
   code: ErrorCode,
   message: string,
   { defect, limit }: Pick<Refused, 'defect' | 'limit'> = { defect: null, limit: null },
@@ -214,7 +220,7 @@ function refuse(
 }
 
 // Control frames count as well: each costs the edge a turn, and the others wait.
-function mayGoOn(ws: WebSocket<Connection>, message: ArrayBuffer, parts: WebSocketParts): boolean {
+function mayGoOn(ws: WebSocket<Connection>, message: ArrayBuffer, parts: WebSocketDeps): boolean {
   const { rate, session, visitor } = ws.getUserData();
   const limit = rate.take(message.byteLength, parts.now());
   if (limit === null) return true;
@@ -230,7 +236,7 @@ function mayGoOn(ws: WebSocket<Connection>, message: ArrayBuffer, parts: WebSock
 
 const TOO_MANY_FRAMES = 'too many frames, or too many bytes, in one second; a client needs few';
 
-class WebSocketOutlet implements Outlet {
+class WebSocketOutlet implements Transport {
   readonly #ws: WebSocket<Connection>;
   #corks = 0;
   #closing: { readonly code: number; readonly reason: string } | null = null;

@@ -13,7 +13,7 @@ export type InvalidReason =
   | 'subject_mismatch';
 
 /** What the silence of a job that runs means: after how much it is stalled, or dead. undefined: its event does not say. */
-export interface Patience {
+export interface LivenessPolicy {
   readonly stallAfterSeconds: number | undefined;
   readonly timeoutSeconds: number | undefined;
   /** undefined: its event names none. */
@@ -21,9 +21,13 @@ export interface Patience {
 }
 
 /** Shared by the many events that say nothing of it. */
-const UNSAID: Patience = { stallAfterSeconds: undefined, timeoutSeconds: undefined, attempt: undefined };
+const UNSAID: LivenessPolicy = {
+  stallAfterSeconds: undefined,
+  timeoutSeconds: undefined,
+  attempt: undefined,
+};
 /** The most usual attempt. */
-const UNSAID_AT_FIRST: Patience = { ...UNSAID, attempt: 1 };
+const UNSAID_AT_FIRST: LivenessPolicy = { ...UNSAID, attempt: 1 };
 
 /** A valid event, reduced to what serving it needs. `text` is the JSON object without its opening brace. */
 export interface DecodedEvent {
@@ -31,7 +35,7 @@ export interface DecodedEvent {
   readonly jobType: string | undefined;
   readonly finished: boolean;
   /** null: the job does not run (it has ended, or waits for its next attempt), so its silence means nothing. */
-  readonly patience: Patience | null;
+  readonly patience: LivenessPolicy | null;
   readonly namesType: boolean;
   readonly text: string;
 }
@@ -103,7 +107,7 @@ export function decodeEvent(subject: string, bytes: Uint8Array): Decoded {
   };
 }
 
-function patienceOf({ status, stall_after_seconds, timeout_seconds, attempt }: Event): Patience | null {
+function patienceOf({ status, stall_after_seconds, timeout_seconds, attempt }: Event): LivenessPolicy | null {
   if (status !== 'processing') return null;
   if (stall_after_seconds === undefined && timeout_seconds === undefined) {
     if (attempt === undefined) return UNSAID;

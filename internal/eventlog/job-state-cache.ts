@@ -3,7 +3,7 @@ import { RecordQueue } from './queue.js';
 import type { LogRecord } from './record.js';
 
 /** What memory holds of one job: its newest valid event, and those of its events that are in the tail. */
-export interface Job {
+export interface JobState {
   last: LogRecord;
   /** null: none of them is. */
   tail: RecordQueue | null;
@@ -34,15 +34,15 @@ const EVICT_TO = 0.95;
  * Maps keep insertion order and every new event inserts its job anew, so each map is in rising order of the jobs'
  * last seq, and stays so under an iterator that a slow snapshot keeps open.
  */
-export class Jobs {
-  readonly #open = new Map<string, Job>();
-  readonly #finished = new Map<string, Job>();
+export class JobStateCache {
+  readonly #open = new Map<string, JobState>();
+  readonly #finished = new Map<string, JobState>();
   /** The same jobs by their type, so that a filter costs what it finds. */
-  readonly #byType = new Map<string, Map<string, Job>>();
+  readonly #byType = new Map<string, Map<string, JobState>>();
   /** Read back from JetStream, hence out of order; a job leaves this map with its next event. */
-  readonly #restored = new Map<string, Job>();
+  readonly #restored = new Map<string, JobState>();
   /** Jobs that the stream holds nothing of, as long as some of their events are in the tail: those are still owed. */
-  readonly #gone = new Map<string, Job>();
+  readonly #gone = new Map<string, JobState>();
   readonly #pins = new Map<string, number>();
   readonly #limit: number;
   #bytes = 0;
@@ -73,7 +73,7 @@ export class Jobs {
   }
 
   /** Whether a job was ever let go, so that an unknown job may still have a history. */
-  get forgot(): boolean {
+  get hasEvicted(): boolean {
     return this.#forgot;
   }
 
@@ -113,7 +113,7 @@ export class Jobs {
     return this.#evicted.get(id)?.seq;
   }
 
-  get(id: string): Job | undefined {
+  get(id: string): JobState | undefined {
     return this.#open.get(id) ?? this.#finished.get(id) ?? this.#restored.get(id);
   }
 
@@ -121,7 +121,7 @@ export class Jobs {
    * Makes `record`, which has just entered the tail, its job's newest event. Its seq is above every seq put before.
    * While it is in the tail its memory is the tail's.
    */
-  put(record: LogRecord): Job {
+  put(record: LogRecord): JobState {
     const beforeTail = this.evictedSeq(record.id) ?? 0;
     const job = this.#take(record.id) ?? this.#takeGone(record.id) ?? newJob(record, beforeTail);
     if (job.tail === null && job.last !== record) job.beforeTail = job.last.seq;
@@ -146,7 +146,7 @@ export class Jobs {
   }
 
   /** Takes in a last state that was read back from JetStream. Ignored when a newer one is here. */
-  restore(record: LogRecord): Job {
+  restore(record: LogRecord): JobState {
     const known = this.get(record.id);
     if (known !== undefined && known.last.seq >= record.seq) return known;
     const gone = this.#gone.get(record.id);
@@ -164,7 +164,7 @@ export class Jobs {
   }
 
   /** What the tail holds of a job, also of one that the stream holds nothing of. */
-  served(id: string): Job | undefined {
+  served(id: string): JobState | undefined {
     return this.get(id) ?? this.#gone.get(id);
   }
 
@@ -224,12 +224,12 @@ export class Jobs {
   }
 
   /** Takes over what is pinned from the memory that this one follows. */
-  takePins(from: Jobs): void {
+  takePins(from: JobStateCache): void {
     for (const [id, count] of from.#pins) this.#pins.set(id, count);
   }
 
   /** Walks over the jobs of these types (null: of all), each in rising order of the last seq. Evicted and restored ones are in `places`. */
-  inOrder(jobTypes: ReadonlySet<string> | null): Iterator<Job>[] {
+  inOrder(jobTypes: ReadonlySet<string> | null): Iterator<JobState>[] {
     if (jobTypes === null) return [this.#open.values(), this.#finished.values()];
     return [...jobTypes].flatMap((type) => this.#byType.get(type)?.values() ?? []);
   }
@@ -240,13 +240,13 @@ export class Jobs {
     return { id, jobType };
   }
 
-  #takeGone(id: string): Job | undefined {
+  #takeGone(id: string): JobState | undefined {
     const job = this.#gone.get(id);
     this.#gone.delete(id);
     return job;
   }
 
-  #take(id: string): Job | undefined {
+  #take(id: string): JobState | undefined {
     this.#dropPlace(id);
     const job = this.get(id);
     if (job === undefined) return undefined;
@@ -257,7 +257,7 @@ export class Jobs {
     return job;
   }
 
-  #putInOrder(job: Job): void {
+  #putInOrder(job: JobState): void {
     const { id, finished, jobType } = job.last;
     (finished ? this.#finished : this.#open).set(id, job);
     if (jobType === undefined) return;
@@ -266,7 +266,7 @@ export class Jobs {
     else ofType.set(id, job);
   }
 
-  #leave(id: string, { last: { jobType } }: Job): void {
+  #leave(id: string, { last: { jobType } }: JobState): void {
     if (this.#restored.delete(id)) return;
     if (!this.#open.delete(id)) this.#finished.delete(id);
     if (jobType === undefined) return;
@@ -354,7 +354,7 @@ export class Jobs {
   }
 }
 
-const newJob = (last: LogRecord, beforeTail: number): Job => ({
+const newJob = (last: LogRecord, beforeTail: number): JobState => ({
   last,
   tail: null,
   beforeTail,

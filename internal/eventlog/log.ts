@@ -1,6 +1,6 @@
 import type { DecodedEvent } from './decode.js';
 import { type Gap, GapList } from './gaps.js';
-import { type GoneJob, type Job, Jobs } from './job-state-cache.js';
+import { type GoneJob, type JobState, JobStateCache } from './job-state-cache.js';
 import { RecordQueue } from './queue.js';
 import { type LogRecord, makeRecord } from './record.js';
 import { inScope, type Scope } from './scope.js';
@@ -57,7 +57,7 @@ export interface LoadedStream {
   /** Whether every job of the stream is among the loaded, so that an unknown job has no event. */
   readonly complete: boolean;
   /** Whether nothing was ever deleted from the stream, so that an unknown job never had an event. */
-  readonly pristine: boolean;
+  readonly neverTrimmed: boolean;
 }
 
 /**
@@ -74,17 +74,17 @@ export class EventLog {
   readonly #limits: LogLimits;
   #tail = new RecordQueue();
   #tailBytes = 0;
-  #jobs: Jobs;
+  #jobs: JobStateCache;
   #epoch = '';
   #head = 0;
   #headStoredAt: number | null = null;
   /** The loaded state with the highest seq. */
   #newestLoaded: { readonly seq: number; readonly storedAt: number } | null = null;
-  #floor = 0;
+  #tailStart = 0;
   #gaps = new GapList();
-  #settled = 0;
+  #flushedSeq = 0;
   #complete = false;
-  #pristine = false;
+  #neverTrimmed = false;
   #isReady = false;
   #firstSeq = 0;
   /** What was known before this load, where it is of the same epoch. */
@@ -99,7 +99,7 @@ export class EventLog {
 
   constructor(limits: LogLimits) {
     this.#limits = limits;
-    this.#jobs = new Jobs(limits.lastStateBytes);
+    this.#jobs = new JobStateCache(limits.lastStateBytes);
   }
 
   get epoch(): string {
@@ -108,8 +108,8 @@ export class EventLog {
   get head(): number {
     return this.#head;
   }
-  get floor(): number {
-    return this.#floor;
+  get tailStart(): number {
+    return this.#tailStart;
   }
   /** When the message at the head was stored, in milliseconds since 1970; null: not read by this log. */
   get headStoredAt(): number | null {
@@ -119,8 +119,8 @@ export class EventLog {
   get firstSeq(): number {
     return this.#firstSeq;
   }
-  get settled(): number {
-    return this.#settled;
+  get flushedSeq(): number {
+    return this.#flushedSeq;
   }
   /** The newest message that was deleted before it could be read; 0: none was. */
   get gapSeq(): number {
@@ -161,13 +161,13 @@ export class EventLog {
     this.#epoch = epoch;
     this.#tail = new RecordQueue();
     this.#tailBytes = 0;
-    const jobs = new Jobs(this.#limits.lastStateBytes);
+    const jobs = new JobStateCache(this.#limits.lastStateBytes);
     jobs.takePins(this.#jobs);
     this.#jobs = jobs;
     this.#newestLoaded = null;
     this.#gaps = new GapList();
     this.#complete = false;
-    this.#pristine = false;
+    this.#neverTrimmed = false;
     this.#isReady = false;
   }
 
@@ -181,18 +181,18 @@ export class EventLog {
   }
 
   /** The last states are loaded. */
-  ready({ head, firstSeq, complete, pristine }: LoadedStream): void {
+  ready({ head, firstSeq, complete, neverTrimmed: pristine }: LoadedStream): void {
     this.#jobs.sortRestored();
     this.#head = head;
     this.#headStoredAt = this.#newestLoaded?.seq === head ? this.#newestLoaded.storedAt : null;
-    this.#floor = head;
-    this.#settled = head;
+    this.#tailStart = head;
+    this.#flushedSeq = head;
     // An empty stream says 0, but its first message will be 1.
     this.#firstSeq = Math.max(1, firstSeq);
     // What was loaded and has left meanwhile was never shown by this load.
     this.#jobs.removeBelow(this.#firstSeq, Number.POSITIVE_INFINITY);
     this.#complete = complete;
-    this.#pristine = pristine;
+    this.#neverTrimmed = pristine;
     this.#isReady = true;
     this.#unsure = new Map();
     for (const [id, jobType] of this.#before ?? []) {
@@ -324,7 +324,7 @@ export class EventLog {
 
   #left({ id, jobType }: GoneJob): void {
     // From here on a job that memory does not know may have had events.
-    this.#pristine = false;
+    this.#neverTrimmed = false;
     this.#gone.push({ id, jobType, at: this.#head, noticedAt: this.#lookedAt });
     if (this.#gone.length < 2 * MAX_GONE) return;
     this.#goneBefore += this.#gone.length - MAX_GONE;
@@ -332,8 +332,8 @@ export class EventLog {
   }
 
   /** Says that every live session has been given everything up to the head. */
-  settle(): void {
-    this.#settled = this.#head;
+  markFlushed(): void {
+    this.#flushedSeq = this.#head;
   }
 
   /** The newest valid event of a job, if memory has it. */
@@ -368,7 +368,7 @@ export class EventLog {
 
   /** Whether a job that memory does not know has no event up to the head. */
   get knowsAllJobs(): boolean {
-    return this.#complete && !this.#jobs.forgot;
+    return this.#complete && !this.#jobs.hasEvicted;
   }
 
   /** Whether memory can say what all jobs are, or has let too many go. */
@@ -401,7 +401,7 @@ export class EventLog {
 
   /** How many events memory holds after `cursor`, in the scope but for its filter; null: it does not reach back. */
   countAfter(scope: Scope, cursor: number): number | null {
-    if (cursor < this.#floor) return null;
+    if (cursor < this.#tailStart) return null;
     const tail = scope.kind === 'all' ? this.#tail : this.#jobs.served(scope.id)?.tail;
     return tail === null || tail === undefined ? 0 : tail.length - tail.indexAfter(cursor);
   }
@@ -421,15 +421,15 @@ export class EventLog {
     if (!this.isWhole(id, cursor)) return this.#unverified(job, cursor);
     if (job === undefined) {
       if ((this.#jobs.evictedSeq(id) ?? Number.POSITIVE_INFINITY) <= cursor) return this.#atHead(cursor);
-      const hadNone = this.knowsAllJobs && this.#pristine;
-      return cursor >= this.#floor || hadNone ? this.#atHead(cursor) : { kind: 'out_of_range' };
+      const hadNone = this.knowsAllJobs && this.#neverTrimmed;
+      return cursor >= this.#tailStart || hadNone ? this.#atHead(cursor) : { kind: 'out_of_range' };
     }
     if (job.last.seq <= cursor) return this.#atHead(cursor);
     const { tail, last } = job;
     let index = tail?.indexAfter(cursor) ?? 0;
     const first = tail?.at(index) ?? last;
     const before = first.prevSeq ?? (tail === null || job.beforeTail === 0 ? null : job.beforeTail);
-    const reaches = cursor >= this.#floor || (before !== null && before <= cursor);
+    const reaches = cursor >= this.#tailStart || (before !== null && before <= cursor);
     if (!reaches) return { kind: 'out_of_range' };
     const records = [first];
     let bytes = first.bytes;
@@ -443,7 +443,7 @@ export class EventLog {
 
   // A job's events leave the stream at its old end. So while one is kept, none that came after it has left. The newest
   // one at or before the cursor is the likeliest to be.
-  #unverified(job: Job | undefined, cursor: number): LogRead {
+  #unverified(job: JobState | undefined, cursor: number): LogRead {
     if (job === undefined) return { kind: 'out_of_range' };
     const { tail, last } = job;
     if (last.seq <= cursor) return { kind: 'unverified', anchor: last.seq, gapSeq: this.gapSeq };
@@ -454,7 +454,7 @@ export class EventLog {
   }
 
   #readAll(scope: Scope, cursor: number, maxBytes: number): LogRead {
-    if (cursor < this.#floor) return { kind: 'out_of_range' };
+    if (cursor < this.#tailStart) return { kind: 'out_of_range' };
     const from = cursor;
     let index = this.#tail.indexAfter(cursor);
     const records: LogRecord[] = [];
@@ -482,7 +482,7 @@ export class EventLog {
 
   #previous(id: string): number | null {
     const last = this.#jobs.served(id)?.last.seq ?? this.#jobs.evictedSeq(id);
-    if (last === undefined) return this.knowsAllJobs && this.#pristine && this.gapSeq === 0 ? 0 : null;
+    if (last === undefined) return this.knowsAllJobs && this.#neverTrimmed && this.gapSeq === 0 ? 0 : null;
     return this.isWhole(id, last) ? last : null;
   }
 
@@ -490,7 +490,7 @@ export class EventLog {
     const record = this.#tail.shift();
     if (record === undefined) return;
     this.#tailBytes -= record.bytes;
-    this.#floor = record.seq;
+    this.#tailStart = record.seq;
     this.#gaps.dropUpTo(record.seq);
     this.#jobs.leftTail(record);
   }

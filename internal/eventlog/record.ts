@@ -1,4 +1,4 @@
-import { type DecodedEvent, type Patience, updateFrame } from './decode.js';
+import { type DecodedEvent, type LivenessPolicy, updateFrame } from './decode.js';
 
 /** One valid event in memory, with its frame ready to be sent. */
 export interface LogRecord {
@@ -9,7 +9,7 @@ export interface LogRecord {
   readonly jobType: string | undefined;
   readonly finished: boolean;
   /** null: the job does not run. */
-  readonly patience: Patience | null;
+  readonly patience: LivenessPolicy | null;
   /** When JetStream stored it, in milliseconds since 1970. */
   readonly storedAt: number;
   readonly frame: string;

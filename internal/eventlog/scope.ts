@@ -17,6 +17,6 @@ export function hasTypeIn({ jobTypes }: Scope, jobType: string | undefined): boo
 }
 
 /** Whether a job is in a scope that may be its: by its newest event, or, where nobody knows that one, without a filter. */
-export function isKnownIn(scope: Scope, last: LogRecord | undefined): boolean {
+export function mayBeInScope(scope: Scope, last: LogRecord | undefined): boolean {
   return last === undefined ? scope.jobTypes === null : inScope(scope, last);
 }

@@ -1,4 +1,4 @@
-import type { Job, Jobs } from './job-state-cache.js';
+import type { JobState, JobStateCache } from './job-state-cache.js';
 import type { Place } from './place-index.js';
 import type { LogRecord } from './record.js';
 import { hasTypeIn, inScope, type Scope } from './scope.js';
@@ -29,7 +29,7 @@ export type SnapshotStep =
 
 /** Jobs in rising order, read up to the next state that is wanted. */
 interface Source {
-  readonly jobs: Iterator<Job>;
+  readonly jobs: Iterator<JobState>;
   /** null: there is none; undefined: not looked for yet. */
   next: LogRecord | null | undefined;
 }
@@ -46,7 +46,7 @@ interface Source {
  */
 export class Snapshot {
   readonly head: number;
-  readonly #jobs: Jobs;
+  readonly #jobs: JobStateCache;
   readonly #scope: Scope;
   readonly #after: number;
   readonly #finishedSince: number;
@@ -56,7 +56,7 @@ export class Snapshot {
   /** What comes up to here was handed out, or is not wanted. */
   #passed: number;
 
-  constructor(jobs: Jobs, scope: Scope, head: number, { after, now, recentMs }: SnapshotRange) {
+  constructor(jobs: JobStateCache, scope: Scope, head: number, { after, now, recentMs }: SnapshotRange) {
     this.head = head;
     this.#jobs = jobs;
     this.#scope = scope;

@@ -2,7 +2,7 @@ import { Events, type NatsConnection } from 'nats';
 import type { ReadObserver } from './read-options.js';
 
 /** The connection to NATS was lost before the answer came. */
-export class LinkLostError extends Error {
+export class ConnectionLostError extends Error {
   constructor() {
     super('the connection to NATS was lost');
   }
@@ -13,7 +13,7 @@ export class LinkLostError extends Error {
  * published while it does, and leaves requests that a lost server owed to run into their time-outs. So requests are
  * made only while the link is up, and are given up the moment it is lost.
  */
-export class Link {
+export class ConnectionMonitor {
   #state: 'up' | 'down' = 'up';
   readonly #onLost = new Set<() => void>();
   readonly #onUp = new Set<() => void>();
@@ -52,11 +52,11 @@ export class Link {
    * What `request` answers, or LinkLostError as soon as the link is lost.
    * @param signal stops waiting for the link
    */
-  async during<T>(signal: AbortSignal, request: () => Promise<T>): Promise<T> {
+  async runWhileConnected<T>(signal: AbortSignal, request: () => Promise<T>): Promise<T> {
     await this.up(signal);
     let forget: () => void = () => undefined;
     const lost = new Promise<never>((_resolve, reject) => {
-      forget = this.onLost(() => reject(new LinkLostError()));
+      forget = this.onLost(() => reject(new ConnectionLostError()));
     });
     try {
       return await Promise.race([request(), lost]);
@@ -78,25 +78,25 @@ export class Link {
   }
 }
 
-type Refused = (refusal: NatsRefusal) => void;
+type Refused = (refusal: PermissionViolation) => void;
 
 // Each watches the connection until it is closed, so there is one of each.
-const links = new WeakMap<NatsConnection, Link>();
+const links = new WeakMap<NatsConnection, ConnectionMonitor>();
 const refusals = new WeakMap<NatsConnection, Set<Refused>>();
 
 /** The one `Link` of a connection. */
-export function linkOf(connection: NatsConnection): Link {
-  const link = links.get(connection) ?? new Link(connection);
+export function monitorOf(connection: NatsConnection): ConnectionMonitor {
+  const link = links.get(connection) ?? new ConnectionMonitor(connection);
   links.set(connection, link);
   return link;
 }
 
 /** Calls `refused` for what NATS does not permit the connection. @returns what ends that */
-export function onRefused(connection: NatsConnection, refused: Refused): () => void {
+export function onPermissionError(connection: NatsConnection, refused: Refused): () => void {
   let listeners = refusals.get(connection);
   if (listeners === undefined) {
     const all = new Set<Refused>();
-    watchRefusals(connection, (refusal) => {
+    watchPermissionErrors(connection, (refusal) => {
       for (const listener of [...all]) listener(refusal);
     });
     refusals.set(connection, all);
@@ -118,18 +118,18 @@ export async function untilAnswered<T>(
 ): Promise<T> {
   for (let isLost = false; ; isLost = true) {
     try {
-      const answer = await linkOf(connection).during(signal, request);
+      const answer = await monitorOf(connection).runWhileConnected(signal, request);
       if (isLost) observer.resumed?.();
       return answer;
     } catch (error) {
-      if (!(error instanceof LinkLostError)) throw error;
+      if (!(error instanceof ConnectionLostError)) throw error;
       if (!isLost) observer.lost?.(error.message);
     }
   }
 }
 
 /** What NATS did not permit: `publish` or `subscription`, and the subject. */
-export interface NatsRefusal {
+export interface PermissionViolation {
   readonly operation: string;
   readonly subject: string;
 }
@@ -138,7 +138,10 @@ export interface NatsRefusal {
  * Calls `refused` for each thing that NATS does not permit this connection, as long as it is open. A request that is
  * refused fails by itself; what is sent without waiting, such as a pull, is only told here.
  */
-export function watchRefusals(connection: NatsConnection, refused: (refusal: NatsRefusal) => void): void {
+export function watchPermissionErrors(
+  connection: NatsConnection,
+  refused: (refusal: PermissionViolation) => void,
+): void {
   const watch = async (): Promise<void> => {
     for await (const { type, permissionContext } of connection.status()) {
       if (type === Events.Error && permissionContext !== undefined) refused(permissionContext);

@@ -1,7 +1,7 @@
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import { type ConnectionOptions, connect, type NatsConnection, type TlsOptions } from 'nats';
 import { NatsVersionError } from '../errors.js';
-import { checkKeyFiles, type KeyFiles } from './credential-files.js';
+import { type CredentialFiles, checkCredentialFiles } from './credential-files.js';
 import { explainConnectError } from './nats-errors.js';
 
 /** The oldest nats-server that Headway works with. */
@@ -9,7 +9,7 @@ const OLDEST = [2, 10] as const;
 /** How long a server may take to answer a new connection. */
 const CONNECT_MS = 5_000;
 
-export interface NatsSettings extends KeyFiles {
+export interface NatsSettings extends CredentialFiles {
   /** One or more addresses, with commas between them; user and password may stand in the first. */
   readonly url: string;
   /** The connection's name, as operators see it in NATS. */
@@ -60,7 +60,7 @@ export function parseNatsUrl(
  */
 export async function connectNats(settings: NatsSettings): Promise<NatsConnection> {
   const shown = redactUrl(settings.url);
-  const authenticator = await checkKeyFiles(settings);
+  const authenticator = await checkCredentialFiles(settings);
   let connection: NatsConnection;
   let wasEncrypted = false;
   try {
@@ -97,7 +97,7 @@ export async function connectNats(settings: NatsSettings): Promise<NatsConnectio
 
 // Without these options the package encrypts when the server wants it; with them it accepts nothing else.
 function tlsOptions(
-  { caFile, certFile, keyFile }: KeyFiles,
+  { caFile, certFile, keyFile }: CredentialFiles,
   servers: readonly string[],
   isAsked: boolean,
   accepted: () => void,

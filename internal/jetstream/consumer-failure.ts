@@ -1,4 +1,4 @@
-import type { Link } from './connection-monitor.js';
+import type { ConnectionMonitor } from './connection-monitor.js';
 
 /** Why a consumer was lost; a label of metrics, so a short list. OPERATIONS.md, "Metrics". */
 export type FailureReason =
@@ -39,7 +39,7 @@ export class ConsumerFailure {
   readonly #onStop = () => this.fail('closed');
 
   /** @param stop counts as a failure when it is aborted */
-  constructor(link: Link, stop?: AbortSignal) {
+  constructor(link: ConnectionMonitor, stop?: AbortSignal) {
     this.#stop = stop;
     stop?.addEventListener('abort', this.#onStop, { once: true });
     this.#forgetLink = link.onLost(() => this.fail('disconnected'));

@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { type Authenticator, credsAuthenticator, nkeyAuthenticator, nkeys } from 'nats';
 import { ConfigError } from '../errors.js';
-import { parseCertificates, parseKey, Unfit, whyNot } from '../pem/pem.js';
+import { describeFileError, InvalidFileError, parseCertificates, parseKey } from '../pem/pem.js';
 
 /** Paths of the files that a connection to NATS is opened with; each is named after its environment variable. */
-export interface KeyFiles {
+export interface CredentialFiles {
   /** NATS_CREDS: a credentials file (JWT and seed). Not beside `nkeyFile`. */
   readonly credsFile?: string | undefined;
   /** NATS_NKEY: a file with the nkey seed of a user, and nothing else. */
@@ -22,14 +22,14 @@ export interface KeyFiles {
  * @returns how to sign in to NATS with them; null when none of them is for that
  * @throws ConfigError with every problem at once
  */
-export async function checkKeyFiles(files: KeyFiles): Promise<Authenticator | null> {
+export async function checkCredentialFiles(files: CredentialFiles): Promise<Authenticator | null> {
   const problems: string[] = [];
   const read = async <T>(name: string, path: string | undefined, parse: (content: Buffer) => T) => {
     if (path === undefined) return null;
     try {
       return parse(await readFile(path));
     } catch (error) {
-      problems.push(`${name} is ${JSON.stringify(path)}; ${whyNot(error)}`);
+      problems.push(`${name} is ${JSON.stringify(path)}; ${describeFileError(error)}`);
       return null;
     }
   };
@@ -62,7 +62,7 @@ function parseSeed(content: Buffer): Uint8Array {
   } catch {
     // told below
   }
-  throw new Unfit(
+  throw new InvalidFileError(
     'expected a file with the nkey seed of a user, one line that begins with SU, and nothing else',
   );
 }
@@ -74,6 +74,6 @@ function parseCredentials(content: Buffer): Authenticator {
     authenticator('nonce');
     return authenticator;
   } catch {
-    throw new Unfit('expected a NATS credentials file, with the JWT of a user and its seed');
+    throw new InvalidFileError('expected a NATS credentials file, with the JWT of a user and its seed');
   }
 }

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ConsumerConfig, ConsumerInfo, JetStreamManager, NatsConnection } from 'nats';
 import { NatsError } from 'nats';
-import { EdgeIdTakenError } from '../errors.js';
+import { EdgeIdConflictError } from '../errors.js';
 import { EPHEMERAL } from './pull-reader.js';
 import type { AdaptiveTimeout } from './request-timeout.js';
 
@@ -53,7 +53,7 @@ export class EdgeConsumer {
       const consumer = await jsm.consumers.info(stream, this.name).catch(() => null);
       if (consumer === null) return;
       quiet = consumer.num_waiting > 0 ? 0 : quiet + 1;
-      if (quiet === 0 && now() >= giveUpAt) throw new EdgeIdTakenError(edgeId);
+      if (quiet === 0 && now() >= giveUpAt) throw new EdgeIdConflictError(edgeId);
       await delay(NAME_CHECK_MS);
     }
   }
@@ -86,7 +86,7 @@ export class EdgeConsumer {
       .answer('looking at the consumer', jsm.consumers.info(stream, this.name), DELETE_MS)
       .catch(() => null);
     if (info === null || info.num_waiting === 0 || info.config.metadata?.[INSTANCE] === instance) return;
-    throw new EdgeIdTakenError(edgeId);
+    throw new EdgeIdConflictError(edgeId);
   }
 
   // The package would ask by a subject that holds the name. The older one takes a name, too, and is what an edge was

@@ -4,7 +4,7 @@ import type { InvalidReason } from '../eventlog/decode.js';
 import type { GoneJob } from '../eventlog/job-state-cache.js';
 import type { EventLog } from '../eventlog/log.js';
 import type { LogRecord } from '../eventlog/record.js';
-import type { Link } from './connection-monitor.js';
+import type { ConnectionMonitor } from './connection-monitor.js';
 import type { FailureReason } from './consumer-failure.js';
 import type { PullAccess } from './pull-reader.js';
 import type { StreamSpec } from './stream.js';
@@ -35,9 +35,9 @@ export interface FeedSink {
   following(ms: number): void;
 }
 
-export interface FeedParts {
+export interface FeedDeps {
   readonly connection: NatsConnection;
-  readonly link: Link;
+  readonly link: ConnectionMonitor;
   readonly jsm: JetStreamManager;
   /** The same with a longer time-out: finding the last message of a million subjects takes the server seconds. */
   readonly slowJsm: JetStreamManager;

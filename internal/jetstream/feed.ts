@@ -6,7 +6,7 @@ import { decodeEvent } from '../eventlog/decode.js';
 import { redactUrl } from './connection.js';
 import { ConsumerFailure, ConsumerLostError, type FailureReason } from './consumer-failure.js';
 import { EdgeConsumer } from './edge-consumer.js';
-import type { FeedParts } from './feed-handlers.js';
+import type { FeedDeps } from './feed-handlers.js';
 import type { PullLimits, StoredMessage } from './pull-reader.js';
 import { AdaptiveTimeout } from './request-timeout.js';
 import { LastStateLoader } from './state-loader.js';
@@ -40,7 +40,7 @@ export type FeedProblem =
  * docs/decisions/0002-one-durable-consumer-per-edge.md
  */
 export class Feed {
-  readonly #parts: FeedParts;
+  readonly #parts: FeedDeps;
   readonly #consumer: EdgeConsumer;
   readonly #audit: StreamAudit;
   #stopped = new AbortController();
@@ -55,7 +55,7 @@ export class Feed {
   /** Questions wait as long as the last ones show to be needed, also over several tries. */
   readonly #timeout: AdaptiveTimeout;
 
-  constructor(parts: FeedParts) {
+  constructor(parts: FeedDeps) {
     this.#parts = parts;
     this.#lostAt = parts.now();
     this.#timeout = new AdaptiveTimeout(parts.now);
@@ -255,7 +255,7 @@ export class Feed {
     const pull: PullLimits = { bytes: readBufferBytes, messages: PULL_MESSAGES, prefetch: true };
     const create = (config: Partial<ConsumerConfig>) => this.#consumer.create(this.#timeout, config);
     const { signal } = this.#stopped;
-    const ask = <T>(request: () => Promise<T>): Promise<T> => link.during(signal, request);
+    const ask = <T>(request: () => Promise<T>): Promise<T> => link.runWhileConnected(signal, request);
     const access = { ...this.#parts, jsm, stream: this.#parts.stream.name, now };
     return new StreamReader(
       access,

@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { StreamInfo } from 'nats';
 import pLimit from 'p-limit';
 import { subjectOf } from '../../schemas/ids.js';
-import type { FeedParts } from './feed-handlers.js';
+import type { FeedDeps } from './feed-handlers.js';
 import { ALL_SUBJECTS, oldestSeq } from './stream.js';
 
 /** Jobs are listed at most so often while nothing but their number of messages tells that some may be gone. */
@@ -22,7 +22,7 @@ type Ask = <T>(request: () => Promise<T>) => Promise<T>;
  * while messages go on to leave.
  */
 export class GoneJobsFinder {
-  readonly #parts: Pick<FeedParts, 'jsm' | 'log' | 'now' | 'sink' | 'slowJsm' | 'stream'>;
+  readonly #parts: Pick<FeedDeps, 'jsm' | 'log' | 'now' | 'sink' | 'slowJsm' | 'stream'>;
   #subjects = 0;
   #isDue = false;
   /** Messages that had left by the time of the last listing. */
@@ -30,7 +30,7 @@ export class GoneJobsFinder {
   #listedAt = Number.NEGATIVE_INFINITY;
   #restsUntil = Number.NEGATIVE_INFINITY;
 
-  constructor(parts: Pick<FeedParts, 'jsm' | 'log' | 'now' | 'sink' | 'slowJsm' | 'stream'>) {
+  constructor(parts: Pick<FeedDeps, 'jsm' | 'log' | 'now' | 'sink' | 'slowJsm' | 'stream'>) {
     this.#parts = parts;
   }
 

@@ -5,7 +5,7 @@ const ALIVE_FILTER = `${ALIVE_PREFIX}*`;
 /** When a subscription that failed is tried again. */
 const RETRY_MS = 10_000;
 
-export type AliveState =
+export type HeartbeatState =
   /** The server has not answered yet. */
   | 'asking'
   | 'hearing'
@@ -13,31 +13,31 @@ export type AliveState =
   | 'refused'
   | 'closed';
 
-export interface AliveObserver {
+export interface HeartbeatObserver {
   /**
    * A heartbeat of this job. Anybody may have sent it: the job may not exist.
    * @param attempt null: it names none
    */
   heard(id: string, attempt: number | null): void;
   /** The state is another one. Where heartbeats are not heard, a job that is busy looks dead. */
-  changed(state: AliveState, error: Error | null): void;
+  changed(state: HeartbeatState, error: Error | null): void;
 }
 
 /**
  * Hears the heartbeats of all jobs. One costs about 2 µs and no memory: nothing is queued or kept, and no more decoded
  * than which attempt of which job it is of. The package `nats` subscribes anew by itself after a lost connection. Never throws.
  */
-export class AliveSubscription {
+export class HeartbeatSubscription {
   readonly #connection: Pick<NatsConnection, 'subscribe' | 'flush'>;
-  readonly #observer: AliveObserver;
+  readonly #observer: HeartbeatObserver;
   readonly #retryMs: number;
-  #state: AliveState = 'asking';
+  #state: HeartbeatState = 'asking';
   #unsubscribe: () => void = () => undefined;
   #retry: NodeJS.Timeout | undefined;
 
   constructor(
     connection: Pick<NatsConnection, 'subscribe' | 'flush'>,
-    observer: AliveObserver,
+    observer: HeartbeatObserver,
     retryMs = RETRY_MS,
   ) {
     this.#connection = connection;
@@ -46,7 +46,7 @@ export class AliveSubscription {
     this.#subscribe();
   }
 
-  get state(): AliveState {
+  get state(): HeartbeatState {
     return this.#state;
   }
 
@@ -86,7 +86,7 @@ export class AliveSubscription {
     }
   }
 
-  #become(state: AliveState, error: Error | null): void {
+  #become(state: HeartbeatState, error: Error | null): void {
     this.#state = state;
     this.#observer.changed(state, error);
   }

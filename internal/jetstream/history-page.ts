@@ -3,7 +3,7 @@ import { decodeEvent } from '../eventlog/decode.js';
 import type { Gap } from '../eventlog/gaps.js';
 import { type LogRecord, makeRecord } from '../eventlog/record.js';
 import type { Scope } from '../eventlog/scope.js';
-import type { Page, Refusal } from '../session/ports.js';
+import type { Page, ResetRequired } from '../session/ports.js';
 import type { PullAccess, PullLimits, StoredMessage } from './pull-reader.js';
 import { epochOf, oldestSeq } from './stream.js';
 import { StreamReader } from './stream-reader.js';
@@ -34,11 +34,16 @@ export async function readPage(
   scope: Scope,
   after: number,
   proof: 'whole' | 'none' = 'whole',
-): Promise<Page | Refusal> {
+): Promise<Page | ResetRequired> {
   const info = await access.jsm.streams.info(access.stream);
   if (epochOf(info) !== access.epoch()) throw new RetryableReadError('the stream is another one');
   const { first_seq: firstSeq, last_seq: lastSeq } = info.state;
-  const refuse = (reason: Refusal['reason']): Refusal => ({ kind: 'refused', reason, firstSeq, lastSeq });
+  const refuse = (reason: ResetRequired['reason']): ResetRequired => ({
+    kind: 'refused',
+    reason,
+    firstSeq,
+    lastSeq,
+  });
   if (after > lastSeq) return refuse('ahead');
 
   // A job is read from the cursor itself on: when an event stands there, what follows is known to be its successor.

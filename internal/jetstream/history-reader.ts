@@ -4,7 +4,7 @@ import { subjectOf } from '../../schemas/ids.js';
 import { decodeEvent } from '../eventlog/decode.js';
 import { type LogRecord, makeRecord } from '../eventlog/record.js';
 import { inScope, type Scope } from '../eventlog/scope.js';
-import type { ColdSource, IsWanted, Page, Refusal } from '../session/ports.js';
+import type { HistorySource, IsWanted, Page, ResetRequired } from '../session/ports.js';
 import { type HistoryAccess, RetryableReadError, readPage } from './history-page.js';
 import { ReadTurns } from './read-turns.js';
 import { epochOf, lastMessage, storedMessage } from './stream.js';
@@ -73,7 +73,7 @@ export class HistoryReader {
   }
 
   /** Reads in the turns of one requester. */
-  of(requester: string): ColdSource {
+  of(requester: string): HistorySource {
     return new ReadsOfRequester(this, requester);
   }
 
@@ -102,14 +102,14 @@ export class HistoryReader {
     return this.#once(`kept ${seq}`, 'kept', reader, async () => (await this.#stored({ seq })) !== null);
   }
 
-  async page(scope: Scope, after: number, reader: Reader): Promise<Page | Refusal> {
+  async page(scope: Scope, after: number, reader: Reader): Promise<Page | ResetRequired> {
     const key = scope.kind === 'job' ? `page ${scope.id} ${after}` : `page * ${after}`;
     const page = await this.#once(key, 'page', reader, () => readPage(this.#access, scope, after));
     if (page.kind === 'refused' || scope.kind === 'job') return page;
     return { ...page, records: page.records.filter((record) => inScope(scope, record)) };
   }
 
-  reached(cursor: number, reader: Reader): Promise<{ readonly kind: 'ok' } | Refusal> {
+  reached(cursor: number, reader: Reader): Promise<{ readonly kind: 'ok' } | ResetRequired> {
     return this.#once(`head ${cursor}`, 'head', reader, async () => {
       const info = await this.#access.jsm.streams.info(this.#access.stream);
       const { first_seq: firstSeq, last_seq: lastSeq } = info.state;
@@ -201,7 +201,7 @@ export class HistoryReader {
           // A herd that gave up while it waited must not be read for: those that came instead would wait behind it.
           if (!flight.askers.some((isWanted) => isWanted()))
             throw new AbortError('nobody wants the answer any more');
-          return this.#access.link.during(this.#stopped.signal, () => this.#ofOneStream(read));
+          return this.#access.link.runWhileConnected(this.#stopped.signal, () => this.#ofOneStream(read));
         })
         .catch(retryable);
       this.#observer.read(kind, this.#now() - startedAt);
@@ -218,7 +218,7 @@ export class HistoryReader {
   }
 }
 
-class ReadsOfRequester implements ColdSource {
+class ReadsOfRequester implements HistorySource {
   readonly #reader: HistoryReader;
   readonly #requester: string;
 
@@ -239,11 +239,11 @@ class ReadsOfRequester implements ColdSource {
     return this.#reader.isKept(seq, this.#by(isWanted));
   }
 
-  page(scope: Scope, after: number, isWanted: IsWanted): Promise<Page | Refusal> {
+  page(scope: Scope, after: number, isWanted: IsWanted): Promise<Page | ResetRequired> {
     return this.#reader.page(scope, after, this.#by(isWanted));
   }
 
-  reached(cursor: number, isWanted: IsWanted): Promise<{ readonly kind: 'ok' } | Refusal> {
+  reached(cursor: number, isWanted: IsWanted): Promise<{ readonly kind: 'ok' } | ResetRequired> {
     return this.#reader.reached(cursor, this.#by(isWanted));
   }
 

@@ -4,9 +4,9 @@ import {
   JetStreamUnavailableError,
   NatsAuthError,
   NatsUnreachableError,
-  StreamMissingError,
+  StreamNotFoundError,
 } from '../errors.js';
-import { LinkLostError } from './connection-monitor.js';
+import { ConnectionLostError } from './connection-monitor.js';
 import { apiErrorCode } from './stream.js';
 
 const STREAM_NOT_FOUND = 10059;
@@ -17,10 +17,11 @@ const JETSTREAM_NOT_ENABLED = [10039, 10076];
  * @param shownUrl addresses without credentials
  */
 export function explainRequestError(error: unknown, stream: string, shownUrl: string): unknown {
-  if (error instanceof LinkLostError) return new NatsUnreachableError(shownUrl, 'the connection was lost');
+  if (error instanceof ConnectionLostError)
+    return new NatsUnreachableError(shownUrl, 'the connection was lost');
   if (!(error instanceof NatsError) || error instanceof HeadwayError) return error;
   const code = apiErrorCode(error);
-  if (code === STREAM_NOT_FOUND) return new StreamMissingError(stream, shownUrl);
+  if (code === STREAM_NOT_FOUND) return new StreamNotFoundError(stream, shownUrl);
   if (code !== null && JETSTREAM_NOT_ENABLED.includes(code)) {
     return new JetStreamUnavailableError(shownUrl, error.message);
   }

@@ -10,7 +10,7 @@ import {
   nanos,
   type Subscription,
 } from 'nats';
-import type { Link, NatsRefusal } from './connection-monitor.js';
+import type { ConnectionMonitor, PermissionViolation } from './connection-monitor.js';
 import type { ConsumerFailure, FailureReason } from './consumer-failure.js';
 
 /** What a server says of a pull that ends while the consumer stands. */
@@ -56,9 +56,9 @@ export interface PullAccess {
   readonly connection: NatsConnection;
   readonly jsm: JetStreamManager;
   readonly stream: string;
-  readonly link: Link;
+  readonly link: ConnectionMonitor;
   /** Calls `refused` for what NATS does not permit the connection. @returns what ends that */
-  readonly onRefused: (refused: (refusal: NatsRefusal) => void) => () => void;
+  readonly onRefused: (refused: (refusal: PermissionViolation) => void) => () => void;
 }
 
 /**

@@ -1,8 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type ConsumerConfig, type ConsumerInfo, NatsError, type StreamInfo } from 'nats';
 import { subjectOf } from '../../schemas/ids.js';
-import { NatsAuthError, StreamMissingError, StreamReplacedError } from '../errors.js';
-import { type Link, LinkLostError, linkOf, onRefused, untilAnswered } from './connection-monitor.js';
+import { NatsAuthError, StreamNotFoundError, StreamRecreatedError } from '../errors.js';
+import {
+  ConnectionLostError,
+  type ConnectionMonitor,
+  monitorOf,
+  onPermissionError,
+  untilAnswered,
+} from './connection-monitor.js';
 import { ConsumerLostError } from './consumer-failure.js';
 import { explainRequestError } from './nats-errors.js';
 import { addConsumer, type PullLimits, type StoredMessage } from './pull-reader.js';
@@ -10,7 +16,7 @@ import type { ReadAccess, ReadFrom, ReadObserver, ReadRange } from './read-optio
 import { epochOf } from './stream.js';
 import { isLate, type ReadEnd, type StartPlace, StreamReader } from './stream-reader.js';
 
-export { linkOf } from './connection-monitor.js';
+export { monitorOf as linkOf } from './connection-monitor.js';
 export type { StoredMessage } from './pull-reader.js';
 export type { ReadAccess, ReadFrom, ReadObserver, ReadRange } from './read-options.js';
 
@@ -77,7 +83,7 @@ class StoredRead {
   readonly #range: ReadRange;
   readonly #signal: AbortSignal;
   readonly #observer: ReadObserver;
-  readonly #link: Link;
+  readonly #link: ConnectionMonitor;
   #epoch = '';
 
   constructor(access: ReadAccess, range: ReadRange, signal: AbortSignal, observer: ReadObserver) {
@@ -85,7 +91,7 @@ class StoredRead {
     this.#range = range;
     this.#signal = signal;
     this.#observer = observer;
-    this.#link = linkOf(access.connection);
+    this.#link = monitorOf(access.connection);
   }
 
   /** Finds both ends. @returns null when nothing lies between them */
@@ -104,7 +110,7 @@ class StoredRead {
         jsm,
         stream,
         link: this.#link,
-        onRefused: (refused) => onRefused(connection, refused),
+        onRefused: (refused) => onPermissionError(connection, refused),
       },
       {
         subject: id === null ? null : subjectOf(id),
@@ -135,14 +141,14 @@ class StoredRead {
       if (error.isFinal) throw new NatsAuthError(server, error.message);
       return error.message;
     }
-    if (error instanceof LinkLostError) return error.message;
+    if (error instanceof ConnectionLostError) return error.message;
     const explained = explainRequestError(error, stream, server);
     if (explained instanceof NatsAuthError) throw explained;
     // The stream has answered a moment ago: in a cluster that has just lost a server the next answer may be late.
     if (isAtStart && !isLate(error)) throw explained;
     const isEndless = this.#range.until === 'forever';
-    if (explained instanceof StreamMissingError && isEndless) return 'the stream is gone';
-    if (explained instanceof StreamMissingError || !(error instanceof NatsError)) throw explained;
+    if (explained instanceof StreamNotFoundError && isEndless) return 'the stream is gone';
+    if (explained instanceof StreamNotFoundError || !(error instanceof NatsError)) throw explained;
     return error.message;
   }
 
@@ -167,7 +173,7 @@ class StoredRead {
       this.#watchGap(info, reader);
       return;
     }
-    if (reader.end !== null) throw new StreamReplacedError(this.#access.stream);
+    if (reader.end !== null) throw new StreamRecreatedError(this.#access.stream);
     this.#epoch = epochOf(info);
     reader.startOver(1);
     this.#observer.replaced?.();
@@ -181,7 +187,7 @@ class StoredRead {
   }
 
   #ask<T>(request: () => Promise<T>): Promise<T> {
-    return orAborted(this.#link.during(this.#signal, request), this.#signal);
+    return orAborted(this.#link.runWhileConnected(this.#signal, request), this.#signal);
   }
 }
 

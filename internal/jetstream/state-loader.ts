@@ -1,6 +1,6 @@
 import type { StreamInfo } from 'nats';
 import { idOf } from '../../schemas/ids.js';
-import type { FeedParts } from './feed-handlers.js';
+import type { FeedDeps } from './feed-handlers.js';
 import { LastStateCollector } from './last-states.js';
 import { ALL_SUBJECTS, epochOf } from './stream.js';
 import type { StreamReader } from './stream-reader.js';
@@ -19,7 +19,7 @@ export interface LoadedStates {
 export class LastStateLoader {
   readonly epoch: string;
   readonly reader: StreamReader;
-  readonly #parts: FeedParts;
+  readonly #parts: FeedDeps;
   readonly #collector: LastStateCollector;
   /** Jobs that were looked up by themselves already. */
   readonly #lookedUp = new Set<string>();
@@ -29,7 +29,7 @@ export class LastStateLoader {
   #newestStoredAt: number | null = null;
 
   /** @param info the stream as of a moment before */
-  constructor(parts: FeedParts, info: StreamInfo, reader: StreamReader) {
+  constructor(parts: FeedDeps, info: StreamInfo, reader: StreamReader) {
     this.#parts = parts;
     this.epoch = epochOf(info);
     this.reader = reader;

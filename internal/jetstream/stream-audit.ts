@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { ConsumerInfo, StreamInfo } from 'nats';
 import type { StreamDifference } from '../errors.js';
 import type { FailureReason } from './consumer-failure.js';
-import type { FeedParts } from './feed-handlers.js';
+import type { FeedDeps } from './feed-handlers.js';
 import { GoneJobsFinder } from './gone-jobs.js';
 import { ALL_SUBJECTS, apiErrorCode, epochOf, nextSeq, streamDifferences } from './stream.js';
 
@@ -25,7 +25,7 @@ export interface AuditedFeed {
   changed(differences: readonly StreamDifference[]): void;
 }
 
-type Parts = Pick<FeedParts, 'jsm' | 'link' | 'log' | 'now' | 'sink' | 'slowJsm' | 'stream'>;
+type Parts = Pick<FeedDeps, 'jsm' | 'link' | 'log' | 'now' | 'sink' | 'slowJsm' | 'stream'>;
 
 /**
  * Compares the feed with the stream itself, every two seconds: a consumer that answers may be paused, edited, or another
@@ -73,7 +73,7 @@ export class StreamAudit {
 
   async #look(signal: AbortSignal): Promise<void> {
     const { jsm, link, log, stream } = this.#parts;
-    const ask = <T>(request: () => Promise<T>): Promise<T> => link.during(signal, request);
+    const ask = <T>(request: () => Promise<T>): Promise<T> => link.runWhileConnected(signal, request);
     const info = await ask(() => jsm.streams.info(stream.name));
     const differences = streamDifferences(info.config, stream);
     if (differences.length > 0) {

@@ -5,7 +5,7 @@ export const NONE = -1;
  * Lists of small integers ("nodes"), of which each node is in at most one. Joining, leaving and finding the first take
  * the same time whatever the lengths, and nothing is allocated but 8 bytes for each node that may ever be.
  */
-export class Rings {
+export class IntrusiveQueues {
   readonly #count: number;
   // Doubly linked and circular. The first `#count` places are the rings' own; node n stands at `#count + n`. A place
   // that is linked to itself is an empty ring, or a node that is in none.
@@ -38,13 +38,13 @@ export class Rings {
   }
 
   /** Moves `node` to the end of `ring`, from wherever it is. */
-  push(ring: number, node: number): void {
+  enqueue(ring: number, node: number): void {
     this.remove(node);
     this.#insert(this.#previous[ring] as number, ring, node);
   }
 
   /** Moves `node` to the front of `ring`, from wherever it is. */
-  unshift(ring: number, node: number): void {
+  enqueueFirst(ring: number, node: number): void {
     this.remove(node);
     this.#insert(ring, this.#next[ring] as number, node);
   }

@@ -5,7 +5,7 @@ const FIRST_NODES = 1_024;
  * What is known of each watched job, in columns: a job is a node (an index into all of them), and costs about 100
  * bytes and its id, where an object for each would cost twice as much and the garbage collector's time.
  */
-export class WatchedJobs {
+export class JobTable {
   readonly #nodes = new Map<string, number>();
   readonly #limit: number;
   #ids: Array<string | undefined> = [];

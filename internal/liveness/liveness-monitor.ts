@@ -1,8 +1,8 @@
 import { NONE } from './intrusive-queues.js';
-import { WatchedJobs } from './job-table.js';
-import { ListeningClock } from './pausable-clock.js';
-import type { LifecycleLimits, LifecycleSink, LifecycleStats, Seen } from './ports.js';
-import { Wheel } from './timing-wheel.js';
+import { JobTable } from './job-table.js';
+import { PausableClock } from './pausable-clock.js';
+import type { LivenessLimits, LivenessSink, LivenessStats, Seen } from './ports.js';
+import { TimingWheel } from './timing-wheel.js';
 
 const NEVER = Number.POSITIVE_INFINITY;
 const MIN_PERIOD_MS = 1;
@@ -39,30 +39,30 @@ const PARKINGS = 2;
  *
  * All `now` are milliseconds of one clock, whichever it is.
  */
-export class Lifecycle {
-  readonly #limits: LifecycleLimits;
-  readonly #sink: LifecycleSink;
-  readonly #clock = new ListeningClock();
-  #jobs: WatchedJobs;
-  #wheel = new Wheel(PARKINGS, 0);
+export class LivenessMonitor {
+  readonly #limits: LivenessLimits;
+  readonly #sink: LivenessSink;
+  readonly #clock = new PausableClock();
+  #jobs: JobTable;
+  #wheel = new TimingWheel(PARKINGS, 0);
   /** Nothing heard before this counts: the listening clock at the last `resume`. */
   #since = 0;
   #overdue = 0;
   #turnedAway = 0;
   #letGo = 0;
 
-  constructor(limits: LifecycleLimits, sink: LifecycleSink) {
+  constructor(limits: LivenessLimits, sink: LivenessSink) {
     this.#limits = limits;
     this.#sink = sink;
-    this.#jobs = new WatchedJobs(limits.maxWatched);
+    this.#jobs = new JobTable(limits.maxWatched);
   }
 
-  get stats(): LifecycleStats {
+  get stats(): LivenessStats {
     return {
       watched: this.#jobs.size,
       overdue: this.#overdue,
-      turnedAway: this.#turnedAway,
-      letGo: this.#letGo,
+      rejected: this.#turnedAway,
+      evicted: this.#letGo,
     };
   }
 
@@ -82,7 +82,7 @@ export class Lifecycle {
    * nothing.
    * @param now when it came here. Not when it was stored: that is another machine's clock
    */
-  seen(event: Seen, now: number): void {
+  recordEvent(event: Seen, now: number): void {
     const known = this.#jobs.nodeOf(event.id);
     if (known !== undefined && event.seq <= (this.#jobs.seq[known] as number)) return;
     const stallMs = periodMs(event.stallAfterSeconds, this.#limits.stallAfterMs);
@@ -107,7 +107,7 @@ export class Lifecycle {
    * know it lives on; so one of an older attempt than the newest event's says nothing of the job.
    * @param attempt null: the heartbeat names none
    */
-  alive(id: string, now: number, attempt: number | null = null): void {
+  recordHeartbeat(id: string, now: number, attempt: number | null = null): void {
     const node = this.#jobs.nodeOf(id);
     if (node === undefined || (attempt !== null && attempt < (this.#jobs.attempt[node] as number))) return;
     this.#jobs.heard[node] = this.#clock.at(now);
@@ -116,7 +116,7 @@ export class Lifecycle {
   }
 
   /** The time-out of this job was told and could not be written. It is told again in 10 s, if it still holds then. */
-  again(id: string, lastSeq: number): void {
+  retryTimeout(id: string, lastSeq: number): void {
     const node = this.#jobs.nodeOf(id);
     if (node === undefined || this.#jobs.seq[node] !== lastSeq || !this.#jobs.has(node, TIMEOUT_TOLD)) return;
     this.#jobs.clear(node, TIMEOUT_TOLD);
@@ -124,15 +124,15 @@ export class Lifecycle {
   }
 
   /** The job is gone from the stream. */
-  forget(id: string): void {
+  remove(id: string): void {
     const node = this.#jobs.nodeOf(id);
     if (node !== undefined) this.#drop(node);
   }
 
   /** The stream is another one, or its log is loaded anew: nothing that was known holds. The counters stay. */
   reset(): void {
-    this.#jobs = new WatchedJobs(this.#limits.maxWatched);
-    this.#wheel = new Wheel(PARKINGS, this.#clock.ms);
+    this.#jobs = new JobTable(this.#limits.maxWatched);
+    this.#wheel = new TimingWheel(PARKINGS, this.#clock.ms);
     this.#overdue = 0;
   }
 

@@ -11,7 +11,7 @@ export const MAX_STEP_MS = 1_000;
  *
  * The clock below may be any, in milliseconds; it is only ever compared with itself.
  */
-export class ListeningClock {
+export class PausableClock {
   #ms = 0;
   /** The clock below at the last tick; null: the edge does not listen. */
   #last: number | null = null;

@@ -1,4 +1,4 @@
-export interface LifecycleLimits {
+export interface LivenessLimits {
   /** After how much silence a job stalls whose events do not say it, in milliseconds; null: never. */
   readonly stallAfterMs: number | null;
   /** After how much silence a job times out whose events do not say it, in milliseconds; null: never. */
@@ -8,7 +8,7 @@ export interface LifecycleLimits {
 }
 
 /** Told what is due. It may call back into the `Lifecycle`. Silences are whole milliseconds that this edge listened. */
-export interface LifecycleSink {
+export interface LivenessSink {
   /** Once for each silence. */
   stalled(id: string, silentMs: number): void;
   /**
@@ -35,13 +35,13 @@ export interface Seen {
   readonly attempt?: number | undefined;
 }
 
-export interface LifecycleStats {
+export interface LivenessStats {
   /** Jobs that are watched now. */
   readonly watched: number;
   /** Time-outs that are due and for which the sink has no room yet, or that no tick has come to. */
   readonly overdue: number;
   /** How often an event's job was not watched because there was no room: its silence is not noticed. */
-  readonly turnedAway: number;
+  readonly rejected: number;
   /** How many jobs of which all was told have made room for others. A heartbeat does not bring these back, an event does. */
-  readonly letGo: number;
+  readonly evicted: number;
 }

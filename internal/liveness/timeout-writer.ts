@@ -14,7 +14,7 @@ export interface StoredMessage {
   readonly data: Uint8Array;
 }
 
-export interface TimeoutsAccess {
+export interface TimeoutWriterDeps {
   readonly js: Pick<JetStreamClient, 'publish'>;
   readonly stream: string;
   /** A job's newest message, valid or not, by the word of the stream's leader; null when it keeps none. */
@@ -24,7 +24,7 @@ export interface TimeoutsAccess {
 }
 
 /** Integers from 1. */
-export interface TimeoutsLimits {
+export interface TimeoutWriterLimits {
   /** Writes at once. */
   readonly concurrency: number;
   /** Writes that run or wait for their turn. */
@@ -33,7 +33,7 @@ export interface TimeoutsLimits {
   readonly perSecond: number;
 }
 
-export const TIMEOUTS_LIMITS: TimeoutsLimits = { concurrency: 8, maxPending: 200, perSecond: 200 };
+export const TIMEOUT_WRITER_LIMITS: TimeoutWriterLimits = { concurrency: 8, maxPending: 200, perSecond: 200 };
 
 /**
  * What came of one time-out: it is in the log; or the job has moved on (somebody else wrote the time-out, it gave a
@@ -41,13 +41,13 @@ export const TIMEOUTS_LIMITS: TimeoutsLimits = { concurrency: 8, maxPending: 200
  */
 export type TimeoutOutcome = 'written' | 'moved' | 'gone' | 'failed';
 
-export interface TimeoutsObserver {
+export interface TimeoutWriterObserver {
   settled(id: string, lastSeq: number, outcome: TimeoutOutcome): void;
   /** One try failed. Others follow, until it is settled. */
   failed(id: string, error: Error): void;
 }
 
-export interface TimeoutsClock {
+export interface TimeoutWriterClock {
   /** Milliseconds of a monotonic clock. */
   readonly now: () => number;
   /** Milliseconds since 1970. */
@@ -78,11 +78,11 @@ class Overtaken extends Error {}
  *
  * A write that fails is tried again a few times. Nothing here throws.
  */
-export class Timeouts {
-  readonly #access: TimeoutsAccess;
-  readonly #limits: TimeoutsLimits;
-  readonly #observer: TimeoutsObserver;
-  readonly #clock: TimeoutsClock;
+export class TimeoutWriter {
+  readonly #access: TimeoutWriterDeps;
+  readonly #limits: TimeoutWriterLimits;
+  readonly #observer: TimeoutWriterObserver;
+  readonly #clock: TimeoutWriterClock;
   readonly #backoff: Backoff;
   readonly #limit: LimitFunction;
   readonly #stopped = new AbortController();
@@ -90,10 +90,10 @@ export class Timeouts {
   #begunInSecond = 0;
 
   constructor(
-    access: TimeoutsAccess,
-    limits: TimeoutsLimits,
-    observer: TimeoutsObserver,
-    clock: TimeoutsClock,
+    access: TimeoutWriterDeps,
+    limits: TimeoutWriterLimits,
+    observer: TimeoutWriterObserver,
+    clock: TimeoutWriterClock,
     backoff: Backoff = BACKOFF,
   ) {
     this.#access = access;

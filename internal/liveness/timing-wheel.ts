@@ -1,4 +1,4 @@
-import { NONE, Rings } from './intrusive-queues.js';
+import { IntrusiveQueues, NONE } from './intrusive-queues.js';
 
 /** How exact the wheel is: a node comes at most so many milliseconds late, and never early. */
 export const SLOT_MS = 100;
@@ -12,14 +12,14 @@ const SLOTS = 4_096;
  *
  * Times are milliseconds from 0, of a clock that is passed in and never goes back.
  */
-export class Wheel {
-  readonly #rings: Rings;
+export class TimingWheel {
+  readonly #rings: IntrusiveQueues;
   /** The slot that is being emptied, counted from time 0; those before it are empty. */
   #at: number;
 
   /** @param parkings how many rings there are beside the slots */
   constructor(parkings: number, now: number) {
-    this.#rings = new Rings(SLOTS + parkings);
+    this.#rings = new IntrusiveQueues(SLOTS + parkings);
     this.#at = Math.floor(now / SLOT_MS);
   }
 
@@ -34,7 +34,7 @@ export class Wheel {
    */
   file(node: number, due: number): void {
     const slot = Math.min(Math.max(Math.ceil(due / SLOT_MS), this.#at + 1), this.#at + SLOTS - 1);
-    this.#rings.push(slot % SLOTS, node);
+    this.#rings.enqueue(slot % SLOTS, node);
   }
 
   /** Takes out a node whose time has come; NONE when there is none (any more). */
@@ -53,12 +53,12 @@ export class Wheel {
 
   /** Puts `node` last into a parking, out of the reach of time, wherever it was until now. */
   park(parking: number, node: number): void {
-    this.#rings.push(SLOTS + parking, node);
+    this.#rings.enqueue(SLOTS + parking, node);
   }
 
   /** The same, but first. */
   parkFirst(parking: number, node: number): void {
-    this.#rings.unshift(SLOTS + parking, node);
+    this.#rings.enqueueFirst(SLOTS + parking, node);
   }
 
   /** The node that is first in a parking, or NONE. It stays there. */

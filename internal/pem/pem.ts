@@ -1,7 +1,7 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 
 /** A file that can be read and does not hold what it should. Its message says what was expected, never what was found. */
-export class Unfit extends Error {}
+export class InvalidFileError extends Error {}
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 const ENCRYPTED = /^-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: 4,ENCRYPTED/m;
@@ -9,7 +9,8 @@ const ENCRYPTED = /^-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: 4,ENCRYPTE
 /** All certificates of a PEM file, in their order; at least one. @throws Unfit */
 export function parseCertificates(content: Buffer): X509Certificate[] {
   const blocks = content.toString('latin1').match(CERTIFICATE);
-  if (blocks === null) throw new Unfit('expected a PEM file with a certificate, but there is none in it');
+  if (blocks === null)
+    throw new InvalidFileError('expected a PEM file with a certificate, but there is none in it');
   try {
     return blocks.map((block) => new X509Certificate(block));
   } catch {
@@ -17,25 +18,27 @@ export function parseCertificates(content: Buffer): X509Certificate[] {
   }
 }
 
-export const damaged = (): Unfit =>
-  new Unfit('expected a PEM file with a certificate, but what is in it is damaged');
+export const damaged = (): InvalidFileError =>
+  new InvalidFileError('expected a PEM file with a certificate, but what is in it is damaged');
 
 /** The private key of a PEM file. @throws Unfit */
 export function parseKey(content: Buffer): KeyObject {
   // Whoever loads it would ask for the passphrase at the terminal, or wait for it.
   if (ENCRYPTED.test(content.toString('latin1'))) {
-    throw new Unfit('expected a key without a passphrase, but it is encrypted');
+    throw new InvalidFileError('expected a key without a passphrase, but it is encrypted');
   }
   try {
     return createPrivateKey(content);
   } catch {
-    throw new Unfit('expected a PEM file with a private key, but there is none in it that can be read');
+    throw new InvalidFileError(
+      'expected a PEM file with a private key, but there is none in it that can be read',
+    );
   }
 }
 
 /** Why a file cannot be used, for whoever named it. */
-export function whyNot(error: unknown): string {
-  if (error instanceof Unfit) return error.message;
+export function describeFileError(error: unknown): string {
+  if (error instanceof InvalidFileError) return error.message;
   const { code } = error as NodeJS.ErrnoException;
   switch (code) {
     case 'ENOENT':

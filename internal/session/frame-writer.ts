@@ -2,16 +2,16 @@ import { closeCode, ERROR_CODES, type ErrorCode } from '../../schemas/close-code
 import { type LogRecord, withoutPrevSeq, withPrevSeq } from '../eventlog/record.js';
 import type { Scope } from '../eventlog/scope.js';
 import { frames } from './frames.js';
-import type { Outlet, Permit, Renewal } from './ports.js';
-import { Tenure } from './token-expiry.js';
+import type { ConnectionCredentials, Renewal, Transport } from './ports.js';
+import { TokenExpiry } from './token-expiry.js';
 
 /** What a record that was looked at costs, sent or not, in bytes of a session's share of a turn. */
 export const SCAN_BYTES = 16;
 
-export interface ChannelParts {
-  readonly outlet: Outlet;
+export interface FrameWriterOptions {
+  readonly outlet: Transport;
   /** null: the edge runs open. */
-  readonly permit: Permit | null;
+  readonly permit: ConnectionCredentials | null;
   /** A socket that buffers this many bytes is full. */
   readonly watermarkBytes: number;
   /** Milliseconds since 1970. */
@@ -26,18 +26,18 @@ export interface ChannelParts {
  * The way to one client: nothing leaves by it after its close, and nothing but the reason of that from the moment on at
  * which its token expires. It words updates by what went before, and counts what it sent.
  */
-export class Channel {
-  readonly #parts: ChannelParts;
-  readonly #tenure: Tenure | null;
+export class FrameWriter {
+  readonly #parts: FrameWriterOptions;
+  readonly #tenure: TokenExpiry | null;
   #isOpen = true;
   /** One job: the valid event that the next one to be sent follows; null where that is not known. */
   #previous: number | null = null;
   #sentAt: number;
   #cost = 0;
 
-  constructor(parts: ChannelParts) {
+  constructor(parts: FrameWriterOptions) {
     this.#parts = parts;
-    this.#tenure = parts.permit === null ? null : new Tenure(parts.permit);
+    this.#tenure = parts.permit === null ? null : new TokenExpiry(parts.permit);
     this.#sentAt = parts.now();
   }
 
@@ -102,7 +102,7 @@ export class Channel {
   /** Whether it is open and its token good; one that has expired is closed with the reason. */
   isUsable(): boolean {
     const tenure = this.#tenure;
-    if (tenure !== null && this.#isOpen && tenure.isOver(this.#parts.wallClock())) {
+    if (tenure !== null && this.#isOpen && tenure.isExpired(this.#parts.wallClock())) {
       this.fail('token_expired', `the token expired at ${tenure.expiresText}; connect again with a new one`);
     }
     return this.#isOpen;
@@ -110,7 +110,7 @@ export class Channel {
 
   /** Sends the warning that the token is about to expire, where it is due. */
   warnIfDue(): void {
-    if (this.#tenure?.warns(this.#parts.wallClock())) this.send(frames.tokenExpiring(this.expiresText));
+    if (this.#tenure?.shouldWarn(this.#parts.wallClock())) this.send(frames.tokenExpiring(this.expiresText));
   }
 
   /** Has a new token checked. Where the edge runs open nothing comes of it. */

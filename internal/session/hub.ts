@@ -1,7 +1,7 @@
 import type { ResetReason } from '../../schemas/frames.js';
 import type { EventLog } from '../eventlog/log.js';
 import type { LogRecord } from '../eventlog/record.js';
-import { isKnownIn } from '../eventlog/scope.js';
+import { mayBeInScope } from '../eventlog/scope.js';
 import { FairQueue } from './fair-queue.js';
 import { frames } from './frames.js';
 import type { Session } from './session.js';
@@ -24,7 +24,7 @@ export class Hub {
   readonly #byJob = new Map<string, Set<Session>>();
   readonly #all = new Set<Session>();
   /** Sessions that an event concerns: little to send, and somebody is waiting for it. */
-  #concerned = new Set<Session>();
+  #dirty = new Set<Session>();
   /** Sessions that are catching up, by who asks: much to send, a share in each turn. */
   readonly #catchingUp = new FairQueue<Session>();
   #isScheduled = false;
@@ -70,7 +70,7 @@ export class Hub {
 
   remove(session: Session): void {
     this.#sessions.delete(session);
-    this.#concerned.delete(session);
+    this.#dirty.delete(session);
     this.#catchingUp.delete(session.requester, session);
     if (session.scope.kind === 'all') {
       this.#all.delete(session);
@@ -89,18 +89,18 @@ export class Hub {
       // A walk that is under way goes on: begun anew with each gap it would never get beyond the first ones.
       if (this.#toCheck === null) this.#toCheck = this.#byJob.entries();
       else this.#isNextWalkDue = true;
-      for (const session of this.#all) this.#concerned.add(session);
+      for (const session of this.#all) this.#dirty.add(session);
     }
     if (record !== null) {
       const watchers = this.#byJob.get(record.id);
-      if (watchers !== undefined) for (const session of watchers) this.#concerned.add(session);
-      if (this.#all.size > 0) for (const session of this.#all) this.#concerned.add(session);
+      if (watchers !== undefined) for (const session of watchers) this.#dirty.add(session);
+      if (this.#all.size > 0) for (const session of this.#all) this.#dirty.add(session);
     }
     this.#wake();
   }
 
   /** This session has more to send than one turn allows. */
-  mark(session: Session): void {
+  scheduleCatchUp(session: Session): void {
     if (!this.#sessions.has(session)) return;
     this.#catchingUp.add(session.requester, session);
     this.#wake();
@@ -121,7 +121,7 @@ export class Hub {
 
   /** Jobs have left the stream, as the log knows. */
   gone(): void {
-    for (const session of this.#all) this.#concerned.add(session);
+    for (const session of this.#all) this.#dirty.add(session);
     if (this.#all.size > 0) this.#wake();
   }
 
@@ -130,7 +130,7 @@ export class Hub {
     const last = this.#log.last(id);
     const frame = frames.stalled(id, silentMs);
     for (const watchers of [this.#byJob.get(id) ?? [], this.#all]) {
-      for (const session of watchers) if (isKnownIn(session.scope, last)) session.stalled(frame);
+      for (const session of watchers) if (mayBeInScope(session.scope, last)) session.stalled(frame);
     }
   }
 
@@ -178,7 +178,7 @@ export class Hub {
       const [id, watchers] = step.value;
       if (!this.#log.needsCheck(id)) continue;
       left--;
-      for (const session of watchers) this.mark(session);
+      for (const session of watchers) this.scheduleCatchUp(session);
     }
   }
 
@@ -194,14 +194,14 @@ export class Hub {
   // docs/decisions/0008-turns-and-budgets.md
   #flush(): void {
     this.#isScheduled = false;
-    const concerned = this.#concerned;
+    const concerned = this.#dirty;
     if (concerned.size > 0) {
-      this.#concerned = new Set();
+      this.#dirty = new Set();
       for (const session of concerned) session.pump();
     }
     if (this.#sawEvent) {
       this.#sawEvent = false;
-      this.#log.settle();
+      this.#log.markFlushed();
     }
     for (let budget = TURN_BYTES; budget > 0; ) {
       const next = this.#catchingUp.take();

@@ -1,5 +1,5 @@
 import type { EventLog } from '../eventlog/log.js';
-import { hasTypeIn, isKnownIn, type Scope } from '../eventlog/scope.js';
+import { hasTypeIn, mayBeInScope, type Scope } from '../eventlog/scope.js';
 import { frames } from './frames.js';
 
 /** The most frames between two looks at whether the socket is full. */
@@ -66,7 +66,7 @@ export class StallNotice {
   take(scope: Scope): string | null {
     if (scope.kind !== 'job' || this.#isTold) return null;
     const silentMs = this.#stalledFor(scope.id);
-    if (silentMs === null || !isKnownIn(scope, this.#log.last(scope.id))) return null;
+    if (silentMs === null || !mayBeInScope(scope, this.#log.last(scope.id))) return null;
     this.#isTold = true;
     return frames.stalled(scope.id, silentMs);
   }

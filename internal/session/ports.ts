@@ -7,7 +7,7 @@ import type { Resume } from './resume.js';
 import type { Session } from './session.js';
 
 /** The sending side of one connection. After `end` nothing else is called. */
-export interface Outlet {
+export interface Transport {
   /** Sends one text frame; what the socket cannot take now is buffered, in order. */
   send(text: string): void;
   /** Runs `write` so that all it sends leaves in one write to the socket. May be nested. */
@@ -19,7 +19,7 @@ export interface Outlet {
 }
 
 /** Why a cursor cannot be served, and what the stream holds. */
-export interface Refusal {
+export interface ResetRequired {
   readonly kind: 'refused';
   readonly reason: ResetReason;
   readonly firstSeq: number;
@@ -46,7 +46,7 @@ export type IsWanted = () => boolean;
  * Reads behind the tail. They may take long (NATS may be away); they reject only when the edge stops, or when nobody
  * wants the answer any more by the time it is their turn.
  */
-export interface ColdSource {
+export interface HistorySource {
   /** The newest valid event of a job; null when it has none. */
   lastState(id: string, isWanted: IsWanted): Promise<LogRecord | null>;
   /** The valid events that stand at these places of the stream; those that do not are left out. */
@@ -57,9 +57,9 @@ export interface ColdSource {
    * The next piece of history after a cursor. Of one job it is whole, or refused with the reason; of all jobs it goes on
    * over what is missing, and says so.
    */
-  page(scope: Scope, after: number, isWanted: IsWanted): Promise<Page | Refusal>;
+  page(scope: Scope, after: number, isWanted: IsWanted): Promise<Page | ResetRequired>;
   /** Whether the stream, not only this edge, has reached `cursor`. */
-  reached(cursor: number, isWanted: IsWanted): Promise<{ readonly kind: 'ok' } | Refusal>;
+  reached(cursor: number, isWanted: IsWanted): Promise<{ readonly kind: 'ok' } | ResetRequired>;
 }
 
 export interface SessionLimits {
@@ -97,7 +97,7 @@ export type Renewal =
   | { readonly kind: 'unknown' };
 
 /** What lets a connection be here, and for how long. PROTOCOL.md, "Tokens". */
-export interface Permit {
+export interface ConnectionCredentials {
   readonly expiry: Expiry;
   /** `token_expiring` is sent so many milliseconds before. */
   readonly warnMs: number;
@@ -106,7 +106,7 @@ export interface Permit {
 }
 
 /** What a session is made of. */
-export interface SessionParts {
+export interface SessionDeps {
   readonly id: string;
   /** By whose turn it catches up: the same for all connections of one subject, or of one address. */
   readonly requester: string;
@@ -114,20 +114,20 @@ export interface SessionParts {
   /** null: a fresh client, which gets the last state. */
   readonly resume: Resume | null;
   readonly log: EventLog;
-  readonly cold: ColdSource;
-  readonly outlet: Outlet;
+  readonly history: HistorySource;
+  readonly transport: Transport;
   readonly limits: SessionLimits;
   /** Milliseconds since 1970. */
   readonly wallClock: () => number;
   /** Milliseconds that never go back. */
   readonly now: () => number;
   /** Asks for `pump` in the next turn of the event loop. */
-  readonly again: (session: Session) => void;
+  readonly scheduleCatchUp: (session: Session) => void;
   readonly onSent?: (updates: number) => void;
   /** For how many milliseconds a job whose stall was told has been silent; null: it is not stalled. */
   readonly stalledFor?: (id: string) => number | null;
   /** null: the edge runs open. */
-  readonly permit: Permit | null;
+  readonly credentials: ConnectionCredentials | null;
   /** Names a scope, the same on every edge. */
   readonly scopeId: (scope: Scope) => string;
 }

@@ -9,7 +9,7 @@ export interface Resume {
 }
 
 /** How a session begins, or goes on after the log started over. PROTOCOL.md, "The life of a connection". */
-export type Opening =
+export type ResumeDecision =
   /** The last state first. */
   | { readonly kind: 'fresh' }
   /** What the client saw last is of no use: it is told why, and gets the last state. */
@@ -21,13 +21,13 @@ export type Opening =
   /** The cursor is ahead of this edge's log; whether also of the stream, only the stream knows. */
   | { readonly kind: 'ahead'; readonly cursor: number };
 
-export interface OpeningFacts {
+export interface ResumeInput {
   /** null: a fresh client. */
   readonly resume: Resume | null;
   /** The epoch that the client takes its cursor to be of. */
-  readonly toldEpoch: string;
+  readonly clientEpoch: string;
   /** A reset that the client is owed, whatever its cursor is. */
-  readonly owesReset: ResetReason | null;
+  readonly pendingReset: ResetReason | null;
   /** The log's epoch, and its newest seq. */
   readonly epoch: string;
   readonly head: number;
@@ -41,8 +41,18 @@ export interface OpeningFacts {
   readonly canSkip: (cursor: number) => boolean;
 }
 
-export function openingOf(facts: OpeningFacts): Opening {
-  const { resume, toldEpoch, owesReset, epoch, head, scope, countAfter, maxReplay, canSkip } = facts;
+export function decideResume(facts: ResumeInput): ResumeDecision {
+  const {
+    resume,
+    clientEpoch: toldEpoch,
+    pendingReset: owesReset,
+    epoch,
+    head,
+    scope,
+    countAfter,
+    maxReplay,
+    canSkip,
+  } = facts;
   if (toldEpoch !== epoch) return { kind: 'reset', reason: 'epoch' };
   if (owesReset !== null) return { kind: 'reset', reason: owesReset };
   if (resume === null) return { kind: 'fresh' };

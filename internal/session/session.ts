@@ -4,15 +4,15 @@ import type { Gap } from '../eventlog/gaps.js';
 import type { LogRecord } from '../eventlog/record.js';
 import { inScope, type Scope } from '../eventlog/scope.js';
 import { SNAPSHOT_SCAN_LIMIT, type Snapshot } from '../eventlog/snapshot.js';
-import { Channel, SCAN_BYTES } from './frame-writer.js';
+import { FrameWriter, SCAN_BYTES } from './frame-writer.js';
 import { frames, parseClientFrame } from './frames.js';
 import { GONE_BATCH, GoneNotices, StallNotice } from './notices.js';
-import type { IsWanted, Page, Refusal, Renewal, SessionParts } from './ports.js';
-import { openingOf, type Resume } from './resume.js';
+import type { IsWanted, Page, Renewal, ResetRequired, SessionDeps } from './ports.js';
+import { decideResume, type Resume } from './resume.js';
 import type { Phase, SessionState } from './state.js';
 import { applyRenewal } from './token-expiry.js';
 
-export type { Resume, SessionParts };
+export type { Resume, SessionDeps as SessionParts };
 
 /** The most bytes that one pump sends before the other sessions have their turn. */
 const TURN_BYTES = 128 * 1024;
@@ -27,8 +27,8 @@ export class Session {
   readonly id: string;
   /** Who asks: connections of the same one share its turns. */
   readonly requester: string;
-  readonly #parts: SessionParts;
-  readonly #channel: Channel;
+  readonly #deps: SessionDeps;
+  readonly #writer: FrameWriter;
   /** null: one job, which nobody is told of when it leaves. */
   readonly #gone: GoneNotices | null;
   readonly #stall: StallNotice;
@@ -36,26 +36,26 @@ export class Session {
   #state: SessionState = { name: 'waiting' };
   #resume: Resume | null;
   /** The epoch that the client takes its cursor to be of. */
-  #toldEpoch = '';
+  #clientEpoch = '';
   /** null: nothing was sent and nothing is known of the client, so there is no place to go on from. */
   #cursor: number | null;
   /** One job: it is known to be unfinished at this seq, whatever this edge has read. */
-  #goesOnAt = 0;
-  #owesReset: ResetReason | null = null;
+  #unfinishedAt = 0;
+  #pendingReset: ResetReason | null = null;
   /** One job: nothing was sent after the client's own cursor yet, so that may still be too far behind. */
   #isOpening = false;
 
-  constructor(parts: SessionParts) {
+  constructor(parts: SessionDeps) {
     this.id = parts.id;
     this.requester = parts.requester;
     this.#scope = parts.scope;
-    this.#parts = parts;
+    this.#deps = parts;
     this.#resume = parts.resume;
     this.#cursor = parts.resume?.lastSeq ?? null;
-    const { outlet, permit, wallClock, now, limits } = parts;
+    const { transport: outlet, credentials: permit, wallClock, now, limits } = parts;
     const onClosed = () => this.#ended();
     const { watermarkBytes } = limits;
-    this.#channel = new Channel({ outlet, permit, watermarkBytes, wallClock, now, onClosed });
+    this.#writer = new FrameWriter({ outlet, permit, watermarkBytes, wallClock, now, onClosed });
     this.#stall = new StallNotice(parts.log, parts.stalledFor ?? (() => null));
     this.#gone = parts.scope.kind === 'job' ? null : new GoneNotices(parts.log, (text) => this.#send(text));
   }
@@ -73,21 +73,21 @@ export class Session {
   get cursor(): number {
     const cursor = this.#cursor ?? 0;
     if (this.#state.name !== 'live') return cursor;
-    const { log } = this.#parts;
+    const { log } = this.#deps;
     // What was deleted unread may have been this job's: it stays before that until somebody has looked.
     if (this.scope.kind === 'job' && !log.isWhole(this.scope.id, cursor)) return cursor;
-    return Math.max(cursor, log.settled);
+    return Math.max(cursor, log.flushedSeq);
   }
 
   /** Sends `hello` and starts, or waits for the log to be ready. Called once. */
   open(): void {
-    const { log, limits } = this.#parts;
+    const { log, limits } = this.#deps;
     if (this.scope.kind === 'job') log.watch(this.scope.id);
     // The token may have expired since it was checked.
-    if (!this.#channel.isUsable()) return;
-    this.#channel.corked(() => {
-      this.#toldEpoch = log.epoch;
-      const scope = this.#parts.scopeId(this.scope);
+    if (!this.#writer.isUsable()) return;
+    this.#writer.corked(() => {
+      this.#clientEpoch = log.epoch;
+      const scope = this.#deps.scopeId(this.scope);
       // A cursor of another epoch or scope means nothing under this one, also in a heartbeat before the reset.
       const isOfAnother =
         (this.#resume?.epoch ?? log.epoch) !== log.epoch || (this.#resume?.scope ?? scope) !== scope;
@@ -100,7 +100,7 @@ export class Session {
   /** The log has become ready. */
   logReady(): void {
     // In its share of a turn, like everything that may be long.
-    if (this.#state.name === 'waiting') this.#parts.again(this);
+    if (this.#state.name === 'waiting') this.#deps.scheduleCatchUp(this);
   }
 
   /**
@@ -115,18 +115,18 @@ export class Session {
     if (this.#state.name !== 'waiting' && this.#cursor !== null) {
       this.#resume = { lastSeq: this.#cursor, epoch: null };
     }
-    this.#owesReset = reset ?? this.#owesReset;
+    this.#pendingReset = reset ?? this.#pendingReset;
     this.#state = { name: 'waiting' };
   }
 
   /** The connection is gone. */
   closed(): void {
-    this.#channel.closed();
+    this.#writer.closed();
   }
 
   #ended(): void {
     this.#state = { name: 'ended' };
-    if (this.scope.kind === 'job') this.#parts.log.unwatch(this.scope.id);
+    if (this.scope.kind === 'job') this.#deps.log.unwatch(this.scope.id);
   }
 
   /**
@@ -134,25 +134,25 @@ export class Session {
    * @returns about how many bytes were sent
    */
   pump(): number {
-    const before = this.#channel.cost;
-    this.#channel.corked(() => this.#pump());
-    return this.#channel.cost - before;
+    const before = this.#writer.cost;
+    this.#writer.corked(() => this.#pump());
+    return this.#writer.cost - before;
   }
 
   #pump(): void {
     this.#leaveLive();
-    if (!this.#channel.isUsable()) return;
+    if (!this.#writer.isUsable()) return;
     let budget = TURN_BYTES;
     for (;;) {
-      if (this.#channel.isFull) return;
+      if (this.#writer.isFull) return;
       if (budget <= 0) {
-        this.#parts.again(this);
+        this.#deps.scheduleCatchUp(this);
         return;
       }
       const state = this.#state;
       switch (state.name) {
         case 'waiting':
-          if (this.#parts.log.isReady) this.#start();
+          if (this.#deps.log.isReady) this.#start();
           return;
         case 'asking':
         case 'live':
@@ -179,10 +179,10 @@ export class Session {
 
   /** Sends a heartbeat when nothing was sent for `heartbeatAfterMs`; a socket that is full needs none. */
   tick(now: number, feed: 'ok' | 'away'): void {
-    const channel = this.#channel;
+    const channel = this.#writer;
     if (!channel.isUsable()) return;
     channel.warnIfDue();
-    if (now - channel.sentAt < this.#parts.limits.heartbeatAfterMs || !channel.isEmpty) return;
+    if (now - channel.sentAt < this.#deps.limits.heartbeatAfterMs || !channel.isEmpty) return;
     const { cursor } = this;
     // What was told is never taken back.
     if (this.#state.name === 'live') this.#cursor = cursor;
@@ -196,15 +196,15 @@ export class Session {
    */
   stalled(frame: string): void {
     // A socket that is full would have to keep it, beside what waits in the log.
-    const isHeard = this.#state.name === 'live' && !this.#channel.isFull;
+    const isHeard = this.#state.name === 'live' && !this.#writer.isFull;
     this.#stall.told(isHeard);
     if (isHeard) this.#send(frame);
   }
 
   /** A frame from the client: its text, or null for a binary one. */
   receive(text: string | null): void {
-    if (!this.#channel.isUsable()) return;
-    const parsed = parseClientFrame(text, this.#parts.limits.maxFrameCharacters);
+    if (!this.#writer.isUsable()) return;
+    const parsed = parseClientFrame(text, this.#deps.limits.maxFrameCharacters);
     if (!parsed.ok) {
       this.fail(parsed.code, parsed.message);
       return;
@@ -212,28 +212,28 @@ export class Session {
     switch (parsed.frame.type) {
       case 'ping':
         // Who does not read gets no pong either: it could be made to fill the memory.
-        if (!this.#channel.isFull) this.#send(frames.pong());
+        if (!this.#writer.isFull) this.#send(frames.pong());
         return;
       case 'auth':
         // While the edge runs open a client that always sends its token is served as well.
-        this.#channel.renew(parsed.frame.token, (renewal) => this.#renewed(renewal));
+        this.#writer.renew(parsed.frame.token, (renewal) => this.#renewed(renewal));
         return;
     }
   }
 
   /** Explains what was wrong and closes with the matching code. */
   fail(code: ErrorCode, message: string): void {
-    this.#channel.fail(code, message);
+    this.#writer.fail(code, message);
   }
 
   /** Tells the client to come back to another edge within `withinMs`; it is served until it is closed. */
   announceDrain(withinMs: number): void {
-    this.#channel.corked(() => this.#send(frames.draining(withinMs)));
+    this.#writer.corked(() => this.#send(frames.draining(withinMs)));
   }
 
   /** Closes with 1012. */
   closeDraining(): void {
-    this.#channel.corked(() => this.#channel.end(closeCode('draining'), 'draining'));
+    this.#writer.corked(() => this.#writer.end(closeCode('draining'), 'draining'));
   }
 
   #renewed(renewal: Renewal): void {
@@ -249,9 +249,9 @@ export class Session {
         const { scope } = result;
         this.#scope = scope;
         // With the scope as it is from here on: a cursor that moves on under fewer types is none of the wider scope.
-        const answer = frames.authOk(this.#channel.expiresText, this.#parts.scopeId(scope));
-        this.#channel.corked(() => this.#send(answer));
-        if (scope.kind === 'job') this.#isForbidden(this.#parts.log.last(scope.id));
+        const answer = frames.authOk(this.#writer.expiresText, this.#deps.scopeId(scope));
+        this.#writer.corked(() => this.#send(answer));
+        if (scope.kind === 'job') this.#isForbidden(this.#deps.log.last(scope.id));
         return;
       }
     }
@@ -273,11 +273,11 @@ export class Session {
   }
 
   #start(): void {
-    const { log, limits, scopeId } = this.#parts;
-    const opening = openingOf({
+    const { log, limits, scopeId } = this.#deps;
+    const opening = decideResume({
       resume: this.#resume,
-      toldEpoch: this.#toldEpoch,
-      owesReset: this.#owesReset,
+      clientEpoch: this.#clientEpoch,
+      pendingReset: this.#pendingReset,
       epoch: log.epoch,
       head: log.head,
       scope: scopeId(this.scope),
@@ -307,7 +307,7 @@ export class Session {
 
   // The stream may be further than this edge has read.
   #replayAhead(cursor: number): void {
-    const { cold } = this.#parts;
+    const { history: cold } = this.#deps;
     this.#ask(
       (isWanted) => cold.reached(cursor, isWanted),
       (answer) => {
@@ -319,7 +319,7 @@ export class Session {
           this.#ask(
             (isWanted) => cold.lastState(scope.id, isWanted),
             (last) => {
-              this.#goesOnAt = last === null || last.finished ? 0 : last.seq;
+              this.#unfinishedAt = last === null || last.finished ? 0 : last.seq;
               this.#replay(cursor);
             },
           );
@@ -330,7 +330,7 @@ export class Session {
 
   #begin(cursor: number): void {
     this.#cursor = cursor;
-    this.#gone?.resume(cursor, this.#parts.now());
+    this.#gone?.resume(cursor, this.#deps.now());
   }
 
   #replay(cursor: number): void {
@@ -346,7 +346,7 @@ export class Session {
   }
 
   #fresh(): void {
-    const { log, wallClock } = this.#parts;
+    const { log, wallClock } = this.#deps;
     if (this.scope.kind === 'all') {
       if (!log.hasAllStates) {
         this.fail(
@@ -366,7 +366,7 @@ export class Session {
       if (last !== null) this.#update(last);
       // Events between it and a gap of the log may have been deleted unread.
       if (!log.isWhole(this.scope.kind === 'job' ? this.scope.id : '', last?.seq ?? 0))
-        this.#channel.setPreviousSeq(null);
+        this.#writer.setPreviousSeq(null);
       this.#cursor = Math.max(this.cursor, log.head);
       this.#become({ name: 'behind', phase: 'replaying' });
     });
@@ -374,7 +374,7 @@ export class Session {
 
   // A job that memory does not know is read first: only its last event tells what it is, and whether it is finished.
   #withLast(id: string, then: (last: LogRecord | null) => void): void {
-    const { log, cold } = this.#parts;
+    const { log, history: cold } = this.#deps;
     const known = log.last(id) ?? null;
     if (known !== null || log.knowsAllJobs) {
       then(known);
@@ -399,7 +399,7 @@ export class Session {
   // All jobs: instead of the events after the cursor the newest state of each job that has one. Each is the job's whole
   // state, so whoever takes even one of them is nearer to the head; and there are never more of them than jobs.
   #skipTo(reason: SkipReason, phase: Phase): void {
-    const snapshot = this.#parts.log.changes(this.scope, this.cursor);
+    const snapshot = this.#deps.log.changes(this.scope, this.cursor);
     this.#send(frames.skipped(reason, this.cursor, snapshot.head + 1));
     this.#become({ name: 'snapshot', snapshot, phase });
   }
@@ -411,17 +411,17 @@ export class Session {
       case 'state':
         return this.#update(step.record);
       case 'scanned':
-        return this.#channel.scanned(SNAPSHOT_SCAN_LIMIT);
+        return this.#writer.scanned(SNAPSHOT_SCAN_LIMIT);
       case 'end':
         this.#cursor = Math.max(this.cursor, snapshot.head);
         this.#enter({ name: 'behind', phase });
         return 0;
       case 'lost':
-        this.#reset('limit', this.#parts.log.firstSeq, this.#parts.log.head);
+        this.#reset('limit', this.#deps.log.firstSeq, this.#deps.log.head);
         return null;
       case 'places':
         this.#ask(
-          (isWanted) => this.#parts.cold.records(step.seqs, isWanted),
+          (isWanted) => this.#deps.history.records(step.seqs, isWanted),
           (records) => {
             for (const record of records) if (snapshot.includes(record)) this.#update(record);
             this.#cursor = Math.max(this.cursor, step.seqs.at(-1) ?? 0);
@@ -434,12 +434,12 @@ export class Session {
 
   // One read of the log and what follows from it. Returns the bytes sent, or null when there is nothing to do now.
   #step(phase: Phase, budget: number): number | null {
-    const { log, limits, cold } = this.#parts;
+    const { log, limits, history: cold } = this.#deps;
     const read = log.read(this.scope, this.cursor, Math.min(budget, limits.watermarkBytes));
     switch (read.kind) {
       case 'records': {
         this.#isOpening = false;
-        const spent = this.#channel.scanned(read.scanned) + this.#updates(read.records, read.gap);
+        const spent = this.#writer.scanned(read.scanned) + this.#updates(read.records, read.gap);
         this.#cursor = read.cursor;
         return spent;
       }
@@ -474,13 +474,13 @@ export class Session {
 
   #askPage(phase: Phase): void {
     this.#ask(
-      (isWanted) => this.#parts.cold.page(this.scope, this.cursor, isWanted),
+      (isWanted) => this.#deps.history.page(this.scope, this.cursor, isWanted),
       (answer) => this.#page(answer, phase),
     );
   }
 
-  #page(answer: Page | Refusal, phase: Phase): void {
-    const { log, limits } = this.#parts;
+  #page(answer: Page | ResetRequired, phase: Phase): void {
+    const { log, limits } = this.#deps;
     if (answer.kind === 'refused') {
       this.#reset(answer.reason, answer.firstSeq, answer.lastSeq);
       return;
@@ -499,7 +499,7 @@ export class Session {
     if (this.scope.kind === 'all') for (const record of answer.records) log.shown(record);
     this.#updates(answer.records, answer.gap);
     if (this.scope.jobTypes === null && answer.previous !== null)
-      this.#channel.setPreviousSeq(answer.previous);
+      this.#writer.setPreviousSeq(answer.previous);
     this.#cursor = Math.max(this.cursor, answer.cursor);
     this.#become({ name: 'behind', phase });
   }
@@ -529,20 +529,20 @@ export class Session {
 
   #endIfFinished(): void {
     if (this.scope.kind !== 'job') return;
-    const last = this.#parts.log.lastServed(this.scope.id);
+    const last = this.#deps.log.lastServed(this.scope.id);
     if (last === undefined || !inScope(this.scope, last)) return;
-    if (!last.finished || last.seq > this.cursor || last.seq < this.#goesOnAt) return;
+    if (!last.finished || last.seq > this.cursor || last.seq < this.#unfinishedAt) return;
     this.#send(frames.end());
-    this.#channel.end(closeCode('end'), 'end');
+    this.#writer.end(closeCode('end'), 'end');
   }
 
   #reset(reason: ResetReason, firstSeq: number, lastSeq: number): void {
-    this.#toldEpoch = this.#parts.log.epoch;
-    this.#send(frames.reset(reason, this.#toldEpoch, firstSeq, lastSeq));
+    this.#clientEpoch = this.#deps.log.epoch;
+    this.#send(frames.reset(reason, this.#clientEpoch, firstSeq, lastSeq));
     this.#cursor = null;
-    this.#channel.setPreviousSeq(null);
-    this.#goesOnAt = 0;
-    this.#owesReset = null;
+    this.#writer.setPreviousSeq(null);
+    this.#unfinishedAt = 0;
+    this.#pendingReset = null;
     this.#resume = null;
     this.#fresh();
   }
@@ -558,7 +558,7 @@ export class Session {
       (value) => {
         if (!isCurrent()) return;
         this.#state = { name: 'answered', take: () => then(value) };
-        this.#parts.again(this);
+        this.#deps.scheduleCatchUp(this);
       },
       () => {
         if (isCurrent()) this.fail('internal', 'this edge cannot read the history now; connect again');
@@ -570,13 +570,13 @@ export class Session {
     while (this.#gone?.tell(this.scope, record.seq - 1));
     this.#cursor = Math.max(this.cursor, record.seq);
     if (!inScope(this.scope, record)) return SCAN_BYTES;
-    if (this.#channel.update(record, this.scope)) this.#parts.onSent?.(1);
+    if (this.#writer.update(record, this.scope)) this.#deps.onSent?.(1);
     this.#stall.told(false);
     return record.bytes;
   }
 
   #send(text: string): void {
-    this.#channel.send(text);
+    this.#writer.send(text);
   }
 
   // What has ended stays so, whatever the step that it ended in had in mind.

@@ -1,5 +1,5 @@
 import type { Scope } from '../eventlog/scope.js';
-import type { Expiry, Permit, Renewal } from './ports.js';
+import type { ConnectionCredentials, Expiry, Renewal } from './ports.js';
 
 /** What a checked renewal means to a connection that follows `scope`. */
 export type AppliedRenewal =
@@ -19,15 +19,15 @@ export function applyRenewal(renewal: Renewal, scope: Scope): AppliedRenewal {
  * How long a connection may stay: until its token expires, or the newer one that it was given since. Times are
  * milliseconds since 1970. PROTOCOL.md, "Tokens".
  */
-export class Tenure {
-  readonly #permit: Permit;
+export class TokenExpiry {
+  readonly #permit: ConnectionCredentials;
   #expiry: Expiry;
   #isWarned = false;
   /** When this token was first looked at; null: not yet. */
   #since: number | null = null;
   #latest: symbol | null = null;
 
-  constructor(permit: Permit) {
+  constructor(permit: ConnectionCredentials) {
     this.#permit = permit;
     this.#expiry = permit.expiry;
   }
@@ -37,7 +37,7 @@ export class Tenure {
     return this.#expiry.text;
   }
 
-  isOver(now: number): boolean {
+  isExpired(now: number): boolean {
     return now >= this.#expiry.at;
   }
 
@@ -45,7 +45,7 @@ export class Tenure {
    * Whether the client is to be warned now; true once for each token. Of a token that lives for less than twice the
    * warning half its life passes first: else each new one would be warned of at once.
    */
-  warns(now: number): boolean {
+  shouldWarn(now: number): boolean {
     this.#since ??= now;
     const ahead = Math.min(this.#permit.warnMs, (this.#expiry.at - this.#since) / 2);
     if (this.#isWarned || now < this.#expiry.at - ahead) return false;

@@ -29,7 +29,7 @@ function harmless(line: string): string {
  * Lets at most `limit` lines through in each `windowMs`, and tells how many it held back since the last one.
  * A flood of bad input must not become a flood of log lines.
  */
-export class RateLimit {
+export class LogRateLimiter {
   readonly #limit: number;
   readonly #windowMs: number;
   readonly #now: () => number;
@@ -44,7 +44,7 @@ export class RateLimit {
   }
 
   /** null: say nothing; else how many were not said before this one. */
-  take(): { readonly heldBack: number } | null {
+  acquire(): { readonly heldBack: number } | null {
     const now = this.#now();
     if (now - this.#windowStart >= this.#windowMs) {
       this.#windowStart = now;

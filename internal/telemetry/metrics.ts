@@ -1,7 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 
 /** What the gauges show, read when somebody scrapes. */
-export interface Readings {
+export interface MetricSources {
   connections(): { readonly job: number; readonly all: number };
   sessionStates(): ReadonlyMap<string, number>;
   feedFollowing(): boolean;
@@ -104,7 +104,7 @@ export class Metrics {
     ['outcome'],
   );
 
-  constructor(readings: Readings) {
+  constructor(readings: MetricSources) {
     collectDefaultMetrics({ register: this.registry });
     // From the start, so that the first one is a rise.
     for (const outcome of TIMEOUT_OUTCOMES) this.timeouts.inc({ outcome }, 0);

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import type { Scope } from '../../internal/eventlog/scope.js';
 import { connectNats as openConnection } from '../../internal/jetstream/connection.js';
-import { linkOf, onRefused } from '../../internal/jetstream/connection-monitor.js';
+import { monitorOf, onPermissionError } from '../../internal/jetstream/connection-monitor.js';
 import { type HistoryAccess, readPage } from '../../internal/jetstream/history-page.js';
 import { epochOf } from '../../internal/jetstream/stream.js';
 import { startTcpProxy } from '../harness/proxy.js';
@@ -32,8 +32,8 @@ async function readAll(scope: Scope, count: number, bytes: number) {
       connection,
       jsm,
       stream: STREAM,
-      link: linkOf(connection),
-      onRefused: (refused) => onRefused(connection, refused),
+      link: monitorOf(connection),
+      onRefused: (refused) => onPermissionError(connection, refused),
       epoch: () => epoch,
     };
     const before = link.passed('down');

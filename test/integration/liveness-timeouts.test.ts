@@ -2,12 +2,16 @@
 import type { NatsConnection } from 'nats';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connectNats as openConnection } from '../../internal/jetstream/connection.js';
-import { linkOf } from '../../internal/jetstream/connection-monitor.js';
-import { AliveSubscription } from '../../internal/jetstream/heartbeat-subscription.js';
+import { monitorOf } from '../../internal/jetstream/connection-monitor.js';
+import { HeartbeatSubscription } from '../../internal/jetstream/heartbeat-subscription.js';
 import { HistoryReader } from '../../internal/jetstream/history-reader.js';
 import { epochOf, storedMessage } from '../../internal/jetstream/stream.js';
-import { Lifecycle } from '../../internal/liveness/liveness-monitor.js';
-import { TIMEOUTS_LIMITS, type TimeoutOutcome, Timeouts } from '../../internal/liveness/timeout-writer.js';
+import { LivenessMonitor } from '../../internal/liveness/liveness-monitor.js';
+import {
+  TIMEOUT_WRITER_LIMITS,
+  type TimeoutOutcome,
+  TimeoutWriter,
+} from '../../internal/liveness/timeout-writer.js';
 import { subjectOf } from '../../schemas/ids.js';
 import { jobId } from '../harness/ids.js';
 import { type NatsServer, startNats } from '../harness/nats-server.js';
@@ -17,7 +21,7 @@ import { waitFor } from '../harness/wait.js';
 const STREAM = 'PROGRESS';
 
 interface Writer extends AsyncDisposable {
-  readonly timeouts: Timeouts;
+  readonly timeouts: TimeoutWriter;
   readonly outcomes: TimeoutOutcome[];
   readonly failures: string[];
   settled(count?: number): Promise<unknown>;
@@ -39,7 +43,7 @@ async function startWriter(
       connection,
       jsm,
       stream: STREAM,
-      link: linkOf(connection),
+      link: monitorOf(connection),
       onRefused: () => () => undefined,
       epoch: () => epoch,
     },
@@ -49,7 +53,7 @@ async function startWriter(
   );
   const outcomes: TimeoutOutcome[] = [];
   const failures: string[] = [];
-  const timeouts = new Timeouts(
+  const timeouts = new TimeoutWriter(
     {
       js,
       stream: STREAM,
@@ -60,7 +64,7 @@ async function startWriter(
       },
       lastState: (id) => cold.lastState(id),
     },
-    TIMEOUTS_LIMITS,
+    TIMEOUT_WRITER_LIMITS,
     {
       settled: (_id, _seq, outcome) => outcomes.push(outcome),
       failed: (_id, error) => failures.push(error.message),
@@ -178,7 +182,7 @@ describe('the time-out of a silent job', () => {
     const [busy, dead] = [jobId('busy'), jobId('dead')];
     const connection = await openConnection({ url: nats.url, name: 'edge' });
     await using writer = await startWriter(nats.url);
-    const lifecycle = new Lifecycle(
+    const lifecycle = new LivenessMonitor(
       { stallAfterMs: null, timeoutMs: null, maxWatched: 10 },
       {
         stalled: () => undefined,
@@ -187,10 +191,10 @@ describe('the time-out of a silent job', () => {
     );
     let now = 0;
     let beats = 0;
-    const alive = new AliveSubscription(connection, {
+    const alive = new HeartbeatSubscription(connection, {
       heard: (id) => {
         beats++;
-        lifecycle.alive(id, now);
+        lifecycle.recordHeartbeat(id, now);
       },
       changed: () => undefined,
     });
@@ -198,7 +202,7 @@ describe('the time-out of a silent job', () => {
     lifecycle.resume(now);
     for (const id of [busy, dead]) {
       const seq = await publish(worker, id, { progress: 40, timeout_seconds: 10 });
-      lifecycle.seen({ id, seq, isRunning: true, timeoutSeconds: 10 }, now);
+      lifecycle.recordEvent({ id, seq, isRunning: true, timeoutSeconds: 10 }, now);
     }
     // A minute of a clock that is passed in, with a heartbeat every second.
     for (let second = 1; second <= 60; second++) {
@@ -249,7 +253,7 @@ describe('where NATS does not take it', () => {
 
     const connection = await openConnection({ url, name: 'edge' });
     const changes: string[] = [];
-    const alive = new AliveSubscription(connection, {
+    const alive = new HeartbeatSubscription(connection, {
       heard: () => undefined,
       changed: (state, error) => changes.push(`${state} ${error?.message ?? ''}`),
     });
@@ -269,7 +273,7 @@ describe('where NATS does not take it', () => {
     await using writer = await startWriter(nats.url, undefined, 500);
     let beats = 0;
     const connection = await openConnection({ url: nats.url, name: 'edge' });
-    const alive = new AliveSubscription(connection, { heard: () => beats++, changed: () => undefined });
+    const alive = new HeartbeatSubscription(connection, { heard: () => beats++, changed: () => undefined });
     await waitFor(() => alive.state === 'hearing', { what: 'the subscription' });
 
     await nats.kill();

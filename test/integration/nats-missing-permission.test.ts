@@ -5,7 +5,10 @@ import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connectNats as openConnection } from '../../internal/jetstream/connection.js';
-import { type NatsRefusal, watchRefusals } from '../../internal/jetstream/connection-monitor.js';
+import {
+  type PermissionViolation,
+  watchPermissionErrors,
+} from '../../internal/jetstream/connection-monitor.js';
 import { startEdgeProcess } from '../harness/edge-process.js';
 import { type NatsServer, startNats } from '../harness/nats-server.js';
 import { connectNats, createStream } from '../harness/publish.js';
@@ -72,8 +75,8 @@ describe('G8 bad input: an edge that lacks a permission', () => {
   test('hears of what is refused without an answer, too', async () => {
     await using server = await without('"$JS.API.CONSUMER.MSG.NEXT.PROGRESS.*"\n');
     const connection = await openConnection({ url: edgeUrl(server), name: 'refused' });
-    const heard: NatsRefusal[] = [];
-    watchRefusals(connection, (refusal) => heard.push(refusal));
+    const heard: PermissionViolation[] = [];
+    watchPermissionErrors(connection, (refusal) => heard.push(refusal));
     connection.publish('$JS.API.CONSUMER.MSG.NEXT.PROGRESS.edge-1', '', { reply: '_INBOX.x' });
     await waitFor(() => heard.length > 0, { what: 'the refusal' });
     expect(heard).toEqual([

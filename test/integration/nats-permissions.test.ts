@@ -5,7 +5,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { type JetStreamManager, type NatsConnection, type NatsError, StringCodec } from 'nats';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { type NatsRefusal, watchRefusals } from '../../internal/jetstream/connection-monitor.js';
+import {
+  type PermissionViolation,
+  watchPermissionErrors,
+} from '../../internal/jetstream/connection-monitor.js';
 import { timeoutEvent } from '../../internal/liveness/timeout-event.js';
 import type { Event } from '../../schemas/event.js';
 import { WsClient } from '../harness/client.js';
@@ -36,7 +39,7 @@ let nats: NatsServer;
 /** A connection of each user, and what NATS refused it. */
 let as: Record<User, NatsConnection>;
 let api: Record<User, JetStreamManager>;
-let refusals: Record<User, NatsRefusal[]>;
+let refusals: Record<User, PermissionViolation[]>;
 
 beforeAll(async () => {
   nats = await startNats({ config: include(CONF) });
@@ -54,7 +57,7 @@ beforeEach(async () => {
     as[user] = await connectNats(nats.url, options);
     const prefix = user === 'reader' ? { apiPrefix: 'PROGRESS.API' } : {};
     api[user] = await as[user].jetstreamManager({ ...QUICK, ...prefix });
-    watchRefusals(as[user], (refusal) => refusals[user].push(refusal));
+    watchPermissionErrors(as[user], (refusal) => refusals[user].push(refusal));
   }
   await createStream(as.admin);
   await api.admin.streams.add({ name: 'OTHER', subjects: ['other.*'] });

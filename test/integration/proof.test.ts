@@ -2,7 +2,7 @@
 import type { JetStreamManager, MsgRequest, NatsConnection, StreamConfig } from 'nats';
 import { expect, test, vi } from 'vitest';
 import { StreamMismatchError } from '../../internal/errors.js';
-import { linkOf } from '../../internal/jetstream/connection-monitor.js';
+import { monitorOf } from '../../internal/jetstream/connection-monitor.js';
 import { type HistoryAccess, readPage } from '../../internal/jetstream/history-page.js';
 import { epochOf } from '../../internal/jetstream/stream.js';
 import { WsClient } from '../harness/client.js';
@@ -80,7 +80,7 @@ async function pageAccess(nc: NatsConnection, meanwhile: () => Promise<void>): P
     connection: nc,
     jsm: interrupted(jsm, meanwhile),
     stream: STREAM,
-    link: linkOf(nc),
+    link: monitorOf(nc),
     onRefused: () => () => undefined,
     epoch: () => epoch,
   };

@@ -1,6 +1,6 @@
 import { RECENTLY_FINISHED_MS } from '../../internal/eventlog/log.js';
 import type { Scope } from '../../internal/eventlog/scope.js';
-import type { Outlet } from '../../internal/session/ports.js';
+import type { Transport } from '../../internal/session/ports.js';
 import type { Resume, Session } from '../../internal/session/session.js';
 import type { ServerFrame } from '../../schemas/frames.js';
 import { type ModelStream, type Truth, typeOf } from './stream.js';
@@ -12,7 +12,7 @@ const KERNEL_BYTES = 400;
  * A client that follows PROTOCOL.md's rules, and the judge of what it was sent: within a baseline (a first state, or
  * its own cursor) it must get every valid event of every job in scope, once each, in rising seq, or a reset.
  */
-export class ModelClient implements Outlet {
+export class ModelClient implements Transport {
   session: Session | null = null;
   closeCode: number | null = null;
   /** Sent by the edge, not yet read by the client. */

@@ -3,7 +3,7 @@ import { EventLog, type LogLimits } from '../../internal/eventlog/log.js';
 import { type LogRecord, makeRecord } from '../../internal/eventlog/record.js';
 import { inScope, type Scope } from '../../internal/eventlog/scope.js';
 import { Hub } from '../../internal/session/hub.js';
-import type { ColdSource, Page, Refusal } from '../../internal/session/ports.js';
+import type { HistorySource, Page, ResetRequired } from '../../internal/session/ports.js';
 import { Session, type SessionParts } from '../../internal/session/session.js';
 import { ModelClient } from './client.js';
 import { type ModelMessage, ModelStream } from './stream.js';
@@ -49,15 +49,15 @@ export class World {
     if (client.session !== null || client.isDone) return;
     client.closeCode = null;
     const parts: SessionParts = {
-      permit: null,
+      credentials: null,
       id: client.name,
       scope: client.scope,
       // Some share a subject, some do not.
       requester: client.scope.kind === 'all' ? 'everything' : client.scope.id,
       resume: client.resume,
       log: this.#log,
-      cold: this.#cold(),
-      outlet: client,
+      history: this.#cold(),
+      transport: client,
       limits: {
         heartbeatMs: 0,
         heartbeatAfterMs: 0,
@@ -68,7 +68,7 @@ export class World {
       },
       wallClock: () => this.stream.clock,
       now: () => this.stream.clock,
-      again: (session) => this.#hub.mark(session),
+      scheduleCatchUp: (session) => this.#hub.scheduleCatchUp(session),
       scopeId: describe,
     };
     client.session = new Session(parts);
@@ -200,13 +200,13 @@ export class World {
       head: stream.last,
       firstSeq: stream.first,
       complete: this.#options.complete,
-      pristine: stream.truthOf().lost.size === 0,
+      neverTrimmed: stream.truthOf().lost.size === 0,
     });
     this.#hub.logReady();
   }
 
   // Answers are made when they are given, not when they are asked for, as a real server would.
-  #cold(): ColdSource {
+  #cold(): HistorySource {
     const log = this.#log;
     const later = <T>(make: () => T): Promise<T> =>
       new Promise((resolve) => {
@@ -236,12 +236,12 @@ export class World {
     };
   }
 
-  #refuse(reason: Refusal['reason']): Refusal {
+  #refuse(reason: ResetRequired['reason']): ResetRequired {
     return { kind: 'refused', reason, firstSeq: this.stream.first, lastSeq: this.stream.last };
   }
 
   // What internal/jetstream/history-page.ts promises, over the model.
-  #page(scope: Scope, after: number): Page | Refusal {
+  #page(scope: Scope, after: number): Page | ResetRequired {
     const { stream } = this;
     if (after > stream.last) return this.#refuse('ahead');
     const all = [...stream.kept.values()].filter(

@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type Carriers, carriedToken } from '../../internal/auth/bearer-token.js';
+import { extractToken, type TokenSources } from '../../internal/auth/bearer-token.js';
 
-const carried = (carriers: Partial<Carriers>) =>
-  carriedToken({ authorization: '', subprotocols: '', query: null, ...carriers });
+const carried = (carriers: Partial<TokenSources>) =>
+  extractToken({ authorization: '', subprotocols: '', query: null, ...carriers });
 
 describe('the token of a request', () => {
-  test.each<[Partial<Carriers>, string, string]>([
+  test.each<[Partial<TokenSources>, string, string]>([
     [{ authorization: 'Bearer a.b.c' }, 'a.b.c', 'header'],
     [{ authorization: 'bearer a.b.c' }, 'a.b.c', 'header'],
     [{ authorization: 'BEARER   a.b.c  ' }, 'a.b.c', 'header'],
@@ -20,7 +20,7 @@ describe('the token of a request', () => {
     expect(carried(carriers)).toEqual({ kind: 'token', token, by });
   });
 
-  test.each<Partial<Carriers>>([
+  test.each<Partial<TokenSources>>([
     {},
     { query: '' },
     { authorization: '   ' },
@@ -33,7 +33,7 @@ describe('the token of a request', () => {
 
 describe('G8 bad input: it cannot be told which token is meant', () => {
   const secret = 'hunter2';
-  test.each<Partial<Carriers>>([
+  test.each<Partial<TokenSources>>([
     { authorization: `Basic ${secret}` },
     { authorization: secret },
     { authorization: `Bearer:${secret}` },
@@ -64,7 +64,7 @@ describe('G8 bad input: it cannot be told which token is meant', () => {
     );
     fc.assert(
       fc.property(text, text, fc.option(text), (authorization, subprotocols, query) => {
-        const found = carriedToken({ authorization, subprotocols, query });
+        const found = extractToken({ authorization, subprotocols, query });
         if (found.kind !== 'token') return;
         const source = { header: authorization, subprotocol: subprotocols, query: query ?? '' }[found.by];
         expect(found.token).not.toBe('');

@@ -16,7 +16,7 @@ async function inMemory(): Promise<Driver> {
     rooms.turn();
   };
   log.begin('epoch');
-  log.ready({ head: 0, firstSeq: 1, complete: true, pristine: true });
+  log.ready({ head: 0, firstSeq: 1, complete: true, neverTrimmed: true });
   return {
     async publish(id, fields) {
       const seq = log.head + 1;

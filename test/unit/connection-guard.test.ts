@@ -1,14 +1,14 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { grantOf } from '../../internal/auth/grant.js';
-import type { Verdict, Verifier } from '../../internal/auth/verifier.js';
+import type { Verifier, VerifyResult } from '../../internal/auth/verifier.js';
 import { TrustedProxies } from '../../internal/edge/client-address.js';
 import {
-  type Admitted,
-  Door,
-  type DoorNotice,
-  type DoorParts,
-  type Knock,
-  type Visitor,
+  type AuthResult,
+  ConnectionGuard,
+  type ConnectionGuardDeps,
+  type GuardNotice,
+  type Handshake,
+  type PendingConnection,
 } from '../../internal/edge/connection-guard.js';
 import { Admission, type AdmissionLimits } from '../../internal/edge/limits.js';
 import { OriginPolicy } from '../../internal/edge/origin.js';
@@ -19,14 +19,14 @@ const EXP = Date.parse('2026-01-31T13:00:00Z') / 1_000;
 const JOB: Scope = { kind: 'job', id: 'job-1', jobTypes: null };
 const ALL: Scope = { kind: 'all', jobTypes: null };
 
-const good = (claims: Partial<Claims> = {}): Verdict => ({
+const good = (claims: Partial<Claims> = {}): VerifyResult => ({
   ok: true,
   grant: grantOf({ exp: EXP, ...claims }),
 });
 
 /** A verifier whose answers the test gives, in the order in which they are given. */
 function scriptedVerifier() {
-  const open: ((verdict: Verdict) => void)[] = [];
+  const open: ((verdict: VerifyResult) => void)[] = [];
   const tokens: string[] = [];
   const verifier: Verifier = {
     verify: (token) => {
@@ -35,12 +35,12 @@ function scriptedVerifier() {
     },
     close: () => {},
   };
-  return { verifier, tokens, answer: (verdict: Verdict) => open.shift()?.(verdict) };
+  return { verifier, tokens, answer: (verdict: VerifyResult) => open.shift()?.(verdict) };
 }
 
-function house(limits: Partial<AdmissionLimits> = {}, parts: Partial<DoorParts> = {}) {
+function house(limits: Partial<AdmissionLimits> = {}, parts: Partial<ConnectionGuardDeps> = {}) {
   const script = scriptedVerifier();
-  const notices: DoorNotice[] = [];
+  const notices: GuardNotice[] = [];
   const admission = new Admission(
     {
       maxConnections: 0,
@@ -54,13 +54,13 @@ function house(limits: Partial<AdmissionLimits> = {}, parts: Partial<DoorParts> 
     },
     () => 0,
   );
-  const door = new Door({
+  const door = new ConnectionGuard({
     verifier: script.verifier,
     origins: new OriginPolicy(['https://app.example.com']),
     proxies: new TrustedProxies(['10.0.0.0/8']),
     admission,
-    hasRoom: () => true,
-    hasRoomFor: () => true,
+    hasCapacity: () => true,
+    hasCapacityFor: () => true,
     isSecure: false,
     tokenInQuery: false,
     tokenWarningMs: 60_000,
@@ -76,7 +76,7 @@ function house(limits: Partial<AdmissionLimits> = {}, parts: Partial<DoorParts> 
     door,
     admission,
     /** Knocks and comes in. */
-    enter(knock: Partial<Knock> = {}): Visitor {
+    enter(knock: Partial<Handshake> = {}): PendingConnection {
       const entry = door.knock({ ...NOBODY, ...knock });
       if (entry.kind !== 'visitor') throw new Error(`turned away: ${entry.detail}`);
       return entry.visitor;
@@ -84,7 +84,7 @@ function house(limits: Partial<AdmissionLimits> = {}, parts: Partial<DoorParts> 
   };
 }
 
-const NOBODY: Knock = {
+const NOBODY: Handshake = {
   peer: '192.0.2.1',
   origin: '',
   host: 'edge.example.com',
@@ -97,12 +97,12 @@ const NOBODY: Knock = {
 const TOKEN = { authorization: 'Bearer a.b.c' };
 const NONE_OPEN = { connections: 0, unauthenticated: 0, addresses: 0, subjects: 0 };
 
-function outcome(admitted: Admitted): string {
+function outcome(admitted: AuthResult): string {
   return admitted.ok ? 'ok' : admitted.code;
 }
 
 describe('before the upgrade', () => {
-  test.each<[string, Partial<Knock>, string]>([
+  test.each<[string, Partial<Handshake>, string]>([
     ['no origin', {}, 'visitor'],
     ['its own', { origin: 'http://edge.example.com' }, 'visitor'],
     ['its own over TLS', { origin: 'https://edge.example.com' }, 'forbidden_origin'],
@@ -145,13 +145,13 @@ describe('before the upgrade', () => {
   });
 
   test('G8 bad input: while the edge has no room everybody is turned away, and nobody counts', () => {
-    const { door, admission } = house({}, { hasRoom: () => false });
+    const { door, admission } = house({}, { hasCapacity: () => false });
     expect(door.knock(NOBODY)).toMatchObject({ status: 503, retryAfterSeconds: 1 });
     expect(admission.counts).toEqual(NONE_OPEN);
   });
 
   test('G7 nobody unauthorised: a foreign origin is told before whether there is room', () => {
-    const { door } = house({}, { hasRoom: () => false });
+    const { door } = house({}, { hasCapacity: () => false });
     expect(door.knock({ ...NOBODY, origin: 'https://evil.example.com' })).toMatchObject({ status: 403 });
   });
 
@@ -160,9 +160,9 @@ describe('before the upgrade', () => {
     enter();
     const second = enter(TOKEN);
     expect(second.ticket).toBeNull();
-    expect(door.admit(second, JOB)).toMatchObject({ ok: false, code: 'too_many_connections' });
+    expect(door.authorize(second, JOB)).toMatchObject({ ok: false, code: 'too_many_connections' });
     expect(tokens).toEqual([]);
-    door.leave(second);
+    door.release(second);
     expect(admission.counts).toMatchObject({ connections: 1, unauthenticated: 1, addresses: 1 });
   });
 
@@ -180,13 +180,13 @@ describe('the token', () => {
   test('an edge that runs open asks nobody, and nobody is unauthenticated', () => {
     const { door, enter, admission } = house({}, { verifier: null });
     const visitor = enter({ authorization: 'Basic xyz' });
-    expect(door.admit(visitor, JOB)).toMatchObject({ ok: true, scope: JOB, permit: null });
+    expect(door.authorize(visitor, JOB)).toMatchObject({ ok: true, scope: JOB, permit: null });
     expect(admission.counts).toMatchObject({ connections: 1, unauthenticated: 0 });
-    door.leave(visitor);
+    door.release(visitor);
     expect(admission.counts).toEqual(NONE_OPEN);
   });
 
-  test.each<[string, Partial<Knock>]>([
+  test.each<[string, Partial<Handshake>]>([
     ['none', {}],
     ['another scheme', { authorization: 'Basic dXNlcjpwYXNz' }],
     ['two in the header', { authorization: 'Bearer a.b.c,Bearer d.e.f' }],
@@ -194,12 +194,12 @@ describe('the token', () => {
     ['an empty subprotocol', { subprotocols: 'progress.v1, bearer.' }],
   ])('G7 nobody unauthorised: what it carries: %s', (_, knock) => {
     const { door, enter, tokens } = house();
-    const admitted = door.admit(enter(knock), JOB);
+    const admitted = door.authorize(enter(knock), JOB);
     expect(admitted).toMatchObject({ ok: false, code: 'unauthorized' });
     expect(tokens).toEqual([]);
   });
 
-  test.each<[string, Partial<Knock>, boolean, string | null]>([
+  test.each<[string, Partial<Handshake>, boolean, string | null]>([
     ['by header', TOKEN, false, 'a.b.c'],
     ['by subprotocol', { subprotocols: 'progress.v1, bearer.d.e.f' }, false, 'd.e.f'],
     ['by query, where it is off', { queryToken: 'g.h.i', origin: 'https://app.example.com' }, false, null],
@@ -208,13 +208,13 @@ describe('the token', () => {
     ['by header, beside a query that is off', { ...TOKEN, queryToken: 'g.h.i' }, false, 'a.b.c'],
   ])('G7 nobody unauthorised: it comes %s', async (_, knock, tokenInQuery, expected) => {
     const { door, enter, tokens, answer } = house({}, { tokenInQuery });
-    const admitted = door.admit(enter(knock), JOB);
+    const admitted = door.authorize(enter(knock), JOB);
     answer(good({ jobs: ['*'] }));
     expect(outcome(await admitted)).toBe(expected === null ? 'unauthorized' : 'ok');
     expect(tokens).toEqual(expected === null ? [] : [expected]);
   });
 
-  test.each<[Verdict, string]>([
+  test.each<[VerifyResult, string]>([
     [{ ok: false, defect: 'expired', message: 'the token expired' }, 'token_expired'],
     [{ ok: false, defect: 'signature', message: 'wrong key' }, 'unauthorized'],
     [{ ok: false, defect: 'claims', message: 'no jobs' }, 'unauthorized'],
@@ -224,17 +224,17 @@ describe('the token', () => {
   ])('G7 nobody unauthorised: a verdict and what the client is told', async (verdict, expected) => {
     const { door, enter, answer, admission } = house();
     const visitor = enter(TOKEN);
-    const admitted = door.admit(visitor, JOB);
+    const admitted = door.authorize(visitor, JOB);
     answer(verdict);
     expect(outcome(await admitted)).toBe(expected);
     expect(admission.counts.unauthenticated).toBe(expected === 'ok' ? 0 : 1);
-    door.leave(visitor);
+    door.release(visitor);
     expect(admission.counts).toEqual(NONE_OPEN);
   });
 
   test('G7 nobody unauthorised: a scope is narrowed to what the token opens', async () => {
     const { door, enter, answer } = house();
-    const admitted = door.admit(enter(TOKEN), ALL);
+    const admitted = door.authorize(enter(TOKEN), ALL);
     answer(good({ job_types: ['a', 'b'] }));
     expect(await admitted).toMatchObject({ ok: true, scope: { kind: 'all', jobTypes: new Set(['a', 'b']) } });
   });
@@ -243,10 +243,10 @@ describe('the token', () => {
     const { door, enter, answer, admission } = house({ maxPerSubject: 1 });
     const admit = async (sub?: string) => {
       const visitor = enter(TOKEN);
-      const admitted = door.admit(visitor, ALL);
+      const admitted = door.authorize(visitor, ALL);
       answer(good({ jobs: ['*'], ...(sub !== undefined && { sub }) }));
       const result = outcome(await admitted);
-      if (result !== 'ok') door.leave(visitor);
+      if (result !== 'ok') door.release(visitor);
       return { visitor, result };
     };
     const first = await admit('ada');
@@ -255,7 +255,7 @@ describe('the token', () => {
     expect((await admit('bob')).result).toBe('ok');
     expect((await admit()).result).toBe('ok');
     expect((await admit()).result).toBe('ok');
-    door.leave(first.visitor);
+    door.release(first.visitor);
     expect((await admit('ada')).result).toBe('ok');
     expect(admission.counts).toMatchObject({ connections: 4, unauthenticated: 0, subjects: 2 });
   });
@@ -263,9 +263,9 @@ describe('the token', () => {
   test('who leaves while the token is being checked counts no more, whatever comes of it', async () => {
     const { door, enter, answer, admission } = house();
     const visitor = enter(TOKEN);
-    const admitted = door.admit(visitor, JOB);
-    door.leave(visitor);
-    door.leave(visitor);
+    const admitted = door.authorize(visitor, JOB);
+    door.release(visitor);
+    door.release(visitor);
     answer(good({ sub: 'ada', jobs: ['*'] }));
     expect(outcome(await admitted)).not.toBe('ok');
     expect(admission.counts).toEqual(NONE_OPEN);
@@ -279,8 +279,8 @@ describe('the deadline', () => {
   test('a token whose check takes too long is refused for now, and what comes later changes nothing', async () => {
     const { door, enter, answer, admission } = house();
     const visitor = enter(TOKEN);
-    const seen: Admitted[] = [];
-    void Promise.resolve(door.admit(visitor, JOB)).then((admitted) => seen.push(admitted));
+    const seen: AuthResult[] = [];
+    void Promise.resolve(door.authorize(visitor, JOB)).then((admitted) => seen.push(admitted));
     await vi.advanceTimersByTimeAsync(999);
     expect(seen).toEqual([]);
     await vi.advanceTimersByTimeAsync(1);
@@ -293,7 +293,7 @@ describe('the deadline', () => {
 
   test('no timer stays behind when the check was quick', async () => {
     const { door, enter, answer } = house();
-    const admitted = door.admit(enter(TOKEN), JOB);
+    const admitted = door.authorize(enter(TOKEN), JOB);
     answer(good({ jobs: ['*'] }));
     await admitted;
     expect(vi.getTimerCount()).toBe(0);
@@ -301,9 +301,9 @@ describe('the deadline', () => {
 
   test('a new token whose check takes too long is of unknown worth', async () => {
     const { door, enter, answer } = house();
-    const admitted = door.admit(enter(TOKEN), JOB);
+    const admitted = door.authorize(enter(TOKEN), JOB);
     answer(good({ jobs: ['*'] }));
-    const { permit } = (await admitted) as Extract<Admitted, { ok: true }>;
+    const { permit } = (await admitted) as Extract<AuthResult, { ok: true }>;
     const renewal = permit?.renew('new');
     await vi.advanceTimersByTimeAsync(1_000);
     expect(await renewal).toEqual({ kind: 'unknown' });
@@ -313,7 +313,7 @@ describe('the deadline', () => {
 describe('who asks, for turns and for reads that wait', () => {
   const V6 = '2001:db8:1:2:3:4:5:6';
 
-  test.each<[string, Partial<Knock>, Partial<Claims>, string]>([
+  test.each<[string, Partial<Handshake>, Partial<Claims>, string]>([
     ['a subject', {}, { sub: 'alice' }, 'subject alice'],
     ['a subject that looks like an address', {}, { sub: 'address 192.0.2.1' }, 'subject address 192.0.2.1'],
     ['no subject', {}, {}, 'address 192.0.2.1'],
@@ -324,14 +324,14 @@ describe('who asks, for turns and for reads that wait', () => {
     const { door, enter, answer, admission } = house(
       {},
       {
-        hasRoomFor: (one) => {
+        hasCapacityFor: (one) => {
           asked.push(one);
           return room.yes;
         },
       },
     );
     const admit = () => {
-      const admitted = door.admit(enter({ ...TOKEN, ...knock }), JOB);
+      const admitted = door.authorize(enter({ ...TOKEN, ...knock }), JOB);
       answer(good({ jobs: ['*'], ...claims }));
       return admitted;
     };
@@ -349,7 +349,7 @@ describe('who asks, for turns and for reads that wait', () => {
 
   test('without tokens: the address, before the upgrade', () => {
     const full = 'address 192.0.2.1';
-    const { door, enter, admission } = house({}, { verifier: null, hasRoomFor: (one) => one !== full });
+    const { door, enter, admission } = house({}, { verifier: null, hasCapacityFor: (one) => one !== full });
     expect(door.knock(NOBODY)).toMatchObject({
       status: 503,
       limit: 'pending_reads_per_subject',
@@ -357,21 +357,21 @@ describe('who asks, for turns and for reads that wait', () => {
     });
     expect(admission.counts).toEqual(NONE_OPEN);
     const other = enter({ peer: '192.0.2.2' });
-    expect(door.admit(other, JOB)).toMatchObject({ ok: true, requester: 'address 192.0.2.2' });
+    expect(door.authorize(other, JOB)).toMatchObject({ ok: true, requester: 'address 192.0.2.2' });
   });
 });
 
 describe('the permit', () => {
-  async function permitOf(claims: Partial<Claims>, parts: Partial<DoorParts> = {}) {
+  async function permitOf(claims: Partial<Claims>, parts: Partial<ConnectionGuardDeps> = {}) {
     const { door, enter, answer } = house({}, parts);
-    const admitted = door.admit(enter(TOKEN), ALL);
+    const admitted = door.authorize(enter(TOKEN), ALL);
     answer(good(claims));
     const result = await admitted;
     if (!result.ok || result.permit === null) throw new Error('no permit');
     const { permit } = result;
     return {
       permit,
-      renewed: (verdict: Verdict) => {
+      renewed: (verdict: VerifyResult) => {
         const renewal = permit.renew('new');
         answer(verdict);
         return renewal;
@@ -450,7 +450,7 @@ describe('what may be wrong with the settings is noticed, once', () => {
     expect(notices).toEqual([]);
     crowd.push(enter());
     expect(notices).toEqual([{ kind: 'crowded_address', address: '192.0.2.1', held: 3, connections: 5 }]);
-    for (const visitor of crowd) door.leave(visitor);
+    for (const visitor of crowd) door.release(visitor);
     for (let i = 0; i < 5; i++) enter();
     expect(notices).toHaveLength(1);
   });

@@ -5,7 +5,7 @@ import { type DecodedEvent, decodeEvent } from '../../internal/eventlog/decode.j
 import { EventLog } from '../../internal/eventlog/log.js';
 import type { Scope } from '../../internal/eventlog/scope.js';
 import { Hub } from '../../internal/session/hub.js';
-import type { ColdSource, Permit, SessionLimits } from '../../internal/session/ports.js';
+import type { ConnectionCredentials, HistorySource, SessionLimits } from '../../internal/session/ports.js';
 import { type Resume, Session } from '../../internal/session/session.js';
 import type { ServerFrame } from '../../schemas/frames.js';
 
@@ -38,14 +38,14 @@ export interface PureEdgeParts {
   lastStateBytes?: number | undefined;
   limits?: Partial<SessionLimits>;
   /** What JetStream answers; what is not given here may not be asked. */
-  cold?: Partial<ColdSource>;
+  cold?: Partial<HistorySource>;
   wallClock: () => number;
   /** The clock that never goes back; the other one when not given. */
   now?: () => number;
 }
 
 interface ConnectOptions {
-  permit?: Permit;
+  permit?: ConnectionCredentials;
   requester?: string;
   /** The socket is full when so many frames were sent. */
   fullAfter?: number;
@@ -62,7 +62,7 @@ export function pureEdge(parts: PureEdgeParts) {
   });
   const turns: (() => void)[] = [];
   const hub = new Hub(log, (flush) => turns.push(flush));
-  const cold: ColdSource = {
+  const cold: HistorySource = {
     lastState: unread,
     records: unread,
     page: unread,
@@ -96,14 +96,14 @@ export function pureEdge(parts: PureEdgeParts) {
       const fullAfter = options.fullAfter ?? Number.POSITIVE_INFINITY;
       const socket = { buffered: 0, fullAfter, closed: null as number | null };
       const session: Session = new Session({
-        permit: options.permit ?? null,
+        credentials: options.permit ?? null,
         id: 's',
         requester: options.requester ?? 'somebody',
         scope,
         resume,
         log,
-        cold,
-        outlet: {
+        history: cold,
+        transport: {
           send: (text) => {
             if (socket.closed !== null) throw new Error('sent after the end');
             sent.bytes += text.length;
@@ -119,7 +119,7 @@ export function pureEdge(parts: PureEdgeParts) {
         limits,
         wallClock: parts.wallClock,
         now: parts.now ?? parts.wallClock,
-        again: (waiting) => hub.mark(waiting),
+        scheduleCatchUp: (waiting) => hub.scheduleCatchUp(waiting),
         scopeId: scopeIdOf,
       });
       hub.add(session);

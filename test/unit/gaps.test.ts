@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { GapList } from '../../internal/eventlog/gaps.js';
 import { RECENTLY_FINISHED_MS } from '../../internal/eventlog/log.js';
 import { makeRecord } from '../../internal/eventlog/record.js';
-import type { ColdSource } from '../../internal/session/ports.js';
+import type { HistorySource } from '../../internal/session/ports.js';
 import { all, event, job, pureEdge, settled, types } from './edge-fixture.js';
 
 /** An edge that is ready, over a stream that keeps what `kept` says. */
@@ -11,7 +11,7 @@ function edge(given: { tailBytes?: number; lastStateBytes?: number; maxReplay?: 
   const clock = { now: 1_000 };
   const kept = { isKept: (_seq: number) => true };
   const asked = { kept: [] as number[], states: [] as number[], pages: 0 };
-  const cold: Partial<ColdSource> = {
+  const cold: Partial<HistorySource> = {
     isKept: (seq) => {
       asked.kept.push(seq);
       return Promise.resolve(kept.isKept(seq));
@@ -46,7 +46,7 @@ function edge(given: { tailBytes?: number; lastStateBytes?: number; maxReplay?: 
   const parts = pureEdge({ tailBytes, lastStateBytes, limits, cold, wallClock: () => clock.now });
   const { log, hub, turn } = parts;
   log.begin('epoch');
-  log.ready({ head: 0, firstSeq: 1, complete: true, pristine: true });
+  log.ready({ head: 0, firstSeq: 1, complete: true, neverTrimmed: true });
   return {
     ...parts,
     clock,
@@ -106,7 +106,7 @@ describe('a gap concerns those whose events may lie in it', () => {
       const { append, asked, connect, hub, log, rest } = edge({ tailBytes });
       log.begin('epoch');
       for (const [seq, id] of ['loaded', 'busy'].entries()) log.load(seq + 1, 0, event(id));
-      log.ready({ head: 2, firstSeq: 1, complete: true, pristine: true });
+      log.ready({ head: 2, firstSeq: 1, complete: true, neverTrimmed: true });
       hub.logReady();
       const { frames } = connect(job('loaded'));
       await rest();
@@ -281,7 +281,7 @@ describe('all jobs catch up by newest states where events are missing or too man
     log.begin('epoch');
     const ended = { status: 'completed', job_type: 'render' } as const;
     for (let seq = 1; seq <= 100_000; seq++) log.load(seq, 0, event(`job-${seq}`, ended));
-    log.ready({ head: 100_000, firstSeq: 1, complete: true, pristine: true });
+    log.ready({ head: 100_000, firstSeq: 1, complete: true, neverTrimmed: true });
     clock.now = 2 * RECENTLY_FINISHED_MS;
     const { session } = connect(all('render'));
     let turns = 0;
@@ -388,7 +388,7 @@ describe('jobs that leave the stream', () => {
     hub.logRestarts(null);
     log.begin('epoch');
     log.load(2, 0, event('b'));
-    log.ready({ head: 2, firstSeq: 2, complete: true, pristine: false });
+    log.ready({ head: 2, firstSeq: 2, complete: true, neverTrimmed: false });
     hub.logReady();
     await rest();
     expect(frames.slice(-2)).toEqual([

@@ -26,10 +26,10 @@ import { Interrupted, type Io, OutputError, PipeClosed, UsageError } from '../..
 import { progressOf } from '../../cmd/headway/world/notes.js';
 import {
   JetStreamUnavailableError,
-  JobMissingError,
+  JobNotFoundError,
   NatsAuthError,
   NatsUnreachableError,
-  StreamMissingError,
+  StreamNotFoundError,
 } from '../../internal/errors.js';
 import { parseDelivery } from '../../internal/jetstream/pull-reader.js';
 import type { Event } from '../../schemas/event.js';
@@ -378,8 +378,8 @@ describe('how it ends', () => {
   test('each error has its exit code', () => {
     const codes = [
       new UsageError('x'),
-      new JobMissingError('a', 'S'),
-      new StreamMissingError('S', 'url'),
+      new JobNotFoundError('a', 'S'),
+      new StreamNotFoundError('S', 'url'),
       new NatsUnreachableError('url', 'x'),
       new NatsAuthError('url', 'x'),
       new JetStreamUnavailableError('url', 'x'),

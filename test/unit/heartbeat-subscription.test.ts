@@ -1,6 +1,6 @@
 import type { NatsConnection, NatsError, SubscriptionOptions } from 'nats';
 import { expect, onTestFinished, test, vi } from 'vitest';
-import { AliveSubscription } from '../../internal/jetstream/heartbeat-subscription.js';
+import { HeartbeatSubscription } from '../../internal/jetstream/heartbeat-subscription.js';
 import { aliveBody } from '../../schemas/ids.js';
 import { waitFor } from '../harness/wait.js';
 
@@ -36,7 +36,7 @@ function start(flushes: FakeConnection['flushes']) {
   connection.flushes = flushes;
   const changes: string[] = [];
   const heard: string[] = [];
-  const alive = new AliveSubscription(
+  const alive = new HeartbeatSubscription(
     connection as Connection,
     {
       heard: (id, attempt) => heard.push(attempt === null ? id : `${id} ${attempt}`),

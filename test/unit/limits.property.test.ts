@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { Admission, type AdmissionLimits, type Ticket } from '../../internal/edge/limits.js';
+import { Admission, type AdmissionLimits, type ConnectionSlot } from '../../internal/edge/limits.js';
 import { TokenBucket } from '../../internal/edge/token-bucket.js';
 
 /** What sums of fractions may be off by. */
@@ -139,7 +139,7 @@ const limits: fc.Arbitrary<AdmissionLimits> = fc.record({
 
 /** One that was let in, as the model sees it. */
 interface Known {
-  readonly ticket: Ticket;
+  readonly ticket: ConnectionSlot;
   readonly client: string;
   isOpen: boolean;
   isAccepted: boolean;
@@ -160,7 +160,7 @@ test('G8 bad input: whoever comes, shows tokens and goes, the counts are those w
       const isFull = (count: number, limit: number) => limit !== 0 && count >= limit;
 
       const enter = (address: string, client: string, needs: boolean): void => {
-        const entry = admission.enter(address, needs);
+        const entry = admission.tryAcquire(address, needs);
         const expected = isFull(open(), given.maxConnections)
           ? 'connections'
           : needs &&
@@ -233,7 +233,7 @@ test('G8 bad input: whoever comes, shows tokens and goes, the counts are those w
             break;
           case 'leave':
             if (one === undefined) break;
-            admission.leave(one.ticket);
+            admission.release(one.ticket);
             one.isOpen = false;
             break;
           case 'wait':
@@ -241,7 +241,7 @@ test('G8 bad input: whoever comes, shows tokens and goes, the counts are those w
         }
         check();
       }
-      for (const { ticket } of known) admission.leave(ticket);
+      for (const { ticket } of known) admission.release(ticket);
       expect(admission.counts).toEqual({ connections: 0, unauthenticated: 0, addresses: 0, subjects: 0 });
     }),
     { numRuns: 1_000 },

@@ -2,10 +2,10 @@ import { describe, expect, test } from 'vitest';
 import {
   Admission,
   type AdmissionLimits,
-  ClientRate,
-  type Entry,
+  type AdmissionResult,
+  ClientRateLimiter,
+  type ConnectionSlot,
   KeyedCount,
-  type Ticket,
 } from '../../internal/edge/limits.js';
 import { TokenBucket } from '../../internal/edge/token-bucket.js';
 
@@ -24,15 +24,15 @@ const EMPTY = { connections: 0, unauthenticated: 0, addresses: 0, subjects: 0 };
 function admission(limits: Partial<AdmissionLimits>) {
   const clock = { now: 0 };
   const door = new Admission({ ...UNLIMITED, ...limits }, () => clock.now);
-  return { clock, door, enter: (address = '203.0.113.5', needs = true) => door.enter(address, needs) };
+  return { clock, door, enter: (address = '203.0.113.5', needs = true) => door.tryAcquire(address, needs) };
 }
 
-function ticketOf(entry: Entry): Ticket {
+function ticketOf(entry: AdmissionResult): ConnectionSlot {
   if (!entry.ok) throw new Error(`refused: ${entry.refusal}`);
   return entry.ticket;
 }
 
-const refusalOf = (entry: Entry): string | null => (entry.ok ? null : entry.refusal);
+const refusalOf = (entry: AdmissionResult): string | null => (entry.ok ? null : entry.refusal);
 
 describe('a token bucket', () => {
   test('is full at the start, and gives out no more than that at once', () => {
@@ -148,7 +148,7 @@ describe('who may come in', () => {
     const first = ticketOf(enter('203.0.113.1'));
     enter('203.0.113.2');
     expect(enter('203.0.113.3')).toEqual({ ok: false, refusal: 'connections', retryAfterSeconds: 3 });
-    door.leave(first);
+    door.release(first);
     expect(refusalOf(enter('203.0.113.3'))).toBeNull();
   });
 
@@ -157,7 +157,7 @@ describe('who may come in', () => {
     const first = ticketOf(enter('203.0.113.5'));
     expect(enter('::ffff:203.0.113.5')).toEqual({ ok: false, refusal: 'address', retryAfterSeconds: 3 });
     expect(refusalOf(enter('203.0.113.6'))).toBeNull();
-    door.leave(first);
+    door.release(first);
     expect(refusalOf(enter('203.0.113.5'))).toBeNull();
   });
 
@@ -175,7 +175,7 @@ describe('who may come in', () => {
     door.authenticated(first, 'me');
     expect(refusalOf(enter())).toBeNull();
     expect(refusalOf(enter())).toBe('unauthenticated');
-    door.leave(second);
+    door.release(second);
     expect(refusalOf(enter())).toBeNull();
   });
 
@@ -214,7 +214,7 @@ describe('who may come in', () => {
     const full = admission({ maxConnections: 1, upgradesPerSecond: 2, upgradesPerAddress: 0 });
     const first = ticketOf(full.enter());
     for (let i = 0; i < 10; i++) expect(refusalOf(full.enter())).toBe('connections');
-    full.door.leave(first);
+    full.door.release(first);
     expect(refusalOf(full.enter())).toBeNull();
 
     const waiting = admission({ maxUnauthenticated: 1, upgradesPerSecond: 2, upgradesPerAddress: 0 });
@@ -237,10 +237,10 @@ describe('who may come in', () => {
     const refusal = 'unauthenticated_per_address';
     expect([enter('203.0.113.1'), enter('203.0.113.2')].map(refusalOf)).toEqual([refusal, null]);
     door.authenticated(first, null);
-    door.leave(first);
+    door.release(first);
     expect([enter('203.0.113.1'), enter('203.0.113.1')].map(refusalOf)).toEqual([null, refusal]);
-    door.leave(second);
-    door.leave(second);
+    door.release(second);
+    door.release(second);
     expect([enter('203.0.113.1'), enter('203.0.113.1')].map(refusalOf)).toEqual([null, refusal]);
     // Where nobody has to show a token there is none to check.
     expect(refusalOf(enter('203.0.113.1', false))).toBeNull();
@@ -257,7 +257,7 @@ describe('who may come in', () => {
     expect(refusalOf(enter('203.0.113.1'))).toBe('address');
     expect(refusalOf(enter('203.0.113.2'))).toBe('upgrades');
     expect(door.counts).toEqual(before);
-    door.leave(ticket);
+    door.release(ticket);
     expect(door.counts).toEqual(EMPTY);
     // Neither of the two left anything behind that would keep it out now.
     clock.now = 1_000;
@@ -273,7 +273,7 @@ describe('whose token was accepted', () => {
     expect(door.authenticated(second, 'me')).toBe(false);
     expect(door.authenticated(third, 'you')).toBe(true);
     expect(door.counts).toEqual({ connections: 3, unauthenticated: 1, addresses: 1, subjects: 2 });
-    door.leave(first);
+    door.release(first);
     expect(door.authenticated(second, 'me')).toBe(true);
   });
 
@@ -282,7 +282,7 @@ describe('whose token was accepted', () => {
     const ticket = ticketOf(enter());
     expect([1, 2, 3].map(() => door.authenticated(ticket, 'me'))).toEqual([true, true, true]);
     expect(door.counts).toEqual({ connections: 1, unauthenticated: 0, addresses: 1, subjects: 1 });
-    door.leave(ticket);
+    door.release(ticket);
     expect(door.counts).toEqual(EMPTY);
     expect(door.authenticated(ticketOf(enter()), 'me')).toBe(true);
   });
@@ -292,7 +292,7 @@ describe('whose token was accepted', () => {
     const tickets = [enter(), enter(), enter()].map(ticketOf);
     expect(tickets.map((ticket) => door.authenticated(ticket, null))).toEqual([true, true, true]);
     expect(tickets.map((ticket) => door.authenticated(ticket, 'me'))).toEqual([true, false, false]);
-    for (const ticket of tickets) door.leave(ticket);
+    for (const ticket of tickets) door.release(ticket);
     expect(door.counts).toEqual(EMPTY);
   });
 
@@ -309,7 +309,7 @@ describe('whose token was accepted', () => {
   test('who left before the token was checked takes no place', () => {
     const { door, enter } = admission({ maxPerSubject: 1 });
     const gone = ticketOf(enter());
-    door.leave(gone);
+    door.release(gone);
     expect(door.authenticated(gone, 'me')).toBe(false);
     expect(door.counts).toEqual(EMPTY);
   });
@@ -318,8 +318,8 @@ describe('whose token was accepted', () => {
     const { door, enter } = admission({ maxConnections: 2 });
     const ticket = ticketOf(enter());
     enter();
-    door.leave(ticket);
-    door.leave(ticket);
+    door.release(ticket);
+    door.release(ticket);
     expect(door.counts).toEqual({ connections: 1, unauthenticated: 1, addresses: 1, subjects: 0 });
     expect([enter(), enter()].map(refusalOf)).toEqual([null, 'connections']);
   });
@@ -327,31 +327,31 @@ describe('whose token was accepted', () => {
 
 describe('what one client may send', () => {
   test('G8 bad input: so many frames in a second, empty ones too', () => {
-    const rate = new ClientRate(3, 0, 0);
+    const rate = new ClientRateLimiter(3, 0, 0);
     expect([0, 0, 0, 0].map((bytes) => rate.take(bytes, 0))).toEqual([null, null, null, 'client_frames']);
     expect(rate.take(0, 333)).toBe('client_frames');
     expect(rate.take(0, 334)).toBeNull();
   });
 
   test('G8 bad input: so many bytes in a second', () => {
-    const rate = new ClientRate(0, 1_000, 0);
+    const rate = new ClientRateLimiter(0, 1_000, 0);
     expect([600, 400, 1].map((bytes) => rate.take(bytes, 0))).toEqual([null, null, 'client_bytes']);
     expect(rate.take(500, 500)).toBeNull();
   });
 
   test('a frame above the bytes of one second is over the limit at any time', () => {
-    const rate = new ClientRate(0, 1_000, 0);
+    const rate = new ClientRateLimiter(0, 1_000, 0);
     expect(rate.take(1_001, 1e9)).toBe('client_bytes');
     expect(rate.take(1_000, 1e9)).toBeNull();
   });
 
   test('one client does not use up what another may send', () => {
-    const [loud, quiet] = [new ClientRate(1, 10, 0), new ClientRate(1, 10, 0)];
+    const [loud, quiet] = [new ClientRateLimiter(1, 10, 0), new ClientRateLimiter(1, 10, 0)];
     expect([loud.take(10, 0), loud.take(10, 0), quiet.take(10, 0)]).toEqual([null, 'client_frames', null]);
   });
 
   test('no limit is none', () => {
-    const rate = new ClientRate(0, 0, 0);
+    const rate = new ClientRateLimiter(0, 0, 0);
     expect(Array.from({ length: 1_000 }, () => rate.take(1e9, 0))).not.toContain('client_bytes');
   });
 });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { Lifecycle } from '../../internal/liveness/liveness-monitor.js';
+import { LivenessMonitor } from '../../internal/liveness/liveness-monitor.js';
 import { SLOT_MS } from '../../internal/liveness/timing-wheel.js';
 
 const SEED = process.env.HEADWAY_PROPERTY_SEED;
@@ -69,7 +69,7 @@ const periodMs = (period: number | undefined, byDefault: number | null): number 
 class World {
   told = { stalls: 0, timeouts: 0 };
   readonly #jobs = new Map<string, Watched>();
-  readonly #lifecycle: Lifecycle;
+  readonly #lifecycle: LivenessMonitor;
   #now = 1_700_000_000_000;
   #last: number | null = null;
   #time = 0;
@@ -81,7 +81,7 @@ class World {
     private readonly stallAfterMs: number | null,
     private readonly timeoutMs: number | null,
   ) {
-    this.#lifecycle = new Lifecycle(
+    this.#lifecycle = new LivenessMonitor(
       { stallAfterMs, timeoutMs, maxWatched: JOBS.length },
       {
         stalled: (id, silentMs) => {
@@ -116,12 +116,12 @@ class World {
         break;
       case 'end':
         this.#jobs.delete(one.job);
-        this.#lifecycle.seen({ id: one.job, seq: ++this.#seq, isRunning: false }, this.#now);
+        this.#lifecycle.recordEvent({ id: one.job, seq: ++this.#seq, isRunning: false }, this.#now);
         break;
       case 'old event': {
         const known = this.#jobs.get(one.job);
         if (known === undefined) break;
-        this.#lifecycle.seen({ id: one.job, seq: known.seq, isRunning: false }, this.#now);
+        this.#lifecycle.recordEvent({ id: one.job, seq: known.seq, isRunning: false }, this.#now);
         break;
       }
       case 'alive':
@@ -149,14 +149,14 @@ class World {
         break;
       case 'forget':
         this.#jobs.delete(one.job);
-        this.#lifecycle.forget(one.job);
+        this.#lifecycle.remove(one.job);
         break;
       case 'reset':
         this.#jobs.clear();
         this.#lifecycle.reset();
         break;
     }
-    const { watched, turnedAway, letGo } = this.#lifecycle.stats;
+    const { watched, rejected: turnedAway, evicted: letGo } = this.#lifecycle.stats;
     if (watched !== this.#jobs.size || turnedAway + letGo > 0)
       throw new Error('the watched jobs are not those');
   }
@@ -168,7 +168,7 @@ class World {
     const told = { isStallTold: false, isTimeoutTold: false, notBefore: 0, stallFrom: 0 };
     if (Math.min(stallMs, timeoutMs) === Number.POSITIVE_INFINITY) this.#jobs.delete(id);
     else this.#jobs.set(id, { seq, heard: this.#time, stallMs, timeoutMs, ...told });
-    this.#lifecycle.seen(
+    this.#lifecycle.recordEvent(
       { id, seq, isRunning: true, stallAfterSeconds: stall, timeoutSeconds: timeout },
       this.#now,
     );
@@ -180,7 +180,7 @@ class World {
     const ahead = this.#last === null ? 0 : Math.min(Math.max(after, 0), MAX_STEP_MS);
     if (one !== undefined)
       Object.assign(one, { heard: this.#time + ahead, isStallTold: false, notBefore: 0, stallFrom: 0 });
-    this.#lifecycle.alive(id, this.#now + after);
+    this.#lifecycle.recordHeartbeat(id, this.#now + after);
   }
 
   #again(id: string): void {
@@ -190,7 +190,7 @@ class World {
       one.notBefore = this.#time + AGAIN_MS;
       one.stallFrom = one.notBefore;
     }
-    this.#lifecycle.again(id, one?.seq ?? 0);
+    this.#lifecycle.retryTimeout(id, one?.seq ?? 0);
   }
 
   #tick(step: number): void {

@@ -1,16 +1,16 @@
 import { describe, expect, test } from 'vitest';
-import { Lifecycle } from '../../internal/liveness/liveness-monitor.js';
-import type { LifecycleLimits } from '../../internal/liveness/ports.js';
+import { LivenessMonitor } from '../../internal/liveness/liveness-monitor.js';
+import type { LivenessLimits } from '../../internal/liveness/ports.js';
 
-const OFF: LifecycleLimits = { stallAfterMs: null, timeoutMs: null, maxWatched: 1_000 };
+const OFF: LivenessLimits = { stallAfterMs: null, timeoutMs: null, maxWatched: 1_000 };
 const TICK_MS = 250;
 
 /** A `Lifecycle` that follows from time 0 on, what it told, and a clock that is moved by hand. */
-function start(limits: Partial<LifecycleLimits> = {}, from = 0) {
+function start(limits: Partial<LivenessLimits> = {}, from = 0) {
   const told: string[] = [];
   const room = { has: true };
   const silences: number[] = [];
-  const lifecycle = new Lifecycle(
+  const lifecycle = new LivenessMonitor(
     { ...OFF, ...limits },
     {
       stalled: (id, silentMs) => {
@@ -37,7 +37,7 @@ function start(limits: Partial<LifecycleLimits> = {}, from = 0) {
       seq: number,
       fields: { stall?: number; timeout?: number; isRunning?: boolean; attempt?: number } = {},
     ) =>
-      lifecycle.seen(
+      lifecycle.recordEvent(
         {
           id,
           seq,
@@ -48,7 +48,7 @@ function start(limits: Partial<LifecycleLimits> = {}, from = 0) {
         },
         now,
       ),
-    alive: (id: string, attempt?: number) => lifecycle.alive(id, now, attempt),
+    alive: (id: string, attempt?: number) => lifecycle.recordHeartbeat(id, now, attempt),
     /** Passes so much time in ticks, and returns what was told meanwhile. */
     pass: (ms: number, meanwhile: () => void = () => undefined): string[] => {
       told.length = 0;
@@ -150,9 +150,9 @@ describe('a job that falls silent', () => {
     seen('a', 1, { timeout: 5 });
     seen('b', 2, { timeout: 5 });
     expect(pass(6_000)).toEqual(['timed out a 1', 'timed out b 2']);
-    lifecycle.again('a', 1);
+    lifecycle.retryTimeout('a', 1);
     seen('b', 3, { timeout: 5_000 });
-    lifecycle.again('b', 2);
+    lifecycle.retryTimeout('b', 2);
     expect(pass(9_900)).toEqual([]);
     expect(pass(500)).toEqual(['timed out a 1']);
   });
@@ -163,7 +163,7 @@ describe('a job that falls silent', () => {
     pass(6_000);
     seen('a', 2, { timeout: 5 });
     expect(pass(6_000)).toEqual(['timed out a 2']);
-    lifecycle.again('a', 1);
+    lifecycle.retryTimeout('a', 1);
     expect(pass(60_000)).toEqual([]);
   });
 });
@@ -239,8 +239,8 @@ describe('a job that nobody waits for any more', () => {
   test('leaves when it is forgotten, and all when the stream starts over', () => {
     const { seen, pass, lifecycle } = start();
     for (const id of ['a', 'b', 'c']) seen(id, 1, { stall: 5, timeout: 5 });
-    lifecycle.forget('a');
-    lifecycle.forget('nobody');
+    lifecycle.remove('a');
+    lifecycle.remove('nobody');
     expect(pass(6_000)).toEqual(['stalled b', 'stalled c', 'timed out b 1', 'timed out c 1']);
     seen('d', 2, { timeout: 5 });
     lifecycle.reset();
@@ -256,7 +256,7 @@ describe('a job that nobody waits for any more', () => {
     seen('b', 2, { timeout: 5 });
     room.has = false;
     pass(6_000);
-    lifecycle.forget('a');
+    lifecycle.remove('a');
     expect(lifecycle.stats).toMatchObject({ watched: 1, overdue: 1 });
     room.has = true;
     expect(pass(6_000)).toEqual(['timed out b 2']);
@@ -316,11 +316,11 @@ describe('what is no silence', () => {
 
   test('nothing is told before the edge follows for the first time', () => {
     const told: string[] = [];
-    const lifecycle = new Lifecycle(OFF, {
+    const lifecycle = new LivenessMonitor(OFF, {
       stalled: (id) => told.push(id),
       timedOut: () => true,
     });
-    lifecycle.seen({ id: 'a', seq: 1, isRunning: true, stallAfterSeconds: 1 }, 0);
+    lifecycle.recordEvent({ id: 'a', seq: 1, isRunning: true, stallAfterSeconds: 1 }, 0);
     for (let now = 0; now < 60_000; now += TICK_MS) lifecycle.tick(now);
     expect(told).toEqual([]);
     lifecycle.resume(60_000);
@@ -374,18 +374,18 @@ describe('G9 memory: more jobs than may be watched', () => {
 describe('a sink that calls back', () => {
   test('may forget, reset, or hear of a job while it is told of it', () => {
     const told: string[] = [];
-    const lifecycle: Lifecycle = new Lifecycle(OFF, {
+    const lifecycle: LivenessMonitor = new LivenessMonitor(OFF, {
       stalled: (id) => {
         told.push(`stalled ${id}`);
-        if (id === 'forgotten') lifecycle.forget(id);
-        if (id === 'alive') lifecycle.alive(id, now);
+        if (id === 'forgotten') lifecycle.remove(id);
+        if (id === 'alive') lifecycle.recordHeartbeat(id, now);
       },
       timedOut: (id, seq) => {
         told.push(`timed out ${id}`);
         if (id === 'last') lifecycle.reset();
         else if (id === 'moved')
-          lifecycle.seen({ id, seq: seq + 1, isRunning: true, timeoutSeconds: 60 }, now);
-        else lifecycle.forget(id);
+          lifecycle.recordEvent({ id, seq: seq + 1, isRunning: true, timeoutSeconds: 60 }, now);
+        else lifecycle.remove(id);
         return id !== 'refused';
       },
     });
@@ -394,7 +394,7 @@ describe('a sink that calls back', () => {
     const ids = ['forgotten', 'alive', 'moved', 'refused', 'last'];
     for (const [index, id] of ids.entries()) {
       const period = id === 'forgotten' || id === 'alive' ? { stallAfterSeconds: 5 } : { timeoutSeconds: 6 };
-      lifecycle.seen({ id, seq: index + 1, isRunning: true, ...period }, now);
+      lifecycle.recordEvent({ id, seq: index + 1, isRunning: true, ...period }, now);
     }
     while (now < 8_000) {
       now += TICK_MS;

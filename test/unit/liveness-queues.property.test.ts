@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { NONE, Rings } from '../../internal/liveness/intrusive-queues.js';
+import { IntrusiveQueues, NONE } from '../../internal/liveness/intrusive-queues.js';
 
 const RINGS = 3;
 const FIRST_NODES = 4;
@@ -18,7 +18,7 @@ const command = fc.oneof(
 test('whatever joins and leaves, a ring holds what a list would hold, in its order', () => {
   fc.assert(
     fc.property(fc.array(command, { maxLength: 60, size: 'max' }), (program) => {
-      const rings = new Rings(RINGS);
+      const rings = new IntrusiveQueues(RINGS);
       rings.grow(FIRST_NODES);
       let nodes = FIRST_NODES;
       const lists: number[][] = Array.from({ length: RINGS }, () => []);
@@ -33,10 +33,10 @@ test('whatever joins and leaves, a ring holds what a list would hold, in its ord
         const list = lists[ring] as number[];
         if (kind === 'push') {
           list.push(node);
-          rings.push(ring, node);
+          rings.enqueue(ring, node);
         } else if (kind === 'unshift') {
           list.unshift(node);
-          rings.unshift(ring, node);
+          rings.enqueueFirst(ring, node);
         } else rings.remove(node);
         expect(lists.map((_, index) => rings.first(index))).toEqual(lists.map((one) => one[0] ?? NONE));
       }

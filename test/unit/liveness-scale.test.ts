@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { expect, test } from 'vitest';
-import { Lifecycle } from '../../internal/liveness/liveness-monitor.js';
+import { LivenessMonitor } from '../../internal/liveness/liveness-monitor.js';
 
 const JOBS = 1_000_000;
 const TICK_MS = 250;
@@ -31,7 +31,7 @@ test('G9 memory: a million watched jobs; a tick costs what is due, and one that 
   );
   const told = new Set<string>();
   let toldNow = 0;
-  const lifecycle = new Lifecycle(
+  const lifecycle = new LivenessMonitor(
     { stallAfterMs: null, timeoutMs: null, maxWatched: JOBS },
     {
       stalled: (id) => {
@@ -48,7 +48,7 @@ test('G9 memory: a million watched jobs; a tick costs what is due, and one that 
     for (const [seq, id] of ids.entries()) {
       // Half of them soon, half of them within the day.
       const stallAfterSeconds = seq % 2 === 0 ? 30 : 3_600 + (seq % 86_400);
-      lifecycle.seen({ id, seq: seq + 1, isRunning: true, stallAfterSeconds }, now);
+      lifecycle.recordEvent({ id, seq: seq + 1, isRunning: true, stallAfterSeconds }, now);
     }
   });
   const bytes = (used() - before) / JOBS;
@@ -67,7 +67,7 @@ test('G9 memory: a million watched jobs; a tick costs what is due, and one that 
   // A tenth of those that are due soon give a sign of life.
   const living = new Set(ids.filter((_, n) => n % 20 === 0));
   const aliveMs = timed(() => {
-    for (const id of living) lifecycle.alive(id, now);
+    for (const id of living) lifecycle.recordHeartbeat(id, now);
   });
   while (now < 45_000) tick();
   const busy = ticks.splice(0);

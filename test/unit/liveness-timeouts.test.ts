@@ -2,7 +2,11 @@ import { NatsError } from 'nats';
 import { describe, expect, test } from 'vitest';
 import { decodeEvent } from '../../internal/eventlog/decode.js';
 import { makeRecord } from '../../internal/eventlog/record.js';
-import { type StoredMessage, type TimeoutOutcome, Timeouts } from '../../internal/liveness/timeout-writer.js';
+import {
+  type StoredMessage,
+  type TimeoutOutcome,
+  TimeoutWriter,
+} from '../../internal/liveness/timeout-writer.js';
 import { waitFor } from '../harness/wait.js';
 
 const encode = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value));
@@ -57,7 +61,7 @@ function start(
   const failures: string[] = [];
   const clock = { ms: 0 };
   const older = new Map<string, ReturnType<typeof makeRecord>>();
-  const timeouts = new Timeouts(
+  const timeouts = new TimeoutWriter(
     {
       js: {
         publish: (subject, data, options) =>

@@ -1,7 +1,7 @@
 /** One consumer's deliveries, with a connection made of paper: what real servers do only rarely. */
 import { type ConsumerInfo, DeliverPolicy, type JetStreamManager, type Msg, type NatsConnection } from 'nats';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import type { Link, NatsRefusal } from '../../internal/jetstream/connection-monitor.js';
+import type { ConnectionMonitor, PermissionViolation } from '../../internal/jetstream/connection-monitor.js';
 import {
   ConsumerFailure,
   ConsumerLostError,
@@ -36,7 +36,7 @@ function scene(limits = LIMITS, policy = DeliverPolicy.All): Scene {
   const pulls: Pull[] = [];
   const deleted: string[] = [];
   let callback: (error: null, message: Msg) => void = () => undefined;
-  let refused: (refusal: NatsRefusal) => void = () => undefined;
+  let refused: (refusal: PermissionViolation) => void = () => undefined;
   let lost: () => void = () => undefined;
   const connection = {
     subscribe: (_subject: string, options: { callback: typeof callback }) => {
@@ -66,7 +66,7 @@ function scene(limits = LIMITS, policy = DeliverPolicy.All): Scene {
       lost = listener;
       return () => undefined;
     },
-  } as unknown as Link;
+  } as unknown as ConnectionMonitor;
   const onRefused = (listener: typeof refused) => {
     refused = listener;
     return () => undefined;

@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { RateLimit } from '../../internal/telemetry/logger.js';
+import { LogRateLimiter } from '../../internal/telemetry/logger.js';
 
 /** A limit and the clock it looks at. */
 function limited(limit: number, windowMs: number) {
   const clock = { now: 0 };
-  const rate = new RateLimit(limit, windowMs, () => clock.now);
-  const take = (times: number) => Array.from({ length: times }, () => rate.take()?.heldBack ?? null);
+  const rate = new LogRateLimiter(limit, windowMs, () => clock.now);
+  const take = (times: number) => Array.from({ length: times }, () => rate.acquire()?.heldBack ?? null);
   return { clock, take };
 }
 

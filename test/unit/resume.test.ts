@@ -1,11 +1,11 @@
 /** PROTOCOL.md, "The life of a connection": what a cursor is worth when a session begins. */
 import { expect, test } from 'vitest';
-import { type Opening, type OpeningFacts, openingOf } from '../../internal/session/resume.js';
+import { decideResume, type ResumeDecision, type ResumeInput } from '../../internal/session/resume.js';
 
-const at = (facts: Partial<OpeningFacts>): OpeningFacts => ({
+const at = (facts: Partial<ResumeInput>): ResumeInput => ({
   resume: null,
-  toldEpoch: 'one',
-  owesReset: null,
+  clientEpoch: 'one',
+  pendingReset: null,
   epoch: 'one',
   head: 100,
   scope: 'here',
@@ -16,7 +16,7 @@ const at = (facts: Partial<OpeningFacts>): OpeningFacts => ({
 });
 const resume = (lastSeq: number, epoch: string | null = 'one') => ({ lastSeq, epoch });
 
-test.each<[what: string, facts: Partial<OpeningFacts>, opening: Opening]>([
+test.each<[what: string, facts: Partial<ResumeInput>, opening: ResumeDecision]>([
   ['a fresh client', {}, { kind: 'fresh' }],
   ['a cursor at the head', { resume: resume(100) }, { kind: 'replay', cursor: 100 }],
   ['a cursor before the head', { resume: resume(95) }, { kind: 'replay', cursor: 95 }],
@@ -48,7 +48,7 @@ test.each<[what: string, facts: Partial<OpeningFacts>, opening: Opening]>([
     { epoch: 'two', resume: resume(95, 'two') },
     { kind: 'reset', reason: 'epoch' },
   ],
-  ['a reset is owed', { owesReset: 'ahead', resume: resume(95) }, { kind: 'reset', reason: 'ahead' }],
+  ['a reset is owed', { pendingReset: 'ahead', resume: resume(95) }, { kind: 'reset', reason: 'ahead' }],
 ])('G5 stale cursors: %s', (_what, facts, opening) => {
-  expect(openingOf(at(facts))).toEqual(opening);
+  expect(decideResume(at(facts))).toEqual(opening);
 });

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { type LogRecord, makeRecord } from '../../internal/eventlog/record.js';
 import { inScope, type Scope } from '../../internal/eventlog/scope.js';
-import type { Page, Permit, Renewal } from '../../internal/session/ports.js';
+import type { ConnectionCredentials, Page, Renewal } from '../../internal/session/ports.js';
 import type { Resume } from '../../internal/session/session.js';
 import { all, event, job, pureEdge, settled, types, updates } from './edge-fixture.js';
 
@@ -33,7 +33,7 @@ function edge(given: { lastStateBytes?: number; tailBytes?: number; complete?: b
   });
   const { log, hub } = rooms;
   log.begin('epoch');
-  log.ready({ head: 0, firstSeq: 1, complete: given.complete ?? true, pristine: true });
+  log.ready({ head: 0, firstSeq: 1, complete: given.complete ?? true, neverTrimmed: true });
   let seq = 0;
   return {
     log,
@@ -58,7 +58,7 @@ function edge(given: { lastStateBytes?: number; tailBytes?: number; complete?: b
       }: { resume?: Resume | null; warnMs?: number; fullAfter?: number } = {},
     ) {
       const checks: ((renewal: Renewal) => void)[] = [];
-      const permit: Permit = {
+      const permit: ConnectionCredentials = {
         expiry: expiry(EXPIRES),
         warnMs,
         renew: () => new Promise((resolve) => checks.push(resolve)),

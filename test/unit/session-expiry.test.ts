@@ -24,7 +24,7 @@ function edge(step = 0) {
     limits: { watermarkBytes: 1e9 },
   });
   rooms.log.begin('epoch');
-  rooms.log.ready({ head: 0, firstSeq: 1, complete: true, pristine: true });
+  rooms.log.ready({ head: 0, firstSeq: 1, complete: true, neverTrimmed: true });
   let seq = 0;
   return {
     ...rooms,

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { LogRecord } from '../../internal/eventlog/record.js';
-import type { ColdSource } from '../../internal/session/ports.js';
+import type { HistorySource } from '../../internal/session/ports.js';
 import { event, job, pureEdge, settled, types } from './edge-fixture.js';
 
 const MINUTE = 60_000;
@@ -10,7 +10,7 @@ function edge(given: { tailBytes?: number; lastStateBytes?: number; maxReplay?: 
   const clock = { now: 1_000_000_000 };
   const streamHead = { seq: 0 };
   const stored = { records: new Map<number, LogRecord>(), reads: 0 };
-  const cold: Partial<ColdSource> = {
+  const cold: Partial<HistorySource> = {
     lastState: () => Promise.resolve(null),
     records: (seqs) => {
       stored.reads++;
@@ -29,7 +29,7 @@ function edge(given: { tailBytes?: number; lastStateBytes?: number; maxReplay?: 
   const rooms = pureEdge({ tailBytes, lastStateBytes, limits, cold, wallClock: () => clock.now });
   const { log, hub } = rooms;
   log.begin('epoch');
-  log.ready({ head: 0, firstSeq: 1, complete: true, pristine: true });
+  log.ready({ head: 0, firstSeq: 1, complete: true, neverTrimmed: true });
   return {
     ...rooms,
     clock,

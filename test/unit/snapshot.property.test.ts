@@ -63,7 +63,7 @@ function run(
 ): void {
   const log = new EventLog({ tailBytes: 1, lastStateBytes });
   log.begin('epoch');
-  log.ready({ head: 0, firstSeq: 1, complete: true, pristine: true });
+  log.ready({ head: 0, firstSeq: 1, complete: true, neverTrimmed: true });
   const stored: LogRecord[] = [];
   const newest = new Map<string, LogRecord>();
   const walks: Walk[] = [];

@@ -3,7 +3,13 @@ import { execFileSync } from 'node:child_process';
 import { readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { readTlsFiles, type TlsFiles, type TlsNews, TlsWatch, validity } from '../../internal/edge/tls.js';
+import {
+  CertificateWatcher,
+  readTlsFiles,
+  type TlsFiles,
+  type TlsReloadEvent,
+  validity,
+} from '../../internal/edge/tls.js';
 import { TlsFilesError } from '../../internal/errors.js';
 import { Authority, type Certified, put } from '../harness/certificates.js';
 import { waitFor } from '../harness/wait.js';
@@ -166,8 +172,8 @@ describe('files that cannot be used are named, and what is in them is not shown'
 
 describe('the watch', () => {
   interface Watched {
-    watch: TlsWatch;
-    news: TlsNews[];
+    watch: CertificateWatcher;
+    news: TlsReloadEvent[];
     loads: number;
     clock: number;
     loadFails: Error | null;
@@ -175,7 +181,7 @@ describe('the watch', () => {
   async function watched(everyMs = 3_600_000): Promise<Watched> {
     const served = await readTlsFiles(files);
     const world: Omit<Watched, 'watch'> = { news: [], loads: 0, clock: Date.now(), loadFails: null };
-    const watch = new TlsWatch(served, {
+    const watch = new CertificateWatcher(served, {
       files,
       load: () => {
         if (world.loadFails !== null) throw world.loadFails;

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import type { Permit, Renewal } from '../../internal/session/ports.js';
-import { Tenure } from '../../internal/session/token-expiry.js';
+import type { ConnectionCredentials, Renewal } from '../../internal/session/ports.js';
+import { TokenExpiry } from '../../internal/session/token-expiry.js';
 
 const expiry = (at: number) => ({ at, text: new Date(at).toISOString() });
 const renewed = (at: number): Renewal => ({ kind: 'renewed', expiry: expiry(at), narrow: (scope) => scope });
@@ -8,13 +8,13 @@ const renewed = (at: number): Renewal => ({ kind: 'renewed', expiry: expiry(at),
 /** A tenure until 10,000 that warns 1,000 before; the test answers what becomes of new tokens. */
 function tenure(at = 10_000, warnMs = 1_000) {
   const answers: ((renewal: Renewal) => void)[] = [];
-  const permit: Permit = {
+  const permit: ConnectionCredentials = {
     expiry: expiry(at),
     warnMs,
     renew: () => new Promise((resolve) => answers.push(resolve)),
   };
   const told: Renewal[] = [];
-  const made = new Tenure(permit);
+  const made = new TokenExpiry(permit);
   return {
     tenure: made,
     told,
@@ -28,51 +28,51 @@ function tenure(at = 10_000, warnMs = 1_000) {
 
 test('a tenure is over at the very millisecond of its expiry, not before', () => {
   const { tenure: until } = tenure();
-  expect(until.isOver(9_999)).toBe(false);
-  expect(until.isOver(10_000)).toBe(true);
+  expect(until.isExpired(9_999)).toBe(false);
+  expect(until.isExpired(10_000)).toBe(true);
   expect(until.expiresText).toBe('1970-01-01T00:00:10.000Z');
 });
 
 test('the warning is due once, from its time on', () => {
   const { tenure: until } = tenure();
-  expect(until.warns(0)).toBe(false);
-  expect(until.warns(8_999)).toBe(false);
-  expect(until.warns(9_000)).toBe(true);
-  expect(until.warns(9_000)).toBe(false);
-  expect(until.warns(9_999)).toBe(false);
+  expect(until.shouldWarn(0)).toBe(false);
+  expect(until.shouldWarn(8_999)).toBe(false);
+  expect(until.shouldWarn(9_000)).toBe(true);
+  expect(until.shouldWarn(9_000)).toBe(false);
+  expect(until.shouldWarn(9_999)).toBe(false);
 });
 
 test('a token that lives shorter than the warning time is warned of when half its life has passed, once', () => {
   const { tenure: until } = tenure(10_000, 60_000);
-  expect(until.warns(0)).toBe(false);
-  expect(until.warns(4_999)).toBe(false);
-  expect(until.warns(5_000)).toBe(true);
-  expect(until.warns(5_001)).toBe(false);
+  expect(until.shouldWarn(0)).toBe(false);
+  expect(until.shouldWarn(4_999)).toBe(false);
+  expect(until.shouldWarn(5_000)).toBe(true);
+  expect(until.shouldWarn(5_001)).toBe(false);
 });
 
 test('short tokens that are renewed one after the other are not warned of at once', async () => {
   const { tenure: until, renew, answer } = tenure(10_000, 60_000);
-  expect(until.warns(0)).toBe(false);
-  expect(until.warns(5_000)).toBe(true);
+  expect(until.shouldWarn(0)).toBe(false);
+  expect(until.shouldWarn(5_000)).toBe(true);
   renew();
   await answer(0, renewed(15_000));
-  expect(until.warns(5_100)).toBe(false);
-  expect(until.warns(10_049)).toBe(false);
-  expect(until.warns(10_050)).toBe(true);
+  expect(until.shouldWarn(5_100)).toBe(false);
+  expect(until.shouldWarn(10_049)).toBe(false);
+  expect(until.shouldWarn(10_050)).toBe(true);
 });
 
 test('a new token moves the end and is warned of by itself', async () => {
   const { tenure: until, renew, answer } = tenure();
-  expect(until.warns(0)).toBe(false);
-  expect(until.warns(9_000)).toBe(true);
+  expect(until.shouldWarn(0)).toBe(false);
+  expect(until.shouldWarn(9_000)).toBe(true);
   renew();
-  expect(until.isOver(10_000)).toBe(true);
+  expect(until.isExpired(10_000)).toBe(true);
   await answer(0, renewed(20_000));
-  expect(until.warns(9_001)).toBe(false);
-  expect(until.isOver(19_999)).toBe(false);
-  expect(until.isOver(20_000)).toBe(true);
-  expect(until.warns(18_999)).toBe(false);
-  expect(until.warns(19_000)).toBe(true);
+  expect(until.shouldWarn(9_001)).toBe(false);
+  expect(until.isExpired(19_999)).toBe(false);
+  expect(until.isExpired(20_000)).toBe(true);
+  expect(until.shouldWarn(18_999)).toBe(false);
+  expect(until.shouldWarn(19_000)).toBe(true);
   expect(until.expiresText).toBe('1970-01-01T00:00:20.000Z');
 });
 
@@ -80,30 +80,30 @@ test('a new token that ends sooner moves the end as well', async () => {
   const { tenure: until, renew, answer } = tenure();
   renew();
   await answer(0, renewed(5_000));
-  expect(until.isOver(5_000)).toBe(true);
+  expect(until.isExpired(5_000)).toBe(true);
 });
 
 test('the same token once more is not warned of again', async () => {
   const { tenure: until, renew, answer } = tenure();
-  expect(until.warns(0)).toBe(false);
-  expect(until.warns(9_000)).toBe(true);
+  expect(until.shouldWarn(0)).toBe(false);
+  expect(until.shouldWarn(9_000)).toBe(true);
   renew();
   await answer(0, renewed(10_000));
-  expect(until.warns(9_001)).toBe(false);
+  expect(until.shouldWarn(9_001)).toBe(false);
 });
 
 test.each<Renewal>([{ kind: 'unknown' }, { kind: 'refused', code: 'unauthorized', message: 'bad' }])(
   'a token that is not taken ($kind) changes nothing, and is told of',
   async (renewal) => {
     const { tenure: until, renew, answer, told } = tenure();
-    expect(until.warns(0)).toBe(false);
-    expect(until.warns(9_000)).toBe(true);
+    expect(until.shouldWarn(0)).toBe(false);
+    expect(until.shouldWarn(9_000)).toBe(true);
     renew();
     await answer(0, renewal);
     expect(told).toEqual([renewal]);
-    expect(until.isOver(9_999)).toBe(false);
-    expect(until.isOver(10_000)).toBe(true);
-    expect(until.warns(9_999)).toBe(false);
+    expect(until.isExpired(9_999)).toBe(false);
+    expect(until.isExpired(10_000)).toBe(true);
+    expect(until.shouldWarn(9_999)).toBe(false);
   },
 );
 
@@ -114,5 +114,5 @@ test('of several tokens that are being checked only the newest counts, in whiche
   await answer(0, renewed(99_000));
   await answer(1, { kind: 'refused', code: 'unauthorized', message: 'bad' });
   expect(told).toMatchObject([{ kind: 'renewed', expiry: { at: 30_000 } }]);
-  expect(until.isOver(30_000)).toBe(true);
+  expect(until.isExpired(30_000)).toBe(true);
 });

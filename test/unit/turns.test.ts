@@ -27,14 +27,14 @@ function edge(newest: LogRecord | null = null) {
     ...rooms,
     clock,
     load(count: number, id: (seq: number) => string) {
-      log.ready({ head: 0, firstSeq: 1, complete: true, pristine: true });
+      log.ready({ head: 0, firstSeq: 1, complete: true, neverTrimmed: true });
       for (let seq = 1; seq <= count; seq++) log.append(seq, WALL, event(id(seq), { job_type: 'render' }));
     },
     append(seq: number, of: ReturnType<typeof event>) {
       hub.appended(log.append(seq, WALL, of));
     },
     ready(head = 0) {
-      if (!log.isReady) log.ready({ head, firstSeq: 1, complete: true, pristine: true });
+      if (!log.isReady) log.ready({ head, firstSeq: 1, complete: true, neverTrimmed: true });
       hub.logReady();
     },
   };

@@ -3,7 +3,7 @@ import type { Observed, PublishFacts, StreamFacts } from '../../../internal/doct
 import { DRY_INBOX, DRY_SUBJECT } from '../../../internal/doctor/needs.js';
 import type { NeedFacts } from '../../../internal/doctor/permissions.js';
 import { isAtLeast } from '../../../internal/jetstream/connection.js';
-import { watchRefusals } from '../../../internal/jetstream/connection-monitor.js';
+import { watchPermissionErrors } from '../../../internal/jetstream/connection-monitor.js';
 import { SUBJECT_FILTER } from '../../../schemas/ids.js';
 import type { StreamAccess } from '../world/nats.js';
 import { known, skipped } from './observe.js';
@@ -51,7 +51,7 @@ async function askForTrace(connection: NatsConnection, stream: string): Promise<
   // Where the trace goes these credentials must be permitted to publish, too. A refusal of that answers no request.
   const reply = createInbox(DRY_INBOX);
   const forbidden = new Promise<Observed<PublishFacts>>((resolve) => {
-    watchRefusals(connection, (refusal) => {
+    watchPermissionErrors(connection, (refusal) => {
       if (refusal.subject === reply) resolve({ kind: 'not_permitted', subject: `publish ${DRY_INBOX}.*` });
     });
   });

@@ -1,4 +1,4 @@
-import { HeadwayError, JobMissingError } from '../../../internal/errors.js';
+import { HeadwayError, JobNotFoundError } from '../../../internal/errors.js';
 import { type ReadFrom, readStored, type StoredMessage } from '../../../internal/jetstream/read-stored.js';
 import { epochOf, newestSeq } from '../../../internal/jetstream/stream.js';
 import { subjectOf } from '../../../schemas/ids.js';
@@ -51,7 +51,7 @@ export async function exportStored(access: StreamAccess, io: Io, options: Export
   const from = startOf(options, io.now());
   const epoch = epochOf(await eventStreamInfo(access));
   if (options.id !== null && (await newestSeq(access.jsm, access.stream, subjectOf(options.id))) === 0) {
-    throw new JobMissingError(options.id, access.stream);
+    throw new JobNotFoundError(options.id, access.stream);
   }
   const run = new ExportRun(access, io, options, epoch);
   if (options.file === null) {

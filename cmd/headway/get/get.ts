@@ -1,5 +1,5 @@
 import { type Command, createArgument } from 'commander';
-import { JobMissingError } from '../../../internal/errors.js';
+import { JobNotFoundError } from '../../../internal/errors.js';
 import { readStored } from '../../../internal/jetstream/read-stored.js';
 import {
   addColorOption,
@@ -55,9 +55,9 @@ async function get(io: Io, access: StreamAccess, id: string, options: GetOptions
   const info = await eventStreamInfo(access);
   const now = serverClock(io, info);
   const { newest, kept } = await readJob(io, access, id);
-  if (kept.messages === 0) throw new JobMissingError(id, access.stream);
+  if (kept.messages === 0) throw new JobNotFoundError(id, access.stream);
   if (newest === null) {
-    throw new JobMissingError(
+    throw new JobNotFoundError(
       id,
       access.stream,
       kept.messages === 1

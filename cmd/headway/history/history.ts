@@ -1,5 +1,5 @@
 import { type Command, createArgument } from 'commander';
-import { JobMissingError } from '../../../internal/errors.js';
+import { JobNotFoundError } from '../../../internal/errors.js';
 import { type ReadFrom, readStored, type StoredMessage } from '../../../internal/jetstream/read-stored.js';
 import { newestSeq } from '../../../internal/jetstream/stream.js';
 import { subjectOf } from '../../../schemas/ids.js';
@@ -66,7 +66,7 @@ async function history(io: Io, access: StreamAccess, id: string, options: Histor
   const first = await messages.next();
   if (first.done === true) {
     if ((await newestSeq(access.jsm, access.stream, subjectOf(id))) === 0) {
-      throw new JobMissingError(id, access.stream);
+      throw new JobNotFoundError(id, access.stream);
     }
     io.note(`headway: the job ${id} has no event in this range\n`);
     await writer.end();

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { NatsConnection } from 'nats';
-import { AliveSubscription } from '../../../internal/jetstream/heartbeat-subscription.js';
+import { HeartbeatSubscription } from '../../../internal/jetstream/heartbeat-subscription.js';
 
 const LOOK_MS = 100;
 /** Ids that nobody asked for are of no interest; anybody may send any number of them. */
@@ -15,14 +15,14 @@ export interface Awaited {
 
 /** Hears from which jobs heartbeats come, from when it is made until it is closed. */
 export class Listening {
-  readonly #subscription: AliveSubscription;
+  readonly #subscription: HeartbeatSubscription;
   /** The highest attempt that was heard of a job; Infinity: of one that was not named. */
   readonly #heard = new Map<string, number>();
   readonly #startedAt = performance.now();
   #refusal: Error | null = null;
 
   constructor(connection: NatsConnection) {
-    this.#subscription = new AliveSubscription(connection, {
+    this.#subscription = new HeartbeatSubscription(connection, {
       heard: (id, attempt) => {
         const before = this.#heard.get(id);
         if (before === undefined && this.#heard.size >= MAX_HEARD) return;

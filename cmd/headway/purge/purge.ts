@@ -1,5 +1,5 @@
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander';
-import { JobMissingError } from '../../../internal/errors.js';
+import { JobNotFoundError } from '../../../internal/errors.js';
 import {
   addOutputOption,
   jobIdArgument,
@@ -85,7 +85,7 @@ async function purgeAsWished(
   io: Io,
 ): Promise<void> {
   const plan = await planPurge(access, wish);
-  if (wish.id !== null && plan.of === 0) throw new JobMissingError(wish.id, access.stream);
+  if (wish.id !== null && plan.of === 0) throw new JobNotFoundError(wish.id, access.stream);
   if (flags.dryRun || plan.request === null) {
     await tell(io, flags, wish, plan, null);
     return;

@@ -1,10 +1,10 @@
 import type { EventLog } from '../../../internal/eventlog/log.js';
 import type { LogRecord } from '../../../internal/eventlog/record.js';
 import type { Scope } from '../../../internal/eventlog/scope.js';
-import type { ColdSource, Page, Refusal } from '../../../internal/session/ports.js';
+import type { HistorySource, Page, ResetRequired } from '../../../internal/session/ports.js';
 
 /** What a replay has shown is in memory or nowhere: the stream behind it holds what is still to come as well. */
-export class NothingBehind implements ColdSource {
+export class NothingBehind implements HistorySource {
   readonly #log: EventLog;
   readonly #begin: () => number;
 
@@ -25,10 +25,10 @@ export class NothingBehind implements ColdSource {
   }
 
   // In the world of the replay nothing was before its beginning. What memory has let go since is gone for good.
-  async page({ kind }: Scope, after: number): Promise<Page | Refusal> {
+  async page({ kind }: Scope, after: number): Promise<Page | ResetRequired> {
     const begin = this.#begin();
     const nothing = { kind: 'page', records: [], previous: null, pending: 0 } as const;
-    const { floor } = this.#log;
+    const { tailStart: floor } = this.#log;
     if (floor <= begin) return { ...nothing, cursor: Math.max(after, begin), gap: null };
     if (kind === 'job') return this.#refusal('retention');
     return { ...nothing, cursor: floor, gap: { after, before: floor + 1 } };
@@ -38,11 +38,11 @@ export class NothingBehind implements ColdSource {
     return false;
   }
 
-  async reached(cursor: number): Promise<{ readonly kind: 'ok' } | Refusal> {
+  async reached(cursor: number): Promise<{ readonly kind: 'ok' } | ResetRequired> {
     return cursor <= this.#log.head ? { kind: 'ok' } : this.#refusal('ahead');
   }
 
-  #refusal(reason: Refusal['reason']): Refusal {
-    return { kind: 'refused', reason, firstSeq: this.#log.floor + 1, lastSeq: this.#log.head };
+  #refusal(reason: ResetRequired['reason']): ResetRequired {
+    return { kind: 'refused', reason, firstSeq: this.#log.tailStart + 1, lastSeq: this.#log.head };
   }
 }

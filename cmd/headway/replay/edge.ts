@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { setImmediate as turn } from 'node:timers/promises';
 import { type Access, accessMistakes, openAccess } from '../../../internal/app/access.js';
-import { drain, tickMs, webSocketParts } from '../../../internal/app/sessions.js';
+import { drain, tickMs, webSocketDeps } from '../../../internal/app/sessions.js';
 import { type EdgeServer, startServer } from '../../../internal/edge/server.js';
 import { loadUws } from '../../../internal/edge/uws.js';
 import { HeadwayError, PortInUseError } from '../../../internal/errors.js';
@@ -90,7 +90,7 @@ export class ReplayEdge implements ReplaySink {
     this.#begin = after;
     this.#log.begin(this.#epoch);
     // What is not shown never was, so every job is known.
-    this.#log.ready({ head: after, firstSeq: after + 1, complete: true, pristine: isPristine });
+    this.#log.ready({ head: after, firstSeq: after + 1, complete: true, neverTrimmed: isPristine });
     this.#hub.logReady();
   }
 
@@ -137,7 +137,7 @@ export class ReplayEdge implements ReplaySink {
       sessionStates: () => this.#hub.countStates(),
       feedFollowing: () => this.#log.isReady,
       feedLag: () => ({ events: 0, seconds: 0 }),
-      log: () => ({ head: this.#log.head, floor: this.#log.floor, ...this.#log.stats }),
+      log: () => ({ head: this.#log.head, floor: this.#log.tailStart, ...this.#log.stats }),
       historyReads: () => ({ pending: 0, waiting: 0, requesters: 0, longestMs: 0 }),
       unauthenticated: () => 0,
       httpSockets: () => access.sockets.http,
@@ -151,7 +151,7 @@ export class ReplayEdge implements ReplaySink {
       notice: () => undefined,
     });
     this.#access = access;
-    const parts = webSocketParts(
+    const parts = webSocketDeps(
       { config, logger, log: this.#log, hub: this.#hub },
       () => cold,
       metrics,

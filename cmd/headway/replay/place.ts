@@ -10,7 +10,7 @@ import {
   nanos,
 } from 'nats';
 import { HeadwayError, NatsAuthError } from '../../../internal/errors.js';
-import { watchRefusals } from '../../../internal/jetstream/connection-monitor.js';
+import { watchPermissionErrors } from '../../../internal/jetstream/connection-monitor.js';
 import { apiErrorCode } from '../../../internal/jetstream/stream.js';
 import { Ledger } from '../../../internal/replay/ledger.js';
 import { SUBJECT_FILTER, subjectOf } from '../../../schemas/ids.js';
@@ -96,7 +96,7 @@ export class Place {
     this.after = info.ack_floor.consumer_seq === 0 ? null : info.ack_floor.stream_seq;
     this.#consumer = access.js.consumers.getPullConsumerFor(info);
     this.#ledger = new Ledger(this.after ?? 0);
-    watchRefusals(access.connection, ({ subject }) => this.#refused(subject));
+    watchPermissionErrors(access.connection, ({ subject }) => this.#refused(subject));
     this.#running = this.#run();
   }
 

@@ -1,4 +1,4 @@
-import { HeadwayError, JobMissingError } from '../../../internal/errors.js';
+import { HeadwayError, JobNotFoundError } from '../../../internal/errors.js';
 import { type DecodedEvent, decodeEvent } from '../../../internal/eventlog/decode.js';
 import { type ReadFrom, readStored, type StoredMessage } from '../../../internal/jetstream/read-stored.js';
 import { newestSeq } from '../../../internal/jetstream/stream.js';
@@ -54,7 +54,7 @@ export async function replay(access: StreamAccess, io: Io, options: ReplayOption
   const head = async (id: string | null): Promise<number> => {
     if (id === null) return (await streamInfo(access)).state.last_seq;
     const newest = await newestSeq(access.jsm, access.stream, subjectOf(id));
-    if (newest === 0) throw new JobMissingError(id, access.stream);
+    if (newest === 0) throw new JobNotFoundError(id, access.stream);
     return newest;
   };
   // A stream that is not there is said as such, not by what fails first.

@@ -1,5 +1,5 @@
 import { type Command, createArgument, Option } from 'commander';
-import { JobMissingError } from '../../../internal/errors.js';
+import { JobNotFoundError } from '../../../internal/errors.js';
 import { type ReadRange, readStored } from '../../../internal/jetstream/read-stored.js';
 import { newestSeq } from '../../../internal/jetstream/stream.js';
 import { subjectOf } from '../../../schemas/ids.js';
@@ -111,7 +111,7 @@ async function tail(
 // That there is nothing in the range does not say whether there is anything.
 async function checkKept({ jsm, stream }: StreamAccess, ids: ReadonlySet<string>): Promise<void> {
   for (const id of ids) if ((await newestSeq(jsm, stream, subjectOf(id))) > 0) return;
-  throw new JobMissingError([...ids].join(', '), stream);
+  throw new JobNotFoundError([...ids].join(', '), stream);
 }
 
 /** @returns how many messages of the wanted jobs there were */

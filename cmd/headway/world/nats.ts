@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Value } from '@sinclair/typebox/value';
 import { type Command, Option } from 'commander';
 import type { JetStreamClient, JetStreamManager, NatsConnection, StreamInfo } from 'nats';
-import { ConfigError, StreamForeignError } from '../../../internal/errors.js';
+import { ConfigError, NotAProgressStreamError } from '../../../internal/errors.js';
 import { connectNats, redactUrl } from '../../../internal/jetstream/connection.js';
 import { explainRequestError } from '../../../internal/jetstream/nats-errors.js';
 import { oldestSeq, takesEvents } from '../../../internal/jetstream/stream.js';
@@ -76,7 +76,7 @@ export async function eventStreamInfo(access: StreamAccess): Promise<StreamInfo>
   // A mirror, or what is fed by other streams, takes what they take.
   if (subjects.length === 0 || subjects.some(takesEvents)) return info;
   if ((await oldestSeq(access.jsm, access.stream, SUBJECT_FILTER)) > 0) return info;
-  throw new StreamForeignError(access.stream, subjects);
+  throw new NotAProgressStreamError(access.stream, subjects);
 }
 
 /**
