@@ -72,8 +72,8 @@ export const EdgeConfig = Type.Object({
     maximum: 65535,
     description: 'The port to listen on. 0 takes a free one and logs it.',
   }),
-  sharePort: Type.Boolean({
-    env: 'HEADWAY_SHARE_PORT',
+  reusePort: Type.Boolean({
+    env: 'HEADWAY_REUSE_PORT',
     default: false,
     description: '`true`: several edges on this machine may share the port.',
     see: '[Several edges](#several-edges)',
@@ -158,8 +158,8 @@ export const EdgeConfig = Type.Object({
       'The most bytes of events that the edge asks NATS for ahead of what it has taken in. Less suits a slow link: no ' +
       'answer waits behind more than that.',
   }),
-  coldReads: Type.Integer({
-    env: 'HEADWAY_COLD_READS',
+  historyReads: Type.Integer({
+    env: 'HEADWAY_HISTORY_READS',
     default: 8,
     minimum: 1,
     maximum: 256,

@@ -12,7 +12,7 @@ import { ConfigError } from '../errors.js';
 
 /** Who may come in, as the configuration says. `close` it with the edge. */
 export interface Access {
-  readonly door: ConnectionGuard;
+  readonly guard: ConnectionGuard;
   readonly admission: Admission;
   readonly sockets: SocketGuard;
   /** What works, but may not be meant; for the log. */
@@ -75,7 +75,7 @@ export function openAccess(config: EdgeConfig, observer: AccessObserver): Access
     { maxHttp: config.maxHttpSockets, maxHttpPerAddress: config.maxHttpSocketsPerAddress, maxOpen },
     () => performance.now(),
   );
-  const door = new ConnectionGuard({
+  const guard = new ConnectionGuard({
     verifier,
     origins: new OriginPolicy(origins.origins),
     proxies: new TrustedProxies(proxies.list),
@@ -91,7 +91,7 @@ export function openAccess(config: EdgeConfig, observer: AccessObserver): Access
     notice: (notice) => observer.notice(notice),
   });
   const warnings = [...wideProxies(proxies.tooWide), ...fewFiles(config, maxOpen)];
-  return { door, admission, sockets, warnings, close: () => verifier?.close() };
+  return { guard, admission, sockets, warnings, close: () => verifier?.close() };
 }
 
 function wideProxies(ranges: readonly string[]): string[] {

@@ -77,7 +77,7 @@ async function wire(
 ): Promise<RunningEdge> {
   const jsm = await connection.jetstreamManager({ checkAPI: false, timeout: API_TIMEOUT_MS });
   const js = connection.jetstream({ timeout: API_TIMEOUT_MS });
-  const link = monitorOf(connection);
+  const monitor = monitorOf(connection);
   const refusals = (refused: Parameters<typeof onPermissionError>[1]) =>
     onPermissionError(connection, refused);
   const refusedLines = new LogRateLimiter(5, 10_000, () => performance.now());
@@ -90,13 +90,13 @@ async function wire(
   const parts: Parts = { config, logger, connection, jsm, js, log, hub };
 
   const coldLines = new LogRateLimiter(3, 10_000, () => performance.now());
-  const cold: HistoryReader = new HistoryReader(
-    { connection, jsm, stream: config.stream, link, onRefused: refusals, epoch: () => log.epoch },
-    config.coldReads,
+  const history: HistoryReader = new HistoryReader(
+    { connection, jsm, stream: config.stream, monitor, onRefused: refusals, epoch: () => log.epoch },
+    config.historyReads,
     {
-      read: (kind, ms) => metrics.coldReads.observe({ kind }, ms / 1000),
+      read: (kind, ms) => metrics.historyReads.observe({ kind }, ms / 1000),
       failed: (kind, error) => {
-        metrics.coldReadFailures.inc({ kind });
+        metrics.historyReadFailures.inc({ kind });
         const turn = coldLines.acquire();
         if (turn !== null)
           logger.warn({ kind, reason: error.message, ...turn }, 'a read failed, trying again');
@@ -104,19 +104,19 @@ async function wire(
     },
     () => performance.now(),
   );
-  const silence = createLiveness({
+  const liveness = createLiveness({
     config,
     logger,
     connection,
     jsm,
     js,
-    lastState: (id) => cold.lastState(id),
+    lastState: (id) => history.lastState(id),
     metrics: () => metrics,
     stalled: (id, silentMs) => hub.stalled(id, silentMs),
   });
   const feed: Feed = new Feed({
     connection,
-    link,
+    monitor,
     jsm,
     slowJsm: await connection.jetstreamManager({ checkAPI: false, timeout: SNAPSHOT_TIMEOUT_MS }),
     onRefused: refusals,
@@ -126,8 +126,8 @@ async function wire(
     instance: randomBytes(9).toString('base64url'),
     readBufferBytes: config.readBufferBytes,
     log,
-    sink: feedSink(parts, silence, () => metrics),
-    lastState: (id) => cold.lastState(id),
+    sink: feedSink(parts, liveness, () => metrics),
+    lastState: (id) => history.lastState(id),
     now: () => performance.now(),
   });
   const metrics = new Metrics({
@@ -137,19 +137,19 @@ async function wire(
     feedLag: () => feed.lag,
     log: () => ({ head: log.head, floor: log.tailStart, ...log.stats }),
     historyReads: () => {
-      const { reads, requesters, longestMs } = cold.waiting;
-      return { pending: cold.pending, waiting: reads, requesters, longestMs };
+      const { reads, requesters, longestMs } = history.waiting;
+      return { pending: history.pending, waiting: reads, requesters, longestMs };
     },
     unauthenticated: () => access.admission.counts.unauthenticated,
     httpSockets: () => access.sockets.http,
-    silence: () => silence.stats,
+    liveness: () => liveness.stats,
   });
   const keyLines = new LogRateLimiter(3, 10_000, () => performance.now());
   const { maxPendingReadsPerSubject } = config;
   const access: Access = openAccess(config, {
-    hasRoom: () => cold.pending < config.maxPendingReads,
+    hasRoom: () => history.pending < config.maxPendingReads,
     hasRoomFor: (requester) =>
-      maxPendingReadsPerSubject === 0 || cold.pendingOf(requester) < maxPendingReadsPerSubject,
+      maxPendingReadsPerSubject === 0 || history.pendingOf(requester) < maxPendingReadsPerSubject,
     keys: (report) => {
       metrics.keyFetches.inc({ result: report.kind });
       const turn = keyLines.acquire();
@@ -176,8 +176,8 @@ async function wire(
   try {
     await feed.start();
   } catch (error) {
-    silence.close();
-    cold.stop();
+    liveness.close();
+    history.stop();
     access.close();
     throw error;
   }
@@ -187,7 +187,7 @@ async function wire(
     if (isDraining) return { ready: false, detail: 'draining' };
     if (feed.isFollowing) return { ready: true, detail: 'following the stream' };
     const { problem } = feed;
-    if (!link.isUp || (problem === null && log.isReady))
+    if (!monitor.isConnected || (problem === null && log.isReady))
       return { ready: false, detail: 'NATS is away, reconnecting' };
     switch (problem?.kind) {
       case undefined:
@@ -202,13 +202,13 @@ async function wire(
   };
   const serverParts = {
     ...webSocketDeps(
-      { ...parts, stalledFor: (id) => silence.stalledFor(id) },
-      (requester) => cold.of(requester),
+      { ...parts, stalledFor: (id) => liveness.stalledFor(id) },
+      (requester) => history.of(requester),
       metrics,
       access,
     ),
     lastState: (id: string, requester: string, isWanted: IsWanted) =>
-      lastState(log, cold, id, { requester, isWanted }),
+      lastState(log, history, id, { requester, isWanted }),
     readiness,
     metrics: sharedAnswer(
       config.metricsMaxAgeMs,
@@ -223,8 +223,8 @@ async function wire(
   };
   const { server, operators } = await startServers(config, uws, tls, serverParts).catch(
     async (error: unknown) => {
-      silence.close();
-      cold.stop();
+      liveness.close();
+      history.stop();
       access.close();
       await feed.stop();
       throw error;
@@ -255,8 +255,8 @@ async function wire(
       logger.info({ connections: hub.size, ms: config.drainMs }, 'draining');
       await drain(hub, config.drainMs);
       clearInterval(ticking);
-      silence.close();
-      cold.stop();
+      liveness.close();
+      history.stop();
       access.close();
       await feed.stop();
       server.close();
@@ -278,7 +278,7 @@ async function startServers(
   const operators =
     metricsListen === undefined ? null : await startOperatorsServer(uws, hostAndPort(metricsListen), parts);
   try {
-    const address = { host: config.host, port: config.port, share: config.sharePort };
+    const address = { host: config.host, port: config.port, share: config.reusePort };
     return { server: await startServer(uws, address, parts, tls), operators };
   } catch (error) {
     operators?.close();
@@ -289,13 +289,13 @@ async function startServers(
 // What memory knows of a job is its newest state as of the log's head; what it does not know is read.
 async function lastState(
   log: EventLog,
-  cold: HistoryReader,
+  history: HistoryReader,
   id: string,
   reader: Reader,
 ): Promise<LogRecord | null> {
   const known = log.isReady ? log.last(id) : undefined;
   if (known !== undefined) return known;
-  return log.isReady && log.knowsAllJobs ? null : cold.lastState(id, reader);
+  return log.isReady && log.knowsAllJobs ? null : history.lastState(id, reader);
 }
 
 interface Parts {
@@ -308,26 +308,26 @@ interface Parts {
   readonly hub: Hub;
 }
 
-function feedSink({ logger, log, hub }: Parts, silence: Liveness, metrics: () => Metrics): FeedSink {
+function feedSink({ logger, log, hub }: Parts, liveness: Liveness, metrics: () => Metrics): FeedSink {
   const invalidLines = new LogRateLimiter(10, 10_000, () => performance.now());
   const failureLines = new LogRateLimiter(3, 10_000, () => performance.now());
   const lostLines = new LogRateLimiter(5, 10_000, () => performance.now());
   return {
     restarts: (reset) => {
-      silence.restarts();
+      liveness.restarts();
       hub.logRestarts(reset);
     },
-    loaded: (record) => silence.recordEvent(record),
+    loaded: (record) => liveness.recordEvent(record),
     ready: () => hub.logReady(),
     appended: (record) => {
       if (record !== null) {
         metrics().events.inc();
-        silence.recordEvent(record);
+        liveness.recordEvent(record);
       }
       hub.appended(record);
     },
     gone: (jobs) => {
-      for (const { id } of jobs) silence.remove(id);
+      for (const { id } of jobs) liveness.remove(id);
       hub.gone();
     },
     invalid: (seq, subject, reason, detail) => {
@@ -337,7 +337,7 @@ function feedSink({ logger, log, hub }: Parts, silence: Liveness, metrics: () =>
         logger.warn({ seq, subject, reason, detail, ...turn }, 'a stored message is not an event');
     },
     lost: (reason, detail) => {
-      silence.lost();
+      liveness.lost();
       metrics().feedLost.inc({ reason });
       if (reason === 'stream_changed') {
         logger.error(
@@ -356,7 +356,7 @@ function feedSink({ logger, log, hub }: Parts, silence: Liveness, metrics: () =>
         logger.warn({ reason: error.message, ...turn }, 'the feed cannot be built yet, trying again');
     },
     following: (ms) => {
-      silence.following();
+      liveness.following();
       metrics().feedRecovery.observe(ms / 1000);
       logger.info({ head: log.head, jobs: log.stats.jobs, ms: Math.round(ms) }, 'following the stream');
     },

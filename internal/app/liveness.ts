@@ -63,19 +63,19 @@ export function createLiveness(parts: LivenessDeps): Liveness {
 function watch({ config, logger, connection, jsm, js, lastState, metrics, stalled }: LivenessDeps): Liveness {
   const now = () => performance.now();
   let isFollowing = false;
-  let heartbeats: HeartbeatState = 'asking';
-  const isListening = () => isFollowing && heartbeats === 'hearing';
+  let heartbeats: HeartbeatState = 'connecting';
+  const isListening = () => isFollowing && heartbeats === 'subscribed';
   let listensSince = Number.POSITIVE_INFINITY;
   const listenOrPause = () => {
     if (!isListening()) {
-      lifecycle.pause();
+      monitor.pause();
       return;
     }
     listensSince = now();
-    lifecycle.resume(listensSince);
+    monitor.resume(listensSince);
   };
 
-  const lifecycle: LivenessMonitor = new LivenessMonitor(
+  const monitor: LivenessMonitor = new LivenessMonitor(
     {
       stallAfterMs: periodMs(config.stallAfterSeconds),
       timeoutMs: periodMs(config.timeoutSeconds),
@@ -111,10 +111,10 @@ function watch({ config, logger, connection, jsm, js, lastState, metrics, stalle
           case 'moved':
             return;
           case 'gone':
-            lifecycle.remove(id);
+            monitor.remove(id);
             return;
           case 'failed':
-            lifecycle.retryTimeout(id, lastSeq);
+            monitor.retryTimeout(id, lastSeq);
             return;
         }
       },
@@ -127,10 +127,10 @@ function watch({ config, logger, connection, jsm, js, lastState, metrics, stalle
     { now, wallClock: Date.now },
   );
   const alive = new HeartbeatSubscription(connection, {
-    heard: (id, attempt) => lifecycle.recordHeartbeat(id, now(), attempt),
+    heard: (id, attempt) => monitor.recordHeartbeat(id, now(), attempt),
     changed: (state, error) => {
       heartbeats = state;
-      if (state === 'refused')
+      if (state === 'denied')
         logger.error({ reason: error?.message }, 'heartbeats of jobs are not heard, so no silence is judged');
       listenOrPause();
     },
@@ -144,7 +144,7 @@ function watch({ config, logger, connection, jsm, js, lastState, metrics, stalle
     const asked = now();
     try {
       await connection.flush();
-      if (isListening() && asked >= listensSince) lifecycle.tick(asked);
+      if (isListening() && asked >= listensSince) monitor.tick(asked);
     } catch {
       // The connection was lost: the feed says so.
     } finally {
@@ -155,21 +155,21 @@ function watch({ config, logger, connection, jsm, js, lastState, metrics, stalle
 
   return {
     get stats() {
-      return { isListening: isListening(), ...lifecycle.stats };
+      return { isListening: isListening(), ...monitor.stats };
     },
-    recordEvent: ({ id, seq, patience }) =>
-      lifecycle.recordEvent({ id, seq, isRunning: patience !== null, ...patience }, now()),
-    remove: (id) => lifecycle.remove(id),
-    restarts: () => lifecycle.reset(),
+    recordEvent: ({ id, seq, policy }) =>
+      monitor.recordEvent({ id, seq, isRunning: policy !== null, ...policy }, now()),
+    remove: (id) => monitor.remove(id),
+    restarts: () => monitor.reset(),
     lost: () => {
       isFollowing = false;
-      lifecycle.pause();
+      monitor.pause();
     },
     following: () => {
       isFollowing = true;
       listenOrPause();
     },
-    stalledFor: (id) => lifecycle.stalledFor(id),
+    stalledFor: (id) => monitor.stalledFor(id),
     close: () => {
       clearInterval(ticking);
       alive.close();

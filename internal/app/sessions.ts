@@ -57,11 +57,11 @@ export function webSocketDeps(
   { config, log, hub, logger, stalledFor }: SessionsDeps,
   readsOf: (requester: string) => HistorySource,
   metrics: Metrics,
-  { door, sockets }: Pick<Access, 'door' | 'sockets'>,
+  { guard, sockets }: Pick<Access, 'guard' | 'sockets'>,
 ): Omit<WebSocketDeps, 'failed'> {
   const refusalLines = new LogRateLimiter(10, 10_000, () => performance.now());
   return {
-    door,
+    guard,
     sockets,
     maxClientFrameBytes: config.maxClientFrameBytes,
     clientRate: () =>
@@ -73,7 +73,7 @@ export function webSocketDeps(
     now: () => performance.now(),
     idleTimeoutSeconds: config.idleTimeoutSeconds,
     maxBufferedBytes: 2 * config.sendWatermarkBytes + PAGE_ROOM_BYTES,
-    connect: ({ scope, resume, requester }, permit, outlet) => {
+    connect: ({ scope, resume, requester }, credentials, transport) => {
       const session = new Session({
         id: randomBytes(9).toString('base64url'),
         requester,
@@ -81,8 +81,8 @@ export function webSocketDeps(
         resume,
         log,
         history: readsOf(requester),
-        transport: outlet,
-        credentials: permit,
+        transport: transport,
+        credentials: credentials,
         scopeId: scopeIdOf,
         limits: {
           heartbeatMs: config.heartbeatMs,

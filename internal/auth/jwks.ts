@@ -7,7 +7,7 @@ export interface KeySetLimits extends FetchLimits {
   /** Keys this old are asked for anew before they are used. From half of it on that happens beside their use. */
   readonly freshMs: number;
   /** Keys this old are not used any more, also while their host is down. */
-  readonly usableMs: number;
+  readonly maxStaleMs: number;
   /** The least time between two requests when the first was answered. */
   readonly coolDownMs: number;
   /** The same when it was not. */
@@ -21,7 +21,7 @@ export interface KeySetLimits extends FetchLimits {
 
 export const KEY_SET_LIMITS: KeySetLimits = {
   freshMs: 600_000,
-  usableMs: 86_400_000,
+  maxStaleMs: 86_400_000,
   coolDownMs: 30_000,
   retryMs: 5_000,
   maxWaiting: 100,
@@ -73,7 +73,7 @@ export class RemoteKeys {
   }
 
   /** Whether the keys are in doubt because their host did not answer when it was last asked, or has not yet. */
-  get isInDoubt(): boolean {
+  get isStale(): boolean {
     return this.#keys === null || this.#hasFailed || this.#request !== null;
   }
 
@@ -103,7 +103,7 @@ export class RemoteKeys {
   async #freshen(): Promise<void> {
     const now = this.#now();
     const age = now - this.#fetchedAt;
-    if (age >= this.limits.usableMs) this.#keys = null;
+    if (age >= this.limits.maxStaleMs) this.#keys = null;
     if (this.#keys === null) return await this.#ask();
     if (age < this.limits.freshMs / 2) return;
     const done = this.#ask();

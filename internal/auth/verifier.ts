@@ -123,7 +123,7 @@ export function createVerifier(
     const isNewKey = !verdict.ok && verdict.defect === 'signature' && envelope.kid === undefined;
     if (isNewKey && (await keys.renew())) verdict = await tryKeys();
     const isUnknown = !verdict.ok && verdict.defect === 'unknown_key';
-    return isUnknown && keys.isInDoubt ? refuseForKeys() : verdict;
+    return isUnknown && keys.isStale ? refuseForKeys() : verdict;
   }
 
   return {

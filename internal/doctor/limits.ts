@@ -50,7 +50,7 @@ function* judgeStreamLimits(stream: StreamFacts, { now, streamName }: Facts): Ge
   yield finding(consumers >= AT ? 'error' : 'warning', 'stream-consumers-near-limit', {
     what: `The stream has ${count(stream.consumers.used)} of at most ${count(stream.consumers.limit ?? 0)} consumers.`,
     why: 'At the limit no edge can start or rebuild its feed, and no history can be read.',
-    whatToDo: `Find who makes them: \`nats consumer ls ${streamName}\` lists them. An edge has one, and at most HEADWAY_COLD_READS short-lived ones.`,
+    whatToDo: `Find who makes them: \`nats consumer ls ${streamName}\` lists them. An edge has one, and at most HEADWAY_HISTORY_READS short-lived ones.`,
   });
 }
 

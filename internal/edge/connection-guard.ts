@@ -62,12 +62,12 @@ export interface PendingConnection {
   /** Taken out when the token is checked, so that no token stays in memory. */
   carried: ExtractedToken;
   /** null: the address has too many connections, which is explained and closed. */
-  readonly ticket: ConnectionSlot | null;
+  readonly slot: ConnectionSlot | null;
 }
 
 /** An upgrade that is refused with an HTTP status. */
 export interface UpgradeRejection {
-  readonly kind: 'turned';
+  readonly kind: 'rejected';
   readonly address: string;
   /** Which limit was reached. */
   readonly limit: Limit | null;
@@ -80,14 +80,14 @@ export interface UpgradeRejection {
 }
 
 export type UpgradeDecision =
-  | { readonly kind: 'visitor'; readonly visitor: PendingConnection }
+  | { readonly kind: 'pending'; readonly pending: PendingConnection }
   | UpgradeRejection;
 
 export type AuthResult =
   | {
       readonly ok: true;
       readonly scope: Scope;
-      readonly permit: ConnectionCredentials | null;
+      readonly credentials: ConnectionCredentials | null;
       /** Who asks, and so by whose turn it is served: the token's subject, else the address. */
       readonly requester: string;
     }
@@ -152,8 +152,8 @@ export class ConnectionGuard {
   }
 
   /** Whether the origin of a page, if it is one, may connect. */
-  isOriginAllowed(checkUpgrade: Handshake): boolean {
-    return this.#origin(checkUpgrade) !== 'refused';
+  isOriginAllowed(handshake: Handshake): boolean {
+    return this.#origin(handshake) !== 'refused';
   }
 
   #origin({ peer, forwardedProto, origin, host }: Handshake): OriginVerdict {
@@ -162,7 +162,7 @@ export class ConnectionGuard {
   }
 
   /** Decides at once whether a request is upgraded. */
-  knock(knock: Handshake): UpgradeDecision {
+  checkUpgrade(handshake: Handshake): UpgradeDecision {
     const {
       proxies,
       admission,
@@ -171,9 +171,9 @@ export class ConnectionGuard {
       hasCapacity: hasRoom,
       hasCapacityFor: hasRoomFor,
     } = this.#parts;
-    const address = proxies.clientAddress(knock.peer, knock.forwardedFor);
-    const origin = this.#origin(knock);
-    if (origin === 'refused') return originRefused(address, knock.origin);
+    const address = proxies.clientAddress(handshake.peer, handshake.forwardedFor);
+    const origin = this.#origin(handshake);
+    if (origin === 'refused') return originRefused(address, handshake.origin);
     if (!hasRoom()) return turned(address, 'pending_reads', NO_ROOM.pending_reads, 1);
     // Whose tokens are checked may be others than those whose reads wait, though they come from one address.
     if (verifier === null && !hasRoomFor(requesterOf(null, address))) {
@@ -183,16 +183,16 @@ export class ConnectionGuard {
     if (!entered.ok && entered.refusal !== 'address') {
       return turned(address, entered.refusal, NO_ROOM[entered.refusal], entered.retryAfterSeconds);
     }
-    this.#look(address, knock);
+    this.#look(address, handshake);
     const carried = extractToken({
-      authorization: knock.authorization,
-      subprotocols: knock.subprotocols,
+      authorization: handshake.authorization,
+      subprotocols: handshake.subprotocols,
       // Who is no browser can set a header, and so needs no token in a place that is logged.
-      query: tokenInQuery && origin !== 'none' ? knock.queryToken : null,
+      query: tokenInQuery && origin !== 'none' ? handshake.queryToken : null,
     });
     return {
-      kind: 'visitor',
-      visitor: { address, carried, ticket: entered.ok ? entered.ticket : null },
+      kind: 'pending',
+      pending: { address, carried, slot: entered.ok ? entered.slot : null },
     };
   }
 
@@ -213,23 +213,23 @@ export class ConnectionGuard {
   }
 
   /** Checks the visitor's token, and what of a scope it opens; at once where there is nothing to check. Never rejects. */
-  authorize(visitor: PendingConnection, scope: Scope): AuthResult | Promise<AuthResult> {
+  authorize(pending: PendingConnection, scope: Scope): AuthResult | Promise<AuthResult> {
     const { verifier, admission } = this.#parts;
-    if (visitor.ticket === null) return tooMany('connections_per_address', TOO_MANY_OF_ADDRESS);
+    if (pending.slot === null) return tooMany('connections_per_address', TOO_MANY_OF_ADDRESS);
     if (verifier === null) {
-      admission.authenticated(visitor.ticket, null);
-      return { ok: true, scope, permit: null, requester: requesterOf(null, visitor.address) };
+      admission.authenticated(pending.slot, null);
+      return { ok: true, scope, credentials: null, requester: requesterOf(null, pending.address) };
     }
-    const { carried } = visitor;
-    visitor.carried = { kind: 'none' };
+    const { carried } = pending;
+    pending.carried = { kind: 'none' };
     if (carried.kind === 'none') return refused('unauthorized', NO_TOKEN, 'missing');
     if (carried.kind === 'bad') return refused('unauthorized', carried.message, 'malformed');
-    return this.#check(verifier, visitor.ticket, visitor.address, carried.token, scope);
+    return this.#check(verifier, pending.slot, pending.address, carried.token, scope);
   }
 
   async #check(
     verifier: Verifier,
-    ticket: ConnectionSlot,
+    slot: ConnectionSlot,
     address: string,
     token: string,
     scope: Scope,
@@ -248,22 +248,24 @@ export class ConnectionGuard {
       const message = NO_ROOM.pending_reads_per_subject;
       return { ok: false, code: 'overloaded', message, defect: null, limit: 'pending_reads_per_subject' };
     }
-    if (!this.#parts.admission.authenticated(ticket, grant.subject)) {
+    if (!this.#parts.admission.authenticated(slot, grant.subject)) {
       return tooMany('connections_per_subject', TOO_MANY_OF_SUBJECT);
     }
-    return { ok: true, scope: narrowed.scope, permit: this.#permit(verifier, grant), requester };
+    return { ok: true, scope: narrowed.scope, credentials: this.#credentials(verifier, grant), requester };
   }
 
   /** When what let somebody in expired, as RFC 3339 writes it; null: it has not. */
-  expiredAt(permit: ConnectionCredentials | null): string | null {
-    return permit !== null && this.#parts.wallClock() >= permit.expiry.at ? permit.expiry.text : null;
+  expiredAt(credentials: ConnectionCredentials | null): string | null {
+    return credentials !== null && this.#parts.wallClock() >= credentials.expiry.at
+      ? credentials.expiry.text
+      : null;
   }
 
-  release(visitor: PendingConnection): void {
-    if (visitor.ticket !== null) this.#parts.admission.release(visitor.ticket);
+  release(pending: PendingConnection): void {
+    if (pending.slot !== null) this.#parts.admission.release(pending.slot);
   }
 
-  #permit(verifier: Verifier, { subject, expiresAt }: Grant): ConnectionCredentials {
+  #credentials(verifier: Verifier, { subject, expiresAt }: Grant): ConnectionCredentials {
     return {
       expiry: this.#expiry(expiresAt),
       warnMs: this.#parts.tokenWarningMs,
@@ -342,7 +344,7 @@ function turned(
   retryAfterSeconds: number | null,
 ): UpgradeRejection {
   return {
-    kind: 'turned',
+    kind: 'rejected',
     address,
     limit,
     status: 503,
@@ -355,7 +357,7 @@ function turned(
 
 function originRefused(address: string, origin: string): UpgradeRejection {
   return {
-    kind: 'turned',
+    kind: 'rejected',
     address,
     limit: null,
     status: 403,

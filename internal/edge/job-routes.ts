@@ -17,7 +17,7 @@ const DEADLINE_MS = 10_000;
 const PREFLIGHT_SECONDS = '600';
 
 export interface JobRoutesDeps extends RoutingDeps {
-  readonly door: ConnectionGuard;
+  readonly guard: ConnectionGuard;
   /**
    * The newest valid event of a job, from memory or from JetStream; null when it has none.
    * @param requester by whose turn it is read
@@ -30,22 +30,22 @@ export interface JobRoutesDeps extends RoutingDeps {
 export function routeJobs(app: App, parts: JobRoutesDeps): void {
   app.options(
     `${JOBS_PATH}/*`,
-    guarded(parts, (res, req) => send(res, preflight(parts.door, readHandshake(res, req)))),
+    guarded(parts, (res, req) => send(res, preflight(parts.guard, readHandshake(res, req)))),
   );
   app.get(
     `${JOBS_PATH}/:id`,
     guarded(parts, (res, req) => {
       const id = req.getParameter(0) ?? '';
       // A subprotocol is a WebSocket's; over HTTP a token in it is none.
-      const knock = { ...readHandshake(res, req), subprotocols: '' };
-      const entry = parts.door.knock(knock);
+      const handshake = { ...readHandshake(res, req), subprotocols: '' };
+      const entry = parts.guard.checkUpgrade(handshake);
       sendWhenReady(res, async (isWanted) => {
         const made = await answerFor(parts, entry, id, isWanted).catch((error: unknown) => {
           parts.failed(error);
           return () => problem(500, 'internal', 'this request failed; it was logged');
         });
-        if (entry.kind === 'visitor') parts.door.release(entry.visitor);
-        return () => withOrigin(made(), entry, knock.origin);
+        if (entry.kind === 'pending') parts.guard.release(entry.pending);
+        return () => withOrigin(made(), entry, handshake.origin);
       });
     }),
   );
@@ -57,7 +57,7 @@ async function answerFor(
   id: string,
   isWanted: IsWanted,
 ): Promise<() => HttpResponseSpec> {
-  if (entry.kind === 'turned') {
+  if (entry.kind === 'rejected') {
     const { status, code, detail, retryAfterSeconds } = entry;
     parts.refused(refusedAs(entry));
     const headers = retryAfterSeconds === null ? {} : { 'retry-after': String(retryAfterSeconds) };
@@ -68,21 +68,21 @@ async function answerFor(
     message: string,
     why: Pick<Refused, 'defect' | 'limit'> = NOTHING,
   ): HttpResponseSpec => {
-    parts.refused({ code, address: entry.visitor.address, ...why });
+    parts.refused({ code, address: entry.pending.address, ...why });
     return problemOf(code, message);
   };
   if (!isProcessingId(id)) {
     const message = `processing_id is ${show(id)}; expected 1 to 128 of A-Z a-z 0-9 _ -`;
     return () => refuse('invalid_processing_id', message);
   }
-  const admitted = await parts.door.authorize(entry.visitor, { kind: 'job', id, jobTypes: null });
+  const admitted = await parts.guard.authorize(entry.pending, { kind: 'job', id, jobTypes: null });
   if (!admitted.ok) return () => refuse(admitted.code, admitted.message, admitted);
   const last = await inTime((isStill) =>
     parts.lastState(id, admitted.requester, () => isWanted() && isStill()),
   );
   return () => {
     // JetStream may have taken longer than the token lasts.
-    const expired = parts.door.expiredAt(admitted.permit);
+    const expired = parts.guard.expiredAt(admitted.credentials);
     if (expired !== null)
       return refuse('token_expired', `the token expired at ${expired}; ask with a new one`);
     if (last === 'late') return refuse('internal', 'the history cannot be read now; ask again in a moment');
@@ -137,21 +137,21 @@ async function inTime<T>(read: (isStill: IsWanted) => Promise<T>): Promise<T | '
 
 // A page may read the answer, a refusal too, when its origin may connect.
 function withOrigin(answer: HttpResponseSpec, entry: UpgradeDecision, origin: string): HttpResponseSpec {
-  if (origin === '' || (entry.kind === 'turned' && entry.code === 'forbidden_origin')) return answer;
+  if (origin === '' || (entry.kind === 'rejected' && entry.code === 'forbidden_origin')) return answer;
   return { ...answer, headers: { ...answer.headers, ...cors(origin) } };
 }
 
 const cors = (origin: string) => ({ 'access-control-allow-origin': origin, vary: 'Origin' });
 
-function preflight(door: ConnectionGuard, knock: Handshake): HttpResponseSpec {
-  if (!door.isOriginAllowed(knock))
+function preflight(guard: ConnectionGuard, handshake: Handshake): HttpResponseSpec {
+  if (!guard.isOriginAllowed(handshake))
     return problem(403, 'forbidden_origin', 'pages of this origin may not ask');
   return {
     status: 204,
     contentType: 'text/plain',
     body: '',
     headers: {
-      ...cors(knock.origin),
+      ...cors(handshake.origin),
       'access-control-allow-methods': 'GET',
       'access-control-allow-headers': 'Authorization',
       'access-control-max-age': PREFLIGHT_SECONDS,

@@ -106,7 +106,7 @@ export interface ConnectionSlot {
 }
 
 export type AdmissionResult =
-  | { readonly ok: true; readonly ticket: ConnectionSlot }
+  | { readonly ok: true; readonly slot: ConnectionSlot }
   | { readonly ok: false; readonly refusal: AdmissionRefusal; readonly retryAfterSeconds: number };
 
 /** Where nobody knows when there is room again. Above 1, so that those who try again are not the load. */
@@ -168,7 +168,7 @@ export class Admission {
       this.#unauthenticatedByAddress.tryAdd(addressKey);
     }
     const state = { addressKey, isOpen: true, isAuthenticated: !needsAuthentication, subject: null };
-    return { ok: true, ticket: { [admitted]: state } };
+    return { ok: true, slot: { [admitted]: state } };
   }
 
   /**
@@ -176,8 +176,8 @@ export class Admission {
    * @param subject null: the token names none, and only the other limits hold
    * @returns false: this subject has too many connections, or the ticket has left already; nothing has changed
    */
-  authenticated(ticket: ConnectionSlot, subject: string | null): boolean {
-    const state = ticket[admitted];
+  authenticated(slot: ConnectionSlot, subject: string | null): boolean {
+    const state = slot[admitted];
     if (!state.isOpen) return false;
     if (subject !== null && state.subject === null) {
       if (!this.#subjects.tryAdd(subject)) return false;
@@ -192,8 +192,8 @@ export class Admission {
   }
 
   /** The connection is gone. A second call does nothing. */
-  release(ticket: ConnectionSlot): void {
-    const state = ticket[admitted];
+  release(slot: ConnectionSlot): void {
+    const state = slot[admitted];
     if (!state.isOpen) return;
     state.isOpen = false;
     this.#connections--;

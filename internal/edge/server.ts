@@ -53,7 +53,7 @@ export async function startServer(
   const route = (app: App): App => {
     guardSockets(app, {
       ...parts,
-      isProxy: (address) => parts.door.isProxy(address),
+      isProxy: (address) => parts.guard.isProxy(address),
       cutOff: (address, limit) => parts.refused({ code: 'overloaded', address, defect: null, limit }),
     });
     routeWebSockets(app, uws, parts);
@@ -144,13 +144,13 @@ async function createTlsListener(uws: Uws, tls: TlsSettings, route: (app: App) =
   const acceptor = uws.TlsApp(null);
   let newest = make();
   const all = [acceptor, newest];
-  uws.addReceiver(acceptor, newest);
+  uws.addChildApp(acceptor, newest);
   const watch = new CertificateWatcher(pair, {
     files: tls,
     load: () => {
       const next = make();
       all.push(next);
-      uws.addReceiver(acceptor, next);
+      uws.addChildApp(acceptor, next);
       uws.removeReceiver(acceptor, newest);
       newest = next;
     },

@@ -19,7 +19,7 @@ export interface Uws {
    */
   TlsApp(files: { readonly certFile: string; readonly keyFile: string } | null): App;
   /** From now on connections that come to `acceptor` are given to its receivers, in turn. TLS apps only. */
-  addReceiver(acceptor: App, receiver: App): void;
+  addChildApp(acceptor: App, receiver: App): void;
   /** The connections that it was given stay with it. */
   removeReceiver(acceptor: App, receiver: App): void;
   /** The option of `listen` that refuses a port which another process listens on. */
@@ -30,14 +30,14 @@ export interface Uws {
 }
 
 /** What the typings of an app leave out. */
-interface GivingApp {
+interface ChildAppHost {
   /** Where the app is in memory; only good for the two below. */
   getDescriptor(): unknown;
   addChildAppDescriptor(descriptor: unknown): void;
   removeChildAppDescriptor(descriptor: unknown): void;
 }
 
-const giving = (app: App): GivingApp => app as unknown as GivingApp;
+const giving = (app: App): ChildAppHost => app as unknown as ChildAppHost;
 
 /**
  * Loads uWebSockets.js.
@@ -62,7 +62,7 @@ export async function loadUws(maxHeaderBytes: number): Promise<Uws> {
         library.SSLApp(
           files === null ? {} : { cert_file_name: files.certFile, key_file_name: files.keyFile },
         ),
-      addReceiver: (acceptor, receiver) =>
+      addChildApp: (acceptor, receiver) =>
         giving(acceptor).addChildAppDescriptor(giving(receiver).getDescriptor()),
       removeReceiver: (acceptor, receiver) =>
         giving(acceptor).removeChildAppDescriptor(giving(receiver).getDescriptor()),

@@ -22,7 +22,7 @@ export const WS_PATH = '/ws/upload-progress';
  * A frame that is so many times as large as it may be is cut off by the library without a word; what is smaller, but
  * too large, is explained. Frames that are not complete cost memory.
  */
-const CUT_OFF = 16;
+const HARD_FRAME_FACTOR = 16;
 
 type Understood = Extract<ParsedRequest, { ok: true }>;
 
@@ -31,7 +31,7 @@ export interface WebSocketDeps extends RoutingDeps {
   /** More than a session ever buffers: its watermark and a page. */
   readonly maxBufferedBytes: number;
   readonly maxClientFrameBytes: number;
-  readonly door: ConnectionGuard;
+  readonly guard: ConnectionGuard;
   /** What one client may send. */
   readonly clientRate: () => ClientRateLimiter;
   /** Milliseconds that never go back. */
@@ -39,8 +39,8 @@ export interface WebSocketDeps extends RoutingDeps {
   /** Makes and registers a session for a request that was understood and let in. */
   readonly connect: (
     request: Pick<Understood, 'scope' | 'resume'> & { readonly requester: string },
-    permit: ConnectionCredentials | null,
-    outlet: Transport,
+    credentials: ConnectionCredentials | null,
+    transport: Transport,
   ) => Session;
   readonly disconnected: (session: Session, code: number) => void;
   /** A connection that was refused, before the upgrade or with an `error` frame. */
@@ -61,7 +61,7 @@ export interface Refused {
 
 interface Connection {
   readonly request: ParsedRequest;
-  readonly visitor: PendingConnection;
+  readonly pending: PendingConnection;
   readonly rate: ClientRateLimiter;
   session: Session | null;
   isGone: boolean;
@@ -75,7 +75,7 @@ export function routeWebSockets(app: App, uws: Uws, parts: WebSocketDeps): void 
     app.ws<Connection>(pattern, {
       compression: uws.DISABLED,
       idleTimeout: parts.idleTimeoutSeconds,
-      maxPayloadLength: CUT_OFF * parts.maxClientFrameBytes,
+      maxPayloadLength: HARD_FRAME_FACTOR * parts.maxClientFrameBytes,
       // The session stops at its own watermark; a limit here would drop frames in silence.
       maxBackpressure: 0,
       upgrade: (res, req, context) => {
@@ -92,22 +92,22 @@ export function routeWebSockets(app: App, uws: Uws, parts: WebSocketDeps): void 
           );
           return;
         }
-        if (!mayGoOn(ws, message, parts)) return;
+        if (!isWithinRate(ws, message, parts)) return;
         // The bytes belong to the library again as soon as this handler returns.
         session?.receive(isBinary ? null : Buffer.from(message).toString());
       }),
       // The library answers a ping by itself, without a limit: who sends pings and does not read is cut off.
       ping: noThrow((ws, message: ArrayBuffer) => {
-        if (mayGoOn(ws, message, parts) && ws.getBufferedAmount() > parts.maxBufferedBytes) ws.close();
+        if (isWithinRate(ws, message, parts) && ws.getBufferedAmount() > parts.maxBufferedBytes) ws.close();
       }),
       pong: noThrow((ws, message: ArrayBuffer) => {
-        mayGoOn(ws, message, parts);
+        isWithinRate(ws, message, parts);
       }),
       drain: noThrow((ws) => ws.getUserData().session?.pump()),
       close: noThrow((ws, code: number) => {
         const connection = ws.getUserData();
         connection.isGone = true;
-        parts.door.release(connection.visitor);
+        parts.guard.release(connection.pending);
         parts.sockets.left(connection.isClosed);
         if (connection.session === null) return;
         connection.session.closed();
@@ -137,18 +137,18 @@ function upgrade(
   id: string | null,
   parts: WebSocketDeps,
 ): void {
-  const knock = readHandshake(res, req);
-  const entry = parts.door.knock(knock);
-  if (entry.kind === 'turned') {
+  const handshake = readHandshake(res, req);
+  const entry = parts.guard.checkUpgrade(handshake);
+  if (entry.kind === 'rejected') {
     parts.refused(refusedAs(entry));
-    turnAway(res, entry);
+    rejectUpgrade(res, entry);
     return;
   }
-  const { visitor } = entry;
+  const { pending } = entry;
   try {
     const connection: Connection = {
       request: parseRequest(id, req.getQuery()),
-      visitor,
+      pending,
       rate: parts.clientRate(),
       session: null,
       isGone: false,
@@ -157,13 +157,13 @@ function upgrade(
     res.upgrade(
       connection,
       req.getHeader('sec-websocket-key'),
-      chooseSubprotocol(knock.subprotocols, PROTOCOL),
+      chooseSubprotocol(handshake.subprotocols, PROTOCOL),
       req.getHeader('sec-websocket-extensions'),
       context,
     );
     parts.sockets.upgraded();
   } catch (error) {
-    parts.door.release(visitor);
+    parts.guard.release(pending);
     throw error;
   }
 }
@@ -173,7 +173,10 @@ export function refusedAs({ code, address, limit, origin }: UpgradeRejection): R
   return { code, address, defect: null, limit, ...(origin !== null && { origin }) };
 }
 
-function turnAway(res: HttpResponse, { status, code, detail, retryAfterSeconds }: UpgradeRejection): void {
+function rejectUpgrade(
+  res: HttpResponse,
+  { status, code, detail, retryAfterSeconds }: UpgradeRejection,
+): void {
   const headers = retryAfterSeconds === null ? {} : { 'retry-after': String(retryAfterSeconds) };
   send(res, { ...problem(status, code, detail), headers });
 }
@@ -181,7 +184,7 @@ function turnAway(res: HttpResponse, { status, code, detail, retryAfterSeconds }
 // A request that makes no sense is upgraded all the same: a browser shows its page a close code, never a status.
 function open(ws: WebSocket<Connection>, parts: WebSocketDeps): void {
   const connection = ws.getUserData();
-  const { request, visitor } = connection;
+  const { request, pending } = connection;
   if (!request.ok) {
     refuse(ws, parts, request.code, request.message);
     return;
@@ -193,12 +196,12 @@ function open(ws: WebSocket<Connection>, parts: WebSocketDeps): void {
       refuse(ws, parts, admitted.code, admitted.message, admitted);
       return;
     }
-    const { scope, permit, requester } = admitted;
+    const { scope, credentials, requester } = admitted;
     const { resume } = request;
-    connection.session = parts.connect({ scope, resume, requester }, permit, new WebSocketOutlet(ws));
+    connection.session = parts.connect({ scope, resume, requester }, credentials, new WebSocketOutlet(ws));
     connection.session.open();
   };
-  const admitted = parts.door.authorize(visitor, request.scope);
+  const admitted = parts.guard.authorize(pending, request.scope);
   if ('ok' in admitted) enter(admitted);
   // Nothing is sent before the token was checked.
   else admitted.then(enter).catch(parts.failed);
@@ -211,24 +214,24 @@ function refuse(
   message: string,
   { defect, limit }: Pick<Refused, 'defect' | 'limit'> = { defect: null, limit: null },
 ): void {
-  parts.refused({ code, address: ws.getUserData().visitor.address, defect, limit });
-  const outlet = new WebSocketOutlet(ws);
-  outlet.cork(() => {
-    outlet.send(frames.error(code, message));
-    outlet.end(closeCode(ERROR_CODES[code]), code);
+  parts.refused({ code, address: ws.getUserData().pending.address, defect, limit });
+  const transport = new WebSocketOutlet(ws);
+  transport.cork(() => {
+    transport.send(frames.error(code, message));
+    transport.end(closeCode(ERROR_CODES[code]), code);
   });
 }
 
 // Control frames count as well: each costs the edge a turn, and the others wait.
-function mayGoOn(ws: WebSocket<Connection>, message: ArrayBuffer, parts: WebSocketDeps): boolean {
-  const { rate, session, visitor } = ws.getUserData();
+function isWithinRate(ws: WebSocket<Connection>, message: ArrayBuffer, parts: WebSocketDeps): boolean {
+  const { rate, session, pending } = ws.getUserData();
   const limit = rate.take(message.byteLength, parts.now());
   if (limit === null) return true;
   const code = 'too_many_frames';
   if (session === null) {
     refuse(ws, parts, code, TOO_MANY_FRAMES, { defect: null, limit });
   } else {
-    parts.refused({ code, address: visitor.address, defect: null, limit });
+    parts.refused({ code, address: pending.address, defect: null, limit });
     session.fail(code, TOO_MANY_FRAMES);
   }
   return false;

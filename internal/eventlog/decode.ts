@@ -21,13 +21,13 @@ export interface LivenessPolicy {
 }
 
 /** Shared by the many events that say nothing of it. */
-const UNSAID: LivenessPolicy = {
+const NO_POLICY: LivenessPolicy = {
   stallAfterSeconds: undefined,
   timeoutSeconds: undefined,
   attempt: undefined,
 };
 /** The most usual attempt. */
-const UNSAID_AT_FIRST: LivenessPolicy = { ...UNSAID, attempt: 1 };
+const UNSAID_AT_FIRST: LivenessPolicy = { ...NO_POLICY, attempt: 1 };
 
 /** A valid event, reduced to what serving it needs. `text` is the JSON object without its opening brace. */
 export interface DecodedEvent {
@@ -35,8 +35,8 @@ export interface DecodedEvent {
   readonly jobType: string | undefined;
   readonly finished: boolean;
   /** null: the job does not run (it has ended, or waits for its next attempt), so its silence means nothing. */
-  readonly patience: LivenessPolicy | null;
-  readonly namesType: boolean;
+  readonly policy: LivenessPolicy | null;
+  readonly hasType: boolean;
   readonly text: string;
 }
 
@@ -100,8 +100,8 @@ export function decodeEvent(subject: string, bytes: Uint8Array): Decoded {
       id: event.processing_id,
       jobType: event.job_type,
       finished: isFinished(event),
-      patience: patienceOf(event),
-      namesType: event.type !== undefined,
+      policy: patienceOf(event),
+      hasType: event.type !== undefined,
       text: bodyOf(text, event),
     },
   };
@@ -110,7 +110,7 @@ export function decodeEvent(subject: string, bytes: Uint8Array): Decoded {
 function patienceOf({ status, stall_after_seconds, timeout_seconds, attempt }: Event): LivenessPolicy | null {
   if (status !== 'processing') return null;
   if (stall_after_seconds === undefined && timeout_seconds === undefined) {
-    if (attempt === undefined) return UNSAID;
+    if (attempt === undefined) return NO_POLICY;
     if (attempt === 1) return UNSAID_AT_FIRST;
   }
   return { stallAfterSeconds: stall_after_seconds, timeoutSeconds: timeout_seconds, attempt };
@@ -131,11 +131,11 @@ function problemOf(value: unknown): string | null {
 function bodyOf(text: string, event: Event): string {
   const open = text.indexOf('{');
   const hasOurs = 'seq' in event || 'prev_seq' in event;
-  return hasOurs ? withoutOurs(text, open + 1) : text.slice(open + 1).trimEnd();
+  return hasOurs ? stripReserved(text, open + 1) : text.slice(open + 1).trimEnd();
 }
 
 /** The members of a JSON object without those of our names. `text` must be valid JSON; the members begin at `start`. */
-function withoutOurs(text: string, start: number): string {
+function stripReserved(text: string, start: number): string {
   const kept: string[] = [];
   let memberAt = start;
   let name: string | null = null;
@@ -180,7 +180,7 @@ function stringEnd(text: string, at: number): number {
 
 /** The `progress_update` frame of an event, as text. PROTOCOL.md, "progress_update". */
 export function updateFrame(event: DecodedEvent, seq: number, prevSeq: number | null): string {
-  const type = event.namesType ? '' : '"type":"progress_update",';
+  const type = event.hasType ? '' : '"type":"progress_update",';
   const frame = `{${type}"seq":${seq},"prev_seq":${prevSeq},${event.text}`;
   // Looking into the text makes V8 join its pieces, and so let go of the body that they were cut from. Sending it would
   // do the same, but most last states are never sent.

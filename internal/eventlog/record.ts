@@ -9,7 +9,7 @@ export interface LogRecord {
   readonly jobType: string | undefined;
   readonly finished: boolean;
   /** null: the job does not run. */
-  readonly patience: LivenessPolicy | null;
+  readonly policy: LivenessPolicy | null;
   /** When JetStream stored it, in milliseconds since 1970. */
   readonly storedAt: number;
   readonly frame: string;
@@ -33,7 +33,7 @@ export function makeRecord(
     id: event.id,
     jobType: event.jobType,
     finished: event.finished,
-    patience: event.patience,
+    policy: event.policy,
     storedAt,
     frame,
     bytes: frame.length + RECORD_OVERHEAD_BYTES,

@@ -22,7 +22,7 @@ export class ConnectionMonitor {
     void this.#watch(connection);
   }
 
-  get isUp(): boolean {
+  get isConnected(): boolean {
     return this.#state === 'up';
   }
 
@@ -34,7 +34,7 @@ export class ConnectionMonitor {
 
   /** Resolves when the link is up; at once when it is. Rejects with the signal's reason when that is aborted first. */
   up(signal: AbortSignal): Promise<void> {
-    if (this.isUp) return Promise.resolve();
+    if (this.isConnected) return Promise.resolve();
     return new Promise((resolve, reject) => {
       const settle = (finish: () => void) => () => {
         this.#onUp.delete(onUp);
@@ -86,9 +86,9 @@ const refusals = new WeakMap<NatsConnection, Set<Refused>>();
 
 /** The one `Link` of a connection. */
 export function monitorOf(connection: NatsConnection): ConnectionMonitor {
-  const link = links.get(connection) ?? new ConnectionMonitor(connection);
-  links.set(connection, link);
-  return link;
+  const monitor = links.get(connection) ?? new ConnectionMonitor(connection);
+  links.set(connection, monitor);
+  return monitor;
 }
 
 /** Calls `refused` for what NATS does not permit the connection. @returns what ends that */

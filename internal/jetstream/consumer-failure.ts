@@ -5,7 +5,7 @@ export type FailureReason =
   | 'disconnected'
   | 'heartbeats_missed'
   | 'consumer_deleted'
-  | 'delivery_hole'
+  | 'sequence_gap'
   | 'no_responders'
   | 'pull_refused'
   | 'not_permitted'
@@ -39,11 +39,11 @@ export class ConsumerFailure {
   readonly #onStop = () => this.fail('closed');
 
   /** @param stop counts as a failure when it is aborted */
-  constructor(link: ConnectionMonitor, stop?: AbortSignal) {
+  constructor(monitor: ConnectionMonitor, stop?: AbortSignal) {
     this.#stop = stop;
     stop?.addEventListener('abort', this.#onStop, { once: true });
-    this.#forgetLink = link.onLost(() => this.fail('disconnected'));
-    if (!link.isUp) this.fail('disconnected');
+    this.#forgetLink = monitor.onLost(() => this.fail('disconnected'));
+    if (!monitor.isConnected) this.fail('disconnected');
     if (stop?.aborted) this.fail('closed');
   }
 
@@ -91,7 +91,7 @@ const DETAILS: Readonly<Record<FailureReason, string>> = {
   disconnected: 'the connection to NATS was lost',
   heartbeats_missed: 'no heartbeat came',
   consumer_deleted: 'the consumer was deleted',
-  delivery_hole: 'a message was lost on its way',
+  sequence_gap: 'a message was lost on its way',
   no_responders: 'the consumer is gone',
   pull_refused: 'a pull was refused',
   not_permitted: 'NATS does not permit it',

@@ -46,7 +46,7 @@ export class EdgeConsumer {
    * that is gone the pulls expire.
    * @throws EdgeIdTakenError
    */
-  async waitForName(): Promise<void> {
+  async waitForConsumerName(): Promise<void> {
     const { jsm, stream, edgeId, now } = this.#options;
     const giveUpAt = now() + NAME_TAKEN_MS;
     for (let quiet = 0; quiet < NAME_FREE_LOOKS; ) {

@@ -37,7 +37,7 @@ export interface FeedSink {
 
 export interface FeedDeps {
   readonly connection: NatsConnection;
-  readonly link: ConnectionMonitor;
+  readonly monitor: ConnectionMonitor;
   readonly jsm: JetStreamManager;
   /** The same with a longer time-out: finding the last message of a million subjects takes the server seconds. */
   readonly slowJsm: JetStreamManager;

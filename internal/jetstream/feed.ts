@@ -90,7 +90,7 @@ export class Feed {
     const { jsm, stream, natsUrl, log } = this.#parts;
     const info = await ensureStream(jsm, stream, redactUrl(natsUrl));
     log.setEpoch(epochOf(info));
-    await this.#consumer.waitForName();
+    await this.#consumer.waitForConsumerName();
     this.#running = Promise.all([this.#run(), this.#audit.run(this.#stopped.signal)]);
   }
 
@@ -99,18 +99,18 @@ export class Feed {
     this.#stopped.abort(new Error('the edge stops'));
     await this.#running;
     // Without NATS there is nobody to ask; the server removes the consumer itself, a while after it was abandoned.
-    if (this.#parts.link.isUp) await this.#consumer.remove();
+    if (this.#parts.monitor.isConnected) await this.#consumer.remove();
   }
 
   async #run(): Promise<void> {
-    const { sink, now, link } = this.#parts;
+    const { sink, now, monitor } = this.#parts;
     const { signal } = this.#stopped;
     let quickFailures = 0;
     while (!signal.aborted) {
-      await link.up(signal).catch(() => undefined);
+      await monitor.up(signal).catch(() => undefined);
       if (signal.aborted) return;
       const startedAt = now();
-      const failure = new ConsumerFailure(link, signal);
+      const failure = new ConsumerFailure(monitor, signal);
       let hasOpened = false;
       try {
         await this.#follow(failure, () => {
@@ -251,11 +251,11 @@ export class Feed {
   }
 
   #newReader(from: StartPlace): StreamReader {
-    const { jsm, link, now, readBufferBytes } = this.#parts;
+    const { jsm, monitor, now, readBufferBytes } = this.#parts;
     const pull: PullLimits = { bytes: readBufferBytes, messages: PULL_MESSAGES, prefetch: true };
     const create = (config: Partial<ConsumerConfig>) => this.#consumer.create(this.#timeout, config);
     const { signal } = this.#stopped;
-    const ask = <T>(request: () => Promise<T>): Promise<T> => link.runWhileConnected(signal, request);
+    const ask = <T>(request: () => Promise<T>): Promise<T> => monitor.runWhileConnected(signal, request);
     const access = { ...this.#parts, jsm, stream: this.#parts.stream.name, now };
     return new StreamReader(
       access,

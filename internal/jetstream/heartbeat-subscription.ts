@@ -7,10 +7,10 @@ const RETRY_MS = 10_000;
 
 export type HeartbeatState =
   /** The server has not answered yet. */
-  | 'asking'
-  | 'hearing'
+  | 'connecting'
+  | 'subscribed'
   /** The server does not permit it, or the connection was lost before it answered. It is tried again. */
-  | 'refused'
+  | 'denied'
   | 'closed';
 
 export interface HeartbeatObserver {
@@ -31,7 +31,7 @@ export class HeartbeatSubscription {
   readonly #connection: Pick<NatsConnection, 'subscribe' | 'flush'>;
   readonly #observer: HeartbeatObserver;
   readonly #retryMs: number;
-  #state: HeartbeatState = 'asking';
+  #state: HeartbeatState = 'connecting';
   #unsubscribe: () => void = () => undefined;
   #retry: NodeJS.Timeout | undefined;
 
@@ -64,7 +64,7 @@ export class HeartbeatSubscription {
       isRefused = true;
       unsubscribe();
       this.#retry = setTimeout(() => this.#subscribe(), this.#retryMs);
-      this.#become('refused', error);
+      this.#become('denied', error);
     };
     try {
       const subscription = this.#connection.subscribe(ALIVE_FILTER, {
@@ -79,7 +79,7 @@ export class HeartbeatSubscription {
       this.#unsubscribe = unsubscribe;
       // A refusal comes before the answer to this.
       this.#connection.flush().then(() => {
-        if (!isRefused && this.#state !== 'closed') this.#become('hearing', null);
+        if (!isRefused && this.#state !== 'closed') this.#become('subscribed', null);
       }, refuse);
     } catch (error) {
       refuse(error as Error);

@@ -26,9 +26,9 @@ export interface Reader {
 }
 
 /** A read that is under way, and who wants its answer. */
-interface Flight {
+interface SharedRead {
   readonly requesters: Set<string>;
-  readonly askers: IsWanted[];
+  readonly waiters: IsWanted[];
 }
 
 /** What the edge itself reads has turns of its own. */
@@ -45,7 +45,7 @@ export class HistoryReader {
   readonly #observer: ColdObserver;
   readonly #now: () => number;
   readonly #stopped = new AbortController();
-  readonly #flights = new Map<string, { readonly flight: Flight; readonly answer: Promise<unknown> }>();
+  readonly #flights = new Map<string, { readonly flight: SharedRead; readonly answer: Promise<unknown> }>();
 
   /** How many of the reads under way are of each requester. */
   readonly #pendingOf = new Map<string, number>();
@@ -157,12 +157,12 @@ export class HistoryReader {
     const running = this.#flights.get(key);
     if (running !== undefined) {
       const { flight, answer } = running;
-      flight.askers.push(isWanted);
+      flight.waiters.push(isWanted);
       this.#join(flight, requester);
       this.#turns.joined(flight, requester);
       return answer as Promise<T>;
     }
-    const flight: Flight = { requesters: new Set(), askers: [isWanted] };
+    const flight: SharedRead = { requesters: new Set(), waiters: [isWanted] };
     this.#join(flight, requester);
     const answer = this.#persist(kind, flight, read).finally(() => {
       this.#flights.delete(key);
@@ -172,7 +172,7 @@ export class HistoryReader {
     return answer;
   }
 
-  #join({ requesters }: Flight, requester: string): void {
+  #join({ requesters }: SharedRead, requester: string): void {
     if (requesters.has(requester)) return;
     requesters.add(requester);
     this.#count(requester, 1);
@@ -193,15 +193,15 @@ export class HistoryReader {
     return result;
   }
 
-  #persist<T>(kind: ReadKind, flight: Flight, read: () => Promise<T>): Promise<T> {
+  #persist<T>(kind: ReadKind, flight: SharedRead, read: () => Promise<T>): Promise<T> {
     const startedAt = this.#now();
     const attempt = async (): Promise<T> => {
       const result = await this.#turns
         .run(flight, async () => {
           // A herd that gave up while it waited must not be read for: those that came instead would wait behind it.
-          if (!flight.askers.some((isWanted) => isWanted()))
+          if (!flight.waiters.some((isWanted) => isWanted()))
             throw new AbortError('nobody wants the answer any more');
-          return this.#access.link.runWhileConnected(this.#stopped.signal, () => this.#ofOneStream(read));
+          return this.#access.monitor.runWhileConnected(this.#stopped.signal, () => this.#ofOneStream(read));
         })
         .catch(retryable);
       this.#observer.read(kind, this.#now() - startedAt);

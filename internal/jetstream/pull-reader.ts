@@ -56,7 +56,7 @@ export interface PullAccess {
   readonly connection: NatsConnection;
   readonly jsm: JetStreamManager;
   readonly stream: string;
-  readonly link: ConnectionMonitor;
+  readonly monitor: ConnectionMonitor;
   /** Calls `refused` for what NATS does not permit the connection. @returns what ends that */
   readonly onRefused: (refused: (refusal: PermissionViolation) => void) => () => void;
 }
@@ -202,8 +202,8 @@ export class PullConsumer {
   /** Ends the deliveries, and removes the consumer if NATS is there to be asked. */
   async remove(): Promise<void> {
     this.close();
-    const { connection, link } = this.#access;
-    if (connection.isClosed() || !link.isUp) return;
+    const { connection, monitor } = this.#access;
+    if (connection.isClosed() || !monitor.isConnected) return;
     removeConsumer(this.#access, this.info.name);
     await connection.flush().catch(() => undefined);
   }
@@ -269,7 +269,7 @@ export class PullConsumer {
       return;
     }
     if (delivery.deliverySequence !== this.#delivered + 1) {
-      this.failure.fail('delivery_hole');
+      this.failure.fail('sequence_gap');
       return;
     }
     this.#hasAnswered = true;

@@ -83,7 +83,7 @@ class StoredRead {
   readonly #range: ReadRange;
   readonly #signal: AbortSignal;
   readonly #observer: ReadObserver;
-  readonly #link: ConnectionMonitor;
+  readonly #monitor: ConnectionMonitor;
   #epoch = '';
 
   constructor(access: ReadAccess, range: ReadRange, signal: AbortSignal, observer: ReadObserver) {
@@ -91,7 +91,7 @@ class StoredRead {
     this.#range = range;
     this.#signal = signal;
     this.#observer = observer;
-    this.#link = monitorOf(access.connection);
+    this.#monitor = monitorOf(access.connection);
   }
 
   /** Finds both ends. @returns null when nothing lies between them */
@@ -109,7 +109,7 @@ class StoredRead {
         connection,
         jsm,
         stream,
-        link: this.#link,
+        monitor: this.#monitor,
         onRefused: (refused) => onPermissionError(connection, refused),
       },
       {
@@ -127,7 +127,7 @@ class StoredRead {
   }
 
   async open(reader: StreamReader, isFirst: boolean): Promise<void> {
-    await this.#link.up(this.#signal);
+    await this.#monitor.up(this.#signal);
     if (!isFirst) await this.#lookAgain(reader);
     await reader.open();
   }
@@ -187,7 +187,7 @@ class StoredRead {
   }
 
   #ask<T>(request: () => Promise<T>): Promise<T> {
-    return orAborted(this.#link.runWhileConnected(this.#signal, request), this.#signal);
+    return orAborted(this.#monitor.runWhileConnected(this.#signal, request), this.#signal);
   }
 }
 

@@ -42,8 +42,8 @@ export class AdaptiveTimeout {
    */
   async answer<T>(what: string, request: Promise<T>, patienceMs?: number): Promise<T> {
     const unanswered = this.#unanswered.get(what) ?? 0;
-    const patience = patienceMs ?? PATIENCE_MS * PATIENCE_GROWS ** unanswered;
-    const ms = Math.max(patience, SLOWER * this.#slowestMs);
+    const policy = patienceMs ?? PATIENCE_MS * PATIENCE_GROWS ** unanswered;
+    const ms = Math.max(policy, SLOWER * this.#slowestMs);
     const askedAt = this.#now();
     request.then(
       () => {

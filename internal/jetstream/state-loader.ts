@@ -9,7 +9,7 @@ export interface LoadedStates {
   readonly head: number;
   readonly firstSeq: number;
   readonly complete: boolean;
-  readonly pristine: boolean;
+  readonly neverTrimmed: boolean;
 }
 
 /**
@@ -71,8 +71,8 @@ export class LastStateLoader {
     const complete = await this.#readBack(left, head);
     // What is untouched after the last states were read was untouched while they were read.
     const after = await stateNow();
-    const pristine = after.first_seq <= 1 && (after.num_deleted ?? 0) === 0;
-    return { head, firstSeq: after.first_seq, complete, pristine };
+    const neverTrimmed = after.first_seq <= 1 && (after.num_deleted ?? 0) === 0;
+    return { head, firstSeq: after.first_seq, complete, neverTrimmed };
   }
 
   async #listSubjects(ask: <T>(what: string, request: Promise<T>) => Promise<T>): Promise<string[]> {

@@ -25,7 +25,7 @@ export interface AuditedFeed {
   changed(differences: readonly StreamDifference[]): void;
 }
 
-type Parts = Pick<FeedDeps, 'jsm' | 'link' | 'log' | 'now' | 'sink' | 'slowJsm' | 'stream'>;
+type Parts = Pick<FeedDeps, 'jsm' | 'monitor' | 'log' | 'now' | 'sink' | 'slowJsm' | 'stream'>;
 
 /**
  * Compares the feed with the stream itself, every two seconds: a consumer that answers may be paused, edited, or another
@@ -65,15 +65,15 @@ export class StreamAudit {
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await delay(LOOK_MS, undefined, { signal, ref: false }).catch(() => undefined);
-      if (signal.aborted || !this.#parts.link.isUp) continue;
+      if (signal.aborted || !this.#parts.monitor.isConnected) continue;
       // An answer that does not come, or comes late behind what is being read, says nothing. What does not move is seen.
       await this.#look(signal).catch(() => undefined);
     }
   }
 
   async #look(signal: AbortSignal): Promise<void> {
-    const { jsm, link, log, stream } = this.#parts;
-    const ask = <T>(request: () => Promise<T>): Promise<T> => link.runWhileConnected(signal, request);
+    const { jsm, monitor, log, stream } = this.#parts;
+    const ask = <T>(request: () => Promise<T>): Promise<T> => monitor.runWhileConnected(signal, request);
     const info = await ask(() => jsm.streams.info(stream.name));
     const differences = streamDifferences(info.config, stream);
     if (differences.length > 0) {

@@ -106,7 +106,7 @@ export class StreamReader {
    */
   async open(): Promise<void> {
     this.close();
-    const failure = new ConsumerFailure(this.#access.link, this.#options.stop);
+    const failure = new ConsumerFailure(this.#access.monitor, this.#options.stop);
     try {
       const info = await this.#make();
       this.#consumer = new PullConsumer(this.#access, info, this.#options.pull, failure);

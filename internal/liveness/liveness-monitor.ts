@@ -48,8 +48,8 @@ export class LivenessMonitor {
   /** Nothing heard before this counts: the listening clock at the last `resume`. */
   #since = 0;
   #overdue = 0;
-  #turnedAway = 0;
-  #letGo = 0;
+  #rejected = 0;
+  #evicted = 0;
 
   constructor(limits: LivenessLimits, sink: LivenessSink) {
     this.#limits = limits;
@@ -61,8 +61,8 @@ export class LivenessMonitor {
     return {
       watched: this.#jobs.size,
       overdue: this.#overdue,
-      rejected: this.#turnedAway,
-      evicted: this.#letGo,
+      rejected: this.#rejected,
+      evicted: this.#evicted,
     };
   }
 
@@ -238,11 +238,11 @@ export class LivenessMonitor {
     if (this.#jobs.isFull) {
       const spent = this.#wheel.firstParked(PARKED_SPENT);
       if (spent === NONE) {
-        this.#turnedAway++;
+        this.#rejected++;
         return NONE;
       }
       this.#drop(spent);
-      this.#letGo++;
+      this.#evicted++;
     }
     const node = this.#jobs.add(id);
     this.#wheel.grow(this.#jobs.nodes);

@@ -65,7 +65,7 @@ const BACKOFF: Backoff = { retries: 3, firstMs: 250 };
 const WRONG_LAST_SEQUENCE = 10071;
 
 /** Something was stored for this job between the look at it and the write. */
-class Overtaken extends Error {}
+class SequenceConflict extends Error {}
 
 /**
  * Writes the error event of jobs that timed out, once, however many edges do so: each write holds only if the job's
@@ -149,7 +149,7 @@ export class TimeoutWriter {
         // What NATS does not permit now it does not permit in a second.
         shouldRetry: ({ error }) => !isRefused(error),
         onFailedAttempt: ({ error }) => {
-          if (!signal.aborted && !(error instanceof Overtaken)) this.#observer.failed(id, error);
+          if (!signal.aborted && !(error instanceof SequenceConflict)) this.#observer.failed(id, error);
         },
       });
     } catch {
@@ -193,7 +193,7 @@ export class TimeoutWriter {
       });
     } catch (error) {
       if (error instanceof NatsError && error.api_error?.err_code === WRONG_LAST_SEQUENCE) {
-        throw new Overtaken('the job has a newer message');
+        throw new SequenceConflict('the job has a newer message');
       }
       throw error;
     }

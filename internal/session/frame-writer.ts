@@ -9,9 +9,9 @@ import { TokenExpiry } from './token-expiry.js';
 export const SCAN_BYTES = 16;
 
 export interface FrameWriterOptions {
-  readonly outlet: Transport;
+  readonly transport: Transport;
   /** null: the edge runs open. */
-  readonly permit: ConnectionCredentials | null;
+  readonly credentials: ConnectionCredentials | null;
   /** A socket that buffers this many bytes is full. */
   readonly watermarkBytes: number;
   /** Milliseconds since 1970. */
@@ -37,7 +37,7 @@ export class FrameWriter {
 
   constructor(parts: FrameWriterOptions) {
     this.#parts = parts;
-    this.#tenure = parts.permit === null ? null : new TokenExpiry(parts.permit);
+    this.#tenure = parts.credentials === null ? null : new TokenExpiry(parts.credentials);
     this.#sentAt = parts.now();
   }
 
@@ -47,12 +47,12 @@ export class FrameWriter {
 
   /** Whether it takes no more for now, since the peer does not read. */
   get isFull(): boolean {
-    return this.#isOpen && this.#parts.outlet.buffered() >= this.#parts.watermarkBytes;
+    return this.#isOpen && this.#parts.transport.buffered() >= this.#parts.watermarkBytes;
   }
 
   /** Whether the peer has read everything. */
   get isEmpty(): boolean {
-    return this.#parts.outlet.buffered() === 0;
+    return this.#parts.transport.buffered() === 0;
   }
 
   /** Bytes sent, and what looking for them cost. */
@@ -96,7 +96,7 @@ export class FrameWriter {
 
   /** Runs `write` so that all it sends leaves in one write to the socket. May be nested. */
   corked(write: () => void): void {
-    if (this.#isOpen) this.#parts.outlet.cork(write);
+    if (this.#isOpen) this.#parts.transport.cork(write);
   }
 
   /** Whether it is open and its token good; one that has expired is closed with the reason. */
@@ -132,7 +132,7 @@ export class FrameWriter {
   end(code: number, reason: string): void {
     if (!this.#isOpen) return;
     this.closed();
-    this.#parts.outlet.end(code, reason);
+    this.#parts.transport.end(code, reason);
   }
 
   /** The connection is gone. */
@@ -145,7 +145,7 @@ export class FrameWriter {
   #write(text: string): void {
     this.#sentAt = this.#parts.now();
     this.#cost += text.length;
-    this.#parts.outlet.send(text);
+    this.#parts.transport.send(text);
   }
 
   #updateFrame(record: LogRecord, scope: Scope): string {

@@ -42,19 +42,9 @@ export interface ResumeInput {
 }
 
 export function decideResume(facts: ResumeInput): ResumeDecision {
-  const {
-    resume,
-    clientEpoch: toldEpoch,
-    pendingReset: owesReset,
-    epoch,
-    head,
-    scope,
-    countAfter,
-    maxReplay,
-    canSkip,
-  } = facts;
-  if (toldEpoch !== epoch) return { kind: 'reset', reason: 'epoch' };
-  if (owesReset !== null) return { kind: 'reset', reason: owesReset };
+  const { resume, clientEpoch, pendingReset, epoch, head, scope, countAfter, maxReplay, canSkip } = facts;
+  if (clientEpoch !== epoch) return { kind: 'reset', reason: 'epoch' };
+  if (pendingReset !== null) return { kind: 'reset', reason: pendingReset };
   if (resume === null) return { kind: 'fresh' };
   if (resume.epoch !== null && resume.epoch !== epoch) return { kind: 'reset', reason: 'epoch' };
   if ((resume.scope ?? scope) !== scope) return { kind: 'reset', reason: 'scope' };

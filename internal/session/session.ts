@@ -33,7 +33,7 @@ export class Session {
   readonly #gone: GoneNotices | null;
   readonly #stall: StallNotice;
   #scope: Scope;
-  #state: SessionState = { name: 'waiting' };
+  #state: SessionState = { name: 'loading' };
   #resume: Resume | null;
   /** The epoch that the client takes its cursor to be of. */
   #clientEpoch = '';
@@ -52,10 +52,10 @@ export class Session {
     this.#deps = parts;
     this.#resume = parts.resume;
     this.#cursor = parts.resume?.lastSeq ?? null;
-    const { transport: outlet, credentials: permit, wallClock, now, limits } = parts;
+    const { transport, credentials, wallClock, now, limits } = parts;
     const onClosed = () => this.#ended();
     const { watermarkBytes } = limits;
-    this.#writer = new FrameWriter({ outlet, permit, watermarkBytes, wallClock, now, onClosed });
+    this.#writer = new FrameWriter({ transport, credentials, watermarkBytes, wallClock, now, onClosed });
     this.#stall = new StallNotice(parts.log, parts.stalledFor ?? (() => null));
     this.#gone = parts.scope.kind === 'job' ? null : new GoneNotices(parts.log, (text) => this.#send(text));
   }
@@ -100,7 +100,7 @@ export class Session {
   /** The log has become ready. */
   logReady(): void {
     // In its share of a turn, like everything that may be long.
-    if (this.#state.name === 'waiting') this.#deps.scheduleCatchUp(this);
+    if (this.#state.name === 'loading') this.#deps.scheduleCatchUp(this);
   }
 
   /**
@@ -112,11 +112,11 @@ export class Session {
     if (this.#state.name === 'ended') return;
     this.#leaveLive();
     // Not begun: what the client asked for stands.
-    if (this.#state.name !== 'waiting' && this.#cursor !== null) {
+    if (this.#state.name !== 'loading' && this.#cursor !== null) {
       this.#resume = { lastSeq: this.#cursor, epoch: null };
     }
     this.#pendingReset = reset ?? this.#pendingReset;
-    this.#state = { name: 'waiting' };
+    this.#state = { name: 'loading' };
   }
 
   /** The connection is gone. */
@@ -151,14 +151,14 @@ export class Session {
       }
       const state = this.#state;
       switch (state.name) {
-        case 'waiting':
+        case 'loading':
           if (this.#deps.log.isReady) this.#start();
           return;
-        case 'asking':
+        case 'fetching':
         case 'live':
         case 'ended':
           return;
-        case 'answered':
+        case 'fetched':
           state.take();
           return;
         case 'snapshot': {
@@ -167,7 +167,7 @@ export class Session {
           budget -= spent;
           break;
         }
-        case 'behind': {
+        case 'catching_up': {
           const spent = this.#step(state.phase, budget);
           if (spent === null) return;
           budget -= spent;
@@ -269,7 +269,7 @@ export class Session {
   #leaveLive(): void {
     if (this.#state.name !== 'live') return;
     this.#cursor = this.cursor;
-    this.#state = { name: 'behind', phase: 'lagging' };
+    this.#state = { name: 'catching_up', phase: 'lagging' };
   }
 
   #start(): void {
@@ -307,9 +307,9 @@ export class Session {
 
   // The stream may be further than this edge has read.
   #replayAhead(cursor: number): void {
-    const { history: cold } = this.#deps;
+    const { history } = this.#deps;
     this.#ask(
-      (isWanted) => cold.reached(cursor, isWanted),
+      (isWanted) => history.reached(cursor, isWanted),
       (answer) => {
         const { scope } = this;
         if (answer.kind === 'refused') this.#reset(answer.reason, answer.firstSeq, answer.lastSeq);
@@ -317,7 +317,7 @@ export class Session {
         else {
           // The client may have seen the job begin anew after an end that is the newest this edge has read.
           this.#ask(
-            (isWanted) => cold.lastState(scope.id, isWanted),
+            (isWanted) => history.lastState(scope.id, isWanted),
             (last) => {
               this.#unfinishedAt = last === null || last.finished ? 0 : last.seq;
               this.#replay(cursor);
@@ -336,7 +336,7 @@ export class Session {
   #replay(cursor: number): void {
     this.#begin(cursor);
     this.#isOpening = true;
-    const replay = () => this.#become({ name: 'behind', phase: 'replaying' });
+    const replay = () => this.#become({ name: 'catching_up', phase: 'replaying' });
     if (this.scope.kind === 'all') replay();
     else {
       this.#withLast(this.scope.id, (last) => {
@@ -368,20 +368,20 @@ export class Session {
       if (!log.isWhole(this.scope.kind === 'job' ? this.scope.id : '', last?.seq ?? 0))
         this.#writer.setPreviousSeq(null);
       this.#cursor = Math.max(this.cursor, log.head);
-      this.#become({ name: 'behind', phase: 'replaying' });
+      this.#become({ name: 'catching_up', phase: 'replaying' });
     });
   }
 
   // A job that memory does not know is read first: only its last event tells what it is, and whether it is finished.
   #withLast(id: string, then: (last: LogRecord | null) => void): void {
-    const { log, history: cold } = this.#deps;
+    const { log, history } = this.#deps;
     const known = log.last(id) ?? null;
     if (known !== null || log.knowsAllJobs) {
       then(known);
       return;
     }
     this.#ask(
-      (isWanted) => cold.lastState(id, isWanted),
+      (isWanted) => history.lastState(id, isWanted),
       (read) => {
         if (read !== null) log.restore(read);
         const newest = log.last(id) ?? null;
@@ -414,7 +414,7 @@ export class Session {
         return this.#writer.scanned(SNAPSHOT_SCAN_LIMIT);
       case 'end':
         this.#cursor = Math.max(this.cursor, snapshot.head);
-        this.#enter({ name: 'behind', phase });
+        this.#enter({ name: 'catching_up', phase });
         return 0;
       case 'lost':
         this.#reset('limit', this.#deps.log.firstSeq, this.#deps.log.head);
@@ -434,7 +434,7 @@ export class Session {
 
   // One read of the log and what follows from it. Returns the bytes sent, or null when there is nothing to do now.
   #step(phase: Phase, budget: number): number | null {
-    const { log, limits, history: cold } = this.#deps;
+    const { log, limits, history } = this.#deps;
     const read = log.read(this.scope, this.cursor, Math.min(budget, limits.watermarkBytes));
     switch (read.kind) {
       case 'records': {
@@ -456,12 +456,12 @@ export class Session {
         return this.#nowLive();
       case 'unverified':
         this.#ask(
-          (isWanted) => cold.isKept(read.anchor, isWanted),
+          (isWanted) => history.isKept(read.anchor, isWanted),
           (isKept) => {
             if (!isKept) this.#askPage(phase);
             else {
               if (this.scope.kind === 'job') log.verified(this.scope.id, read.anchor, read.gapSeq);
-              this.#become({ name: 'behind', phase });
+              this.#become({ name: 'catching_up', phase });
             }
           },
         );
@@ -501,7 +501,7 @@ export class Session {
     if (this.scope.jobTypes === null && answer.previous !== null)
       this.#writer.setPreviousSeq(answer.previous);
     this.#cursor = Math.max(this.cursor, answer.cursor);
-    this.#become({ name: 'behind', phase });
+    this.#become({ name: 'catching_up', phase });
   }
 
   // All jobs: a gap is told before the first update behind it.
@@ -552,12 +552,12 @@ export class Session {
   #ask<T>(read: (isWanted: IsWanted) => Promise<T>, then: (answer: T) => void): void {
     if (this.#state.name === 'ended') return;
     const ticket = Symbol('ticket');
-    this.#enter({ name: 'asking', ticket });
-    const isCurrent = () => this.#state.name === 'asking' && this.#state.ticket === ticket;
+    this.#enter({ name: 'fetching', ticket });
+    const isCurrent = () => this.#state.name === 'fetching' && this.#state.ticket === ticket;
     read(isCurrent).then(
       (value) => {
         if (!isCurrent()) return;
-        this.#state = { name: 'answered', take: () => then(value) };
+        this.#state = { name: 'fetched', take: () => then(value) };
         this.#deps.scheduleCatchUp(this);
       },
       () => {

@@ -12,11 +12,11 @@ import type { Snapshot } from '../eventlog/snapshot.js';
  * - `ended`: closed from either side.
  */
 export type SessionState =
-  | { readonly name: 'waiting' }
-  | { readonly name: 'asking'; readonly ticket: symbol }
-  | { readonly name: 'answered'; readonly take: () => void }
+  | { readonly name: 'loading' }
+  | { readonly name: 'fetching'; readonly ticket: symbol }
+  | { readonly name: 'fetched'; readonly take: () => void }
   | { readonly name: 'snapshot'; readonly snapshot: Snapshot; readonly phase: Phase }
-  | { readonly name: 'behind'; readonly phase: Phase }
+  | { readonly name: 'catching_up'; readonly phase: Phase }
   | { readonly name: 'live' }
   | { readonly name: 'ended' };
 

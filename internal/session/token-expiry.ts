@@ -20,16 +20,16 @@ export function applyRenewal(renewal: Renewal, scope: Scope): AppliedRenewal {
  * milliseconds since 1970. PROTOCOL.md, "Tokens".
  */
 export class TokenExpiry {
-  readonly #permit: ConnectionCredentials;
+  readonly #credentials: ConnectionCredentials;
   #expiry: Expiry;
   #isWarned = false;
   /** When this token was first looked at; null: not yet. */
   #since: number | null = null;
   #latest: symbol | null = null;
 
-  constructor(permit: ConnectionCredentials) {
-    this.#permit = permit;
-    this.#expiry = permit.expiry;
+  constructor(credentials: ConnectionCredentials) {
+    this.#credentials = credentials;
+    this.#expiry = credentials.expiry;
   }
 
   /** When it ends, as RFC 3339 writes it. */
@@ -47,7 +47,7 @@ export class TokenExpiry {
    */
   shouldWarn(now: number): boolean {
     this.#since ??= now;
-    const ahead = Math.min(this.#permit.warnMs, (this.#expiry.at - this.#since) / 2);
+    const ahead = Math.min(this.#credentials.warnMs, (this.#expiry.at - this.#since) / 2);
     if (this.#isWarned || now < this.#expiry.at - ahead) return false;
     this.#isWarned = true;
     return true;
@@ -57,7 +57,7 @@ export class TokenExpiry {
   renew(token: string, then: (renewal: Renewal) => void): void {
     const ticket = Symbol('ticket');
     this.#latest = ticket;
-    void this.#permit.renew(token).then((renewal) => {
+    void this.#credentials.renew(token).then((renewal) => {
       if (this.#latest !== ticket) return;
       if (renewal.kind === 'renewed') {
         // Who answers the warning with the same token has been warned of it.

@@ -35,7 +35,7 @@ export class LogRateLimiter {
   readonly #now: () => number;
   #windowStart = Number.NEGATIVE_INFINITY;
   #used = 0;
-  #heldBack = 0;
+  #suppressed = 0;
 
   constructor(limit: number, windowMs: number, now: () => number) {
     this.#limit = limit;
@@ -44,19 +44,19 @@ export class LogRateLimiter {
   }
 
   /** null: say nothing; else how many were not said before this one. */
-  acquire(): { readonly heldBack: number } | null {
+  acquire(): { readonly suppressed: number } | null {
     const now = this.#now();
     if (now - this.#windowStart >= this.#windowMs) {
       this.#windowStart = now;
       this.#used = 0;
     }
     if (this.#used >= this.#limit) {
-      this.#heldBack++;
+      this.#suppressed++;
       return null;
     }
     this.#used++;
-    const heldBack = this.#heldBack;
-    this.#heldBack = 0;
-    return { heldBack };
+    const suppressed = this.#suppressed;
+    this.#suppressed = 0;
+    return { suppressed };
   }
 }

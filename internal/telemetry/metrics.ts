@@ -27,16 +27,16 @@ export interface MetricSources {
   /** Sockets that are no WebSocket. */
   httpSockets(): number;
   /** The watch for jobs that fall silent. */
-  silence(): {
+  liveness(): {
     readonly isListening: boolean;
     readonly watched: number;
     readonly overdue: number;
-    readonly turnedAway: number;
-    readonly letGo: number;
+    readonly rejected: number;
+    readonly evicted: number;
   };
 }
 
-const SESSION_STATES = ['waiting', 'asking', 'answered', 'snapshot', 'behind', 'live'];
+const SESSION_STATES = ['loading', 'fetching', 'fetched', 'snapshot', 'catching_up', 'live'];
 const TIMEOUT_OUTCOMES = ['written', 'moved', 'gone', 'failed'];
 
 /** An edge's metrics, in a registry of its own so that several edges fit in one process. OPERATIONS.md, "Metrics". */
@@ -82,15 +82,15 @@ export class Metrics {
     buckets: [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60],
     registers: [this.registry],
   });
-  readonly coldReads = new Histogram({
-    name: 'headway_cold_read_seconds',
+  readonly historyReads = new Histogram({
+    name: 'headway_history_read_seconds',
     help: 'Reads from JetStream for cursors behind the tail, with waiting and retries, by kind.',
     labelNames: ['kind'],
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5],
     registers: [this.registry],
   });
-  readonly coldReadFailures = this.#counter(
-    'headway_cold_read_failures_total',
+  readonly historyReadFailures = this.#counter(
+    'headway_history_read_failures_total',
     'Reads from JetStream that failed and were tried again, by kind.',
     ['kind'],
   );
@@ -144,7 +144,7 @@ export class Metrics {
     this.#gauge('headway_log_head_seq', 'The newest stream sequence this edge has read.', [], (gauge) =>
       gauge.set(readings.log().head),
     );
-    this.#gauge('headway_log_floor_seq', 'Cursors below it are served from JetStream.', [], (gauge) =>
+    this.#gauge('headway_log_tail_start_seq', 'Cursors below it are served from JetStream.', [], (gauge) =>
       gauge.set(readings.log().floor),
     );
     this.#gauge('headway_tail_bytes', 'Memory of the newest events.', [], (gauge) =>
@@ -160,30 +160,28 @@ export class Metrics {
       gauge.set(readings.log().jobs),
     );
     this.#gauge(
-      'headway_silence_listening',
+      'headway_liveness_active',
       '1 while events and heartbeats are heard, so that silence means something.',
       [],
-      (gauge) => gauge.set(readings.silence().isListening ? 1 : 0),
+      (gauge) => gauge.set(readings.liveness().isListening ? 1 : 0),
     );
     this.#gauge('headway_jobs_watched', 'Jobs whose silence would be noticed.', [], (gauge) =>
-      gauge.set(readings.silence().watched),
+      gauge.set(readings.liveness().watched),
     );
     this.#gauge('headway_timeouts_overdue', 'Time-outs that are due and not written yet.', [], (gauge) =>
-      gauge.set(readings.silence().overdue),
+      gauge.set(readings.liveness().overdue),
     );
-    this.#gauge(
-      'headway_jobs_not_watched',
-      'How often, since the start, there was no room to watch a job: its silence is not noticed.',
-      [],
-      (gauge) => gauge.set(readings.silence().turnedAway),
+    this.#countedElsewhere(
+      'headway_liveness_rejected_total',
+      'Times there was no room to watch a job: its silence is not noticed.',
+      () => readings.liveness().rejected,
     );
-    this.#gauge(
-      'headway_jobs_watched_let_go',
-      'How many silent jobs, since the start, have made room for others after all was told of them.',
-      [],
-      (gauge) => gauge.set(readings.silence().letGo),
+    this.#countedElsewhere(
+      'headway_liveness_evicted_total',
+      'Silent jobs that have made room for others after all was told of them.',
+      () => readings.liveness().evicted,
     );
-    this.#gauge('headway_cold_reads_pending', 'Reads from JetStream that run or wait.', [], (gauge) =>
+    this.#gauge('headway_history_reads_pending', 'Reads from JetStream that run or wait.', [], (gauge) =>
       gauge.set(readings.historyReads().pending),
     );
     this.#gauge(
@@ -213,6 +211,19 @@ export class Metrics {
 
   #counter<L extends string = never>(name: string, help: string, labelNames: L[] = []): Counter<L> {
     return new Counter({ name, help, labelNames, registers: [this.registry] });
+  }
+
+  /** A counter whose value is kept where it is counted. */
+  #countedElsewhere(name: string, help: string, read: () => number): void {
+    new Counter({
+      name,
+      help,
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        this.inc(read());
+      },
+    });
   }
 
   #gauge(name: string, help: string, labelNames: string[], read: (gauge: Gauge) => void): void {

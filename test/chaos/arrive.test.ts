@@ -83,7 +83,7 @@ test('G1 order: one job’s burst beyond its limit is the business of those who 
   );
   const pages = async (): Promise<number> => {
     const text = await (await fetch(`${edge.http}/metrics`)).text();
-    return Number(/^headway_cold_read_seconds_count\{kind="page"\} (\d+)$/m.exec(text)?.[1] ?? 0);
+    return Number(/^headway_history_read_seconds_count\{kind="page"\} (\d+)$/m.exec(text)?.[1] ?? 0);
   };
   expect(await pages()).toBe(0);
 

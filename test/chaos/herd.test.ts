@@ -64,7 +64,7 @@ test(`herds: ${CLIENTS} clients of ${JOBS} jobs come back within a second after 
   measured('live update meanwhile, median', Math.round(delays[delays.length >> 1] ?? 0));
   measured('live update meanwhile, slowest', Math.round(delays.at(-1) ?? 0));
   const metrics = await (await fetch(`${second.http}/metrics`)).text();
-  const reads = Number(/headway_cold_read_seconds_count\{kind="page"\} (\d+)/.exec(metrics)?.[1] ?? 0);
+  const reads = Number(/headway_history_read_seconds_count\{kind="page"\} (\d+)/.exec(metrics)?.[1] ?? 0);
   process.stdout.write(`    pages read from JetStream for them: ${reads}\n`);
   // Equal reads are done once.
   expect(reads).toBeGreaterThan(JOBS / 2);

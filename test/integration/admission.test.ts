@@ -14,13 +14,13 @@ test('herds: while too many reads from JetStream wait, newcomers are refused wit
   const ids = Array.from({ length: 5 }, () => jobId());
   await createStream(nc, 'PROGRESS');
   for (const id of [...ids, ...ids]) await publish(nc, id);
-  await using link = await startTcpProxy(nats.port);
+  await using monitor = await startTcpProxy(nats.port);
   await using edge = await startEdgeProcess({
-    natsUrl: `nats://127.0.0.1:${link.port}`,
+    natsUrl: `nats://127.0.0.1:${monitor.port}`,
     env: { HEADWAY_MAX_PENDING_READS: '3' },
   });
   // NATS answers nothing, so that reads wait.
-  link.stall();
+  monitor.stall();
   const waiting = await Promise.all(
     ids.slice(0, 3).map((id) => WsClient.connect(`${edge.ws}/ws/upload-progress/${id}?last_seq=1`)),
   );
@@ -35,7 +35,7 @@ test('herds: while too many reads from JetStream wait, newcomers are refused wit
   expect(refusal.status).toBe(503);
   expect(refusal.headers['retry-after']).toBe('1');
   expect(JSON.parse(refusal.body)).toMatchObject({ status: 503, code: 'overloaded' });
-  link.flow();
+  monitor.flow();
   for (const client of waiting) await client.until(({ type }) => type === 'caught_up', { timeoutMs: 30_000 });
   const newcomer = await waitFor(() => WsClient.connect(`${edge.ws}/ws/upload-progress/${ids[4]}`), {
     what: 'room again',
@@ -51,9 +51,9 @@ test('herds: reads that failed and will be tried again still count', async () =>
   const ids = Array.from({ length: 3 }, () => jobId());
   await createStream(nc, 'PROGRESS');
   for (const id of [...ids, ...ids]) await publish(nc, id);
-  await using link = await startTcpProxy(nats.port);
-  await using edge = await startEdgeProcess({ natsUrl: `nats://127.0.0.1:${link.port}` });
-  link.stall();
+  await using monitor = await startTcpProxy(nats.port);
+  await using edge = await startEdgeProcess({ natsUrl: `nats://127.0.0.1:${monitor.port}` });
+  monitor.stall();
   const clients = await Promise.all(
     ids.map((id) => WsClient.connect(`${edge.ws}/ws/upload-progress/${id}?last_seq=1`)),
   );
@@ -61,13 +61,13 @@ test('herds: reads that failed and will be tried again still count', async () =>
   const pending = new Set<number>();
   await waitFor(
     async () => {
-      pending.add(await metric(edge.http, 'headway_cold_reads_pending'));
-      return (await metric(edge.http, 'headway_cold_read_failures_total')) >= 2 * ids.length;
+      pending.add(await metric(edge.http, 'headway_history_reads_pending'));
+      return (await metric(edge.http, 'headway_history_read_failures_total')) >= 2 * ids.length;
     },
     { what: 'reads that failed', timeoutMs: 60_000 },
   );
   expect([...pending]).toEqual([ids.length]);
-  link.flow();
+  monitor.flow();
   for (const client of clients) {
     await client.until(({ type }) => type === 'caught_up', { timeoutMs: 30_000 });
     client.drop();
@@ -81,28 +81,28 @@ test('herds: reads that wait for clients who have gone are not done', async () =
   await createStream(nc, 'PROGRESS');
   // A trimmed job each, so that every resume from its beginning needs a page of its own.
   for (const id of [...ids, ...ids]) await publish(nc, id);
-  await using link = await startTcpProxy(nats.port);
+  await using monitor = await startTcpProxy(nats.port);
   await using edge = await startEdgeProcess({
-    natsUrl: `nats://127.0.0.1:${link.port}`,
-    env: { HEADWAY_COLD_READS: '1' },
+    natsUrl: `nats://127.0.0.1:${monitor.port}`,
+    env: { HEADWAY_HISTORY_READS: '1' },
   });
-  link.stall();
+  monitor.stall();
   const clients = await Promise.all(
     ids.map((id) => WsClient.connect(`${edge.ws}/ws/upload-progress/${id}?last_seq=1`)),
   );
-  await waitFor(async () => (await metric(edge.http, 'headway_cold_reads_pending')) === ids.length, {
+  await waitFor(async () => (await metric(edge.http, 'headway_history_reads_pending')) === ids.length, {
     what: 'reads that wait',
   });
   for (const client of clients.slice(1)) client.drop();
   await waitFor(async () => (await metric(edge.http, 'headway_connections')) === 1, {
     what: 'the clients to be gone',
   });
-  link.flow();
+  monitor.flow();
   await clients[0]?.until(({ type }) => type === 'caught_up', { timeoutMs: 30_000 });
-  await waitFor(async () => (await metric(edge.http, 'headway_cold_reads_pending')) === 0, {
+  await waitFor(async () => (await metric(edge.http, 'headway_history_reads_pending')) === 0, {
     what: 'no reads',
   });
-  expect(await metric(edge.http, 'headway_cold_read_seconds_count')).toBeLessThan(5);
+  expect(await metric(edge.http, 'headway_history_read_seconds_count')).toBeLessThan(5);
   clients[0]?.drop();
 });
 
@@ -112,9 +112,9 @@ test('herds: while too many reads of one subject wait, its newcomers are refused
   const ids = Array.from({ length: 5 }, () => jobId());
   await createStream(nc, 'PROGRESS');
   for (const id of [...ids, ...ids]) await publish(nc, id);
-  await using link = await startTcpProxy(nats.port);
+  await using monitor = await startTcpProxy(nats.port);
   await using edge = await startEdgeProcess({
-    natsUrl: `nats://127.0.0.1:${link.port}`,
+    natsUrl: `nats://127.0.0.1:${monitor.port}`,
     env: { ...JWT_ENV, HEADWAY_MAX_PENDING_READS_PER_SUBJECT: '3' },
   });
   const [greedy, modest, nobody] = await Promise.all(
@@ -122,7 +122,7 @@ test('herds: while too many reads of one subject wait, its newcomers are refused
   );
   const resume = (index: number, token = '') =>
     WsClient.connect(`${edge.ws}/ws/upload-progress/${ids[index]}?last_seq=1`, bearer(token));
-  link.stall();
+  monitor.stall();
   const waiting = await Promise.all([0, 1, 2].map((index) => resume(index, greedy)));
   for (const client of waiting) await client.until(({ type }) => type === 'hello');
 
@@ -142,7 +142,7 @@ test('herds: while too many reads of one subject wait, its newcomers are refused
   const metrics = await (await fetch(`${edge.http}/metrics`)).text();
   expect(metrics).toContain('headway_limits_reached_total{limit="pending_reads_per_subject"} 2');
 
-  link.flow();
+  monitor.flow();
   for (const client of waiting) await client.until(({ type }) => type === 'caught_up', { timeoutMs: 30_000 });
   const newcomer = await resume(4, greedy);
   await newcomer.until(({ type }) => type === 'caught_up', { timeoutMs: 30_000 });
@@ -155,16 +155,16 @@ test('herds: where nobody shows a token, newcomers of an address whose reads wai
   const ids = Array.from({ length: 4 }, () => jobId());
   await createStream(nc, 'PROGRESS');
   for (const id of [...ids, ...ids]) await publish(nc, id);
-  await using link = await startTcpProxy(nats.port);
+  await using monitor = await startTcpProxy(nats.port);
   await using edge = await startEdgeProcess({
-    natsUrl: `nats://127.0.0.1:${link.port}`,
+    natsUrl: `nats://127.0.0.1:${monitor.port}`,
     env: { HEADWAY_MAX_PENDING_READS_PER_SUBJECT: '3', HEADWAY_TRUSTED_PROXIES: '127.0.0.1' },
   });
   const resume = (index: number, address: string) =>
     WsClient.connect(`${edge.ws}/ws/upload-progress/${ids[index]}?last_seq=1`, {
       headers: { 'x-forwarded-for': address },
     });
-  link.stall();
+  monitor.stall();
   const waiting = await Promise.all([0, 1, 2].map((index) => resume(index, '192.0.2.1')));
   for (const client of waiting) await client.until(({ type }) => type === 'hello');
   const other = await resume(3, '192.0.2.2');
@@ -173,7 +173,7 @@ test('herds: where nobody shows a token, newcomers of an address whose reads wai
   const refused: unknown = await resume(3, '192.0.2.1').catch((error: unknown) => error);
   expect(refused).toBeInstanceOf(HandshakeRefused);
   expect(refused).toMatchObject({ status: 503, headers: { 'retry-after': '1' } });
-  link.flow();
+  monitor.flow();
   for (const client of waiting) {
     await client.until(({ type }) => type === 'caught_up', { timeoutMs: 30_000 });
     client.drop();

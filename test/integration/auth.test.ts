@@ -229,10 +229,10 @@ describe('what a token opens', () => {
     await caughtUp(fresh);
     expect(fresh.seen().map(({ seq }) => seq)).toEqual([second[0]]);
 
-    await using cold = await connect(`?last_seq=${start}`, { job_types: ['type-a'] });
-    await caughtUp(cold);
-    expect(cold.seen().map(({ seq }) => seq)).toEqual(mine);
-    expect(await metric(small.http, 'headway_cold_read_seconds_count')).toBeGreaterThan(0);
+    await using history = await connect(`?last_seq=${start}`, { job_types: ['type-a'] });
+    await caughtUp(history);
+    expect(history.seen().map(({ seq }) => seq)).toEqual(mine);
+    expect(await metric(small.http, 'headway_history_read_seconds_count')).toBeGreaterThan(0);
 
     await using warm = await connect(`?last_seq=${start}`, { job_types: ['type-a'] }, roomy);
     await caughtUp(warm);
@@ -240,7 +240,7 @@ describe('what a token opens', () => {
 
     const live = await round();
     const last = await publish(shared.nc, a, { job_type: 'type-a', progress: 99 });
-    for (const client of [fresh, cold, warm]) {
+    for (const client of [fresh, history, warm]) {
       await client.until(({ seq }) => seq === last);
       expect(client.seen().filter(({ seq }) => seq >= (live[0] ?? 0))).toMatchObject([
         { processing_id: a, seq: live[0] },
@@ -319,11 +319,11 @@ describe('what a token opens', () => {
     await caughtUp(warm);
     expect(shown(warm)).toEqual(expected);
     await bury();
-    await using cold = await connect(path, { job_types: ['type-1'] });
-    await caughtUp(cold);
-    expect(shown(cold).map(([seq]) => seq)).toEqual(expected.map(([seq]) => seq));
+    await using history = await connect(path, { job_types: ['type-1'] });
+    await caughtUp(history);
+    expect(shown(history).map(([seq]) => seq)).toEqual(expected.map(([seq]) => seq));
     const allowed = [...expected.map(([seq]) => seq), 0, null];
-    for (const [, prev] of shown(cold)) expect(allowed).toContain(prev);
+    for (const [, prev] of shown(history)) expect(allowed).toContain(prev);
     await using fresh = await connect(`/${job}`, { job_types: ['type-1'] });
     await caughtUp(fresh);
     expect(shown(fresh)).toEqual([[seqs[5], null]]);

@@ -20,33 +20,33 @@ async function publishStates(nc: NatsConnection, jobs: number, bytes: number, ea
 }
 
 interface Linked extends ConnectedNats {
-  readonly link: TcpProxy;
+  readonly monitor: TcpProxy;
 }
 
 async function linked(): Promise<Linked & AsyncDisposable> {
   const world = await connectedNats({ stream: {} });
-  const link = await startTcpProxy(world.nats.port);
+  const monitor = await startTcpProxy(world.nats.port);
   return {
     ...world,
-    link,
+    monitor,
     [Symbol.asyncDispose]: async () => {
-      await link[Symbol.asyncDispose]();
+      await monitor[Symbol.asyncDispose]();
       await world[Symbol.asyncDispose]();
     },
   };
 }
 
 /** Starts an edge over the link; resolves when it is ready. @returns how many jobs it has, and what came over the link */
-async function load({ link }: Linked, timeoutMs: number, env: Record<string, string> = {}) {
-  const before = link.passed('down');
+async function load({ monitor }: Linked, timeoutMs: number, env: Record<string, string> = {}) {
+  const before = monitor.passed('down');
   const startedAt = performance.now();
-  await using edge = await startLocalEdge(`nats://127.0.0.1:${link.port}`, env);
+  await using edge = await startLocalEdge(`nats://127.0.0.1:${monitor.port}`, env);
   await waitFor(() => edge.edge.isReady(), { what: 'the edge to be ready', timeoutMs });
   const ms = Math.round(performance.now() - startedAt);
   const metrics = await (await fetch(`${edge.http}/metrics`)).text();
   return {
     jobs: Number(/^headway_jobs (\d+)$/m.exec(metrics)?.[1]),
-    mib: (link.passed('down') - before) / KIB / KIB,
+    mib: (monitor.passed('down') - before) / KIB / KIB,
     ms,
     metrics,
   };
@@ -69,7 +69,7 @@ test('G5 stale cursors, G9 memory: 1,500 jobs with states of 60 KiB are loaded, 
 test('G5 stale cursors: over a slow link the states are loaded at its pace, by one consumer', async () => {
   await using world = await linked();
   await publishStates(world.nc, 2_500, 8 * KIB);
-  world.link.slow(4 * KIB * KIB, 'down');
+  world.monitor.slow(4 * KIB * KIB, 'down');
   const loaded = await load(world, 40_000);
   measured('2,500 states of 8 KiB at 4 MiB/s', loaded);
   expect(loaded.jobs).toBe(2_500);
@@ -84,22 +84,22 @@ test.each<[what: string, jobs: number, each: number]>([
   'G5 stale cursors: a link that is cut after each 2 MiB does not keep the states from being loaded: %s',
   async (_what, jobs, each) => {
     await using world = await linked();
-    const { nc, link } = world;
+    const { nc, monitor } = world;
     const bytes = (12 * KIB * KIB) / jobs;
     await publishStates(nc, jobs, bytes, each);
     let cutAt = 2 * KIB * KIB;
     const cutting = setInterval(() => {
-      if (link.passed('down') < cutAt) return;
-      link.cut('reset');
-      cutAt = link.passed('down') + 2 * KIB * KIB;
+      if (monitor.passed('down') < cutAt) return;
+      monitor.cut('reset');
+      cutAt = monitor.passed('down') + 2 * KIB * KIB;
     }, 1);
-    link.slow(16 * KIB * KIB, 'down');
+    monitor.slow(16 * KIB * KIB, 'down');
     try {
       const loaded = await load(world, 40_000, { HEADWAY_READ_BUFFER_BYTES: String(512 * KIB) });
-      measured(`12 MiB of states, cut after each 2 MiB, ${link.accepted} connections`, loaded);
+      measured(`12 MiB of states, cut after each 2 MiB, ${monitor.accepted} connections`, loaded);
       expect(loaded.jobs).toBe(jobs);
-      expect(link.accepted).toBeGreaterThan(4);
-      expect(link.accepted).toBeLessThan(25);
+      expect(monitor.accepted).toBeGreaterThan(4);
+      expect(monitor.accepted).toBeLessThan(25);
       expect(loaded.mib).toBeLessThan(40);
     } finally {
       clearInterval(cutting);

@@ -244,9 +244,9 @@ describe('a file', () => {
 
   test('behind a link is made where the link says, or the link is named', async () => {
     await publish(shared.nc, 'a');
-    const [target, link, lost] = [file(), file(), file()];
-    await symlink(target, link);
-    expect(await run('--to', link)).toMatchObject({ code: 0 });
+    const [target, monitor, lost] = [file(), file(), file()];
+    await symlink(target, monitor);
+    expect(await run('--to', monitor)).toMatchObject({ code: 0 });
     expect(seqsOf(await readFile(target, 'utf8'))).toEqual([1]);
     await symlink('/no/such/disk', lost);
     for (const args of [[], ['--resume'], ['--overwrite']]) {

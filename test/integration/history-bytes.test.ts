@@ -23,8 +23,8 @@ async function readAll(scope: Scope, count: number, bytes: number) {
     Array.from({ length: count }, () => event('job', { padding })),
     Math.max(20, Math.floor((8 * KIB * KIB) / bytes)),
   );
-  await using link = await startTcpProxy(world.nats.port);
-  const connection = await openConnection({ url: `nats://127.0.0.1:${link.port}`, name: 'pages' });
+  await using monitor = await startTcpProxy(world.nats.port);
+  const connection = await openConnection({ url: `nats://127.0.0.1:${monitor.port}`, name: 'pages' });
   try {
     const jsm = await connection.jetstreamManager({ checkAPI: false });
     const epoch = epochOf(await jsm.streams.info(STREAM));
@@ -32,11 +32,11 @@ async function readAll(scope: Scope, count: number, bytes: number) {
       connection,
       jsm,
       stream: STREAM,
-      link: monitorOf(connection),
+      monitor: monitorOf(connection),
       onRefused: (refused) => onPermissionError(connection, refused),
       epoch: () => epoch,
     };
-    const before = link.passed('down');
+    const before = monitor.passed('down');
     let wanted = 0;
     let pages = 0;
     for (let after = 1; after < count; pages++) {
@@ -48,7 +48,7 @@ async function readAll(scope: Scope, count: number, bytes: number) {
       after = page.cursor;
     }
     await connection.flush();
-    const sent = link.passed('down') - before;
+    const sent = monitor.passed('down') - before;
     const ratio = sent / wanted;
     process.stdout.write(
       `    measured: ${count} events of ${bytes} bytes in ${pages} pages of ${scope.kind}: ${ratio.toFixed(2)} bytes for each\n`,

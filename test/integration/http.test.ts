@@ -128,7 +128,7 @@ describe('/metrics', () => {
       headway_feed_following: 'gauge',
       headway_feed_lost_total: 'counter',
       headway_feed_recovery_seconds: 'histogram',
-      headway_cold_read_seconds: 'histogram',
+      headway_history_read_seconds: 'histogram',
       headway_log_head_seq: 'gauge',
       headway_tail_bytes: 'gauge',
     });

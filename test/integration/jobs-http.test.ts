@@ -129,8 +129,8 @@ test('a job that memory has let go is read, and while NATS is away the answer is
 test('G7 nobody unauthorised: a token that expires while JetStream is slow opens nothing', async () => {
   await using own = await startNats();
   await using worker = await connectNats(own.url);
-  await using link = await startTcpProxy(own.port);
-  await using small = await startLocalEdge(`nats://127.0.0.1:${link.port}`, {
+  await using monitor = await startTcpProxy(own.port);
+  await using small = await startLocalEdge(`nats://127.0.0.1:${monitor.port}`, {
     ...JWT_ENV,
     HEADWAY_TAIL_BYTES: '65536',
     HEADWAY_LAST_STATE_BYTES: '65536',
@@ -141,7 +141,7 @@ test('G7 nobody unauthorised: a token that expires while JetStream is slow opens
   const ask = async (id: string, claims: Record<string, unknown>, expiresIn: number) =>
     await fetch(`${small.http}/v1/jobs/${id}`, bearer(await mint({ exp: inSeconds(expiresIn), ...claims })));
   expect((await ask('early', { jobs: ['*'] }, 60)).status).toBe(200);
-  link.stall();
+  monitor.stall();
   // A state, a refusal by its type, and that there is none: each says something of a job.
   const asked = [
     ask('early', { jobs: ['*'] }, 1),
@@ -150,7 +150,7 @@ test('G7 nobody unauthorised: a token that expires while JetStream is slow opens
   ];
   const isOver = inSeconds(1.1) * 1_000;
   await waitFor(() => Date.now() > isOver, { what: 'the tokens to expire' });
-  link.flow();
+  monitor.flow();
   for (const response of await Promise.all(asked)) {
     expect(response.status).toBe(401);
     expect(await response.json()).toMatchObject({ code: 'token_expired' });

@@ -38,12 +38,12 @@ async function startWriter(
   const js = connection.jetstream({ timeout: timeoutMs });
   const info = await jsm.streams.info(STREAM).catch(() => undefined);
   const epoch = info === undefined ? '' : epochOf(info);
-  const cold = new HistoryReader(
+  const history = new HistoryReader(
     {
       connection,
       jsm,
       stream: STREAM,
-      link: monitorOf(connection),
+      monitor: monitorOf(connection),
       onRefused: () => () => undefined,
       epoch: () => epoch,
     },
@@ -62,7 +62,7 @@ async function startWriter(
         await beforeLook(id);
         return message;
       },
-      lastState: (id) => cold.lastState(id),
+      lastState: (id) => history.lastState(id),
     },
     TIMEOUT_WRITER_LIMITS,
     {
@@ -80,7 +80,7 @@ async function startWriter(
       waitFor(() => outcomes.length >= count, { what: 'the outcome', timeoutMs: 30_000 }),
     [Symbol.asyncDispose]: async () => {
       timeouts.stop();
-      cold.stop();
+      history.stop();
       await connection.close();
     },
   };
@@ -182,7 +182,7 @@ describe('the time-out of a silent job', () => {
     const [busy, dead] = [jobId('busy'), jobId('dead')];
     const connection = await openConnection({ url: nats.url, name: 'edge' });
     await using writer = await startWriter(nats.url);
-    const lifecycle = new LivenessMonitor(
+    const monitor = new LivenessMonitor(
       { stallAfterMs: null, timeoutMs: null, maxWatched: 10 },
       {
         stalled: () => undefined,
@@ -194,22 +194,22 @@ describe('the time-out of a silent job', () => {
     const alive = new HeartbeatSubscription(connection, {
       heard: (id) => {
         beats++;
-        lifecycle.recordHeartbeat(id, now);
+        monitor.recordHeartbeat(id, now);
       },
       changed: () => undefined,
     });
-    await waitFor(() => alive.state === 'hearing', { what: 'the subscription' });
-    lifecycle.resume(now);
+    await waitFor(() => alive.state === 'subscribed', { what: 'the subscription' });
+    monitor.resume(now);
     for (const id of [busy, dead]) {
       const seq = await publish(worker, id, { progress: 40, timeout_seconds: 10 });
-      lifecycle.recordEvent({ id, seq, isRunning: true, timeoutSeconds: 10 }, now);
+      monitor.recordEvent({ id, seq, isRunning: true, timeoutSeconds: 10 }, now);
     }
     // A minute of a clock that is passed in, with a heartbeat every second.
     for (let second = 1; second <= 60; second++) {
       worker.publish(`alive.progress.${busy}`);
       await waitFor(() => beats === second, { what: 'the heartbeat', everyMs: 1 });
       now += 1_000;
-      lifecycle.tick(now);
+      monitor.tick(now);
     }
     await writer.settled();
     expect((await stored(dead)).map(({ json }) => (json as { status: string }).status)).toEqual([
@@ -257,7 +257,7 @@ describe('where NATS does not take it', () => {
       heard: () => undefined,
       changed: (state, error) => changes.push(`${state} ${error?.message ?? ''}`),
     });
-    await waitFor(() => alive.state === 'refused', { what: 'the refusal' });
+    await waitFor(() => alive.state === 'denied', { what: 'the refusal' });
     expect(changes).toHaveLength(1);
     expect(changes[0]).toContain('Subscription to "alive.progress.*"');
     alive.close();
@@ -274,7 +274,7 @@ describe('where NATS does not take it', () => {
     let beats = 0;
     const connection = await openConnection({ url: nats.url, name: 'edge' });
     const alive = new HeartbeatSubscription(connection, { heard: () => beats++, changed: () => undefined });
-    await waitFor(() => alive.state === 'hearing', { what: 'the subscription' });
+    await waitFor(() => alive.state === 'subscribed', { what: 'the subscription' });
 
     await nats.kill();
     expect(writer.timeouts.write(id, seq, 30_000)).toBe(true);

@@ -28,7 +28,7 @@ afterAll(async () => {
 });
 
 /** 'hello', or the refusal. */
-async function knock(
+async function firstFrame(
   headers: Record<string, string>,
   at: LocalEdge = edge,
 ): Promise<HandshakeRefused | string> {
@@ -42,7 +42,7 @@ async function knock(
 }
 
 async function expectRefused(headers: Record<string, string>, at: LocalEdge = edge): Promise<void> {
-  const refusal = await knock(headers, at);
+  const refusal = await firstFrame(headers, at);
   if (!(refusal instanceof HandshakeRefused)) throw new Error(`was let in: ${refusal}`);
   expect(refusal.status).toBe(403);
   expect(refusal.headers['content-type']).toBe('application/problem+json');
@@ -56,12 +56,12 @@ async function expectRefused(headers: Record<string, string>, at: LocalEdge = ed
 }
 
 test('a client without an origin is no browser and passes', async () => {
-  expect(await knock({})).toBe('hello');
+  expect(await firstFrame({})).toBe('hello');
 });
 
 test("pages of the edge's own origin and of the list pass", async () => {
   for (const origin of [edge.http, LISTED, 'http://localhost:5173']) {
-    expect(await knock({ origin })).toBe('hello');
+    expect(await firstFrame({ origin })).toBe('hello');
   }
 });
 
@@ -100,7 +100,7 @@ describe('G7 nobody unauthorised: other pages are refused before the upgrade', (
   test('also with a token that is good', async () => {
     await using locked = await startLocalEdge(nats.url, { ...JWT_ENV, HEADWAY_DRAIN_MS: '0' });
     const token = bearer(await mint({ jobs: ['*'] })).headers;
-    expect(await knock(token, locked)).toBe('hello');
+    expect(await firstFrame(token, locked)).toBe('hello');
     await expectRefused({ ...token, origin: 'https://evil.example.com' }, locked);
   });
 
@@ -115,19 +115,19 @@ describe('behind a proxy that speaks TLS', () => {
 
   test("a trusted one's word counts for the edge's own origin", async () => {
     const headers = { origin: own(), 'x-forwarded-proto': 'https' };
-    expect(await knock(headers, behindProxy)).toBe('hello');
+    expect(await firstFrame(headers, behindProxy)).toBe('hello');
     await expectRefused({ ...headers, 'x-forwarded-proto': 'http' }, behindProxy);
     await expectRefused({ origin: own() }, behindProxy);
     await expectRefused({ ...headers, origin: behindProxy.http }, behindProxy);
     // The last word is the proxy's own.
-    expect(await knock({ ...headers, 'x-forwarded-proto': 'http, https' }, behindProxy)).toBe('hello');
+    expect(await firstFrame({ ...headers, 'x-forwarded-proto': 'http, https' }, behindProxy)).toBe('hello');
     await expectRefused({ ...headers, 'x-forwarded-proto': 'https, http' }, behindProxy);
   });
 
   test("G7 nobody unauthorised: nobody else's word counts", async () => {
     const origin = edge.http.replace('http:', 'https:');
     await expectRefused({ origin, 'x-forwarded-proto': 'https' });
-    expect(await knock({ origin: edge.http, 'x-forwarded-proto': 'https' })).toBe('hello');
+    expect(await firstFrame({ origin: edge.http, 'x-forwarded-proto': 'https' })).toBe('hello');
     await expectRefused({ origin: 'https://evil.example.com', 'x-forwarded-host': 'evil.example.com' });
   });
 });

@@ -80,7 +80,7 @@ async function pageAccess(nc: NatsConnection, meanwhile: () => Promise<void>): P
     connection: nc,
     jsm: interrupted(jsm, meanwhile),
     stream: STREAM,
-    link: monitorOf(nc),
+    monitor: monitorOf(nc),
     onRefused: () => () => undefined,
     epoch: () => epoch,
   };

@@ -61,7 +61,7 @@ function page() {
 }
 
 test('G1 order: two jobs on one page each keep their own cursor, over cuts and links that die without a word', async () => {
-  await using link = await startTcpProxy(edge.port);
+  await using monitor = await startTcpProxy(edge.port);
   const ids = [jobId(), jobId()];
   const { shown, callbacks } = page();
   const owed = new Map<string, number[]>();
@@ -69,19 +69,19 @@ test('G1 order: two jobs on one page each keep their own cursor, over cuts and l
   for (const id of ids) await report(id);
   // Each follows from its first state on.
   const stops = ids.map((id) =>
-    follow(`ws://${link.host}/ws/upload-progress/${id}`, { show: callbacks.show }),
+    follow(`ws://${monitor.host}/ws/upload-progress/${id}`, { show: callbacks.show }),
   );
   const isComplete = () => ids.every((id) => shown.get(id)?.at(-1) === owed.get(id)?.at(-1));
   await waitFor(isComplete, { what: 'the first states' });
   for (const how of ['cut', 'stall', 'cut', 'stall'] as const) {
-    const before = link.accepted;
-    if (how === 'cut') link.cut();
-    else link.stall('up', 'down');
+    const before = monitor.accepted;
+    if (how === 'cut') monitor.cut();
+    else monitor.stall('up', 'down');
     for (const id of ids) await report(id);
     if (how === 'stall') {
       // Nobody says that the link is dead: the page has to notice, and its next connection works.
-      await waitFor(() => link.accepted > before, { what: 'another try' });
-      link.flow('up', 'down');
+      await waitFor(() => monitor.accepted > before, { what: 'another try' });
+      monitor.flow('up', 'down');
     }
     for (const id of ids) await report(id);
     await waitFor(isComplete, { what: `everything after ${how}`, timeoutMs: 20_000 });

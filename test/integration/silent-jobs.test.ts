@@ -112,7 +112,7 @@ describe('a job that stalls', () => {
   test('is nobody’s business where no job is watched', async () => {
     await using edge = await startLocalEdge(server.url, { HEADWAY_MAX_WATCHED_JOBS: '0' });
     await publish(nc, jobId(), { stall_after_seconds: 0.01 });
-    expect(await metric(edge.http, 'headway_silence_listening')).toBe(0);
+    expect(await metric(edge.http, 'headway_liveness_active')).toBe(0);
     expect(await metric(edge.http, 'headway_jobs_watched')).toBe(0);
   });
 });
@@ -244,7 +244,7 @@ describe('what is not heard is not judged', () => {
       await waitFor(() => performance.now() - from > 4_000, { what: 'four seconds of a frozen server' });
       await own.thaw();
       await own.restart('kill');
-      await waitFor(async () => (await metric(edge.http, 'headway_silence_listening')) === 1, {
+      await waitFor(async () => (await metric(edge.http, 'headway_liveness_active')) === 1, {
         what: 'the edge to listen again',
         timeoutMs: 20_000,
       });
@@ -275,6 +275,6 @@ describe('what is not heard is not judged', () => {
     await publish(mine, id, { progress: 77 });
     await deaf.until(({ progress }) => progress === 77);
     expect(stalls(deaf)).toEqual([]);
-    expect(await metric(edge.http, 'headway_silence_listening')).toBe(0);
+    expect(await metric(edge.http, 'headway_liveness_active')).toBe(0);
   });
 });

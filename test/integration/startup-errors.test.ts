@@ -205,7 +205,7 @@ describe('the port', () => {
   });
 
   test('of an edge that shares it, for one that does not', async () => {
-    await using edge = await startEdgeProcess({ natsUrl: nats.url, env: { HEADWAY_SHARE_PORT: 'true' } });
+    await using edge = await startEdgeProcess({ natsUrl: nats.url, env: { HEADWAY_REUSE_PORT: 'true' } });
     const text = await explanation({ NATS_URL: nats.url, HEADWAY_PORT: String(edge.port) });
     expect(text).toContain(`Cannot listen on 127.0.0.1:${edge.port}`);
   });

@@ -263,7 +263,7 @@ describe('the port', () => {
   });
 
   test('is shared by two edges with TLS when they are told so', async () => {
-    const share = { HEADWAY_SHARE_PORT: 'true' };
+    const share = { HEADWAY_REUSE_PORT: 'true' };
     const one = await startTlsProcess(await freePort(), share);
     const two = await startTlsProcess(one.port, share);
     expect(two.port).toBe(one.port);

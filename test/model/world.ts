@@ -56,7 +56,7 @@ export class World {
       requester: client.scope.kind === 'all' ? 'everything' : client.scope.id,
       resume: client.resume,
       log: this.#log,
-      history: this.#cold(),
+      history: this.#history(),
       transport: client,
       limits: {
         heartbeatMs: 0,
@@ -206,7 +206,7 @@ export class World {
   }
 
   // Answers are made when they are given, not when they are asked for, as a real server would.
-  #cold(): HistorySource {
+  #history(): HistorySource {
     const log = this.#log;
     const later = <T>(make: () => T): Promise<T> =>
       new Promise((resolve) => {

@@ -28,7 +28,7 @@ test.each([
     await using link = await startTcpProxy(nats.port);
     await using edge = await startEdgeProcess({
       natsUrl: `nats://127.0.0.1:${link.port}`,
-      env: { ...JWT_ENV, HEADWAY_COLD_READS: '2' },
+      env: { ...JWT_ENV, HEADWAY_HISTORY_READS: '2' },
     });
     const tokens = {
       greedy: await mint({ sub: 'greedy', jobs: ['*'] }),
@@ -45,7 +45,7 @@ test.each([
     const resume = (id: string, token: string) =>
       WsClient.connect(`${edge.ws}${JOBS}/${id}?last_seq=1`, bearer(token));
     const others = await Promise.all(greedy.map((id) => resume(id, tokens.greedy)));
-    await waitFor(async () => (await metric(edge.http, 'headway_cold_reads_pending')) >= OLD_CURSORS - 2, {
+    await waitFor(async () => (await metric(edge.http, 'headway_history_reads_pending')) >= OLD_CURSORS - 2, {
       what: 'reads that wait',
     });
     if (of === 'shared') others.push(await resume(modest, tokens.greedy));

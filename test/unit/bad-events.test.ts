@@ -36,7 +36,7 @@ describe('G8 bad input: odd, but an event: its text is passed on, and seq, prev_
     const frame = updateFrame(decoded.event, 7, 3);
     const text = new TextDecoder().decode(asBytes(hostile.body(JOB))).trim();
     const members = hostile.passedOn?.(JOB) ?? text.slice(1);
-    const type = decoded.event.namesType ? '' : '"type":"progress_update",';
+    const type = decoded.event.hasType ? '' : '"type":"progress_update",';
     expect(frame === `{${type}"seq":7,"prev_seq":3,${members}`, frame.slice(0, 300)).toBe(true);
 
     // A browser reads what was checked: the fields that decide what the event is are those of the frame.

@@ -21,7 +21,7 @@ describe('defaults', () => {
     natsUrl: 'nats://127.0.0.1:4222',
     host: '0.0.0.0',
     port: 8080,
-    sharePort: false,
+    reusePort: false,
     auth: 'none',
     jwtToleranceSeconds: 5,
     tokenInQuery: false,
@@ -53,7 +53,7 @@ describe('defaults', () => {
     lastStateBytes: 256 * 1024 * 1024,
     sendWatermarkBytes: 64 * 1024,
     readBufferBytes: 2_097_152,
-    coldReads: 8,
+    historyReads: 8,
     maxPendingReads: 5_000,
     maxPendingReadsPerSubject: 1_000,
     maxReplayJob: 1_000_000,
@@ -89,7 +89,7 @@ test('every setting is read from its own variable', () => {
     NATS_KEY: '/run/nats.key',
     HEADWAY_HOST: '::1',
     HEADWAY_PORT: '0',
-    HEADWAY_SHARE_PORT: 'true',
+    HEADWAY_REUSE_PORT: 'true',
     ...LOCKED,
     HEADWAY_JWKS_URL: 'https://id.example/keys.json',
     HEADWAY_JWT_ISSUER: 'https://id.example',
@@ -127,7 +127,7 @@ test('every setting is read from its own variable', () => {
     HEADWAY_LAST_STATE_BYTES: '65537',
     HEADWAY_SEND_WATERMARK_BYTES: '1024',
     HEADWAY_READ_BUFFER_BYTES: '131072',
-    HEADWAY_COLD_READS: '256',
+    HEADWAY_HISTORY_READS: '256',
     HEADWAY_MAX_PENDING_READS: '7',
     HEADWAY_MAX_PENDING_READS_PER_SUBJECT: '0',
     HEADWAY_MAX_REPLAY_JOB: '1',
@@ -147,7 +147,7 @@ test('every setting is read from its own variable', () => {
     natsKey: env.NATS_KEY,
     host: '::1',
     port: 0,
-    sharePort: true,
+    reusePort: true,
     auth: 'jwt',
     jwtSecret: SECRET,
     jwksUrl: env.HEADWAY_JWKS_URL,
@@ -186,7 +186,7 @@ test('every setting is read from its own variable', () => {
     lastStateBytes: 65_537,
     sendWatermarkBytes: 1024,
     readBufferBytes: 131_072,
-    coldReads: 256,
+    historyReads: 256,
     maxPendingReads: 7,
     maxPendingReadsPerSubject: 0,
     maxReplayJob: 1,
@@ -212,9 +212,9 @@ describe('a mistake is named, with what was expected', () => {
     ['HEADWAY_IDLE_TIMEOUT_SECONDS', '7', /; expected an integer from 8 to 960$/],
     ['HEADWAY_IDLE_TIMEOUT_SECONDS', '961', /; expected an integer from 8 to 960$/],
     ['HEADWAY_HEARTBEAT_MS', '99', /; expected an integer from 100 to 300000$/],
-    ['HEADWAY_SHARE_PORT', 'yes', /is "yes"; expected true or false$/],
-    ['HEADWAY_SHARE_PORT', '1', /is "1"; expected true or false$/],
-    ['HEADWAY_SHARE_PORT', 'TRUE', /is "TRUE"; expected true or false$/],
+    ['HEADWAY_REUSE_PORT', 'yes', /is "yes"; expected true or false$/],
+    ['HEADWAY_REUSE_PORT', '1', /is "1"; expected true or false$/],
+    ['HEADWAY_REUSE_PORT', 'TRUE', /is "TRUE"; expected true or false$/],
     ['HEADWAY_STREAM', 'a.b', /is "a.b"; expected text that matches /],
     ['HEADWAY_EDGE_ID', 'my edge', /is "my edge"; expected text that matches /],
     ['HEADWAY_LOG_LEVEL', 'loud', /is "loud"; expected "fatal" or "error" or .*"info".* or "silent"$/],
@@ -243,8 +243,8 @@ describe('a mistake is named, with what was expected', () => {
   });
 
   test('booleans are true and false', () => {
-    expect(accepted({ HEADWAY_SHARE_PORT: 'true' }).config.sharePort).toBe(true);
-    expect(accepted({ HEADWAY_SHARE_PORT: 'false' }).config.sharePort).toBe(false);
+    expect(accepted({ HEADWAY_REUSE_PORT: 'true' }).config.reusePort).toBe(true);
+    expect(accepted({ HEADWAY_REUSE_PORT: 'false' }).config.reusePort).toBe(false);
   });
 
   test('HEADWAY_AUTH that is not set stops the start and says why there is no default', () => {
@@ -259,7 +259,7 @@ describe('a mistake is named, with what was expected', () => {
     const found = problems({
       NATS_URL: 'not an address',
       HEADWAY_PORT: 'x',
-      HEADWAY_SHARE_PORT: 'x',
+      HEADWAY_REUSE_PORT: 'x',
       HEADWAY_AUTH: undefined,
       HEADWAY_STREAM: '*',
       HEADWAY_LOG_LEVEL: 'x',
@@ -270,7 +270,7 @@ describe('a mistake is named, with what was expected', () => {
     expect(found.map((problem) => problem.split(' ')[0])).toEqual([
       'NATS_URL',
       'HEADWAY_PORT',
-      'HEADWAY_SHARE_PORT',
+      'HEADWAY_REUSE_PORT',
       'HEADWAY_AUTH',
       'HEADWAY_JWKS_URL',
       'HEADWAY_STREAM',

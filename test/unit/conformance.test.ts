@@ -5,7 +5,7 @@ import { event, pureEdge, settled } from './edge-fixture.js';
 /** The pure rooms, with a turn of the event loop wherever something waits. */
 async function inMemory(): Promise<Driver> {
   const rooms = pureEdge({
-    cold: {
+    history: {
       reached: async () => ({ kind: 'refused', reason: 'ahead', firstSeq: 1, lastSeq: rooms.log.head }),
     },
     wallClock: Date.now,

@@ -54,7 +54,7 @@ function house(limits: Partial<AdmissionLimits> = {}, parts: Partial<ConnectionG
     },
     () => 0,
   );
-  const door = new ConnectionGuard({
+  const guard = new ConnectionGuard({
     verifier: script.verifier,
     origins: new OriginPolicy(['https://app.example.com']),
     proxies: new TrustedProxies(['10.0.0.0/8']),
@@ -73,13 +73,13 @@ function house(limits: Partial<AdmissionLimits> = {}, parts: Partial<ConnectionG
   return {
     ...script,
     notices,
-    door,
+    guard,
     admission,
     /** Knocks and comes in. */
-    enter(knock: Partial<Handshake> = {}): PendingConnection {
-      const entry = door.knock({ ...NOBODY, ...knock });
-      if (entry.kind !== 'visitor') throw new Error(`turned away: ${entry.detail}`);
-      return entry.visitor;
+    enter(handshake: Partial<Handshake> = {}): PendingConnection {
+      const entry = guard.checkUpgrade({ ...NOBODY, ...handshake });
+      if (entry.kind !== 'pending') throw new Error(`turned away: ${entry.detail}`);
+      return entry.pending;
     },
   };
 }
@@ -103,28 +103,28 @@ function outcome(admitted: AuthResult): string {
 
 describe('before the upgrade', () => {
   test.each<[string, Partial<Handshake>, string]>([
-    ['no origin', {}, 'visitor'],
-    ['its own', { origin: 'http://edge.example.com' }, 'visitor'],
+    ['no origin', {}, 'pending'],
+    ['its own', { origin: 'http://edge.example.com' }, 'pending'],
     ['its own over TLS', { origin: 'https://edge.example.com' }, 'forbidden_origin'],
-    ['a listed one', { origin: 'https://app.example.com' }, 'visitor'],
+    ['a listed one', { origin: 'https://app.example.com' }, 'pending'],
     ['a foreign one', { origin: 'https://evil.example.com' }, 'forbidden_origin'],
     ['null', { origin: 'null' }, 'forbidden_origin'],
     ['one that goes on', { origin: 'https://app.example.com.evil.com' }, 'forbidden_origin'],
     [
       'its own behind a trusted proxy with TLS',
       { peer: '10.1.2.3', origin: 'https://edge.example.com', forwardedProto: 'https' },
-      'visitor',
+      'pending',
     ],
     [
       'the same from a peer that is not trusted',
       { origin: 'https://edge.example.com', forwardedProto: 'https' },
       'forbidden_origin',
     ],
-  ])('G7 nobody unauthorised: origin: %s', (_, knock, expected) => {
-    const { door, admission } = house();
-    const entry = door.knock({ ...NOBODY, ...knock });
-    expect(entry.kind === 'turned' ? entry.code : entry.kind).toBe(expected);
-    if (entry.kind === 'turned') {
+  ])('G7 nobody unauthorised: origin: %s', (_, handshake, expected) => {
+    const { guard, admission } = house();
+    const entry = guard.checkUpgrade({ ...NOBODY, ...handshake });
+    expect(entry.kind === 'rejected' ? entry.code : entry.kind).toBe(expected);
+    if (entry.kind === 'rejected') {
       expect(entry).toMatchObject({ status: 403, retryAfterSeconds: null });
       expect(admission.counts).toEqual(NONE_OPEN);
     }
@@ -135,54 +135,56 @@ describe('before the upgrade', () => {
     ['unauthenticated', { maxUnauthenticated: 1 }],
     ['upgrades', { upgradesPerSecond: 1, upgradesPerAddress: 0 }],
   ])('G8 bad input: too many (%s) are turned away with 503 and a time to come back', (_, limits) => {
-    const { door, enter, admission } = house(limits);
+    const { guard, enter, admission } = house(limits);
     enter();
     const before = admission.counts;
-    expect(door.knock(NOBODY)).toMatchObject({ kind: 'turned', status: 503, code: 'overloaded' });
-    const entry = door.knock(NOBODY);
-    expect(entry.kind === 'turned' && entry.retryAfterSeconds).toBeGreaterThanOrEqual(1);
+    expect(guard.checkUpgrade(NOBODY)).toMatchObject({ kind: 'rejected', status: 503, code: 'overloaded' });
+    const entry = guard.checkUpgrade(NOBODY);
+    expect(entry.kind === 'rejected' && entry.retryAfterSeconds).toBeGreaterThanOrEqual(1);
     expect(admission.counts).toEqual(before);
   });
 
   test('G8 bad input: while the edge has no room everybody is turned away, and nobody counts', () => {
-    const { door, admission } = house({}, { hasCapacity: () => false });
-    expect(door.knock(NOBODY)).toMatchObject({ status: 503, retryAfterSeconds: 1 });
+    const { guard, admission } = house({}, { hasCapacity: () => false });
+    expect(guard.checkUpgrade(NOBODY)).toMatchObject({ status: 503, retryAfterSeconds: 1 });
     expect(admission.counts).toEqual(NONE_OPEN);
   });
 
   test('G7 nobody unauthorised: a foreign origin is told before whether there is room', () => {
-    const { door } = house({}, { hasCapacity: () => false });
-    expect(door.knock({ ...NOBODY, origin: 'https://evil.example.com' })).toMatchObject({ status: 403 });
+    const { guard } = house({}, { hasCapacity: () => false });
+    expect(guard.checkUpgrade({ ...NOBODY, origin: 'https://evil.example.com' })).toMatchObject({
+      status: 403,
+    });
   });
 
   test('G8 bad input: too many of one address are upgraded to be told so, whatever they carry, and count nowhere', () => {
-    const { door, enter, admission, tokens } = house({ maxPerAddress: 1 });
+    const { guard, enter, admission, tokens } = house({ maxPerAddress: 1 });
     enter();
     const second = enter(TOKEN);
-    expect(second.ticket).toBeNull();
-    expect(door.authorize(second, JOB)).toMatchObject({ ok: false, code: 'too_many_connections' });
+    expect(second.slot).toBeNull();
+    expect(guard.authorize(second, JOB)).toMatchObject({ ok: false, code: 'too_many_connections' });
     expect(tokens).toEqual([]);
-    door.release(second);
+    guard.release(second);
     expect(admission.counts).toMatchObject({ connections: 1, unauthenticated: 1, addresses: 1 });
   });
 
   test('addresses behind a trusted proxy count by themselves; those that anybody claims do not', () => {
     const { enter } = house({ maxPerAddress: 1 });
-    expect(enter({ peer: '10.0.0.1', forwardedFor: '198.51.100.1' }).ticket).not.toBeNull();
-    expect(enter({ peer: '10.0.0.1', forwardedFor: '198.51.100.2' }).ticket).not.toBeNull();
-    expect(enter({ peer: '10.0.0.1', forwardedFor: '198.51.100.9, 198.51.100.2' }).ticket).toBeNull();
-    expect(enter({ forwardedFor: '198.51.100.3' }).ticket).not.toBeNull();
-    expect(enter({ forwardedFor: '198.51.100.4' }).ticket).toBeNull();
+    expect(enter({ peer: '10.0.0.1', forwardedFor: '198.51.100.1' }).slot).not.toBeNull();
+    expect(enter({ peer: '10.0.0.1', forwardedFor: '198.51.100.2' }).slot).not.toBeNull();
+    expect(enter({ peer: '10.0.0.1', forwardedFor: '198.51.100.9, 198.51.100.2' }).slot).toBeNull();
+    expect(enter({ forwardedFor: '198.51.100.3' }).slot).not.toBeNull();
+    expect(enter({ forwardedFor: '198.51.100.4' }).slot).toBeNull();
   });
 });
 
 describe('the token', () => {
   test('an edge that runs open asks nobody, and nobody is unauthenticated', () => {
-    const { door, enter, admission } = house({}, { verifier: null });
-    const visitor = enter({ authorization: 'Basic xyz' });
-    expect(door.authorize(visitor, JOB)).toMatchObject({ ok: true, scope: JOB, permit: null });
+    const { guard, enter, admission } = house({}, { verifier: null });
+    const pending = enter({ authorization: 'Basic xyz' });
+    expect(guard.authorize(pending, JOB)).toMatchObject({ ok: true, scope: JOB, credentials: null });
     expect(admission.counts).toMatchObject({ connections: 1, unauthenticated: 0 });
-    door.release(visitor);
+    guard.release(pending);
     expect(admission.counts).toEqual(NONE_OPEN);
   });
 
@@ -192,9 +194,9 @@ describe('the token', () => {
     ['two in the header', { authorization: 'Bearer a.b.c,Bearer d.e.f' }],
     ['one in the header and one as subprotocol', { ...TOKEN, subprotocols: 'progress.v1, bearer.d.e.f' }],
     ['an empty subprotocol', { subprotocols: 'progress.v1, bearer.' }],
-  ])('G7 nobody unauthorised: what it carries: %s', (_, knock) => {
-    const { door, enter, tokens } = house();
-    const admitted = door.authorize(enter(knock), JOB);
+  ])('G7 nobody unauthorised: what it carries: %s', (_, handshake) => {
+    const { guard, enter, tokens } = house();
+    const admitted = guard.authorize(enter(handshake), JOB);
     expect(admitted).toMatchObject({ ok: false, code: 'unauthorized' });
     expect(tokens).toEqual([]);
   });
@@ -206,9 +208,9 @@ describe('the token', () => {
     ['by query', { queryToken: 'g.h.i', origin: 'https://app.example.com' }, true, 'g.h.i'],
     ['by query, from no browser', { queryToken: 'g.h.i' }, true, null],
     ['by header, beside a query that is off', { ...TOKEN, queryToken: 'g.h.i' }, false, 'a.b.c'],
-  ])('G7 nobody unauthorised: it comes %s', async (_, knock, tokenInQuery, expected) => {
-    const { door, enter, tokens, answer } = house({}, { tokenInQuery });
-    const admitted = door.authorize(enter(knock), JOB);
+  ])('G7 nobody unauthorised: it comes %s', async (_, handshake, tokenInQuery, expected) => {
+    const { guard, enter, tokens, answer } = house({}, { tokenInQuery });
+    const admitted = guard.authorize(enter(handshake), JOB);
     answer(good({ jobs: ['*'] }));
     expect(outcome(await admitted)).toBe(expected === null ? 'unauthorized' : 'ok');
     expect(tokens).toEqual(expected === null ? [] : [expected]);
@@ -222,32 +224,32 @@ describe('the token', () => {
     [good({ jobs: ['job-2'] }), 'forbidden'],
     [good({ jobs: ['job-1'] }), 'ok'],
   ])('G7 nobody unauthorised: a verdict and what the client is told', async (verdict, expected) => {
-    const { door, enter, answer, admission } = house();
-    const visitor = enter(TOKEN);
-    const admitted = door.authorize(visitor, JOB);
+    const { guard, enter, answer, admission } = house();
+    const pending = enter(TOKEN);
+    const admitted = guard.authorize(pending, JOB);
     answer(verdict);
     expect(outcome(await admitted)).toBe(expected);
     expect(admission.counts.unauthenticated).toBe(expected === 'ok' ? 0 : 1);
-    door.release(visitor);
+    guard.release(pending);
     expect(admission.counts).toEqual(NONE_OPEN);
   });
 
   test('G7 nobody unauthorised: a scope is narrowed to what the token opens', async () => {
-    const { door, enter, answer } = house();
-    const admitted = door.authorize(enter(TOKEN), ALL);
+    const { guard, enter, answer } = house();
+    const admitted = guard.authorize(enter(TOKEN), ALL);
     answer(good({ job_types: ['a', 'b'] }));
     expect(await admitted).toMatchObject({ ok: true, scope: { kind: 'all', jobTypes: new Set(['a', 'b']) } });
   });
 
   test('G8 bad input: too many of one subject; those without one are not counted', async () => {
-    const { door, enter, answer, admission } = house({ maxPerSubject: 1 });
+    const { guard, enter, answer, admission } = house({ maxPerSubject: 1 });
     const admit = async (sub?: string) => {
-      const visitor = enter(TOKEN);
-      const admitted = door.authorize(visitor, ALL);
+      const pending = enter(TOKEN);
+      const admitted = guard.authorize(pending, ALL);
       answer(good({ jobs: ['*'], ...(sub !== undefined && { sub }) }));
       const result = outcome(await admitted);
-      if (result !== 'ok') door.release(visitor);
-      return { visitor, result };
+      if (result !== 'ok') guard.release(pending);
+      return { pending, result };
     };
     const first = await admit('ada');
     expect(first.result).toBe('ok');
@@ -255,17 +257,17 @@ describe('the token', () => {
     expect((await admit('bob')).result).toBe('ok');
     expect((await admit()).result).toBe('ok');
     expect((await admit()).result).toBe('ok');
-    door.release(first.visitor);
+    guard.release(first.pending);
     expect((await admit('ada')).result).toBe('ok');
     expect(admission.counts).toMatchObject({ connections: 4, unauthenticated: 0, subjects: 2 });
   });
 
   test('who leaves while the token is being checked counts no more, whatever comes of it', async () => {
-    const { door, enter, answer, admission } = house();
-    const visitor = enter(TOKEN);
-    const admitted = door.authorize(visitor, JOB);
-    door.release(visitor);
-    door.release(visitor);
+    const { guard, enter, answer, admission } = house();
+    const pending = enter(TOKEN);
+    const admitted = guard.authorize(pending, JOB);
+    guard.release(pending);
+    guard.release(pending);
     answer(good({ sub: 'ada', jobs: ['*'] }));
     expect(outcome(await admitted)).not.toBe('ok');
     expect(admission.counts).toEqual(NONE_OPEN);
@@ -277,10 +279,10 @@ describe('the deadline', () => {
   afterEach(() => void vi.useRealTimers());
 
   test('a token whose check takes too long is refused for now, and what comes later changes nothing', async () => {
-    const { door, enter, answer, admission } = house();
-    const visitor = enter(TOKEN);
+    const { guard, enter, answer, admission } = house();
+    const pending = enter(TOKEN);
     const seen: AuthResult[] = [];
-    void Promise.resolve(door.authorize(visitor, JOB)).then((admitted) => seen.push(admitted));
+    void Promise.resolve(guard.authorize(pending, JOB)).then((admitted) => seen.push(admitted));
     await vi.advanceTimersByTimeAsync(999);
     expect(seen).toEqual([]);
     await vi.advanceTimersByTimeAsync(1);
@@ -292,19 +294,19 @@ describe('the deadline', () => {
   });
 
   test('no timer stays behind when the check was quick', async () => {
-    const { door, enter, answer } = house();
-    const admitted = door.authorize(enter(TOKEN), JOB);
+    const { guard, enter, answer } = house();
+    const admitted = guard.authorize(enter(TOKEN), JOB);
     answer(good({ jobs: ['*'] }));
     await admitted;
     expect(vi.getTimerCount()).toBe(0);
   });
 
   test('a new token whose check takes too long is of unknown worth', async () => {
-    const { door, enter, answer } = house();
-    const admitted = door.authorize(enter(TOKEN), JOB);
+    const { guard, enter, answer } = house();
+    const admitted = guard.authorize(enter(TOKEN), JOB);
     answer(good({ jobs: ['*'] }));
-    const { permit } = (await admitted) as Extract<AuthResult, { ok: true }>;
-    const renewal = permit?.renew('new');
+    const { credentials } = (await admitted) as Extract<AuthResult, { ok: true }>;
+    const renewal = credentials?.renew('new');
     await vi.advanceTimersByTimeAsync(1_000);
     expect(await renewal).toEqual({ kind: 'unknown' });
   });
@@ -318,10 +320,10 @@ describe('who asks, for turns and for reads that wait', () => {
     ['a subject that looks like an address', {}, { sub: 'address 192.0.2.1' }, 'subject address 192.0.2.1'],
     ['no subject', {}, {}, 'address 192.0.2.1'],
     ['no subject, behind a proxy', { peer: '10.0.0.1', forwardedFor: V6 }, {}, 'address 2001:db8:1:2::/64'],
-  ])('with a token: %s', async (_, knock, claims, requester) => {
+  ])('with a token: %s', async (_, handshake, claims, requester) => {
     const asked: string[] = [];
     const room = { yes: false };
-    const { door, enter, answer, admission } = house(
+    const { guard, enter, answer, admission } = house(
       {},
       {
         hasCapacityFor: (one) => {
@@ -331,7 +333,7 @@ describe('who asks, for turns and for reads that wait', () => {
       },
     );
     const admit = () => {
-      const admitted = door.authorize(enter({ ...TOKEN, ...knock }), JOB);
+      const admitted = guard.authorize(enter({ ...TOKEN, ...handshake }), JOB);
       answer(good({ jobs: ['*'], ...claims }));
       return admitted;
     };
@@ -349,30 +351,30 @@ describe('who asks, for turns and for reads that wait', () => {
 
   test('without tokens: the address, before the upgrade', () => {
     const full = 'address 192.0.2.1';
-    const { door, enter, admission } = house({}, { verifier: null, hasCapacityFor: (one) => one !== full });
-    expect(door.knock(NOBODY)).toMatchObject({
+    const { guard, enter, admission } = house({}, { verifier: null, hasCapacityFor: (one) => one !== full });
+    expect(guard.checkUpgrade(NOBODY)).toMatchObject({
       status: 503,
       limit: 'pending_reads_per_subject',
       retryAfterSeconds: 1,
     });
     expect(admission.counts).toEqual(NONE_OPEN);
     const other = enter({ peer: '192.0.2.2' });
-    expect(door.authorize(other, JOB)).toMatchObject({ ok: true, requester: 'address 192.0.2.2' });
+    expect(guard.authorize(other, JOB)).toMatchObject({ ok: true, requester: 'address 192.0.2.2' });
   });
 });
 
 describe('the permit', () => {
   async function permitOf(claims: Partial<Claims>, parts: Partial<ConnectionGuardDeps> = {}) {
-    const { door, enter, answer } = house({}, parts);
-    const admitted = door.authorize(enter(TOKEN), ALL);
+    const { guard, enter, answer } = house({}, parts);
+    const admitted = guard.authorize(enter(TOKEN), ALL);
     answer(good(claims));
     const result = await admitted;
-    if (!result.ok || result.permit === null) throw new Error('no permit');
-    const { permit } = result;
+    if (!result.ok || result.credentials === null) throw new Error('no permit');
+    const { credentials } = result;
     return {
-      permit,
+      credentials,
       renewed: (verdict: VerifyResult) => {
-        const renewal = permit.renew('new');
+        const renewal = credentials.renew('new');
         answer(verdict);
         return renewal;
       },
@@ -380,8 +382,8 @@ describe('the permit', () => {
   }
 
   test('it lasts as long as the token, to the millisecond', async () => {
-    const { permit } = await permitOf({ exp: EXP + 0.25, jobs: ['*'] });
-    expect(permit).toMatchObject({
+    const { credentials } = await permitOf({ exp: EXP + 0.25, jobs: ['*'] });
+    expect(credentials).toMatchObject({
       warnMs: 60_000,
       expiry: { at: EXP * 1_000 + 250, text: '2026-01-31T13:00:00.250Z' },
     });
@@ -392,13 +394,13 @@ describe('the permit', () => {
     [0, 5_000],
     [4_999, 5_000],
   ])('looked at %i ms after its end it lasts %i ms longer than it says', async (lateMs, longerMs) => {
-    const { permit } = await permitOf({ jobs: ['*'] }, { wallClock: () => EXP * 1_000 + lateMs });
-    expect(permit.expiry).toEqual({ at: EXP * 1_000 + longerMs, text: '2026-01-31T13:00:00.000Z' });
+    const { credentials } = await permitOf({ jobs: ['*'] }, { wallClock: () => EXP * 1_000 + lateMs });
+    expect(credentials.expiry).toEqual({ at: EXP * 1_000 + longerMs, text: '2026-01-31T13:00:00.000Z' });
   });
 
   test('the last second that a token may name is a time', async () => {
-    const { permit } = await permitOf({ exp: 8_640_000_000_000, jobs: ['*'] });
-    expect(permit.expiry.at).toBe(8.64e15);
+    const { credentials } = await permitOf({ exp: 8_640_000_000_000, jobs: ['*'] });
+    expect(credentials.expiry.at).toBe(8.64e15);
   });
 
   test.each<[string, string | undefined, string | undefined, string]>([
@@ -443,14 +445,14 @@ describe('the permit', () => {
 
 describe('what may be wrong with the settings is noticed, once', () => {
   test('most connections are from one address', () => {
-    const { enter, door, notices } = house({ maxPerAddress: 6 });
+    const { enter, guard, notices } = house({ maxPerAddress: 6 });
     enter({ peer: '192.0.2.2' });
     enter({ peer: '192.0.2.3' });
     const crowd = Array.from({ length: 2 }, () => enter());
     expect(notices).toEqual([]);
     crowd.push(enter());
     expect(notices).toEqual([{ kind: 'crowded_address', address: '192.0.2.1', held: 3, connections: 5 }]);
-    for (const visitor of crowd) door.release(visitor);
+    for (const pending of crowd) guard.release(pending);
     for (let i = 0; i < 5; i++) enter();
     expect(notices).toHaveLength(1);
   });

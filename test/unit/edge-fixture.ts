@@ -38,14 +38,14 @@ export interface PureEdgeParts {
   lastStateBytes?: number | undefined;
   limits?: Partial<SessionLimits>;
   /** What JetStream answers; what is not given here may not be asked. */
-  cold?: Partial<HistorySource>;
+  history?: Partial<HistorySource>;
   wallClock: () => number;
   /** The clock that never goes back; the other one when not given. */
   now?: () => number;
 }
 
 interface ConnectOptions {
-  permit?: ConnectionCredentials;
+  credentials?: ConnectionCredentials;
   requester?: string;
   /** The socket is full when so many frames were sent. */
   fullAfter?: number;
@@ -62,13 +62,13 @@ export function pureEdge(parts: PureEdgeParts) {
   });
   const turns: (() => void)[] = [];
   const hub = new Hub(log, (flush) => turns.push(flush));
-  const cold: HistorySource = {
+  const history: HistorySource = {
     lastState: unread,
     records: unread,
     page: unread,
     isKept: unread,
     reached: unread,
-    ...parts.cold,
+    ...parts.history,
   };
   const limits: SessionLimits = {
     heartbeatMs: 1e6,
@@ -96,13 +96,13 @@ export function pureEdge(parts: PureEdgeParts) {
       const fullAfter = options.fullAfter ?? Number.POSITIVE_INFINITY;
       const socket = { buffered: 0, fullAfter, closed: null as number | null };
       const session: Session = new Session({
-        credentials: options.permit ?? null,
+        credentials: options.credentials ?? null,
         id: 's',
         requester: options.requester ?? 'somebody',
         scope,
         resume,
         log,
-        history: cold,
+        history: history,
         transport: {
           send: (text) => {
             if (socket.closed !== null) throw new Error('sent after the end');

@@ -11,7 +11,7 @@ function edge(given: { tailBytes?: number; lastStateBytes?: number; maxReplay?: 
   const clock = { now: 1_000 };
   const kept = { isKept: (_seq: number) => true };
   const asked = { kept: [] as number[], states: [] as number[], pages: 0 };
-  const cold: Partial<HistorySource> = {
+  const history: Partial<HistorySource> = {
     isKept: (seq) => {
       asked.kept.push(seq);
       return Promise.resolve(kept.isKept(seq));
@@ -43,7 +43,7 @@ function edge(given: { tailBytes?: number; lastStateBytes?: number; maxReplay?: 
     maxReplayJob: maxReplay,
     maxReplayAll: maxReplay,
   };
-  const parts = pureEdge({ tailBytes, lastStateBytes, limits, cold, wallClock: () => clock.now });
+  const parts = pureEdge({ tailBytes, lastStateBytes, limits, history, wallClock: () => clock.now });
   const { log, hub, turn } = parts;
   log.begin('epoch');
   log.ready({ head: 0, firstSeq: 1, complete: true, neverTrimmed: true });

@@ -49,32 +49,32 @@ function start(flushes: FakeConnection['flushes']) {
 
 test('hears jobs by their heartbeats once the server has answered', async () => {
   const { connection, changes, heard, alive } = start(['answered']);
-  expect(alive.state).toBe('asking');
-  await waitFor(() => alive.state === 'hearing', { what: 'the answer', everyMs: 1 });
+  expect(alive.state).toBe('connecting');
+  await waitFor(() => alive.state === 'subscribed', { what: 'the answer', everyMs: 1 });
   connection.heartbeat('job-1');
   connection.heartbeat('job_2');
   expect(heard).toEqual(['job-1', 'job_2']);
   alive.close();
   expect(alive.state).toBe('closed');
-  expect(changes).toEqual(['hearing', 'closed']);
+  expect(changes).toEqual(['subscribed', 'closed']);
   expect(connection.unsubscribed).toBe(1);
 });
 
 test('a subscription that fails is told of and tried again, and there is never more than one', async () => {
   const { connection, changes, heard, alive } = start(['throws', 'lost', 'answered']);
-  await waitFor(() => alive.state === 'hearing', { what: 'the third try', everyMs: 1 });
+  await waitFor(() => alive.state === 'subscribed', { what: 'the third try', everyMs: 1 });
   expect(changes).toEqual([
-    'refused: the connection is closed',
-    'refused: the connection was lost',
-    'hearing',
+    'denied: the connection is closed',
+    'denied: the connection was lost',
+    'subscribed',
   ]);
   expect(connection.callbacks.length - connection.unsubscribed).toBe(1);
   connection.heartbeat('job-1');
   expect(heard).toEqual(['job-1']);
   // Permissions may be taken away later, too.
   connection.callbacks.at(-1)?.(new Error('Permissions Violation') as NatsError, {} as never);
-  expect(alive.state).toBe('refused');
-  await waitFor(() => alive.state === 'hearing', { what: 'the fourth try', everyMs: 1 });
+  expect(alive.state).toBe('denied');
+  await waitFor(() => alive.state === 'subscribed', { what: 'the fourth try', everyMs: 1 });
   alive.close();
   expect(connection.callbacks.length - connection.unsubscribed).toBe(0);
 });
@@ -84,11 +84,11 @@ test('closed while it waits to try again, it stays closed', async () => {
   onTestFinished(() => void vi.useRealTimers());
   const { connection, alive, changes } = start(['lost', 'answered']);
   await vi.advanceTimersByTimeAsync(0);
-  expect(alive.state).toBe('refused');
+  expect(alive.state).toBe('denied');
   alive.close();
   await vi.advanceTimersByTimeAsync(3_600_000);
   expect(connection.callbacks).toHaveLength(1);
-  expect(changes).toEqual(['refused: the connection was lost', 'closed']);
+  expect(changes).toEqual(['denied: the connection was lost', 'closed']);
 });
 
 test.each([
@@ -107,7 +107,7 @@ test.each([
   'G8 bad input: of a heartbeat with the body %j only what is an attempt is believed',
   async (body, expected) => {
     const { connection, heard, alive } = start(['answered']);
-    await waitFor(() => alive.state === 'hearing', { what: 'the answer', everyMs: 1 });
+    await waitFor(() => alive.state === 'subscribed', { what: 'the answer', everyMs: 1 });
     connection.heartbeat('job', body);
     expect(heard).toEqual([expected]);
     alive.close();

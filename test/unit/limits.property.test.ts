@@ -101,8 +101,8 @@ const ADDRESSES: ReadonlyArray<readonly [string, string]> = [
 
 type Step =
   | { readonly do: 'enter'; readonly address: number; readonly needs: boolean }
-  | { readonly do: 'accept'; readonly ticket: number; readonly subject: string | null }
-  | { readonly do: 'leave'; readonly ticket: number }
+  | { readonly do: 'accept'; readonly slot: number; readonly subject: string | null }
+  | { readonly do: 'leave'; readonly slot: number }
   | { readonly do: 'wait'; readonly ms: number };
 
 const step: fc.Arbitrary<Step> = fc.oneof(
@@ -118,11 +118,11 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     weight: 3,
     arbitrary: fc.record({
       do: fc.constant('accept' as const),
-      ticket: fc.nat({ max: 30 }),
+      slot: fc.nat({ max: 30 }),
       subject: fc.constantFrom(null, 'x', 'y', '__proto__', ''),
     }),
   },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant('leave' as const), ticket: fc.nat({ max: 30 }) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('leave' as const), slot: fc.nat({ max: 30 }) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('wait' as const), ms: fc.nat({ max: 2_000 }) }) },
 );
 
@@ -139,7 +139,7 @@ const limits: fc.Arbitrary<AdmissionLimits> = fc.record({
 
 /** One that was let in, as the model sees it. */
 interface Known {
-  readonly ticket: ConnectionSlot;
+  readonly slot: ConnectionSlot;
   readonly client: string;
   isOpen: boolean;
   isAccepted: boolean;
@@ -185,7 +185,7 @@ test('G8 bad input: whoever comes, shows tokens and goes, the counts are those w
                   : null;
         expect(entry.ok ? null : entry.refusal).toBe(expected);
         if (entry.ok) {
-          known.push({ ticket: entry.ticket, client, isOpen: true, isAccepted: !needs, subject: null });
+          known.push({ slot: entry.slot, client, isOpen: true, isAccepted: !needs, subject: null });
           return;
         }
         expect(entry.retryAfterSeconds).toBeGreaterThanOrEqual(1);
@@ -201,7 +201,7 @@ test('G8 bad input: whoever comes, shows tokens and goes, the counts are those w
             given.maxPerSubject,
           );
         const expected = one.isOpen && !isRefused;
-        expect(admission.authenticated(one.ticket, subject)).toBe(expected);
+        expect(admission.authenticated(one.slot, subject)).toBe(expected);
         if (!expected) {
           refusals.set('subject', (refusals.get('subject') ?? 0) + 1);
           return;
@@ -221,7 +221,7 @@ test('G8 bad input: whoever comes, shows tokens and goes, the counts are those w
       };
 
       for (const action of program) {
-        const one = 'ticket' in action ? known[action.ticket % known.length] : undefined;
+        const one = 'slot' in action ? known[action.slot % known.length] : undefined;
         switch (action.do) {
           case 'enter': {
             const [address, client] = ADDRESSES[action.address] ?? ['', 'e'];
@@ -233,7 +233,7 @@ test('G8 bad input: whoever comes, shows tokens and goes, the counts are those w
             break;
           case 'leave':
             if (one === undefined) break;
-            admission.release(one.ticket);
+            admission.release(one.slot);
             one.isOpen = false;
             break;
           case 'wait':
@@ -241,7 +241,7 @@ test('G8 bad input: whoever comes, shows tokens and goes, the counts are those w
         }
         check();
       }
-      for (const { ticket } of known) admission.release(ticket);
+      for (const { slot } of known) admission.release(slot);
       expect(admission.counts).toEqual({ connections: 0, unauthenticated: 0, addresses: 0, subjects: 0 });
     }),
     { numRuns: 1_000 },

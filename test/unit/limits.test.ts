@@ -23,13 +23,13 @@ const EMPTY = { connections: 0, unauthenticated: 0, addresses: 0, subjects: 0 };
 /** An admission with some limits, and the clock it looks at. */
 function admission(limits: Partial<AdmissionLimits>) {
   const clock = { now: 0 };
-  const door = new Admission({ ...UNLIMITED, ...limits }, () => clock.now);
-  return { clock, door, enter: (address = '203.0.113.5', needs = true) => door.tryAcquire(address, needs) };
+  const guard = new Admission({ ...UNLIMITED, ...limits }, () => clock.now);
+  return { clock, guard, enter: (address = '203.0.113.5', needs = true) => guard.tryAcquire(address, needs) };
 }
 
 function ticketOf(entry: AdmissionResult): ConnectionSlot {
   if (!entry.ok) throw new Error(`refused: ${entry.refusal}`);
-  return entry.ticket;
+  return entry.slot;
 }
 
 const refusalOf = (entry: AdmissionResult): string | null => (entry.ok ? null : entry.refusal);
@@ -144,20 +144,20 @@ describe('counts by key', () => {
 
 describe('who may come in', () => {
   test('G8 bad input: no more than so many in all', () => {
-    const { door, enter } = admission({ maxConnections: 2 });
+    const { guard, enter } = admission({ maxConnections: 2 });
     const first = ticketOf(enter('203.0.113.1'));
     enter('203.0.113.2');
     expect(enter('203.0.113.3')).toEqual({ ok: false, refusal: 'connections', retryAfterSeconds: 3 });
-    door.release(first);
+    guard.release(first);
     expect(refusalOf(enter('203.0.113.3'))).toBeNull();
   });
 
   test('G8 bad input: no more than so many from one address, and others do not feel it', () => {
-    const { door, enter } = admission({ maxPerAddress: 1 });
+    const { guard, enter } = admission({ maxPerAddress: 1 });
     const first = ticketOf(enter('203.0.113.5'));
     expect(enter('::ffff:203.0.113.5')).toEqual({ ok: false, refusal: 'address', retryAfterSeconds: 3 });
     expect(refusalOf(enter('203.0.113.6'))).toBeNull();
-    door.release(first);
+    guard.release(first);
     expect(refusalOf(enter('203.0.113.5'))).toBeNull();
   });
 
@@ -169,21 +169,21 @@ describe('who may come in', () => {
   });
 
   test('G8 bad input: no more than so many without a token, until theirs are accepted or they go', () => {
-    const { door, enter } = admission({ maxUnauthenticated: 2 });
+    const { guard, enter } = admission({ maxUnauthenticated: 2 });
     const [first, second] = [ticketOf(enter()), ticketOf(enter())];
     expect(enter()).toEqual({ ok: false, refusal: 'unauthenticated', retryAfterSeconds: 3 });
-    door.authenticated(first, 'me');
+    guard.authenticated(first, 'me');
     expect(refusalOf(enter())).toBeNull();
     expect(refusalOf(enter())).toBe('unauthenticated');
-    door.release(second);
+    guard.release(second);
     expect(refusalOf(enter())).toBeNull();
   });
 
   test('where nobody needs a token, nobody waits for one', () => {
-    const { door, enter } = admission({ maxUnauthenticated: 1 });
+    const { guard, enter } = admission({ maxUnauthenticated: 1 });
     enter('203.0.113.5', false);
     expect(refusalOf(enter('203.0.113.5', false))).toBeNull();
-    expect(door.counts).toEqual({ connections: 2, unauthenticated: 0, addresses: 1, subjects: 0 });
+    expect(guard.counts).toEqual({ connections: 2, unauthenticated: 0, addresses: 1, subjects: 0 });
   });
 
   test('G8 bad input: no more than so many in a second', () => {
@@ -214,7 +214,7 @@ describe('who may come in', () => {
     const full = admission({ maxConnections: 1, upgradesPerSecond: 2, upgradesPerAddress: 0 });
     const first = ticketOf(full.enter());
     for (let i = 0; i < 10; i++) expect(refusalOf(full.enter())).toBe('connections');
-    full.door.release(first);
+    full.guard.release(first);
     expect(refusalOf(full.enter())).toBeNull();
 
     const waiting = admission({ maxUnauthenticated: 1, upgradesPerSecond: 2, upgradesPerAddress: 0 });
@@ -231,34 +231,34 @@ describe('who may come in', () => {
   });
 
   test('G8 bad input: one address holds no more than its share of the places for unchecked tokens', () => {
-    const { door, enter } = admission({ maxUnauthenticatedPerAddress: 2 });
+    const { guard, enter } = admission({ maxUnauthenticatedPerAddress: 2 });
     const first = ticketOf(enter('203.0.113.1'));
     const second = ticketOf(enter('203.0.113.1'));
     const refusal = 'unauthenticated_per_address';
     expect([enter('203.0.113.1'), enter('203.0.113.2')].map(refusalOf)).toEqual([refusal, null]);
-    door.authenticated(first, null);
-    door.release(first);
+    guard.authenticated(first, null);
+    guard.release(first);
     expect([enter('203.0.113.1'), enter('203.0.113.1')].map(refusalOf)).toEqual([null, refusal]);
-    door.release(second);
-    door.release(second);
+    guard.release(second);
+    guard.release(second);
     expect([enter('203.0.113.1'), enter('203.0.113.1')].map(refusalOf)).toEqual([null, refusal]);
     // Where nobody has to show a token there is none to check.
     expect(refusalOf(enter('203.0.113.1', false))).toBeNull();
   });
 
   test('who is refused is not counted', () => {
-    const { clock, door, enter } = admission({
+    const { clock, guard, enter } = admission({
       maxPerAddress: 1,
       upgradesPerSecond: 2,
       upgradesPerAddress: 0,
     });
-    const ticket = ticketOf(enter('203.0.113.1'));
-    const before = door.counts;
+    const slot = ticketOf(enter('203.0.113.1'));
+    const before = guard.counts;
     expect(refusalOf(enter('203.0.113.1'))).toBe('address');
     expect(refusalOf(enter('203.0.113.2'))).toBe('upgrades');
-    expect(door.counts).toEqual(before);
-    door.release(ticket);
-    expect(door.counts).toEqual(EMPTY);
+    expect(guard.counts).toEqual(before);
+    guard.release(slot);
+    expect(guard.counts).toEqual(EMPTY);
     // Neither of the two left anything behind that would keep it out now.
     clock.now = 1_000;
     expect([enter('203.0.113.1'), enter('203.0.113.2')].map(refusalOf)).toEqual([null, null]);
@@ -267,60 +267,60 @@ describe('who may come in', () => {
 
 describe('whose token was accepted', () => {
   test('G8 bad input: no more than so many of one subject, and others do not feel it', () => {
-    const { door, enter } = admission({ maxPerSubject: 1 });
+    const { guard, enter } = admission({ maxPerSubject: 1 });
     const [first, second, third] = [ticketOf(enter()), ticketOf(enter()), ticketOf(enter())];
-    expect(door.authenticated(first, 'me')).toBe(true);
-    expect(door.authenticated(second, 'me')).toBe(false);
-    expect(door.authenticated(third, 'you')).toBe(true);
-    expect(door.counts).toEqual({ connections: 3, unauthenticated: 1, addresses: 1, subjects: 2 });
-    door.release(first);
-    expect(door.authenticated(second, 'me')).toBe(true);
+    expect(guard.authenticated(first, 'me')).toBe(true);
+    expect(guard.authenticated(second, 'me')).toBe(false);
+    expect(guard.authenticated(third, 'you')).toBe(true);
+    expect(guard.counts).toEqual({ connections: 3, unauthenticated: 1, addresses: 1, subjects: 2 });
+    guard.release(first);
+    expect(guard.authenticated(second, 'me')).toBe(true);
   });
 
   test('a renewal counts once, and leaves once', () => {
-    const { door, enter } = admission({ maxPerSubject: 1 });
-    const ticket = ticketOf(enter());
-    expect([1, 2, 3].map(() => door.authenticated(ticket, 'me'))).toEqual([true, true, true]);
-    expect(door.counts).toEqual({ connections: 1, unauthenticated: 0, addresses: 1, subjects: 1 });
-    door.release(ticket);
-    expect(door.counts).toEqual(EMPTY);
-    expect(door.authenticated(ticketOf(enter()), 'me')).toBe(true);
+    const { guard, enter } = admission({ maxPerSubject: 1 });
+    const slot = ticketOf(enter());
+    expect([1, 2, 3].map(() => guard.authenticated(slot, 'me'))).toEqual([true, true, true]);
+    expect(guard.counts).toEqual({ connections: 1, unauthenticated: 0, addresses: 1, subjects: 1 });
+    guard.release(slot);
+    expect(guard.counts).toEqual(EMPTY);
+    expect(guard.authenticated(ticketOf(enter()), 'me')).toBe(true);
   });
 
   test('a token of nobody in particular has no limit, until one of somebody comes', () => {
-    const { door, enter } = admission({ maxPerSubject: 1 });
+    const { guard, enter } = admission({ maxPerSubject: 1 });
     const tickets = [enter(), enter(), enter()].map(ticketOf);
-    expect(tickets.map((ticket) => door.authenticated(ticket, null))).toEqual([true, true, true]);
-    expect(tickets.map((ticket) => door.authenticated(ticket, 'me'))).toEqual([true, false, false]);
-    for (const ticket of tickets) door.release(ticket);
-    expect(door.counts).toEqual(EMPTY);
+    expect(tickets.map((slot) => guard.authenticated(slot, null))).toEqual([true, true, true]);
+    expect(tickets.map((slot) => guard.authenticated(slot, 'me'))).toEqual([true, false, false]);
+    for (const slot of tickets) guard.release(slot);
+    expect(guard.counts).toEqual(EMPTY);
   });
 
   test('the first subject stays', () => {
-    const { door, enter } = admission({ maxPerSubject: 1 });
-    const ticket = ticketOf(enter());
-    door.authenticated(ticket, 'me');
-    door.authenticated(ticket, 'you');
-    expect(door.counts.subjects).toBe(1);
-    expect(door.authenticated(ticketOf(enter()), 'you')).toBe(true);
-    expect(door.authenticated(ticketOf(enter()), 'me')).toBe(false);
+    const { guard, enter } = admission({ maxPerSubject: 1 });
+    const slot = ticketOf(enter());
+    guard.authenticated(slot, 'me');
+    guard.authenticated(slot, 'you');
+    expect(guard.counts.subjects).toBe(1);
+    expect(guard.authenticated(ticketOf(enter()), 'you')).toBe(true);
+    expect(guard.authenticated(ticketOf(enter()), 'me')).toBe(false);
   });
 
   test('who left before the token was checked takes no place', () => {
-    const { door, enter } = admission({ maxPerSubject: 1 });
+    const { guard, enter } = admission({ maxPerSubject: 1 });
     const gone = ticketOf(enter());
-    door.release(gone);
-    expect(door.authenticated(gone, 'me')).toBe(false);
-    expect(door.counts).toEqual(EMPTY);
+    guard.release(gone);
+    expect(guard.authenticated(gone, 'me')).toBe(false);
+    expect(guard.counts).toEqual(EMPTY);
   });
 
   test('who leaves twice frees one place', () => {
-    const { door, enter } = admission({ maxConnections: 2 });
-    const ticket = ticketOf(enter());
+    const { guard, enter } = admission({ maxConnections: 2 });
+    const slot = ticketOf(enter());
     enter();
-    door.release(ticket);
-    door.release(ticket);
-    expect(door.counts).toEqual({ connections: 1, unauthenticated: 1, addresses: 1, subjects: 0 });
+    guard.release(slot);
+    guard.release(slot);
+    expect(guard.counts).toEqual({ connections: 1, unauthenticated: 1, addresses: 1, subjects: 0 });
     expect([enter(), enter()].map(refusalOf)).toEqual([null, 'connections']);
   });
 });

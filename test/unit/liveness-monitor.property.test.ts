@@ -69,7 +69,7 @@ const periodMs = (period: number | undefined, byDefault: number | null): number 
 class World {
   told = { stalls: 0, timeouts: 0 };
   readonly #jobs = new Map<string, Watched>();
-  readonly #lifecycle: LivenessMonitor;
+  readonly #monitor: LivenessMonitor;
   #now = 1_700_000_000_000;
   #last: number | null = null;
   #time = 0;
@@ -81,7 +81,7 @@ class World {
     private readonly stallAfterMs: number | null,
     private readonly timeoutMs: number | null,
   ) {
-    this.#lifecycle = new LivenessMonitor(
+    this.#monitor = new LivenessMonitor(
       { stallAfterMs, timeoutMs, maxWatched: JOBS.length },
       {
         stalled: (id, silentMs) => {
@@ -116,12 +116,12 @@ class World {
         break;
       case 'end':
         this.#jobs.delete(one.job);
-        this.#lifecycle.recordEvent({ id: one.job, seq: ++this.#seq, isRunning: false }, this.#now);
+        this.#monitor.recordEvent({ id: one.job, seq: ++this.#seq, isRunning: false }, this.#now);
         break;
       case 'old event': {
         const known = this.#jobs.get(one.job);
         if (known === undefined) break;
-        this.#lifecycle.recordEvent({ id: one.job, seq: known.seq, isRunning: false }, this.#now);
+        this.#monitor.recordEvent({ id: one.job, seq: known.seq, isRunning: false }, this.#now);
         break;
       }
       case 'alive':
@@ -140,24 +140,24 @@ class World {
         break;
       case 'pause':
         this.#last = null;
-        this.#lifecycle.pause();
+        this.#monitor.pause();
         break;
       case 'resume':
         this.#last = this.#now;
         this.#since = this.#time;
-        this.#lifecycle.resume(this.#now);
+        this.#monitor.resume(this.#now);
         break;
       case 'forget':
         this.#jobs.delete(one.job);
-        this.#lifecycle.remove(one.job);
+        this.#monitor.remove(one.job);
         break;
       case 'reset':
         this.#jobs.clear();
-        this.#lifecycle.reset();
+        this.#monitor.reset();
         break;
     }
-    const { watched, rejected: turnedAway, evicted: letGo } = this.#lifecycle.stats;
-    if (watched !== this.#jobs.size || turnedAway + letGo > 0)
+    const { watched, rejected, evicted } = this.#monitor.stats;
+    if (watched !== this.#jobs.size || rejected + evicted > 0)
       throw new Error('the watched jobs are not those');
   }
 
@@ -168,7 +168,7 @@ class World {
     const told = { isStallTold: false, isTimeoutTold: false, notBefore: 0, stallFrom: 0 };
     if (Math.min(stallMs, timeoutMs) === Number.POSITIVE_INFINITY) this.#jobs.delete(id);
     else this.#jobs.set(id, { seq, heard: this.#time, stallMs, timeoutMs, ...told });
-    this.#lifecycle.recordEvent(
+    this.#monitor.recordEvent(
       { id, seq, isRunning: true, stallAfterSeconds: stall, timeoutSeconds: timeout },
       this.#now,
     );
@@ -180,7 +180,7 @@ class World {
     const ahead = this.#last === null ? 0 : Math.min(Math.max(after, 0), MAX_STEP_MS);
     if (one !== undefined)
       Object.assign(one, { heard: this.#time + ahead, isStallTold: false, notBefore: 0, stallFrom: 0 });
-    this.#lifecycle.recordHeartbeat(id, this.#now + after);
+    this.#monitor.recordHeartbeat(id, this.#now + after);
   }
 
   #again(id: string): void {
@@ -190,7 +190,7 @@ class World {
       one.notBefore = this.#time + AGAIN_MS;
       one.stallFrom = one.notBefore;
     }
-    this.#lifecycle.retryTimeout(id, one?.seq ?? 0);
+    this.#monitor.retryTimeout(id, one?.seq ?? 0);
   }
 
   #tick(step: number): void {
@@ -199,7 +199,7 @@ class World {
       this.#time += Math.min(Math.max(this.#now - this.#last, 0), MAX_STEP_MS);
       this.#last = this.#now;
     }
-    this.#lifecycle.tick(this.#now);
+    this.#monitor.tick(this.#now);
     if (this.#last === null) return;
     for (const [id, one] of this.#jobs) {
       const heard = Math.max(one.heard, this.#since);
@@ -214,7 +214,7 @@ class World {
       if (!one.isTimeoutTold && this.#hasRoom && this.#time >= timeoutAt + SLOT_MS)
         throw new Error(`${id} timed out and it was not told`);
       if (!one.isTimeoutTold && !this.#hasRoom && this.#time >= timeoutAt) one.stallFrom = this.#time;
-      if ((this.#lifecycle.stalledFor(id) !== null) !== one.isStallTold)
+      if ((this.#monitor.stalledFor(id) !== null) !== one.isStallTold)
         throw new Error(`${id}: stalledFor is not what was told`);
     }
   }

@@ -10,7 +10,7 @@ function start(limits: Partial<LivenessLimits> = {}, from = 0) {
   const told: string[] = [];
   const room = { has: true };
   const silences: number[] = [];
-  const lifecycle = new LivenessMonitor(
+  const monitor = new LivenessMonitor(
     { ...OFF, ...limits },
     {
       stalled: (id, silentMs) => {
@@ -26,9 +26,9 @@ function start(limits: Partial<LivenessLimits> = {}, from = 0) {
     },
   );
   let now = from;
-  lifecycle.resume(now);
+  monitor.resume(now);
   return {
-    lifecycle,
+    monitor,
     told,
     silences,
     room,
@@ -37,7 +37,7 @@ function start(limits: Partial<LivenessLimits> = {}, from = 0) {
       seq: number,
       fields: { stall?: number; timeout?: number; isRunning?: boolean; attempt?: number } = {},
     ) =>
-      lifecycle.recordEvent(
+      monitor.recordEvent(
         {
           id,
           seq,
@@ -48,25 +48,25 @@ function start(limits: Partial<LivenessLimits> = {}, from = 0) {
         },
         now,
       ),
-    alive: (id: string, attempt?: number) => lifecycle.recordHeartbeat(id, now, attempt),
+    alive: (id: string, attempt?: number) => monitor.recordHeartbeat(id, now, attempt),
     /** Passes so much time in ticks, and returns what was told meanwhile. */
     pass: (ms: number, meanwhile: () => void = () => undefined): string[] => {
       told.length = 0;
       for (const end = now + ms; now < end; ) {
         now = Math.min(end, now + TICK_MS);
         meanwhile();
-        lifecycle.tick(now);
+        monitor.tick(now);
       }
       return [...told];
     },
     jump: (ms: number): string[] => {
       told.length = 0;
       now += ms;
-      lifecycle.tick(now);
+      monitor.tick(now);
       return [...told];
     },
-    pause: () => lifecycle.pause(),
-    resume: () => lifecycle.resume(now),
+    pause: () => monitor.pause(),
+    resume: () => monitor.resume(now),
   };
 }
 
@@ -83,12 +83,12 @@ describe('a job that falls silent', () => {
   });
 
   test('is told again after a sign of life and another silence', () => {
-    const { seen, alive, pass, lifecycle } = start();
+    const { seen, alive, pass, monitor } = start();
     seen('a', 1, { stall: 5 });
     expect(pass(6_000)).toEqual(['stalled a']);
-    expect(lifecycle.stalledFor('a')).toBe(6_000);
+    expect(monitor.stalledFor('a')).toBe(6_000);
     alive('a');
-    expect(lifecycle.stalledFor('a')).toBeNull();
+    expect(monitor.stalledFor('a')).toBeNull();
     expect(pass(4_900)).toEqual([]);
     expect(pass(500)).toEqual(['stalled a']);
     seen('a', 2, { stall: 5 });
@@ -122,48 +122,48 @@ describe('a job that falls silent', () => {
   });
 
   test('is told with the next tick when the sink has no room, in the order of becoming due', () => {
-    const { seen, pass, room, lifecycle } = start();
+    const { seen, pass, room, monitor } = start();
     seen('a', 1, { timeout: 5 });
     seen('b', 2, { timeout: 6 });
     room.has = false;
     expect(pass(20_000)).toEqual([]);
-    expect(lifecycle.stats.overdue).toBe(2);
+    expect(monitor.stats.overdue).toBe(2);
     room.has = true;
     expect(pass(TICK_MS)).toEqual(['timed out a 1', 'timed out b 2']);
-    expect(lifecycle.stats.overdue).toBe(0);
+    expect(monitor.stats.overdue).toBe(0);
   });
 
   test('a sign of life while there is no room takes the time-out back', () => {
-    const { seen, alive, pass, room, lifecycle } = start();
+    const { seen, alive, pass, room, monitor } = start();
     seen('a', 1, { timeout: 5 });
     room.has = false;
     pass(6_000);
     alive('a');
     room.has = true;
-    expect(lifecycle.stats.overdue).toBe(0);
+    expect(monitor.stats.overdue).toBe(0);
     expect(pass(4_900)).toEqual([]);
     expect(pass(500)).toEqual(['timed out a 1']);
   });
 
   test('whose time-out could not be written is told again after 10 s, unless it moved', () => {
-    const { seen, pass, lifecycle } = start();
+    const { seen, pass, monitor } = start();
     seen('a', 1, { timeout: 5 });
     seen('b', 2, { timeout: 5 });
     expect(pass(6_000)).toEqual(['timed out a 1', 'timed out b 2']);
-    lifecycle.retryTimeout('a', 1);
+    monitor.retryTimeout('a', 1);
     seen('b', 3, { timeout: 5_000 });
-    lifecycle.retryTimeout('b', 2);
+    monitor.retryTimeout('b', 2);
     expect(pass(9_900)).toEqual([]);
     expect(pass(500)).toEqual(['timed out a 1']);
   });
 
   test('whose time-out could not be written, but which timed out anew since, is not told again', () => {
-    const { seen, pass, lifecycle } = start();
+    const { seen, pass, monitor } = start();
     seen('a', 1, { timeout: 5 });
     pass(6_000);
     seen('a', 2, { timeout: 5 });
     expect(pass(6_000)).toEqual(['timed out a 2']);
-    lifecycle.retryTimeout('a', 1);
+    monitor.retryTimeout('a', 1);
     expect(pass(60_000)).toEqual([]);
   });
 });
@@ -178,11 +178,11 @@ describe('busy is not dead', () => {
   });
 
   test('a job that names neither costs nothing, nor does its heartbeat', () => {
-    const { seen, alive, pass, lifecycle } = start();
+    const { seen, alive, pass, monitor } = start();
     seen('a', 1);
     alive('a');
     alive('nobody');
-    expect(lifecycle.stats.watched).toBe(0);
+    expect(monitor.stats.watched).toBe(0);
     expect(pass(3_600_000)).toEqual([]);
   });
 
@@ -196,13 +196,13 @@ describe('busy is not dead', () => {
   });
 
   test('the newest event says what holds, also when that is sooner, or nothing any more', () => {
-    const { seen, pass, lifecycle } = start();
+    const { seen, pass, monitor } = start();
     seen('a', 1, { timeout: 3_600 });
     seen('b', 2, { timeout: 5 });
     pass(1_000);
     seen('a', 3, { timeout: 5 });
     seen('b', 4);
-    expect(lifecycle.stats.watched).toBe(1);
+    expect(monitor.stats.watched).toBe(1);
     expect(pass(6_000)).toEqual(['timed out a 3']);
   });
 
@@ -216,48 +216,48 @@ describe('busy is not dead', () => {
   });
 
   test('G8 bad input: the largest numbers there are wait, and hurt nobody else', () => {
-    const { seen, pass, lifecycle } = start();
+    const { seen, pass, monitor } = start();
     seen('large', 1, { stall: 1e308, timeout: Number.MAX_VALUE });
     seen('other', 2, { stall: 5 });
     expect(pass(86_400_000)).toEqual(['stalled other']);
-    expect(lifecycle.stats.watched).toBe(2);
+    expect(monitor.stats.watched).toBe(2);
   });
 });
 
 describe('a job that nobody waits for any more', () => {
   test('leaves when it is finished, or failed and waits for its next attempt', () => {
-    const { seen, alive, pass, lifecycle } = start({ stallAfterMs: 5_000, timeoutMs: 5_000 });
+    const { seen, alive, pass, monitor } = start({ stallAfterMs: 5_000, timeoutMs: 5_000 });
     seen('a', 1);
     seen('a', 2, { isRunning: false });
     alive('a');
-    expect(lifecycle.stats.watched).toBe(0);
+    expect(monitor.stats.watched).toBe(0);
     expect(pass(60_000)).toEqual([]);
     seen('a', 3);
     expect(pass(6_000)).toEqual(['stalled a', 'timed out a 3']);
   });
 
   test('leaves when it is forgotten, and all when the stream starts over', () => {
-    const { seen, pass, lifecycle } = start();
+    const { seen, pass, monitor } = start();
     for (const id of ['a', 'b', 'c']) seen(id, 1, { stall: 5, timeout: 5 });
-    lifecycle.remove('a');
-    lifecycle.remove('nobody');
+    monitor.remove('a');
+    monitor.remove('nobody');
     expect(pass(6_000)).toEqual(['stalled b', 'stalled c', 'timed out b 1', 'timed out c 1']);
     seen('d', 2, { timeout: 5 });
-    lifecycle.reset();
-    expect(lifecycle.stats).toMatchObject({ watched: 0, overdue: 0 });
+    monitor.reset();
+    expect(monitor.stats).toMatchObject({ watched: 0, overdue: 0 });
     // Numbers begin anew.
     seen('b', 1, { timeout: 5 });
     expect(pass(6_000)).toEqual(['timed out b 1']);
   });
 
   test('leaves also while there is no room for its time-out', () => {
-    const { seen, pass, lifecycle, room } = start();
+    const { seen, pass, monitor, room } = start();
     seen('a', 1, { timeout: 5 });
     seen('b', 2, { timeout: 5 });
     room.has = false;
     pass(6_000);
-    lifecycle.remove('a');
-    expect(lifecycle.stats).toMatchObject({ watched: 1, overdue: 1 });
+    monitor.remove('a');
+    expect(monitor.stats).toMatchObject({ watched: 1, overdue: 1 });
     room.has = true;
     expect(pass(6_000)).toEqual(['timed out b 2']);
   });
@@ -316,15 +316,15 @@ describe('what is no silence', () => {
 
   test('nothing is told before the edge follows for the first time', () => {
     const told: string[] = [];
-    const lifecycle = new LivenessMonitor(OFF, {
+    const monitor = new LivenessMonitor(OFF, {
       stalled: (id) => told.push(id),
       timedOut: () => true,
     });
-    lifecycle.recordEvent({ id: 'a', seq: 1, isRunning: true, stallAfterSeconds: 1 }, 0);
-    for (let now = 0; now < 60_000; now += TICK_MS) lifecycle.tick(now);
+    monitor.recordEvent({ id: 'a', seq: 1, isRunning: true, stallAfterSeconds: 1 }, 0);
+    for (let now = 0; now < 60_000; now += TICK_MS) monitor.tick(now);
     expect(told).toEqual([]);
-    lifecycle.resume(60_000);
-    for (let now = 60_000; now < 62_000; now += TICK_MS) lifecycle.tick(now);
+    monitor.resume(60_000);
+    for (let now = 60_000; now < 62_000; now += TICK_MS) monitor.tick(now);
     expect(told).toEqual(['a']);
   });
 });
@@ -340,65 +340,65 @@ test('however many jobs come, what is known of the first of them stays', () => {
 
 describe('G9 memory: more jobs than may be watched', () => {
   test('a new one takes the place of the one that all was told of, and is counted', () => {
-    const { seen, pass, lifecycle } = start({ maxWatched: 2 });
+    const { seen, pass, monitor } = start({ maxWatched: 2 });
     seen('a', 1, { stall: 5 });
     seen('b', 2, { stall: 60 });
     expect(pass(6_000)).toEqual(['stalled a']);
     seen('c', 3, { stall: 5 });
-    expect(lifecycle.stats).toEqual({ watched: 2, overdue: 0, turnedAway: 0, letGo: 1 });
+    expect(monitor.stats).toEqual({ watched: 2, overdue: 0, rejected: 0, evicted: 1 });
     expect(pass(6_000)).toEqual(['stalled c']);
     expect(pass(60_000)).toEqual(['stalled b']);
   });
 
   test('where there is none it is not watched, is counted, and is taken with its next event', () => {
-    const { seen, alive, pass, lifecycle } = start({ maxWatched: 2 });
+    const { seen, alive, pass, monitor } = start({ maxWatched: 2 });
     seen('a', 1, { stall: 5 });
     seen('b', 2, { stall: 5 });
     seen('c', 3, { stall: 5 });
     alive('c');
-    expect(lifecycle.stats).toEqual({ watched: 2, overdue: 0, turnedAway: 1, letGo: 0 });
+    expect(monitor.stats).toEqual({ watched: 2, overdue: 0, rejected: 1, evicted: 0 });
     expect(pass(6_000)).toEqual(['stalled a', 'stalled b']);
     seen('c', 4, { stall: 5 });
     expect(pass(6_000)).toEqual(['stalled c']);
-    expect(lifecycle.stats).toEqual({ watched: 2, overdue: 0, turnedAway: 1, letGo: 1 });
+    expect(monitor.stats).toEqual({ watched: 2, overdue: 0, rejected: 1, evicted: 1 });
   });
 
   test('none at all: nothing is watched', () => {
-    const { seen, pass, lifecycle } = start({ maxWatched: 0 });
+    const { seen, pass, monitor } = start({ maxWatched: 0 });
     seen('a', 1, { stall: 5 });
     expect(pass(6_000)).toEqual([]);
-    expect(lifecycle.stats).toMatchObject({ watched: 0, turnedAway: 1 });
+    expect(monitor.stats).toMatchObject({ watched: 0, rejected: 1 });
   });
 });
 
 describe('a sink that calls back', () => {
   test('may forget, reset, or hear of a job while it is told of it', () => {
     const told: string[] = [];
-    const lifecycle: LivenessMonitor = new LivenessMonitor(OFF, {
+    const monitor: LivenessMonitor = new LivenessMonitor(OFF, {
       stalled: (id) => {
         told.push(`stalled ${id}`);
-        if (id === 'forgotten') lifecycle.remove(id);
-        if (id === 'alive') lifecycle.recordHeartbeat(id, now);
+        if (id === 'forgotten') monitor.remove(id);
+        if (id === 'alive') monitor.recordHeartbeat(id, now);
       },
       timedOut: (id, seq) => {
         told.push(`timed out ${id}`);
-        if (id === 'last') lifecycle.reset();
+        if (id === 'last') monitor.reset();
         else if (id === 'moved')
-          lifecycle.recordEvent({ id, seq: seq + 1, isRunning: true, timeoutSeconds: 60 }, now);
-        else lifecycle.remove(id);
+          monitor.recordEvent({ id, seq: seq + 1, isRunning: true, timeoutSeconds: 60 }, now);
+        else monitor.remove(id);
         return id !== 'refused';
       },
     });
     let now = 0;
-    lifecycle.resume(now);
+    monitor.resume(now);
     const ids = ['forgotten', 'alive', 'moved', 'refused', 'last'];
     for (const [index, id] of ids.entries()) {
       const period = id === 'forgotten' || id === 'alive' ? { stallAfterSeconds: 5 } : { timeoutSeconds: 6 };
-      lifecycle.recordEvent({ id, seq: index + 1, isRunning: true, ...period }, now);
+      monitor.recordEvent({ id, seq: index + 1, isRunning: true, ...period }, now);
     }
     while (now < 8_000) {
       now += TICK_MS;
-      lifecycle.tick(now);
+      monitor.tick(now);
     }
     expect(told).toEqual([
       'stalled forgotten',
@@ -407,6 +407,6 @@ describe('a sink that calls back', () => {
       'timed out refused',
       'timed out last',
     ]);
-    expect(lifecycle.stats).toMatchObject({ watched: 0, overdue: 0 });
+    expect(monitor.stats).toMatchObject({ watched: 0, overdue: 0 });
   });
 });

@@ -31,7 +31,7 @@ test('G9 memory: a million watched jobs; a tick costs what is due, and one that 
   );
   const told = new Set<string>();
   let toldNow = 0;
-  const lifecycle = new LivenessMonitor(
+  const monitor = new LivenessMonitor(
     { stallAfterMs: null, timeoutMs: null, maxWatched: JOBS },
     {
       stalled: (id) => {
@@ -42,23 +42,23 @@ test('G9 memory: a million watched jobs; a tick costs what is due, and one that 
     },
   );
   let now = 0;
-  lifecycle.resume(now);
+  monitor.resume(now);
   const before = used();
   const seenMs = timed(() => {
     for (const [seq, id] of ids.entries()) {
       // Half of them soon, half of them within the day.
       const stallAfterSeconds = seq % 2 === 0 ? 30 : 3_600 + (seq % 86_400);
-      lifecycle.recordEvent({ id, seq: seq + 1, isRunning: true, stallAfterSeconds }, now);
+      monitor.recordEvent({ id, seq: seq + 1, isRunning: true, stallAfterSeconds }, now);
     }
   });
   const bytes = (used() - before) / JOBS;
-  expect(lifecycle.stats).toMatchObject({ watched: JOBS, turnedAway: 0 });
+  expect(monitor.stats).toMatchObject({ watched: JOBS, rejected: 0 });
 
   const ticks: number[] = [];
   const tick = (): void => {
     now += TICK_MS;
     toldNow = 0;
-    ticks.push(timed(() => lifecycle.tick(now)));
+    ticks.push(timed(() => monitor.tick(now)));
     expect(toldNow).toBeLessThanOrEqual(MAX_TOLD_PER_TICK);
   };
   while (now < 20_000) tick();
@@ -67,7 +67,7 @@ test('G9 memory: a million watched jobs; a tick costs what is due, and one that 
   // A tenth of those that are due soon give a sign of life.
   const living = new Set(ids.filter((_, n) => n % 20 === 0));
   const aliveMs = timed(() => {
-    for (const id of living) lifecycle.recordHeartbeat(id, now);
+    for (const id of living) monitor.recordHeartbeat(id, now);
   });
   while (now < 45_000) tick();
   const busy = ticks.splice(0);

@@ -202,7 +202,7 @@ describe('PROTOCOL.md', () => {
   });
 
   test('"Frames from the client" says when a frame is cut off instead of explained', () => {
-    const times = Number(/CUT_OFF = (\d+)/.exec(read('internal/edge/websocket.ts'))?.[1]);
+    const times = Number(/HARD_FRAME_FACTOR = (\d+)/.exec(read('internal/edge/websocket.ts'))?.[1]);
     const largest = EdgeConfig.properties.maxClientFrameBytes.default as number;
     expect(section(protocol, 'Frames from the client').text).toContain(`(${count(times * largest)} bytes)`);
   });
@@ -305,7 +305,7 @@ describe('OPERATIONS.md', () => {
       historyReads: () => ({ pending: 0, waiting: 0, requesters: 0, longestMs: 0 }),
       unauthenticated: () => 0,
       httpSockets: () => 0,
-      silence: () => ({ isListening: false, watched: 0, overdue: 0, turnedAway: 0, letGo: 0 }),
+      liveness: () => ({ isListening: false, watched: 0, overdue: 0, rejected: 0, evicted: 0 }),
     });
     const metrics = (await registry.getMetricsAsJSON()).filter(({ name }) => name.startsWith('headway_'));
     const listed = table(section(operations, 'Metrics'), 'metric').map((row) => [
@@ -331,7 +331,7 @@ describe('OPERATIONS.md', () => {
       disconnected: true,
       heartbeats_missed: true,
       consumer_deleted: true,
-      delivery_hole: true,
+      sequence_gap: true,
       no_responders: true,
       pull_refused: true,
       not_permitted: true,
@@ -345,15 +345,15 @@ describe('OPERATIONS.md', () => {
       ReadKind,
       true
     >;
-    expect(meaning('headway_cold_read_seconds')).toEqual(Object.keys(kinds));
+    expect(meaning('headway_history_read_seconds')).toEqual(Object.keys(kinds));
     const results = { fetched: true, failed: true } satisfies Record<KeyReport['kind'], true>;
     expect(meaning('headway_key_fetches_total').slice(1)).toEqual(Object.keys(results));
     const states = {
-      waiting: true,
-      asking: true,
-      answered: true,
+      loading: true,
+      fetching: true,
+      fetched: true,
       snapshot: true,
-      behind: true,
+      catching_up: true,
       live: true,
     } satisfies Record<Exclude<SessionState['name'], 'ended'>, true>;
     expect(meaning('headway_sessions')).toEqual(Object.keys(states));
@@ -498,7 +498,7 @@ describe('what points to a place in the documents', () => {
       if (fragment === undefined) return !existsSync(join(ROOT, target));
       return !documents.includes(target) || !titles(target).map(anchor).includes(fragment);
     });
-    expect(broken.map(([link]) => link)).toEqual([]);
+    expect(broken.map(([monitor]) => monitor)).toEqual([]);
   });
 
   test.each(documents.filter((path) => path.startsWith('docs/decisions/')))(

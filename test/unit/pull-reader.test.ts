@@ -60,8 +60,8 @@ function scene(limits = LIMITS, policy = DeliverPolicy.All): Scene {
   const consumers = {
     delete: (_stream: string, name: string) => Promise.resolve(deleted.push(name) > 0),
   };
-  const link = {
-    isUp: true,
+  const monitor = {
+    isConnected: true,
     onLost: (listener: () => void) => {
       lost = listener;
       return () => undefined;
@@ -72,8 +72,13 @@ function scene(limits = LIMITS, policy = DeliverPolicy.All): Scene {
     return () => undefined;
   };
   const jsm = { consumers } as unknown as JetStreamManager;
-  const failure = new ConsumerFailure(link);
-  const consumer = new PullConsumer({ connection, jsm, stream: 'S', link, onRefused }, info, limits, failure);
+  const failure = new ConsumerFailure(monitor);
+  const consumer = new PullConsumer(
+    { connection, jsm, stream: 'S', monitor, onRefused },
+    info,
+    limits,
+    failure,
+  );
   return {
     consumer,
     pulls,

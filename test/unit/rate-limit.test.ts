@@ -6,7 +6,7 @@ import { LogRateLimiter } from '../../internal/telemetry/logger.js';
 function limited(limit: number, windowMs: number) {
   const clock = { now: 0 };
   const rate = new LogRateLimiter(limit, windowMs, () => clock.now);
-  const take = (times: number) => Array.from({ length: times }, () => rate.acquire()?.heldBack ?? null);
+  const take = (times: number) => Array.from({ length: times }, () => rate.acquire()?.suppressed ?? null);
   return { clock, take };
 }
 
@@ -64,13 +64,13 @@ test('G8 bad input: whatever comes, the lines of a window are bounded and none i
         let sinceLast = 0;
         for (const gap of gaps) {
           clock.now += gap;
-          const heldBack = take(1)[0] ?? null;
-          if (heldBack === null) {
+          const suppressed = take(1)[0] ?? null;
+          if (suppressed === null) {
             sinceLast++;
             continue;
           }
-          expect(heldBack).toBe(sinceLast);
-          counted += heldBack + 1;
+          expect(suppressed).toBe(sinceLast);
+          counted += suppressed + 1;
           sinceLast = 0;
           said.push(clock.now);
         }

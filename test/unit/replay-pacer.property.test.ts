@@ -55,9 +55,9 @@ class Model {
     let due = 0;
     for (const [index, ms] of gaps.entries()) {
       stored += ms;
-      const silence = index === 0 ? 0 : Math.max(0, stored - newest);
+      const liveness = index === 0 ? 0 : Math.max(0, stored - newest);
       newest = index === 0 ? stored : Math.max(newest, stored);
-      due += Math.min(silence, maxGapMs ?? silence);
+      due += Math.min(liveness, maxGapMs ?? liveness);
       this.#due.push(due);
     }
   }

@@ -19,10 +19,10 @@ test('each line of the security review names a test that is there', () => {
 
 test('every package that is installed is held by its digest, so that npm takes no other', () => {
   const { packages } = JSON.parse(read('package-lock.json')) as {
-    packages: Record<string, { integrity?: string; link?: boolean; inBundle?: boolean }>;
+    packages: Record<string, { integrity?: string; monitor?: boolean; inBundle?: boolean }>;
   };
   const without = Object.entries(packages).filter(
-    ([path, { integrity, link }]) => path !== '' && link !== true && !/^sha512-/.test(integrity ?? ''),
+    ([path, { integrity, monitor }]) => path !== '' && monitor !== true && !/^sha512-/.test(integrity ?? ''),
   );
   expect(without.map(([path]) => path)).toEqual([]);
 });

@@ -24,7 +24,7 @@ function edge(given: { lastStateBytes?: number; tailBytes?: number; complete?: b
   const rooms = pureEdge({
     tailBytes: given.tailBytes,
     lastStateBytes: given.lastStateBytes,
-    cold: {
+    history: {
       lastState: () => asked.lastState.promise,
       page: () => asked.page.promise,
       reached: () => Promise.resolve({ kind: 'ok' }),
@@ -58,12 +58,12 @@ function edge(given: { lastStateBytes?: number; tailBytes?: number; complete?: b
       }: { resume?: Resume | null; warnMs?: number; fullAfter?: number } = {},
     ) {
       const checks: ((renewal: Renewal) => void)[] = [];
-      const permit: ConnectionCredentials = {
+      const credentials: ConnectionCredentials = {
         expiry: expiry(EXPIRES),
         warnMs,
         renew: () => new Promise((resolve) => checks.push(resolve)),
       };
-      const { session, frames, socket } = rooms.connect(scope, resume, { permit, fullAfter });
+      const { session, frames, socket } = rooms.connect(scope, resume, { credentials, fullAfter });
       return {
         session,
         frames,
@@ -134,7 +134,7 @@ test('G7 nobody unauthorised: a quiet connection, and one that waits for the log
   const quiet = connect(job('a'));
   log.suspend();
   const waiting = connect(all());
-  expect(waiting.session.state).toBe('waiting');
+  expect(waiting.session.state).toBe('loading');
   clock.now = EXPIRES;
   hub.tick(clock.now, 'away');
   for (const { frames, socket } of [quiet, waiting]) {
@@ -160,7 +160,7 @@ test('G7 nobody unauthorised: last states stop in the middle when the token expi
 test('G7 nobody unauthorised: an answer of JetStream that comes after the expiry is not sent', async () => {
   const { asked, clock, connect, turn } = edge({ complete: false });
   const { session, frames } = connect(job('a'));
-  expect(session.state).toBe('asking');
+  expect(session.state).toBe('fetching');
   clock.now = EXPIRES;
   asked.lastState.answer(makeRecord(event('a'), 1, null, 0));
   await settled();
@@ -331,7 +331,7 @@ test('G7 nobody unauthorised: a narrower token narrows a page of history that is
   for (let i = 0; i < 3; i++) append('job', i % 2 === 0 ? 'a' : 'b');
   turn();
   const { session, auth, answer, seen } = connect(all(), { resume: { lastSeq: 0, epoch: null } });
-  expect(session.state).toBe('asking');
+  expect(session.state).toBe('fetching');
   auth();
   await answer(renewed(20_000, only('a')));
   const records = ['a', 'b'].map((type, index) =>
@@ -480,7 +480,7 @@ test('G7 nobody unauthorised: behind a page of history that ends with an event t
   for (const type of ['x', 'y', 'x']) append('a', type);
   turn();
   const { session, frames } = connect(job('a', 'x'), { resume: { lastSeq: 0, epoch: null } });
-  expect(session.state).toBe('asking');
+  expect(session.state).toBe('fetching');
   const records = ['x', 'y'].map((type, index) =>
     makeRecord(event('a', { job_type: type }), index + 1, index, 0),
   );

@@ -16,7 +16,7 @@ function edge(step = 0) {
       clock.now += step;
       return clock.now;
     },
-    cold: {
+    history: {
       lastState: () => Promise.resolve(makeRecord(event('a'), 1, null, 0)),
       page: () => Promise.resolve({ kind: 'refused', reason: 'retention', firstSeq: 1, lastSeq: 9 }),
       reached: () => Promise.resolve({ kind: 'refused', reason: 'ahead', firstSeq: 1, lastSeq: 9 }),
@@ -34,7 +34,7 @@ function edge(step = 0) {
     },
     connect: (scope: Scope, lastSeq: number | null = null) =>
       rooms.connect(scope, lastSeq === null ? null : { lastSeq, epoch: null }, {
-        permit: {
+        credentials: {
           expiry: { at: EXPIRES, text: new Date(EXPIRES).toISOString() },
           warnMs: 0,
           renew: () => new Promise(() => {}),

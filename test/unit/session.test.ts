@@ -10,7 +10,7 @@ function edge(given: { tailBytes?: number; lastStateBytes?: number; maxReplay?: 
   const clock = { now: 1_000_000_000 };
   const streamHead = { seq: 0 };
   const stored = { records: new Map<number, LogRecord>(), reads: 0 };
-  const cold: Partial<HistorySource> = {
+  const history: Partial<HistorySource> = {
     lastState: () => Promise.resolve(null),
     records: (seqs) => {
       stored.reads++;
@@ -26,7 +26,7 @@ function edge(given: { tailBytes?: number; lastStateBytes?: number; maxReplay?: 
   const { tailBytes, lastStateBytes, maxReplay = 1e6 } = given;
   const replay = { maxReplayJob: maxReplay, maxReplayAll: maxReplay };
   const limits = { heartbeatMs: 1_000, heartbeatAfterMs: 1_000, ...replay };
-  const rooms = pureEdge({ tailBytes, lastStateBytes, limits, cold, wallClock: () => clock.now });
+  const rooms = pureEdge({ tailBytes, lastStateBytes, limits, history, wallClock: () => clock.now });
   const { log, hub } = rooms;
   log.begin('epoch');
   log.ready({ head: 0, firstSeq: 1, complete: true, neverTrimmed: true });

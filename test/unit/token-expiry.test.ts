@@ -8,13 +8,13 @@ const renewed = (at: number): Renewal => ({ kind: 'renewed', expiry: expiry(at),
 /** A tenure until 10,000 that warns 1,000 before; the test answers what becomes of new tokens. */
 function tenure(at = 10_000, warnMs = 1_000) {
   const answers: ((renewal: Renewal) => void)[] = [];
-  const permit: ConnectionCredentials = {
+  const credentials: ConnectionCredentials = {
     expiry: expiry(at),
     warnMs,
     renew: () => new Promise((resolve) => answers.push(resolve)),
   };
   const told: Renewal[] = [];
-  const made = new TokenExpiry(permit);
+  const made = new TokenExpiry(credentials);
   return {
     tenure: made,
     told,

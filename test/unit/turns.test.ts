@@ -14,7 +14,7 @@ function edge(newest: LogRecord | null = null) {
     tailBytes: 1e9,
     lastStateBytes: 1e9,
     limits: { heartbeatMs: 1_000, heartbeatAfterMs: 1_000, watermarkBytes: 64 * 1024 },
-    cold: {
+    history: {
       lastState: () => Promise.resolve(newest),
       records: () => Promise.resolve([]),
       reached: () => Promise.resolve({ kind: 'ok' }),

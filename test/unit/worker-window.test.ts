@@ -41,22 +41,22 @@ test('never lets more in than it holds, keeps the order, and forgets nobody', ()
         launched.length = 0;
       };
       for (const [what, name] of steps) {
-        const ticket = tickets[name] as Ticket;
+        const slot = tickets[name] as Ticket;
         if (what === 'enter') {
-          if (ticket.place === 'outside' && !fickle.has(name)) due.push(name);
-          window.enter(ticket);
+          if (slot.place === 'outside' && !fickle.has(name)) due.push(name);
+          window.enter(slot);
         } else if (what === 'leave') {
-          if (ticket.place === 'waiting' && !fickle.has(name)) {
+          if (slot.place === 'waiting' && !fickle.has(name)) {
             due.splice(due.indexOf(name), 1);
             fickle.add(name);
           }
-          window.leave(ticket);
+          window.leave(slot);
         } else clock.pass(1);
         check();
       }
       for (let round = 0; round < 200; round++) {
         clock.pass(1);
-        for (const ticket of tickets) if (ticket.place === 'inside') window.leave(ticket);
+        for (const slot of tickets) if (slot.place === 'inside') window.leave(slot);
         check();
       }
       expect(due).toEqual([]);

@@ -104,13 +104,13 @@ async function readAll<T>(
   use: (one: T) => void,
 ): Promise<Observed<string | null>> {
   const silence = new AbortController();
-  const patience = setTimeout(() => silence.abort(), PATIENCE_MS);
+  const policy = setTimeout(() => silence.abort(), PATIENCE_MS);
   const limit = limitMs === null ? null : AbortSignal.timeout(limitMs);
   const signals = [stopped, silence.signal, ...(limit === null ? [] : [limit])];
   let messages = 0;
   try {
     for await (const batch of begin(AbortSignal.any(signals))) {
-      clearTimeout(patience);
+      clearTimeout(policy);
       for (const one of batch) use(one);
       messages += batch.length;
     }
@@ -125,6 +125,6 @@ async function readAll<T>(
       return known(`after ${time(limitMs ?? 0)} only ${count(messages)} messages had been read`);
     return whyNot(error);
   } finally {
-    clearTimeout(patience);
+    clearTimeout(policy);
   }
 }

@@ -29,7 +29,7 @@ export class Listening {
         this.#heard.set(id, Math.max(before ?? 0, attempt ?? Number.POSITIVE_INFINITY));
       },
       changed: (state, error) => {
-        if (state === 'refused') this.#refusal = error;
+        if (state === 'denied') this.#refusal = error;
       },
     });
   }

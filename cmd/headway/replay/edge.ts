@@ -131,7 +131,7 @@ export class ReplayEdge implements ReplaySink {
   async #listen(config: EdgeConfig): Promise<void> {
     const uws = await loadUws(config.maxHeaderBytes);
     const logger = createLogger('silent', {});
-    const cold = new NothingBehind(this.#log, () => this.#begin);
+    const history = new NothingBehind(this.#log, () => this.#begin);
     const metrics = new Metrics({
       connections: () => this.#hub.counts(),
       sessionStates: () => this.#hub.countStates(),
@@ -142,7 +142,7 @@ export class ReplayEdge implements ReplaySink {
       unauthenticated: () => 0,
       httpSockets: () => access.sockets.http,
       // Whoever was silent yesterday is not silent today.
-      silence: () => ({ isListening: false, watched: 0, overdue: 0, turnedAway: 0, letGo: 0 }),
+      liveness: () => ({ isListening: false, watched: 0, overdue: 0, rejected: 0, evicted: 0 }),
     });
     const access = openAccess(config, {
       hasRoom: () => true,
@@ -153,7 +153,7 @@ export class ReplayEdge implements ReplaySink {
     this.#access = access;
     const parts = webSocketDeps(
       { config, logger, log: this.#log, hub: this.#hub },
-      () => cold,
+      () => history,
       metrics,
       access,
     );
@@ -175,7 +175,7 @@ export class ReplayEdge implements ReplaySink {
             );
           },
           failed,
-          lastState: (id) => cold.lastState(id),
+          lastState: (id) => history.lastState(id),
           readiness: () =>
             this.#log.isReady
               ? { ready: true, detail: 'replaying' }
