@@ -9,6 +9,9 @@ import { Admission } from '../edge/limits.js';
 import { OriginPolicy, parseOrigins } from '../edge/origin.js';
 import { openSocketsLimit, SocketGuard } from '../edge/socket-guard.js';
 import { ConfigError } from '../errors.js';
+import type { HistoryReader } from '../jetstream/history-reader.js';
+import { type Logger, LogRateLimiter } from '../telemetry/logger.js';
+import type { Metrics } from '../telemetry/metrics.js';
 
 /** Who may come in, as the configuration says. `close` it with the edge. */
 export interface Access {
@@ -22,13 +25,47 @@ export interface Access {
 
 export interface AccessObserver {
   /** Whether the edge can serve one more now. */
-  hasRoom(): boolean;
+  hasCapacity(): boolean;
   /** Whether it can serve one more of this subject or address. */
-  hasRoomFor(requester: string): boolean;
+  hasCapacityFor(requester: string): boolean;
   /** The keys of HEADWAY_JWKS_URL were asked for. */
   keys(report: KeyReport): void;
   /** What may be wrong with the settings, once for each kind. */
   notice(notice: GuardNotice): void;
+}
+
+/** What an edge that serves says: whether there is room for one more, to the log and to the metrics. */
+export function accessObserver(
+  { maxPendingReads, maxPendingReadsPerSubject }: EdgeConfig,
+  { logger, metrics, history }: { logger: Logger; metrics: Metrics; history: HistoryReader },
+): AccessObserver {
+  const keyLines = new LogRateLimiter(3, 10_000, () => performance.now());
+  return {
+    hasCapacity: () => history.pending < maxPendingReads,
+    hasCapacityFor: (requester) =>
+      maxPendingReadsPerSubject === 0 || history.pendingOf(requester) < maxPendingReadsPerSubject,
+    keys: (report) => {
+      metrics.keyFetches.inc({ result: report.kind });
+      const turn = keyLines.acquire();
+      if (turn === null) return;
+      if (report.kind === 'fetched')
+        logger.info({ keys: report.keys, ...turn }, 'the keys for tokens were fetched');
+      else {
+        const { reason, hasOlderKeys } = report;
+        logger.warn({ reason, hasOlderKeys, ...turn }, 'the keys for tokens cannot be fetched');
+      }
+    },
+    notice: (notice) => {
+      const { kind, address } = notice;
+      const setting = 'HEADWAY_TRUSTED_PROXIES';
+      if (kind === 'silent_proxy') {
+        logger.warn({ address, setting }, 'a trusted proxy sends no X-Forwarded-For');
+      } else {
+        const { held, connections } = notice;
+        logger.warn({ address, held, connections, setting }, 'most connections are from one address');
+      }
+    },
+  };
 }
 
 /** What is wrong with these settings that their schema cannot say; each by its variable's name. */
@@ -80,8 +117,8 @@ export function openAccess(config: EdgeConfig, observer: AccessObserver): Access
     origins: new OriginPolicy(origins.origins),
     proxies: new TrustedProxies(proxies.list),
     admission,
-    hasCapacity: () => observer.hasRoom(),
-    hasCapacityFor: (requester) => observer.hasRoomFor(requester),
+    hasCapacity: () => observer.hasCapacity(),
+    hasCapacityFor: (requester) => observer.hasCapacityFor(requester),
     wallClock: Date.now,
     tokenToleranceMs: config.jwtToleranceSeconds * 1_000,
     isSecure: config.tlsCert !== undefined,

@@ -1,23 +1,23 @@
 import { randomBytes } from 'node:crypto';
-import type { JetStreamClient, JetStreamManager, NatsConnection } from 'nats';
+import type { NatsConnection } from 'nats';
 import type { EdgeConfig } from '../../schemas/config.js';
 import { hostAndPort } from '../../schemas/config-access.js';
-import type { OpsRoutesDeps } from '../edge/ops-routes.js';
-import { type EdgeServer, startOperatorsServer, startServer, type TlsSettings } from '../edge/server.js';
+import { startOperatorsServer, startServer, type TlsSettings } from '../edge/server.js';
 import { loadUws, type Uws } from '../edge/uws.js';
 import { EventLog } from '../eventlog/log.js';
 import type { LogRecord } from '../eventlog/record.js';
 import { connectNats, redactUrl } from '../jetstream/connection.js';
 import { monitorOf, onPermissionError, watchPermissionErrors } from '../jetstream/connection-monitor.js';
 import { Feed } from '../jetstream/feed.js';
-import type { FeedSink } from '../jetstream/feed-handlers.js';
-import { HistoryReader, type Reader } from '../jetstream/history-reader.js';
+import { type HistoryObserver, HistoryReader, type Reader } from '../jetstream/history-reader.js';
+import type { PullAccess } from '../jetstream/pull-reader.js';
 import { Hub } from '../session/hub.js';
 import type { IsWanted } from '../session/ports.js';
 import { type Logger, LogRateLimiter } from '../telemetry/logger.js';
-import { Metrics, sharedAnswer } from '../telemetry/metrics.js';
-import { type Access, openAccess } from './access.js';
-import { createLiveness, type Liveness } from './liveness.js';
+import { type MetricSources, Metrics, sharedAnswer } from '../telemetry/metrics.js';
+import { type Access, accessObserver, openAccess } from './access.js';
+import { feedSink } from './feed-sink.js';
+import { createLiveness } from './liveness.js';
 import { drain, tickMs, webSocketDeps } from './sessions.js';
 import { openTls } from './tls.js';
 
@@ -26,6 +26,8 @@ const API_TIMEOUT_MS = 3_000;
 const SNAPSHOT_TIMEOUT_MS = 60_000;
 /** How often the files for TLS are looked at. */
 const TLS_LOOK_MS = 5_000;
+
+const now = () => performance.now();
 
 /** An edge that runs in this process. */
 export interface RunningEdge {
@@ -39,7 +41,8 @@ export interface RunningEdge {
 }
 
 /**
- * Wires the parts of an edge together and starts it.
+ * Starts an edge: opens its parts in order, each from those before it. What was opened is closed in reverse order, when
+ * the edge is closed and when a later part cannot be opened.
  * @param tlsLookMs milliseconds between two looks at the files for TLS
  * @throws HeadwayError when it cannot start
  */
@@ -48,9 +51,39 @@ export async function startEdge(
   logger: Logger,
   tlsLookMs = TLS_LOOK_MS,
 ): Promise<RunningEdge> {
-  // A Node without the library's binary is told before anything else is touched.
-  const uws = await loadUws(config.maxHeaderBytes);
-  const tls = await openTls(config, logger, tlsLookMs);
+  const opened = new OpenedResources();
+  try {
+    // A Node without the library's binary is told before anything else is touched.
+    const uws = await loadUws(config.maxHeaderBytes);
+    const tls = await openTls(config, logger, tlsLookMs);
+    const core = await openCore(config, logger, opened);
+    const { access, feed } = await openFeed(core, opened);
+    return await serve({ ...core, access, feed, uws, tls }, opened);
+  } catch (error) {
+    await opened.close();
+    throw error;
+  }
+}
+
+/** How each resource is closed again. */
+class OpenedResources {
+  readonly #closers: (() => void | Promise<void>)[] = [];
+
+  /** Adds what closes a resource that was just opened. */
+  add(close: () => void | Promise<void>): void {
+    this.#closers.push(close);
+  }
+
+  /** Closes them all, those that were opened last first. */
+  async close(): Promise<void> {
+    for (let close = this.#closers.pop(); close !== undefined; close = this.#closers.pop()) await close();
+  }
+}
+
+type Core = Awaited<ReturnType<typeof openCore>>;
+
+/** The connection to NATS, the log, and what reads from both of them. */
+async function openCore(config: EdgeConfig, logger: Logger, opened: OpenedResources) {
   const connection = await connectNats({
     url: config.natsUrl,
     credsFile: config.natsCreds,
@@ -60,149 +93,84 @@ export async function startEdge(
     keyFile: config.natsKey,
     name: `headway-edge ${config.edgeId}`,
   });
-  try {
-    return await wire(config, logger, connection, uws, tls);
-  } catch (error) {
-    await connection.close();
-    throw error;
-  }
-}
-
-async function wire(
-  config: EdgeConfig,
-  logger: Logger,
-  connection: NatsConnection,
-  uws: Uws,
-  tls: TlsSettings | null,
-): Promise<RunningEdge> {
+  opened.add(() => connection.close());
+  logPermissionErrors(connection, logger);
   const jsm = await connection.jetstreamManager({ checkAPI: false, timeout: API_TIMEOUT_MS });
-  const js = connection.jetstream({ timeout: API_TIMEOUT_MS });
   const monitor = monitorOf(connection);
-  const refusals = (refused: Parameters<typeof onPermissionError>[1]) =>
-    onPermissionError(connection, refused);
-  const refusedLines = new LogRateLimiter(5, 10_000, () => performance.now());
-  watchPermissionErrors(connection, ({ operation, subject }) => {
-    const turn = refusedLines.acquire();
-    if (turn !== null) logger.error({ operation, subject, ...turn }, 'NATS does not permit this');
-  });
+  const metrics = new Metrics();
   const log = new EventLog({ tailBytes: config.tailBytes, lastStateBytes: config.lastStateBytes });
   const hub = new Hub(log, setImmediate);
-  const parts: Parts = { config, logger, connection, jsm, js, log, hub };
-
-  const coldLines = new LogRateLimiter(3, 10_000, () => performance.now());
-  const history: HistoryReader = new HistoryReader(
-    { connection, jsm, stream: config.stream, monitor, onRefused: refusals, epoch: () => log.epoch },
+  const access: PullAccess = {
+    connection,
+    jsm,
+    stream: config.stream,
+    monitor,
+    onRefused: (refused) => onPermissionError(connection, refused),
+  };
+  const history = new HistoryReader(
+    { ...access, epoch: () => log.epoch },
     config.historyReads,
-    {
-      read: (kind, ms) => metrics.historyReads.observe({ kind }, ms / 1000),
-      failed: (kind, error) => {
-        metrics.historyReadFailures.inc({ kind });
-        const turn = coldLines.acquire();
-        if (turn !== null)
-          logger.warn({ kind, reason: error.message, ...turn }, 'a read failed, trying again');
-      },
-    },
-    () => performance.now(),
+    observeReads(metrics, logger),
+    now,
   );
+  opened.add(() => history.stop());
   const liveness = createLiveness({
     config,
     logger,
     connection,
     jsm,
-    js,
+    js: connection.jetstream({ timeout: API_TIMEOUT_MS }),
     lastState: (id) => history.lastState(id),
-    metrics: () => metrics,
+    metrics,
     stalled: (id, silentMs) => hub.stalled(id, silentMs),
   });
-  const feed: Feed = new Feed({
+  opened.add(() => liveness.close());
+  return { config, logger, connection, jsm, monitor, metrics, log, hub, history, liveness };
+}
+
+/** Who may come in, and the feed, which follows the stream from here on. */
+async function openFeed(core: Core, opened: OpenedResources) {
+  const { config, logger, connection, jsm, monitor, metrics, log, hub, history, liveness } = core;
+  const access = openAccess(config, accessObserver(config, { logger, metrics, history }));
+  for (const problem of access.warnings) logger.warn({ problem }, 'a setting may not be what was meant');
+  opened.add(() => access.close());
+  const feed = new Feed({
     connection,
     monitor,
     jsm,
     slowJsm: await connection.jetstreamManager({ checkAPI: false, timeout: SNAPSHOT_TIMEOUT_MS }),
-    onRefused: refusals,
+    onRefused: (refused) => onPermissionError(connection, refused),
     stream: { name: config.stream, replicas: config.streamReplicas },
     natsUrl: config.natsUrl,
     edgeId: config.edgeId,
     instance: randomBytes(9).toString('base64url'),
     readBufferBytes: config.readBufferBytes,
     log,
-    sink: feedSink(parts, liveness, () => metrics),
+    sink: feedSink({ logger, log, hub, liveness, metrics }),
     lastState: (id) => history.lastState(id),
-    now: () => performance.now(),
+    now,
   });
-  const metrics = new Metrics({
-    connections: () => hub.counts(),
-    sessionStates: () => hub.countStates(),
-    feedFollowing: () => feed.isFollowing,
-    feedLag: () => feed.lag,
-    log: () => ({ head: log.head, floor: log.tailStart, ...log.stats }),
-    historyReads: () => {
-      const { reads, requesters, longestMs } = history.waiting;
-      return { pending: history.pending, waiting: reads, requesters, longestMs };
-    },
-    unauthenticated: () => access.admission.counts.unauthenticated,
-    httpSockets: () => access.sockets.http,
-    liveness: () => liveness.stats,
-  });
-  const keyLines = new LogRateLimiter(3, 10_000, () => performance.now());
-  const { maxPendingReadsPerSubject } = config;
-  const access: Access = openAccess(config, {
-    hasRoom: () => history.pending < config.maxPendingReads,
-    hasRoomFor: (requester) =>
-      maxPendingReadsPerSubject === 0 || history.pendingOf(requester) < maxPendingReadsPerSubject,
-    keys: (report) => {
-      metrics.keyFetches.inc({ result: report.kind });
-      const turn = keyLines.acquire();
-      if (turn === null) return;
-      if (report.kind === 'fetched')
-        logger.info({ keys: report.keys, ...turn }, 'the keys for tokens were fetched');
-      else {
-        const { reason, hasOlderKeys } = report;
-        logger.warn({ reason, hasOlderKeys, ...turn }, 'the keys for tokens cannot be fetched');
-      }
-    },
-    notice: (notice) => {
-      const { kind, address } = notice;
-      const setting = 'HEADWAY_TRUSTED_PROXIES';
-      if (kind === 'silent_proxy') {
-        logger.warn({ address, setting }, 'a trusted proxy sends no X-Forwarded-For');
-      } else {
-        const { held, connections } = notice;
-        logger.warn({ address, held, connections, setting }, 'most connections are from one address');
-      }
-    },
-  });
-  for (const problem of access.warnings) logger.warn({ problem }, 'a setting may not be what was meant');
-  try {
-    await feed.start();
-  } catch (error) {
-    liveness.close();
-    history.stop();
-    access.close();
-    throw error;
-  }
-  const handlerLines = new LogRateLimiter(5, 10_000, () => performance.now());
-  let isDraining = false;
-  const readiness: OpsRoutesDeps['readiness'] = () => {
-    if (isDraining) return { ready: false, detail: 'draining' };
-    if (feed.isFollowing) return { ready: true, detail: 'following the stream' };
-    const { problem } = feed;
-    if (!monitor.isConnected || (problem === null && log.isReady))
-      return { ready: false, detail: 'NATS is away, reconnecting' };
-    switch (problem?.kind) {
-      case undefined:
-        return { ready: false, detail: 'loading the last states' };
-      case 'stalled':
-        return { ready: false, detail: 'nothing comes, although the stream holds more' };
-      case 'stream_changed': {
-        const fields = ` ${problem.fields.join(', ')}`;
-        return { ready: false, detail: 'the stream is not as it must be:'.concat(fields) };
-      }
-    }
-  };
-  const serverParts = {
+  metrics.observe(sourcesOf(core, access, feed));
+  await feed.start();
+  opened.add(() => feed.stop());
+  return { access, feed };
+}
+
+interface Serving extends Core {
+  readonly access: Access;
+  readonly feed: Feed;
+  readonly uws: Uws;
+  readonly tls: TlsSettings | null;
+}
+
+/** Listens, and looks after the sessions until the edge is closed. */
+async function serve(parts: Serving, opened: OpenedResources): Promise<RunningEdge> {
+  const { config, logger, metrics, log, hub, history, liveness, access, feed, uws, tls } = parts;
+  const state = { isDraining: false };
+  const readiness = () => (state.isDraining ? DRAINING : readinessOf(parts));
+  const routes = {
     ...webSocketDeps(
-      { ...parts, stalledFor: (id) => liveness.stalledFor(id) },
+      { config, logger, log, hub, stalledFor: (id) => liveness.stalledFor(id) },
       (requester) => history.of(requester),
       metrics,
       access,
@@ -210,30 +178,20 @@ async function wire(
     lastState: (id: string, requester: string, isWanted: IsWanted) =>
       lastState(log, history, id, { requester, isWanted }),
     readiness,
-    metrics: sharedAnswer(
-      config.metricsMaxAgeMs,
-      () => performance.now(),
-      () => metrics.render(),
-    ),
+    metrics: sharedAnswer(config.metricsMaxAgeMs, now, () => metrics.render()),
     hasMetricsElsewhere: config.metricsListen !== undefined,
-    failed: (error: unknown) => {
-      const turn = handlerLines.acquire();
-      if (turn !== null) logger.error({ err: error, ...turn }, 'a handler failed');
-    },
+    failed: logFailures(logger),
   };
-  const { server, operators } = await startServers(config, uws, tls, serverParts).catch(
-    async (error: unknown) => {
-      liveness.close();
-      history.stop();
-      access.close();
-      await feed.stop();
-      throw error;
-    },
-  );
-  const ticking = setInterval(
-    () => hub.tick(performance.now(), feed.isFollowing ? 'ok' : 'away'),
-    tickMs(config),
-  );
+  const operators =
+    config.metricsListen === undefined
+      ? null
+      : await startOperatorsServer(uws, hostAndPort(config.metricsListen), routes);
+  if (operators !== null) opened.add(() => operators.close());
+  const address = { host: config.host, port: config.port, reuse: config.reusePort };
+  const server = await startServer(uws, address, routes, tls);
+  opened.add(() => server.close());
+  const ticking = setInterval(() => hub.tick(now(), feed.isFollowing ? 'ok' : 'away'), tickMs(config));
+  opened.add(() => clearInterval(ticking));
   logger.info(
     {
       host: config.host,
@@ -244,46 +202,83 @@ async function wire(
     },
     'listening',
   );
-
   return {
     port: server.port,
     metricsPort: operators?.port ?? null,
     isReady: () => readiness().ready,
     close: async () => {
-      isDraining = true;
+      state.isDraining = true;
       server.stopListening();
       logger.info({ connections: hub.size, ms: config.drainMs }, 'draining');
       await drain(hub, config.drainMs);
-      clearInterval(ticking);
-      liveness.close();
-      history.stop();
-      access.close();
-      await feed.stop();
-      server.close();
-      operators?.close();
-      await connection.close();
+      await opened.close();
       logger.info('stopped');
     },
   };
 }
 
-// Both or none: whoever is told of a mistake in one is not left with the other.
-async function startServers(
-  config: EdgeConfig,
-  uws: Uws,
-  tls: TlsSettings | null,
-  parts: Parameters<typeof startServer>[2],
-): Promise<{ server: EdgeServer; operators: Pick<EdgeServer, 'port' | 'close'> | null }> {
-  const { metricsListen } = config;
-  const operators =
-    metricsListen === undefined ? null : await startOperatorsServer(uws, hostAndPort(metricsListen), parts);
-  try {
-    const address = { host: config.host, port: config.port, share: config.reusePort };
-    return { server: await startServer(uws, address, parts, tls), operators };
-  } catch (error) {
-    operators?.close();
-    throw error;
+const DRAINING = { ready: false, detail: 'draining' } as const;
+
+function readinessOf({ feed, monitor, log }: Pick<Serving, 'feed' | 'monitor' | 'log'>) {
+  if (feed.isFollowing) return { ready: true, detail: 'following the stream' };
+  const { problem } = feed;
+  if (!monitor.isConnected || (problem === null && log.isReady))
+    return { ready: false, detail: 'NATS is away, reconnecting' };
+  switch (problem?.kind) {
+    case undefined:
+      return { ready: false, detail: 'loading the last states' };
+    case 'stalled':
+      return { ready: false, detail: 'nothing comes, although the stream holds more' };
+    case 'stream_changed': {
+      const fields = ` ${problem.fields.join(', ')}`;
+      return { ready: false, detail: 'the stream is not as it must be:'.concat(fields) };
+    }
   }
+}
+
+function sourcesOf({ hub, log, history, liveness }: Core, access: Access, feed: Feed): MetricSources {
+  return {
+    connections: () => hub.counts(),
+    sessionStates: () => hub.countStates(),
+    feedFollowing: () => feed.isFollowing,
+    feedLag: () => feed.lag,
+    log: () => ({ head: log.head, tailStart: log.tailStart, ...log.stats }),
+    historyReads: () => {
+      const { reads, requesters, longestMs } = history.waiting;
+      return { pending: history.pending, waiting: reads, requesters, longestMs };
+    },
+    unauthenticated: () => access.admission.counts.unauthenticated,
+    httpSockets: () => access.sockets.http,
+    liveness: () => liveness.stats,
+  };
+}
+
+function observeReads(metrics: Metrics, logger: Logger): HistoryObserver {
+  const lines = new LogRateLimiter(3, 10_000, now);
+  return {
+    read: (kind, ms) => metrics.historyReads.observe({ kind }, ms / 1000),
+    failed: (kind, error) => {
+      metrics.historyReadFailures.inc({ kind });
+      const turn = lines.acquire();
+      if (turn !== null) logger.warn({ kind, reason: error.message, ...turn }, 'a read failed, trying again');
+    },
+  };
+}
+
+function logPermissionErrors(connection: NatsConnection, logger: Logger): void {
+  const lines = new LogRateLimiter(5, 10_000, now);
+  watchPermissionErrors(connection, ({ operation, subject }) => {
+    const turn = lines.acquire();
+    if (turn !== null) logger.error({ operation, subject, ...turn }, 'NATS does not permit this');
+  });
+}
+
+function logFailures(logger: Logger): (error: unknown) => void {
+  const lines = new LogRateLimiter(5, 10_000, now);
+  return (error) => {
+    const turn = lines.acquire();
+    if (turn !== null) logger.error({ err: error, ...turn }, 'a handler failed');
+  };
 }
 
 // What memory knows of a job is its newest state as of the log's head; what it does not know is read.
@@ -296,69 +291,4 @@ async function lastState(
   const known = log.isReady ? log.last(id) : undefined;
   if (known !== undefined) return known;
   return log.isReady && log.knowsAllJobs ? null : history.lastState(id, reader);
-}
-
-interface Parts {
-  readonly config: EdgeConfig;
-  readonly logger: Logger;
-  readonly connection: NatsConnection;
-  readonly jsm: JetStreamManager;
-  readonly js: JetStreamClient;
-  readonly log: EventLog;
-  readonly hub: Hub;
-}
-
-function feedSink({ logger, log, hub }: Parts, liveness: Liveness, metrics: () => Metrics): FeedSink {
-  const invalidLines = new LogRateLimiter(10, 10_000, () => performance.now());
-  const failureLines = new LogRateLimiter(3, 10_000, () => performance.now());
-  const lostLines = new LogRateLimiter(5, 10_000, () => performance.now());
-  return {
-    restarts: (reset) => {
-      liveness.restarts();
-      hub.logRestarts(reset);
-    },
-    loaded: (record) => liveness.recordEvent(record),
-    ready: () => hub.logReady(),
-    appended: (record) => {
-      if (record !== null) {
-        metrics().events.inc();
-        liveness.recordEvent(record);
-      }
-      hub.appended(record);
-    },
-    gone: (jobs) => {
-      for (const { id } of jobs) liveness.remove(id);
-      hub.gone();
-    },
-    invalid: (seq, subject, reason, detail) => {
-      metrics().eventsInvalid.inc({ reason });
-      const turn = invalidLines.acquire();
-      if (turn !== null)
-        logger.warn({ seq, subject, reason, detail, ...turn }, 'a stored message is not an event');
-    },
-    lost: (reason, detail) => {
-      liveness.lost();
-      metrics().feedLost.inc({ reason });
-      if (reason === 'stream_changed') {
-        logger.error(
-          { detail, head: log.head },
-          'the stream was changed, nothing is followed until it is put right',
-        );
-        return;
-      }
-      const turn = lostLines.acquire();
-      if (turn !== null)
-        logger.warn({ reason, detail, head: log.head, ...turn }, 'the feed was lost, rebuilding it');
-    },
-    failed: (error) => {
-      const turn = failureLines.acquire();
-      if (turn !== null)
-        logger.warn({ reason: error.message, ...turn }, 'the feed cannot be built yet, trying again');
-    },
-    following: (ms) => {
-      liveness.following();
-      metrics().feedRecovery.observe(ms / 1000);
-      logger.info({ head: log.head, jobs: log.stats.jobs, ms: Math.round(ms) }, 'following the stream');
-    },
-  };
 }

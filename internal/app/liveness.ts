@@ -2,7 +2,7 @@ import type { JetStreamClient, JetStreamManager, NatsConnection } from 'nats';
 import type { EdgeConfig } from '../../schemas/config.js';
 import { subjectOf } from '../../schemas/ids.js';
 import type { LogRecord } from '../eventlog/record.js';
-import { type HeartbeatState, HeartbeatSubscription } from '../jetstream/heartbeat-subscription.js';
+import { HeartbeatSubscription } from '../jetstream/heartbeat-subscription.js';
 import { lastMessage } from '../jetstream/stream.js';
 import { LivenessMonitor } from '../liveness/liveness-monitor.js';
 import type { LivenessStats } from '../liveness/ports.js';
@@ -21,7 +21,7 @@ export interface LivenessDeps {
   readonly js: JetStreamClient;
   /** The newest valid event of a job; null when the stream keeps none. */
   readonly lastState: (id: string) => Promise<LogRecord | null>;
-  readonly metrics: () => Metrics;
+  readonly metrics: Metrics;
   readonly stalled: (id: string, silentMs: number) => void;
 }
 
@@ -55,127 +55,159 @@ const NO_LIVENESS: Liveness = {
   close: () => undefined,
 };
 
-/** Wires the watch for silent jobs. It listens from the first `following` on, while heartbeats are heard, too. */
-export function createLiveness(parts: LivenessDeps): Liveness {
-  return parts.config.maxWatchedJobs === 0 ? NO_LIVENESS : watch(parts);
+/** The watch for silent jobs. It listens from the first `following` on, while heartbeats are heard, too. */
+export function createLiveness(deps: LivenessDeps): Liveness {
+  return deps.config.maxWatchedJobs === 0 ? NO_LIVENESS : new JobLiveness(deps);
 }
 
-function watch({ config, logger, connection, jsm, js, lastState, metrics, stalled }: LivenessDeps): Liveness {
-  const now = () => performance.now();
-  let isFollowing = false;
-  let heartbeats: HeartbeatState = 'connecting';
-  const isListening = () => isFollowing && heartbeats === 'subscribed';
-  let listensSince = Number.POSITIVE_INFINITY;
-  const listenOrPause = () => {
-    if (!isListening()) {
-      monitor.pause();
-      return;
-    }
-    listensSince = now();
-    monitor.resume(listensSince);
-  };
+const now = () => performance.now();
 
-  const monitor: LivenessMonitor = new LivenessMonitor(
-    {
+class JobLiveness implements Liveness {
+  readonly #deps: LivenessDeps;
+  readonly #monitor: LivenessMonitor;
+  readonly #timeouts: TimeoutWriter;
+  readonly #heartbeats: HeartbeatSubscription;
+  readonly #ticking: NodeJS.Timeout;
+  #isFollowing = false;
+  #isListeningSince = Number.POSITIVE_INFINITY;
+  #isAsking = false;
+
+  constructor(deps: LivenessDeps) {
+    this.#deps = deps;
+    const { config, metrics, stalled } = deps;
+    const limits = {
       stallAfterMs: periodMs(config.stallAfterSeconds),
       timeoutMs: periodMs(config.timeoutSeconds),
       maxWatched: config.maxWatchedJobs,
-    },
-    {
+    };
+    this.#monitor = new LivenessMonitor(limits, {
       stalled: (id, silentMs) => {
-        metrics().stalls.inc();
+        metrics.stalls.inc();
         stalled(id, silentMs);
       },
-      timedOut: (id, lastSeq, silentMs) => timeouts.write(id, lastSeq, silentMs),
-    },
-  );
-  const timeoutLines = new LogRateLimiter(10, 10_000, now);
-  const failureLines = new LogRateLimiter(3, 10_000, now);
-  const timeouts: TimeoutWriter = new TimeoutWriter(
-    {
-      js,
-      stream: config.stream,
-      newest: (id) => lastMessage(jsm, config.stream, subjectOf(id)),
-      lastState,
-    },
-    TIMEOUT_WRITER_LIMITS,
-    {
-      settled: (id, lastSeq, outcome) => {
-        metrics().timeouts.inc({ outcome });
-        switch (outcome) {
-          case 'written': {
-            const turn = timeoutLines.acquire();
-            if (turn !== null) logger.info({ job: id, seq: lastSeq, ...turn }, 'a job timed out');
-            return;
-          }
-          case 'moved':
-            return;
-          case 'gone':
-            monitor.remove(id);
-            return;
-          case 'failed':
-            monitor.retryTimeout(id, lastSeq);
-            return;
-        }
-      },
-      failed: (id, error) => {
-        const turn = failureLines.acquire();
-        if (turn !== null)
-          logger.warn({ job: id, reason: error.message, ...turn }, 'a time-out could not be written');
-      },
-    },
-    { now, wallClock: Date.now },
-  );
-  const alive = new HeartbeatSubscription(connection, {
-    heard: (id, attempt) => monitor.recordHeartbeat(id, now(), attempt),
-    changed: (state, error) => {
-      heartbeats = state;
-      if (state === 'denied')
-        logger.error({ reason: error?.message }, 'heartbeats of jobs are not heard, so no silence is judged');
-      listenOrPause();
-    },
-  });
+      timedOut: (id, lastSeq, silentMs) => this.#timeouts.write(id, lastSeq, silentMs),
+    });
+    this.#timeouts = this.#timeoutWriter();
+    this.#heartbeats = this.#subscribe();
+    this.#ticking = setInterval(() => void this.#look(), TICK_MS);
+  }
+
+  get stats(): Liveness['stats'] {
+    return { isListening: this.#isListening, ...this.#monitor.stats };
+  }
+
+  recordEvent({ id, seq, policy }: LogRecord): void {
+    this.#monitor.recordEvent({ id, seq, isRunning: policy !== null, ...policy }, now());
+  }
+
+  remove(id: string): void {
+    this.#monitor.remove(id);
+  }
+
+  restarts(): void {
+    this.#monitor.reset();
+  }
+
+  lost(): void {
+    this.#isFollowing = false;
+    this.#monitor.pause();
+  }
+
+  following(): void {
+    this.#isFollowing = true;
+    this.#listenOrPause();
+  }
+
+  stalledFor(id: string): number | null {
+    return this.#monitor.stalledFor(id);
+  }
+
+  close(): void {
+    clearInterval(this.#ticking);
+    this.#heartbeats.close();
+    this.#timeouts.stop();
+  }
+
+  get #isListening(): boolean {
+    return this.#isFollowing && this.#heartbeats.state === 'subscribed';
+  }
+
+  #listenOrPause(): void {
+    if (!this.#isListening) {
+      this.#monitor.pause();
+      return;
+    }
+    this.#isListeningSince = now();
+    this.#monitor.resume(this.#isListeningSince);
+  }
+
   // Silence counts up to the last question that NATS has answered: what it sent before its answer was heard. So nothing
   // is judged by the seconds in which a server hangs and nobody has noticed.
-  let isAsking = false;
-  const look = async (): Promise<void> => {
-    if (isAsking || !isListening()) return;
-    isAsking = true;
+  async #look(): Promise<void> {
+    if (this.#isAsking || !this.#isListening) return;
+    this.#isAsking = true;
     const asked = now();
     try {
-      await connection.flush();
-      if (isListening() && asked >= listensSince) monitor.tick(asked);
+      await this.#deps.connection.flush();
+      if (this.#isListening && asked >= this.#isListeningSince) this.#monitor.tick(asked);
     } catch {
       // The connection was lost: the feed says so.
     } finally {
-      isAsking = false;
+      this.#isAsking = false;
     }
-  };
-  const ticking = setInterval(() => void look(), TICK_MS);
+  }
 
-  return {
-    get stats() {
-      return { isListening: isListening(), ...monitor.stats };
-    },
-    recordEvent: ({ id, seq, policy }) =>
-      monitor.recordEvent({ id, seq, isRunning: policy !== null, ...policy }, now()),
-    remove: (id) => monitor.remove(id),
-    restarts: () => monitor.reset(),
-    lost: () => {
-      isFollowing = false;
-      monitor.pause();
-    },
-    following: () => {
-      isFollowing = true;
-      listenOrPause();
-    },
-    stalledFor: (id) => monitor.stalledFor(id),
-    close: () => {
-      clearInterval(ticking);
-      alive.close();
-      timeouts.stop();
-    },
-  };
+  #subscribe(): HeartbeatSubscription {
+    const { connection, logger } = this.#deps;
+    return new HeartbeatSubscription(connection, {
+      heard: (id, attempt) => this.#monitor.recordHeartbeat(id, now(), attempt),
+      changed: (state, error) => {
+        if (state === 'denied')
+          logger.error(
+            { reason: error?.message },
+            'heartbeats of jobs are not heard, so no silence is judged',
+          );
+        this.#listenOrPause();
+      },
+    });
+  }
+
+  #timeoutWriter(): TimeoutWriter {
+    const { config, logger, jsm, js, lastState, metrics } = this.#deps;
+    const timeoutLines = new LogRateLimiter(10, 10_000, now);
+    const failureLines = new LogRateLimiter(3, 10_000, now);
+    const { stream } = config;
+    return new TimeoutWriter(
+      { js, stream, newest: (id) => lastMessage(jsm, stream, subjectOf(id)), lastState },
+      TIMEOUT_WRITER_LIMITS,
+      {
+        settled: (id, lastSeq, outcome) => {
+          metrics.timeouts.inc({ outcome });
+          switch (outcome) {
+            case 'written': {
+              const turn = timeoutLines.acquire();
+              if (turn !== null) logger.info({ job: id, seq: lastSeq, ...turn }, 'a job timed out');
+              return;
+            }
+            case 'moved':
+              return;
+            case 'gone':
+              this.#monitor.remove(id);
+              return;
+            case 'failed':
+              this.#monitor.retryTimeout(id, lastSeq);
+              return;
+          }
+        },
+        failed: (id, error) => {
+          const turn = failureLines.acquire();
+          if (turn !== null)
+            logger.warn({ job: id, reason: error.message, ...turn }, 'a time-out could not be written');
+        },
+      },
+      { now, wallClock: Date.now },
+    );
+  }
 }
 
 function periodMs(seconds: number): number | null {

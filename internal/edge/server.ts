@@ -11,7 +11,7 @@ export interface Address {
   /** 0 takes a free one. */
   readonly port: number;
   /** Lets several processes listen on the same port. */
-  readonly share: boolean;
+  readonly reuse: boolean;
 }
 
 /** TLS that the edge speaks itself. */
@@ -90,19 +90,19 @@ export async function startServer(
  */
 export async function startOperatorsServer(
   uws: Uws,
-  address: Omit<Address, 'share'>,
+  address: Omit<Address, 'reuse'>,
   parts: OpsRoutesDeps,
 ): Promise<Pick<EdgeServer, 'port' | 'close'>> {
   const app = uws.App();
   routeOperators(app, parts);
-  const listening = await listen(uws, app, { ...address, share: false }, 'HEADWAY_METRICS_LISTEN');
+  const listening = await listen(uws, app, { ...address, reuse: false }, 'HEADWAY_METRICS_LISTEN');
   return { port: uws.localPort(listening), close: () => void app.close() };
 }
 
 async function listen(
   uws: Uws,
   app: App,
-  { host, port, share }: Address,
+  { host, port, reuse }: Address,
   setting?: 'HEADWAY_METRICS_LISTEN',
 ): Promise<ListenSocket> {
   const listening = await new Promise<ListenSocket | false>((resolve) => {
@@ -113,7 +113,7 @@ async function listen(
       options: number,
       done: (socket: ListenSocket | false) => void,
     ) => void;
-    call.call(app, host, port, share ? 0 : uws.EXCLUSIVE_PORT, resolve);
+    call.call(app, host, port, reuse ? 0 : uws.EXCLUSIVE_PORT, resolve);
   });
   if (listening === false) throw new PortInUseError(host, port, setting);
   return listening;

@@ -11,7 +11,7 @@ import { epochOf, lastMessage, storedMessage } from './stream.js';
 
 export type ReadKind = 'page' | 'last_state' | 'records' | 'kept' | 'head';
 
-export interface ColdObserver {
+export interface HistoryObserver {
   /** A read that JetStream answered: what kind, and how many milliseconds it took with its retries. */
   read(kind: ReadKind, ms: number): void;
   /** A read that failed and will be tried again. */
@@ -42,7 +42,7 @@ const EDGE: Reader = { requester: 'edge', isWanted: () => true };
 export class HistoryReader {
   readonly #access: HistoryAccess;
   readonly #turns: ReadTurns;
-  readonly #observer: ColdObserver;
+  readonly #observer: HistoryObserver;
   readonly #now: () => number;
   readonly #stopped = new AbortController();
   readonly #flights = new Map<string, { readonly flight: SharedRead; readonly answer: Promise<unknown> }>();
@@ -50,7 +50,7 @@ export class HistoryReader {
   /** How many of the reads under way are of each requester. */
   readonly #pendingOf = new Map<string, number>();
 
-  constructor(access: HistoryAccess, concurrency: number, observer: ColdObserver, now: () => number) {
+  constructor(access: HistoryAccess, concurrency: number, observer: HistoryObserver, now: () => number) {
     this.#access = access;
     this.#turns = new ReadTurns(concurrency, now);
     this.#observer = observer;

@@ -9,7 +9,7 @@ export interface MetricSources {
   feedLag(): { readonly events: number; readonly seconds: number };
   log(): {
     readonly head: number;
-    readonly floor: number;
+    readonly tailStart: number;
     readonly tailBytes: number;
     readonly tailEvents: number;
     readonly lastStateBytes: number;
@@ -104,12 +104,16 @@ export class Metrics {
     ['outcome'],
   );
 
-  constructor(readings: MetricSources) {
+  constructor() {
     collectDefaultMetrics({ register: this.registry });
     // From the start, so that the first one is a rise.
     for (const outcome of TIMEOUT_OUTCOMES) this.timeouts.inc({ outcome }, 0);
+  }
+
+  /** Adds what is read from the parts of an edge when somebody scrapes. Once, when all of them are there. */
+  observe(sources: MetricSources): void {
     this.#gauge('headway_connections', 'Open connections, by scope.', ['scope'], (gauge) => {
-      const { job, all } = readings.connections();
+      const { job, all } = sources.connections();
       gauge.set({ scope: 'job' }, job);
       gauge.set({ scope: 'all' }, all);
     });
@@ -117,90 +121,90 @@ export class Metrics {
       'headway_connections_unauthenticated',
       'Open connections whose tokens are still being checked.',
       [],
-      (gauge) => gauge.set(readings.unauthenticated()),
+      (gauge) => gauge.set(sources.unauthenticated()),
     );
     this.#gauge('headway_http_sockets', 'Open sockets that are no WebSocket (yet).', [], (gauge) =>
-      gauge.set(readings.httpSockets()),
+      gauge.set(sources.httpSockets()),
     );
     this.#gauge('headway_sessions', 'Open connections, by what they are doing.', ['state'], (gauge) => {
-      const states = readings.sessionStates();
+      const states = sources.sessionStates();
       for (const state of SESSION_STATES) gauge.set({ state }, states.get(state) ?? 0);
     });
     this.#gauge('headway_feed_following', '1 while the feed follows the stream.', [], (gauge) =>
-      gauge.set(readings.feedFollowing() ? 1 : 0),
+      gauge.set(sources.feedFollowing() ? 1 : 0),
     );
     this.#gauge(
       'headway_feed_lag_events',
       'How many sequences the stream is ahead of this edge; 0 at its head.',
       [],
-      (gauge) => gauge.set(readings.feedLag().events),
+      (gauge) => gauge.set(sources.feedLag().events),
     );
     this.#gauge(
       'headway_feed_lag_seconds',
       'For how many seconds this edge has been behind the stream; 0 at its head.',
       [],
-      (gauge) => gauge.set(readings.feedLag().seconds),
+      (gauge) => gauge.set(sources.feedLag().seconds),
     );
     this.#gauge('headway_log_head_seq', 'The newest stream sequence this edge has read.', [], (gauge) =>
-      gauge.set(readings.log().head),
+      gauge.set(sources.log().head),
     );
     this.#gauge('headway_log_tail_start_seq', 'Cursors below it are served from JetStream.', [], (gauge) =>
-      gauge.set(readings.log().floor),
+      gauge.set(sources.log().tailStart),
     );
     this.#gauge('headway_tail_bytes', 'Memory of the newest events.', [], (gauge) =>
-      gauge.set(readings.log().tailBytes),
+      gauge.set(sources.log().tailBytes),
     );
     this.#gauge('headway_tail_events', 'Events in the tail.', [], (gauge) =>
-      gauge.set(readings.log().tailEvents),
+      gauge.set(sources.log().tailEvents),
     );
     this.#gauge('headway_last_state_bytes', 'Memory of last states.', [], (gauge) =>
-      gauge.set(readings.log().lastStateBytes),
+      gauge.set(sources.log().lastStateBytes),
     );
     this.#gauge('headway_jobs', 'Jobs whose last state is in memory.', [], (gauge) =>
-      gauge.set(readings.log().jobs),
+      gauge.set(sources.log().jobs),
     );
     this.#gauge(
       'headway_liveness_active',
       '1 while events and heartbeats are heard, so that silence means something.',
       [],
-      (gauge) => gauge.set(readings.liveness().isListening ? 1 : 0),
+      (gauge) => gauge.set(sources.liveness().isListening ? 1 : 0),
     );
     this.#gauge('headway_jobs_watched', 'Jobs whose silence would be noticed.', [], (gauge) =>
-      gauge.set(readings.liveness().watched),
+      gauge.set(sources.liveness().watched),
     );
     this.#gauge('headway_timeouts_overdue', 'Time-outs that are due and not written yet.', [], (gauge) =>
-      gauge.set(readings.liveness().overdue),
+      gauge.set(sources.liveness().overdue),
     );
     this.#countedElsewhere(
       'headway_liveness_rejected_total',
       'Times there was no room to watch a job: its silence is not noticed.',
-      () => readings.liveness().rejected,
+      () => sources.liveness().rejected,
     );
     this.#countedElsewhere(
       'headway_liveness_evicted_total',
       'Silent jobs that have made room for others after all was told of them.',
-      () => readings.liveness().evicted,
+      () => sources.liveness().evicted,
     );
     this.#gauge('headway_history_reads_pending', 'Reads from JetStream that run or wait.', [], (gauge) =>
-      gauge.set(readings.historyReads().pending),
+      gauge.set(sources.historyReads().pending),
     );
     this.#gauge(
       'headway_history_reads_waiting',
       'Reads from JetStream that wait for their turn.',
       [],
-      (gauge) => gauge.set(readings.historyReads().waiting),
+      (gauge) => gauge.set(sources.historyReads().waiting),
     );
     this.#gauge(
       'headway_history_reads_waiting_requesters',
       'Of how many subjects or addresses the reads are that wait for their turn.',
       [],
-      (gauge) => gauge.set(readings.historyReads().requesters),
+      (gauge) => gauge.set(sources.historyReads().requesters),
     );
     this.#gauge(
       'headway_history_reads_waiting_seconds',
       'For how long the read that has waited longest has waited for its turn; 0: none waits.',
       [],
-      (gauge) => gauge.set(readings.historyReads().longestMs / 1_000),
+      (gauge) => gauge.set(sources.historyReads().longestMs / 1_000),
     );
   }
 

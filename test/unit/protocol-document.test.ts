@@ -296,17 +296,19 @@ describe('OPERATIONS.md', () => {
   });
 
   test('"Metrics" lists every metric of ours, with its type and labels', async () => {
-    const { registry } = new Metrics({
+    const all = new Metrics();
+    all.observe({
       connections: () => ({ job: 0, all: 0 }),
       sessionStates: () => new Map(),
       feedFollowing: () => false,
       feedLag: () => ({ events: 0, seconds: 0 }),
-      log: () => ({ head: 0, floor: 0, tailBytes: 0, tailEvents: 0, lastStateBytes: 0, jobs: 0 }),
+      log: () => ({ head: 0, tailStart: 0, tailBytes: 0, tailEvents: 0, lastStateBytes: 0, jobs: 0 }),
       historyReads: () => ({ pending: 0, waiting: 0, requesters: 0, longestMs: 0 }),
       unauthenticated: () => 0,
       httpSockets: () => 0,
       liveness: () => ({ isListening: false, watched: 0, overdue: 0, rejected: 0, evicted: 0 }),
     });
+    const { registry } = all;
     const metrics = (await registry.getMetricsAsJSON()).filter(({ name }) => name.startsWith('headway_'));
     const listed = table(section(operations, 'Metrics'), 'metric').map((row) => [
       bare(row.metric),

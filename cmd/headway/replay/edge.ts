@@ -132,12 +132,13 @@ export class ReplayEdge implements ReplaySink {
     const uws = await loadUws(config.maxHeaderBytes);
     const logger = createLogger('silent', {});
     const history = new NothingBehind(this.#log, () => this.#begin);
-    const metrics = new Metrics({
+    const metrics = new Metrics();
+    metrics.observe({
       connections: () => this.#hub.counts(),
       sessionStates: () => this.#hub.countStates(),
       feedFollowing: () => this.#log.isReady,
       feedLag: () => ({ events: 0, seconds: 0 }),
-      log: () => ({ head: this.#log.head, floor: this.#log.tailStart, ...this.#log.stats }),
+      log: () => ({ head: this.#log.head, tailStart: this.#log.tailStart, ...this.#log.stats }),
       historyReads: () => ({ pending: 0, waiting: 0, requesters: 0, longestMs: 0 }),
       unauthenticated: () => 0,
       httpSockets: () => access.sockets.http,
@@ -145,8 +146,8 @@ export class ReplayEdge implements ReplaySink {
       liveness: () => ({ isListening: false, watched: 0, overdue: 0, rejected: 0, evicted: 0 }),
     });
     const access = openAccess(config, {
-      hasRoom: () => true,
-      hasRoomFor: () => true,
+      hasCapacity: () => true,
+      hasCapacityFor: () => true,
       keys: () => undefined,
       notice: () => undefined,
     });
@@ -163,7 +164,7 @@ export class ReplayEdge implements ReplaySink {
     try {
       this.#server = await startServer(
         uws,
-        { host: config.host, port: config.port, share: false },
+        { host: config.host, port: config.port, reuse: false },
         {
           ...parts,
           refused: (refusal) => {
