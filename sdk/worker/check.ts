@@ -83,14 +83,14 @@ export async function checkReporter(deps: CheckDeps, options: CheckOptions): Pro
       Promise.race([deadline.late, deps.history.last(processingId, 0)]),
     ]);
     const problems: CheckProblem[] = [];
-    const published = publishProblem(deps, processingId, reply, timeoutMs);
+    const published = withCause(publishProblem(deps, processingId, reply, timeoutMs), read);
     if (published !== null) problems.push(published);
     // JetStream looks at the condition first, and only then whether there is room.
     const obstacle = deps.obstacle();
     const isKept = obstacle !== null && published === null;
     if (isKept) problems.push({ code: obstacle.kind, message: sentence(obstacle.detail) });
     const canRead = read?.kind === 'read';
-    if (!canRead) problems.push(readProblem(read, timeoutMs));
+    if (!canRead) problems.push(readProblem(read, published, timeoutMs));
     const canPublish = published === null && !isKept;
     const isAcknowledged = reply !== undefined && reply !== null;
     const ok = canPublish && canRead && isAcknowledged;
@@ -176,14 +176,28 @@ function publishProblem(
   }
 }
 
-function readProblem(
-  read: Awaited<ReturnType<History['last']>> | undefined,
-  timeoutMs: number,
-): CheckProblem {
+type Read = Awaited<ReturnType<History['last']>> | undefined;
+
+/** That nobody takes an event has two causes. The API of JetStream tells them apart, where it may be asked. */
+function withCause(problem: CheckProblem | null, read: Read): CheckProblem | null {
+  if (problem?.code !== 'no_stream') return problem;
+  if (read?.kind === 'failed' && read.obstacle === 'no_jetstream')
+    return { code: read.obstacle, message: sentence(read.detail) };
+  if (read?.kind === 'forbidden' && read.hasNoApi)
+    return { code: 'no_jetstream', message: 'JetStream is not enabled, or this account does not import it.' };
+  return problem;
+}
+
+function readProblem(read: Read, published: CheckProblem | null, timeoutMs: number): CheckProblem {
   if (read?.kind === 'forbidden') {
     const subjects = read.subjects.join(' or ');
+    if (read.inboxes !== undefined) {
+      const message = `A job's last event cannot be read: there is no permission to subscribe to ${read.inboxes}, so no answer arrives.`;
+      return { code: 'not_permitted', message };
+    }
     if (!read.isCertain) {
-      const message = `Nobody answers at ${subjects}: JetStream is not enabled, or this account does not import it.`;
+      const missing = published?.code === 'no_stream' ? 'there is no stream, ' : '';
+      const message = `Nobody answers at ${subjects}: ${missing}JetStream is not enabled, or this account does not import it.`;
       return { code: 'not_readable', message };
     }
     const message = `A job's last event may not be read: permit to publish to ${subjects}.`;
