@@ -28,8 +28,8 @@ _TRACEPARENT = re.compile(
 )
 # More often they would take all the time there is, and an edge does not look as often.
 _HEARTBEAT_LEAST_SECONDS = 0.05
-# How often the event loop turns until a cancelled block has ended: some layers of waiting inside of it.
-_STOP_TURNS = 100
+# How often the event loop turns until a block has ended: some layers of waiting inside of it.
+_TURNS = 100
 _T = TypeVar("_T")
 
 
@@ -134,9 +134,8 @@ class Reporter:
         for task in tasks:
             if task is not None:
                 task.cancel()
-        for _ in range(_STOP_TURNS):
-            # The blocks end when their tasks run: then their ends are what is pending.
-            await asyncio.sleep(0)
+        # The blocks end when their tasks run: then their ends are what is pending.
+        await _turn()
         await self.close()
         cancelled = [task for task in tasks if task is not None]
         if cancelled:
@@ -163,11 +162,17 @@ class Reporter:
             beat.cancel()
         for pump in self._pumps:
             pump.flush()
-        idle = [asyncio.ensure_future(pump.idle.wait()) for pump in self._pumps]
-        if idle:
-            _, late = await asyncio.wait(idle, timeout=self.options.close_seconds)
+        deadline = asyncio.get_running_loop().time() + self.options.close_seconds
+        while busy := [pump for pump in self._pumps if not pump.idle.is_set()]:
+            idle = [asyncio.ensure_future(pump.idle.wait()) for pump in busy]
+            left = max(0.0, deadline - asyncio.get_running_loop().time())
+            _, late = await asyncio.wait(idle, timeout=left)
             for waiting in late:
                 waiting.cancel()
+            if late:
+                break
+            # A block around one that has ended offers its own end only now.
+            await _turn()
         while self._pumps:
             # Again and again: the client swallows a cancellation that comes while it writes.
             for task in self._pumps.values():
@@ -234,6 +239,12 @@ class Reporter:
                 )
             except Exception as error:  # noqa: BLE001 the next one comes by itself
                 logger.debug("no sign of life: %s", error)
+
+
+async def _turn() -> None:
+    """Lets everything run that can."""
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
 
 
 def _is_asynchronous(work: object) -> bool:
