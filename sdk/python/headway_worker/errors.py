@@ -92,8 +92,8 @@ class NotPermittedError(HeadwayError):
         named = " or ".join(subjects)
         texts: dict[DeniedOperation, str] = {
             "read": f"what was written to the job {processing_id} may not be read ({detail}): permit to publish to {named}",
-            "publish": f"there is no permission to publish to {named}: NATS refuses it ({detail})",
-            "subscribe": f"there is no permission to subscribe to {named}, so nothing is acknowledged ({detail})",
+            "publish": f"there is no permission to publish to {named}: NATS refuses it",
+            "subscribe": f"there is no permission to subscribe to {named}, so nothing is acknowledged",
         }
         super().__init__(texts[operation])
         self.processing_id = processing_id
