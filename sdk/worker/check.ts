@@ -3,6 +3,7 @@ import { InvalidEventError, type WorkerError } from './errors.js';
 import { eventHeaders, headerBase } from './headers.js';
 import type { Caller, Clock, History, Line } from './ports.js';
 import type { Obstacle, Reply } from './reply.js';
+import { checkNumber } from './settings.js';
 
 /** What a check asks for. */
 export interface CheckOptions {
@@ -61,17 +62,21 @@ export interface CheckDeps {
 /** The job that is asked about unless another one is given. */
 export const CHECK_ID = 'headway-check';
 const CHECK_MS = 2_000;
+/** What setTimeout can hold. */
+const LONGEST_MS = 2 ** 31 - 1;
 /** No stream has a message with this sequence: what is sent under this condition is answered, and never stored. */
 const NEVER = Number.MAX_SAFE_INTEGER;
 
 /**
  * Finds out what a reporter can do, without storing anything: an event that JetStream has to refuse, and a read.
  * @throws InvalidEventError when the `processingId` is none
+ * @throws InvalidOptionError when `timeoutMs` is no number from 0 on
  */
 export async function checkReporter(deps: CheckDeps, options: CheckOptions): Promise<ReporterCheck> {
   const { processingId = CHECK_ID, timeoutMs = CHECK_MS } = options;
   if (!isProcessingId(processingId)) throw new InvalidEventError('/processingId', 'is no processing_id');
-  const deadline = deferredDeadline(deps.clock, timeoutMs);
+  checkNumber('timeoutMs', timeoutMs, { least: 0 });
+  const deadline = deferredDeadline(deps.clock, Math.min(timeoutMs, LONGEST_MS));
   try {
     await Promise.race([
       deadline.late,

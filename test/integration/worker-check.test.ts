@@ -162,7 +162,7 @@ interface CheckCase {
 }
 
 const CASES = JSON.parse(
-  await readFile(new URL('../shared/worker-checks.json', import.meta.url), 'utf8'),
+  await readFile(new URL('../harness/worker-checks.json', import.meta.url), 'utf8'),
 ) as CheckCase[];
 
 /** The configuration of a server, with the permissions of docs/nats less what the case takes away. */

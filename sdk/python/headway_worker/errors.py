@@ -11,6 +11,17 @@ class HeadwayError(Exception):
     """Everything that this package raises by itself."""
 
 
+class InvalidOptionError(HeadwayError, ValueError):
+    """A setting does not fit: ``option`` names it."""
+
+    code = "invalid_option"
+
+    def __init__(self, option: str, problem: str) -> None:
+        super().__init__(f"the option {option} {problem}")
+        self.option = option
+        self.problem = problem
+
+
 class InvalidEventError(HeadwayError, ValueError):
     """What was given does not fit the event contract. Nothing was sent, and the job's state is unchanged."""
 

@@ -14,11 +14,12 @@ from nats.aio.client import Client
 from .check import CHECK_ID, Check, check_log
 from .connection import GivenConnection, OwnConnection
 from .contract import Flaw
-from .errors import InvalidEventError
+from .errors import InvalidEventError, InvalidOptionError
 from .job import Job
 from .log import Connection, JobLog
 from .options import Options, Teller, logger
 from .pump import Pump
+from .settings import DEFAULT_SERVER, check_number, connection_settings
 from .signals import STOP_SIGNALS, on_signals
 from .state import JobState
 
@@ -38,6 +39,10 @@ class Reporter:
     in. :func:`connect_reporter` makes the connection, too."""
 
     def __init__(self, nc: Client, options: Options = Options()) -> None:
+        """:raises InvalidOptionError: when ``nc`` is no connection of nats-py"""
+        if not isinstance(nc, Client):
+            raise InvalidOptionError("nc", f"is {type(nc).__name__}; expected a connection of nats-py")
+        _check_options(options)
         self._set_up(GivenConnection(nc), options, Teller(options))
 
     def _set_up(self, connection: Connection, options: Options, tell: Teller) -> None:
@@ -123,7 +128,9 @@ class Reporter:
         :param processing_id: a job that these credentials may report
         :param seconds: how long the check may take
         :raises InvalidEventError: when the ``processing_id`` is none
+        :raises InvalidOptionError: when ``seconds`` is no number from 0 on
         """
+        check_number("seconds", seconds, 0)
         return await check_log(self._log, processing_id, seconds)
 
     async def stop(self, why: str = "its reporter was stopped") -> None:
@@ -241,6 +248,11 @@ class Reporter:
                 logger.debug("no sign of life: %s", error)
 
 
+def _check_options(options: object) -> None:
+    if not isinstance(options, Options):
+        raise InvalidOptionError("options", f"is {type(options).__name__}; expected Options(...)")
+
+
 async def _turn() -> None:
     """Lets everything run that can."""
     for _ in range(_TURNS):
@@ -257,26 +269,23 @@ class connect_reporter(Reporter):  # noqa: N801 it is used as a function
     :param servers: where NATS is: one address or several, in a list or with commas between them
     :param wait_seconds: how long the first connection is waited for; without one the reporter works, too, and sends
         what was reported when there is one
-    :raises ValueError: without any address
+    :raises InvalidOptionError: when an address or a setting does not fit
     :param nats: more settings of ``nats.connect``: ``user_credentials``, ``user``, ``password``, ``tls``,
         ``inbox_prefix`` and so on
     """
 
     def __init__(
         self,
-        servers: str | list[str] = "nats://127.0.0.1:4222",
+        servers: str | list[str] = DEFAULT_SERVER,
         options: Options = Options(),
         *,
         wait_seconds: float = 2,
         **nats: Any,
     ) -> None:
+        _check_options(options)
+        check_number("wait_seconds", wait_seconds, 0)
         tell = Teller(options)
-        addresses = [server.strip() for server in (servers.split(",") if isinstance(servers, str) else servers)]
-        if not any(addresses):
-            raise ValueError("servers holds no address; expected one such as nats://127.0.0.1:4222")
-        # What an environment leaves empty counts as not given.
-        settings = {name: value for name, value in nats.items() if value or name != "user_credentials"}
-        self._own = OwnConnection([address for address in addresses if address], settings, tell)
+        self._own = OwnConnection(connection_settings(servers, nats), tell)
         self._wait_seconds = wait_seconds
         self._set_up(self._own, options, tell)
 

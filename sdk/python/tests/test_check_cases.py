@@ -12,7 +12,7 @@ from nats_server import NatsServer
 from witness import ignore, witness
 
 TOP = Path(__file__).parents[3]
-CASES = json.loads((TOP / "test" / "shared" / "worker-checks.json").read_text("utf-8"))
+CASES = json.loads((TOP / "test" / "harness" / "worker-checks.json").read_text("utf-8"))
 
 
 def config_of(case: dict[str, Any]) -> str:

@@ -157,12 +157,6 @@ async def test_G6_with_the_permissions_of_the_documents(docs_server: NatsServer)
         assert await log.shown("a") == [(3, "processing", 50), (3, "completed", 100)]
 
 
-async def test_settings_that_no_connection_can_be_made_with() -> None:
-    with pytest.raises(Exception, match="invalid"):
-        async with connect_reporter("nats://host:port"):
-            pass
-
-
 async def test_a_connection_that_the_client_gives_up_for_good_is_made_anew(
     server: NatsServer, job_id: str
 ) -> None:
