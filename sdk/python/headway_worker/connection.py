@@ -9,15 +9,15 @@ from typing import Any
 from nats.aio.client import Client
 from nats.errors import AuthorizationError, Error
 
+from .contract import ALIVE_PREFIX
 from .errors import InvalidOptionError, NotAuthorizedError
 from .options import Teller
 
 _AGAIN_SECONDS = 0.5
+# What NATS does not permit, in the client's words, which are in small letters.
+_REFUSED = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"', re.IGNORECASE)
 # Whoever asked is told by the answer.
-_ANSWERED = re.compile(
-    r'permissions violation for (publish to ("progress\.|.*\.(stream\.msg|direct)\.get\.)|subscription to "_inbox)',
-    re.IGNORECASE,
-)
+_ANSWERED = re.compile(r"progress\.|.*\.(stream\.msg|direct)\.get\.", re.IGNORECASE)
 _REFUSED_CREDENTIALS = re.compile(r"authorization failed|authorization violation|authentication expired", re.IGNORECASE)
 
 
@@ -52,6 +52,8 @@ class OwnConnection:
             **settings,
             "error_cb": self._on_error,
         }
+        prefix = settings.get("inbox_prefix", "_INBOX")
+        self._inbox_prefix = prefix.decode() if isinstance(prefix, bytes) else str(prefix)
         self._task: asyncio.Task[None] | None = None
         self._refused = asyncio.Event()
         self._complaint = ""
@@ -123,8 +125,15 @@ class OwnConnection:
             self._refused.set()
             self._tell("not_authorized", str(refusal), None, refusal)
             return
-        if _ANSWERED.search(complaint):
-            return
+        refused = _REFUSED.search(complaint)
+        if refused is not None:
+            operation, subject = refused.groups()
+            is_inbox = subject.lower().startswith(self._inbox_prefix.lower())
+            if is_inbox if operation == "subscription" else _ANSWERED.match(subject):
+                return
+            if subject.startswith(ALIVE_PREFIX):
+                self._tell("not_permitted", f"NATS refuses: {operation} to {subject}")
+                return
         # The same one comes with every try.
         if complaint != self._complaint and not self.is_over:
             self._complaint = complaint

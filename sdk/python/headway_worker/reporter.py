@@ -13,7 +13,7 @@ from nats.aio.client import Client
 
 from .check import CHECK_ID, Check, check_log
 from .connection import GivenConnection, OwnConnection
-from .contract import Flaw
+from .contract import ALIVE_PREFIX, Flaw
 from .errors import InvalidEventError, InvalidOptionError
 from .job import Job
 from .log import Connection, JobLog
@@ -242,7 +242,7 @@ class Reporter:
             try:
                 body = b'{"attempt":%d}' % job.attempt
                 await asyncio.wait_for(
-                    self._connection.nc.publish(f"alive.progress.{job.processing_id}", body), 1
+                    self._connection.nc.publish(ALIVE_PREFIX + job.processing_id, body), 1
                 )
             except Exception as error:  # noqa: BLE001 the next one comes by itself
                 logger.debug("no sign of life: %s", error)

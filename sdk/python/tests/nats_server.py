@@ -89,6 +89,8 @@ class NatsServer:
         """It stands still, and its connections stand."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        # On a busy machine its threads may go on for a moment, and answer.
+        os.waitpid(self._process.pid, os.WUNTRACED)
 
     def thaw(self) -> None:
         assert self._process is not None
