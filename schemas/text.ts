@@ -22,7 +22,9 @@ export function Text(maxLength: number, description: string) {
 
 const RFC3339 = /^(\d{4})-(\d{2})-(\d{2})[Tt ](\d{2}):(\d{2}):(\d{2})(\.\d+)?([Zz]|[+-](\d{2}):(\d{2}))$/;
 
-const daysInMonth = (year: number, month: number): number => new Date(Date.UTC(year, month, 0)).getUTCDate();
+// The calendar comes round every 400 years. Date takes the years from 0 to 99 for those of another century.
+const daysInMonth = (year: number, month: number): number =>
+  new Date(Date.UTC(2_000 + (year % 400), month, 0)).getUTCDate();
 
 /** Whether `text` is a date and time as RFC 3339 writes it, with a day that exists. A leap second is one. */
 export function isRfc3339(text: string): boolean {

@@ -3,6 +3,7 @@ import { InvalidEventError, type WorkerError } from './errors.js';
 import { eventHeaders, headerBase } from './headers.js';
 import type { Caller, Clock, History, Line } from './ports.js';
 import type { Obstacle, Reply } from './reply.js';
+import { checkNumber } from './settings.js';
 
 /** What a check asks for. */
 export interface CheckOptions {
@@ -61,17 +62,21 @@ export interface CheckDeps {
 /** The job that is asked about unless another one is given. */
 export const CHECK_ID = 'headway-check';
 const CHECK_MS = 2_000;
+/** What setTimeout can hold. */
+const LONGEST_MS = 2 ** 31 - 1;
 /** No stream has a message with this sequence: what is sent under this condition is answered, and never stored. */
 const NEVER = Number.MAX_SAFE_INTEGER;
 
 /**
  * Finds out what a reporter can do, without storing anything: an event that JetStream has to refuse, and a read.
  * @throws InvalidEventError when the `processingId` is none
+ * @throws InvalidOptionError when `timeoutMs` is no number from 0 on
  */
 export async function checkReporter(deps: CheckDeps, options: CheckOptions): Promise<ReporterCheck> {
   const { processingId = CHECK_ID, timeoutMs = CHECK_MS } = options;
   if (!isProcessingId(processingId)) throw new InvalidEventError('/processingId', 'is no processing_id');
-  const deadline = deferredDeadline(deps.clock, timeoutMs);
+  checkNumber('timeoutMs', timeoutMs, { least: 0 });
+  const deadline = deferredDeadline(deps.clock, Math.min(timeoutMs, LONGEST_MS));
   try {
     await Promise.race([
       deadline.late,
@@ -83,14 +88,14 @@ export async function checkReporter(deps: CheckDeps, options: CheckOptions): Pro
       Promise.race([deadline.late, deps.history.last(processingId, 0)]),
     ]);
     const problems: CheckProblem[] = [];
-    const published = publishProblem(deps, processingId, reply, timeoutMs);
+    const published = withCause(publishProblem(deps, processingId, reply, timeoutMs), read);
     if (published !== null) problems.push(published);
     // JetStream looks at the condition first, and only then whether there is room.
     const obstacle = deps.obstacle();
     const isKept = obstacle !== null && published === null;
     if (isKept) problems.push({ code: obstacle.kind, message: sentence(obstacle.detail) });
     const canRead = read?.kind === 'read';
-    if (!canRead) problems.push(readProblem(read, timeoutMs));
+    if (!canRead) problems.push(readProblem(read, published, timeoutMs));
     const canPublish = published === null && !isKept;
     const isAcknowledged = reply !== undefined && reply !== null;
     const ok = canPublish && canRead && isAcknowledged;
@@ -176,14 +181,28 @@ function publishProblem(
   }
 }
 
-function readProblem(
-  read: Awaited<ReturnType<History['last']>> | undefined,
-  timeoutMs: number,
-): CheckProblem {
+type Read = Awaited<ReturnType<History['last']>> | undefined;
+
+/** That nobody takes an event has two causes. The API of JetStream tells them apart, where it may be asked. */
+function withCause(problem: CheckProblem | null, read: Read): CheckProblem | null {
+  if (problem?.code !== 'no_stream') return problem;
+  if (read?.kind === 'failed' && read.obstacle === 'no_jetstream')
+    return { code: read.obstacle, message: sentence(read.detail) };
+  if (read?.kind === 'forbidden' && read.hasNoApi)
+    return { code: 'no_jetstream', message: 'JetStream is not enabled, or this account does not import it.' };
+  return problem;
+}
+
+function readProblem(read: Read, published: CheckProblem | null, timeoutMs: number): CheckProblem {
   if (read?.kind === 'forbidden') {
     const subjects = read.subjects.join(' or ');
+    if (read.inboxes !== undefined) {
+      const message = `A job's last event cannot be read: there is no permission to subscribe to ${read.inboxes}, so no answer arrives.`;
+      return { code: 'not_permitted', message };
+    }
     if (!read.isCertain) {
-      const message = `Nobody answers at ${subjects}: JetStream is not enabled, or this account does not import it.`;
+      const missing = published?.code === 'no_stream' ? 'there is no stream, ' : '';
+      const message = `Nobody answers at ${subjects}: ${missing}JetStream is not enabled, or this account does not import it.`;
       return { code: 'not_readable', message };
     }
     const message = `A job's last event may not be read: permit to publish to ${subjects}.`;

@@ -4,6 +4,7 @@ import {
   type ConnectionOptions,
   connect,
   credsAuthenticator,
+  ErrorCode,
   type NatsConnection,
   NatsError,
 } from 'nats';
@@ -11,7 +12,7 @@ import { backoffMs } from './backoff.js';
 import { InvalidOptionError, NotAuthorizedError } from './errors.js';
 import { isAuthorization } from './line.js';
 import { NatsReporter, type Reporter } from './reporter.js';
-import type { ReporterOptions } from './settings.js';
+import { checkObject, checkText, type ReporterOptions } from './settings.js';
 import { unrefConnection } from './unref.js';
 
 export interface ConnectOptions extends ReporterOptions {
@@ -33,8 +34,14 @@ const DIAL_MS = 5_000;
 /** A server that hangs is given up after two of these without an answer. */
 const PING_MS = 5_000;
 
-/** A reporter over a connection of your own. Closing the reporter leaves the connection open. */
+/**
+ * A reporter over a connection of your own. Closing the reporter leaves the connection open.
+ * @throws InvalidOptionError
+ */
 export function createReporter(connection: NatsConnection, options: ReporterOptions = {}): Reporter {
+  const given: Partial<NatsConnection> | null | undefined = connection;
+  if (typeof given?.publish !== 'function' || typeof given.status !== 'function')
+    throw new InvalidOptionError('connection', 'is no connection of the `nats` package');
   const reporter = new NatsReporter(options);
   reporter.attach(connection);
   return reporter;
@@ -46,6 +53,10 @@ export function createReporter(connection: NatsConnection, options: ReporterOpti
  * @throws InvalidOptionError
  */
 export async function connectReporter(options: ConnectOptions = {}): Promise<Reporter> {
+  checkObject('options', options);
+  checkText('credsFile', options.credsFile);
+  checkText('name', options.name);
+  if (options.connection !== undefined) checkObject('connection', options.connection);
   const authenticator = await readCredentials(options.credsFile);
   const settings = connectionOptions(options, authenticator);
   const dialling = new AbortController();
@@ -64,6 +75,12 @@ export async function connectReporter(options: ConnectOptions = {}): Promise<Rep
       return true;
     } catch (error) {
       const detail = error instanceof Error ? error.message : String(error);
+      // Trying again does not mend what the package does not take.
+      if (
+        error instanceof TypeError ||
+        (error instanceof NatsError && error.code === ErrorCode.InvalidOption)
+      )
+        throw new InvalidOptionError('connection', `has what the \`nats\` package does not take: ${detail}`);
       if (error instanceof NatsError && isAuthorization(error.code)) {
         reporter.refused(new NotAuthorizedError(detail), null);
       } else {
@@ -136,6 +153,8 @@ function connectionOptions(options: ConnectOptions, authenticator: Authenticator
   };
 }
 
+const SCHEMES: ReadonlySet<string> = new Set(['nats:', 'tls:']);
+
 // An address that is none would be dialled for ever, and nobody would be told why.
 function addressesIn(servers: string | readonly string[] = []): readonly string[] {
   const list = typeof servers === 'string' ? servers.split(',') : servers;
@@ -158,8 +177,10 @@ function isAddress(server: string): boolean {
   try {
     decodeURIComponent(/^(?:\w+:\/\/)?([^@/]*)@/.exec(server)?.[1] ?? '');
     const bare = withoutLogin(server);
-    const { hostname, pathname } = new URL(/^\w+:\/\//.test(bare) ? bare : `nats://${bare}`);
-    return hostname !== '' && /^\/?$/.test(pathname);
+    const url = new URL(/^\w+:\/\//.test(bare) ? bare : `nats://${bare}`);
+    const isHost = url.hostname !== '' && url.username === '' && url.port !== '0';
+    // A question mark alone is none of its parts.
+    return SCHEMES.has(url.protocol) && isHost && /^\/?$/.test(url.pathname) && !/[?#]/.test(bare);
   } catch {
     return false;
   }

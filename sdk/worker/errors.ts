@@ -119,9 +119,9 @@ function deniedText(id: string | null, subjects: string, detail: string, operati
     case 'read':
       return `What was written to the job ${id} may not be read (${detail}): permit to publish to ${subjects}.`;
     case 'publish':
-      return `There is no permission to publish to ${subjects}: NATS refuses it (${detail}).`;
+      return `There is no permission to publish to ${subjects}: NATS refuses it.`;
     case 'subscribe':
-      return `There is no permission to subscribe to ${subjects}, so nothing is acknowledged (${detail}).`;
+      return `There is no permission to subscribe to ${subjects}, so nothing is acknowledged.`;
   }
 }
 

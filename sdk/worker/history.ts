@@ -1,6 +1,7 @@
 import { ErrorCode, type Msg, type NatsConnection, NatsError } from 'nats';
 import { subjectOf } from '../../schemas/ids.js';
 import { type LastMessage, readEvent } from './fencing.js';
+import { inboxesOf } from './line.js';
 import type { Forbidden, History, LastRead, RangeRead } from './ports.js';
 import { inPlainWords } from './reply.js';
 import type { Settings } from './settings.js';
@@ -40,7 +41,9 @@ export function jobHistory(connection: () => NatsConnection | null, settings: Se
     const fromCopy = early ?? (await askCopy(nc, settings, id));
     if (fromCopy.kind !== 'forbidden') return fromCopy;
     const subjects = [...fromCopy.subjects, ...fromLeader.subjects];
-    return { ...fromCopy, subjects, isCertain: fromLeader.isCertain && fromCopy.isCertain };
+    const isCertain = fromLeader.isCertain && fromCopy.isCertain;
+    const inboxes = fromLeader.inboxes ?? fromCopy.inboxes;
+    return { ...fromCopy, subjects, isCertain, inboxes, hasNoApi: !fromLeader.isCertain };
   };
   return {
     last: (processingId, atLeast) =>
@@ -85,7 +88,7 @@ async function askLeader(
   if (error?.err_code === NO_MESSAGE_FOUND) return { kind: 'read', last: null };
   if (message === undefined) {
     const { err_code = 0, description = 'no message' } = error ?? {};
-    return { kind: 'failed', detail: inPlainWords(err_code, description).detail };
+    return { kind: 'failed', ...inPlainWords(err_code, description) };
   }
   const headers = bytes(message.hdrs ?? '').toString();
   const header = (name: string): string | undefined =>
@@ -122,10 +125,12 @@ async function ask(nc: NatsConnection, subject: string, body: string): Promise<M
     const detail = error instanceof Error ? error.message : String(error);
     const code = error instanceof NatsError ? error.code : '';
     const isCertain = code === ErrorCode.PermissionsViolation;
+    const context = error instanceof NatsError ? error.permissionContext : undefined;
+    const inboxes = context?.operation === 'subscription' ? inboxesOf(context.subject) : undefined;
     // Nobody listens: most likely the account does not import the API, for the stream itself has just answered.
     const isForbidden = isCertain || code === ErrorCode.NoResponders;
     return isForbidden
-      ? { kind: 'forbidden', detail, subjects: [subject], isCertain }
+      ? { kind: 'forbidden', detail, subjects: [subject], isCertain, inboxes }
       : { kind: 'failed', detail };
   }
 }

@@ -71,6 +71,11 @@ export class NatsLine implements Line {
     return (this.#connection?.info?.max_payload ?? USUAL_MAX_PAYLOAD) - HEADERS;
   }
 
+  // A server says so in its greeting, by leaving it out.
+  get #hasJetStream(): boolean {
+    return this.#connection?.info?.jetstream === true;
+  }
+
   /** Nothing is sent or heard any more. */
   close(): void {
     this.#open = false;
@@ -141,7 +146,7 @@ export class NatsLine implements Line {
 
   #answered(msg: Msg): void {
     const caller = this.#callers.get(Number(msg.subject.slice(this.#inbox.length)));
-    const reply = parseReply(msg.headers?.code ?? 0, msg.string());
+    const reply = parseReply(msg.headers?.code ?? 0, msg.string(), this.#hasJetStream);
     if (reply.kind === 'stored') this.#obstacle = null;
     else if ((reply.kind === 'busy' || reply.kind === 'refused') && reply.obstacle !== undefined) {
       this.#obstacle = { kind: reply.obstacle, detail: reply.detail };
@@ -175,7 +180,8 @@ export class NatsLine implements Line {
     const { operation, subject } = context;
     const detail = `${operation} to ${subject}`;
     if (subject.startsWith(this.#inbox)) {
-      this.#events.refused(new NotPermittedError(null, [subject], detail, 'subscribe'), null);
+      const inboxes = inboxesOf(subject);
+      this.#events.refused(new NotPermittedError(null, [inboxes], detail, 'subscribe'), null);
     } else if (subject.startsWith(SUBJECT_PREFIX)) {
       const processingId = subject.slice(SUBJECT_PREFIX.length);
       this.#events.refused(new NotPermittedError(processingId, [subject], detail, 'publish'), processingId);
@@ -218,6 +224,9 @@ function whenClosed(connection: NatsConnection, call: () => void): () => void {
     wanted = null;
   };
 }
+
+/** What has to be permitted for an inbox: all that begin as it does. Its own name is made by chance. */
+export const inboxesOf = (inbox: string): string => inbox.replace(/\.[^.]+\.\*$/, '.>');
 
 // The package does not tell the prefix that a connection was made with, and permissions may hang on it.
 function prefixOf(connection: NatsConnection): string | undefined {

@@ -1,6 +1,6 @@
 import type { MsgHdrs } from 'nats';
 import type { LastMessage } from './fencing.js';
-import type { Reply } from './reply.js';
+import type { Obstacle, Reply } from './reply.js';
 import type { Settings } from './settings.js';
 import type { Trouble } from './trouble.js';
 import type { Ticket } from './window.js';
@@ -47,8 +47,8 @@ export type LastRead =
   | { readonly kind: 'read'; readonly last: LastMessage | null }
   /** This connection may not read. */
   | Forbidden
-  /** Try again. */
-  | { readonly kind: 'failed'; readonly detail: string };
+  /** Try again. `obstacle`: it does not help until somebody has looked after it. */
+  | { readonly kind: 'failed'; readonly detail: string; readonly obstacle?: Obstacle | undefined };
 
 /** What the stream holds of a job between two sequences. */
 export type RangeRead =
@@ -63,6 +63,10 @@ export interface Forbidden {
   readonly subjects: readonly string[];
   /** NATS said so. Otherwise nobody was there to hear the question, which may also pass. */
   readonly isCertain: boolean;
+  /** The inboxes that have to be permitted, where NATS refuses those for answers. */
+  readonly inboxes?: string | undefined;
+  /** Nobody has the API that the leader of a stream answers at: there is no JetStream for this account. */
+  readonly hasNoApi?: boolean | undefined;
 }
 
 export interface History {

@@ -35,7 +35,15 @@ const WRONG_LAST_SEQUENCE = 10071;
 const WRONG_LAST_SEQUENCE_IN_FLIGHT = 10164;
 const DUPLICATE_IN_FLIGHT = 10158;
 /** Also for a moment while a cluster chooses a leader. */
-const NOBODY_LISTENS = 'no stream takes it now; if there is none, run `headway init`';
+const NOBODY_LISTENS = {
+  obstacle: 'no_stream',
+  detail: 'no stream takes it now; if there is none, run `headway init`',
+} as const;
+/** A stream of another server may take it, where this one is part of a cluster or a leaf node. */
+const NO_JETSTREAM = {
+  obstacle: 'no_jetstream',
+  detail: 'no stream takes it, and this server has no JetStream',
+} as const;
 const TOO_LARGE = new Set([10053, 10054]);
 const NOT_NOW = new Set([429, 503]);
 
@@ -51,11 +59,12 @@ interface PubAck {
 /**
  * Reads an answer. Never throws: what is not understood counts as "not now".
  * @param status the status in the message's header, 0 without one; 503 means that nobody listens
+ * @param hasJetStream whether the server that we are connected to has JetStream, as it says itself
  */
-export function parseReply(status: number, text: string): Reply {
+export function parseReply(status: number, text: string, hasJetStream = true): Reply {
   if (status !== 0) {
     if (status !== 503) return { kind: 'busy', detail: `status ${status}`, unsure: false };
-    return { kind: 'busy', detail: NOBODY_LISTENS, unsure: false, obstacle: 'no_stream' };
+    return { kind: 'busy', unsure: false, ...(hasJetStream ? NOBODY_LISTENS : NO_JETSTREAM) };
   }
   const stored = PLAIN_ACK.exec(text);
   if (stored !== null) return { kind: 'stored', seq: Number(stored[1]), duplicate: false };

@@ -1,3 +1,4 @@
+import { show } from '../../schemas/explain.js';
 import { InvalidOptionError } from './errors.js';
 import type { Trouble } from './trouble.js';
 
@@ -52,34 +53,79 @@ const DEFAULTS: Settings = {
   includeStack: false,
 };
 
-/** The least that each may be. */
-const LEAST: Readonly<Record<string, number>> = {
-  maxUpdatesPerSecond: Number.MIN_VALUE,
-  maxInFlight: 1,
-  maxPendingBytes: 64 * 1024,
-  heartbeatSeconds: 0,
-  ackTimeoutMs: 1,
-  startTimeoutMs: 0,
-  endTimeoutMs: 0,
-  closeTimeoutMs: 0,
-};
+interface Range {
+  readonly least: number;
+  /** `least` itself does not fit. */
+  readonly isAbove?: boolean;
+  readonly isWhole?: boolean;
+  /** Without an end it would never be. */
+  readonly isBounded?: boolean;
+}
+
+const RANGES = {
+  maxUpdatesPerSecond: { least: 0, isAbove: true },
+  maxInFlight: { least: 1, isWhole: true },
+  maxPendingBytes: { least: 64 * 1024 },
+  heartbeatSeconds: { least: 0, isBounded: true },
+  // Without a limit an answer that was lost would be waited for without an end.
+  ackTimeoutMs: { least: 1, isBounded: true },
+  startTimeoutMs: { least: 0 },
+  endTimeoutMs: { least: 0 },
+  closeTimeoutMs: { least: 0 },
+} satisfies Record<string, Range>;
 
 /** @throws InvalidOptionError */
 export function settingsOf(options: ReporterOptions): Settings {
+  checkObject('options', options);
   const settings: Record<string, unknown> = { ...DEFAULTS };
   for (const name of Object.keys(DEFAULTS)) {
     const given = options[name as keyof ReporterOptions];
     if (given !== undefined) settings[name] = given;
   }
-  for (const [name, least] of Object.entries(LEAST)) {
-    const value = settings[name];
-    if (typeof value === 'number' && value >= least) continue;
-    const wanted = least === Number.MIN_VALUE ? 'above 0' : `from ${least}`;
-    throw new InvalidOptionError(name, `is ${String(value)}; expected a number ${wanted}`);
-  }
-  for (const name of ['stream', 'apiPrefix'] as const) {
-    if (!/^[^\s*>]+$/.test(String(settings[name])))
-      throw new InvalidOptionError(name, 'is no part of a subject');
-  }
+  for (const [name, range] of Object.entries(RANGES)) checkNumber(name, settings[name], range);
+  const { stream, includeStack } = settings;
+  check('stream', stream, isText(stream, /^[^\s.*>/\\]+$/), 'the name of a stream, such as PROGRESS');
+  checkPrefix('apiPrefix', settings.apiPrefix, '$JS.API');
+  if (options.inboxPrefix !== undefined) checkPrefix('inboxPrefix', options.inboxPrefix, '_INBOX');
+  check('includeStack', includeStack, typeof includeStack === 'boolean', 'true or false');
+  const { onTrouble } = options;
+  check('onTrouble', onTrouble, ['undefined', 'function'].includes(typeof onTrouble), 'a function');
   return settings as unknown as Settings;
+}
+
+/** @throws InvalidOptionError when it is no number of this range */
+export function checkNumber(name: string, value: unknown, range: Range): void {
+  const { least, isAbove = false, isWhole = false, isBounded = false } = range;
+  const kind = isWhole ? 'an integer' : isBounded ? 'a finite number' : 'a number';
+  const isFit =
+    typeof value === 'number' &&
+    (isAbove ? value > least : value >= least) &&
+    (!isWhole || Number.isSafeInteger(value)) &&
+    (!isBounded || Number.isFinite(value));
+  check(name, value, isFit, `${kind} ${isAbove ? 'above' : 'from'} ${least}`);
+}
+
+/** @throws InvalidOptionError when it holds nothing that could be an option */
+export function checkObject(name: string, value: unknown): void {
+  if (typeof value === 'object' && value !== null) return;
+  // It may be an address with a password in it.
+  throw new InvalidOptionError(name, `is ${value === null ? 'null' : typeof value}; expected an object`);
+}
+
+/** @throws InvalidOptionError when it is there, and no text */
+export function checkText(name: string, value: unknown): void {
+  check(name, value, value === undefined || typeof value === 'string', 'a text');
+}
+
+function checkPrefix(name: string, value: unknown, example: string): void {
+  const isPrefix = isText(value, /^[^\s.*>]+(\.[^\s.*>]+)*$/);
+  check(name, value, isPrefix, `the beginning of a subject, such as ${example}`);
+}
+
+const isText = (value: unknown, form: RegExp): boolean => typeof value === 'string' && form.test(value);
+
+function check(name: string, value: unknown, isFit: boolean, expected: string): void {
+  if (isFit) return;
+  const shown = typeof value === 'number' ? String(value) : show(value);
+  throw new InvalidOptionError(name, `is ${shown}; expected ${expected}`);
 }

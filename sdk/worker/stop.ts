@@ -1,3 +1,6 @@
+import { constants } from 'node:os';
+import { InvalidOptionError } from './errors.js';
+
 /** Signals that ask a process to end. */
 export const STOP_SIGNALS: readonly NodeJS.Signals[] = ['SIGTERM', 'SIGINT'];
 
@@ -15,11 +18,17 @@ export class WorkerStoppedError extends Error {
 /**
  * Calls `stop` at the first of the signals, and then gives the signal back to the process, which ends by it unless
  * somebody else listens. What it returns calls it off.
+ * @throws InvalidOptionError for what is no signal that a process can hear
  */
 export function stopOnSignals(
   signals: readonly NodeJS.Signals[],
   stop: (signal: NodeJS.Signals) => Promise<void>,
 ): () => void {
+  for (const signal of signals) {
+    // The system gives these to nobody, and Node would wait for a name that is none for ever.
+    const isCaught = signal in constants.signals && signal !== 'SIGKILL' && signal !== 'SIGSTOP';
+    if (!isCaught) throw new InvalidOptionError('signals', `has ${signal}; expected names such as SIGTERM`);
+  }
   const callOff = (): void => {
     for (const signal of signals) process.off(signal, onSignal);
   };

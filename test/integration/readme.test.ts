@@ -1,7 +1,7 @@
 /** The page's code in the README, as it stands there. */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { WebSocket } from 'ws';
+import { WebSocket, WebSocketServer } from 'ws';
 import { type EdgeProcess, startEdgeProcess } from '../harness/edge-process.js';
 import { jobId } from '../harness/ids.js';
 import { type NatsServer, startNats } from '../harness/nats-server.js';
@@ -159,4 +159,26 @@ test('a new token that opens less takes down what it does not open', async () =>
   await waitFor(() => !shown.has(lost), { what: 'the job to be taken down' });
   await waitFor(() => shown.has(kept), { what: 'the other job to be shown again' });
   stop();
+});
+
+test('a close 1000 that something between sends is no end, and one behind `end` is', async () => {
+  const server = new WebSocketServer({ port: 0 });
+  const hello = { type: 'hello', epoch: 'e', scope: 's', heartbeat_ms: 15_000 };
+  const opened: number[] = [];
+  server.on('connection', (socket) => {
+    opened.push(1);
+    socket.send(JSON.stringify(hello));
+    if (opened.length > 1) socket.send('{"type":"end"}');
+    socket.close(1000);
+  });
+  let retries = 0;
+  const math = { ...quick, random: () => ++retries * 0.001 };
+  const once = new Function('WebSocket', 'Math', `${CODE}; return follow;`)(WebSocket, math) as Follow;
+  const { port } = server.address() as { port: number };
+  const stop = once(`ws://127.0.0.1:${port}/ws/upload-progress/a`, { show: () => {} });
+  await waitFor(() => opened.length === 2, { what: 'it to come back' });
+  await waitFor(() => server.clients.size === 0, { what: 'the end' });
+  expect(retries).toBe(1);
+  stop();
+  await new Promise((done) => server.close(done));
 });

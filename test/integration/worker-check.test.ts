@@ -1,4 +1,5 @@
 /** A worker whose configuration, permission or server is wrong: it says so in plain words, and waits for nothing for ever. */
+import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -75,8 +76,7 @@ describe('a check', () => {
     await using nats = await startNats({ jetstream: false });
     await using reporter = await connectReporter({ servers: nats.url, onTrouble: () => {} });
     const { problems } = await reporter.check();
-    expect(problems.map(({ code }) => code)).toEqual(['no_stream', 'not_readable']);
-    expect(problems[1]?.message).toContain('JetStream is not enabled');
+    expect(problems.map(({ code }) => code)).toEqual(['no_jetstream', 'not_readable']);
     const { url } = nats;
     await nats[Symbol.asyncDispose]();
     await using away = await connectReporter({ servers: url, onTrouble: () => {}, closeTimeoutMs: 0 });
@@ -140,6 +140,67 @@ describe('a check', () => {
     expect(await single.check({ processingId: 'job-1' })).toMatchObject({ ok: true });
     expect(await single.check()).toMatchObject({ ok: false, canPublish: false });
     expect(await single.check({ processingId: 'job-1' })).toMatchObject({ ok: true });
+  });
+});
+
+interface CheckCase {
+  readonly name: string;
+  readonly jetstream?: boolean;
+  readonly config?: string;
+  /** With docs/nats/permissions.conf. */
+  readonly permissions?: boolean;
+  /** What that file permits this user, and here does not: literals, with spaces between them. */
+  readonly without?: string;
+  /** A service that the account of the workers does not import. */
+  readonly notImported?: string;
+  readonly login?: string;
+  readonly inboxPrefix?: string;
+  readonly processingId?: string;
+  readonly stream?: boolean;
+  readonly can: typeof fine;
+  readonly problems: readonly { readonly code: string; readonly message: string }[];
+}
+
+const CASES = JSON.parse(
+  await readFile(new URL('../harness/worker-checks.json', import.meta.url), 'utf8'),
+) as CheckCase[];
+
+/** The configuration of a server, with the permissions of docs/nats less what the case takes away. */
+async function configOf({ config, permissions, without = '', notImported, login = '' }: CheckCase) {
+  if (!permissions) return config ?? '';
+  let text = await readFile(CONF, 'utf8');
+  const cut = (what: string, from: number, by = ''): void => {
+    const at = text.indexOf(what, from);
+    expect(at).toBeGreaterThan(0);
+    text = text.slice(0, at) + by + text.slice(at + what.length);
+  };
+  const user = text.indexOf(`user: ${login.split(':')[0]}`);
+  // Where nothing is listed all is permitted, so something else is.
+  for (const what of without.split(' ').filter(Boolean)) cut(what, user, '"of-no-use"');
+  if (notImported !== undefined) cut(`{ service: { account: PROGRESS, subject: "${notImported}" } }`, user);
+  return text;
+}
+
+/** The Python worker runs the same cases, and says the same: sdk/python/tests/test_check_cases.py. */
+describe('G8 bad input: a check says what is wrong, in the same words in Node and Python', () => {
+  test.each(CASES)('$name', async (given) => {
+    const config = await configOf(given);
+    await using nats = await startNats({ config, jetstream: given.jetstream ?? true });
+    const as = (login = '') => nats.url.replace('//', login === '' ? '//' : `//${login}@`);
+    if (given.stream) {
+      await using admin = await connectNats(nats.url, { user: 'admin', pass: 'secret-of-admin' });
+      await createStream(admin);
+    }
+    await using reporter = await connectReporter({
+      servers: as(given.login),
+      ...(given.inboxPrefix !== undefined && { inboxPrefix: given.inboxPrefix }),
+      onTrouble: () => {},
+      closeTimeoutMs: 0,
+    });
+    const { processingId } = given;
+    const checked = await reporter.check(processingId === undefined ? {} : { processingId });
+    const ok = given.problems.length === 0;
+    expect(checked).toEqual({ ok, ...given.can, problems: given.problems });
   });
 });
 
@@ -218,6 +279,18 @@ describe('an end that is not acknowledged', () => {
     await waitFor(() => reporter.stats.openJobs === 0, { what: 'the end to be stored' });
     const events = await storedEvents(nc, 'PROGRESS', id);
     expect(events.at(-1)?.json).toMatchObject({ status: 'completed', result: 'done' });
+  });
+
+  test('where the server has no JetStream says that', async () => {
+    await using nats = await startNats({ jetstream: false });
+    const { troubles, onTrouble } = heard();
+    const options = { servers: nats.url, onTrouble, startTimeoutMs: 0, endTimeoutMs: 100, closeTimeoutMs: 0 };
+    await using reporter = await connectReporter(options);
+    await expect(reporter.run({ processingId: jobId() }, () => 'done')).rejects.toMatchObject({
+      code: 'not_acknowledged',
+      reason: expect.stringContaining('this server has no JetStream'),
+    });
+    expect(troubles[0]?.message).toContain('this server has no JetStream');
   });
 
   test.each([

@@ -44,7 +44,8 @@ async function lastHeaders(job = scene.id): Promise<Map<string, string>> {
 
 describe('run', () => {
   test('starts, reports, completes with the result, and gives it back', async () => {
-    await using reporter = createReporter(scene.nc, { onTrouble });
+    // So few that the report is never sent on its own, also where the start takes long.
+    await using reporter = createReporter(scene.nc, { onTrouble, maxUpdatesPerSecond: 0.01 });
     const options = {
       processingId: scene.id,
       jobType: 'pdf.words',

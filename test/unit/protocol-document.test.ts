@@ -5,11 +5,12 @@ import { Value } from '@sinclair/typebox/value';
 import { describe, expect, test } from 'vitest';
 import type { KeyReport } from '../../internal/auth/jwks.js';
 import type { TokenDefect } from '../../internal/auth/verifier.js';
-import type { InvalidReason } from '../../internal/eventlog/decode.js';
+import { decodeEvent, type InvalidReason, updateFrame } from '../../internal/eventlog/decode.js';
 import type { FailureReason } from '../../internal/jetstream/consumer-failure.js';
 import type { ReadKind } from '../../internal/jetstream/history-reader.js';
 import { streamConfig, streamDifferences } from '../../internal/jetstream/stream.js';
 import type { SessionState } from '../../internal/session/state.js';
+import { TokenExpiry } from '../../internal/session/token-expiry.js';
 import { Metrics } from '../../internal/telemetry/metrics.js';
 import { Claims, checkClaims, TOKEN_MAX_CHARACTERS } from '../../schemas/claims.js';
 import { CLOSE_CODES, closeCode, ERROR_CODES } from '../../schemas/close-codes.js';
@@ -116,6 +117,60 @@ describe('PROTOCOL.md', () => {
     const shown = examples(events);
     expect(shown.length).toBeGreaterThan(0);
     for (const event of shown) expect(checkEvent(event)).toBeNull();
+  });
+
+  test('"Timestamps" says of each form whether it is taken', () => {
+    const rows = table(section(protocol, 'Timestamps'), 'form');
+    const taken = (text: string): boolean => {
+      const event = { processing_id: 'job-1', status: 'processing', progress: 0, timestamp: text };
+      return checkEvent(event) === null;
+    };
+    const kinds = rows.map(({ form, '': said = '' }) => {
+      const isTaken = said.startsWith('taken');
+      for (const text of quoted(form)) expect(taken(text), text).toBe(isTaken);
+      // What a row that is taken quotes besides is where it ends.
+      for (const text of quoted(said).filter((one) => one.length > 1))
+        expect(taken(text), text).toBe(!isTaken);
+      return isTaken;
+    });
+    expect(new Set(kinds)).toEqual(new Set([true, false]));
+  });
+
+  test('"Connecting" gives the size of the largest frame from the edge', () => {
+    const head =
+      '{"processing_id":"job-1","status":"processing","progress":0,"timestamp":"2026-01-31T12:00:00Z"';
+    const body = `${head},"own":"${'x'.repeat(EVENT_MAX_BYTES - head.length - 10)}"}`;
+    const decoded = decodeEvent('progress.job-1', Buffer.from(body));
+    if (!decoded.ok) throw new Error(decoded.detail);
+    const most = Number.MAX_SAFE_INTEGER;
+    const frame = updateFrame(decoded.event, most, most);
+    expect(Buffer.byteLength(body)).toBe(EVENT_MAX_BYTES);
+    expect(section(protocol, 'Connecting').text).toContain(`${count(Buffer.byteLength(frame))} bytes`);
+  });
+
+  test('the largest frame of a client is given in bytes, wherever it is', () => {
+    const most = count(EdgeConfig.properties.maxClientFrameBytes.default as number);
+    const said = [...read('docs/PROTOCOL.md').matchAll(new RegExp(`${most}\\s(\\w+)`, 'g'))];
+    expect(said.length).toBeGreaterThan(2);
+    expect(new Set(said.map(([, unit]) => unit))).toEqual(new Set(['bytes']));
+  });
+
+  test('"token_expiring" says when it comes to a token that lives shorter', () => {
+    const said = /with (\d+) s\s+left it comes after (\d+) s/.exec(section(protocol, 'token_expiring').text);
+    const [left, after] = (said ?? []).slice(1).map((seconds) => Number(seconds) * 1_000) as [number, number];
+    const warnMs = (EdgeConfig.properties.tokenWarningSeconds.default as number) * 1_000;
+    const permit = { expiry: { at: left, text: '' }, warnMs, renew: () => Promise.reject() };
+    const tenure = new TokenExpiry(permit as never);
+    expect([0, after - 1, after, left].map((now) => tenure.shouldWarn(now))).toEqual([
+      false,
+      false,
+      true,
+      false,
+    ]);
+  });
+
+  test('marks nothing as not there yet', () => {
+    expect(read('docs/PROTOCOL.md')).not.toMatch(/(not|nothing) (sent|there|checked|check this) yet/);
   });
 
   test('"Invalid events" lists every reason', () => {

@@ -62,11 +62,11 @@ async def check_log(log: JobLog, processing_id: str, seconds: float) -> Check:
     deadline = loop.time() + seconds
     while not log.is_connected:
         if log.is_over:
-            return _failed("connection_closed", "the connection to NATS was closed")
+            return _failed("connection_closed", "The connection to NATS was closed.")
         if log.refusal is not None:
-            return _failed("not_authorized", str(log.refusal))
+            return _failed("not_authorized", _sentence(str(log.refusal)))
         if loop.time() >= deadline:
-            return _failed("away", "NATS cannot be reached")
+            return _failed("away", _AWAY)
         await asyncio.sleep(_LOOK_SECONDS)
     subject = subject_of(processing_id)
     left = max(0.0, deadline - loop.time())
@@ -78,64 +78,80 @@ async def check_log(log: JobLog, processing_id: str, seconds: float) -> Check:
     for task in (probing, reading):
         task.cancel()
     outcome = probing.result() if probing.done() and not probing.cancelled() else None
-    late = CheckProblem("not_acknowledged", f"JetStream gave no answer within {seconds} s")
     if not log.is_connected:
-        return _failed("away", "NATS cannot be reached")
-    published = _problem_of(outcome, late)
+        return _failed("away", _AWAY)
+    late = f"no answer within {seconds * 1_000:g} ms"
+    unread = reading.result() if reading.done() and not reading.cancelled() else ReadError(late)
+    published = _with_cause(_problem_of(outcome, late), unread)
     problems = [] if published is None else [published]
     # JetStream looks at the condition first, and only then whether there is room.
     if published is None and log.obstacle is not None:
-        problems.append(
-            CheckProblem(log.obstacle, "the newest event was not stored: " + _OBSTACLES[log.obstacle])
-        )
+        kind, words = log.obstacle
+        problems.append(CheckProblem(kind, _sentence(words)))
     can_publish = not problems
-    unread = CheckProblem("not_readable", f"a job's last event cannot be read: no answer within {seconds} s")
-    read = reading.result() if reading.done() and not reading.cancelled() else unread
-    if read is not None:
-        problems.append(read)
-    is_acknowledged = outcome is not None and not isinstance(outcome, Denied) and published != late
-    return Check(True, can_publish, is_acknowledged, read is None, tuple(problems))
+    if unread is not None:
+        problems.append(_read_problem(unread, published))
+    is_acknowledged = outcome is not None and not isinstance(outcome, Denied)
+    if isinstance(outcome, Again):
+        is_acknowledged = outcome.is_answered
+    return Check(True, can_publish, is_acknowledged, unread is None, tuple(problems))
 
 
-_OBSTACLES: dict[Obstacle, str] = {
-    "storage_full": "storage is full",
-    "no_stream": "no stream: run `headway init`",
-    "no_jetstream": "JetStream is not enabled",
-}
+_AWAY = "NATS cannot be reached."
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _failed(code: ProblemCode, message: str) -> Check:
     return Check(False, False, False, False, (CheckProblem(code, message),))
 
 
-def _problem_of(outcome: Outcome | None, late: CheckProblem) -> CheckProblem | None:
+def _problem_of(outcome: Outcome | None, late: str) -> CheckProblem | None:
     match outcome:
         case Stored() | Conflict():
             return None
         case Denied(error):
-            return CheckProblem("not_permitted", str(error))
+            return CheckProblem("not_permitted", _sentence(str(error)))
         case Again(why, obstacle):
-            return CheckProblem(obstacle or "not_acknowledged", why)
+            return CheckProblem(obstacle or "not_acknowledged", _sentence(why))
         case Refused(why):
-            return CheckProblem("not_acknowledged", why)
+            return CheckProblem("not_acknowledged", _sentence(why))
         case None:
-            return late
+            return CheckProblem("not_acknowledged", f"JetStream gave {late}.")
 
 
-async def _read(log: JobLog, subject: str) -> CheckProblem | None:
+def _with_cause(problem: CheckProblem | None, unread: ReadError | None) -> CheckProblem | None:
+    """That nobody takes an event has two causes. The API of JetStream tells them apart, where it may be asked."""
+    if problem is None or problem.code != "no_stream" or unread is None:
+        return problem
+    if unread.obstacle == "no_jetstream":
+        return CheckProblem(unread.obstacle, _sentence(unread.detail))
+    if unread.has_no_api:
+        return CheckProblem("no_jetstream", "JetStream is not enabled, or this account does not import it.")
+    return problem
+
+
+async def _read(log: JobLog, subject: str) -> ReadError | None:
     try:
         await log.last(subject, 0)
         return None
     except ReadError as error:
-        if error.is_certain:
-            subjects = " or ".join(error.subjects)
-            return CheckProblem(
-                "not_permitted", f"a job's last event may not be read: permit to publish to {subjects}"
-            )
-        if error.is_forbidden:
-            subjects = " or ".join(error.subjects)
-            return CheckProblem(
-                "not_readable",
-                f"nobody answers at {subjects}: JetStream is not enabled, or this account does not import it",
-            )
-        return CheckProblem("not_readable", str(error))
+        return error
+
+
+def _read_problem(error: ReadError, published: CheckProblem | None) -> CheckProblem:
+    subjects = " or ".join(error.subjects)
+    unread = "A job's last event cannot be read"
+    if error.inboxes is not None:
+        why = f"there is no permission to subscribe to {error.inboxes}, so no answer arrives"
+        return CheckProblem("not_permitted", f"{unread}: {why}.")
+    if error.is_certain:
+        may_not = "A job's last event may not be read: permit to publish to"
+        return CheckProblem("not_permitted", f"{may_not} {subjects}.")
+    if error.is_forbidden:
+        missing = "there is no stream, " if published is not None and published.code == "no_stream" else ""
+        why = f"{missing}JetStream is not enabled, or this account does not import it"
+        return CheckProblem("not_readable", f"Nobody answers at {subjects}: {why}.")
+    return CheckProblem("not_readable", f"{unread}: {error.detail}.")

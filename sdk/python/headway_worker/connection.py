@@ -7,17 +7,17 @@ import re
 from typing import Any
 
 from nats.aio.client import Client
-from nats.errors import AuthorizationError
+from nats.errors import AuthorizationError, Error
 
-from .errors import NotAuthorizedError
+from .contract import ALIVE_PREFIX
+from .errors import InvalidOptionError, NotAuthorizedError
 from .options import Teller
 
 _AGAIN_SECONDS = 0.5
+# What NATS does not permit, in the client's words, which are in small letters.
+_REFUSED = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"', re.IGNORECASE)
 # Whoever asked is told by the answer.
-_ANSWERED = re.compile(
-    r'permissions violation for (publish to ("progress\.|.*\.(stream\.msg|direct)\.get\.)|subscription to "_inbox)',
-    re.IGNORECASE,
-)
+_ANSWERED = re.compile(r"progress\.|.*\.(stream\.msg|direct)\.get\.", re.IGNORECASE)
 _REFUSED_CREDENTIALS = re.compile(r"authorization failed|authorization violation|authentication expired", re.IGNORECASE)
 
 
@@ -40,12 +40,11 @@ class OwnConnection:
     """Connects, and connects again for as long as it takes: also where the client gives up for good, as it does when a
     server refuses its credentials."""
 
-    def __init__(self, servers: str | list[str], settings: dict[str, Any], tell: Teller) -> None:
+    def __init__(self, settings: dict[str, Any], tell: Teller) -> None:
         self.nc = Client()
         self.is_over = False
         self._tell = tell
         self._settings = {
-            "servers": servers,
             "max_reconnect_attempts": -1,
             "reconnect_time_wait": _AGAIN_SECONDS,
             # A peer that is gone without a word is noticed after two of them.
@@ -53,6 +52,8 @@ class OwnConnection:
             **settings,
             "error_cb": self._on_error,
         }
+        prefix = settings.get("inbox_prefix", "_INBOX")
+        self._inbox_prefix = prefix.decode() if isinstance(prefix, bytes) else str(prefix)
         self._task: asyncio.Task[None] | None = None
         self._refused = asyncio.Event()
         self._complaint = ""
@@ -62,7 +63,7 @@ class OwnConnection:
     async def open(self, wait_seconds: float) -> None:
         """Returns when there is a connection, or after ``wait_seconds`` without one.
 
-        :raises Exception: for settings that no connection can be made with
+        :raises InvalidOptionError: for settings that no connection can be made with
         """
         opened = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._keep(opened))
@@ -80,7 +81,11 @@ class OwnConnection:
             refused.cancel()
         if self._task.done():
             self.is_over = True
-            self._task.result()
+            try:
+                self._task.result()
+            except (TypeError, ValueError, AttributeError, AssertionError, ImportError, Error) as error:
+                why = str(error) or type(error).__name__
+                raise InvalidOptionError("nats", f"has settings that nats.connect does not take: {why}") from error
 
     async def close(self) -> None:
         """Returns within some seconds, whatever the server does."""
@@ -88,7 +93,10 @@ class OwnConnection:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task}, timeout=1)
-        await asyncio.wait({asyncio.ensure_future(self.nc.close())}, timeout=2)
+        closing = asyncio.ensure_future(self.nc.close())
+        # One that was never opened cannot be closed, which it says with an exception.
+        closing.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.wait({closing}, timeout=2)
 
     async def _keep(self, opened: asyncio.Event) -> None:
         while not self.is_over:
@@ -117,8 +125,15 @@ class OwnConnection:
             self._refused.set()
             self._tell("not_authorized", str(refusal), None, refusal)
             return
-        if _ANSWERED.search(complaint):
-            return
+        refused = _REFUSED.search(complaint)
+        if refused is not None:
+            operation, subject = refused.groups()
+            is_inbox = subject.lower().startswith(self._inbox_prefix.lower())
+            if is_inbox if operation == "subscription" else _ANSWERED.match(subject):
+                return
+            if subject.startswith(ALIVE_PREFIX):
+                self._tell("not_permitted", f"NATS refuses: {operation} to {subject}")
+                return
         # The same one comes with every try.
         if complaint != self._complaint and not self.is_over:
             self._complaint = complaint

@@ -19,6 +19,7 @@ MAX_SAFE_INTEGER = 2**53 - 1
 # Objects and arrays in each other, the event itself included.
 MAX_LEVELS = 64
 SUBJECT_PREFIX = "progress."
+ALIVE_PREFIX = "alive.progress."
 
 Event = Mapping[str, Any]
 Reason = Literal["bad_subject", "too_large", "not_utf8", "not_json", "too_deep", "schema", "subject_mismatch"]

@@ -11,6 +11,17 @@ class HeadwayError(Exception):
     """Everything that this package raises by itself."""
 
 
+class InvalidOptionError(HeadwayError, ValueError):
+    """A setting does not fit: ``option`` names it."""
+
+    code = "invalid_option"
+
+    def __init__(self, option: str, problem: str) -> None:
+        super().__init__(f"the option {option} {problem}")
+        self.option = option
+        self.problem = problem
+
+
 class InvalidEventError(HeadwayError, ValueError):
     """What was given does not fit the event contract. Nothing was sent, and the job's state is unchanged."""
 
@@ -92,8 +103,8 @@ class NotPermittedError(HeadwayError):
         named = " or ".join(subjects)
         texts: dict[DeniedOperation, str] = {
             "read": f"what was written to the job {processing_id} may not be read ({detail}): permit to publish to {named}",
-            "publish": f"there is no permission to publish to {named}: NATS refuses it ({detail})",
-            "subscribe": f"there is no permission to subscribe to {named}, so nothing is acknowledged ({detail})",
+            "publish": f"there is no permission to publish to {named}: NATS refuses it",
+            "subscribe": f"there is no permission to subscribe to {named}, so nothing is acknowledged",
         }
         super().__init__(texts[operation])
         self.processing_id = processing_id

@@ -18,6 +18,7 @@ from .contract import SUBJECT_PREFIX, Valid, decode_event
 from .errors import NotAuthorizedError, NotPermittedError
 from .fence import Last, Stored
 from .options import Options, Teller
+from .refusals import InboxError, refusals_of
 from .words import Obstacle, in_plain_words
 
 _WRONG_LAST_SEQUENCE = 10071
@@ -60,6 +61,8 @@ class Again:
 
     why: str
     obstacle: Obstacle | None = None
+    is_answered: bool = False
+    """JetStream said so, or nobody was there to hear it; else no answer came."""
 
 
 @dataclass(frozen=True)
@@ -81,23 +84,32 @@ Outcome = Union[Stored, Conflict, Again, Refused, Denied]
 
 class ReadError(Exception):
     """The last event cannot be read for now. ``is_forbidden``: this connection may not read, by none of ``subjects``; and
-    ``is_certain``: NATS said so. Otherwise nobody was there to hear the question, which may also pass."""
+    ``is_certain``: NATS said so. Otherwise nobody was there to hear the question, which may also pass.
+
+    ``detail``: what was said, alone; ``obstacle``: somebody has to look after it; ``inboxes``: NATS does not permit these,
+    for answers; ``has_no_api``: nobody has the API that a stream's leader answers at.
+    """
 
     def __init__(
-        self, why: str, is_forbidden: bool = False, is_certain: bool = False, subjects: tuple[str, ...] = ()
+        self,
+        why: str,
+        is_forbidden: bool = False,
+        is_certain: bool = False,
+        subjects: tuple[str, ...] = (),
+        *,
+        detail: str | None = None,
+        obstacle: Obstacle | None = None,
+        inboxes: str | None = None,
+        has_no_api: bool = False,
     ) -> None:
         super().__init__(why)
         self.is_forbidden = is_forbidden
         self.is_certain = is_certain
         self.subjects = subjects
-
-
-class InboxError(Exception):
-    """NATS does not permit to subscribe to the inbox, so no answer will ever come."""
-
-    def __init__(self, error: NotPermittedError) -> None:
-        super().__init__(str(error))
-        self.error = error
+        self.detail = detail or why
+        self.obstacle = obstacle
+        self.inboxes = inboxes
+        self.has_no_api = has_no_api
 
 
 class ConnectionOver(Exception):
@@ -116,10 +128,9 @@ class JobLog:
         self._tell = tell
         self._is_away = False
         self._is_leader_closed = False
-        # The client whose inbox NATS refuses, after how many reconnections, and what it said. It says so once.
-        self._deaf: tuple[Client, int, NotPermittedError] | None = None
-        self.obstacle: Obstacle | None = None
-        """What kept JetStream from storing the event that it answered last; None: it was stored, or nothing is known."""
+        self.obstacle: tuple[Obstacle, str] | None = None
+        """What kept JetStream from storing the event that it answered last, and the words for people; None: it was
+        stored, or nothing is known."""
 
     @property
     def is_connected(self) -> bool:
@@ -170,8 +181,8 @@ class JobLog:
                 )
         except nats.js.errors.APIError as error:
             outcome = _outcome_of(error)
-            if isinstance(outcome, Again):
-                self.obstacle = outcome.obstacle or self.obstacle
+            if isinstance(outcome, Again) and outcome.obstacle is not None:
+                self.obstacle = outcome.obstacle, outcome.why
             return outcome
         except InboxError as error:
             return Denied(error.error)
@@ -179,8 +190,9 @@ class JobLog:
             processing_id = subject.removeprefix(SUBJECT_PREFIX)
             return Denied(NotPermittedError(processing_id, (subject,), str(error), "publish"))
         except nats.js.errors.NoStreamResponseError as error:
-            words, self.obstacle = in_plain_words(error)
-            return Again(words, self.obstacle)
+            words, obstacle = in_plain_words(error, self._has_jetstream)
+            self.obstacle = None if obstacle is None else (obstacle, words)
+            return Again(words, obstacle, is_answered=True)
         except nats.errors.MaxPayloadError:
             return Refused(f"this NATS takes at most {self._connection.nc.max_payload} bytes")
         except Exception as error:  # noqa: BLE001 a reporter must outlive whatever a connection may raise
@@ -219,6 +231,10 @@ class JobLog:
             leader.is_forbidden and copy.is_forbidden,
             leader.is_certain and copy.is_certain,
             (*copy.subjects, *leader.subjects),
+            detail=leader.detail,
+            obstacle=leader.obstacle,
+            inboxes=leader.inboxes or copy.inboxes,
+            has_no_api=leader.is_forbidden and not leader.is_certain,
         )
 
     async def range(self, subject: str, start: int, before: int, most: int) -> list[Last]:
@@ -250,7 +266,12 @@ class JobLog:
             # A copy answers without a number.
             if error.err_code in (_NO_MESSAGE_FOUND, None):
                 return None
-            raise ReadError(f"its last event cannot be read by {api}: {_words(error)}") from error
+            words, obstacle = in_plain_words(error)
+            why = f"its last event cannot be read by {api}: {words}"
+            raise ReadError(why, detail=words, obstacle=obstacle) from error
+        except InboxError as error:
+            why = f"its last event cannot be read by {api}: {error}"
+            raise ReadError(why, inboxes=error.error.subjects[0]) from error
         except Exception as error:  # noqa: BLE001 as above
             # Nobody listens: most likely the account does not import the API, as the stream itself has just answered.
             is_nobody = isinstance(error, nats.errors.NoRespondersError) or (
@@ -258,9 +279,12 @@ class JobLog:
             )
             is_certain = isinstance(error, PermissionError)
             why = f"its last event cannot be read by {api}: {_words(error)}"
-            raise ReadError(why, is_nobody or is_certain, is_certain, (api,)) from error
+            obstacle = in_plain_words(error)[1] if isinstance(error, nats.js.errors.APIError) else None
+            raise ReadError(
+                why, is_nobody or is_certain, is_certain, (api,), detail=_words(error), obstacle=obstacle
+            ) from error
 
-    async def _answered(self, request: Coroutine[Any, Any, _T], api: str | None = None) -> _T:
+    async def _answered(self, request: Coroutine[Any, Any, _T], api: str) -> _T:
         """What the request gives, for as long as the connection stands that it went out on.
 
         :raises PermissionError: when NATS does not permit to publish to ``api``
@@ -268,33 +292,30 @@ class JobLog:
         """
         nc = self._connection.nc
         reconnects = nc.stats["reconnects"]
-        # The client keeps it until there is another: what was refused before may be permitted by now.
-        earlier = nc.last_error
         task = asyncio.ensure_future(request)
         # Nobody may ask for it any more.
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
             # The client's own time-out does not cover its writing to a connection that takes nothing.
-            for _ in range(math.ceil(2 * self._timeout / _LOOK_SECONDS)):
-                await asyncio.wait({task}, timeout=_LOOK_SECONDS)
-                if task.done():
-                    return task.result()
-                if not nc.is_connected or nc.stats["reconnects"] != reconnects:
-                    raise ConnectionError("the connection was cut")
-                # The client has no other word for it, and writes it in small letters.
-                refusal = "" if nc.last_error is earlier else str(nc.last_error).lower()
-                # The client does not tell its prefix either.
-                inbox = bytes(getattr(nc, "_inbox_prefix", b"_INBOX")).decode()
-                if f'permissions violation for subscription to "{inbox.lower()}' in refusal:
-                    denied = NotPermittedError(None, (f"{inbox}.>",), "NATS does not permit it", "subscribe")
-                    self._deaf = (nc, reconnects, denied)
-                if self._deaf is not None and self._deaf[:2] == (nc, reconnects):
-                    raise InboxError(self._deaf[2])
-                if api is not None and "permissions violation" in refusal and f'"{api.lower()}"' in refusal:
-                    raise PermissionError("NATS does not permit it")
+            with refusals_of(nc).during(api) as refused:
+                ways: tuple[asyncio.Future[Any], ...] = (task, refused)
+                for _ in range(math.ceil(2 * self._timeout / _LOOK_SECONDS)):
+                    await asyncio.wait(ways, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                    if task.done():
+                        return task.result()
+                    if not nc.is_connected or nc.stats["reconnects"] != reconnects:
+                        raise ConnectionError("the connection was cut")
+                    if refused.done():
+                        refused.result()
             raise asyncio.TimeoutError
         finally:
             task.cancel()
+
+    @property
+    def _has_jetstream(self) -> bool:
+        # A server says so in its greeting, by leaving it out. The client does not pass it on.
+        greeting: Mapping[str, Any] = getattr(self._connection.nc, "_server_info", {"jetstream": True})
+        return greeting.get("jetstream") is True
 
     def _jetstream(self) -> JetStreamContext:
         return self._connection.nc.jetstream(prefix=self._api_prefix, timeout=self._timeout)
@@ -318,7 +339,7 @@ def _outcome_of(error: nats.js.errors.APIError) -> Outcome:
         return Conflict(None)
     if error.err_code in _TOO_LARGE:
         return Refused(_words(error))
-    return Again(*in_plain_words(error))
+    return Again(*in_plain_words(error), is_answered=True)
 
 
 def _words(error: Exception) -> str:

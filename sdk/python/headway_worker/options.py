@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Callable, Literal
 
 from .errors import NotAuthorizedError, NotPermittedError
+from .settings import check_callable, check_flag, check_number, check_prefix, check_source, check_stream
 from .state import Moment
 from .values import Encoder, default_encoder
 
@@ -111,14 +112,22 @@ class Options:
     clock: Callable[[], Moment] = system_clock
 
     def __post_init__(self) -> None:
-        above_0 = ("max_updates_per_second", "max_in_flight", "ack_seconds")
-        from_0 = ("heartbeat_seconds", "start_seconds", "end_seconds", "close_seconds")
-        for name in (*above_0, *from_0):
-            value = getattr(self, name)
-            if value is not None and not (value > 0 or (name in from_0 and value == 0)):
-                raise ValueError(
-                    f"{name} is {value}; expected a number {'from' if name in from_0 else 'above'} 0"
-                )
+        """:raises InvalidOptionError: for what does not fit"""
+        check_stream("stream", self.stream)
+        check_prefix("api_prefix", self.api_prefix, "$JS.API")
+        check_number("max_updates_per_second", self.max_updates_per_second, 0, above=True)
+        check_number("max_in_flight", self.max_in_flight, 1, whole=True)
+        check_number("heartbeat_seconds", self.heartbeat_seconds, 0, infinite=False)
+        # Without a limit an answer that was lost would be waited for without an end.
+        check_number("ack_seconds", self.ack_seconds, 0, above=True, infinite=False)
+        check_number("start_seconds", self.start_seconds, 0)
+        if self.end_seconds is not None:
+            check_number("end_seconds", self.end_seconds, 0)
+        check_number("close_seconds", self.close_seconds, 0)
+        check_flag("include_stack", self.include_stack)
+        check_source("ce_source", self.ce_source)
+        for name in ("encoder", "on_trouble", "clock"):
+            check_callable(name, getattr(self, name))
 
 
 class Teller:

@@ -13,12 +13,13 @@ from nats.aio.client import Client
 
 from .check import CHECK_ID, Check, check_log
 from .connection import GivenConnection, OwnConnection
-from .contract import Flaw
-from .errors import InvalidEventError
+from .contract import ALIVE_PREFIX, Flaw
+from .errors import InvalidEventError, InvalidOptionError
 from .job import Job
 from .log import Connection, JobLog
 from .options import Options, Teller, logger
 from .pump import Pump
+from .settings import DEFAULT_SERVER, check_number, connection_settings
 from .signals import STOP_SIGNALS, on_signals
 from .state import JobState
 
@@ -28,8 +29,8 @@ _TRACEPARENT = re.compile(
 )
 # More often they would take all the time there is, and an edge does not look as often.
 _HEARTBEAT_LEAST_SECONDS = 0.05
-# How often the event loop turns until a cancelled block has ended: some layers of waiting inside of it.
-_STOP_TURNS = 100
+# How often the event loop turns until a block has ended: some layers of waiting inside of it.
+_TURNS = 100
 _T = TypeVar("_T")
 
 
@@ -38,6 +39,10 @@ class Reporter:
     in. :func:`connect_reporter` makes the connection, too."""
 
     def __init__(self, nc: Client, options: Options = Options()) -> None:
+        """:raises InvalidOptionError: when ``nc`` is no connection of nats-py"""
+        if not isinstance(nc, Client):
+            raise InvalidOptionError("nc", f"is {type(nc).__name__}; expected a connection of nats-py")
+        _check_options(options)
         self._set_up(GivenConnection(nc), options, Teller(options))
 
     def _set_up(self, connection: Connection, options: Options, tell: Teller) -> None:
@@ -123,7 +128,9 @@ class Reporter:
         :param processing_id: a job that these credentials may report
         :param seconds: how long the check may take
         :raises InvalidEventError: when the ``processing_id`` is none
+        :raises InvalidOptionError: when ``seconds`` is no number from 0 on
         """
+        check_number("seconds", seconds, 0)
         return await check_log(self._log, processing_id, seconds)
 
     async def stop(self, why: str = "its reporter was stopped") -> None:
@@ -134,9 +141,8 @@ class Reporter:
         for task in tasks:
             if task is not None:
                 task.cancel()
-        for _ in range(_STOP_TURNS):
-            # The blocks end when their tasks run: then their ends are what is pending.
-            await asyncio.sleep(0)
+        # The blocks end when their tasks run: then their ends are what is pending.
+        await _turn()
         await self.close()
         cancelled = [task for task in tasks if task is not None]
         if cancelled:
@@ -163,11 +169,17 @@ class Reporter:
             beat.cancel()
         for pump in self._pumps:
             pump.flush()
-        idle = [asyncio.ensure_future(pump.idle.wait()) for pump in self._pumps]
-        if idle:
-            _, late = await asyncio.wait(idle, timeout=self.options.close_seconds)
+        deadline = asyncio.get_running_loop().time() + self.options.close_seconds
+        while busy := [pump for pump in self._pumps if not pump.idle.is_set()]:
+            idle = [asyncio.ensure_future(pump.idle.wait()) for pump in busy]
+            left = max(0.0, deadline - asyncio.get_running_loop().time())
+            _, late = await asyncio.wait(idle, timeout=left)
             for waiting in late:
                 waiting.cancel()
+            if late:
+                break
+            # A block around one that has ended offers its own end only now.
+            await _turn()
         while self._pumps:
             # Again and again: the client swallows a cancellation that comes while it writes.
             for task in self._pumps.values():
@@ -230,10 +242,21 @@ class Reporter:
             try:
                 body = b'{"attempt":%d}' % job.attempt
                 await asyncio.wait_for(
-                    self._connection.nc.publish(f"alive.progress.{job.processing_id}", body), 1
+                    self._connection.nc.publish(ALIVE_PREFIX + job.processing_id, body), 1
                 )
             except Exception as error:  # noqa: BLE001 the next one comes by itself
                 logger.debug("no sign of life: %s", error)
+
+
+def _check_options(options: object) -> None:
+    if not isinstance(options, Options):
+        raise InvalidOptionError("options", f"is {type(options).__name__}; expected Options(...)")
+
+
+async def _turn() -> None:
+    """Lets everything run that can."""
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
 
 
 def _is_asynchronous(work: object) -> bool:
@@ -246,26 +269,23 @@ class connect_reporter(Reporter):  # noqa: N801 it is used as a function
     :param servers: where NATS is: one address or several, in a list or with commas between them
     :param wait_seconds: how long the first connection is waited for; without one the reporter works, too, and sends
         what was reported when there is one
-    :raises ValueError: without any address
+    :raises InvalidOptionError: when an address or a setting does not fit
     :param nats: more settings of ``nats.connect``: ``user_credentials``, ``user``, ``password``, ``tls``,
         ``inbox_prefix`` and so on
     """
 
     def __init__(
         self,
-        servers: str | list[str] = "nats://127.0.0.1:4222",
+        servers: str | list[str] = DEFAULT_SERVER,
         options: Options = Options(),
         *,
         wait_seconds: float = 2,
         **nats: Any,
     ) -> None:
+        _check_options(options)
+        check_number("wait_seconds", wait_seconds, 0)
         tell = Teller(options)
-        addresses = [server.strip() for server in (servers.split(",") if isinstance(servers, str) else servers)]
-        if not any(addresses):
-            raise ValueError("servers holds no address; expected one such as nats://127.0.0.1:4222")
-        # What an environment leaves empty counts as not given.
-        settings = {name: value for name, value in nats.items() if value or name != "user_credentials"}
-        self._own = OwnConnection([address for address in addresses if address], settings, tell)
+        self._own = OwnConnection(connection_settings(servers, nats), tell)
         self._wait_seconds = wait_seconds
         self._set_up(self._own, options, tell)
 

@@ -267,7 +267,7 @@ def connect_reporter(
     """A reporter that connects with its first job. The parameters are those of :func:`headway_worker.connect_reporter`;
     ``options.on_trouble`` is called in the reporter's own thread.
 
-    :raises ValueError: without any address
+    :raises InvalidOptionError: when an address or a setting does not fit
     """
     return Reporter(lambda: connect(servers, options, wait_seconds=wait_seconds, **nats))
 

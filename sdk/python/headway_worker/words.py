@@ -19,9 +19,17 @@ _OBSTACLES: tuple[tuple[tuple[int, ...], Obstacle, str], ...] = (
 )
 
 
-def in_plain_words(error: Union[APIError, NoStreamResponseError]) -> tuple[str, Obstacle | None]:
-    """The words for people, and what they mean for programs, where it is an obstacle."""
+def in_plain_words(
+    error: Union[APIError, NoStreamResponseError], has_jetstream: bool = True
+) -> tuple[str, Obstacle | None]:
+    """The words for people, and what they mean for programs, where it is an obstacle.
+
+    :param has_jetstream: whether the server that we are connected to has JetStream, as it says itself
+    """
     if isinstance(error, NoStreamResponseError):
+        # A stream of another server may take it, where this one is part of a cluster or a leaf node.
+        if not has_jetstream:
+            return "no stream takes it, and this server has no JetStream", "no_jetstream"
         # Also for a moment while a cluster chooses a leader.
         return "no stream takes it now; if there is none, run `headway init`", "no_stream"
     code = error.err_code or error.code or 503

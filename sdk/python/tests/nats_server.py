@@ -28,8 +28,8 @@ def wait_for(what: str, look: Callable[[], _T | None], seconds: float = 15) -> _
 
 
 class NatsServer:
-    def __init__(self, folder: Path, config: str = "", jetstream: str = "") -> None:
-        """``config``: more lines; ``jetstream``: more of the block of that name."""
+    def __init__(self, folder: Path, config: str = "", jetstream: str | None = "") -> None:
+        """``config``: more lines; ``jetstream``: more of the block of that name, None: there is no such block."""
         binary = os.environ.get("NATS_SERVER_BIN")
         if not binary:
             raise RuntimeError("set NATS_SERVER_BIN; scripts/test-python.sh does")
@@ -52,9 +52,12 @@ class NatsServer:
     def start(self) -> None:
         """Returns when its JetStream answers."""
         config = self._folder / "nats.conf"
+        jetstream = ""
+        if self._jetstream is not None:
+            jetstream = f'jetstream {{\n  store_dir: "{self._folder}"\n  {self._jetstream}\n}}\n'
         config.write_text(
             f'listen: "127.0.0.1:{self._port}"\nhttp: "127.0.0.1:-1"\nports_file_dir: "{self._folder}"\n'
-            f'jetstream {{\n  store_dir: "{self._folder}"\n  {self._jetstream}\n}}\n{self._config}\n'
+            f"{jetstream}{self._config}\n"
         )
         log = (self._folder / "nats.log").open("ab")
         with log:
@@ -86,6 +89,8 @@ class NatsServer:
         """It stands still, and its connections stand."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        # On a busy machine its threads may go on for a moment, and answer.
+        os.waitpid(self._process.pid, os.WUNTRACED)
 
     def thaw(self) -> None:
         assert self._process is not None

@@ -157,12 +157,6 @@ async def test_G6_with_the_permissions_of_the_documents(docs_server: NatsServer)
         assert await log.shown("a") == [(3, "processing", 50), (3, "completed", 100)]
 
 
-async def test_settings_that_no_connection_can_be_made_with() -> None:
-    with pytest.raises(Exception, match="invalid"):
-        async with connect_reporter("nats://host:port"):
-            pass
-
-
 async def test_a_connection_that_the_client_gives_up_for_good_is_made_anew(
     server: NatsServer, job_id: str
 ) -> None:
@@ -185,3 +179,38 @@ async def test_refused_credentials_are_told_and_break_nothing(tmp_path: Path) ->
             async with reporter.job("a"):
                 pass
         assert any(trouble.kind == "not_authorized" and "uthorization" in trouble.message for trouble in troubles)
+
+
+SILENT = """
+authorization { users: [
+  { user: admin, password: secret }
+  { user: silent, password: secret, permissions: { publish: ["progress.*", "$JS.API.>"], subscribe: "_INBOX.>" } }
+  { user: deaf, password: secret, permissions: { publish: ["progress.*", "$JS.API.>"], subscribe: "x.>" } }
+] }
+"""
+
+
+async def test_signs_of_life_that_are_not_permitted_are_told_and_the_job_goes_on(tmp_path: Path) -> None:
+    troubles: list[Trouble] = []
+    options = Options(on_trouble=troubles.append, heartbeat_seconds=0.05)
+    with NatsServer(tmp_path, SILENT) as server:
+        admin, silent = (server.url.replace("//", f"//{user}:secret@") for user in ("admin", "silent"))
+        async with witness(admin) as log, connect_reporter(silent, options) as reporter:
+            async with reporter.job("a"):
+                await until("it to say so", lambda: troubles)
+            assert (await log.shown("a"))[-1] == (1, "completed", 100)
+    assert [(trouble.kind, trouble.message) for trouble in troubles] == [
+        ("not_permitted", "NATS refuses: publish to alive.progress.a")
+    ]
+
+
+async def test_an_inbox_of_its_own_that_is_not_permitted_is_told_once(tmp_path: Path) -> None:
+    troubles: list[Trouble] = []
+    options = Options(on_trouble=troubles.append, close_seconds=0.1, end_seconds=0.1)
+    with NatsServer(tmp_path, SILENT) as server:
+        admin, deaf = (server.url.replace("//", f"//{user}:secret@") for user in ("admin", "deaf"))
+        async with witness(admin), connect_reporter(deaf, options, inbox_prefix="Own.box") as reporter:
+            async with reporter.job("a"):
+                pass
+    assert {trouble.kind for trouble in troubles} == {"not_permitted", "not_acknowledged"}
+    assert "no permission to subscribe to Own.box.>" in troubles[0].message

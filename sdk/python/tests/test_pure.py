@@ -396,13 +396,6 @@ def test_the_first_and_the_newest_are_never_left_out(seed: int) -> None:
 # --- settings
 
 
-def test_settings_that_do_not_fit_are_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="max_updates_per_second is 0; expected a number above 0"):
-        Options(max_updates_per_second=0)
-    with pytest.raises(ValueError, match="heartbeat_seconds is -1; expected a number from 0"):
-        Options(heartbeat_seconds=-1)
-
-
 def test_frequent_trouble_is_told_once_a_second_and_never_reaches_the_job() -> None:
     now = [0.0]
     told: list[Trouble] = []

@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from headway_worker import connect_reporter
 from nats_server import NatsServer
-from witness import witness
+from witness import until, witness
 
 HERE = Path(__file__).parent
 PROGRAM = """
@@ -71,3 +72,27 @@ async def test_G6_a_process_that_is_asked_to_end_fails_its_jobs_as_retryable(
             assert last["error"]["retryable"] is True
             assert last["error"]["message"] == f"The worker was stopped ({asked.name})."
         assert (await log.events(job_id))[-1].event["progress"] == 30
+
+
+async def test_G6_the_ends_of_blocks_in_blocks_are_stored_when_a_reporter_stops(own_server: NatsServer) -> None:
+    async with witness(own_server.url) as log, connect_reporter(own_server.url) as reporter:
+
+        async def work() -> None:
+            async with reporter.job("outer"), reporter.job("middle"), reporter.job("inner"):
+                await asyncio.Event().wait()
+
+        task = asyncio.ensure_future(work())
+        await until("the jobs to run", lambda: len(reporter._beats) == 3)
+        for name in ("outer", "middle", "inner"):
+            while not await log.events(name):
+                pass
+        # Nothing is acknowledged before the reporter is about to close.
+        own_server.freeze()
+        stopping = asyncio.ensure_future(reporter.stop())
+        await until("it to close", lambda: reporter._is_closed)
+        own_server.thaw()
+        await stopping
+        assert task.cancelled()
+        for name in ("outer", "middle", "inner"):
+            last = (await log.events(name))[-1].event
+            assert (last["status"], last["error"]["code"]) == ("error", "cancelled"), name
