@@ -164,10 +164,10 @@ interface Serving extends Core {
 }
 
 /** Listens, and looks after the sessions until the edge is closed. */
-async function serve(parts: Serving, opened: OpenedResources): Promise<RunningEdge> {
-  const { config, logger, metrics, log, hub, history, liveness, access, feed, uws, tls } = parts;
+async function serve(deps: Serving, opened: OpenedResources): Promise<RunningEdge> {
+  const { config, logger, metrics, log, hub, history, liveness, access, feed, uws, tls } = deps;
   const state = { isDraining: false };
-  const readiness = () => (state.isDraining ? DRAINING : readinessOf(parts));
+  const readiness = () => (state.isDraining ? DRAINING : readinessOf(deps));
   const routes = {
     ...webSocketDeps(
       { config, logger, log, hub, stalledFor: (id) => liveness.stalledFor(id) },

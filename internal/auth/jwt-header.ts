@@ -22,14 +22,14 @@ export function parseJwtHeader(
   if (token.length > TOKEN_MAX_CHARACTERS) {
     return refuse('malformed', `the token is longer than ${TOKEN_MAX_CHARACTERS} characters`);
   }
-  const parts = THREE_PARTS.exec(token);
-  if (parts === null) {
+  const deps = THREE_PARTS.exec(token);
+  if (deps === null) {
     return refuse(
       'malformed',
       'the token is not a signed JWT: three parts of base64url with dots between them',
     );
   }
-  if (!isCanonical(parts[1] ?? '')) {
+  if (!isCanonical(deps[1] ?? '')) {
     return refuse('malformed', "the token's signature is not base64url without padding");
   }
   let header: Readonly<Record<string, unknown>>;

@@ -139,16 +139,16 @@ export interface ConnectionGuardDeps {
  * the status of a refused upgrade). PROTOCOL.md, "Connecting" and "Tokens".
  */
 export class ConnectionGuard {
-  readonly #parts: ConnectionGuardDeps;
+  readonly #deps: ConnectionGuardDeps;
   readonly #noticed = new Set<GuardNotice['kind']>();
 
-  constructor(parts: ConnectionGuardDeps) {
-    this.#parts = parts;
+  constructor(deps: ConnectionGuardDeps) {
+    this.#deps = deps;
   }
 
   /** Whether the peer is a proxy that brings others. */
   isProxy(peer: string): boolean {
-    return this.#parts.proxies.isTrusted(peer);
+    return this.#deps.proxies.isTrusted(peer);
   }
 
   /** Whether the origin of a page, if it is one, may connect. */
@@ -157,7 +157,7 @@ export class ConnectionGuard {
   }
 
   #origin({ peer, forwardedProto, origin, host }: Handshake): OriginVerdict {
-    const { origins, proxies, isSecure } = this.#parts;
+    const { origins, proxies, isSecure } = this.#deps;
     return origins.verdict(origin, host, proxies.isSecure(peer, isSecure, forwardedProto));
   }
 
@@ -170,7 +170,7 @@ export class ConnectionGuard {
       tokenInQuery,
       hasCapacity: hasRoom,
       hasCapacityFor: hasRoomFor,
-    } = this.#parts;
+    } = this.#deps;
     const address = proxies.clientAddress(handshake.peer, handshake.forwardedFor);
     const origin = this.#origin(handshake);
     if (origin === 'refused') return originRefused(address, handshake.origin);
@@ -197,7 +197,7 @@ export class ConnectionGuard {
   }
 
   #look(address: string, { peer, forwardedFor }: Handshake): void {
-    const { admission, proxies } = this.#parts;
+    const { admission, proxies } = this.#deps;
     if (!this.#noticed.has('silent_proxy') && forwardedFor.trim() === '' && proxies.isTrusted(peer)) {
       this.#notice({ kind: 'silent_proxy', address: peer });
     }
@@ -209,12 +209,12 @@ export class ConnectionGuard {
 
   #notice(notice: GuardNotice): void {
     this.#noticed.add(notice.kind);
-    this.#parts.notice(notice);
+    this.#deps.notice(notice);
   }
 
   /** Checks the visitor's token, and what of a scope it opens; at once where there is nothing to check. Never rejects. */
   authorize(pending: PendingConnection, scope: Scope): AuthResult | Promise<AuthResult> {
-    const { verifier, admission } = this.#parts;
+    const { verifier, admission } = this.#deps;
     if (pending.slot === null) return tooMany('connections_per_address', TOO_MANY_OF_ADDRESS);
     if (verifier === null) {
       admission.authenticated(pending.slot, null);
@@ -244,11 +244,11 @@ export class ConnectionGuard {
     const narrowed = narrow(grant, scope);
     if (!narrowed.ok) return refused('forbidden', narrowed.message);
     const requester = requesterOf(grant.subject, address);
-    if (!this.#parts.hasCapacityFor(requester)) {
+    if (!this.#deps.hasCapacityFor(requester)) {
       const message = NO_ROOM.pending_reads_per_subject;
       return { ok: false, code: 'overloaded', message, defect: null, limit: 'pending_reads_per_subject' };
     }
-    if (!this.#parts.admission.authenticated(slot, grant.subject)) {
+    if (!this.#deps.admission.authenticated(slot, grant.subject)) {
       return tooMany('connections_per_subject', TOO_MANY_OF_SUBJECT);
     }
     return { ok: true, scope: narrowed.scope, credentials: this.#credentials(verifier, grant), requester };
@@ -256,19 +256,19 @@ export class ConnectionGuard {
 
   /** When what let somebody in expired, as RFC 3339 writes it; null: it has not. */
   expiredAt(credentials: ConnectionCredentials | null): string | null {
-    return credentials !== null && this.#parts.wallClock() >= credentials.expiry.at
+    return credentials !== null && this.#deps.wallClock() >= credentials.expiry.at
       ? credentials.expiry.text
       : null;
   }
 
   release(pending: PendingConnection): void {
-    if (pending.slot !== null) this.#parts.admission.release(pending.slot);
+    if (pending.slot !== null) this.#deps.admission.release(pending.slot);
   }
 
   #credentials(verifier: Verifier, { subject, expiresAt }: Grant): ConnectionCredentials {
     return {
       expiry: this.#expiry(expiresAt),
-      warnMs: this.#parts.tokenWarningMs,
+      warnMs: this.#deps.tokenWarningMs,
       renew: async (token): Promise<Renewal> => {
         const verdict = await this.#verify(verifier, token);
         if (!verdict.ok) {
@@ -292,7 +292,7 @@ export class ConnectionGuard {
 
   // A token that is good only by the tolerance may stay for as long as that lasts.
   #expiry(expiresAt: number): Expiry {
-    const { wallClock, tokenToleranceMs } = this.#parts;
+    const { wallClock, tokenToleranceMs } = this.#deps;
     const at = expiresAt > wallClock() ? expiresAt : expiresAt + tokenToleranceMs;
     return { at, text: new Date(expiresAt).toISOString() };
   }
@@ -302,7 +302,7 @@ export class ConnectionGuard {
     const late = new Promise<VerifyResult>((resolve) => {
       timer = setTimeout(
         () => resolve({ ok: false, defect: 'keys_unavailable', message: KEYS_AWAY }),
-        this.#parts.authTimeoutMs,
+        this.#deps.authTimeoutMs,
       );
     });
     try {

@@ -27,24 +27,24 @@ export interface JobRoutesDeps extends RoutingDeps {
 }
 
 /** Registers `GET /v1/jobs/{id}`, a job's last state for who asks once. PROTOCOL.md, "Over HTTP". */
-export function routeJobs(app: App, parts: JobRoutesDeps): void {
+export function routeJobs(app: App, deps: JobRoutesDeps): void {
   app.options(
     `${JOBS_PATH}/*`,
-    guarded(parts, (res, req) => send(res, preflight(parts.guard, readHandshake(res, req)))),
+    guarded(deps, (res, req) => send(res, preflight(deps.guard, readHandshake(res, req)))),
   );
   app.get(
     `${JOBS_PATH}/:id`,
-    guarded(parts, (res, req) => {
+    guarded(deps, (res, req) => {
       const id = req.getParameter(0) ?? '';
       // A subprotocol is a WebSocket's; over HTTP a token in it is none.
       const handshake = { ...readHandshake(res, req), subprotocols: '' };
-      const entry = parts.guard.checkUpgrade(handshake);
+      const entry = deps.guard.checkUpgrade(handshake);
       sendWhenReady(res, async (isWanted) => {
-        const made = await answerFor(parts, entry, id, isWanted).catch((error: unknown) => {
-          parts.failed(error);
+        const made = await answerFor(deps, entry, id, isWanted).catch((error: unknown) => {
+          deps.failed(error);
           return () => problem(500, 'internal', 'this request failed; it was logged');
         });
-        if (entry.kind === 'pending') parts.guard.release(entry.pending);
+        if (entry.kind === 'pending') deps.guard.release(entry.pending);
         return () => withOrigin(made(), entry, handshake.origin);
       });
     }),
@@ -52,14 +52,14 @@ export function routeJobs(app: App, parts: JobRoutesDeps): void {
 }
 
 async function answerFor(
-  parts: JobRoutesDeps,
+  deps: JobRoutesDeps,
   entry: UpgradeDecision,
   id: string,
   isWanted: IsWanted,
 ): Promise<() => HttpResponseSpec> {
   if (entry.kind === 'rejected') {
     const { status, code, detail, retryAfterSeconds } = entry;
-    parts.refused(refusedAs(entry));
+    deps.refused(refusedAs(entry));
     const headers = retryAfterSeconds === null ? {} : { 'retry-after': String(retryAfterSeconds) };
     return () => ({ ...problem(status, code, detail), headers });
   }
@@ -68,21 +68,21 @@ async function answerFor(
     message: string,
     why: Pick<Refused, 'defect' | 'limit'> = NOTHING,
   ): HttpResponseSpec => {
-    parts.refused({ code, address: entry.pending.address, ...why });
+    deps.refused({ code, address: entry.pending.address, ...why });
     return problemOf(code, message);
   };
   if (!isProcessingId(id)) {
     const message = `processing_id is ${show(id)}; expected 1 to 128 of A-Z a-z 0-9 _ -`;
     return () => refuse('invalid_processing_id', message);
   }
-  const admitted = await parts.guard.authorize(entry.pending, { kind: 'job', id, jobTypes: null });
+  const admitted = await deps.guard.authorize(entry.pending, { kind: 'job', id, jobTypes: null });
   if (!admitted.ok) return () => refuse(admitted.code, admitted.message, admitted);
   const last = await inTime((isStill) =>
-    parts.lastState(id, admitted.requester, () => isWanted() && isStill()),
+    deps.lastState(id, admitted.requester, () => isWanted() && isStill()),
   );
   return () => {
     // JetStream may have taken longer than the token lasts.
-    const expired = parts.guard.expiredAt(admitted.credentials);
+    const expired = deps.guard.expiredAt(admitted.credentials);
     if (expired !== null)
       return refuse('token_expired', `the token expired at ${expired}; ask with a new one`);
     if (last === 'late') return refuse('internal', 'the history cannot be read now; ask again in a moment');

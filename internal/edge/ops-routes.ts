@@ -12,64 +12,64 @@ export interface OpsRoutesDeps extends RoutingDeps {
 }
 
 /** Registers the operators' endpoints and the answers to everything that is no endpoint. */
-export function routeOps(app: App, parts: OpsRoutesDeps): void {
-  routeHealth(app, parts);
-  if (!parts.hasMetricsElsewhere) routeMetrics(app, parts);
-  answer(app, parts, WS_PATH, upgradeRequired);
-  answer(app, parts, `${WS_PATH}/*`, upgradeRequired);
-  routeNothing(app, parts);
+export function routeOps(app: App, deps: OpsRoutesDeps): void {
+  routeHealth(app, deps);
+  if (!deps.hasMetricsElsewhere) routeMetrics(app, deps);
+  answer(app, deps, WS_PATH, upgradeRequired);
+  answer(app, deps, `${WS_PATH}/*`, upgradeRequired);
+  routeNothing(app, deps);
 }
 
 /** Registers what is for operators alone, on an address of its own. */
-export function routeOperators(app: App, parts: OpsRoutesDeps): void {
-  routeHealth(app, parts);
-  routeMetrics(app, parts);
-  routeNothing(app, parts);
+export function routeOperators(app: App, deps: OpsRoutesDeps): void {
+  routeHealth(app, deps);
+  routeMetrics(app, deps);
+  routeNothing(app, deps);
 }
 
 function answer(
   app: App,
-  parts: OpsRoutesDeps,
+  deps: OpsRoutesDeps,
   path: string,
   handler: (req: HttpRequest) => HttpResponseSpec,
 ): void {
   app.get(
     path,
-    guarded(parts, (res, req) => send(res, handler(req))),
+    guarded(deps, (res, req) => send(res, handler(req))),
   );
   app.head(
     path,
-    guarded(parts, (res, req) => send(res, handler(req), true)),
+    guarded(deps, (res, req) => send(res, handler(req), true)),
   );
 }
 
-function routeHealth(app: App, parts: OpsRoutesDeps): void {
-  answer(app, parts, '/livez', () => json(200, { live: true }));
-  answer(app, parts, '/readyz', () => {
-    const readiness = parts.readiness();
+function routeHealth(app: App, deps: OpsRoutesDeps): void {
+  answer(app, deps, '/livez', () => json(200, { live: true }));
+  answer(app, deps, '/readyz', () => {
+    const readiness = deps.readiness();
     return json(readiness.ready ? 200 : 503, readiness);
   });
 }
 
-function routeMetrics(app: App, parts: OpsRoutesDeps): void {
+function routeMetrics(app: App, deps: OpsRoutesDeps): void {
   app.get(
     '/metrics',
-    guarded(parts, (res) => sendWhenReady(res, () => metrics(parts))),
+    guarded(deps, (res) => sendWhenReady(res, () => metrics(deps))),
   );
   app.head(
     '/metrics',
-    guarded(parts, (res) => send(res, { status: 200, contentType: 'text/plain', body: '' }, true)),
+    guarded(deps, (res) => send(res, { status: 200, contentType: 'text/plain', body: '' }, true)),
   );
 }
 
-function routeNothing(app: App, parts: OpsRoutesDeps): void {
+function routeNothing(app: App, deps: OpsRoutesDeps): void {
   app.head(
     '/*',
-    guarded(parts, (res, req) => send(res, notFound(req), true)),
+    guarded(deps, (res, req) => send(res, notFound(req), true)),
   );
   app.any(
     '/*',
-    guarded(parts, (res, req) => send(res, notFound(req))),
+    guarded(deps, (res, req) => send(res, notFound(req))),
   );
 }
 
@@ -78,12 +78,12 @@ const upgradeRequired = (): HttpResponseSpec =>
 const notFound = (req: HttpRequest): HttpResponseSpec =>
   problem(404, 'not_found', `nothing answers ${req.getCaseSensitiveMethod()} here`);
 
-async function metrics(parts: OpsRoutesDeps): Promise<() => HttpResponseSpec> {
+async function metrics(deps: OpsRoutesDeps): Promise<() => HttpResponseSpec> {
   try {
-    const { contentType, body } = await parts.metrics();
+    const { contentType, body } = await deps.metrics();
     return () => ({ status: 200, contentType, body });
   } catch (error) {
-    parts.failed(error);
+    deps.failed(error);
     return () => problem(500, 'internal', 'the metrics could not be collected');
   }
 }

@@ -15,15 +15,15 @@ export type Handler = (res: HttpResponse, req: HttpRequest) => void;
  * whatever fails is answered. A handler that throws, or returns without an answer or an abort handler, would end the
  * whole process.
  */
-export function guarded(parts: RoutingDeps, handler: Handler): Handler {
+export function guarded(deps: RoutingDeps, handler: Handler): Handler {
   return (res, req) => {
     try {
-      parts.sockets.asked(addressText(res.getRemoteAddress()));
+      deps.sockets.asked(addressText(res.getRemoteAddress()));
       const twice = givenTwice(req);
       if (twice === null) handler(res, req);
       else send(res, problem(400, 'bad_request', `there is more than one header ${twice}; expected one`));
     } catch (error) {
-      parts.failed(error);
+      deps.failed(error);
       send(res, problem(500, 'internal', 'this request failed; it was logged'));
     }
   };
@@ -47,7 +47,7 @@ export function givenTwice(req: Pick<HttpRequest, 'forEach'>): 'Host' | 'Content
 /** Has every socket of an app counted, and cut off when there are too many, before anything of it is read. */
 export function guardSockets(
   app: App,
-  parts: RoutingDeps & {
+  deps: RoutingDeps & {
     readonly isProxy: (address: string) => boolean;
     /** A socket is over a limit and cut off. */
     readonly cutOff: (address: string, limit: NonNullable<ReturnType<SocketGuard['came']>>) => void;
@@ -56,16 +56,16 @@ export function guardSockets(
   const count = (res: HttpResponse, change: unknown): void => {
     try {
       if (Number(change) < 0) {
-        parts.sockets.gone();
+        deps.sockets.gone();
         return;
       }
       const address = addressText(res.getRemoteAddress());
-      const refusal = parts.sockets.came(address, parts.isProxy(address));
+      const refusal = deps.sockets.came(address, deps.isProxy(address));
       if (refusal === null) return;
-      parts.cutOff(address, refusal);
+      deps.cutOff(address, refusal);
       res.close();
     } catch (error) {
-      parts.failed(error);
+      deps.failed(error);
     }
   };
   app.filter(count);

@@ -47,18 +47,18 @@ interface Listener {
 export async function startServer(
   uws: Uws,
   address: Address,
-  parts: OpsRoutesDeps & WebSocketDeps & JobRoutesDeps,
+  deps: OpsRoutesDeps & WebSocketDeps & JobRoutesDeps,
   tls: TlsSettings | null,
 ): Promise<EdgeServer> {
   const route = (app: App): App => {
     guardSockets(app, {
-      ...parts,
-      isProxy: (address) => parts.guard.isProxy(address),
-      cutOff: (address, limit) => parts.refused({ code: 'overloaded', address, defect: null, limit }),
+      ...deps,
+      isProxy: (address) => deps.guard.isProxy(address),
+      cutOff: (address, limit) => deps.refused({ code: 'overloaded', address, defect: null, limit }),
     });
-    routeWebSockets(app, uws, parts);
-    routeJobs(app, parts);
-    routeOps(app, parts);
+    routeWebSockets(app, uws, deps);
+    routeJobs(app, deps);
+    routeOps(app, deps);
     return app;
   };
   const front = tls === null ? createListener(route(uws.App())) : await createTlsListener(uws, tls, route);
@@ -91,10 +91,10 @@ export async function startServer(
 export async function startOperatorsServer(
   uws: Uws,
   address: Omit<Address, 'reuse'>,
-  parts: OpsRoutesDeps,
+  deps: OpsRoutesDeps,
 ): Promise<Pick<EdgeServer, 'port' | 'close'>> {
   const app = uws.App();
-  routeOperators(app, parts);
+  routeOperators(app, deps);
   const listening = await listen(uws, app, { ...address, reuse: false }, 'HEADWAY_METRICS_LISTEN');
   return { port: uws.localPort(listening), close: () => void app.close() };
 }

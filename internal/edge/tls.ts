@@ -98,7 +98,7 @@ export interface CertificateWatcherOptions {
  * change may stay the same.
  */
 export class CertificateWatcher {
-  readonly #parts: CertificateWatcherOptions;
+  readonly #deps: CertificateWatcherOptions;
   #served: TlsPair;
   #validity: ReturnType<typeof validity> = 'valid';
   /** The last look's problem, and the one that was told last. */
@@ -108,16 +108,16 @@ export class CertificateWatcher {
   #isClosed = false;
 
   /** @param served what is served now */
-  constructor(served: TlsPair, parts: CertificateWatcherOptions) {
+  constructor(served: TlsPair, deps: CertificateWatcherOptions) {
     this.#served = served;
-    this.#parts = parts;
+    this.#deps = deps;
     this.#tellValidity();
   }
 
   /** Looks for the first time after `everyMs`, and each time that long after the last look ended. */
   start(): void {
     if (this.#isClosed) return;
-    this.#timer = setTimeout(() => void this.look().then(() => this.start()), this.#parts.everyMs);
+    this.#timer = setTimeout(() => void this.look().then(() => this.start()), this.#deps.everyMs);
   }
 
   close(): void {
@@ -127,7 +127,7 @@ export class CertificateWatcher {
 
   /** One look. Never rejects. */
   async look(): Promise<void> {
-    const { files, load, report } = this.#parts;
+    const { files, load, report } = this.#deps;
     try {
       const pair = await readTlsFiles(files);
       if (this.#isClosed) return;
@@ -152,16 +152,16 @@ export class CertificateWatcher {
     this.#problem = problem;
     if (isNew || problem === this.#told) return;
     this.#told = problem;
-    this.#parts.report({ kind: 'kept', reason: problem });
+    this.#deps.report({ kind: 'kept', reason: problem });
   }
 
   #tellValidity(): void {
     const before = this.#validity;
-    this.#validity = validity(this.#served, this.#parts.now());
+    this.#validity = validity(this.#served, this.#deps.now());
     if (this.#validity === 'valid' || this.#validity === before) return;
     const { validFrom, validTo } = this.#served;
     const at = this.#validity === 'expired' ? validTo : validFrom;
-    this.#parts.report({ kind: 'untimely', validity: this.#validity, at });
+    this.#deps.report({ kind: 'untimely', validity: this.#validity, at });
   }
 }
 

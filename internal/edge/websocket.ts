@@ -70,48 +70,48 @@ interface Connection {
 }
 
 /** Registers both WebSocket endpoints. PROTOCOL.md, "Connecting". */
-export function routeWebSockets(app: App, uws: Uws, parts: WebSocketDeps): void {
+export function routeWebSockets(app: App, uws: Uws, deps: WebSocketDeps): void {
   const route = (pattern: string, idOf: (url: string) => string | null) =>
     app.ws<Connection>(pattern, {
       compression: uws.DISABLED,
-      idleTimeout: parts.idleTimeoutSeconds,
-      maxPayloadLength: HARD_FRAME_FACTOR * parts.maxClientFrameBytes,
+      idleTimeout: deps.idleTimeoutSeconds,
+      maxPayloadLength: HARD_FRAME_FACTOR * deps.maxClientFrameBytes,
       // The session stops at its own watermark; a limit here would drop frames in silence.
       maxBackpressure: 0,
       upgrade: (res, req, context) => {
-        guarded(parts, () => upgrade(res, req, context, idOf(req.getUrl()), parts))(res, req);
+        guarded(deps, () => upgrade(res, req, context, idOf(req.getUrl()), deps))(res, req);
       },
-      open: noThrow((ws) => open(ws, parts)),
+      open: noThrow((ws) => open(ws, deps)),
       message: noThrow((ws, message: ArrayBuffer, isBinary: boolean) => {
         const { session } = ws.getUserData();
-        if (session !== null && message.byteLength > parts.maxClientFrameBytes) {
+        if (session !== null && message.byteLength > deps.maxClientFrameBytes) {
           const { byteLength } = message;
           session.fail(
             'invalid_frame',
-            `the frame has ${byteLength} bytes; expected at most ${parts.maxClientFrameBytes}`,
+            `the frame has ${byteLength} bytes; expected at most ${deps.maxClientFrameBytes}`,
           );
           return;
         }
-        if (!isWithinRate(ws, message, parts)) return;
+        if (!isWithinRate(ws, message, deps)) return;
         // The bytes belong to the library again as soon as this handler returns.
         session?.receive(isBinary ? null : Buffer.from(message).toString());
       }),
       // The library answers a ping by itself, without a limit: who sends pings and does not read is cut off.
       ping: noThrow((ws, message: ArrayBuffer) => {
-        if (isWithinRate(ws, message, parts) && ws.getBufferedAmount() > parts.maxBufferedBytes) ws.close();
+        if (isWithinRate(ws, message, deps) && ws.getBufferedAmount() > deps.maxBufferedBytes) ws.close();
       }),
       pong: noThrow((ws, message: ArrayBuffer) => {
-        isWithinRate(ws, message, parts);
+        isWithinRate(ws, message, deps);
       }),
       drain: noThrow((ws) => ws.getUserData().session?.pump()),
       close: noThrow((ws, code: number) => {
         const connection = ws.getUserData();
         connection.isGone = true;
-        parts.guard.release(connection.pending);
-        parts.sockets.left(connection.isClosed);
+        deps.guard.release(connection.pending);
+        deps.sockets.left(connection.isClosed);
         if (connection.session === null) return;
         connection.session.closed();
-        parts.disconnected(connection.session, code);
+        deps.disconnected(connection.session, code);
       }),
     });
 
@@ -121,7 +121,7 @@ export function routeWebSockets(app: App, uws: Uws, parts: WebSocketDeps): void 
       try {
         handler(ws, ...rest);
       } catch (error) {
-        parts.failed(error);
+        deps.failed(error);
       }
     };
   }
@@ -135,12 +135,12 @@ function upgrade(
   req: HttpRequest,
   context: UpgradeContext,
   id: string | null,
-  parts: WebSocketDeps,
+  deps: WebSocketDeps,
 ): void {
   const handshake = readHandshake(res, req);
-  const entry = parts.guard.checkUpgrade(handshake);
+  const entry = deps.guard.checkUpgrade(handshake);
   if (entry.kind === 'rejected') {
-    parts.refused(refusedAs(entry));
+    deps.refused(refusedAs(entry));
     rejectUpgrade(res, entry);
     return;
   }
@@ -149,7 +149,7 @@ function upgrade(
     const connection: Connection = {
       request: parseRequest(id, req.getQuery()),
       pending,
-      rate: parts.clientRate(),
+      rate: deps.clientRate(),
       session: null,
       isGone: false,
       isClosed: false,
@@ -161,9 +161,9 @@ function upgrade(
       req.getHeader('sec-websocket-extensions'),
       context,
     );
-    parts.sockets.upgraded();
+    deps.sockets.upgraded();
   } catch (error) {
-    parts.guard.release(pending);
+    deps.guard.release(pending);
     throw error;
   }
 }
@@ -182,39 +182,39 @@ function rejectUpgrade(
 }
 
 // A request that makes no sense is upgraded all the same: a browser shows its page a close code, never a status.
-function open(ws: WebSocket<Connection>, parts: WebSocketDeps): void {
+function open(ws: WebSocket<Connection>, deps: WebSocketDeps): void {
   const connection = ws.getUserData();
   const { request, pending } = connection;
   if (!request.ok) {
-    refuse(ws, parts, request.code, request.message);
+    refuse(ws, deps, request.code, request.message);
     return;
   }
   const enter = (admitted: AuthResult): void => {
     // After its end the library's socket must not be touched.
     if (connection.isGone) return;
     if (!admitted.ok) {
-      refuse(ws, parts, admitted.code, admitted.message, admitted);
+      refuse(ws, deps, admitted.code, admitted.message, admitted);
       return;
     }
     const { scope, credentials, requester } = admitted;
     const { resume } = request;
-    connection.session = parts.connect({ scope, resume, requester }, credentials, new WebSocketOutlet(ws));
+    connection.session = deps.connect({ scope, resume, requester }, credentials, new WebSocketOutlet(ws));
     connection.session.open();
   };
-  const admitted = parts.guard.authorize(pending, request.scope);
+  const admitted = deps.guard.authorize(pending, request.scope);
   if ('ok' in admitted) enter(admitted);
   // Nothing is sent before the token was checked.
-  else admitted.then(enter).catch(parts.failed);
+  else admitted.then(enter).catch(deps.failed);
 }
 
 function refuse(
   ws: WebSocket<Connection>,
-  parts: WebSocketDeps,
+  deps: WebSocketDeps,
   code: ErrorCode,
   message: string,
   { defect, limit }: Pick<Refused, 'defect' | 'limit'> = { defect: null, limit: null },
 ): void {
-  parts.refused({ code, address: ws.getUserData().pending.address, defect, limit });
+  deps.refused({ code, address: ws.getUserData().pending.address, defect, limit });
   const transport = new WebSocketOutlet(ws);
   transport.cork(() => {
     transport.send(frames.error(code, message));
@@ -223,15 +223,15 @@ function refuse(
 }
 
 // Control frames count as well: each costs the edge a turn, and the others wait.
-function isWithinRate(ws: WebSocket<Connection>, message: ArrayBuffer, parts: WebSocketDeps): boolean {
+function isWithinRate(ws: WebSocket<Connection>, message: ArrayBuffer, deps: WebSocketDeps): boolean {
   const { rate, session, pending } = ws.getUserData();
-  const limit = rate.take(message.byteLength, parts.now());
+  const limit = rate.take(message.byteLength, deps.now());
   if (limit === null) return true;
   const code = 'too_many_frames';
   if (session === null) {
-    refuse(ws, parts, code, TOO_MANY_FRAMES, { defect: null, limit });
+    refuse(ws, deps, code, TOO_MANY_FRAMES, { defect: null, limit });
   } else {
-    parts.refused({ code, address: pending.address, defect: null, limit });
+    deps.refused({ code, address: pending.address, defect: null, limit });
     session.fail(code, TOO_MANY_FRAMES);
   }
   return false;

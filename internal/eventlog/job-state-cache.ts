@@ -1,4 +1,4 @@
-import { type Place, PlaceIndex } from './place-index.js';
+import { PositionIndex, type StreamPosition } from './position-index.js';
 import { RecordQueue } from './queue.js';
 import type { LogRecord } from './record.js';
 
@@ -13,7 +13,7 @@ export interface JobState {
   wholeFrom: number;
   wholeTo: number;
   /** Where `last` is found in the stream; null: it is in order here. */
-  place: Place | null;
+  position: StreamPosition | null;
 }
 
 /** A job of which the stream holds nothing any more. */
@@ -22,14 +22,14 @@ export interface GoneJob {
   readonly jobType: string | undefined;
 }
 
-// What a place in the index costs, measured on V8, besides the id.
+// What a position in the index costs, measured on V8, besides the id.
 const EVICTED_BYTES = 168;
 /** Eviction goes on below the limit, so that its walk past the jobs that have to stay is worth it. */
 const EVICT_TO = 0.95;
 
 /**
- * The last state of every job; those that are not in the tail are bounded in bytes. What is let go leaves its place in the stream behind, for as long as
- * a fresh all-jobs connection is owed it; when even these places are too many, `isComplete` says so.
+ * The last state of every job; those that are not in the tail are bounded in bytes. What is evicted leaves its position in the stream behind, for as long as
+ * a fresh all-jobs connection is owed it; when even these positions are too many, `isComplete` says so.
  *
  * Maps keep insertion order and every new event inserts its job anew, so each map is in rising order of the jobs'
  * last seq, and stays so under an iterator that a slow snapshot keeps open.
@@ -46,15 +46,15 @@ export class JobStateCache {
   readonly #pins = new Map<string, number>();
   readonly #limit: number;
   #bytes = 0;
-  #placeBytes = 0;
+  #positionBytes = 0;
   #evictAbove: number;
   #forgot = false;
   #isComplete = true;
   #droppedSeq = 0;
-  /** Jobs that were let go and that a fresh all-jobs connection is owed. */
-  readonly #evicted = new Map<string, Place>();
+  /** Jobs that were evicted and that a fresh all-jobs connection is owed. */
+  readonly #evicted = new Map<string, StreamPosition>();
   /** Those, and the restored ones. */
-  readonly places = new PlaceIndex();
+  readonly positions = new PositionIndex();
   /** While it is loaded nobody walks over the restored ones, and most are put in order at the end. */
   #isLoading = true;
 
@@ -63,31 +63,31 @@ export class JobStateCache {
     this.#evictAbove = limitBytes;
   }
 
-  /** Bytes of last states outside the tail, and of the places of those that were let go; each bounded by the limit. */
+  /** Bytes of last states outside the tail, and of the positions of those that were evicted; each bounded by the limit. */
   get bytes(): number {
-    return this.#bytes + this.#placeBytes;
+    return this.#bytes + this.#positionBytes;
   }
 
   get size(): number {
     return this.#open.size + this.#finished.size + this.#restored.size;
   }
 
-  /** Whether a job was ever let go, so that an unknown job may still have a history. */
+  /** Whether a job was ever evicted, so that an unknown job may still have a history. */
   get hasEvicted(): boolean {
     return this.#forgot;
   }
 
-  /** Whether every job that a fresh all-jobs connection is owed is known, here or by its place in the stream. */
+  /** Whether every job that a fresh all-jobs connection is owed is known, here or by its position in the stream. */
   get isComplete(): boolean {
     return this.#isComplete;
   }
 
-  /** Jobs that the stream is taken to hold: here, or by their place. */
+  /** Jobs that the stream is taken to hold: here, or by their position. */
   get known(): number {
     return this.size + this.#evicted.size;
   }
 
-  /** Every job whose newest event lies above this seq is known, here or by its place. */
+  /** Every job whose newest event lies above this seq is known, here or by its position. */
   get droppedSeq(): number {
     return this.#droppedSeq;
   }
@@ -103,12 +103,12 @@ export class JobStateCache {
     for (const [id, { jobType }] of this.#evicted) yield { id, jobType };
   }
 
-  /** Whether a job is known, here or by its place. */
+  /** Whether a job is known, here or by its position. */
   has(id: string): boolean {
     return this.get(id) !== undefined || this.#evicted.has(id);
   }
 
-  /** The seq of the newest event of a job that was let go; undefined when that is not known. */
+  /** The seq of the newest event of a job that was evicted; undefined when that is not known. */
   evictedSeq(id: string): number | undefined {
     return this.#evicted.get(id)?.seq;
   }
@@ -151,13 +151,13 @@ export class JobStateCache {
     if (known !== undefined && known.last.seq >= record.seq) return known;
     const gone = this.#gone.get(record.id);
     if (gone !== undefined) return gone;
-    const place = this.#evicted.get(record.id);
-    const isSame = place !== undefined && place.seq === record.seq;
-    if (isSame) this.#forgetPlace(record.id);
+    const position = this.#evicted.get(record.id);
+    const isSame = position !== undefined && position.seq === record.seq;
+    if (isSame) this.#takePosition(record.id);
     const job = this.#take(record.id) ?? newJob(record, 0);
     job.last = record;
-    if (isSame) job.place = place;
-    else if (!this.#isLoading) job.place = this.#addPlace(record);
+    if (isSame) job.position = position;
+    else if (!this.#isLoading) job.position = this.#addPosition(record);
     this.#restored.set(record.id, job);
     this.#bytes += record.bytes;
     return job;
@@ -186,10 +186,10 @@ export class JobStateCache {
 
   /** The stream holds nothing of this job; one that has an event after `upTo` stays. @returns null: it stays, or is not known */
   remove(id: string, upTo: number): GoneJob | null {
-    const place = this.#evicted.get(id);
-    if (place !== undefined && place.seq <= upTo) {
-      this.#dropPlace(id);
-      return { id, jobType: place.jobType };
+    const position = this.#evicted.get(id);
+    if (position !== undefined && position.seq <= upTo) {
+      this.#dropPosition(id);
+      return { id, jobType: position.jobType };
     }
     const job = this.get(id);
     return job !== undefined && job.last.seq <= upTo ? this.#remove(id, job.last.jobType) : null;
@@ -203,8 +203,8 @@ export class JobStateCache {
     all.sort((one, other) => one.last.seq - other.last.seq);
     for (const jobs of [this.#open, this.#finished, this.#restored, this.#byType]) jobs.clear();
     for (const job of all) {
-      if (job.place !== null) this.places.remove(job.place);
-      job.place = null;
+      if (job.position !== null) this.positions.remove(job.position);
+      job.position = null;
       this.#putInOrder(job);
     }
   }
@@ -228,7 +228,7 @@ export class JobStateCache {
     for (const [id, count] of from.#pins) this.#pins.set(id, count);
   }
 
-  /** Walks over the jobs of these types (null: of all), each in rising order of the last seq. Evicted and restored ones are in `places`. */
+  /** Walks over the jobs of these types (null: of all), each in rising order of the last seq. Evicted and restored ones are in `positions`. */
   inOrder(jobTypes: ReadonlySet<string> | null): Iterator<JobState>[] {
     if (jobTypes === null) return [this.#open.values(), this.#finished.values()];
     return [...jobTypes].flatMap((type) => this.#byType.get(type)?.values() ?? []);
@@ -247,13 +247,13 @@ export class JobStateCache {
   }
 
   #take(id: string): JobState | undefined {
-    this.#dropPlace(id);
+    this.#dropPosition(id);
     const job = this.get(id);
     if (job === undefined) return undefined;
     if (job.tail === null) this.#bytes -= job.last.bytes;
     this.#leave(id, job);
-    if (job.place !== null) this.places.remove(job.place);
-    job.place = null;
+    if (job.position !== null) this.positions.remove(job.position);
+    job.position = null;
     return job;
   }
 
@@ -274,16 +274,16 @@ export class JobStateCache {
     if (ofType?.delete(id) && ofType.size === 0) this.#byType.delete(jobType);
   }
 
-  #addPlace({ seq, bytes, jobType, finished, storedAt }: LogRecord): Place {
+  #addPosition({ seq, bytes, jobType, finished, storedAt }: LogRecord): StreamPosition {
     const finishedAt = finished ? storedAt : Number.POSITIVE_INFINITY;
-    const place: Place = { seq, bytes, jobType, finishedAt };
-    this.places.add(place);
-    return place;
+    const position: StreamPosition = { seq, bytes, jobType, finishedAt };
+    this.positions.add(position);
+    return position;
   }
 
   /**
-   * Lets jobs go until the limit holds: first the finished ones, then the others, and of each those first that have
-   * not moved for the longest. Nobody's watched job is let go, and none with events in the tail: the tail is found
+   * Evicts jobs until the limit holds: first the finished ones, then the others, and of each those first that have
+   * not moved for the longest. Nobody's watched job is evicted, and none with events in the tail: the tail is found
    * through it, and is bounded on its own. A watcher, or a fresh all-jobs connection, brings one back by a read.
    * @param now milliseconds since 1970
    * @param owedMs for how long after its end a finished job is owed to a fresh all-jobs connection
@@ -291,10 +291,10 @@ export class JobStateCache {
   evict(now: number, owedMs: number): void {
     if (this.#bytes > this.#evictAbove) {
       this.#evictStates(now, owedMs);
-      // What could not be let go is not walked past again until there is more, or somebody stops watching.
+      // What could not be evicted is not walked past again until there is more, or somebody stops watching.
       this.#evictAbove = Math.max(this.#limit, this.#bytes + this.#limit * (1 - EVICT_TO));
     }
-    if (this.#placeBytes > this.#limit) this.#dropPlaces(now - owedMs);
+    if (this.#positionBytes > this.#limit) this.#dropPositions(now - owedMs);
   }
 
   #evictStates(now: number, owedMs: number): void {
@@ -314,43 +314,43 @@ export class JobStateCache {
         this.#forgot = true;
         if (last.finished && last.storedAt < now - owedMs) {
           this.#droppedSeq = Math.max(this.#droppedSeq, last.seq);
-          if (job.place !== null) this.places.remove(job.place);
+          if (job.position !== null) this.positions.remove(job.position);
           continue;
         }
-        this.#evicted.set(id, job.place ?? this.#addPlace(last));
-        this.#placeBytes += EVICTED_BYTES + id.length;
+        this.#evicted.set(id, job.position ?? this.#addPosition(last));
+        this.#positionBytes += EVICTED_BYTES + id.length;
       }
     }
   }
 
-  // Places are bounded apart from states: jobs that are watched stay, however many they are, and must not cost the
-  // others their places.
-  #dropPlaces(finishedSince: number): void {
+  // Positions are bounded apart from states: jobs that are watched stay, however many they are, and must not cost the
+  // others their positions.
+  #dropPositions(finishedSince: number): void {
     const goal = this.#limit * EVICT_TO;
     for (const [id, { seq, finishedAt }] of this.#evicted) {
       if (finishedAt >= finishedSince) continue;
-      this.#dropPlace(id);
+      this.#dropPosition(id);
       this.#droppedSeq = Math.max(this.#droppedSeq, seq);
     }
     for (const [id, { seq }] of this.#evicted) {
-      if (this.#placeBytes <= goal) return;
-      this.#dropPlace(id);
+      if (this.#positionBytes <= goal) return;
+      this.#dropPosition(id);
       this.#droppedSeq = Math.max(this.#droppedSeq, seq);
       this.#isComplete = false;
     }
   }
 
-  #dropPlace(id: string): void {
-    const place = this.#forgetPlace(id);
-    if (place !== null) this.places.remove(place);
+  #dropPosition(id: string): void {
+    const position = this.#takePosition(id);
+    if (position !== null) this.positions.remove(position);
   }
 
-  #forgetPlace(id: string): Place | null {
-    const place = this.#evicted.get(id);
-    if (place === undefined) return null;
+  #takePosition(id: string): StreamPosition | null {
+    const position = this.#evicted.get(id);
+    if (position === undefined) return null;
     this.#evicted.delete(id);
-    this.#placeBytes -= EVICTED_BYTES + id.length;
-    return place;
+    this.#positionBytes -= EVICTED_BYTES + id.length;
+    return position;
   }
 }
 
@@ -360,5 +360,5 @@ const newJob = (last: LogRecord, beforeTail: number): JobState => ({
   beforeTail,
   wholeFrom: 0,
   wholeTo: 0,
-  place: null,
+  position: null,
 });

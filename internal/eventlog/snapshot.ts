@@ -1,5 +1,5 @@
 import type { JobState, JobStateCache } from './job-state-cache.js';
-import type { Place } from './place-index.js';
+import type { StreamPosition } from './position-index.js';
 import type { LogRecord } from './record.js';
 import { hasTypeIn, inScope, type Scope } from './scope.js';
 
@@ -16,12 +16,12 @@ export interface SnapshotRange {
 }
 
 /**
- * A last state; or the places in the stream of the next ones, to be read first; or neither yet; or the end; or `lost`:
- * memory let go of a state that was still to come, and of its place.
+ * A last state; or the positions in the stream of the next ones, to be read first; or neither yet; or the end; or `lost`:
+ * a state that was still to come was evicted, and its position dropped.
  */
 export type SnapshotStep =
   | { readonly kind: 'state'; readonly record: LogRecord }
-  | { readonly kind: 'places'; readonly seqs: readonly number[] }
+  | { readonly kind: 'evicted'; readonly seqs: readonly number[] }
   /** So many jobs were looked at, and none was found yet. */
   | { readonly kind: 'scanned' }
   | { readonly kind: 'end' }
@@ -41,8 +41,8 @@ interface Source {
  *
  * It is a walk over what the log keeps in order anyway, for each type of job too, and holds nothing but its position:
  * ten thousand of them, and one whose client does not read, cost nothing. A job that moves on meanwhile is
- * left out here, since its newer event lies after `head`, where the reader goes on. A job that memory let go, before
- * or meanwhile, comes as its place in the stream.
+ * left out here, since its newer event lies after `head`, where the reader goes on. A job that was evicted, before
+ * or meanwhile, comes as its position in the stream.
  */
 export class Snapshot {
   readonly head: number;
@@ -50,7 +50,7 @@ export class Snapshot {
   readonly #scope: Scope;
   readonly #after: number;
   readonly #finishedSince: number;
-  /** Whether also what is finished for long is owed, whose place is not kept. */
+  /** Whether also what is finished for long is owed, whose position is not kept. */
   readonly #owesAll: boolean;
   readonly #sources: readonly Source[];
   /** What comes up to here was handed out, or is not wanted. */
@@ -77,9 +77,14 @@ export class Snapshot {
     const source = this.#earliest();
     const record = source?.next ?? null;
     // Before the state, not at it: a job that is evicted after it was found here comes from here.
-    const page = this.#jobs.places.page(this.#passed, record?.seq ?? this.head + 1, budget, this.#isWanted);
+    const page = this.#jobs.positions.page(
+      this.#passed,
+      record?.seq ?? this.head + 1,
+      budget,
+      this.#isWanted,
+    );
     this.#passed = page.passed;
-    if (page.seqs.length > 0) return { kind: 'places', seqs: page.seqs };
+    if (page.seqs.length > 0) return { kind: 'evicted', seqs: page.seqs };
     if (!page.isWhole) return { kind: 'scanned' };
     if (source === null || record === null) return { kind: 'end' };
     source.next = undefined;
@@ -87,14 +92,14 @@ export class Snapshot {
     return { kind: 'state', record };
   }
 
-  /** Whether a state that was read from one of the places is part of it. */
+  /** Whether a state that was read from one of the positions is part of it. */
   includes(record: LogRecord): boolean {
     if (record.finished && record.storedAt < this.#finishedSince) return false;
     const known = this.#jobs.get(record.id)?.last.seq ?? this.#jobs.evictedSeq(record.id) ?? record.seq;
     return known === record.seq && inScope(this.#scope, record);
   }
 
-  readonly #isWanted = ({ finishedAt, jobType }: Place): boolean =>
+  readonly #isWanted = ({ finishedAt, jobType }: StreamPosition): boolean =>
     finishedAt >= this.#finishedSince && hasTypeIn(this.#scope, jobType);
 
   #earliest(): Source | null {

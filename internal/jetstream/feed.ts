@@ -40,7 +40,7 @@ export type FeedProblem =
  * docs/decisions/0002-one-durable-consumer-per-edge.md
  */
 export class Feed {
-  readonly #parts: FeedDeps;
+  readonly #deps: FeedDeps;
   readonly #consumer: EdgeConsumer;
   readonly #audit: StreamAudit;
   #stopped = new AbortController();
@@ -55,12 +55,12 @@ export class Feed {
   /** Questions wait as long as the last ones show to be needed, also over several tries. */
   readonly #timeout: AdaptiveTimeout;
 
-  constructor(parts: FeedDeps) {
-    this.#parts = parts;
-    this.#lostAt = parts.now();
-    this.#timeout = new AdaptiveTimeout(parts.now);
-    this.#consumer = new EdgeConsumer({ ...parts, stream: parts.stream.name });
-    this.#audit = new StreamAudit(parts, this.#audited());
+  constructor(deps: FeedDeps) {
+    this.#deps = deps;
+    this.#lostAt = deps.now();
+    this.#timeout = new AdaptiveTimeout(deps.now);
+    this.#consumer = new EdgeConsumer({ ...deps, stream: deps.stream.name });
+    this.#audit = new StreamAudit(deps, this.#audited());
   }
 
   /** Whether the consumer stands, brings what it is asked for, and has reached what the stream held when it was made. */
@@ -87,7 +87,7 @@ export class Feed {
    * @throws HeadwayError when the stream is not as it must be, JetStream is not there, or the edge's id is taken
    */
   async start(): Promise<void> {
-    const { jsm, stream, natsUrl, log } = this.#parts;
+    const { jsm, stream, natsUrl, log } = this.#deps;
     const info = await ensureStream(jsm, stream, redactUrl(natsUrl));
     log.setEpoch(epochOf(info));
     await this.#consumer.waitForConsumerName();
@@ -99,11 +99,11 @@ export class Feed {
     this.#stopped.abort(new Error('the edge stops'));
     await this.#running;
     // Without NATS there is nobody to ask; the server removes the consumer itself, a while after it was abandoned.
-    if (this.#parts.monitor.isConnected) await this.#consumer.remove();
+    if (this.#deps.monitor.isConnected) await this.#consumer.remove();
   }
 
   async #run(): Promise<void> {
-    const { sink, now, monitor } = this.#parts;
+    const { sink, now, monitor } = this.#deps;
     const { signal } = this.#stopped;
     let quickFailures = 0;
     while (!signal.aborted) {
@@ -132,7 +132,7 @@ export class Feed {
   }
 
   #lost(error: Error): void {
-    const { sink } = this.#parts;
+    const { sink } = this.#deps;
     if (error instanceof ConsumerLostError) sink.lost(error.reason, error.message);
     // A question that came up meanwhile had no answer.
     else sink.lost('no_responders', error.message);
@@ -140,7 +140,7 @@ export class Feed {
 
   // One life of a consumer. It ends with what ends that.
   async #follow(failure: ConsumerFailure, opened: () => void): Promise<never> {
-    const { jsm, stream, natsUrl, log } = this.#parts;
+    const { jsm, stream, natsUrl, log } = this.#deps;
     const timeout = this.#timeout;
     timeout.watch(failure);
     if (!(await timeout.answer('finding the stream', streamExists(jsm, stream)))) {
@@ -174,7 +174,7 @@ export class Feed {
 
   /** What everybody who follows is owed before the log goes on; `none`: it goes on as it is. */
   async #resetOwed(timeout: AdaptiveTimeout, info: StreamInfo): Promise<ResetReason | null | 'none'> {
-    const { log } = this.#parts;
+    const { log } = this.#deps;
     if (this.#isTainted) return 'ahead';
     const loader = this.#loader;
     if (loader === null && !log.isReady) return null;
@@ -190,7 +190,7 @@ export class Feed {
     { state }: StreamInfo,
     { seq, storedAt }: { readonly seq: number; readonly storedAt: number | null },
   ): Promise<boolean> {
-    const { jsm, stream } = this.#parts;
+    const { jsm, stream } = this.#deps;
     if (state.last_seq < seq) return true;
     if (storedAt === null || seq < state.first_seq) return false;
     const time = await timeout.answer('looking for the head', storedTime(jsm, stream.name, seq));
@@ -198,17 +198,17 @@ export class Feed {
   }
 
   #begin(info: StreamInfo, reset: ResetReason | null): void {
-    const { log, sink } = this.#parts;
+    const { log, sink } = this.#deps;
     log.suspend();
     sink.restarts(reset);
     log.begin(epochOf(info));
     this.#isTainted = false;
     this.#problem = null;
-    this.#loader = new LastStateLoader(this.#parts, info, this.#newReader({ kind: 'last' }));
+    this.#loader = new LastStateLoader(this.#deps, info, this.#newReader({ kind: 'last' }));
   }
 
   async #load(loader: LastStateLoader, timeout: AdaptiveTimeout): Promise<void> {
-    const { log, sink } = this.#parts;
+    const { log, sink } = this.#deps;
     const loaded = await loader.load((what, request) =>
       timeout.answer(what, request, Number.POSITIVE_INFINITY),
     );
@@ -229,7 +229,7 @@ export class Feed {
   }
 
   #receive(batch: readonly StoredMessage[]): void {
-    const { log, sink } = this.#parts;
+    const { log, sink } = this.#deps;
     try {
       for (const { seq, subject, storedAt, data } of batch) {
         const decoded = decodeEvent(subject, data);
@@ -247,16 +247,16 @@ export class Feed {
     this.#isFollowing = true;
     this.#problem = null;
     this.#timeout.forget();
-    this.#parts.sink.following(this.#parts.now() - this.#lostAt);
+    this.#deps.sink.following(this.#deps.now() - this.#lostAt);
   }
 
   #newReader(from: StartPlace): StreamReader {
-    const { jsm, monitor, now, readBufferBytes } = this.#parts;
+    const { jsm, monitor, now, readBufferBytes } = this.#deps;
     const pull: PullLimits = { bytes: readBufferBytes, messages: PULL_MESSAGES, prefetch: true };
     const create = (config: Partial<ConsumerConfig>) => this.#consumer.create(this.#timeout, config);
     const { signal } = this.#stopped;
     const ask = <T>(request: () => Promise<T>): Promise<T> => monitor.runWhileConnected(signal, request);
-    const access = { ...this.#parts, jsm, stream: this.#parts.stream.name, now };
+    const access = { ...this.#deps, jsm, stream: this.#deps.stream.name, now };
     return new StreamReader(
       access,
       { subject: null, from, pull, ask, create, isNamed: true, stop: signal },
@@ -270,7 +270,7 @@ export class Feed {
   }
 
   #audited(): AuditedFeed {
-    const read = () => this.#loader?.reader.read ?? this.#parts.log.head;
+    const read = () => this.#loader?.reader.read ?? this.#deps.log.head;
     const consumer = () => this.#reader?.consumer ?? null;
     return {
       get read() {

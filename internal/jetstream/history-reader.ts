@@ -45,7 +45,10 @@ export class HistoryReader {
   readonly #observer: HistoryObserver;
   readonly #now: () => number;
   readonly #stopped = new AbortController();
-  readonly #flights = new Map<string, { readonly flight: SharedRead; readonly answer: Promise<unknown> }>();
+  readonly #sharedReads = new Map<
+    string,
+    { readonly shared: SharedRead; readonly answer: Promise<unknown> }
+  >();
 
   /** How many of the reads under way are of each requester. */
   readonly #pendingOf = new Map<string, number>();
@@ -59,7 +62,7 @@ export class HistoryReader {
 
   /** How many reads run, wait for their turn, or will be tried again in a moment. */
   get pending(): number {
-    return this.#flights.size;
+    return this.#sharedReads.size;
   }
 
   /** How many of them are this requester's, those included that others want as well. */
@@ -154,21 +157,21 @@ export class HistoryReader {
   ): Promise<T> {
     // What was asked of another incarnation of the stream is no answer about this one.
     const key = `${this.#access.epoch()} ${what}`;
-    const running = this.#flights.get(key);
+    const running = this.#sharedReads.get(key);
     if (running !== undefined) {
-      const { flight, answer } = running;
-      flight.waiters.push(isWanted);
-      this.#join(flight, requester);
-      this.#turns.joined(flight, requester);
+      const { shared, answer } = running;
+      shared.waiters.push(isWanted);
+      this.#join(shared, requester);
+      this.#turns.joined(shared, requester);
       return answer as Promise<T>;
     }
-    const flight: SharedRead = { requesters: new Set(), waiters: [isWanted] };
-    this.#join(flight, requester);
-    const answer = this.#persist(kind, flight, read).finally(() => {
-      this.#flights.delete(key);
-      for (const one of flight.requesters) this.#count(one, -1);
+    const shared: SharedRead = { requesters: new Set(), waiters: [isWanted] };
+    this.#join(shared, requester);
+    const answer = this.#persist(kind, shared, read).finally(() => {
+      this.#sharedReads.delete(key);
+      for (const one of shared.requesters) this.#count(one, -1);
     });
-    this.#flights.set(key, { flight, answer });
+    this.#sharedReads.set(key, { shared, answer });
     return answer;
   }
 
@@ -193,13 +196,13 @@ export class HistoryReader {
     return result;
   }
 
-  #persist<T>(kind: ReadKind, flight: SharedRead, read: () => Promise<T>): Promise<T> {
+  #persist<T>(kind: ReadKind, shared: SharedRead, read: () => Promise<T>): Promise<T> {
     const startedAt = this.#now();
     const attempt = async (): Promise<T> => {
       const result = await this.#turns
-        .run(flight, async () => {
+        .run(shared, async () => {
           // A herd that gave up while it waited must not be read for: those that came instead would wait behind it.
-          if (!flight.waiters.some((isWanted) => isWanted()))
+          if (!shared.waiters.some((isWanted) => isWanted()))
             throw new AbortError('nobody wants the answer any more');
           return this.#access.monitor.runWhileConnected(this.#stopped.signal, () => this.#ofOneStream(read));
         })

@@ -104,8 +104,8 @@ function wasClosed(error: unknown): boolean {
 function scrub(text: string, url: string): string {
   const before = url.slice(0, Math.max(0, url.lastIndexOf('@'))).replaceAll(/(^|,)\w+:\/\//g, '$1');
   const raw = [before, ...before.split(/[,@]/), ...before.split(/[\s:,/@]+/)];
-  const parts = new Set(raw.flatMap((part) => [part, decoded(part)]).filter((part) => part !== ''));
-  const longestFirst = [...parts].sort((one, other) => other.length - one.length);
+  const deps = new Set(raw.flatMap((part) => [part, decoded(part)]).filter((part) => part !== ''));
+  const longestFirst = [...deps].sort((one, other) => other.length - one.length);
   return longestFirst.reduce((rest, part) => rest.replaceAll(part, '…'), text);
 }
 

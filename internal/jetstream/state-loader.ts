@@ -19,7 +19,7 @@ export interface LoadedStates {
 export class LastStateLoader {
   readonly epoch: string;
   readonly reader: StreamReader;
-  readonly #parts: FeedDeps;
+  readonly #deps: FeedDeps;
   readonly #collector: LastStateCollector;
   /** Jobs that were looked up by themselves already. */
   readonly #lookedUp = new Set<string>();
@@ -29,14 +29,14 @@ export class LastStateLoader {
   #newestStoredAt: number | null = null;
 
   /** @param info the stream as of a moment before */
-  constructor(parts: FeedDeps, info: StreamInfo, reader: StreamReader) {
-    this.#parts = parts;
+  constructor(deps: FeedDeps, info: StreamInfo, reader: StreamReader) {
+    this.#deps = deps;
     this.epoch = epochOf(info);
     this.reader = reader;
     this.#collector = new LastStateCollector(
-      parts.connection.info?.version,
+      deps.connection.info?.version,
       info.state,
-      parts.sink.invalid.bind(parts.sink),
+      deps.sink.invalid.bind(deps.sink),
     );
   }
 
@@ -51,7 +51,7 @@ export class LastStateLoader {
    * @throws ConsumerLostError, NatsError: it can be called again, with another consumer
    */
   async load(ask: <T>(what: string, request: Promise<T>) => Promise<T>): Promise<LoadedStates> {
-    const { log, sink, jsm, stream } = this.#parts;
+    const { log, sink, jsm, stream } = this.#deps;
     const { reader } = this;
     do {
       const batch = await reader.next();
@@ -76,7 +76,7 @@ export class LastStateLoader {
   }
 
   async #listSubjects(ask: <T>(what: string, request: Promise<T>) => Promise<T>): Promise<string[]> {
-    const { slowJsm, stream } = this.#parts;
+    const { slowJsm, stream } = this.#deps;
     const request = slowJsm.streams.info(stream.name, { subjects_filter: ALL_SUBJECTS });
     const { state } = await ask('listing the jobs', request);
     return Object.keys(state.subjects ?? {});
@@ -86,7 +86,7 @@ export class LastStateLoader {
   // its newest. Where that lies behind what the log has read, the feed will bring it; until then the log does not know
   // the job, and must not take it for a new one.
   async #readBack(subjects: readonly string[], head: number): Promise<boolean> {
-    const { log, lastState, sink } = this.#parts;
+    const { log, lastState, sink } = this.#deps;
     const lookUp = async (id: string): Promise<void> => {
       const record = await lastState(id);
       this.#lookedUp.add(id);

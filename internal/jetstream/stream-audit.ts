@@ -32,7 +32,7 @@ type Parts = Pick<FeedDeps, 'jsm' | 'monitor' | 'log' | 'now' | 'sink' | 'slowJs
  * one's by now. It also finds out what the stream has let go.
  */
 export class StreamAudit {
-  readonly #parts: Parts;
+  readonly #deps: Parts;
   readonly #feed: AuditedFeed;
   readonly #gone: GoneJobsFinder;
   #lagEvents = 0;
@@ -46,10 +46,10 @@ export class StreamAudit {
   /** Up to there the gaps were compared with what the stream still keeps. */
   #checkedGapSeq = 0;
 
-  constructor(parts: Parts, feed: AuditedFeed) {
-    this.#parts = parts;
+  constructor(deps: Parts, feed: AuditedFeed) {
+    this.#deps = deps;
     this.#feed = feed;
-    this.#gone = new GoneJobsFinder(parts);
+    this.#gone = new GoneJobsFinder(deps);
   }
 
   /** How far the feed is behind the stream, as of the last look: sequences, and seconds since it was at the end. */
@@ -57,7 +57,7 @@ export class StreamAudit {
     const since = this.#behindSince;
     return {
       events: this.#lagEvents,
-      seconds: since === null ? 0 : (this.#parts.now() - since) / 1_000,
+      seconds: since === null ? 0 : (this.#deps.now() - since) / 1_000,
     };
   }
 
@@ -65,14 +65,14 @@ export class StreamAudit {
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await delay(LOOK_MS, undefined, { signal, ref: false }).catch(() => undefined);
-      if (signal.aborted || !this.#parts.monitor.isConnected) continue;
+      if (signal.aborted || !this.#deps.monitor.isConnected) continue;
       // An answer that does not come, or comes late behind what is being read, says nothing. What does not move is seen.
       await this.#look(signal).catch(() => undefined);
     }
   }
 
   async #look(signal: AbortSignal): Promise<void> {
-    const { jsm, monitor, log, stream } = this.#parts;
+    const { jsm, monitor, log, stream } = this.#deps;
     const ask = <T>(request: () => Promise<T>): Promise<T> => monitor.runWhileConnected(signal, request);
     const info = await ask(() => jsm.streams.info(stream.name));
     const differences = streamDifferences(info.config, stream);
@@ -92,7 +92,7 @@ export class StreamAudit {
     state: StreamInfo['state'],
     ask: <T>(request: () => Promise<T>) => Promise<T>,
   ): Promise<void> {
-    const { jsm, now, stream } = this.#parts;
+    const { jsm, now, stream } = this.#deps;
     const { read, consumer } = this.#feed;
     const last = this.#last;
     this.#last = consumer && { info: consumer.info, delivered: consumer.delivered };
@@ -126,7 +126,7 @@ export class StreamAudit {
   }
 
   async #checkConsumer(ask: <T>(request: () => Promise<T>) => Promise<T>): Promise<void> {
-    const { jsm, log, stream } = this.#parts;
+    const { jsm, log, stream } = this.#deps;
     const own = this.#feed.consumer?.info;
     if (own === undefined) return;
     const { gapSeq } = log;
@@ -151,7 +151,7 @@ export class StreamAudit {
 
   // A consumer may have been edited and put back between two looks. What it left out then is still there.
   async #checkGaps(ask: <T>(request: () => Promise<T>) => Promise<T>): Promise<void> {
-    const { jsm, log, stream } = this.#parts;
+    const { jsm, log, stream } = this.#deps;
     if (log.gapSeq < this.#checkedGapSeq) this.#checkedGapSeq = 0;
     const gaps = log.gapsAfter(this.#checkedGapSeq).slice(-GAPS_AT_ONCE);
     const { epoch, gapSeq } = log;

@@ -27,7 +27,7 @@ export interface FrameWriterOptions {
  * which its token expires. It words updates by what went before, and counts what it sent.
  */
 export class FrameWriter {
-  readonly #parts: FrameWriterOptions;
+  readonly #deps: FrameWriterOptions;
   readonly #tenure: TokenExpiry | null;
   #isOpen = true;
   /** One job: the valid event that the next one to be sent follows; null where that is not known. */
@@ -35,10 +35,10 @@ export class FrameWriter {
   #sentAt: number;
   #cost = 0;
 
-  constructor(parts: FrameWriterOptions) {
-    this.#parts = parts;
-    this.#tenure = parts.credentials === null ? null : new TokenExpiry(parts.credentials);
-    this.#sentAt = parts.now();
+  constructor(deps: FrameWriterOptions) {
+    this.#deps = deps;
+    this.#tenure = deps.credentials === null ? null : new TokenExpiry(deps.credentials);
+    this.#sentAt = deps.now();
   }
 
   get isOpen(): boolean {
@@ -47,12 +47,12 @@ export class FrameWriter {
 
   /** Whether it takes no more for now, since the peer does not read. */
   get isFull(): boolean {
-    return this.#isOpen && this.#parts.transport.buffered() >= this.#parts.watermarkBytes;
+    return this.#isOpen && this.#deps.transport.buffered() >= this.#deps.watermarkBytes;
   }
 
   /** Whether the peer has read everything. */
   get isEmpty(): boolean {
-    return this.#parts.transport.buffered() === 0;
+    return this.#deps.transport.buffered() === 0;
   }
 
   /** Bytes sent, and what looking for them cost. */
@@ -96,13 +96,13 @@ export class FrameWriter {
 
   /** Runs `write` so that all it sends leaves in one write to the socket. May be nested. */
   corked(write: () => void): void {
-    if (this.#isOpen) this.#parts.transport.cork(write);
+    if (this.#isOpen) this.#deps.transport.cork(write);
   }
 
   /** Whether it is open and its token good; one that has expired is closed with the reason. */
   isUsable(): boolean {
     const tenure = this.#tenure;
-    if (tenure !== null && this.#isOpen && tenure.isExpired(this.#parts.wallClock())) {
+    if (tenure !== null && this.#isOpen && tenure.isExpired(this.#deps.wallClock())) {
       this.fail('token_expired', `the token expired at ${tenure.expiresText}; connect again with a new one`);
     }
     return this.#isOpen;
@@ -110,7 +110,7 @@ export class FrameWriter {
 
   /** Sends the warning that the token is about to expire, where it is due. */
   warnIfDue(): void {
-    if (this.#tenure?.shouldWarn(this.#parts.wallClock())) this.send(frames.tokenExpiring(this.expiresText));
+    if (this.#tenure?.shouldWarn(this.#deps.wallClock())) this.send(frames.tokenExpiring(this.expiresText));
   }
 
   /** Has a new token checked. Where the edge runs open nothing comes of it. */
@@ -132,20 +132,20 @@ export class FrameWriter {
   end(code: number, reason: string): void {
     if (!this.#isOpen) return;
     this.closed();
-    this.#parts.transport.end(code, reason);
+    this.#deps.transport.end(code, reason);
   }
 
   /** The connection is gone. */
   closed(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
-    this.#parts.onClosed();
+    this.#deps.onClosed();
   }
 
   #write(text: string): void {
-    this.#sentAt = this.#parts.now();
+    this.#sentAt = this.#deps.now();
     this.#cost += text.length;
-    this.#parts.transport.send(text);
+    this.#deps.transport.send(text);
   }
 
   #updateFrame(record: LogRecord, scope: Scope): string {

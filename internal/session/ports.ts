@@ -49,7 +49,7 @@ export type IsWanted = () => boolean;
 export interface HistorySource {
   /** The newest valid event of a job; null when it has none. */
   lastState(id: string, isWanted: IsWanted): Promise<LogRecord | null>;
-  /** The valid events that stand at these places of the stream; those that do not are left out. */
+  /** The valid events that stand at these positions of the stream; those that do not are left out. */
   records(seqs: readonly number[], isWanted: IsWanted): Promise<readonly LogRecord[]>;
   /** Whether the stream still keeps the message at `seq`. */
   isKept(seq: number, isWanted: IsWanted): Promise<boolean>;

@@ -45,19 +45,19 @@ export class Session {
   /** One job: nothing was sent after the client's own cursor yet, so that may still be too far behind. */
   #isOpening = false;
 
-  constructor(parts: SessionDeps) {
-    this.id = parts.id;
-    this.requester = parts.requester;
-    this.#scope = parts.scope;
-    this.#deps = parts;
-    this.#resume = parts.resume;
-    this.#cursor = parts.resume?.lastSeq ?? null;
-    const { transport, credentials, wallClock, now, limits } = parts;
+  constructor(deps: SessionDeps) {
+    this.id = deps.id;
+    this.requester = deps.requester;
+    this.#scope = deps.scope;
+    this.#deps = deps;
+    this.#resume = deps.resume;
+    this.#cursor = deps.resume?.lastSeq ?? null;
+    const { transport, credentials, wallClock, now, limits } = deps;
     const onClosed = () => this.#ended();
     const { watermarkBytes } = limits;
     this.#writer = new FrameWriter({ transport, credentials, watermarkBytes, wallClock, now, onClosed });
-    this.#stall = new StallNotice(parts.log, parts.stalledFor ?? (() => null));
-    this.#gone = parts.scope.kind === 'job' ? null : new GoneNotices(parts.log, (text) => this.#send(text));
+    this.#stall = new StallNotice(deps.log, deps.stalledFor ?? (() => null));
+    this.#gone = deps.scope.kind === 'job' ? null : new GoneNotices(deps.log, (text) => this.#send(text));
   }
 
   /** Which job, or all, stays as it is; which types can become fewer with a new token. */
@@ -419,7 +419,7 @@ export class Session {
       case 'lost':
         this.#reset('limit', this.#deps.log.firstSeq, this.#deps.log.head);
         return null;
-      case 'places':
+      case 'evicted':
         this.#ask(
           (isWanted) => this.#deps.history.records(step.seqs, isWanted),
           (records) => {

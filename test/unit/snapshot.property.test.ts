@@ -78,7 +78,7 @@ function run(
       case 'state':
         shown.push(answer.record);
         return;
-      case 'places': {
+      case 'evicted': {
         const read = answer.seqs.map((seq) => stored[seq - 1] as LogRecord);
         // A read costs JetStream's time: none is made for what the filter leaves out.
         for (const record of read) expect(inScope(scope, record)).toBe(true);
