@@ -11,7 +11,10 @@ const FILTERS = 200;
 const ALL = '/ws/upload-progress';
 
 test('G8 bad input: hundreds of filters that match nothing, on thousands of jobs, get an end each, and others their updates', async () => {
-  await using world = await WitnessedEdge.start({ HEADWAY_MAX_UPGRADES_PER_ADDRESS: '0' });
+  await using world = await WitnessedEdge.start({
+    HEADWAY_MAX_UPGRADES_PER_ADDRESS: '0',
+    HEADWAY_HEARTBEAT_MS: '2000',
+  });
   await publishAll(
     world.nc,
     Array.from({ length: JOBS }, () => event(jobId('many'), { job_type: 'pdf.words' })),
