@@ -3,12 +3,13 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-node22 test-nats-2.10 test-container test-stalls soak bench build check format clean distclean \
+.PHONY: help setup demo test test-node22 test-nats-2.10 test-container test-stalls soak fuzz bench audit build check format clean distclean \
 	need-node need-nats need-nats-for-tests
 
 FILES ?=
 OPTIONS ?=
 RUNS ?= 200000
+SECONDS ?= 900
 STALLS ?= 1500
 NATS_VERSION ?=
 
@@ -61,11 +62,16 @@ test-container: need-node need-nats-for-tests $(PACKAGES) build ## run what need
 test-stalls: need-node need-nats-for-tests $(PACKAGES) build ## run the tests with servers while their processes stand still now and then
 	@$(call server); HEADWAY_STALLS=$(STALLS) exec $(VITEST) --project integration --project chaos
 
-soak: need-node need-nats-for-tests $(PACKAGES) build ## run many more random programs, tokens and inputs (RUNS=200000)
+soak: need-node need-nats-for-tests $(PACKAGES) build fuzz ## run many more random programs, tokens and inputs (RUNS=200000)
 	@$(call server); HEADWAY_PROPERTY_RUNS=$(RUNS); export HEADWAY_PROPERTY_RUNS; \
 	$(VITEST) --testTimeout=3600000 --project unit test/unit/cursor.property.test.ts test/unit/auth-mutation.test.ts \
 	  test/unit/bad-events.property.test.ts && \
 	exec $(VITEST) --testTimeout=3600000 --project integration test/integration/fuzz.test.ts test/security/fuzz.test.ts
+
+# What is found in .tools/fuzz and reaches more than test/fuzz/corpus belongs there.
+fuzz: need-node $(PACKAGES) ## fuzz handshakes, frames, queries and events, guided by coverage (SECONDS=900)
+	@rm -rf .tools/fuzz/build && node_modules/.bin/tsc -p test/fuzz/tsconfig.json
+	@exec node .tools/fuzz/build/test/fuzz/main.js $(SECONDS) test/fuzz/corpus .tools/fuzz
 
 bench: need-node need-nats-for-tests $(PACKAGES) build ## measure (nothing is asserted)
 	@$(call server); HEADWAY_BENCH=1 exec $(VITEST) --project bench
@@ -83,6 +89,9 @@ build: $(PACKAGES) ## compile to dist/
 check: $(PACKAGES) ## check types and style
 	@echo '== types and style'
 	@npm run --silent check -- $$([ -t 1 ] || echo --colors=off) # Biome colours even what no terminal reads
+
+audit: need-node ## look up known vulnerabilities of the packages (skipped where nothing can be asked)
+	@exec node scripts/audit.mjs
 
 format: $(PACKAGES) ## format the sources and fix what can be fixed
 	@npm run --silent format
@@ -108,4 +117,5 @@ need-nats-for-tests:
 $(PACKAGES): package-lock.json | need-node
 	@echo '== downloading the npm packages of package-lock.json into node_modules (npm ci)'
 	@npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@node scripts/verify-uws.mjs
 	@touch $@

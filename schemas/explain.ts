@@ -7,7 +7,31 @@ export interface Explanation {
   readonly problem: string;
 }
 
-/** A value as an error message may show it: short, on one line. */
+// Tokens in the one form that they have here: base64url of a JSON object, and what follows it.
+const TOKEN = /eyJ[\w-]{6,}(?:\.[\w-]*)*/g;
+// Control and format characters, and line separators: what a terminal obeys, or what hides or turns around other text.
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
+const MAX_SHOWN = 60;
+
+/**
+ * Text of unknown origin as an error message may hold it: on one line, what does not print as an escape of JSON, and
+ * `[token]` for each token.
+ * @param most the characters to keep; what is longer ends with three dots
+ */
+export function printable(text: string, most: number): string {
+  // Looked at before it is cut, so that half a token is not shown, but no more of it than could matter.
+  const clean = text
+    .slice(0, 16 * most)
+    .replace(TOKEN, '[token]')
+    .replace(UNPRINTABLE, (sign) =>
+      [...Array(sign.length).keys()]
+        .map((at) => `\\u${sign.charCodeAt(at).toString(16).padStart(4, '0')}`)
+        .join(''),
+    );
+  return clean.length > most ? `${clean.slice(0, most - 3).toWellFormed()}...` : clean;
+}
+
+/** A value as an error message may show it: short, on one line, without tokens. */
 export function show(value: unknown): string {
   let text: string;
   try {
@@ -16,7 +40,7 @@ export function show(value: unknown): string {
     // Nested more deeply than the stack reaches, where String() would throw as well.
     text = Array.isArray(value) ? '[...]' : typeof value === 'object' ? '{...}' : String(value);
   }
-  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+  return printable(text, MAX_SHOWN);
 }
 
 /** What a schema asks for, in words. */

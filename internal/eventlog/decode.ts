@@ -1,4 +1,5 @@
 import { checkEvent, EVENT_MAX_BYTES, type Event, isFinished } from '../../schemas/event.js';
+import { printable } from '../../schemas/explain.js';
 import { idOf } from '../../schemas/ids.js';
 import { isTooDeep, MAX_LEVELS } from '../../schemas/nesting.js';
 
@@ -82,7 +83,8 @@ export function decodeEvent(subject: string, bytes: Uint8Array): Decoded {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    return invalid('not_json', (error as Error).message);
+    // V8 repeats a piece of the text.
+    return invalid('not_json', printable((error as Error).message, 200));
   }
   if (isTooDeep(text)) {
     return invalid('too_deep', `the event is nested more than ${MAX_LEVELS} levels deep`);
@@ -122,7 +124,7 @@ function problemOf(value: unknown): string | null {
     const wrong = checkEvent(value);
     return wrong === null ? null : `${wrong.path || 'the event'} ${wrong.problem}`;
   } catch (error) {
-    return `the event cannot be checked (${(error as Error).message})`;
+    return `the event cannot be checked (${printable((error as Error).message, 200)})`;
   }
 }
 
