@@ -23,8 +23,10 @@ export class Hub {
   readonly #sessions = new Set<Session>();
   readonly #byJob = new Map<string, Set<Session>>();
   readonly #all = new Set<Session>();
-  /** Sessions that an event concerns: little to send, and somebody is waiting for it. */
+  /** Sessions of one job that an event concerns: little to send, and somebody is waiting for it. */
   #dirty = new Set<Session>();
+  /** Something concerns those that follow all jobs. */
+  #isAllDirty = false;
   /** Sessions that are catching up, by who asks: much to send, a share in each turn. */
   readonly #catchingUp = new FairQueue<Session>();
   #isScheduled = false;
@@ -89,12 +91,12 @@ export class Hub {
       // A walk that is under way goes on: begun anew with each gap it would never get beyond the first ones.
       if (this.#toCheck === null) this.#toCheck = this.#byJob.entries();
       else this.#isNextWalkDue = true;
-      for (const session of this.#all) this.#dirty.add(session);
+      this.#isAllDirty = true;
     }
     if (record !== null) {
       const watchers = this.#byJob.get(record.id);
       if (watchers !== undefined) for (const session of watchers) this.#dirty.add(session);
-      if (this.#all.size > 0) for (const session of this.#all) this.#dirty.add(session);
+      this.#isAllDirty = true;
     }
     this.#wake();
   }
@@ -121,7 +123,7 @@ export class Hub {
 
   /** Jobs have left the stream, as the log knows. */
   gone(): void {
-    for (const session of this.#all) this.#dirty.add(session);
+    this.#isAllDirty = true;
     if (this.#all.size > 0) this.#wake();
   }
 
@@ -194,10 +196,14 @@ export class Hub {
   // docs/decisions/0008-turns-and-budgets.md
   #flush(): void {
     this.#isScheduled = false;
-    const concerned = this.#dirty;
-    if (concerned.size > 0) {
+    const dirty = this.#dirty;
+    if (dirty.size > 0) {
       this.#dirty = new Set();
-      for (const session of concerned) session.pump();
+      for (const session of dirty) session.pump();
+    }
+    if (this.#isAllDirty) {
+      this.#isAllDirty = false;
+      for (const session of this.#all) session.pump();
     }
     if (this.#sawEvent) {
       this.#sawEvent = false;
