@@ -106,11 +106,10 @@ describe('on stdout', () => {
       expect(stderr).toContain('replayed 6 events');
       return performance.now() - from;
     };
-    const asStored = await timed();
-    const max = await timed('--speed', 'max');
-    expect(asStored).toBeGreaterThan(5 * 250);
+    expect(await timed()).toBeGreaterThan(5 * 250);
     expect(await timed('--speed', '0.5x')).toBeGreaterThan(10 * 250);
-    expect(await timed('--speed', '0.5x', '--max-gap', '1ms')).toBeLessThan(max + 10 * 250);
+    // With its silences it would take two minutes, which this test does not have.
+    await timed('--speed', '0.01x', '--max-gap', '1ms');
   });
 
   test('a broken pipe is no error', async () => {
