@@ -59,7 +59,7 @@ export async function forgetPlace({ jsm, stream }: StreamAccess, name: string): 
 
 /**
  * Where a replay stands, kept by a durable consumer of the stream that is read, so that whoever goes on, on whichever
- * machine, goes on there. docs/decisions/0018-the-place-of-a-replay.md
+ * machine, goes on there. docs/decisions/0018-replay-checkpoints.md
  *
  * The events themselves are read by another consumer, in order and checked. This one only hands out receipts (it
  * delivers headers, no bodies), and they are given back behind what was shown. So the place never stands before
