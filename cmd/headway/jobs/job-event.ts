@@ -69,6 +69,6 @@ export function percent({ progress, indeterminate, status }: Event): string {
 }
 
 /** The status; an error that another attempt may follow is "retrying". */
-export function statusWord({ status, error }: Event): string {
+export function statusWord({ status, error }: Event): Event['status'] | 'retrying' {
   return status === 'error' && error?.retryable === true ? 'retrying' : status;
 }
