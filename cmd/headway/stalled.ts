@@ -14,7 +14,7 @@ import {
   passes,
 } from './choice/selection.js';
 import { eachState } from './jobs/each-state.js';
-import { type JobEvent, jobEvent, updateJson } from './jobs/job-event.js';
+import { type JobEvent, jobEvent, statusWord, updateJson } from './jobs/job-event.js';
 import { Listening } from './jobs/listening.js';
 import { dim, progressCell, statusCell, summaryCell } from './show/cells.js';
 import { ArrayEmitter, writeLines } from './show/emit.js';
@@ -196,7 +196,7 @@ function table(io: Io, found: readonly Silent[], now: number, paint: Paint): str
     return [
       { text: job.id },
       { text: job.event.job_type ?? '-' },
-      statusCell(job, paint),
+      statusCell(statusWord(job.event), paint),
       progressCell(job, io.terminal.out),
       { text: showDuration(now - job.storedAt), dress: (text) => paint('yellow', text) },
       { text: showDuration(one.allowedMs) },

@@ -11,6 +11,9 @@ import {
 import { type JobEvent, readEvent, updateJson } from '../jobs/job-event.js';
 import { isPristine } from '../jobs/stream-state.js';
 import { writeLines } from '../show/emit.js';
+import { widthFor } from '../show/event-line.js';
+import { writeDocument } from '../show/item-writer.js';
+import { addPagerOption, isTable, type PagerFlag } from '../show/output.js';
 import { paintFor } from '../show/paint.js';
 import type { Io } from '../world/io.js';
 import {
@@ -23,9 +26,10 @@ import {
   withNats,
 } from '../world/nats.js';
 import { count, noting } from '../world/notes.js';
+import { withPager } from '../world/pager.js';
 import { describeJob, type Kept } from './text.js';
 
-type GetOptions = NatsFlags & OutputFlag & ColorFlag;
+type GetOptions = NatsFlags & OutputFlag & ColorFlag & PagerFlag;
 
 const EXAMPLES = `
 With -o json it is the update that a client would get: the event, with seq and, as far as it is known, prev_seq.
@@ -33,6 +37,7 @@ With -o json it is the update that a client would get: the event, with seq and, 
 Examples:
   headway get invoice-42
   headway get invoice-42 -o json | jq .result
+  headway get invoice-42 -o jsonpath='{.status} {.progress}'
 `;
 
 /** `headway get`: all of one job's last state. */
@@ -43,11 +48,14 @@ export function addGetCommand(program: Command, io: Io): void {
     .description("Shows all of one job's last state.")
     .addArgument(createArgument('<id>', 'the job').argParser(jobIdArgument));
   addOutputOption(command);
+  addPagerOption(command);
   addColorOption(command);
   addNatsOptions(command)
     .addHelpText('after', EXAMPLES)
     .action((id: string, options: GetOptions) =>
-      withNats(io, options, 'headway get', (access) => get(io, access, id, options)),
+      withPager(io, options.pager, (paged) =>
+        withNats(paged, options, 'headway get', (access) => get(paged, access, id, options)),
+      ),
     );
 }
 
@@ -67,10 +75,12 @@ async function get(io: Io, access: StreamAccess, id: string, options: GetOptions
   }
   // Asked only now: what is gone by now may have been gone while the job was read.
   const prevSeq = kept.previous ?? (isPristine(await streamInfo(access)) ? 0 : null);
-  if (options.output === 'table') {
-    const style = { paint: paintFor(io, options), now: now(), withBar: io.terminal.out };
+  const { output } = options;
+  if (isTable(output)) {
+    const width = widthFor(io, output === 'wide')();
+    const style = { paint: paintFor(io, options), now: now(), withBar: io.terminal.out, width };
     await writeLines(io, describeJob(newest, kept, prevSeq, style));
-  } else await writeLines(io, [updateJson(newest, prevSeq)]);
+  } else await writeDocument(io, output, updateJson(newest, prevSeq, output === 'csv'));
 }
 
 // One job's messages are few by the stream's own limit, and only all of them tell what came before the newest.

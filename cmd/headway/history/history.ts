@@ -15,9 +15,11 @@ import {
   startOf,
   untilOf,
 } from '../choice/selection.js';
+import { addPagerOption } from '../show/output.js';
 import type { Io } from '../world/io.js';
 import { addNatsOptions, eventStreamInfo, type StreamAccess, withNats } from '../world/nats.js';
 import { noting } from '../world/notes.js';
+import { withPager } from '../world/pager.js';
 import { beginningOf } from './beginning.js';
 import type { HistoryOptions } from './options.js';
 import { historyWriter } from './writer.js';
@@ -45,6 +47,7 @@ export function addHistoryCommand(program: Command, io: Io): void {
   addStartSequenceOption(command);
   addLastOption(command);
   addOutputOption(command);
+  addPagerOption(command);
   addTimestampsOption(command);
   addColorOption(command);
   addNatsOptions(command)
@@ -52,7 +55,9 @@ export function addHistoryCommand(program: Command, io: Io): void {
     .action(async (id: string, options: HistoryOptions) => {
       startOf(options, 0);
       untilOf(options, io.now());
-      await withNats(io, options, 'headway history', (access) => history(io, access, id, options));
+      await withPager(io, options.pager, (paged) =>
+        withNats(paged, options, 'headway history', (access) => history(paged, access, id, options)),
+      );
     });
 }
 
@@ -61,7 +66,7 @@ async function history(io: Io, access: StreamAccess, id: string, options: Histor
   const now = io.now();
   const from = startOf(options, now) ?? { kind: 'first' };
   const until = untilOf(options, now) ?? Number.POSITIVE_INFINITY;
-  const writer = historyWriter(io, id, options);
+  const writer = await historyWriter(io, id, options);
   const messages = selected(io, access, id, from, until, options.last);
   const first = await messages.next();
   if (first.done === true) {
