@@ -312,6 +312,8 @@ test('who had one role checked is not told to have one role checked', () => {
     },
   });
   expect(textOf(refused(null), 'credentials-limited')).toContain('headway doctor --for edge');
-  expect(textOf(refused('edge'), 'credentials-limited')).toMatch(/all that it cannot do without is permitted/);
+  expect(textOf(refused('edge'), 'credentials-limited')).toMatch(
+    /all that it cannot do without is permitted/,
+  );
   expect(textOf(refused('edge'), 'credentials-limited')).not.toContain('--for');
 });

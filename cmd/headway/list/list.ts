@@ -1,10 +1,12 @@
 import { type Command, Option } from 'commander';
+import { addFollowOption } from '../choice/alias.js';
 import {
   addColorOption,
   addFilterOptions,
   addOutputOption,
   addSinceOptions,
   addTimestampsOption,
+  JOB_STATUSES,
   positive,
   startOf,
   type TimestampsFlag,
@@ -39,11 +41,10 @@ export function addListCommand(program: Command, io: Io): void {
     .command('list')
     .summary('list jobs by their last state')
     .description('Lists jobs by their last state.');
-  addFilterOptions(command);
+  addFilterOptions(command, JOB_STATUSES);
   addSinceOptions(command);
-  command
-    .addOption(new Option('--limit <n>', 'only so many, the newest').argParser(positive))
-    .option('-f, --follow', 'go on: redraws on a terminal, elsewhere a line for each change');
+  command.addOption(new Option('-n, --limit <n>', 'only so many, the newest').argParser(positive));
+  addFollowOption(command, 'go on: redraws on a terminal, elsewhere a line for each change');
   addOutputOption(command);
   addTimestampsOption(command);
   addColorOption(command);
@@ -67,7 +68,7 @@ async function list(io: Io, access: StreamAccess, options: ListOptions): Promise
     now,
     width: io.terminal.out ? io.columns() : Number.POSITIVE_INFINITY,
   };
-  const isWanted = selector(options, now());
+  const isWanted = selector(options, now);
   const progress = progressOf(io, 'job');
   if (options.follow) {
     await followList(io, access, options, style, isWanted, progress);
