@@ -25,6 +25,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Add>>> = {
   export: async () => (await import('./export/export.js')).addExportCommand,
   stats: async () => (await import('./stats/stats.js')).addStatsCommand,
   stalled: async () => (await import('./stalled.js')).addStalledCommand,
+  fail: async () => (await import('./fail/fail.js')).addFailCommand,
   doctor: async () => (await import('./doctor/doctor.js')).addDoctorCommand,
   init: async () => (await import('./init.js')).addInitCommand,
   token: async () => (await import('./token.js')).addTokenCommand,
