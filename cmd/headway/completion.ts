@@ -1,6 +1,6 @@
 import tab from '@bomb.sh/tab/commander';
 import type { Command } from 'commander';
-import { STATUS_FILTERS } from './choice/selection.js';
+import { JOB_STATUSES } from './choice/selection.js';
 import { type Io, UsageError } from './world/io.js';
 
 const SHELLS = ['zsh', 'bash', 'fish', 'powershell'] as const;
@@ -46,7 +46,7 @@ export function addCompletion(program: Command, io: Io): void {
     // An option that may be repeated has no choices that commander knows.
     const status = options.get('status');
     if (status === undefined) continue;
-    completion.commands.get(value)?.option('status', status.description, offer(STATUS_FILTERS));
+    completion.commands.get(value)?.option('status', status.description, offer(JOB_STATUSES));
   }
   completion.commands.get('complete')?.argument('shell', offer(SHELLS));
   completion.commands.get('help')?.argument('command', offer(program.commands.map((one) => one.name())));

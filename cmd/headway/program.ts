@@ -1,8 +1,11 @@
 import { createRequire } from 'node:module';
 import { Command, CommanderError } from 'commander';
 import { HeadwayError } from '../../internal/errors/catalogue.js';
+import { addColorOption } from './choice/selection.js';
+import { suggestChoice } from './choice/suggest.js';
 import { EXIT, EXIT_CODES_HELP, exitCodeOf } from './world/exit-codes.js';
 import { Exit, Interrupted, type Io, PipeClosed } from './world/io.js';
+import { addNatsOptions } from './world/nats.js';
 
 type Add = (program: Command, io: Io) => void;
 
@@ -22,11 +25,20 @@ const COMMANDS: Readonly<Record<string, () => Promise<Add>>> = {
   export: async () => (await import('./export/export.js')).addExportCommand,
   stats: async () => (await import('./stats/stats.js')).addStatsCommand,
   stalled: async () => (await import('./stalled.js')).addStalledCommand,
+  fail: async () => (await import('./fail/fail.js')).addFailCommand,
   doctor: async () => (await import('./doctor/doctor.js')).addDoctorCommand,
   init: async () => (await import('./init.js')).addInitCommand,
   token: async () => (await import('./token.js')).addTokenCommand,
   purge: async () => (await import('./purge/purge.js')).addPurgeCommand,
   complete: async () => (await import('./completion.js')).addCompletion,
+};
+
+/** Other words for a command, as hands have them from kubectl and shells. */
+const ALIASES: Readonly<Record<string, string>> = {
+  ls: 'list',
+  describe: 'get',
+  logs: 'history',
+  events: 'tail',
 };
 
 /**
@@ -40,6 +52,9 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
     .description('What operators and developers of Headway do by hand.')
     .version(`headway ${version}`, '-V, --version', 'show the version')
     .exitOverride()
+    // What stands before a command's name is for all of them; what stands behind it is the command's own.
+    .enablePositionalOptions()
+    .hook('preAction', handDown)
     .configureOutput({
       // Help and the version. Commander does not wait for what is written.
       writeOut: (text) => {
@@ -50,14 +65,50 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
       outputError: () => {},
     })
     .addHelpText('after', EXIT_CODES_HELP);
+  addGlobalOptions(program);
+  const word = commandOf(args);
+  const name = Object.hasOwn(ALIASES, word) ? (ALIASES[word] as string) : word;
   // Help, completion and an unknown command need all of them.
-  const [name = ''] = args;
   const named = name !== 'complete' && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   for (const load of named === undefined ? Object.values(COMMANDS) : [named]) (await load())(program, io);
+  for (const command of program.commands) {
+    for (const [alias, of] of Object.entries(ALIASES)) if (of === command.name()) command.alias(alias);
+  }
   const outcome = await ending(program.parseAsync([...args], { from: 'user' }), io);
   const code = asked === '' ? outcome : await ending(io.out(asked), io, outcome);
   const { reason } = io.stopped;
   return reason instanceof Interrupted ? reason.exitCode : code;
+}
+
+/** Options that may stand before the command's name, too. */
+function addGlobalOptions(command: Command): Command {
+  return addColorOption(addNatsOptions(command));
+}
+
+/** The word that names the command; '' when there is none. */
+function commandOf(args: readonly string[]): string {
+  const scout = addGlobalOptions(new Command())
+    .passThroughOptions()
+    .exitOverride()
+    .configureOutput({ outputError: () => {} });
+  try {
+    return scout.parseOptions([...args]).operands[0] ?? '';
+  } catch (error) {
+    // Told when the line is read in earnest.
+    if (error instanceof CommanderError) return '';
+    throw error;
+  }
+}
+
+/** Gives a command what was said before its name, unless the command was told otherwise behind it. */
+function handDown(program: Command, command: Command): void {
+  for (const option of program.options) {
+    const name = option.attributeName();
+    const isMeant = program.getOptionValueSource(name) === 'cli';
+    const isKnown = command !== program && command.options.some((one) => one.attributeName() === name);
+    if (!isMeant || !isKnown || command.getOptionValueSource(name) === 'cli') continue;
+    command.setOptionValueWithSource(name, program.getOptionValue(name), 'cli');
+  }
 }
 
 async function ending(work: Promise<unknown>, io: Io, code: number = EXIT.done): Promise<number> {
@@ -82,7 +133,9 @@ function usage(error: CommanderError, io: Io): number {
     // A job's id may begin with a dash; an option of one dash has one letter.
     const isPerhapsId = error.code === 'commander.unknownOption' && /'-[^-][^']/.test(text);
     const hint = isPerhapsId ? ' An id that begins with - comes after a --.' : '';
-    io.note(`headway: ${text}${/[.)]$/.test(text) ? '' : '.'}${hint} Try --help.\n`);
+    const near = suggestChoice(text);
+    const meant = near === '' ? '' : ` ${near}`;
+    io.note(`headway: ${text}${/[.)]$/.test(text) ? '' : '.'}${meant}${hint} Try --help.\n`);
   }
   return EXIT.usage;
 }

@@ -150,7 +150,7 @@ function silentJobs(silent: readonly UnfinishedJob[], inAll: number, now: number
     what: `${plural(inAll, 'unfinished job has', 'unfinished jobs have')} given no sign of life for longer than they should (${listened}).`,
     why: 'Whoever waits for them waits in vain: most often the worker died before it could say so.',
     whatToDo:
-      'See whether their workers run. If not: start the jobs again, or end them by an error event. Jobs that work for long without a word should send heartbeats, or say how long they may be silent (stall_after_seconds).',
+      'See whether their workers run. If not: start the jobs again, or end them: `headway fail JOB --reason …`. Jobs that work for long without a word should send heartbeats, or say how long they may be silent (stall_after_seconds).',
     details: silent.map((job) => {
       const silentMs = now - job.storedAt;
       const type = job.jobType === undefined ? '' : ` (${job.jobType})`;

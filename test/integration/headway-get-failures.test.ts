@@ -138,7 +138,10 @@ describe('a mistake in arguments or environment: exit code 2', () => {
     [['stats', '-o', 'ndjson'], /Allowed choices are table, json/],
     [['list', '-f', '-o', 'json'], /-o json is one document, and --follow has no end: use -o ndjson/],
     [['tail', '-f', '-o', 'json'], /-o json is one document/],
-    [['list', '--status', 'done'], /Allowed choices are processing, completed, error, finished, unfinished/],
+    [
+      ['list', '--status', 'done'],
+      /Allowed choices are processing, completed, error, retrying, finished, unfinished, stalled/,
+    ],
     [['list', '--job-type', 'a b'], /Expected 1 to 64 of A-Z a-z 0-9 _ \. -/],
     [['list', '--limit', '0'], /Expected an integer from 1\./],
     [['list', '--limit', '9'.repeat(20)], /Expected an integer from 1 to 9007199254740991\./],

@@ -403,7 +403,9 @@ describe('how it ends', () => {
     const io = fakeIo();
     await run(['--help'], io);
     expect(io.written).toMatch(/Exit codes:\n {2}0 +done\n {2}1 +failed\n/);
-    const commands = [...io.written.matchAll(/^ {2}([a-z]+) (?:\[|<)/gm)].map(([, name]) => name ?? '');
+    const commands = [...io.written.matchAll(/^ {2}([a-z]+)(?:\|[a-z]+)? (?:\[|<)/gm)].map(
+      ([, name]) => name ?? '',
+    );
     expect(commands).toEqual(
       expect.arrayContaining(['list', 'get', 'tail', 'history', 'stats', 'stalled', 'complete']),
     );

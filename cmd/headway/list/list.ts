@@ -1,10 +1,12 @@
 import { type Command, Option } from 'commander';
+import { addFollowOption } from '../choice/alias.js';
 import {
   addColorOption,
   addFilterOptions,
   addOutputOption,
   addSinceOptions,
   addTimestampsOption,
+  JOB_STATUSES,
   positive,
   startOf,
 } from '../choice/selection.js';
@@ -46,11 +48,12 @@ export function addListCommand(program: Command, io: Io): void {
     .command('list')
     .summary('list jobs by their last state')
     .description('Lists jobs by their last state.');
-  addFilterOptions(command);
+  addFilterOptions(command, JOB_STATUSES);
   addSinceOptions(command);
-  command
-    .addOption(new Option('--limit <n>', 'only so many, the first of the order').argParser(positive))
-    .option('-f, --follow', 'go on: redraws on a terminal, elsewhere a line for each change');
+  command.addOption(
+    new Option('-n, --limit <n>', 'only so many, the first of the order').argParser(positive),
+  );
+  addFollowOption(command, 'go on: redraws on a terminal, elsewhere a line for each change');
   addOutputOption(command);
   addSortOptions(command, SORT_FIELDS, 'what reported last');
   addPagerOption(command);
@@ -84,7 +87,7 @@ async function list(io: Io, access: StreamAccess, options: ListOptions): Promise
     now,
     width: widthFor(io, isWide)(),
   };
-  const isWanted = selector(options, now());
+  const isWanted = selector(options, now);
   const progress = progressOf(io, 'job');
   if (options.follow) {
     await followList(io, access, options, style, isWanted, progress);

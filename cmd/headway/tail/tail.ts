@@ -1,16 +1,17 @@
-import { type Command, createArgument, Option } from 'commander';
+import { type Command, createArgument } from 'commander';
 import { JobMissingError } from '../../../internal/errors/catalogue.js';
 import { type ReadRange, readStored } from '../../../internal/jetstream/read-stored.js';
 import { newestSeq } from '../../../internal/jetstream/stream.js';
 import { subjectOf } from '../../../schemas/ids.js';
+import { addFollowOption } from '../choice/alias.js';
 import {
   addColorOption,
   addFilterOptions,
+  addLastOption,
   addOutputOption,
   addSinceOptions,
   addStartSequenceOption,
   addTimestampsOption,
-  count,
   jobIdArgument,
   startOf,
 } from '../choice/selection.js';
@@ -44,14 +45,9 @@ export function addTailCommand(program: Command, io: Io): void {
     .command('tail')
     .summary('show the newest events, and follow')
     .description('Shows the newest events of all jobs or of some, and with -f what comes.')
-    .addArgument(createArgument('[ids...]', 'jobs; without any: all of them').argParser(addId))
-    .option('-f, --follow', 'go on with what comes')
-    .addOption(
-      new Option(
-        '--last <n>',
-        `the newest so many events (default: ${DEFAULT_LAST}, or all from where it begins)`,
-      ).argParser(count),
-    );
+    .addArgument(createArgument('[ids...]', 'jobs; without any: all of them').argParser(addId));
+  addFollowOption(command, 'go on with what comes');
+  addLastOption(command, ` (default: ${DEFAULT_LAST}, or all from where it begins)`);
   addSinceOptions(command);
   addStartSequenceOption(command);
   addFilterOptions(command);
