@@ -84,7 +84,7 @@ class DataWriter implements HistoryWriter {
 }
 
 const COLUMNS: readonly Column[] = [
-  { title: 'STORED', expendable: 4 },
+  { title: 'STORED' },
   { title: 'SEQ', align: 'right', expendable: 2 },
   { title: 'ELAPSED', align: 'right', expendable: 1 },
   { title: 'DELTA', align: 'right', expendable: 3 },

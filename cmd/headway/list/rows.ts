@@ -54,9 +54,10 @@ export function columnsOf({ timestamps, isWide }: ListStyle): readonly Column[] 
     JOB_COLUMN,
     TYPE_COLUMN,
     { title: 'STATUS' },
-    { title: 'PROGRESS', align: 'right' },
+    // Only beside times there may be no room for it.
+    { title: 'PROGRESS', align: 'right', ...(timestamps && { expendable: 3 }) },
     { title: 'ATTEMPT', align: 'right', expendable: 1 },
-    timestamps ? { title: 'STORED', expendable: 3 } : { title: 'AGE', align: 'right' },
+    timestamps ? { title: 'STORED' } : { title: 'AGE', align: 'right' },
     ...(isWide ? [{ title: 'SEQ', align: 'right' } as const] : []),
     { title: 'MESSAGE' },
   ];

@@ -7,7 +7,7 @@ import { paintFor } from './paint.js';
 import { type Cell, type Column, ColumnWidths, JOB_COLUMN, lineOf } from './table.js';
 
 const COLUMNS: readonly Column[] = [
-  { title: 'STORED', expendable: 3 },
+  { title: 'STORED' },
   { title: 'SEQ', align: 'right', expendable: 1 },
   JOB_COLUMN,
   { title: 'STATUS' },

@@ -15,8 +15,9 @@ const GAP_WIDTH = 2;
 const LAST_LEAST = 16;
 /** Ids are cut to this before another column is left out, and to the column's `least` only when none is left. */
 const READABLE_ID = 13;
-/** A longer id than a UUID does not take the room of what is said. */
+/** A longer id than a UUID, or a longer type than this, does not take the room of what is said. */
 const LONG_ID = 36;
+const LONG_TYPE = 24;
 
 /**
  * Fits columns into a width. First ids and types are made narrower, then columns that can be done without are left out,
@@ -33,9 +34,7 @@ export function layoutOf(columns: readonly Column[], natural: readonly number[],
     return { places: all, widths: natural.map((own, at) => (isOpen && at === last ? width : own)), width };
   }
   const needed = natural.reduce((sum, own) => sum + own + GAP_WIDTH, -GAP_WIDTH);
-  const wanted = natural.map((own, at) =>
-    needed > width && columns[at]?.cut === 'middle' ? Math.min(own, LONG_ID) : own,
-  );
+  const wanted = natural.map((own, at) => (needed > width ? Math.min(own, usual(columns[at])) : own));
   const expendable = all
     .filter((at) => columns[at]?.expendable !== undefined)
     .sort((one, other) => (columns[one]?.expendable ?? 0) - (columns[other]?.expendable ?? 0));
@@ -47,6 +46,11 @@ export function layoutOf(columns: readonly Column[], natural: readonly number[],
     if (widths !== null) return { places, widths, width };
   }
   return { places: all, widths: natural, width };
+}
+
+function usual({ least, cut }: Partial<Column> = {}): number {
+  if (least === undefined) return Number.POSITIVE_INFINITY;
+  return cut === 'middle' ? LONG_ID : LONG_TYPE;
 }
 
 /** @param isEnd whether it must do: what is still too wide is cut at the end of the line. @returns null: too wide */

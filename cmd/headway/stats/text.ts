@@ -25,7 +25,7 @@ export function describeStats(stats: Stats, style: StatsStyle): string[] {
   const { paint, now, width } = style;
   const title = (text: string): string => paint('bold', text);
   const pairs = (list: readonly Pair[]): string[] =>
-    pairLines(list, { paint, nameWidth: 8, width: width - INDENT.length }).map((line) => INDENT + line);
+    pairLines(list, { paint, nameWidth: 9, width: width - INDENT.length }).map((line) => INDENT + line);
   return [
     title(`Stream ${stats.stream.name}`),
     ...pairs([...streamPairs(stats.stream, now), ratesPair(stats.events_per_minute)]),
@@ -72,7 +72,7 @@ function jobPairs({ total, finished, unfinished, by_status }: JobFigures): Pair[
 function typeLines({ by_type }: JobFigures, { paint, width, isWide }: StatsStyle): string[] {
   if (by_type.length === 0) return [];
   const columns: Column[] = [
-    { title: 'TYPE', least: 6 },
+    { title: 'TYPE', least: 4 },
     ...['JOBS', 'PROCESSING', 'COMPLETED', 'ERROR', 'RETRYING'].map(
       (title): Column => ({
         title,
