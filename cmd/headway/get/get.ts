@@ -1,18 +1,14 @@
 import { type Command, createArgument } from 'commander';
 import { JobMissingError } from '../../../internal/errors/catalogue.js';
 import { readStored } from '../../../internal/jetstream/read-stored.js';
-import {
-  addColorOption,
-  addOutputOption,
-  type ColorFlag,
-  jobIdArgument,
-  type OutputFlag,
-} from '../choice/selection.js';
+import { addJobs, isGlob, resolveJobs } from '../choice/job-ids.js';
+import { addColorOption, addOutputOption, type ColorFlag, type OutputFlag } from '../choice/selection.js';
 import { type JobEvent, readEvent, updateJson } from '../jobs/job-event.js';
 import { isPristine } from '../jobs/stream-state.js';
-import { writeLines } from '../show/emit.js';
+import { ArrayEmitter, writeLines } from '../show/emit.js';
 import { paintFor } from '../show/paint.js';
-import type { Io } from '../world/io.js';
+import { EXIT } from '../world/exit-codes.js';
+import { Exit, type Io } from '../world/io.js';
 import {
   addNatsOptions,
   eventStreamInfo,
@@ -33,27 +29,93 @@ With -o json it is the update that a client would get: the event, with seq and, 
 Examples:
   headway get invoice-42
   headway get invoice-42 -o json | jq .result
+  headway get 'upload-*' job-7                       several: with -o json they are an array
 `;
 
 /** `headway get`: all of one job's last state. */
 export function addGetCommand(program: Command, io: Io): void {
   const command = program
     .command('get')
-    .summary("show one job's last state")
-    .description("Shows all of one job's last state.")
-    .addArgument(createArgument('<id>', 'the job').argParser(jobIdArgument));
+    .summary('show the last state of a job, or of several')
+    .description("Shows all of a job's last state.")
+    .addArgument(
+      createArgument('<ids...>', "jobs, or patterns of them such as 'upload-*'").argParser(addJobs),
+    );
   addOutputOption(command);
   addColorOption(command);
   addNatsOptions(command)
     .addHelpText('after', EXAMPLES)
-    .action((id: string, options: GetOptions) =>
-      withNats(io, options, 'headway get', (access) => get(io, access, id, options)),
+    .action((jobs: readonly string[], options: GetOptions) =>
+      withNats(io, options, 'headway get', (access) => get(io, access, jobs, options)),
     );
 }
 
-async function get(io: Io, access: StreamAccess, id: string, options: GetOptions): Promise<void> {
-  const info = await eventStreamInfo(access);
-  const now = serverClock(io, info);
+async function get(
+  io: Io,
+  access: StreamAccess,
+  jobs: readonly string[],
+  options: GetOptions,
+): Promise<void> {
+  const now = serverClock(io, await eventStreamInfo(access));
+  const [id, ...others] = await resolveJobs(access, jobs);
+  if (id === undefined) return;
+  if (others.length > 0 || jobs.some(isGlob)) {
+    await getEach(io, access, [id, ...others], options, now);
+    return;
+  }
+  const found = await lookUp(io, access, id);
+  if (options.output === 'table') await writeLines(io, described(io, found, options, now));
+  else await writeLines(io, [updateJson(found.newest, found.prevSeq)]);
+}
+
+/** Those that are not there are told, and the others shown. */
+async function getEach(
+  io: Io,
+  access: StreamAccess,
+  ids: readonly string[],
+  options: GetOptions,
+  now: () => number,
+): Promise<void> {
+  let missing = 0;
+  let shown = 0;
+  const array = options.output === 'json' ? new ArrayEmitter(io) : null;
+  for (const id of ids) {
+    const found = await lookUp(io, access, id).catch((error: unknown) => {
+      if (!(error instanceof JobMissingError)) throw error;
+      io.note(`headway: ${error.message}\n`);
+      missing++;
+      return null;
+    });
+    if (found === null) continue;
+    const json = updateJson(found.newest, found.prevSeq);
+    if (array !== null) await array.item(json);
+    else if (options.output !== 'table') await writeLines(io, [json]);
+    else await writeLines(io, [...(shown === 0 ? [] : ['']), ...described(io, found, options, now)]);
+    shown++;
+  }
+  await array?.end();
+  if (missing > 0) throw new Exit(EXIT.missing);
+}
+
+interface Found {
+  readonly newest: JobEvent;
+  readonly kept: Kept;
+  /** null: not known. */
+  readonly prevSeq: number | null;
+}
+
+function described(
+  io: Io,
+  { newest, kept, prevSeq }: Found,
+  options: GetOptions,
+  now: () => number,
+): string[] {
+  const style = { paint: paintFor(io, options), now: now(), withBar: io.terminal.out };
+  return describeJob(newest, kept, prevSeq, style);
+}
+
+/** @throws JobMissingError */
+async function lookUp(io: Io, access: StreamAccess, id: string): Promise<Found> {
   const { newest, kept } = await readJob(io, access, id);
   if (kept.messages === 0) throw new JobMissingError(id, access.stream);
   if (newest === null) {
@@ -67,10 +129,7 @@ async function get(io: Io, access: StreamAccess, id: string, options: GetOptions
   }
   // Asked only now: what is gone by now may have been gone while the job was read.
   const prevSeq = kept.previous ?? (isPristine(await streamInfo(access)) ? 0 : null);
-  if (options.output === 'table') {
-    const style = { paint: paintFor(io, options), now: now(), withBar: io.terminal.out };
-    await writeLines(io, describeJob(newest, kept, prevSeq, style));
-  } else await writeLines(io, [updateJson(newest, prevSeq)]);
+  return { newest, kept, prevSeq };
 }
 
 // One job's messages are few by the stream's own limit, and only all of them tell what came before the newest.

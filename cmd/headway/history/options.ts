@@ -16,4 +16,4 @@ export type HistoryOptions = NatsFlags &
   LastFlag &
   OutputFlag &
   TimestampsFlag &
-  ColorFlag;
+  ColorFlag & { readonly follow?: true };
