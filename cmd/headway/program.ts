@@ -1,4 +1,3 @@
-import { createRequire } from 'node:module';
 import { Command, CommanderError } from 'commander';
 import { HeadwayError } from '../../internal/errors/catalogue.js';
 import { addColorOption } from './choice/selection.js';
@@ -6,11 +5,9 @@ import { suggestChoice } from './choice/suggest.js';
 import { EXIT, EXIT_CODES_HELP, exitCodeOf } from './world/exit-codes.js';
 import { Exit, Interrupted, type Io, PipeClosed } from './world/io.js';
 import { addNatsOptions } from './world/nats.js';
+import { VERSION } from './world/version.js';
 
 type Add = (program: Command, io: Io) => void;
-
-// By the package's own name: this file lies at another depth when it is compiled.
-const { version } = createRequire(import.meta.url)('headway/package.json') as { version: string };
 
 /**
  * Each command of `headway`, in the order of the help. A new one is a file beside this one and a line here. Only what is
@@ -23,6 +20,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Add>>> = {
   history: async () => (await import('./history/history.js')).addHistoryCommand,
   replay: async () => (await import('./replay/replay.js')).addReplayCommand,
   export: async () => (await import('./export/export.js')).addExportCommand,
+  wait: async () => (await import('./wait/wait.js')).addWaitCommand,
+  top: async () => (await import('./top.js')).addTopCommand,
   stats: async () => (await import('./stats/stats.js')).addStatsCommand,
   stalled: async () => (await import('./stalled.js')).addStalledCommand,
   fail: async () => (await import('./fail/fail.js')).addFailCommand,
@@ -30,6 +29,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Add>>> = {
   init: async () => (await import('./init.js')).addInitCommand,
   token: async () => (await import('./token.js')).addTokenCommand,
   purge: async () => (await import('./purge/purge.js')).addPurgeCommand,
+  rm: async () => (await import('./purge/purge.js')).addRmCommand,
+  version: async () => (await import('./version.js')).addVersionCommand,
   complete: async () => (await import('./completion.js')).addCompletion,
 };
 
@@ -50,7 +51,7 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
   let asked = '';
   const program = new Command('headway')
     .description('What operators and developers of Headway do by hand.')
-    .version(`headway ${version}`, '-V, --version', 'show the version')
+    .version(`headway ${VERSION}`, '-V, --version', 'show the version')
     .exitOverride()
     // What stands before a command's name is for all of them; what stands behind it is the command's own.
     .enablePositionalOptions()

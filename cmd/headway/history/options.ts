@@ -18,4 +18,4 @@ export type HistoryOptions = NatsFlags &
   OutputFlag &
   TimestampsFlag &
   ColorFlag &
-  PagerFlag;
+  PagerFlag & { readonly follow?: true };

@@ -19,6 +19,8 @@ export interface HistoryWriter {
   /** Before the first message, when it is the first that is kept. */
   begin(beginning: Beginning): void;
   take(messages: readonly StoredMessage[]): Promise<void>;
+  /** What was taken leaves, as far as it can: somebody may be waiting for it. */
+  flush(): Promise<void>;
   end(): Promise<void>;
 }
 
@@ -54,6 +56,10 @@ class DataWriter implements HistoryWriter {
     this.#id = id;
     this.#withTime = timestamps === true || output === 'csv';
     this.#writer = writer;
+  }
+
+  flush(): Promise<void> {
+    return this.#writer.flush();
   }
 
   end(): Promise<void> {
@@ -122,6 +128,10 @@ class TableWriter implements HistoryWriter {
   async take(messages: readonly StoredMessage[]): Promise<void> {
     for (const message of messages) await this.#one(message);
     await this.#emitter.flush();
+  }
+
+  flush(): Promise<void> {
+    return this.#emitter.flush();
   }
 
   end(): Promise<void> {

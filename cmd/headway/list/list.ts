@@ -76,7 +76,7 @@ export function addListCommand(program: Command, io: Io): void {
     });
 }
 
-async function list(io: Io, access: StreamAccess, options: ListOptions): Promise<void> {
+export async function list(io: Io, access: StreamAccess, options: ListOptions): Promise<void> {
   const now = serverClock(io, await eventStreamInfo(access));
   const isWide = options.output === 'wide';
   const style: ListStyle = {

@@ -4,6 +4,7 @@ import { type ReadRange, readStored } from '../../../internal/jetstream/read-sto
 import { newestSeq } from '../../../internal/jetstream/stream.js';
 import { subjectOf } from '../../../schemas/ids.js';
 import { addFollowOption } from '../choice/alias.js';
+import { addJobs, isGlob, jobsMatcher, resolveJobs } from '../choice/job-ids.js';
 import {
   addColorOption,
   addFilterOptions,
@@ -12,7 +13,6 @@ import {
   addSinceOptions,
   addStartSequenceOption,
   addTimestampsOption,
-  jobIdArgument,
   startOf,
 } from '../choice/selection.js';
 import { readEvent } from '../jobs/job-event.js';
@@ -35,6 +35,7 @@ Examples:
   headway tail                                       the last 10 events of all jobs
   headway tail -f                                    and what comes
   headway tail -f --last 0 invoice-42 invoice-43     only what comes, of two jobs
+  headway tail -f 'upload-*'                         of all jobs with such a name, also new ones
   headway tail --since 5m --status error             what failed in the last 5 minutes
   headway tail -f -o ndjson | jq -c .message         for programs
 `;
@@ -45,7 +46,11 @@ export function addTailCommand(program: Command, io: Io): void {
     .command('tail')
     .summary('show the newest events, and follow')
     .description('Shows the newest events of all jobs or of some, and with -f what comes.')
-    .addArgument(createArgument('[ids...]', 'jobs; without any: all of them').argParser(addId));
+    .addArgument(
+      createArgument('[ids...]', "jobs, or patterns such as 'upload-*'; without any: all of them").argParser(
+        addJobs,
+      ),
+    );
   addFollowOption(command, 'go on with what comes');
   addLastOption(command, ` (default: ${DEFAULT_LAST}, or all from where it begins)`);
   addSinceOptions(command);
@@ -61,25 +66,23 @@ export function addTailCommand(program: Command, io: Io): void {
       if (options.follow) checkFollow(options.output);
       startOf(options, 0);
       await withPager(io, options.pager && !options.follow, (paged) =>
-        withNats(paged, options, 'headway tail', (access) => tail(paged, access, new Set(ids), options)),
+        withNats(paged, options, 'headway tail', (access) => tail(paged, access, ids, options)),
       );
     });
-}
-
-function addId(id: string, ids: readonly string[] = []): readonly string[] {
-  return [...ids, jobIdArgument(id)];
 }
 
 async function tail(
   io: Io,
   access: StreamAccess,
-  ids: ReadonlySet<string>,
+  jobs: readonly string[],
   options: TailOptions,
 ): Promise<void> {
+  // Jobs that a pattern fits may begin while it follows, so they are told apart as they come.
+  const ids: ReadonlySet<string> = new Set(jobs.some(isGlob) ? [] : jobs);
   const { state } = await eventStreamInfo(access);
   const from = startOf(options, io.now());
   const last = options.last ?? (from === null ? DEFAULT_LAST : Number.POSITIVE_INFINITY);
-  const wanted: Wanted = { ids, isWanted: (event) => isWanted(options, event) };
+  const wanted: Wanted = { ids, isNamed: jobsMatcher(jobs), isWanted: (event) => isWanted(options, event) };
   const writer = await tailWriter(io, options);
   const only = ids.size === 1 ? ([...ids][0] ?? null) : null;
   let seen = 0;
@@ -92,7 +95,9 @@ async function tail(
     for (const message of found.invalid) writer.invalid(message.seq, message.subject, message.why);
     await writer.take(found.jobs);
   }
-  if (seen === 0 && ids.size > 0 && !options.follow) await checkKept(access, ids);
+  if (seen === 0 && jobs.length > 0 && !options.follow) {
+    await checkKept(access, new Set(await resolveJobs(access, jobs)));
+  }
   if (options.follow) {
     const begin = from?.kind === 'seq' ? Math.max(from.seq, state.last_seq + 1) : state.last_seq + 1;
     await write(
@@ -117,14 +122,14 @@ async function write(
   io: Io,
   access: StreamAccess,
   range: ReadRange,
-  { ids, isWanted: passes }: Wanted,
+  { isNamed, isWanted: passes }: Wanted,
   writer: TailWriter,
 ): Promise<number> {
   let seen = 0;
   for await (const batch of readStored(access, range, io.stopped, noting(io))) {
     const jobs = [];
     for (const message of batch) {
-      if (ids.size > 0 && !ids.has(message.subject.slice('progress.'.length))) continue;
+      if (!isNamed(message.subject.slice('progress.'.length))) continue;
       seen++;
       const read = readEvent(message);
       if (!read.ok) writer.invalid(message.seq, message.subject, `${read.reason}: ${read.detail}`);
