@@ -13,13 +13,16 @@ import {
   passes,
 } from './choice/selection.js';
 import { eachState } from './jobs/each-state.js';
-import { type JobEvent, jobEvent, readEvent, updateJson } from './jobs/job-event.js';
+import { type JobEvent, jobEvent, readEvent, statusWord, updateJson } from './jobs/job-event.js';
 import { allowedSilence, isSilent, lastHeardAt } from './jobs/job-status.js';
 import { Listening } from './jobs/listening.js';
 import { dim, progressCell, statusCell, summaryCell } from './show/cells.js';
-import { ArrayEmitter, writeLines } from './show/emit.js';
+import { writeLines } from './show/emit.js';
+import { widthFor } from './show/event-line.js';
+import { type CsvColumns, EVENT_CSV, itemWriter } from './show/item-writer.js';
+import { addPagerOption, isTable, type PagerFlag } from './show/output.js';
 import { type Paint, paintFor } from './show/paint.js';
-import { type Cell, tableLines } from './show/table.js';
+import { type Cell, JOB_COLUMN, TYPE_COLUMN, tableLines } from './show/table.js';
 import type { Io } from './world/io.js';
 import {
   addNatsOptions,
@@ -30,8 +33,9 @@ import {
   withNats,
 } from './world/nats.js';
 import { noting, type Progress, plural, progressOf } from './world/notes.js';
+import { withPager } from './world/pager.js';
 
-interface StalledOptions extends NatsFlags, JobTypeFlag, OutputFlag, ColorFlag {
+interface StalledOptions extends NatsFlags, JobTypeFlag, OutputFlag, ColorFlag, PagerFlag {
   /** ms. */
   readonly after?: number;
   /** ms; false: not at all. */
@@ -54,7 +58,7 @@ Examples:
 `;
 
 /** A job that fell silent. Its event is read again when it is shown: there may be very many. */
-interface Silent extends LastState {
+export interface Silent extends LastState {
   /** How long it may be silent, in ms. */
   readonly allowedMs: number;
   readonly attempt: number | undefined;
@@ -92,11 +96,14 @@ export function addStalledCommand(program: Command, io: Io): void {
     .option('--no-listen', 'do not listen for heartbeats');
   addJobTypeOption(command);
   addOutputOption(command);
+  addPagerOption(command);
   addColorOption(command);
   addNatsOptions(command)
     .addHelpText('after', EXAMPLES)
     .action((options: StalledOptions) =>
-      withNats(io, options, 'headway stalled', (access) => stalled(io, access, options)),
+      withPager(io, options.pager, (paged) =>
+        withNats(paged, options, 'headway stalled', (access) => stalled(paged, access, options)),
+      ),
     );
 }
 
@@ -193,33 +200,49 @@ async function forgetThoseWhoReported(
 }
 
 async function write(io: Io, found: readonly Silent[], now: number, options: StalledOptions): Promise<void> {
-  const json = (one: Silent): string =>
-    `{"silent_ms":${Math.round(now - one.heardAt)},"allowed_ms":${one.allowedMs},` +
-    updateJson(jobOf(one), null).slice(1);
-  switch (options.output) {
-    case 'table':
-      if (found.length === 0) io.note('headway: no unfinished job is silent\n');
-      else await writeLines(io, table(io, found, now, paintFor(io, options)));
-      return;
-    case 'json': {
-      const array = new ArrayEmitter(io);
-      for (const one of found) await array.item(json(one));
-      await array.end();
-      return;
-    }
-    case 'ndjson':
-      await writeLines(io, found.map(json));
+  const { output } = options;
+  if (isTable(output)) {
+    const isWide = output === 'wide';
+    const style = { paint: paintFor(io, options), withBar: io.terminal.out, width: widthFor(io, isWide)() };
+    if (found.length === 0) io.note('headway: no unfinished job is silent\n');
+    else await writeLines(io, silentTable(found, now, style));
+    return;
   }
+  const writer = await itemWriter(io, output, SILENT_CSV);
+  for (const one of found) {
+    const job = updateJson(jobOf(one), null, output === 'csv').slice(1);
+    const silentMs = Math.round(now - one.heardAt);
+    await writer.item(`{"silent_ms":${silentMs},"allowed_ms":${one.allowedMs},${job}`);
+  }
+  await writer.end();
 }
 
-function table(io: Io, found: readonly Silent[], now: number, paint: Paint): string[] {
+const SILENT_CSV: CsvColumns = {
+  silent_ms: ({ silent_ms }) => silent_ms as number,
+  allowed_ms: ({ allowed_ms }) => allowed_ms as number,
+  ...EVENT_CSV,
+};
+
+interface SilentStyle {
+  readonly paint: Paint;
+  readonly withBar: boolean;
+  /** No line is wider; Infinity where nothing needs to fit. */
+  readonly width: number;
+}
+
+/** @param now ms since 1970, by the server's clock */
+export function silentTable(
+  found: readonly Silent[],
+  now: number,
+  { paint, withBar, width }: SilentStyle,
+): string[] {
   const columns = [
-    { title: 'JOB' },
-    { title: 'TYPE' },
+    JOB_COLUMN,
+    TYPE_COLUMN,
     { title: 'STATUS' },
     { title: 'PROGRESS', align: 'right' },
     { title: 'SILENT', align: 'right' },
-    { title: 'ALLOWED', align: 'right' },
+    { title: 'ALLOWED', align: 'right', expendable: 1 },
     { title: 'MESSAGE' },
   ] as const;
   const rows = found.map((one): Cell[] => {
@@ -227,13 +250,12 @@ function table(io: Io, found: readonly Silent[], now: number, paint: Paint): str
     return [
       { text: job.id },
       { text: job.event.job_type ?? '-' },
-      statusCell(job, paint),
-      progressCell(job, io.terminal.out),
+      statusCell(statusWord(job.event), paint),
+      progressCell(job, withBar),
       { text: showDuration(now - one.heardAt), dress: (text) => paint('yellow', text) },
       { text: showDuration(one.allowedMs) },
       summaryCell(job),
     ];
   });
-  const width = io.terminal.out ? io.columns() : Number.POSITIVE_INFINITY;
   return tableLines(columns, rows, width, dim(paint));
 }

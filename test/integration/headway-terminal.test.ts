@@ -60,7 +60,7 @@ describe.skipIf(noTerminal !== null)(`at a terminal (${noTerminal ?? 'python3, p
     const shown = await atTerminal(['list']);
     expect(shown).toContain('\u001b[36mprocessing\u001b[39m');
     expect(shown).toContain('\u001b[31merror\u001b[39m');
-    expect(shown).toContain('███████░░░  70%');
+    expect(shown).toContain('███████░░░   70%');
     const lines = stripVTControlCharacters(shown).split('\r\n');
     const long = lines.find((line) => line.startsWith('long')) ?? '';
     // Each of its characters takes two of the 100 columns.
@@ -118,9 +118,9 @@ describe.skipIf(noTerminal !== null)(`at a terminal (${noTerminal ?? 'python3, p
     await using watch = startHeadwayAtTerminal(['list', '-f', '--job-type', 'live'], { env });
     await watch.shows('0 jobs; Ctrl-C ends');
     await publish(nc, 'live-1', { job_type: 'live', progress: 20 });
-    await watch.shows('██░░░░░░░░  20%');
+    await watch.shows('██░░░░░░░░   20%');
     await publish(nc, 'live-1', { job_type: 'live', progress: 90 });
-    await watch.shows('█████████░  90%');
+    await watch.shows('█████████░   90%');
     const ERASE_LINE = '\u001b[2K';
     expect(watch.stdout).toContain(ERASE_LINE);
     watch.type(CTRL_C);
@@ -165,7 +165,7 @@ describe.skipIf(noTerminal !== null)(`at a terminal (${noTerminal ?? 'python3, p
     const id = '0e5529da-87d6-4287-85a3-e6878ca18176';
     await publish(nc, id, { job_type: 'invoice.render', progress: 42, message: 'page 7 of many' });
     await using watch = startHeadwayAtTerminal(['list', '-f'], { env, size: { columns: 80, rows: 5 } });
-    await watch.shows(/jobs, the newest 2 shown/);
+    await watch.shows(/jobs, 2 shown/);
     watch.type(CTRL_C);
     const { stdout } = await watch.ended(5_000);
     const picture = stripVTControlCharacters(stdout.slice(stdout.lastIndexOf('JOB')))
@@ -173,7 +173,7 @@ describe.skipIf(noTerminal !== null)(`at a terminal (${noTerminal ?? 'python3, p
       .split('\r\n');
     // The title, two jobs and the foot, and what the terminal makes of the key: a line that is too long would be broken in two.
     expect(picture.filter((line) => line !== '^C')).toHaveLength(4);
-    expect(picture.find((line) => line.startsWith(id))).toMatch(/ 42% .* page/);
+    expect(picture.find((line) => line.startsWith('0e55'))).toMatch(/^0e55\S+…\S+8176 .* 42% .* page/);
   });
 
   test('tail -f shows what comes, and ends with Ctrl-C', async () => {
@@ -261,7 +261,17 @@ describe('shell completion', () => {
     expect(await offered('st')).toEqual(['stats', 'stalled']);
     expect(await offered('list', '--st')).toEqual(['--status', '--stream']);
     expect(await offered('list', '--status', 'un')).toEqual(['unfinished']);
-    expect(await offered('list', '--output', '')).toEqual(['table', 'json', 'ndjson']);
+    expect(await offered('list', '--output', '')).toEqual([
+      'table',
+      'wide',
+      'json',
+      'jsonl',
+      'ndjson',
+      'yaml',
+      'name',
+      'csv',
+      'jsonpath=',
+    ]);
   });
 
   test('offers the jobs and types that the stream keeps, where a job or a type may stand', async () => {
@@ -367,7 +377,7 @@ describe('shell completion', () => {
   test('bash takes its script, and completes by it', async () => {
     expect(
       await pressTab(['his'], ['list', '--status', '=', 'un'], ['list', '--output', '='], ['get', '']),
-    ).toEqual(['history', 'unfinished', 'table json ndjson']);
+    ).toEqual(['history', 'unfinished', 'table wide json jsonl ndjson yaml name csv jsonpath=']);
   });
 
   test('the Tab key neither runs what stands in the line nor empties the file behind a >', async () => {

@@ -11,9 +11,7 @@ import { durationOption, parseDuration } from './durations.js';
 // What several commands let a person choose: which events, how they are shown. Each option is added by a function, and
 // what it leaves in the command's options is the interface beside it.
 
-/** `--output`: for people, one JSON document, or one JSON object a line. */
-export const OUTPUT_FORMATS = ['table', 'json', 'ndjson'] as const;
-export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
+export { addOutputOption, OUTPUT_FORMATS, type OutputFlag, type OutputFormat } from '../show/output.js';
 
 /**
  * `--status`: what an event says. `error` is any error, `retrying` one that another attempt may follow; finished and
@@ -57,15 +55,13 @@ export interface JobTypeFlag {
 export interface FilterFlags extends JobTypeFlag {
   readonly status?: readonly StatusFilter[];
 }
-export interface OutputFlag {
-  readonly output: OutputFormat;
-}
 export interface TimestampsFlag {
   readonly timestamps?: true;
 }
+const COLOR_CHOICES = ['always', 'auto', 'never'] as const;
 export interface ColorFlag {
   /** false with --no-color. */
-  readonly color: boolean;
+  readonly color?: false | (typeof COLOR_CHOICES)[number] | undefined;
 }
 
 export function addSinceOptions(command: Command): Command {
@@ -122,22 +118,18 @@ export function addFilterOptions(
   );
 }
 
-export function addOutputOption(
-  command: Command,
-  formats: readonly OutputFormat[] = OUTPUT_FORMATS,
-  byDefault: OutputFormat = 'table',
-): Command {
-  return command.addOption(
-    new Option('-o, --output <format>', 'how it is written').choices(formats).default(byDefault),
-  );
-}
-
 export function addTimestampsOption(command: Command): Command {
   return command.option('--timestamps', 'show when each event was stored');
 }
 
 export function addColorOption(command: Command): Command {
-  return command.option('--no-color', 'no colours; also by NO_COLOR in the environment');
+  return command
+    .addOption(
+      new Option('--color <when>', 'colours; auto: at a terminal, and not with NO_COLOR').choices(
+        COLOR_CHOICES,
+      ),
+    )
+    .option('--no-color', 'the same as --color=never');
 }
 
 /**

@@ -5,7 +5,10 @@ import { addJobs, isGlob, resolveJobs } from '../choice/job-ids.js';
 import { addColorOption, addOutputOption, type ColorFlag, type OutputFlag } from '../choice/selection.js';
 import { type JobEvent, readEvent, updateJson } from '../jobs/job-event.js';
 import { isPristine } from '../jobs/stream-state.js';
-import { ArrayEmitter, writeLines } from '../show/emit.js';
+import { writeLines } from '../show/emit.js';
+import { widthFor } from '../show/event-line.js';
+import { itemWriter, writeDocument } from '../show/item-writer.js';
+import { addPagerOption, isTable, type PagerFlag } from '../show/output.js';
 import { paintFor } from '../show/paint.js';
 import { EXIT } from '../world/exit-codes.js';
 import { Exit, type Io } from '../world/io.js';
@@ -19,9 +22,10 @@ import {
   withNats,
 } from '../world/nats.js';
 import { count, noting } from '../world/notes.js';
+import { withPager } from '../world/pager.js';
 import { describeJob, type Kept } from './text.js';
 
-type GetOptions = NatsFlags & OutputFlag & ColorFlag;
+type GetOptions = NatsFlags & OutputFlag & ColorFlag & PagerFlag;
 
 const EXAMPLES = `
 With -o json it is the update that a client would get: the event, with seq and, as far as it is known, prev_seq.
@@ -29,6 +33,7 @@ With -o json it is the update that a client would get: the event, with seq and, 
 Examples:
   headway get invoice-42
   headway get invoice-42 -o json | jq .result
+  headway get invoice-42 -o jsonpath='{.status} {.progress}'
   headway get 'upload-*' job-7                       several: with -o json they are an array
 `;
 
@@ -42,11 +47,14 @@ export function addGetCommand(program: Command, io: Io): void {
       createArgument('<ids...>', "jobs, or patterns of them such as 'upload-*'").argParser(addJobs),
     );
   addOutputOption(command);
+  addPagerOption(command);
   addColorOption(command);
   addNatsOptions(command)
     .addHelpText('after', EXAMPLES)
     .action((jobs: readonly string[], options: GetOptions) =>
-      withNats(io, options, 'headway get', (access) => get(io, access, jobs, options)),
+      withPager(io, options.pager, (paged) =>
+        withNats(paged, options, 'headway get', (access) => get(paged, access, jobs, options)),
+      ),
     );
 }
 
@@ -64,8 +72,9 @@ async function get(
     return;
   }
   const found = await lookUp(io, access, id);
-  if (options.output === 'table') await writeLines(io, described(io, found, options, now));
-  else await writeLines(io, [updateJson(found.newest, found.prevSeq)]);
+  const { output } = options;
+  if (isTable(output)) await writeLines(io, described(io, found, options, now));
+  else await writeDocument(io, output, jsonOf(found, options));
 }
 
 /** Those that are not there are told, and the others shown. */
@@ -78,7 +87,8 @@ async function getEach(
 ): Promise<void> {
   let missing = 0;
   let shown = 0;
-  const array = options.output === 'json' ? new ArrayEmitter(io) : null;
+  const { output } = options;
+  const writer = isTable(output) ? null : await itemWriter(io, output);
   for (const id of ids) {
     const found = await lookUp(io, access, id).catch((error: unknown) => {
       if (!(error instanceof JobMissingError)) throw error;
@@ -87,13 +97,11 @@ async function getEach(
       return null;
     });
     if (found === null) continue;
-    const json = updateJson(found.newest, found.prevSeq);
-    if (array !== null) await array.item(json);
-    else if (options.output !== 'table') await writeLines(io, [json]);
+    if (writer !== null) await writer.item(jsonOf(found, options));
     else await writeLines(io, [...(shown === 0 ? [] : ['']), ...described(io, found, options, now)]);
     shown++;
   }
-  await array?.end();
+  await writer?.end();
   if (missing > 0) throw new Exit(EXIT.missing);
 }
 
@@ -104,13 +112,18 @@ interface Found {
   readonly prevSeq: number | null;
 }
 
+// CSV always says when.
+const jsonOf = ({ newest, prevSeq }: Found, { output }: GetOptions): string =>
+  updateJson(newest, prevSeq, output === 'csv');
+
 function described(
   io: Io,
   { newest, kept, prevSeq }: Found,
   options: GetOptions,
   now: () => number,
 ): string[] {
-  const style = { paint: paintFor(io, options), now: now(), withBar: io.terminal.out };
+  const width = widthFor(io, options.output === 'wide')();
+  const style = { paint: paintFor(io, options), now: now(), withBar: io.terminal.out, width };
   return describeJob(newest, kept, prevSeq, style);
 }
 

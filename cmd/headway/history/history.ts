@@ -19,9 +19,11 @@ import {
   untilOf,
 } from '../choice/selection.js';
 import { readEvent } from '../jobs/job-event.js';
+import { addPagerOption, checkFollow } from '../show/output.js';
 import { type Io, UsageError } from '../world/io.js';
 import { addNatsOptions, eventStreamInfo, type StreamAccess, withNats } from '../world/nats.js';
 import { noting } from '../world/notes.js';
+import { withPager } from '../world/pager.js';
 import { beginningOf } from './beginning.js';
 import type { HistoryOptions } from './options.js';
 import { type HistoryWriter, historyWriter } from './writer.js';
@@ -51,20 +53,21 @@ export function addHistoryCommand(program: Command, io: Io): void {
   addLastOption(command);
   addFollowOption(command, 'go on with what comes, to the end of the job');
   addOutputOption(command);
+  addPagerOption(command);
   addTimestampsOption(command);
   addColorOption(command);
   addNatsOptions(command)
     .addHelpText('after', EXAMPLES)
     .action(async (id: string, options: HistoryOptions) => {
-      if (options.follow && options.output === 'json') {
-        throw new UsageError('-o json is one document, and --follow has no end: use -o ndjson with it.');
-      }
+      if (options.follow) checkFollow(options.output);
       if (options.follow && options.until !== undefined) {
         throw new UsageError('--until is an end, and --follow goes on: leave one of them out.');
       }
       startOf(options, 0);
       untilOf(options, io.now());
-      await withNats(io, options, 'headway history', (access) => history(io, access, id, options));
+      await withPager(io, options.pager && !options.follow, (paged) =>
+        withNats(paged, options, 'headway history', (access) => history(paged, access, id, options)),
+      );
     });
 }
 
@@ -73,7 +76,7 @@ async function history(io: Io, access: StreamAccess, id: string, options: Histor
   const now = io.now();
   const from = startOf(options, now) ?? { kind: 'first' };
   const until = untilOf(options, now) ?? Number.POSITIVE_INFINITY;
-  const writer = historyWriter(io, id, options);
+  const writer = await historyWriter(io, id, options);
   const messages = selected(io, access, id, from, until, options.last);
   const first = await messages.next();
   if (first.done === true) {
@@ -116,14 +119,15 @@ async function followToEnd(
   seq: number,
   writer: HistoryWriter,
 ): Promise<void> {
-  await writer.end();
+  await writer.flush();
   const range = { id, from: { kind: 'seq', seq: seq + 1 }, until: 'forever' } as const;
   for await (const batch of readStored(access, range, io.stopped, noting(io))) {
     await writer.take(batch);
     // What a writer gathers is wanted now.
-    await writer.end();
-    if (isEnd(batch)) return;
+    await writer.flush();
+    if (isEnd(batch)) break;
   }
+  await writer.end();
 }
 
 const asRead = ({ seq, subject, time, data }: StoredMsg): StoredMessage => ({

@@ -27,13 +27,20 @@ export const allowedSilence = ({ event }: Judged): number =>
   event.stall_after_seconds === undefined ? DEFAULT_STALL_MS : event.stall_after_seconds * 1_000;
 
 /**
+ * When an unfinished job becomes silent if it says nothing more, in ms since 1970; Infinity: it is finished.
+ * @param allowedMs how long it may be silent
+ */
+export const silentFrom = (job: Judged, allowedMs: number = allowedSilence(job)): number =>
+  isFinished(job.event) ? Number.POSITIVE_INFINITY : lastHeardAt(job) + allowedMs;
+
+/**
  * Whether an unfinished job has had no event for longer than it may be silent. Heartbeats are not stored, so they are not
  * counted: whoever wants to be sure listens for them, as `headway stalled` does.
  * @param now ms since 1970, by the server's clock
  * @param allowedMs how long it may be silent
  */
 export const isSilent = (job: Judged, now: number, allowedMs: number = allowedSilence(job)): boolean =>
-  !isFinished(job.event) && now - lastHeardAt(job) > allowedMs;
+  now > silentFrom(job, allowedMs);
 
 /**
  * The word for a job's status. `stalled` wins over `processing` and `retrying`.

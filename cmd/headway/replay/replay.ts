@@ -90,7 +90,7 @@ export function addReplayCommand(program: Command, io: Io): void {
     )
     .option('--forget', 'forget the place that was kept, and begin anew')
     .option('--allow-gap', 'go on where what follows the place was lost to retention');
-  addOutputOption(command, ['table', 'ndjson']);
+  addOutputOption(command, ['table', 'wide', 'jsonl', 'ndjson']);
   addTimestampsOption(command);
   addColorOption(command);
   command

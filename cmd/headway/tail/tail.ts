@@ -16,10 +16,11 @@ import {
   startOf,
 } from '../choice/selection.js';
 import { readEvent } from '../jobs/job-event.js';
+import { addPagerOption, checkFollow } from '../show/output.js';
 import type { Io } from '../world/io.js';
-import { UsageError } from '../world/io.js';
 import { addNatsOptions, eventStreamInfo, type StreamAccess, withNats } from '../world/nats.js';
 import { noting } from '../world/notes.js';
+import { withPager } from '../world/pager.js';
 import { lastMatching, type Wanted } from './last.js';
 import type { TailOptions } from './options.js';
 import { isWanted } from './options.js';
@@ -56,16 +57,17 @@ export function addTailCommand(program: Command, io: Io): void {
   addStartSequenceOption(command);
   addFilterOptions(command);
   addOutputOption(command);
+  addPagerOption(command);
   addTimestampsOption(command);
   addColorOption(command);
   addNatsOptions(command)
     .addHelpText('after', EXAMPLES)
     .action(async (ids: readonly string[], options: TailOptions) => {
-      if (options.follow && options.output === 'json') {
-        throw new UsageError('-o json is one document, and --follow has no end: use -o ndjson with it.');
-      }
+      if (options.follow) checkFollow(options.output);
       startOf(options, 0);
-      await withNats(io, options, 'headway tail', (access) => tail(io, access, ids, options));
+      await withPager(io, options.pager && !options.follow, (paged) =>
+        withNats(paged, options, 'headway tail', (access) => tail(paged, access, ids, options)),
+      );
     });
 }
 
@@ -81,7 +83,7 @@ async function tail(
   const from = startOf(options, io.now());
   const last = options.last ?? (from === null ? DEFAULT_LAST : Number.POSITIVE_INFINITY);
   const wanted: Wanted = { ids, isNamed: jobsMatcher(jobs), isWanted: (event) => isWanted(options, event) };
-  const writer = tailWriter(io, options);
+  const writer = await tailWriter(io, options);
   const only = ids.size === 1 ? ([...ids][0] ?? null) : null;
   let seen = 0;
   if (last === Number.POSITIVE_INFINITY && from !== null) {
