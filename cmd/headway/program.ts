@@ -1,10 +1,9 @@
 import { Command, CommanderError } from 'commander';
 import { HeadwayError } from '../../internal/errors/catalogue.js';
-import { addColorOption } from './choice/selection.js';
+import { ALIASES, addGlobalOptions, commandLine, commandName } from './choice/command-line.js';
 import { suggestChoice } from './choice/suggest.js';
 import { EXIT, EXIT_CODES_HELP, exitCodeOf } from './world/exit-codes.js';
 import { Exit, Interrupted, type Io, PipeClosed } from './world/io.js';
-import { addNatsOptions } from './world/nats.js';
 import { VERSION } from './world/version.js';
 
 type Add = (program: Command, io: Io) => void;
@@ -31,15 +30,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Add>>> = {
   purge: async () => (await import('./purge/purge.js')).addPurgeCommand,
   rm: async () => (await import('./purge/purge.js')).addRmCommand,
   version: async () => (await import('./version.js')).addVersionCommand,
-  complete: async () => (await import('./completion.js')).addCompletion,
-};
-
-/** Other words for a command, as hands have them from kubectl and shells. */
-const ALIASES: Readonly<Record<string, string>> = {
-  ls: 'list',
-  describe: 'get',
-  logs: 'history',
-  events: 'tail',
+  complete: async () => (await import('./completion/completion.js')).addCompletion,
 };
 
 /**
@@ -67,11 +58,7 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
     })
     .addHelpText('after', EXIT_CODES_HELP);
   addGlobalOptions(program);
-  const word = commandOf(args);
-  const name = Object.hasOwn(ALIASES, word) ? (ALIASES[word] as string) : word;
-  // Help, completion and an unknown command need all of them.
-  const named = name !== 'complete' && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-  for (const load of named === undefined ? Object.values(COMMANDS) : [named]) (await load())(program, io);
+  for (const load of loadersFor(args)) (await load())(program, io);
   for (const command of program.commands) {
     for (const [alias, of] of Object.entries(ALIASES)) if (of === command.name()) command.alias(alias);
   }
@@ -81,24 +68,19 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
   return reason instanceof Interrupted ? reason.exitCode : code;
 }
 
-/** Options that may stand before the command's name, too. */
-function addGlobalOptions(command: Command): Command {
-  return addColorOption(addNatsOptions(command));
-}
-
-/** The word that names the command; '' when there is none. */
-function commandOf(args: readonly string[]): string {
-  const scout = addGlobalOptions(new Command())
-    .passThroughOptions()
-    .exitOverride()
-    .configureOutput({ outputError: () => {} });
-  try {
-    return scout.parseOptions([...args]).operands[0] ?? '';
-  } catch (error) {
-    // Told when the line is read in earnest.
-    if (error instanceof CommanderError) return '';
-    throw error;
-  }
+/** What has to be loaded for these arguments: help, completion of a command and an unknown command need all of them. */
+function loadersFor(args: readonly string[]): readonly (() => Promise<Add>)[] {
+  const [word = '', first, ...line] = commandLine(args).words;
+  const isTabKey = word === 'complete' && first === '--';
+  // The Tab key behind a command's name is about this command.
+  const [called = '', ...rest] = isTabKey ? commandLine(line).words : [word];
+  const name = commandName(called);
+  const named = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (named === undefined || name === 'complete') return Object.values(COMMANDS);
+  if (!isTabKey) return [named];
+  return rest.length > 0 && COMMANDS.complete !== undefined
+    ? [named, COMMANDS.complete]
+    : Object.values(COMMANDS);
 }
 
 /** Gives a command what was said before its name, unless the command was told otherwise behind it. */

@@ -111,7 +111,8 @@ class StoredRead {
       {
         subject: id === null ? null : subjectOf(id),
         from: place,
-        pull: end === null || end === 'last' ? PULL : pullFor(end - (place.kind === 'seq' ? place.seq : 1), info),
+        pull:
+          end === null || end === 'last' ? PULL : pullFor(end - (place.kind === 'seq' ? place.seq : 1), info),
         ask: (request) => this.#ask(request),
         create: (config) => this.#create(config),
       },

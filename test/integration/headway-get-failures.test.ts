@@ -134,8 +134,11 @@ describe('it is not there: exit code 3', () => {
 
 describe('a mistake in arguments or environment: exit code 2', () => {
   test.each<[args: string[], told: RegExp, env?: Record<string, string>]>([
-    [['list', '-o', 'yaml'], /argument 'yaml' is invalid\. Allowed choices are table, json, ndjson/],
-    [['stats', '-o', 'ndjson'], /Allowed choices are table, json/],
+    [
+      ['list', '-o', 'xml'],
+      /argument 'xml' is invalid\. Allowed choices are table, wide, json, jsonl, ndjson, /,
+    ],
+    [['stats', '-o', 'ndjson'], /Allowed choices are table, wide, json, /],
     [['list', '-f', '-o', 'json'], /-o json is one document, and --follow has no end: use -o ndjson/],
     [['tail', '-f', '-o', 'json'], /-o json is one document/],
     [

@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -39,7 +40,7 @@ beforeAll(async () => {
     progress: 10,
     error: { code: EVIL, message: EVIL, details: { [EVIL]: EVIL } },
   });
-  await publish(nc, 'long', { progress: 70, message: '長い話 '.repeat(80) });
+  await publish(nc, 'long', { job_type: 'typed.one', progress: 70, message: '長い話 '.repeat(80) });
 });
 
 afterAll(async () => {
@@ -271,6 +272,67 @@ describe('shell completion', () => {
       'csv',
       'jsonpath=',
     ]);
+  });
+
+  test('offers the jobs and types that the stream keeps, where a job or a type may stand', async () => {
+    // What takes longer than a second is not offered, and this machine may be busy: the Tab key is pressed again.
+    const withNats = async (words: string[], expected: string[]): Promise<void> => {
+      let found: string[] = [];
+      await waitFor(
+        async () => {
+          const { code, stdout, stderr } = await headway(['complete', '--', ...words], { env });
+          expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+          found = stdout
+            .split('\n')
+            .flatMap((line) => (line.includes('\t') ? [line.split('\t')[0] ?? ''] : []));
+          return found.length > 0;
+        },
+        { what: `something behind ${words.join(' ')}`, timeoutMs: 60_000 },
+      );
+      expect(found).toEqual(expected);
+    };
+    await withNats(['get', ''], ['evil', 'fail', 'long']);
+    await withNats(['logs', '-f', 'e'], ['evil']);
+    await withNats(['wait', 'long', '--timeout', '1m', 'f'], ['fail']);
+    await withNats(['fail', '--reason', 'x', 'l'], ['long']);
+    await withNats(['--stream', 'PROGRESS', 'tail', '--', 'l'], ['long']);
+    await withNats(['token', '--job', 'f'], ['fail']);
+    await withNats(['ls', '--type', ''], ['typed.one']);
+    await withNats(['tail', '--job-type=typed'], ['typed.one']);
+    await withNats(['list', '--status', 's'], ['stalled']);
+    await withNats(['describe', '--out'], ['--output']);
+  });
+
+  test.each([
+    [['get', '-s', 'nats://127.0.0.1:1', '']],
+    [['get', '--server', 'nats://a b', '']],
+    [['get', '--stream', 'NONE', '']],
+    [['get', '--creds', '/nowhere', '']],
+    [['get', 'zzz']],
+    [['list', '--limit', '']],
+    [['history', '--since', '']],
+    [['stats', '']],
+  ])('offers nothing, and says nothing, where nothing can be known: %j', async (words) => {
+    expect(await headway(['complete', '--', ...words], { env })).toEqual({
+      code: 0,
+      signal: null,
+      stdout: ':4\n',
+      stderr: '',
+    });
+  });
+
+  test('a NATS that takes the connection and says nothing is not waited for', async () => {
+    const silent = createServer();
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    const { port } = silent.address() as AddressInfo;
+    try {
+      const ended = await headway(['complete', '--', 'get', ''], {
+        env: natsEnv(`nats://127.0.0.1:${port}`),
+      });
+      expect(ended).toEqual({ code: 0, signal: null, stdout: ':4\n', stderr: '' });
+    } finally {
+      silent.close();
+    }
   });
 
   test('offers shells and commands, and leaves the names of files to the shell', async () => {

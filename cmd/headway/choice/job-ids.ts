@@ -62,7 +62,7 @@ export async function keptJobs({ jsm, stream }: StreamAccess): Promise<readonly 
   const { state } = await jsm.streams.info(stream, { subjects_filter: SUBJECT_FILTER });
   return Object.keys(state.subjects ?? {})
     .flatMap((subject) => idOf(subject) ?? [])
-    .toSorted();
+    .toSorted((one, other) => (one < other ? -1 : 1));
 }
 
 /** null: it is none, such as [z-a]. */

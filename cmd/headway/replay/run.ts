@@ -130,6 +130,12 @@ class Replay {
     const edge = await ReplayEdge.start(this.#io, edgeOptions);
     try {
       this.#io.note(`headway: the replay is served at ${edge.url} (one job: ${edge.url}/ID)\n`);
+      if (!this.#options.waitForClient) {
+        this.#io.note(
+          'headway: it begins now, and a client that comes later sees the last states first; with --wait it begins when ' +
+            'the first client is there\n',
+        );
+      }
       await this.#play(edge, edge, isPristine);
     } finally {
       await edge.close();
