@@ -276,7 +276,7 @@ describe('shell completion', () => {
 
   test('offers the jobs and types that the stream keeps, where a job or a type may stand', async () => {
     // What takes longer than a second is not offered, and this machine may be busy: the Tab key is pressed again.
-    const withNats = async (words: string[], expected: string[]): Promise<void> => {
+    const withNats = async (words: string[], expected: unknown): Promise<void> => {
       let found: string[] = [];
       await waitFor(
         async () => {
@@ -291,13 +291,13 @@ describe('shell completion', () => {
       );
       expect(found).toEqual(expected);
     };
-    await withNats(['get', ''], ['evil', 'fail', 'long']);
+    await withNats(['get', ''], expect.arrayContaining(['evil', 'fail', 'long']));
     await withNats(['logs', '-f', 'e'], ['evil']);
     await withNats(['wait', 'long', '--timeout', '1m', 'f'], ['fail']);
     await withNats(['fail', '--reason', 'x', 'l'], ['long']);
     await withNats(['--stream', 'PROGRESS', 'tail', '--', 'l'], ['long']);
     await withNats(['token', '--job', 'f'], ['fail']);
-    await withNats(['ls', '--type', ''], ['typed.one']);
+    await withNats(['ls', '--type', ''], expect.arrayContaining(['typed.one']));
     await withNats(['tail', '--job-type=typed'], ['typed.one']);
     await withNats(['list', '--status', 's'], ['stalled']);
     await withNats(['describe', '--out'], ['--output']);
