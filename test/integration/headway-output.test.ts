@@ -8,10 +8,12 @@ import { collect } from '../../cmd/headway/list/collect.js';
 import type { ListOptions } from '../../cmd/headway/list/options.js';
 import { widthOf } from '../../cmd/headway/show/width.js';
 import { progressOf } from '../../cmd/headway/world/notes.js';
+import { aliveBody } from '../../schemas/ids.js';
 import { headway, natsEnv, noTerminal, startHeadwayAtTerminal } from '../harness/headway-command.js';
 import { type NatsServer, startNats } from '../harness/nats-server.js';
 import { connectNats, createStream, event, publish, publishAll, publishRaw } from '../harness/publish.js';
 import { quietIo } from '../harness/quiet-io.js';
+import { waitFor } from '../harness/wait.js';
 
 let nats: NatsServer;
 let nc: NatsConnection & AsyncDisposable;
@@ -198,6 +200,26 @@ describe.skipIf(noTerminal !== null)(`at a terminal (${noTerminal ?? 'python3, p
       }
     },
   );
+
+  test('list -f hears heartbeats: a job that sends them is not stalled, until it stops', async () => {
+    await using own = await startNats();
+    await using to = await connectNats(own.url);
+    await createStream(to);
+    await publish(to, 'busy', { stall_after_seconds: 1, attempt: 2 });
+    await using watch = startHeadwayAtTerminal(['list', '-f', '--no-color'], { env: natsEnv(own.url) });
+    const isShown = (word: string): boolean =>
+      (stripVTControlCharacters(watch.stdout).split('JOB ').at(-1) ?? '').includes(word);
+    await waitFor(() => isShown('stalled'), { what: 'the silence to be shown' });
+    const beat = setInterval(() => to.publish('alive.progress.busy', aliveBody(2)), 50);
+    try {
+      await waitFor(() => isShown('processing'), { what: 'the heartbeats to be heard' });
+    } finally {
+      clearInterval(beat);
+    }
+    await waitFor(() => isShown('stalled'), { what: 'the silence to be shown again' });
+    watch.type('\u0003');
+    expect((await watch.ended()).code).toBe(130);
+  });
 
   describe('the pager', () => {
     const PAGED = { HEADWAY_PAGER: "sed 's/^/paged: /'" };

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { readStored } from '../../../internal/jetstream/read-stored.js';
 import { eachState } from '../jobs/each-state.js';
 import { type JobEvent, readEvent } from '../jobs/job-event.js';
+import { Listening } from '../jobs/listening.js';
 import { Newest } from '../jobs/newest.js';
 import { Emitter, writeLines } from '../show/emit.js';
 import { itemWriter } from '../show/item-writer.js';
@@ -85,7 +86,8 @@ async function followOnTerminal(
   };
   const upTo = await eachState(io, access, progress, take);
   const screen = new Redraw(io);
-  const view = new ListView(io, style);
+  const listening = new Listening(access.connection);
+  const view = new ListView(io, { ...style, silenceMs: (row) => listening.silenceMs(row) });
   const draw = async (signal: AbortSignal): Promise<never> => {
     for (let waited = 0; ; waited += DRAW_EVERY_MS) {
       if (isChanged || waited >= REDRAW_EVERY_MS) {
@@ -122,6 +124,7 @@ async function followOnTerminal(
       ),
     ]);
   } finally {
+    listening.close();
     ended.abort();
   }
 }

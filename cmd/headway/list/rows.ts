@@ -1,5 +1,5 @@
 import { type JobEvent, statusWord, summary } from '../jobs/job-event.js';
-import { type DisplayStatus, silentFrom } from '../jobs/job-status.js';
+import { allowedSilence, type DisplayStatus, silentFrom } from '../jobs/job-status.js';
 import { ageCell, dim, progressText, statusCell, timeText } from '../show/cells.js';
 import { type Layout, layoutOf } from '../show/layout.js';
 import type { Paint } from '../show/paint.js';
@@ -25,6 +25,8 @@ export interface ListStyle {
   readonly now: () => number;
   /** No line is wider; Infinity where nothing needs to fit. */
   readonly width: number;
+  /** How long ago a heartbeat of the job was heard, in ms; Infinity: none was. Without it nobody listens. */
+  readonly silenceMs?: (row: Row) => number;
 }
 
 /** What a row keeps of an event: with half a million of them each field counts. */
@@ -32,8 +34,10 @@ export interface Row {
   readonly id: string;
   readonly seq: number;
   readonly storedAt: number;
-  /** ms since 1970; Infinity: never. */
+  /** When it is stalled, as far as its events tell: ms since 1970; Infinity: never. */
   readonly silentFrom: number;
+  /** How long it may be silent, in ms. */
+  readonly allowedMs: number;
   readonly type: string;
   readonly status: DisplayStatus;
   readonly progress: string;
@@ -71,6 +75,7 @@ export function rowOf(job: JobEvent, { isTerminal, isWide }: ListStyle): Row {
     seq: job.seq,
     storedAt: job.storedAt,
     silentFrom: silentFrom(job),
+    allowedMs: allowedSilence(job),
     type: event.job_type ?? '-',
     status: statusWord(event),
     progress: progressText(event, isTerminal),
@@ -80,11 +85,12 @@ export function rowOf(job: JobEvent, { isTerminal, isWide }: ListStyle): Row {
 }
 
 // The age changes while a row is kept, and a job falls silent, so cells are made when they are shown.
-function cellsOf(row: Row, { paint, timestamps, isWide }: ListStyle, now: number): readonly Cell[] {
+function cellsOf(row: Row, style: ListStyle, now: number): readonly Cell[] {
+  const { paint, timestamps, isWide } = style;
   const cells: Cell[] = [
     { text: row.id },
     { text: row.type },
-    statusCell(now > row.silentFrom ? 'stalled' : row.status, paint),
+    statusCell(isStalled(row, style, now) ? 'stalled' : row.status, paint),
     { text: row.progress },
     { text: String(row.attempt) },
     timestamps ? { text: timeText(row.storedAt) } : ageCell(row, now),
@@ -93,6 +99,9 @@ function cellsOf(row: Row, { paint, timestamps, isWide }: ListStyle, now: number
   if (isWide) cells.splice(TIME_PLACE + 1, 0, { text: String(row.seq) });
   return cells;
 }
+
+const isStalled = (row: Row, { silenceMs }: ListStyle, now: number): boolean =>
+  now > row.silentFrom && (silenceMs === undefined || silenceMs(row) > row.allowedMs);
 
 export interface ListTable {
   /** Made as they are taken: half a million of them would be a second copy of all rows. */
