@@ -10,8 +10,8 @@ import type { Asked } from './offer.js';
 /** Somebody waits at the keyboard: what is not there so long after the start of this process, in ms, is not offered. */
 const PATIENCE_MS = 900;
 /** Of a stream with more jobs only those are offered that reported lately. */
-const ALL_JOBS = 20_000;
-const LATELY = 2_000;
+const ALL_JOBS = 50_000;
+const LATELY = 1_000;
 /** A longer list helps nobody. */
 const MOST = 200;
 
