@@ -1,13 +1,12 @@
-import { createRequire } from 'node:module';
 import { Command, CommanderError } from 'commander';
 import { HeadwayError } from '../../internal/errors.js';
+import { ALIASES, addGlobalOptions, commandLine, commandName } from './choice/command-line.js';
+import { suggestChoice } from './choice/suggest.js';
 import { EXIT, EXIT_CODES_HELP, exitCodeOf } from './world/exit-codes.js';
 import { Exit, Interrupted, type Io, PipeClosed } from './world/io.js';
+import { VERSION } from './world/version.js';
 
 type Add = (program: Command, io: Io) => void;
-
-// By the package's own name: this file lies at another depth when it is compiled.
-const { version } = createRequire(import.meta.url)('headway/package.json') as { version: string };
 
 /**
  * Each command of `headway`, in the order of the help. A new one is a file beside this one and a line here. Only what is
@@ -20,13 +19,18 @@ const COMMANDS: Readonly<Record<string, () => Promise<Add>>> = {
   history: async () => (await import('./history/history.js')).addHistoryCommand,
   replay: async () => (await import('./replay/replay.js')).addReplayCommand,
   export: async () => (await import('./export/export.js')).addExportCommand,
+  wait: async () => (await import('./wait/wait.js')).addWaitCommand,
+  top: async () => (await import('./top.js')).addTopCommand,
   stats: async () => (await import('./stats/stats.js')).addStatsCommand,
   stalled: async () => (await import('./stalled.js')).addStalledCommand,
+  fail: async () => (await import('./fail/fail.js')).addFailCommand,
   doctor: async () => (await import('./doctor/doctor.js')).addDoctorCommand,
   init: async () => (await import('./init.js')).addInitCommand,
   token: async () => (await import('./token.js')).addTokenCommand,
   purge: async () => (await import('./purge/purge.js')).addPurgeCommand,
-  complete: async () => (await import('./completion.js')).addCompletion,
+  rm: async () => (await import('./purge/purge.js')).addRmCommand,
+  version: async () => (await import('./version.js')).addVersionCommand,
+  complete: async () => (await import('./completion/completion.js')).addCompletion,
 };
 
 /**
@@ -38,8 +42,11 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
   let asked = '';
   const program = new Command('headway')
     .description('What operators and developers of Headway do by hand.')
-    .version(`headway ${version}`, '-V, --version', 'show the version')
+    .version(`headway ${VERSION}`, '-V, --version', 'show the version')
     .exitOverride()
+    // What stands before a command's name is for all of them; what stands behind it is the command's own.
+    .enablePositionalOptions()
+    .hook('preAction', handDown)
     .configureOutput({
       // Help and the version. Commander does not wait for what is written.
       writeOut: (text) => {
@@ -50,14 +57,41 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
       outputError: () => {},
     })
     .addHelpText('after', EXIT_CODES_HELP);
-  // Help, completion and an unknown command need all of them.
-  const [name = ''] = args;
-  const named = name !== 'complete' && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-  for (const load of named === undefined ? Object.values(COMMANDS) : [named]) (await load())(program, io);
+  addGlobalOptions(program);
+  for (const load of loadersFor(args)) (await load())(program, io);
+  for (const command of program.commands) {
+    for (const [alias, of] of Object.entries(ALIASES)) if (of === command.name()) command.alias(alias);
+  }
   const outcome = await ending(program.parseAsync([...args], { from: 'user' }), io);
   const code = asked === '' ? outcome : await ending(io.out(asked), io, outcome);
   const { reason } = io.stopped;
   return reason instanceof Interrupted ? reason.exitCode : code;
+}
+
+/** What has to be loaded for these arguments: help, completion of a command and an unknown command need all of them. */
+function loadersFor(args: readonly string[]): readonly (() => Promise<Add>)[] {
+  const [word = '', first, ...line] = commandLine(args).words;
+  const isTabKey = word === 'complete' && first === '--';
+  // The Tab key behind a command's name is about this command.
+  const [called = '', ...rest] = isTabKey ? commandLine(line).words : [word];
+  const name = commandName(called);
+  const named = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (named === undefined || name === 'complete') return Object.values(COMMANDS);
+  if (!isTabKey) return [named];
+  return rest.length > 0 && COMMANDS.complete !== undefined
+    ? [named, COMMANDS.complete]
+    : Object.values(COMMANDS);
+}
+
+/** Gives a command what was said before its name, unless the command was told otherwise behind it. */
+function handDown(program: Command, command: Command): void {
+  for (const option of program.options) {
+    const name = option.attributeName();
+    const isMeant = program.getOptionValueSource(name) === 'cli';
+    const isKnown = command !== program && command.options.some((one) => one.attributeName() === name);
+    if (!isMeant || !isKnown || command.getOptionValueSource(name) === 'cli') continue;
+    command.setOptionValueWithSource(name, program.getOptionValue(name), 'cli');
+  }
 }
 
 async function ending(work: Promise<unknown>, io: Io, code: number = EXIT.done): Promise<number> {
@@ -82,7 +116,9 @@ function usage(error: CommanderError, io: Io): number {
     // A job's id may begin with a dash; an option of one dash has one letter.
     const isPerhapsId = error.code === 'commander.unknownOption' && /'-[^-][^']/.test(text);
     const hint = isPerhapsId ? ' An id that begins with - comes after a --.' : '';
-    io.note(`headway: ${text}${/[.)]$/.test(text) ? '' : '.'}${hint} Try --help.\n`);
+    const near = suggestChoice(text);
+    const meant = near === '' ? '' : ` ${near}`;
+    io.note(`headway: ${text}${/[.)]$/.test(text) ? '' : '.'}${meant}${hint} Try --help.\n`);
   }
   return EXIT.usage;
 }

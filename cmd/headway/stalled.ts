@@ -1,7 +1,6 @@
 import { type Command, Option } from 'commander';
 import type { LastState } from '../../internal/jetstream/last-states.js';
 import { readStored } from '../../internal/jetstream/read-stored.js';
-import { isFinished } from '../../schemas/event.js';
 import { idOf } from '../../schemas/ids.js';
 import { durationOption, showDuration } from './choice/durations.js';
 import {
@@ -14,12 +13,16 @@ import {
   passes,
 } from './choice/selection.js';
 import { eachState } from './jobs/each-state.js';
-import { type JobEvent, jobEvent, updateJson } from './jobs/job-event.js';
+import { type JobEvent, jobEvent, readEvent, statusWord, updateJson } from './jobs/job-event.js';
+import { allowedSilence, isSilent, lastHeardAt } from './jobs/job-status.js';
 import { Listening } from './jobs/listening.js';
 import { dim, progressCell, statusCell, summaryCell } from './show/cells.js';
-import { ArrayEmitter, writeLines } from './show/emit.js';
+import { writeLines } from './show/emit.js';
+import { widthFor } from './show/event-line.js';
+import { type CsvColumns, EVENT_CSV, itemWriter } from './show/item-writer.js';
+import { addPagerOption, isTable, type PagerFlag } from './show/output.js';
 import { type Paint, paintFor } from './show/paint.js';
-import { type Cell, tableLines } from './show/table.js';
+import { type Cell, JOB_COLUMN, TYPE_COLUMN, tableLines } from './show/table.js';
 import type { Io } from './world/io.js';
 import {
   addNatsOptions,
@@ -30,20 +33,21 @@ import {
   withNats,
 } from './world/nats.js';
 import { noting, type Progress, plural, progressOf } from './world/notes.js';
+import { withPager } from './world/pager.js';
 
-interface StalledOptions extends NatsFlags, JobTypeFlag, OutputFlag, ColorFlag {
+interface StalledOptions extends NatsFlags, JobTypeFlag, OutputFlag, ColorFlag, PagerFlag {
   /** ms. */
   readonly after?: number;
   /** ms; false: not at all. */
   readonly listen: number | false;
 }
 
-const DEFAULT_AFTER_MS = 5 * 60_000;
 /** The worker SDKs send a heartbeat every 5 s. */
 const DEFAULT_LISTEN_MS = 12_000;
 
 const EXAMPLES = `
-A job is silent when its newest event is older than its own stall_after_seconds, or than 5 minutes if it has none.
+A job is silent when its worker last reported longer ago than its own stall_after_seconds, or than 5 minutes if it has
+none. The time-out that an edge writes is not a report of the worker: the silence goes on.
 Workers that have nothing to report send heartbeats, which are not stored: so it listens for a while, and leaves out
 the jobs that are heard. It ends early when all of them were. The exit code does not tell whether there are any.
 
@@ -54,11 +58,22 @@ Examples:
 `;
 
 /** A job that fell silent. Its event is read again when it is shown: there may be very many. */
-interface Silent extends LastState {
+export interface Silent extends LastState {
   /** How long it may be silent, in ms. */
   readonly allowedMs: number;
   readonly attempt: number | undefined;
+  /** When the worker last reported, in ms since 1970 by the server's clock. */
+  readonly heardAt: number;
 }
+
+/** How it was noticed that jobs without a recent event are not silent. */
+interface Alive {
+  readonly heartbeat: number;
+  readonly event: number;
+}
+
+/** Whether an edge wrote it, for a worker that fell silent. */
+const isTimeout = (job: JobEvent): boolean => lastHeardAt(job) !== job.storedAt;
 
 const jobOf = ({ seq, storedAt, event }: Silent): JobEvent => jobEvent(seq, storedAt, event);
 
@@ -81,11 +96,14 @@ export function addStalledCommand(program: Command, io: Io): void {
     .option('--no-listen', 'do not listen for heartbeats');
   addJobTypeOption(command);
   addOutputOption(command);
+  addPagerOption(command);
   addColorOption(command);
   addNatsOptions(command)
     .addHelpText('after', EXAMPLES)
     .action((options: StalledOptions) =>
-      withNats(io, options, 'headway stalled', (access) => stalled(io, access, options)),
+      withPager(io, options.pager, (paged) =>
+        withNats(paged, options, 'headway stalled', (access) => stalled(paged, access, options)),
+      ),
     );
 }
 
@@ -96,25 +114,27 @@ async function stalled(io: Io, access: StreamAccess, options: StalledOptions): P
   const silent = new Map<string, Silent>();
   try {
     const upTo = await eachState(io, access, progress, (job) => {
-      const allowedMs = options.after ?? allowance(job);
-      const isSilent = now() - job.storedAt > allowedMs;
-      if (isSilent && !isFinished(job.event) && passes(options, job.event)) {
+      const allowedMs = options.after ?? allowedSilence(job);
+      if (isSilent(job, now(), allowedMs) && passes(options, job.event)) {
         const { seq, storedAt, decoded } = job;
-        silent.set(job.id, { seq, storedAt, event: decoded, allowedMs, attempt: job.event.attempt });
+        const heardAt = lastHeardAt(job);
+        silent.set(job.id, { seq, storedAt, event: decoded, allowedMs, attempt: job.event.attempt, heardAt });
       } else silent.delete(job.id);
     });
+    const asked = silent.size;
     if (listening !== null) await listen(io, listening, silent, options.listen || 0, progress);
+    const heartbeat = asked - silent.size;
     await forgetThoseWhoReported(io, access, upTo, silent);
+    // Told only now: who reported while it listened is alive as well.
+    if (listening !== null)
+      sayWhoLives(io, listening, asked, { heartbeat, event: asked - heartbeat - silent.size });
   } finally {
     listening?.close();
     progress.clear();
   }
-  const found = [...silent.values()].sort((one, other) => one.storedAt - other.storedAt);
+  const found = [...silent.values()].sort((one, other) => one.heardAt - other.heardAt);
   await write(io, found, now(), options);
 }
-
-const allowance = ({ event }: JobEvent): number =>
-  event.stall_after_seconds === undefined ? DEFAULT_AFTER_MS : event.stall_after_seconds * 1_000;
 
 async function listen(
   io: Io,
@@ -134,20 +154,30 @@ async function listen(
     progress.clear();
   });
   for (const job of silent) if (isHeard(job)) silent.delete(job[0]);
-  if (listening.refusal !== null) {
+}
+
+function sayWhoLives(
+  io: Io,
+  { refusal, listenedMs }: Listening,
+  asked: number,
+  { heartbeat, event }: Alive,
+): void {
+  if (asked === 0) return;
+  if (refusal !== null) {
     io.note(
-      `headway: heartbeats cannot be heard (${listening.refusal.message}); jobs that only send heartbeats are listed as silent\n`,
+      `headway: heartbeats cannot be heard (${refusal.message}); jobs that only send heartbeats are listed as silent\n`,
     );
     return;
   }
-  const alive = asked - silent.size;
+  const alive = heartbeat + event;
+  const how = event === 0 ? '' : ` (${heartbeat} by heartbeat, ${event} by a new event)`;
   io.note(
-    `headway: listened ${showDuration(listening.listenedMs)} for heartbeats: of ${plural(asked, 'job')} without a ` +
-      `recent event ${alive} ${alive === 1 ? 'is' : 'are'} alive\n`,
+    `headway: listened ${showDuration(listenedMs)} for heartbeats: of ${plural(asked, 'job')} without a ` +
+      `recent event ${alive} ${alive === 1 ? 'is' : 'are'} alive${how}\n`,
   );
 }
 
-// It took a while; some may have spoken.
+// It took a while; some may have reported. What an edge wrote meanwhile, a time-out, leaves the job as silent as it was.
 async function forgetThoseWhoReported(
   io: Io,
   access: StreamAccess,
@@ -157,38 +187,62 @@ async function forgetThoseWhoReported(
   if (silent.size === 0) return;
   const range = { id: null, from: { kind: 'seq', seq: upTo + 1 }, until: 'head' } as const;
   for await (const batch of readStored(access, range, io.stopped, noting(io))) {
-    for (const { subject } of batch) silent.delete(idOf(subject) ?? '');
+    for (const message of batch) {
+      const id = idOf(message.subject) ?? '';
+      const known = silent.get(id);
+      if (known === undefined) continue;
+      const read = readEvent(message);
+      if (!read.ok || !isTimeout(read.job)) silent.delete(id);
+      else
+        silent.set(id, { ...known, seq: read.job.seq, storedAt: read.job.storedAt, event: read.job.decoded });
+    }
   }
 }
 
 async function write(io: Io, found: readonly Silent[], now: number, options: StalledOptions): Promise<void> {
-  const json = (one: Silent): string =>
-    `{"silent_ms":${Math.round(now - one.storedAt)},"allowed_ms":${one.allowedMs},` +
-    updateJson(jobOf(one), null).slice(1);
-  switch (options.output) {
-    case 'table':
-      if (found.length === 0) io.note('headway: no unfinished job is silent\n');
-      else await writeLines(io, table(io, found, now, paintFor(io, options)));
-      return;
-    case 'json': {
-      const array = new ArrayEmitter(io);
-      for (const one of found) await array.item(json(one));
-      await array.end();
-      return;
-    }
-    case 'ndjson':
-      await writeLines(io, found.map(json));
+  const { output } = options;
+  if (isTable(output)) {
+    const isWide = output === 'wide';
+    const style = { paint: paintFor(io, options), withBar: io.terminal.out, width: widthFor(io, isWide)() };
+    if (found.length === 0) io.note('headway: no unfinished job is silent\n');
+    else await writeLines(io, silentTable(found, now, style));
+    return;
   }
+  const writer = await itemWriter(io, output, SILENT_CSV);
+  for (const one of found) {
+    const job = updateJson(jobOf(one), null, output === 'csv').slice(1);
+    const silentMs = Math.round(now - one.heardAt);
+    await writer.item(`{"silent_ms":${silentMs},"allowed_ms":${one.allowedMs},${job}`);
+  }
+  await writer.end();
 }
 
-function table(io: Io, found: readonly Silent[], now: number, paint: Paint): string[] {
+const SILENT_CSV: CsvColumns = {
+  silent_ms: ({ silent_ms }) => silent_ms as number,
+  allowed_ms: ({ allowed_ms }) => allowed_ms as number,
+  ...EVENT_CSV,
+};
+
+interface SilentStyle {
+  readonly paint: Paint;
+  readonly withBar: boolean;
+  /** No line is wider; Infinity where nothing needs to fit. */
+  readonly width: number;
+}
+
+/** @param now ms since 1970, by the server's clock */
+export function silentTable(
+  found: readonly Silent[],
+  now: number,
+  { paint, withBar, width }: SilentStyle,
+): string[] {
   const columns = [
-    { title: 'JOB' },
-    { title: 'TYPE' },
+    JOB_COLUMN,
+    TYPE_COLUMN,
     { title: 'STATUS' },
     { title: 'PROGRESS', align: 'right' },
     { title: 'SILENT', align: 'right' },
-    { title: 'ALLOWED', align: 'right' },
+    { title: 'ALLOWED', align: 'right', expendable: 1 },
     { title: 'MESSAGE' },
   ] as const;
   const rows = found.map((one): Cell[] => {
@@ -196,13 +250,12 @@ function table(io: Io, found: readonly Silent[], now: number, paint: Paint): str
     return [
       { text: job.id },
       { text: job.event.job_type ?? '-' },
-      statusCell(job, paint),
-      progressCell(job, io.terminal.out),
-      { text: showDuration(now - job.storedAt), dress: (text) => paint('yellow', text) },
+      statusCell(statusWord(job.event), paint),
+      progressCell(job, withBar),
+      { text: showDuration(now - one.heardAt), dress: (text) => paint('yellow', text) },
       { text: showDuration(one.allowedMs) },
       summaryCell(job),
     ];
   });
-  const width = io.terminal.out ? io.columns() : Number.POSITIVE_INFINITY;
   return tableLines(columns, rows, width, dim(paint));
 }

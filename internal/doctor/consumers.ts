@@ -1,3 +1,4 @@
+import { driftOf } from './drift.js';
 import type { ConsumerFacts, Facts, StreamEnds } from './facts.js';
 import { finding, fine, type Outcome, whenKnown } from './findings.js';
 import { count, plural, shown, time } from './words.js';
@@ -14,15 +15,27 @@ const BEHIND = 1_000;
 export const isEdge = (name: string): boolean => name.startsWith(EDGE_PREFIX);
 
 /** Consumers of edges that are dead, behind or stand still, and of replays that nobody goes on with. */
-export function* judgeConsumers({ consumers, ends, now, streamName }: Facts): Generator<Outcome> {
-  yield* whenKnown('consumers', consumers, (all) => judge(all, ends, now, streamName));
+export function* judgeConsumers(facts: Facts): Generator<Outcome> {
+  const { consumers, ends, now, streamName } = facts;
+  yield* whenKnown('consumers', consumers, (all) => judge(all, ends, now, streamName, isDrifted(facts)));
 }
+
+/** The consumers of edges that nobody pulls. */
+export function idleEdges({ consumers, ends, now }: Facts): readonly ConsumerFacts[] {
+  if (consumers.kind !== 'known') return [];
+  return consumers.value.filter((one) => isEdge(one.name) && stateOf(one, ends, now) === 'idle');
+}
+
+/** Edges pull nothing while the stream is not as they need it: that is the fault of the stream, and told there. */
+const isDrifted = ({ stream }: Facts): boolean =>
+  stream.kind === 'known' && stream.value.kind === 'there' && driftOf(stream.value.stream).length > 0;
 
 function* judge(
   all: readonly ConsumerFacts[],
   ends: StreamEnds | null,
   now: number,
   stream: string,
+  isWaiting: boolean,
 ): Generator<Outcome> {
   const edges = all.filter(({ name }) => isEdge(name));
   const groups = new Map<EdgeState, ConsumerFacts[]>();
@@ -36,13 +49,14 @@ function* judge(
     ...some(those('edited'), (edited) => editedEdges(edited, stream)),
     ...some(those('stalled'), (stalled) => stalledEdges(stalled, ends, stream)),
     ...some(those('refused'), refusedEdges),
-    ...some(those('idle'), (idle) => idleEdges(idle, now, stream)),
+    ...some(isWaiting ? [] : those('idle'), (idle) => idleFinding(idle, now, stream)),
     ...some(those('behind'), edgesBehind),
   ];
   yield* told;
   const live = edges.filter(isFed);
-  if (live.length === 0) yield noEdge(stream);
-  else if (those('follows').length === live.length) yield fine('consumers', following(live));
+  if (live.length === 0 && !(isWaiting && those('idle').length > 0)) yield noEdge(stream);
+  else if (live.length > 0 && those('follows').length === live.length)
+    yield fine('consumers', following(live));
   const forgotten = all.filter(
     (one) => one.isDurable && one.name.startsWith(REPLAY_PREFIX) && isForgotten(one, now),
   );
@@ -146,7 +160,7 @@ function refusedEdges(refused: readonly ConsumerFacts[]): Outcome {
   });
 }
 
-function idleEdges(idle: readonly ConsumerFacts[], now: number, stream: string): Outcome {
+function idleFinding(idle: readonly ConsumerFacts[], now: number, stream: string): Outcome {
   const stays = idle.filter(({ removedAfterMs }) => removedAfterMs === null);
   return finding('warning', 'edge-consumer-idle', {
     what: `${plural(idle.length, 'consumer')} of ${idle.length === 1 ? 'an edge is' : 'edges are'} not pulled: the edge is dead, stands still, or is cut off from NATS.`,

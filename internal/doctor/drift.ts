@@ -75,9 +75,21 @@ function cureFor({ field, is }: Difference, { choices }: StreamFacts, version: s
   }
 }
 
-/** That a stream is not as Headway needs it. */
-export function driftFinding({ streamName, server }: Facts, stream: StreamFacts): Outcome {
-  const { drift } = stream;
+/** What of a stream is not as Headway needs it, but for what has a finding of its own. */
+export const driftOf = ({ drift, sealed }: StreamFacts): readonly Difference[] =>
+  // That it is in memory has its own finding, and so has that it is sealed, which makes it discard new events.
+  drift.filter(({ field }) => field !== 'storage' && !(field === 'discard' && sealed));
+
+/**
+ * That a stream is not as Headway needs it.
+ * @param waiting the edges that pull nothing until it is put right
+ */
+export function driftFinding(
+  { streamName, server }: Facts,
+  stream: StreamFacts,
+  waiting: readonly string[],
+): Outcome {
+  const drift = driftOf(stream);
   const cures = drift.map((one) => [one.field, cureFor(one, stream, server.version)] as const);
   const fixed = cures.flatMap(([field, { kind }]) => (kind === 'none' ? [field] : []));
   const without = cures.flatMap(([field, { kind }]) => (kind === 'without' ? [field] : []));
@@ -96,10 +108,13 @@ export function driftFinding({ streamName, server }: Facts, stream: StreamFacts)
       fixed.length === 0
         ? corrections.join(' ')
         : `What it has of ${fixed.join(', ')} cannot be edited. Make the stream anew: ${makeAnew(streamName)}.`,
-    details: drift.map((one) => {
-      const effect = EFFECTS[one.field];
-      return effect === undefined ? shown(one) : `${shown(one)}: ${effect}`;
-    }),
+    details: [
+      ...drift.map((one) => {
+        const effect = EFFECTS[one.field];
+        return effect === undefined ? shown(one) : `${shown(one)}: ${effect}`;
+      }),
+      ...waiting.map((edge) => `${edge} gets no events until it is put right, or its edge is dead`),
+    ],
   });
 }
 

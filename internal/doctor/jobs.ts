@@ -11,6 +11,8 @@ export interface UnfinishedJob {
   readonly attempt?: number | undefined;
   /** ms since 1970, by the server's clock. */
   readonly storedAt: number;
+  /** When the worker was heard last, where that is another time: the event is an edge's. ms since 1970, by the same clock. */
+  readonly heardAt?: number | undefined;
   /** Silence for so long is a stall, by the event's own word; null: it says nothing. */
   readonly stallAfterMs: number | null;
   /** Silence for so long is a failure, by the event's own word; null: it says nothing. */
@@ -59,9 +61,8 @@ export class JobTally {
     this.#saw(job.id);
     this.#unfinished++;
     const { now, stallAfterMs, maxAgeMs } = this.#rules;
-    const silentMs = now - job.storedAt;
-    if (silentMs >= allowedMs(job, stallAfterMs)) this.#silent.add(job);
-    if (maxAgeMs !== null && silentMs >= maxAgeMs * LEAVING) this.#leaving.add(job);
+    if (now - heardAt(job) >= allowedMs(job, stallAfterMs)) this.#silent.add(job);
+    if (maxAgeMs !== null && now - job.storedAt >= maxAgeMs * LEAVING) this.#leaving.add(job);
   }
 
   /** @param cutShort why not all jobs were gone through; null when they were */
@@ -86,7 +87,7 @@ export class JobTally {
   }
 }
 
-/** The jobs whose last event is the oldest, at most so many of them. */
+/** The jobs whose workers were heard longest ago, at most so many of them. */
 class Longest {
   readonly #kept: number;
   #jobs = new Map<string, UnfinishedJob>();
@@ -107,9 +108,11 @@ class Longest {
   }
 
   list(): readonly UnfinishedJob[] {
-    return [...this.#jobs.values()].sort((one, other) => one.storedAt - other.storedAt).slice(0, this.#kept);
+    return [...this.#jobs.values()].sort((one, other) => heardAt(one) - heardAt(other)).slice(0, this.#kept);
   }
 }
+
+const heardAt = (job: UnfinishedJob): number => job.heardAt ?? job.storedAt;
 
 /** How long a job may be silent: by its own word, else `byDefault`. */
 function allowedMs({ stallAfterMs, timeoutMs }: UnfinishedJob, byDefault: number): number {
@@ -150,9 +153,9 @@ function silentJobs(silent: readonly UnfinishedJob[], inAll: number, now: number
     what: `${plural(inAll, 'unfinished job has', 'unfinished jobs have')} given no sign of life for longer than they should (${listened}).`,
     why: 'Whoever waits for them waits in vain: most often the worker died before it could say so.',
     whatToDo:
-      'See whether their workers run. If not: start the jobs again, or end them by an error event. Jobs that work for long without a word should send heartbeats, or say how long they may be silent (stall_after_seconds).',
+      'See whether their workers run. If not: start the jobs again, or end them: `headway fail JOB --reason …`. Jobs that work for long without a word should send heartbeats, or say how long they may be silent (stall_after_seconds).',
     details: silent.map((job) => {
-      const silentMs = now - job.storedAt;
+      const silentMs = now - heardAt(job);
       const type = job.jobType === undefined ? '' : ` (${job.jobType})`;
       return `${job.id}${type}: silent for ${time(silentMs)}${word(job, silentMs)}`;
     }),

@@ -73,7 +73,10 @@ function limited(permissions: PermissionFacts, roles: readonly Role[]): Outcome 
   return finding('info', 'credentials-limited', {
     what: `NATS permits ${who(permissions)} only a part of what Headway does.`,
     why: 'That is as it should be, if the part fits who has these credentials. What could not be looked at is listed below.',
-    whatToDo: 'To have one role checked strictly: `headway doctor --for edge` (or worker, or operator).',
+    whatToDo:
+      permissions.meantFor === null
+        ? 'To have one role checked strictly: `headway doctor --for edge` (or worker, or operator).'
+        : `Nothing, if ${A[permissions.meantFor]} of yours can do without it: all that it cannot do without is permitted. docs/nats/permissions.conf permits the rest.`,
     details,
   });
 }

@@ -1,5 +1,6 @@
 import { edit, makeAnew } from './commands.js';
-import { driftFinding } from './drift.js';
+import { idleEdges } from './consumers.js';
+import { driftFinding, driftOf } from './drift.js';
 import type { Facts, StreamFacts, StreamState } from './facts.js';
 import { finding, fine, type Outcome, whyNot } from './findings.js';
 import { bytes, shown, time } from './words.js';
@@ -60,11 +61,10 @@ function taken(name: string, takenBy: string): Outcome {
 
 function* judgeConfig(facts: Facts, stream: StreamFacts): Generator<Outcome> {
   const { streamName, server } = facts;
-  // That it is in memory has its own finding, and so has that it is sealed, which makes it discard new events.
-  const drift = stream.drift.filter(
-    ({ field }) => field !== 'storage' && !(field === 'discard' && stream.sealed),
-  );
-  if (drift.length > 0) yield driftFinding(facts, { ...stream, drift });
+  if (driftOf(stream).length > 0) {
+    const waiting = idleEdges(facts).map(({ name }) => name);
+    yield driftFinding(facts, stream, waiting);
+  }
   if (stream.sealed) {
     yield finding('error', 'stream-sealed', {
       what: `The stream ${streamName} is sealed.`,

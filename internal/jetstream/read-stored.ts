@@ -29,6 +29,7 @@ const PATIENCE_MS = [
 ] as const;
 const RETRY_MS = 100;
 const MAX_RETRY_MS = 2_000;
+const LEAST_PULL_BYTES = 256 * 1024;
 const PULL: PullLimits = { bytes: 8 * 1024 * 1024, messages: 2_000, prefetch: true };
 
 /**
@@ -115,7 +116,8 @@ class StoredRead {
       {
         subject: id === null ? null : subjectOf(id),
         from: place,
-        pull: PULL,
+        pull:
+          end === null || end === 'last' ? PULL : pullFor(end - (place.kind === 'seq' ? place.seq : 1), info),
         ask: (request) => this.#ask(request),
         create: (config) => this.#create(config),
       },
@@ -189,6 +191,12 @@ class StoredRead {
   #ask<T>(request: () => Promise<T>): Promise<T> {
     return orAborted(this.#monitor.runWhileConnected(this.#signal, request), this.#signal);
   }
+}
+
+// A consumer has no end: what it sends beyond the range comes in vain.
+function pullFor(span: number, { state: { bytes, messages } }: StreamInfo): PullLimits {
+  const expected = 2 * Math.max(1, span + 1) * (bytes / Math.max(1, messages));
+  return { ...PULL, bytes: Math.min(PULL.bytes, Math.max(LEAST_PULL_BYTES, Math.ceil(expected))) };
 }
 
 function placeOf(from: ReadFrom, { state }: StreamInfo): StartPlace {

@@ -21,8 +21,7 @@ export const TIMEOUT_CODE = 'timeout';
  */
 export function timeoutEvent(last: Event, silentMs: number, timestamp: string): string {
   const seconds = Math.round(silentMs / 100) / 10;
-  const failure = {
-    status: 'error',
+  return failureEvent(last, {
     timestamp,
     error: {
       code: TIMEOUT_CODE,
@@ -30,8 +29,26 @@ export function timeoutEvent(last: Event, silentMs: number, timestamp: string): 
       retryable: true,
       details: { silent_ms: Math.floor(silentMs) },
     },
-  } as const;
-  return whole(last, failure) ?? JSON.stringify({ ...named(last), ...failure });
+  });
+}
+
+/** What an event says that somebody else than the worker writes when the worker is dead. */
+export interface Failure {
+  /** RFC 3339. */
+  readonly timestamp: string;
+  /** Left out: the attempt of the event before. */
+  readonly attempt?: number;
+  readonly error: NonNullable<Event['error']>;
+}
+
+/**
+ * The event that says that a job failed, as JSON: the job's whole state as `timeoutEvent` keeps it, with this failure.
+ *
+ * @param last the job's last event; with or without the fields of an update
+ */
+export function failureEvent(last: Event, failure: Failure): string {
+  const fields = { status: 'error', ...failure } as const;
+  return whole(last, fields) ?? JSON.stringify({ ...named(last), ...fields });
 }
 
 function whole(last: Event, failure: object): string | null {

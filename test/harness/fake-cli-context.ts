@@ -13,6 +13,8 @@ export function quietIo(changes: Partial<Io> = {}): Io {
     stopped: new AbortController().signal,
     ask: async () => null,
     keys: () => () => undefined,
+    hasCommand: () => false,
+    page: () => ({ write: async () => undefined, end: async () => 0 }),
     ...changes,
   };
 }

@@ -28,6 +28,7 @@ const LONG = [
   'integration/edge-id',
   'chaos/headway-kill',
   'integration/invalid-events',
+  'integration/headway-output',
   'integration/headway-terminal',
   'integration/headway-purge',
   'integration/fanout',

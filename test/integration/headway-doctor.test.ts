@@ -2,6 +2,8 @@
 import { AckPolicy, DiscardPolicy, nanos, StorageType } from 'nats';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { isAtLeast } from '../../internal/jetstream/connection.js';
+import { timeoutEvent } from '../../internal/liveness/timeout-event.js';
+import type { Event } from '../../schemas/event.js';
 import { aliveBody } from '../../schemas/ids.js';
 import {
   aboveNotes,
@@ -295,6 +297,20 @@ describe('events and jobs', () => {
     } finally {
       clearInterval(beating);
     }
+  });
+
+  test("a job that an edge has timed out just now is as silent as before: the time-out is not its worker's", async () => {
+    await createStream(shared.nc);
+    await publish(shared.nc, 'job-dead', { progress: 40 });
+    const last = event('job-dead', { progress: 40 }) as Event;
+    await publishRaw(
+      shared.nc,
+      'progress.job-dead',
+      timeoutEvent(last, 2 * HOUR_MS, new Date().toISOString()),
+    );
+    const found = await report('--listen', '1s');
+    expect(aboveNotes(found)).toEqual(['jobs-silent']);
+    expect(detailsOf(found, 'jobs-silent')).toMatch(/^job-dead: silent for 2 h/);
   });
 
   test('a finding that is known and decided about can be left out', async () => {

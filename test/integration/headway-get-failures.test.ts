@@ -134,11 +134,17 @@ describe('it is not there: exit code 3', () => {
 
 describe('a mistake in arguments or environment: exit code 2', () => {
   test.each<[args: string[], told: RegExp, env?: Record<string, string>]>([
-    [['list', '-o', 'yaml'], /argument 'yaml' is invalid\. Allowed choices are table, json, ndjson/],
-    [['stats', '-o', 'ndjson'], /Allowed choices are table, json/],
+    [
+      ['list', '-o', 'xml'],
+      /argument 'xml' is invalid\. Allowed choices are table, wide, json, jsonl, ndjson, /,
+    ],
+    [['stats', '-o', 'ndjson'], /Allowed choices are table, wide, json, /],
     [['list', '-f', '-o', 'json'], /-o json is one document, and --follow has no end: use -o ndjson/],
     [['tail', '-f', '-o', 'json'], /-o json is one document/],
-    [['list', '--status', 'done'], /Allowed choices are processing, completed, error, finished, unfinished/],
+    [
+      ['list', '--status', 'done'],
+      /Allowed choices are processing, completed, error, retrying, finished, unfinished, stalled/,
+    ],
     [['list', '--job-type', 'a b'], /Expected 1 to 64 of A-Z a-z 0-9 _ \. -/],
     [['list', '--limit', '0'], /Expected an integer from 1\./],
     [['list', '--limit', '9'.repeat(20)], /Expected an integer from 1 to 9007199254740991\./],
@@ -155,8 +161,10 @@ describe('a mistake in arguments or environment: exit code 2', () => {
     [['export', '--resume'], /--resume is for a file: name it with --to FILE/],
     [['export', '--to', ''], /Expected the name of a file/],
     [['history', 'a.b'], /Expected a job's processing_id: 1 to 128 of A-Z a-z 0-9 _ -/],
-    [['get'], /missing required argument 'id'/],
-    [['get', 'a', 'b'], /too many arguments/],
+    [['get'], /missing required argument 'ids'/],
+    [['history', 'a', 'b'], /too many arguments/],
+    [['get', 'a', 'b.c'], /Expected a job's processing_id: .*, or a pattern of them with \* \? \[a-z\]/],
+    [['get', '[z-a]'], /Expected a job's processing_id: /],
     [['list', '--stream', 'a.b'], /--stream is not valid; expected 1 to 64 of A-Z a-z 0-9 _ -/],
     [['list'], /NATS_URL is not valid; expected one or more addresses/, { NATS_URL: 'http://u:hunter2@h' }],
     [['list', '--server', 'nats://a b'], /--server is not valid; expected one or more addresses/],

@@ -73,7 +73,7 @@ describe('headway list', () => {
     expect(lines[3]).toMatch(/^again +- +processing +1% +2 +\d+s {2}(よう){60}$/);
     expect(lines[5]).toMatch(/^film-1 +video +processing +… +1 +\d+s$/);
     expect(lines[6]).toMatch(
-      /^scan-1 +pdf\.ocr +processing +33\.3% +1 +\d+s {2}\[1\/4 ocr\] page \[31m3 \[0m of 9$/,
+      /^scan-1 +pdf\.ocr +stalled +33\.3% +1 +\d+s {2}\[1\/4 ocr\] page \[31m3 \[0m of 9$/,
     );
     // Nothing that a terminal would obey, no bars.
     // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what is looked for.

@@ -325,6 +325,19 @@ describe('--to ws', () => {
     expect((await command.ended()).code).toBe(130);
   });
 
+  test('without --wait it begins at once, and says so before anybody is late', async () => {
+    await fill(10);
+    await using command = start('--to', 'ws', '--port', '0', '--speed', 'max');
+    const url = await served(command);
+    await command.shows(/it begins now, .* with --wait it begins when the first client is there/, 'stderr');
+    await command.shows('what it has shown is served until', 'stderr');
+    await using late = await WsClient.connect(url);
+    await late.until(({ type }) => type === 'caught_up');
+    await using waiting = start('--to', 'ws', '--port', '0', '--wait');
+    await waiting.shows('waiting for the first client', 'stderr');
+    expect(waiting.stderr).not.toContain('it begins now');
+  });
+
   test('one job is at the paths of an edge, and others have nothing in this world', async () => {
     await fill(10);
     await using command = start('a', '--to', 'ws', '--port', '0', '--speed', 'max');

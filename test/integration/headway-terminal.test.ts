@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -39,7 +40,7 @@ beforeAll(async () => {
     progress: 10,
     error: { code: EVIL, message: EVIL, details: { [EVIL]: EVIL } },
   });
-  await publish(nc, 'long', { progress: 70, message: '長い話 '.repeat(80) });
+  await publish(nc, 'long', { job_type: 'typed.one', progress: 70, message: '長い話 '.repeat(80) });
 });
 
 afterAll(async () => {
@@ -59,7 +60,7 @@ describe.skipIf(noTerminal !== null)(`at a terminal (${noTerminal ?? 'python3, p
     const shown = await atTerminal(['list']);
     expect(shown).toContain('\u001b[36mprocessing\u001b[39m');
     expect(shown).toContain('\u001b[31merror\u001b[39m');
-    expect(shown).toContain('███████░░░  70%');
+    expect(shown).toContain('███████░░░   70%');
     const lines = stripVTControlCharacters(shown).split('\r\n');
     const long = lines.find((line) => line.startsWith('long')) ?? '';
     // Each of its characters takes two of the 100 columns.
@@ -117,9 +118,9 @@ describe.skipIf(noTerminal !== null)(`at a terminal (${noTerminal ?? 'python3, p
     await using watch = startHeadwayAtTerminal(['list', '-f', '--job-type', 'live'], { env });
     await watch.shows('0 jobs; Ctrl-C ends');
     await publish(nc, 'live-1', { job_type: 'live', progress: 20 });
-    await watch.shows('██░░░░░░░░  20%');
+    await watch.shows('██░░░░░░░░   20%');
     await publish(nc, 'live-1', { job_type: 'live', progress: 90 });
-    await watch.shows('█████████░  90%');
+    await watch.shows('█████████░   90%');
     const ERASE_LINE = '\u001b[2K';
     expect(watch.stdout).toContain(ERASE_LINE);
     watch.type(CTRL_C);
@@ -164,7 +165,7 @@ describe.skipIf(noTerminal !== null)(`at a terminal (${noTerminal ?? 'python3, p
     const id = '0e5529da-87d6-4287-85a3-e6878ca18176';
     await publish(nc, id, { job_type: 'invoice.render', progress: 42, message: 'page 7 of many' });
     await using watch = startHeadwayAtTerminal(['list', '-f'], { env, size: { columns: 80, rows: 5 } });
-    await watch.shows(/jobs, the newest 2 shown/);
+    await watch.shows(/jobs, 2 shown/);
     watch.type(CTRL_C);
     const { stdout } = await watch.ended(5_000);
     const picture = stripVTControlCharacters(stdout.slice(stdout.lastIndexOf('JOB')))
@@ -172,7 +173,7 @@ describe.skipIf(noTerminal !== null)(`at a terminal (${noTerminal ?? 'python3, p
       .split('\r\n');
     // The title, two jobs and the foot, and what the terminal makes of the key: a line that is too long would be broken in two.
     expect(picture.filter((line) => line !== '^C')).toHaveLength(4);
-    expect(picture.find((line) => line.startsWith(id))).toMatch(/ 42% .* page/);
+    expect(picture.find((line) => line.startsWith('0e55'))).toMatch(/^0e55\S+…\S+8176 .* 42% .* page/);
   });
 
   test('tail -f shows what comes, and ends with Ctrl-C', async () => {
@@ -260,7 +261,78 @@ describe('shell completion', () => {
     expect(await offered('st')).toEqual(['stats', 'stalled']);
     expect(await offered('list', '--st')).toEqual(['--status', '--stream']);
     expect(await offered('list', '--status', 'un')).toEqual(['unfinished']);
-    expect(await offered('list', '--output', '')).toEqual(['table', 'json', 'ndjson']);
+    expect(await offered('list', '--output', '')).toEqual([
+      'table',
+      'wide',
+      'json',
+      'jsonl',
+      'ndjson',
+      'yaml',
+      'name',
+      'csv',
+      'jsonpath=',
+    ]);
+  });
+
+  test('offers the jobs and types that the stream keeps, where a job or a type may stand', async () => {
+    // What takes longer than a second is not offered, and this machine may be busy: the Tab key is pressed again.
+    const withNats = async (words: string[], expected: unknown): Promise<void> => {
+      let found: string[] = [];
+      await waitFor(
+        async () => {
+          const { code, stdout, stderr } = await headway(['complete', '--', ...words], { env });
+          expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+          found = stdout
+            .split('\n')
+            .flatMap((line) => (line.includes('\t') ? [line.split('\t')[0] ?? ''] : []));
+          return found.length > 0;
+        },
+        { what: `something behind ${words.join(' ')}`, timeoutMs: 60_000 },
+      );
+      expect(found).toEqual(expected);
+    };
+    await withNats(['get', ''], expect.arrayContaining(['evil', 'fail', 'long']));
+    await withNats(['logs', '-f', 'e'], ['evil']);
+    await withNats(['wait', 'long', '--timeout', '1m', 'f'], ['fail']);
+    await withNats(['fail', '--reason', 'x', 'l'], ['long']);
+    await withNats(['--stream', 'PROGRESS', 'tail', '--', 'l'], ['long']);
+    await withNats(['token', '--job', 'f'], ['fail']);
+    await withNats(['ls', '--type', ''], expect.arrayContaining(['typed.one']));
+    await withNats(['tail', '--job-type=typed'], ['typed.one']);
+    await withNats(['list', '--status', 's'], ['stalled']);
+    await withNats(['describe', '--out'], ['--output']);
+  });
+
+  test.each([
+    [['get', '-s', 'nats://127.0.0.1:1', '']],
+    [['get', '--server', 'nats://a b', '']],
+    [['get', '--stream', 'NONE', '']],
+    [['get', '--creds', '/nowhere', '']],
+    [['get', 'zzz']],
+    [['list', '--limit', '']],
+    [['history', '--since', '']],
+    [['stats', '']],
+  ])('offers nothing, and says nothing, where nothing can be known: %j', async (words) => {
+    expect(await headway(['complete', '--', ...words], { env })).toEqual({
+      code: 0,
+      signal: null,
+      stdout: ':4\n',
+      stderr: '',
+    });
+  });
+
+  test('a NATS that takes the connection and says nothing is not waited for', async () => {
+    const silent = createServer();
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    const { port } = silent.address() as AddressInfo;
+    try {
+      const ended = await headway(['complete', '--', 'get', ''], {
+        env: natsEnv(`nats://127.0.0.1:${port}`),
+      });
+      expect(ended).toEqual({ code: 0, signal: null, stdout: ':4\n', stderr: '' });
+    } finally {
+      silent.close();
+    }
   });
 
   test('offers shells and commands, and leaves the names of files to the shell', async () => {
@@ -305,7 +377,7 @@ describe('shell completion', () => {
   test('bash takes its script, and completes by it', async () => {
     expect(
       await pressTab(['his'], ['list', '--status', '=', 'un'], ['list', '--output', '='], ['get', '']),
-    ).toEqual(['history', 'unfinished', 'table json ndjson']);
+    ).toEqual(['history', 'unfinished', 'table wide json jsonl ndjson yaml name csv jsonpath=']);
   });
 
   test('the Tab key neither runs what stands in the line nor empties the file behind a >', async () => {

@@ -1,6 +1,9 @@
 // docs/COMMANDS.md is held against the program.
 import { describe, expect, test } from 'vitest';
+import { SORT_FIELDS } from '../../cmd/headway/list/collect.js';
 import { run } from '../../cmd/headway/program.js';
+import { EVENT_CSV } from '../../cmd/headway/show/item-writer.js';
+import { OUTPUT_FORMATS } from '../../cmd/headway/show/output.js';
 import { EXIT_CODES_HELP } from '../../cmd/headway/world/exit-codes.js';
 import { quietIo } from '../harness/fake-cli-context.js';
 import { bare, byName, read, section, sections, table } from './documents.js';
@@ -14,8 +17,11 @@ describe('COMMANDS.md', () => {
       help += text;
     };
     await run(['--help'], quietIo({ out }));
-    const listed = table(section(document, 'The commands'), 'command').map((row) => bare(row.command));
-    const there = [...help.matchAll(/^ {2}([a-z]+)(?: \[| <)/gm)].map(([, name]) => name);
+    const listed = table(section(document, 'The commands'), 'command').map((row) =>
+      // Behind the name stand other words for it.
+      bare(row.command).replace(/, .*$/, ''),
+    );
+    const there = [...help.matchAll(/^ {2}([a-z]+)(?:\|[a-z]+)?(?: \[| <)/gm)].map(([, name]) => name);
     expect(there.length).toBeGreaterThan(0);
     expect(listed.toSorted(byName)).toEqual(
       there.flatMap((name) => (name === undefined || name === 'help' ? [] : [name])).toSorted(byName),
@@ -29,5 +35,15 @@ describe('COMMANDS.md', () => {
       return code === undefined ? [] : [[code, meaning]];
     });
     expect(codes.map(([code, meaning]) => [code, bare(meaning)])).toEqual(said);
+  });
+
+  test('"What they print" has the formats, the columns of CSV and the fields to sort by of the program', () => {
+    const text = section(document, 'What they print');
+    const formats = table(text, 'format').flatMap((row) => (row.format ?? '').split(', ').map(bare));
+    expect(formats.toSorted(byName)).toEqual([...OUTPUT_FORMATS].toSorted(byName));
+    const list = text.text.replaceAll(/\s+/g, ' ');
+    expect(list).toContain(`list --sort-by ${SORT_FIELDS.join('|')}\``);
+    const columns = Object.keys(EVENT_CSV).map((name) => `\`${name}\``);
+    expect(list).toContain(`the columns ${columns.slice(0, -1).join(', ')} and ${columns.at(-1)};`);
   });
 });

@@ -279,3 +279,41 @@ test('of events that came late it is not said that they were stored when they sa
   expect(said([-60_000])).toBe('those of 1 job late, and are too few to tell of a clock');
   expect(said([0])).toBe('the events of 1 job were stored when they say');
 });
+
+describe('edges that wait for the stream to be put right', () => {
+  const idle = edge({ isPulled: false, delivered: [9, 9], lastDeliveredAt: NOW - 90_000 });
+  const drift = [{ field: 'allow_direct', is: false, shouldBe: true }];
+
+  test('are told by the drift, and are no finding of their own', () => {
+    const facts = withStream({ drift }, { consumers: known([idle]) });
+    const { findings } = judge(facts);
+    expect(findings.filter(({ severity }) => severity !== 'info').map(({ id }) => id)).toEqual([
+      'stream-drift',
+    ]);
+    expect(findings.map(({ id }) => id)).not.toContain('no-edge');
+    expect(textOf(facts, 'stream-drift')).toMatch(/^edge-a gets no events until it is put right/m);
+  });
+
+  test('are idle edges again when it is', () => {
+    expect(textOf(withStream({}, { consumers: known([idle]) }), 'edge-consumer-idle')).toMatch(/^edge-a: /m);
+  });
+});
+
+test('who had one role checked is not told to have one role checked', () => {
+  const refused = (meantFor: 'edge' | null): Facts => ({
+    ...healthy,
+    permissions: {
+      ...healthy.permissions,
+      meantFor,
+      needs: needsOf('PROGRESS').map((need) => ({
+        need,
+        result: need.subject === '$JS.API.STREAM.CREATE.PROGRESS' ? 'refused' : 'permitted',
+      })),
+    },
+  });
+  expect(textOf(refused(null), 'credentials-limited')).toContain('headway doctor --for edge');
+  expect(textOf(refused('edge'), 'credentials-limited')).toMatch(
+    /all that it cannot do without is permitted/,
+  );
+  expect(textOf(refused('edge'), 'credentials-limited')).not.toContain('--for');
+});

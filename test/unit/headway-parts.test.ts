@@ -17,7 +17,8 @@ import { run } from '../../cmd/headway/program.js';
 import { bar } from '../../cmd/headway/show/cells.js';
 import { ArrayEmitter, Emitter } from '../../cmd/headway/show/emit.js';
 import { paintFor } from '../../cmd/headway/show/paint.js';
-import { lineOf, shorten, tableLines } from '../../cmd/headway/show/table.js';
+import { tableLines } from '../../cmd/headway/show/table.js';
+import { shorten } from '../../cmd/headway/show/width.js';
 import { quantile } from '../../cmd/headway/stats/counts.js';
 import { Scan } from '../../cmd/headway/stats/scan.js';
 import { showBytes } from '../../cmd/headway/stats/text.js';
@@ -57,6 +58,8 @@ function fakeIo(changes: Partial<Io> = {}): FakeIo {
     stopped: new AbortController().signal,
     ask: () => Promise.resolve(null),
     keys: () => () => undefined,
+    hasCommand: () => false,
+    page: () => ({ write: async () => undefined, end: async () => 0 }),
     ...changes,
   };
   return io;
@@ -162,15 +165,10 @@ describe('a table', () => {
     expect(stringWidth(lines[1] ?? '') - 2).toBeLessThanOrEqual(40);
     expect(lines[2]).toBe('b            12,345');
     expect(tableLines(columns, rows, Number.POSITIVE_INFINITY)[1]).toContain(`<${'長い話'.repeat(20)}>`);
-    // Lines that wrap have a little of it all the same.
-    for (const width of [5, 21]) {
-      expect(tableLines(columns, rows, width)[1]).toMatch(/^a-long-name {7}7 {2}<[長い話]+…>$/);
-    }
   });
 
-  test.each([1, 2, 3, 11, 12, 13, 14, 15, 20, 21, 22])('that is redrawn is never wider than %d', (width) => {
-    for (const row of rows) {
-      const line = lineOf(columns, row, [11, 6, 120], width, true);
+  test.each([1, 2, 3, 11, 12, 13, 14, 15, 20, 21, 22])('is never wider than %d', (width) => {
+    for (const line of tableLines(columns, rows, width)) {
       expect(stringWidth(line.replaceAll(/[<>]/g, ''))).toBeLessThanOrEqual(width);
     }
   });
@@ -186,7 +184,7 @@ describe('a table', () => {
       } as const;
       const job = { seq: 1, storedAt: 0, id: 'a', event } as unknown as JobEvent;
       const style = { paint: (_: unknown, text: string) => text, isTerminal: false } as ListStyle;
-      expect(rowOf(job, style).cells.at(-1)?.text).toMatch(/^x?(😀)+…$/u);
+      expect(rowOf(job, style).said).toMatch(/^x?(😀)+…$/u);
     }
   });
 
@@ -370,7 +368,9 @@ describe('output', () => {
     [{}, true, false, false],
   ])('colours with %j, terminal %j, --color %j: %j', (env, isTerminal, color, isPainted) => {
     const io = fakeIo({ env, terminal: { in: false, out: isTerminal, note: false } });
-    expect(paintFor(io, { color })('red', 'x')).toBe(isPainted ? '\u001b[31mx\u001b[39m' : 'x');
+    expect(paintFor(io, { color: color ? undefined : false })('red', 'x')).toBe(
+      isPainted ? '\u001b[31mx\u001b[39m' : 'x',
+    );
   });
 });
 
@@ -403,7 +403,9 @@ describe('how it ends', () => {
     const io = fakeIo();
     await run(['--help'], io);
     expect(io.written).toMatch(/Exit codes:\n {2}0 +done\n {2}1 +failed\n/);
-    const commands = [...io.written.matchAll(/^ {2}([a-z]+) (?:\[|<)/gm)].map(([, name]) => name ?? '');
+    const commands = [...io.written.matchAll(/^ {2}([a-z]+)(?:\|[a-z]+)? (?:\[|<)/gm)].map(
+      ([, name]) => name ?? '',
+    );
     expect(commands).toEqual(
       expect.arrayContaining(['list', 'get', 'tail', 'history', 'stats', 'stalled', 'complete']),
     );

@@ -3,19 +3,31 @@ import type { ReadFrom } from '../../../internal/jetstream/read-stored.js';
 import { type Event, isFinished } from '../../../schemas/event.js';
 import { isJobType, isProcessingId } from '../../../schemas/ids.js';
 import { isRfc3339 } from '../../../schemas/text.js';
+import { statusWord } from '../jobs/job-event.js';
 import { UsageError } from '../world/io.js';
+import { addAlias } from './alias.js';
 import { durationOption, parseDuration } from './durations.js';
 
 // What several commands let a person choose: which events, how they are shown. Each option is added by a function, and
 // what it leaves in the command's options is the interface beside it.
 
-/** `--output`: for people, one JSON document, or one JSON object a line. */
-export const OUTPUT_FORMATS = ['table', 'json', 'ndjson'] as const;
-export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
+export { addOutputOption, OUTPUT_FORMATS, type OutputFlag, type OutputFormat } from '../show/output.js';
 
-/** `--status`: what the last event says; finished and unfinished are several of them. */
-export const STATUS_FILTERS = ['processing', 'completed', 'error', 'finished', 'unfinished'] as const;
-export type StatusFilter = (typeof STATUS_FILTERS)[number];
+/**
+ * `--status`: what an event says. `error` is any error, `retrying` one that another attempt may follow; finished and
+ * unfinished are several of them.
+ */
+export const EVENT_STATUSES = [
+  'processing',
+  'completed',
+  'error',
+  'retrying',
+  'finished',
+  'unfinished',
+] as const;
+/** `stalled` is about a job, now: an event of it does not tell. */
+export const JOB_STATUSES = [...EVENT_STATUSES, 'stalled'] as const;
+export type StatusFilter = (typeof JOB_STATUSES)[number];
 
 /** A place in time: absolute, or so long before now. ms. */
 export type Moment =
@@ -43,15 +55,13 @@ export interface JobTypeFlag {
 export interface FilterFlags extends JobTypeFlag {
   readonly status?: readonly StatusFilter[];
 }
-export interface OutputFlag {
-  readonly output: OutputFormat;
-}
 export interface TimestampsFlag {
   readonly timestamps?: true;
 }
+const COLOR_CHOICES = ['always', 'auto', 'never'] as const;
 export interface ColorFlag {
   /** false with --no-color. */
-  readonly color: boolean;
+  readonly color?: false | (typeof COLOR_CHOICES)[number] | undefined;
 }
 
 export function addSinceOptions(command: Command): Command {
@@ -80,33 +90,31 @@ export function addStartSequenceOption(command: Command): Command {
   );
 }
 
-/** @param byDefault null: all */
-export function addLastOption(command: Command, byDefault: number | null = null): Command {
-  const option = new Option('--last <n>', 'the newest so many events').argParser(count);
-  return command.addOption(byDefault === null ? option : option.default(byDefault));
-}
-
-export function addJobTypeOption(command: Command): Command {
-  return command.option('--job-type <type>', 'only jobs of this type; may be repeated', addType);
-}
-
-/** --job-type and --status. */
-export function addFilterOptions(command: Command): Command {
-  return addJobTypeOption(command).addOption(
-    new Option(
-      '--status <status>',
-      `only these, may be repeated (choices: ${STATUS_FILTERS.join(', ')})`,
-    ).argParser(addStatus),
+/** `-n, --last`, also `--tail`. @param description what it says beside "the newest so many events" */
+export function addLastOption(command: Command, description = ''): Command {
+  const text = `the newest so many events, also --tail${description}`;
+  return addAlias(
+    command.addOption(new Option('-n, --last <n>', text).argParser(count)),
+    '--tail <n>',
+    '--last',
   );
 }
 
-export function addOutputOption(
+export function addJobTypeOption(command: Command): Command {
+  const text = 'only jobs of this type; may be repeated, or a,b (also --type)';
+  return addAlias(command.option('--job-type <type>', text, addType), '--type <type>', '--job-type');
+}
+
+/** --job-type and --status. @param statuses what --status may be */
+export function addFilterOptions(
   command: Command,
-  formats: readonly OutputFormat[] = OUTPUT_FORMATS,
-  byDefault: OutputFormat = 'table',
+  statuses: readonly StatusFilter[] = EVENT_STATUSES,
 ): Command {
-  return command.addOption(
-    new Option('-o, --output <format>', 'how it is written').choices(formats).default(byDefault),
+  const text = `only these; may be repeated, or a,b (choices: ${statuses.join(', ')})`;
+  return addJobTypeOption(command).addOption(
+    new Option('--status <status>', text).argParser((said: string, all?: readonly StatusFilter[]) =>
+      addStatus(said, statuses, all),
+    ),
   );
 }
 
@@ -115,7 +123,13 @@ export function addTimestampsOption(command: Command): Command {
 }
 
 export function addColorOption(command: Command): Command {
-  return command.option('--no-color', 'no colours; also by NO_COLOR in the environment');
+  return command
+    .addOption(
+      new Option('--color <when>', 'colours; auto: at a terminal, and not with NO_COLOR').choices(
+        COLOR_CHOICES,
+      ),
+    )
+    .option('--no-color', 'the same as --color=never');
 }
 
 /**
@@ -156,15 +170,22 @@ export function untilOf(flags: UntilFlag & SinceFlags, now: number): number | nu
   return end;
 }
 
-/** Whether a job of this last event is among those that --job-type and --status name. */
-export function passes({ jobType, status }: FilterFlags, event: Event): boolean {
+/**
+ * Whether an event is among those that --job-type and --status name.
+ * @param isStalled whether its job is stalled now; only commands that show jobs know
+ */
+export function passes({ jobType, status }: FilterFlags, event: Event, isStalled = false): boolean {
   if (jobType !== undefined && (event.job_type === undefined || !jobType.includes(event.job_type)))
     return false;
-  return status === undefined || status.some((one) => hasStatus(event, one));
+  return status === undefined || status.some((one) => hasStatus(event, one, isStalled));
 }
 
-function hasStatus(event: Event, status: StatusFilter): boolean {
+function hasStatus(event: Event, status: StatusFilter, isStalled: boolean): boolean {
   switch (status) {
+    case 'stalled':
+      return isStalled;
+    case 'retrying':
+      return statusWord(event) === 'retrying';
     case 'finished':
       return isFinished(event);
     case 'unfinished':
@@ -182,14 +203,19 @@ export function jobIdArgument(text: string): string {
 
 /** For a repeatable option: a job_type. @throws InvalidArgumentError */
 export function addType(type: string, types: readonly string[] = []): readonly string[] {
-  if (isJobType(type)) return [...types, type];
+  const said = type.split(',');
+  if (said.every(isJobType)) return [...types, ...said];
   throw new InvalidArgumentError('Expected 1 to 64 of A-Z a-z 0-9 _ . -');
 }
 
-function addStatus(status: string, all: readonly StatusFilter[] = []): readonly StatusFilter[] {
-  const known = STATUS_FILTERS.find((one) => one === status);
-  if (known !== undefined) return [...all, known];
-  throw new InvalidArgumentError(`Allowed choices are ${STATUS_FILTERS.join(', ')}.`);
+function addStatus(
+  text: string,
+  statuses: readonly StatusFilter[],
+  all: readonly StatusFilter[] = [],
+): readonly StatusFilter[] {
+  const known = text.split(',').map((word) => statuses.find((one) => one === word));
+  if (known.every((one) => one !== undefined)) return [...all, ...known];
+  throw new InvalidArgumentError(`Allowed choices are ${statuses.join(', ')}.`);
 }
 
 /** An integer from 1. @throws InvalidArgumentError */

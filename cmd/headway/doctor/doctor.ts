@@ -13,6 +13,7 @@ import {
   type OutputFlag,
   positive,
 } from '../choice/selection.js';
+import { isColoured } from '../show/paint.js';
 import { EXIT } from '../world/exit-codes.js';
 import { Exit, type Io, PipeClosed } from '../world/io.js';
 import { addNatsOptions, type NatsFlags, withNats } from '../world/nats.js';
@@ -97,13 +98,12 @@ async function examine(flags: DoctorFlags, io: Io): Promise<void> {
   const { report, stream, server, where } = await look(flags, io);
   const { ignore = [] } = flags;
   const shown: Report = { ...report, findings: report.findings.filter(({ id }) => !ignore.includes(id)) };
-  const { NO_COLOR, TERM } = io.env;
   const text =
     flags.output === 'json'
       ? reportDocument(shown, stream, { nats_server: server, node: process.versions.node })
       : printReport(shown, where, {
           columns: io.columns(),
-          isColoured: io.terminal.out && flags.color && !NO_COLOR && TERM !== 'dumb',
+          isColoured: isColoured(io, flags),
           isVerbose: flags.verbose === true,
         });
   await io.out(text).catch((error: unknown) => {

@@ -7,6 +7,7 @@ import { readLastStates } from '../../../internal/jetstream/last-states.js';
 import { type ReadRange, readStored } from '../../../internal/jetstream/read-stored.js';
 import type { Event } from '../../../schemas/event.js';
 import { idOf } from '../../../schemas/ids.js';
+import { lastHeardAt } from '../jobs/job-status.js';
 import type { StreamAccess } from '../world/nats.js';
 import { known, whyNot } from './observe.js';
 
@@ -75,13 +76,15 @@ export async function scanJobs(
       tally.finished(id);
       return;
     }
-    const { attempt, stall_after_seconds, timeout_seconds } = JSON.parse(`{${text}`) as Event;
+    const last = JSON.parse(`{${text}`) as Event;
+    const { attempt, stall_after_seconds, timeout_seconds } = last;
     tally.unfinished({
       id,
       jobType,
       seq,
       attempt,
       storedAt,
+      heardAt: lastHeardAt({ event: last, storedAt }),
       stallAfterMs: inMs(stall_after_seconds),
       timeoutMs: inMs(timeout_seconds),
     });

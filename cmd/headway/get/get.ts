@@ -1,18 +1,17 @@
 import { type Command, createArgument } from 'commander';
 import { JobNotFoundError } from '../../../internal/errors.js';
 import { readStored } from '../../../internal/jetstream/read-stored.js';
-import {
-  addColorOption,
-  addOutputOption,
-  type ColorFlag,
-  jobIdArgument,
-  type OutputFlag,
-} from '../choice/selection.js';
+import { addJobs, isGlob, resolveJobs } from '../choice/job-ids.js';
+import { addColorOption, addOutputOption, type ColorFlag, type OutputFlag } from '../choice/selection.js';
 import { type JobEvent, readEvent, updateJson } from '../jobs/job-event.js';
 import { isPristine } from '../jobs/stream-state.js';
 import { writeLines } from '../show/emit.js';
+import { widthFor } from '../show/event-line.js';
+import { itemWriter, writeDocument } from '../show/item-writer.js';
+import { addPagerOption, isTable, type PagerFlag } from '../show/output.js';
 import { paintFor } from '../show/paint.js';
-import type { Io } from '../world/io.js';
+import { EXIT } from '../world/exit-codes.js';
+import { Exit, type Io } from '../world/io.js';
 import {
   addNatsOptions,
   eventStreamInfo,
@@ -23,9 +22,10 @@ import {
   withNats,
 } from '../world/nats.js';
 import { count, noting } from '../world/notes.js';
+import { withPager } from '../world/pager.js';
 import { describeJob, type Kept } from './text.js';
 
-type GetOptions = NatsFlags & OutputFlag & ColorFlag;
+type GetOptions = NatsFlags & OutputFlag & ColorFlag & PagerFlag;
 
 const EXAMPLES = `
 With -o json it is the update that a client would get: the event, with seq and, as far as it is known, prev_seq.
@@ -33,27 +33,102 @@ With -o json it is the update that a client would get: the event, with seq and, 
 Examples:
   headway get invoice-42
   headway get invoice-42 -o json | jq .result
+  headway get invoice-42 -o jsonpath='{.status} {.progress}'
+  headway get 'upload-*' job-7                       several: with -o json they are an array
 `;
 
 /** `headway get`: all of one job's last state. */
 export function addGetCommand(program: Command, io: Io): void {
   const command = program
     .command('get')
-    .summary("show one job's last state")
-    .description("Shows all of one job's last state.")
-    .addArgument(createArgument('<id>', 'the job').argParser(jobIdArgument));
+    .summary('show the last state of a job, or of several')
+    .description("Shows all of a job's last state.")
+    .addArgument(
+      createArgument('<ids...>', "jobs, or patterns of them such as 'upload-*'").argParser(addJobs),
+    );
   addOutputOption(command);
+  addPagerOption(command);
   addColorOption(command);
   addNatsOptions(command)
     .addHelpText('after', EXAMPLES)
-    .action((id: string, options: GetOptions) =>
-      withNats(io, options, 'headway get', (access) => get(io, access, id, options)),
+    .action((jobs: readonly string[], options: GetOptions) =>
+      withPager(io, options.pager, (paged) =>
+        withNats(paged, options, 'headway get', (access) => get(paged, access, jobs, options)),
+      ),
     );
 }
 
-async function get(io: Io, access: StreamAccess, id: string, options: GetOptions): Promise<void> {
-  const info = await eventStreamInfo(access);
-  const now = serverClock(io, info);
+async function get(
+  io: Io,
+  access: StreamAccess,
+  jobs: readonly string[],
+  options: GetOptions,
+): Promise<void> {
+  const now = serverClock(io, await eventStreamInfo(access));
+  const [id, ...others] = await resolveJobs(access, jobs);
+  if (id === undefined) return;
+  if (others.length > 0 || jobs.some(isGlob)) {
+    await getEach(io, access, [id, ...others], options, now);
+    return;
+  }
+  const found = await lookUp(io, access, id);
+  const { output } = options;
+  if (isTable(output)) await writeLines(io, described(io, found, options, now));
+  else await writeDocument(io, output, jsonOf(found, options));
+}
+
+/** Those that are not there are told, and the others shown. */
+async function getEach(
+  io: Io,
+  access: StreamAccess,
+  ids: readonly string[],
+  options: GetOptions,
+  now: () => number,
+): Promise<void> {
+  let missing = 0;
+  let shown = 0;
+  const { output } = options;
+  const writer = isTable(output) ? null : await itemWriter(io, output);
+  for (const id of ids) {
+    const found = await lookUp(io, access, id).catch((error: unknown) => {
+      if (!(error instanceof JobNotFoundError)) throw error;
+      io.note(`headway: ${error.message}\n`);
+      missing++;
+      return null;
+    });
+    if (found === null) continue;
+    if (writer !== null) await writer.item(jsonOf(found, options));
+    else await writeLines(io, [...(shown === 0 ? [] : ['']), ...described(io, found, options, now)]);
+    shown++;
+  }
+  await writer?.end();
+  if (missing > 0) throw new Exit(EXIT.missing);
+}
+
+interface Found {
+  readonly newest: JobEvent;
+  readonly kept: Kept;
+  /** null: not known. */
+  readonly prevSeq: number | null;
+}
+
+// CSV always says when.
+const jsonOf = ({ newest, prevSeq }: Found, { output }: GetOptions): string =>
+  updateJson(newest, prevSeq, output === 'csv');
+
+function described(
+  io: Io,
+  { newest, kept, prevSeq }: Found,
+  options: GetOptions,
+  now: () => number,
+): string[] {
+  const width = widthFor(io, options.output === 'wide')();
+  const style = { paint: paintFor(io, options), now: now(), withBar: io.terminal.out, width };
+  return describeJob(newest, kept, prevSeq, style);
+}
+
+/** @throws JobNotFoundError */
+async function lookUp(io: Io, access: StreamAccess, id: string): Promise<Found> {
   const { newest, kept } = await readJob(io, access, id);
   if (kept.messages === 0) throw new JobNotFoundError(id, access.stream);
   if (newest === null) {
@@ -67,10 +142,7 @@ async function get(io: Io, access: StreamAccess, id: string, options: GetOptions
   }
   // Asked only now: what is gone by now may have been gone while the job was read.
   const prevSeq = kept.previous ?? (isPristine(await streamInfo(access)) ? 0 : null);
-  if (options.output === 'table') {
-    const style = { paint: paintFor(io, options), now: now(), withBar: io.terminal.out };
-    await writeLines(io, describeJob(newest, kept, prevSeq, style));
-  } else await writeLines(io, [updateJson(newest, prevSeq)]);
+  return { newest, kept, prevSeq };
 }
 
 // One job's messages are few by the stream's own limit, and only all of them tell what came before the newest.

@@ -2,8 +2,10 @@ import type { Event } from '../../../schemas/event.js';
 import { printable, printableJson } from '../../../schemas/text.js';
 import { showAge, showDuration } from '../choice/durations.js';
 import { type JobEvent, percent, statusWord } from '../jobs/job-event.js';
+import { allowedSilence, displayStatus, lastHeardAt } from '../jobs/job-status.js';
 import { bar, timeText } from '../show/cells.js';
 import { type Paint, statusFormat } from '../show/paint.js';
+import { pairLines } from '../show/pairs.js';
 import { plural } from '../world/notes.js';
 
 /** What the stream keeps of a job. */
@@ -19,6 +21,8 @@ export interface DescribeStyle {
   /** ms since 1970. */
   readonly now: number;
   readonly withBar: boolean;
+  /** No line is wider; Infinity where nothing needs to fit. */
+  readonly width: number;
 }
 
 const KNOWN = new Set<string>([
@@ -47,20 +51,17 @@ export function describeJob(
   job: JobEvent,
   kept: Kept,
   prevSeq: number | null,
-  { paint, now, withBar }: DescribeStyle,
+  { paint, now, withBar, width }: DescribeStyle,
 ): string[] {
   const { event, seq, storedAt } = job;
-  const status = paint(statusFormat(event), statusWord(event));
+  const status = displayStatus(job, now);
   const shownBar = withBar && event.indeterminate !== true ? `${bar(event.progress)} ` : '';
   const before = prevSeq === null ? '' : prevSeq === 0 ? ', the first of the job' : `, after seq ${prevSeq}`;
   const first = kept.first;
   const rows: (readonly [string, string] | null)[] = [
     ['Job', job.id],
     row('Type', event.job_type),
-    [
-      'Status',
-      event.status === 'error' && event.error?.retryable ? `${status} (another attempt may follow)` : status,
-    ],
+    ['Status', `${paint(statusFormat(status), status)}${statusNote(job, now)}`],
     ['Progress', `${shownBar}${percent(event)}${event.indeterminate ? ' (the worker does not know)' : ''}`],
     row('Step', stepText(event.step)),
     row('Message', text(event.message)),
@@ -88,8 +89,18 @@ export function describeJob(
       .map(([name, value]): [string, string] => [printable(name), json(value) ?? '']),
   ];
   const shown = rows.filter((one) => one !== null);
-  const width = Math.max(...shown.map(([name]) => Math.min(24, name.length)));
-  return shown.map(([name, value]) => `${paint('dim', name.padEnd(width))}  ${value}`);
+  const nameWidth = Math.max(...shown.map(([name]) => Math.min(24, name.length)));
+  return pairLines(shown, { paint, nameWidth: nameWidth + 2, width });
+}
+
+// Beside a word that is not the event's own.
+function statusNote(job: JobEvent, now: number): string {
+  if (displayStatus(job, now) === 'stalled') {
+    const silence = `no event of its worker for ${showDuration(now - lastHeardAt(job))}`;
+    const status = statusWord(job.event);
+    return ` (${status}; ${silence}, more than ${showDuration(allowedSilence(job))})`;
+  }
+  return statusWord(job.event) === 'retrying' ? ' (another attempt may follow)' : '';
 }
 
 function row(name: string, value: string | undefined | 0): readonly [string, string] | null {

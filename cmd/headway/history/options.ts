@@ -7,6 +7,7 @@ import type {
   TimestampsFlag,
   UntilFlag,
 } from '../choice/selection.js';
+import type { PagerFlag } from '../show/output.js';
 import type { NatsFlags } from '../world/nats.js';
 
 export type HistoryOptions = NatsFlags &
@@ -16,4 +17,5 @@ export type HistoryOptions = NatsFlags &
   LastFlag &
   OutputFlag &
   TimestampsFlag &
-  ColorFlag;
+  ColorFlag &
+  PagerFlag & { readonly follow?: true };

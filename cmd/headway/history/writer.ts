@@ -1,11 +1,15 @@
 import type { StoredMessage } from '../../../internal/jetstream/read-stored.js';
 import { printable, printableJson } from '../../../schemas/text.js';
 import { showDuration } from '../choice/durations.js';
-import { readEvent, updateJson } from '../jobs/job-event.js';
+import { readEvent, statusWord, updateJson } from '../jobs/job-event.js';
 import { dim, progressCell, statusCell, summaryCell, timeText } from '../show/cells.js';
-import { ArrayEmitter, Emitter } from '../show/emit.js';
+import { Emitter } from '../show/emit.js';
+import { GrowingTable, widthFor } from '../show/event-line.js';
+import { type ItemWriter, itemWriter } from '../show/item-writer.js';
+import { isTable } from '../show/output.js';
 import { type Paint, paintFor } from '../show/paint.js';
-import { type Cell, type Column, lineOf } from '../show/table.js';
+import { type Cell, type Column, titlesOf } from '../show/table.js';
+import { wrapped } from '../show/width.js';
 import type { Io } from '../world/io.js';
 import type { Beginning } from './beginning.js';
 import type { HistoryOptions } from './options.js';
@@ -15,34 +19,16 @@ export interface HistoryWriter {
   /** Before the first message, when it is the first that is kept. */
   begin(beginning: Beginning): void;
   take(messages: readonly StoredMessage[]): Promise<void>;
+  /** What was taken leaves, as far as it can: somebody may be waiting for it. */
+  flush(): Promise<void>;
   end(): Promise<void>;
 }
 
-export function historyWriter(io: Io, id: string, options: HistoryOptions): HistoryWriter {
-  switch (options.output) {
-    case 'table':
-      return new TableWriter(io, options);
-    case 'json': {
-      const array = new ArrayEmitter(io);
-      return new JsonWriter(
-        io,
-        id,
-        options,
-        (json) => array.item(json),
-        () => array.end(),
-      );
-    }
-    case 'ndjson': {
-      const emitter = new Emitter(io);
-      return new JsonWriter(
-        io,
-        id,
-        options,
-        (json) => emitter.line(json),
-        () => emitter.flush(),
-      );
-    }
-  }
+export async function historyWriter(io: Io, id: string, options: HistoryOptions): Promise<HistoryWriter> {
+  const { output } = options;
+  return isTable(output)
+    ? new TableWriter(io, options)
+    : new DataWriter(io, id, options, await itemWriter(io, output));
 }
 
 /** What is missing before the first line; null: nothing is, as far as is known. */
@@ -57,23 +43,27 @@ function missing(beginning: Beginning): string | null {
   }
 }
 
-class JsonWriter implements HistoryWriter {
+class DataWriter implements HistoryWriter {
   readonly #io: Io;
   readonly #id: string;
-  readonly #options: HistoryOptions;
+  readonly #withTime: boolean;
+  readonly #writer: ItemWriter;
   /** The seq of the valid event before; null: not known. */
   #previous: number | null = null;
 
-  constructor(
-    io: Io,
-    id: string,
-    options: HistoryOptions,
-    private readonly item: (json: string) => Promise<void>,
-    readonly end: () => Promise<void>,
-  ) {
+  constructor(io: Io, id: string, { timestamps, output }: HistoryOptions, writer: ItemWriter) {
     this.#io = io;
     this.#id = id;
-    this.#options = options;
+    this.#withTime = timestamps === true || output === 'csv';
+    this.#writer = writer;
+  }
+
+  flush(): Promise<void> {
+    return this.#writer.flush();
+  }
+
+  end(): Promise<void> {
+    return this.#writer.end();
   }
 
   begin(beginning: Beginning): void {
@@ -87,36 +77,37 @@ class JsonWriter implements HistoryWriter {
       const read = readEvent(message);
       const { seq, storedAt } = message;
       if (read.ok) {
-        await this.item(updateJson(read.job, this.#previous, this.#options.timestamps));
+        await this.#writer.item(updateJson(read.job, this.#previous, this.#withTime));
         this.#previous = seq;
       } else {
         const stored_at = timeText(storedAt);
         const { reason, detail } = read;
         const invalid = { type: 'invalid', seq, processing_id: this.#id, stored_at, reason, detail };
-        await this.item(printableJson(JSON.stringify(invalid)));
+        await this.#writer.item(printableJson(JSON.stringify(invalid)));
       }
     }
   }
 }
 
 const COLUMNS: readonly Column[] = [
-  { title: 'SEQ', align: 'right' },
-  { title: 'ELAPSED', align: 'right' },
-  { title: 'DELTA', align: 'right' },
+  { title: 'STORED' },
+  { title: 'SEQ', align: 'right', expendable: 2 },
+  { title: 'ELAPSED', align: 'right', expendable: 1 },
+  { title: 'DELTA', align: 'right', expendable: 3 },
   { title: 'STATUS' },
   { title: 'PROGRESS', align: 'right' },
   { title: 'MESSAGE' },
 ];
 // A history is written as it is read, so the columns cannot wait for their widest cell.
-const WIDTHS = [10, 8, 8, 10, 8, 0];
-const TIME: Column = { title: 'STORED' };
-const TIME_WIDTH = 24;
+const LEAST = [24, 10, 8, 8, 10, 8, 0];
 
 class TableWriter implements HistoryWriter {
   readonly #emitter: Emitter;
   readonly #paint: Paint;
-  readonly #withTime: boolean;
-  readonly #width: number;
+  readonly #table: GrowingTable;
+  readonly #width: () => number;
+  /** How many columns are left out in front. */
+  readonly #skipped: number;
   #missing: string | null = null;
   #first: number | null = null;
   #last = 0;
@@ -125,8 +116,9 @@ class TableWriter implements HistoryWriter {
   constructor(io: Io, options: HistoryOptions) {
     this.#emitter = new Emitter(io);
     this.#paint = paintFor(io, options);
-    this.#withTime = options.timestamps === true;
-    this.#width = io.terminal.out ? io.columns() : Number.POSITIVE_INFINITY;
+    this.#skipped = options.timestamps === true ? 0 : 1;
+    this.#width = widthFor(io, options.output === 'wide');
+    this.#table = new GrowingTable(COLUMNS.slice(this.#skipped), LEAST.slice(this.#skipped), this.#width);
   }
 
   begin(beginning: Beginning): void {
@@ -138,6 +130,10 @@ class TableWriter implements HistoryWriter {
     await this.#emitter.flush();
   }
 
+  flush(): Promise<void> {
+    return this.#emitter.flush();
+  }
+
   end(): Promise<void> {
     return this.#emitter.flush();
   }
@@ -145,9 +141,12 @@ class TableWriter implements HistoryWriter {
   async #one(message: StoredMessage): Promise<void> {
     const { seq, storedAt } = message;
     if (this.#first === null) {
-      const titles = COLUMNS.map(({ title }) => ({ text: title, dress: dim(this.#paint) }));
-      await this.#line({ text: TIME.title, dress: dim(this.#paint) }, titles);
-      if (this.#missing !== null) await this.#emitter.line(this.#paint('yellow', `… ${this.#missing}`));
+      await this.#line(titlesOf(COLUMNS, dim(this.#paint)));
+      if (this.#missing !== null) {
+        for (const line of wrapped(`… ${this.#missing}`, this.#width())) {
+          await this.#emitter.line(this.#paint('yellow', line));
+        }
+      }
       this.#first = storedAt;
       this.#last = storedAt;
     }
@@ -160,25 +159,27 @@ class TableWriter implements HistoryWriter {
       this.#attempt = attempt;
     }
     const times = [
+      { text: timeText(storedAt) },
       { text: String(seq) },
       { text: showDuration(storedAt - this.#first) },
       { text: `+${showDuration(storedAt - this.#last)}` },
     ];
     this.#last = storedAt;
     const rest: Cell[] = read.ok
-      ? [statusCell(read.job, this.#paint), progressCell(read.job, false), summaryCell(read.job)]
+      ? [
+          statusCell(statusWord(read.job.event), this.#paint),
+          progressCell(read.job, false),
+          summaryCell(read.job),
+        ]
       : [
           { text: 'invalid', dress: (text) => this.#paint('red', text) },
           { text: '-' },
           { text: printable(`${read.reason}: ${read.detail}`) },
         ];
-    await this.#line({ text: timeText(storedAt) }, [...times, ...rest]);
+    await this.#line([...times, ...rest]);
   }
 
-  async #line(time: Cell, cells: readonly Cell[]): Promise<void> {
-    const line = this.#withTime
-      ? lineOf([TIME, ...COLUMNS], [time, ...cells], [TIME_WIDTH, ...WIDTHS], this.#width)
-      : lineOf(COLUMNS, cells, WIDTHS, this.#width);
-    await this.#emitter.line(line);
+  #line(cells: readonly Cell[]): Promise<void> {
+    return this.#emitter.line(this.#table.line(cells.slice(this.#skipped)));
   }
 }

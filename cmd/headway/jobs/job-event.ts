@@ -62,13 +62,13 @@ export function summary(event: Event): string {
   return printable([doing === '' ? '' : `[${doing}]`, words].filter((part) => part !== '').join(' '));
 }
 
-/** "40%", "33.3%"; "…" when the worker does not know. */
+/** "40%", "33.3%"; "…" when the worker does not know. What is not done is never rounded up to 100%. */
 export function percent({ progress, indeterminate, status }: Event): string {
   if (indeterminate === true && status === 'processing') return '…';
-  return `${Number.isInteger(progress) ? progress : progress.toFixed(1)}%`;
+  return `${Number.isInteger(progress) ? progress : (Math.floor(progress * 10) / 10).toFixed(1)}%`;
 }
 
 /** The status; an error that another attempt may follow is "retrying". */
-export function statusWord({ status, error }: Event): string {
+export function statusWord({ status, error }: Event): Event['status'] | 'retrying' {
   return status === 'error' && error?.retryable === true ? 'retrying' : status;
 }

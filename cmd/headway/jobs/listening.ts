@@ -13,11 +13,17 @@ export interface Awaited {
   readonly attempt?: number | undefined;
 }
 
+interface Heard {
+  readonly attempt: number;
+  /** By the clock of `performance`. */
+  readonly at: number;
+}
+
 /** Hears from which jobs heartbeats come, from when it is made until it is closed. */
 export class Listening {
   readonly #subscription: HeartbeatSubscription;
   /** The highest attempt that was heard of a job; Infinity: of one that was not named. */
-  readonly #heard = new Map<string, number>();
+  readonly #heard = new Map<string, Heard>();
   readonly #startedAt = performance.now();
   #refusal: Error | null = null;
 
@@ -26,7 +32,11 @@ export class Listening {
       heard: (id, attempt) => {
         const before = this.#heard.get(id);
         if (before === undefined && this.#heard.size >= MAX_HEARD) return;
-        this.#heard.set(id, Math.max(before ?? 0, attempt ?? Number.POSITIVE_INFINITY));
+        const by = attempt ?? Number.POSITIVE_INFINITY;
+        // A worker that lost its job keeps no newer attempt alive.
+        if (before === undefined || by >= before.attempt) {
+          this.#heard.set(id, { attempt: by, at: performance.now() });
+        }
       },
       changed: (state, error) => {
         if (state === 'denied') this.#refusal = error;
@@ -45,7 +55,13 @@ export class Listening {
 
   /** Whether the job gave a sign of life. A worker of an older attempt lives on when it does not know that it lost its job. */
   has({ id, attempt = 0 }: Awaited): boolean {
-    return (this.#heard.get(id) ?? -1) >= attempt;
+    return (this.#heard.get(id)?.attempt ?? -1) >= attempt;
+  }
+
+  /** How long ago the job gave its last sign of life, in ms; Infinity: none was heard. */
+  silenceMs(awaited: Awaited): number {
+    const heard = this.#heard.get(awaited.id);
+    return heard !== undefined && this.has(awaited) ? performance.now() - heard.at : Number.POSITIVE_INFINITY;
   }
 
   /**

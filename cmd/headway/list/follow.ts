@@ -1,17 +1,20 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { readStored } from '../../../internal/jetstream/read-stored.js';
 import { eachState } from '../jobs/each-state.js';
-import { type JobEvent, readEvent, updateJson } from '../jobs/job-event.js';
+import { type JobEvent, readEvent } from '../jobs/job-event.js';
+import { Listening } from '../jobs/listening.js';
 import { Newest } from '../jobs/newest.js';
 import { Emitter, writeLines } from '../show/emit.js';
+import { itemWriter } from '../show/item-writer.js';
+import { isTable } from '../show/output.js';
 import { Redraw } from '../show/redraw.js';
-import { shorten } from '../show/table.js';
 import type { Io } from '../world/io.js';
 import type { StreamAccess } from '../world/nats.js';
-import { noting, type Progress, plural } from '../world/notes.js';
+import { noting, type Progress } from '../world/notes.js';
 import { forgetGone } from './gone.js';
-import type { ListOptions } from './options.js';
+import { jsonOf, type ListOptions } from './options.js';
 import { type ListStyle, listTable, type Row, rowOf } from './rows.js';
+import { ListView } from './view.js';
 
 /** More jobs than any terminal has rows; the view keeps so many, so that rows that leave it uncover others. */
 const VIEW_ROWS = 2_000;
@@ -28,14 +31,15 @@ export async function followList(
   isWanted: (job: JobEvent) => boolean,
   progress: Progress,
 ): Promise<void> {
-  if (options.output === 'ndjson') {
-    const emitter = new Emitter(io);
-    const write = (job: JobEvent) => emitter.line(updateJson(job, null, options.timestamps));
+  if (!isTable(options.output)) {
+    const writer = await itemWriter(io, options.output);
+    const json = jsonOf(options);
+    const write = (job: JobEvent) => writer.item(json(job));
     const upTo = await eachState(io, access, progress, (job) => (isWanted(job) ? write(job) : undefined));
-    await emitter.flush();
+    await writer.flush();
     await eachChange(io, access, upTo, async (jobs) => {
       for (const job of jobs) if (isWanted(job)) await write(job);
-      await emitter.flush();
+      await writer.flush();
     });
     return;
   }
@@ -82,12 +86,14 @@ async function followOnTerminal(
   };
   const upTo = await eachState(io, access, progress, take);
   const screen = new Redraw(io);
+  const listening = new Listening(access.connection);
+  const view = new ListView(io, { ...style, silenceMs: (row) => listening.silenceMs(row) });
   const draw = async (signal: AbortSignal): Promise<never> => {
     for (let waited = 0; ; waited += DRAW_EVERY_MS) {
       if (isChanged || waited >= REDRAW_EVERY_MS) {
         isChanged = false;
         waited = 0;
-        await screen.draw(viewOf(io, newest, style));
+        await screen.draw(view.draw(newest.sorted()));
       }
       await delay(DRAW_EVERY_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
     }
@@ -102,11 +108,10 @@ async function followOnTerminal(
     newest.clear();
     changed();
   };
-  const shown = (): readonly Row[] => newest.sorted().slice(0, roomFor(io));
   try {
     await Promise.race([
       draw(signal),
-      forgetGone(access, { newest, shown, changed }, signal),
+      forgetGone(access, { newest, shown: () => view.shown, changed }, signal),
       eachChange(
         io,
         access,
@@ -119,21 +124,9 @@ async function followOnTerminal(
       ),
     ]);
   } finally {
+    listening.close();
     ended.abort();
   }
-}
-
-// Beside the title and the foot. The last line of a terminal stays free for the cursor.
-const roomFor = (io: Io): number => Math.max(1, io.rows() - 3);
-
-function viewOf(io: Io, newest: Newest<Row>, style: ListStyle): string[] {
-  const room = roomFor(io);
-  const rows = newest.sorted();
-  const width = Math.max(1, io.columns() - 1);
-  const { lines } = listTable(rows.slice(0, room), { ...style, width, mustFit: true });
-  const more = rows.length > room ? `, the newest ${room} shown` : '';
-  const foot = shorten(`${plural(rows.length, 'job')}${more}; Ctrl-C ends`, width);
-  return [...lines, style.paint('dim', foot)];
 }
 
 /** Calls `take` with the valid events after `upTo`, as they come. */

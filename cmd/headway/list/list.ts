@@ -1,35 +1,44 @@
 import { type Command, Option } from 'commander';
+import { addFollowOption } from '../choice/alias.js';
 import {
   addColorOption,
   addFilterOptions,
   addOutputOption,
   addSinceOptions,
   addTimestampsOption,
+  JOB_STATUSES,
   positive,
   startOf,
-  type TimestampsFlag,
 } from '../choice/selection.js';
 import { eachState } from '../jobs/each-state.js';
-import { type JobEvent, updateJson } from '../jobs/job-event.js';
-import { Newest } from '../jobs/newest.js';
-import { ArrayEmitter, Emitter, writeLines } from '../show/emit.js';
+import { writeLines } from '../show/emit.js';
+import { widthFor } from '../show/event-line.js';
+import { itemWriter } from '../show/item-writer.js';
+import { addPagerOption, addSortOptions, checkFollow, isTable } from '../show/output.js';
 import { paintFor } from '../show/paint.js';
 import { type Io, UsageError } from '../world/io.js';
 import { addNatsOptions, eventStreamInfo, type StreamAccess, serverClock, withNats } from '../world/nats.js';
-import { type Progress, progressOf } from '../world/notes.js';
+import { progressOf } from '../world/notes.js';
+import { withPager } from '../world/pager.js';
+import { collect, SORT_FIELDS } from './collect.js';
 import { followList } from './follow.js';
-import { type ListOptions, selector } from './options.js';
+import { jsonOf, type ListOptions, selector, sinceOf } from './options.js';
 import { type ListStyle, listTable, rowOf } from './rows.js';
 
 const EXAMPLES = `
-The newest come first. With -o ndjson and no --limit jobs are written as they are read, the newest last; then a job
-that reports meanwhile may come twice, and the later line counts.
+The newest come first: then --limit and --since read only as much of the stream as they need. --sort-by and --reverse
+read the last state of all jobs. An unfinished job whose worker is silent for longer than it may be is "stalled"; heartbeats
+are not stored, so headway stalled listens for them before it says so. With -o ndjson, no --limit and no order jobs are
+written as they are read, the newest last; then a job that reports meanwhile may come twice, and the later line counts.
 
 Examples:
   headway list                                       every job the stream keeps anything of
   headway list --status unfinished --since 1h        those that run and spoke within the hour
   headway list --job-type pdf.ocr --limit 20         the newest 20 of a type
+  headway list --sort-by progress --reverse          the farthest first
   headway list -f                                    watch them
+  headway list -o wide                               ids are whole, and nothing is cut
+  headway list --status error -o name | xargs -n1 headway history
   headway list -o json | jq -r '.[].processing_id'   for programs
 `;
 
@@ -39,97 +48,70 @@ export function addListCommand(program: Command, io: Io): void {
     .command('list')
     .summary('list jobs by their last state')
     .description('Lists jobs by their last state.');
-  addFilterOptions(command);
+  addFilterOptions(command, JOB_STATUSES);
   addSinceOptions(command);
-  command
-    .addOption(new Option('--limit <n>', 'only so many, the newest').argParser(positive))
-    .option('-f, --follow', 'go on: redraws on a terminal, elsewhere a line for each change');
+  command.addOption(
+    new Option('-n, --limit <n>', 'only so many, the first of the order').argParser(positive),
+  );
+  addFollowOption(command, 'go on: redraws on a terminal, elsewhere a line for each change');
   addOutputOption(command);
+  addSortOptions(command, SORT_FIELDS, 'what reported last');
+  addPagerOption(command);
   addTimestampsOption(command);
   addColorOption(command);
   addNatsOptions(command)
     .addHelpText('after', EXAMPLES)
     .action(async (options: ListOptions) => {
-      if (options.follow && options.output === 'json') {
-        throw new UsageError('-o json is one document, and --follow has no end: use -o ndjson with it.');
+      if (options.follow) checkFollow(options.output);
+      if (options.follow && (options.sortBy !== undefined || options.reverse)) {
+        throw new UsageError(
+          'With --follow each job keeps its line: --sort-by and --reverse do not go with it.',
+        );
       }
       if (options.since !== undefined) startOf(options, 0);
-      await withNats(io, options, 'headway list', (access) => list(io, access, options));
+      const isPaged = options.pager && !options.follow;
+      await withPager(io, isPaged, (paged) =>
+        withNats(paged, options, 'headway list', (access) => list(paged, access, options)),
+      );
     });
 }
 
-async function list(io: Io, access: StreamAccess, options: ListOptions): Promise<void> {
+export async function list(io: Io, access: StreamAccess, options: ListOptions): Promise<void> {
   const now = serverClock(io, await eventStreamInfo(access));
+  const isWide = options.output === 'wide';
   const style: ListStyle = {
     paint: paintFor(io, options),
     isTerminal: io.terminal.out,
     timestamps: options.timestamps === true,
+    isWide,
     now,
-    width: io.terminal.out ? io.columns() : Number.POSITIVE_INFINITY,
+    width: widthFor(io, isWide)(),
   };
-  const isWanted = selector(options, now());
+  const isWanted = selector(options, now);
   const progress = progressOf(io, 'job');
   if (options.follow) {
     await followList(io, access, options, style, isWanted, progress);
     return;
   }
-  switch (options.output) {
-    case 'table': {
-      const rows = await collect(io, access, options, isWanted, progress, (job) => rowOf(job, style));
-      if (rows.length === 0) io.note('headway: no jobs\n');
-      else await writeLines(io, listTable(rows, style).lines);
-      return;
-    }
-    case 'json': {
-      const rows = await collect(io, access, options, isWanted, progress, (job) => jsonRow(job, options));
-      const array = new ArrayEmitter(io);
-      for (const { json } of rows) await array.item(json);
-      await array.end();
-      return;
-    }
-    case 'ndjson':
-      await writeNdjson(io, access, options, isWanted, progress);
-  }
-}
-
-async function writeNdjson(
-  io: Io,
-  access: StreamAccess,
-  options: ListOptions,
-  isWanted: (job: JobEvent) => boolean,
-  progress: Progress,
-): Promise<void> {
-  const emitter = new Emitter(io);
-  if (options.limit !== undefined) {
-    const rows = await collect(io, access, options, isWanted, progress, (job) => jsonRow(job, options));
-    for (const { json } of rows) await emitter.line(json);
-    await emitter.flush();
+  const wanted = { options, isWanted, after: sinceOf(options, now()), now };
+  if (isTable(options.output)) {
+    const rows = await collect(io, access, wanted, progress, (job) => rowOf(job, style));
+    if (rows.length === 0) io.note('headway: no jobs\n');
+    else await writeLines(io, listTable(rows, style).lines);
     return;
   }
-  await eachState(io, access, progress, async (job) => {
-    if (isWanted(job)) await emitter.line(jsonRow(job, options).json);
-  });
-  await emitter.flush();
+  const writer = await itemWriter(io, options.output);
+  const json = jsonOf(options);
+  if (options.output === 'ndjson' && isUnordered(options)) {
+    await eachState(io, access, progress, async (job) => {
+      if (isWanted(job)) await writer.item(json(job));
+    });
+  } else {
+    for (const text of await collect(io, access, wanted, progress, json)) await writer.item(text);
+  }
+  await writer.end();
 }
 
-const jsonRow = (job: JobEvent, { timestamps }: TimestampsFlag) => ({
-  id: job.id,
-  seq: job.seq,
-  json: updateJson(job, null, timestamps),
-});
-
-async function collect<T extends { id: string; seq: number }>(
-  io: Io,
-  access: StreamAccess,
-  { limit = Number.POSITIVE_INFINITY }: ListOptions,
-  isWanted: (job: JobEvent) => boolean,
-  progress: Progress,
-  make: (job: JobEvent) => T,
-): Promise<T[]> {
-  const newest = new Newest<T>(limit);
-  await eachState(io, access, progress, (job) => {
-    if (isWanted(job)) newest.put(make(job));
-    else newest.drop(job.id, job.seq);
-  });
-  return newest.sorted();
-}
+/** Whether jobs may be written as they come: nobody asked for an order or for some of them. */
+const isUnordered = ({ limit, sortBy, reverse }: ListOptions): boolean =>
+  limit === undefined && sortBy === undefined && reverse === undefined;

@@ -7,8 +7,11 @@ import {
   startOf,
   type TimestampsFlag,
 } from '../choice/selection.js';
-import type { JobEvent } from '../jobs/job-event.js';
+import { type JobEvent, updateJson } from '../jobs/job-event.js';
+import { displayStatus } from '../jobs/job-status.js';
+import type { PagerFlag, SortFlags } from '../show/output.js';
 import type { NatsFlags } from '../world/nats.js';
+import type { SortField } from './collect.js';
 
 export interface ListOptions
   extends NatsFlags,
@@ -16,14 +19,29 @@ export interface ListOptions
     SinceFlags,
     OutputFlag,
     TimestampsFlag,
-    ColorFlag {
+    ColorFlag,
+    PagerFlag,
+    SortFlags<SortField> {
   readonly limit?: number;
   readonly follow?: true;
 }
 
 /** Whether a job is among those that the options name. @param now ms since 1970, by the server's clock */
-export function selector(options: ListOptions, now: number): (job: JobEvent) => boolean {
-  const from = startOf(options, now);
+export function selector(options: ListOptions, now: () => number): (job: JobEvent) => boolean {
+  const from = startOf(options, now());
   const after = from?.kind === 'time' ? from.ms : Number.NEGATIVE_INFINITY;
-  return (job) => job.storedAt >= after && passes(options, job.event);
+  return (job) =>
+    job.storedAt >= after && passes(options, job.event, displayStatus(job, now()) === 'stalled');
 }
+
+/** Nothing that is older is wanted: ms since 1970; -Infinity: whatever its age. @param now ms since 1970, by the server's clock */
+export function sinceOf(options: ListOptions, now: number): number {
+  const from = startOf(options, now);
+  return from?.kind === 'time' ? from.ms : Number.NEGATIVE_INFINITY;
+}
+
+/** A job as JSON. CSV always says when. */
+export const jsonOf =
+  ({ timestamps, output }: ListOptions) =>
+  (job: JobEvent): string =>
+    updateJson(job, null, timestamps === true || output === 'csv');

@@ -1,20 +1,32 @@
-import type { JobEvent } from '../jobs/job-event.js';
-import { ageCell, dim, progressCell, statusCell, summaryCell, timeText } from '../show/cells.js';
+import { type JobEvent, statusWord, summary } from '../jobs/job-event.js';
+import { allowedSilence, type DisplayStatus, silentFrom } from '../jobs/job-status.js';
+import { ageCell, dim, progressText, statusCell, timeText } from '../show/cells.js';
+import { type Layout, layoutOf } from '../show/layout.js';
 import type { Paint } from '../show/paint.js';
-import { type Cell, type Column, lineOf } from '../show/table.js';
+import {
+  type Cell,
+  type Column,
+  ColumnWidths,
+  JOB_COLUMN,
+  lineOf,
+  TYPE_COLUMN,
+  titlesOf,
+} from '../show/table.js';
 
 /** How the rows of `headway list` look. */
 export interface ListStyle {
   readonly paint: Paint;
-  /** Bars, and lines cut to the width. */
+  /** Bars. */
   readonly isTerminal: boolean;
   readonly timestamps: boolean;
+  /** Everything whole, and each job's sequence. */
+  readonly isWide: boolean;
   /** ms since 1970, by the clock that stamps events. */
   readonly now: () => number;
-  /** Columns of the terminal. */
+  /** No line is wider; Infinity where nothing needs to fit. */
   readonly width: number;
-  /** No line is wider than the terminal: what matters least is left out. Lines that are redrawn must fit. */
-  readonly mustFit?: true;
+  /** How long ago a heartbeat of the job was heard, in ms; Infinity: none was. Without it nobody listens. */
+  readonly silenceMs?: (row: Row) => number;
 }
 
 /** What a row keeps of an event: with half a million of them each field counts. */
@@ -22,71 +34,74 @@ export interface Row {
   readonly id: string;
   readonly seq: number;
   readonly storedAt: number;
-  readonly cells: readonly Cell[];
+  /** When it is stalled, as far as its events tell: ms since 1970; Infinity: never. */
+  readonly silentFrom: number;
+  /** How long it may be silent, in ms. */
+  readonly allowedMs: number;
+  readonly type: string;
+  readonly status: DisplayStatus;
+  readonly progress: string;
+  readonly attempt: number;
+  readonly said: string;
 }
 
 /** A message beyond this is cut in every table: more of it is in `headway get`. */
 const SUMMARY_LENGTH = 200;
 
-// A copy: a piece of the message would keep all of it in memory. Half a character beyond 16 bits is none.
+// Half a character beyond 16 bits is none.
 const cut = (text: string): string => `${text.slice(0, SUMMARY_LENGTH - 1).replace(/[\ud800-\udbff]$/, '')}…`;
 
-export function columnsOf({ timestamps }: ListStyle): readonly Column[] {
+const TIME_PLACE = 5;
+
+export function columnsOf({ timestamps, isWide }: ListStyle): readonly Column[] {
   return [
-    { title: 'JOB' },
-    { title: 'TYPE' },
+    JOB_COLUMN,
+    TYPE_COLUMN,
     { title: 'STATUS' },
-    { title: 'PROGRESS', align: 'right' },
-    { title: 'ATTEMPT', align: 'right' },
-    { title: timestamps ? 'STORED' : 'AGE', align: timestamps ? 'left' : 'right' },
+    // Only beside times there may be no room for it.
+    { title: 'PROGRESS', align: 'right', ...(timestamps && { expendable: 3 }) },
+    { title: 'ATTEMPT', align: 'right', expendable: 1 },
+    timestamps ? { title: 'STORED' } : { title: 'AGE', align: 'right' },
+    ...(isWide ? [{ title: 'SEQ', align: 'right' } as const] : []),
     { title: 'MESSAGE' },
   ];
 }
 
-export function rowOf(job: JobEvent, style: ListStyle): Row {
+export function rowOf(job: JobEvent, { isTerminal, isWide }: ListStyle): Row {
   const { event } = job;
-  const said = summaryCell(job).text;
+  const said = summary(event);
   return {
     id: job.id,
     seq: job.seq,
     storedAt: job.storedAt,
-    cells: [
-      { text: job.id },
-      { text: event.job_type ?? '-' },
-      statusCell(job, style.paint),
-      progressCell(job, style.isTerminal),
-      { text: String(event.attempt ?? 1) },
-      { text: said.length > SUMMARY_LENGTH ? cut(said) : said },
-    ],
+    silentFrom: silentFrom(job),
+    allowedMs: allowedSilence(job),
+    type: event.job_type ?? '-',
+    status: statusWord(event),
+    progress: progressText(event, isTerminal),
+    attempt: event.attempt ?? 1,
+    said: isWide || said.length <= SUMMARY_LENGTH ? said : cut(said),
   };
 }
 
-// The age changes while a row is kept, so it is made when it is shown.
-function shownCells(row: Row, style: ListStyle): readonly Cell[] {
-  const time = style.timestamps
-    ? { text: timeText(row.storedAt) }
-    : ageCell({ storedAt: row.storedAt } as JobEvent, style.now());
-  return [...row.cells.slice(0, -1), time, ...row.cells.slice(-1)];
+// The age changes while a row is kept, and a job falls silent, so cells are made when they are shown.
+function cellsOf(row: Row, style: ListStyle, now: number): readonly Cell[] {
+  const { paint, timestamps, isWide } = style;
+  const cells: Cell[] = [
+    { text: row.id },
+    { text: row.type },
+    statusCell(isStalled(row, style, now) ? 'stalled' : row.status, paint),
+    { text: row.progress },
+    { text: String(row.attempt) },
+    timestamps ? { text: timeText(row.storedAt) } : ageCell(row, now),
+    { text: row.said },
+  ];
+  if (isWide) cells.splice(TIME_PLACE + 1, 0, { text: String(row.seq) });
+  return cells;
 }
 
-/** What is left out of a narrow terminal, first the first: the attempt, then the type. Places among the columns. */
-const EXPENDABLE = [4, 1];
-const GAP_WIDTH = 2;
-/** A message shorter than this, in columns, says nothing. */
-const MIN_MESSAGE = 16;
-
-// The places of the columns that are shown.
-function shownColumns(widths: readonly number[], { mustFit, width }: ListStyle): readonly number[] {
-  let places = widths.map((_, at) => at);
-  for (const least of mustFit ? EXPENDABLE : []) {
-    const needed = places.slice(0, -1).reduce((sum, at) => sum + (widths[at] ?? 0) + GAP_WIDTH, MIN_MESSAGE);
-    if (needed > width) places = places.filter((at) => at !== least);
-  }
-  return places;
-}
-
-const pick = <T>(from: readonly T[], places: readonly number[]): T[] =>
-  places.flatMap((at) => from[at] ?? []);
+const isStalled = (row: Row, { silenceMs }: ListStyle, now: number): boolean =>
+  now > row.silentFrom && (silenceMs === undefined || silenceMs(row) > row.allowedMs);
 
 export interface ListTable {
   /** Made as they are taken: half a million of them would be a second copy of all rows. */
@@ -95,24 +110,33 @@ export interface ListTable {
   readonly add: (row: Row) => string;
 }
 
-export function listTable(rows: readonly Row[], style: ListStyle): ListTable {
+/**
+ * The rows as a table.
+ * @param widths what the columns were as wide as before, so that those of a list that is redrawn do not move; it grows
+ */
+export function listTable(
+  rows: readonly Row[],
+  style: ListStyle,
+  widths: ColumnWidths = new ColumnWidths(columnsOf(style)),
+): ListTable {
   const columns = columnsOf(style);
-  const widths = columns.map(({ title }) => title.length);
-  for (const row of rows) {
-    // All but the last column hold what is as wide as it is long.
-    for (const [at, { text }] of shownCells(row, style).entries()) {
-      if (at < columns.length - 1) widths[at] = Math.max(widths[at] ?? 0, text.length);
-    }
-  }
-  const places = shownColumns(widths, style);
-  const line = (cells: readonly Cell[]): string =>
-    lineOf(pick(columns, places), pick(cells, places), pick(widths, places), style.width, style.mustFit);
-  const titles = columns.map(({ title }): Cell => ({ text: title, dress: dim(style.paint) }));
-  const add = (row: Row): string => line(shownCells(row, style));
-  return { lines: linesOf(line(titles), rows, add), add };
+  const now = style.now();
+  for (const row of rows) widths.include(cellsOf(row, style, now));
+  const layout = layoutOf(columns, widths.natural, style.width);
+  const add = (row: Row): string => lineOf(columns, cellsOf(row, style, style.now()), layout);
+  const title = lineOf(columns, titlesOf(columns, dim(style.paint)), layout);
+  return { lines: linesOf(title, rows, style, layout, now), add };
 }
 
-function* linesOf(title: string, rows: readonly Row[], add: (row: Row) => string): Generator<string> {
+// By one clock: the ages of all rows, and of the widths that were measured, are as of the same moment.
+function* linesOf(
+  title: string,
+  rows: readonly Row[],
+  style: ListStyle,
+  layout: Layout,
+  now: number,
+): Generator<string> {
+  const columns = columnsOf(style);
   yield title;
-  for (const row of rows) yield add(row);
+  for (const row of rows) yield lineOf(columns, cellsOf(row, style, now), layout);
 }

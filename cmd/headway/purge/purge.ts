@@ -61,6 +61,32 @@ export function addPurgeCommand(program: Command, io: Io): void {
     .action((id: string | undefined, flags: PurgeFlags) => purge(id ?? null, flags, io));
 }
 
+const RM_MORE = `
+It is headway purge JOB: what is removed is gone for good, and an edge takes the job off its pages within a minute or so.
+On a terminal it asks first; --yes is the answer for scripts.
+
+Exit codes: 0 removed; 1 not removed, because the answer was another; 3 no such job.
+
+Examples:
+  headway rm invoice-42
+  headway rm invoice-42 --dry-run                    how many events are there?
+  headway rm invoice-42 --yes
+`;
+
+/** `headway rm`: removes one job. */
+export function addRmCommand(program: Command, io: Io): void {
+  const command = program
+    .command('rm')
+    .summary('remove every stored event of a job')
+    .description('Removes every stored event of one job, as headway purge JOB does.')
+    .addArgument(new Argument('<id>', "a job's processing_id").argParser(jobIdArgument))
+    .option('--dry-run', 'remove nothing, and say how many events would go')
+    .option('-y, --yes', 'do not ask');
+  addOutputOption(addNatsOptions(command), ['table', 'json'])
+    .addHelpText('after', RM_MORE)
+    .action((id: string, flags: PurgeFlags) => purge(id, flags, io));
+}
+
 async function purge(id: string | null, flags: PurgeFlags, io: Io): Promise<void> {
   if (id === null && flags.before === undefined && !flags.all) {
     throw new UsageError('Say what to purge: a job, --before TIME, or --all.');

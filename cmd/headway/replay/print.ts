@@ -1,16 +1,15 @@
 import type { DecodedEvent } from '../../../internal/eventlog/decode.js';
 import type { StoredMessage } from '../../../internal/jetstream/read-stored.js';
-import type { OutputFormat } from '../choice/selection.js';
+import type { ColorFlag, OutputFormat } from '../choice/selection.js';
 import { type JobEvent, jobEvent, updateJson } from '../jobs/job-event.js';
 import { eventLines } from '../show/event-line.js';
 import type { Io } from '../world/io.js';
 import type { ReplaySink } from './sink.js';
 import type { StatusLine } from './status-line.js';
 
-export interface PrintOptions {
+export interface PrintOptions extends ColorFlag {
   readonly output: OutputFormat;
   readonly timestamps: boolean;
-  readonly color: boolean;
   /** Nothing was ever deleted before the first message: a job that was not seen has no earlier event. */
   readonly isPristine: boolean;
 }
@@ -34,7 +33,7 @@ export class Printer implements ReplaySink {
     this.#io = io;
     this.#options = options;
     this.#status = status;
-    this.#line = eventLines(io, options);
+    this.#line = eventLines(io, { ...options, isWide: options.output === 'wide' });
   }
 
   get isFull(): boolean {

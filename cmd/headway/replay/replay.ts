@@ -36,8 +36,9 @@ order holds; after a crash what was shown last comes again (that of about the la
 about 3,000 messages). A replay that comes to its end removes the place; one that nobody touches for 30 days is removed
 by the server. --forget begins anew.
 
---to ws serves the replay on this machine, at the paths of an edge, without tokens: point a front end at it. Its epoch is
-its own, so a client with a cursor of the real stream gets a reset. Pages of other origins need --origin.
+--to ws serves the replay on this machine, at the paths of an edge, without tokens: point a front end at it. It begins at
+once, and who comes later sees the last states first, as at any edge; --wait begins when the first client is there. Its epoch
+is its own, so a client with a cursor of the real stream gets a reset. Pages of other origins need --origin.
 
 Examples:
   headway replay invoice-42                                        as it was
@@ -89,7 +90,7 @@ export function addReplayCommand(program: Command, io: Io): void {
     )
     .option('--forget', 'forget the place that was kept, and begin anew')
     .option('--allow-gap', 'go on where what follows the place was lost to retention');
-  addOutputOption(command, ['table', 'ndjson']);
+  addOutputOption(command, ['table', 'wide', 'jsonl', 'ndjson']);
   addTimestampsOption(command);
   addColorOption(command);
   command

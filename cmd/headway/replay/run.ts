@@ -7,7 +7,7 @@ import type { Speed } from '../../../internal/replay/speed.js';
 import type { Event } from '../../../schemas/event.js';
 import { subjectOf } from '../../../schemas/ids.js';
 import { showDuration } from '../choice/durations.js';
-import { type OutputFormat, passes } from '../choice/selection.js';
+import { type ColorFlag, type OutputFormat, passes } from '../choice/selection.js';
 import type { Io } from '../world/io.js';
 import { eventStreamInfo, type StreamAccess, streamInfo } from '../world/nats.js';
 import { plural } from '../world/notes.js';
@@ -20,7 +20,7 @@ import type { ReplaySink } from './sink.js';
 import { StatusLine } from './status-line.js';
 import { isKept, isWholeAfter } from './whole.js';
 
-export interface ReplayOptions extends RangeFlags {
+export interface ReplayOptions extends RangeFlags, ColorFlag {
   readonly speed: Speed;
   /** ms; null: silences stay as they were. */
   readonly maxGapMs: number | null;
@@ -35,7 +35,6 @@ export interface ReplayOptions extends RangeFlags {
   readonly waitForClient: boolean;
   readonly output: OutputFormat;
   readonly timestamps: boolean;
-  readonly color: boolean;
 }
 
 /** What follows the place is not kept any more. */
@@ -131,6 +130,12 @@ class Replay {
     const edge = await ReplayEdge.start(this.#io, edgeOptions);
     try {
       this.#io.note(`headway: the replay is served at ${edge.url} (one job: ${edge.url}/ID)\n`);
+      if (!this.#options.waitForClient) {
+        this.#io.note(
+          'headway: it begins now, and a client that comes later sees the last states first; with --wait it begins when ' +
+            'the first client is there\n',
+        );
+      }
       await this.#play(edge, edge, isPristine);
     } finally {
       await edge.close();

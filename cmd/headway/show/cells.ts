@@ -1,11 +1,15 @@
 import { showAge } from '../choice/durations.js';
-import { type JobEvent, percent, statusWord, summary } from '../jobs/job-event.js';
+import type { JobEvent } from '../jobs/job-event.js';
+import { percent, summary } from '../jobs/job-event.js';
+import type { DisplayStatus } from '../jobs/job-status.js';
 import { type Paint, statusFormat } from './paint.js';
 import type { Cell } from './table.js';
 
 // How parts of an event stand in a table.
 
 const BAR_CELLS = 10;
+/** As wide as the widest percentage: bars stand below each other. */
+const PERCENT_WIDTH = '33.3%'.length;
 
 /** Ten cells of progress. @param value percent */
 export function bar(value: number): string {
@@ -13,24 +17,29 @@ export function bar(value: number): string {
   return '█'.repeat(full) + '░'.repeat(BAR_CELLS - full);
 }
 
-export function statusCell({ event }: JobEvent, paint: Paint): Cell {
-  const format = statusFormat(event);
-  return { text: statusWord(event), dress: (text) => paint(format, text) };
-}
+export const statusCell = (status: DisplayStatus, paint: Paint): Cell => ({
+  text: status,
+  dress: (text) => paint(statusFormat(status), text),
+});
 
 /** @param withBar on a terminal */
-export function progressCell({ event }: JobEvent, withBar: boolean): Cell {
+export function progressCell({ event }: Pick<JobEvent, 'event'>, withBar: boolean): Cell {
+  return { text: progressText(event, withBar) };
+}
+
+/** "██░░░░░░░░   20%"; without a bar "20%". */
+export function progressText(event: Parameters<typeof percent>[0], withBar: boolean): string {
   const value = percent(event);
-  if (!withBar) return { text: value };
-  const shown =
-    event.indeterminate === true && event.status === 'processing'
-      ? '·'.repeat(BAR_CELLS)
-      : bar(event.progress);
-  return { text: `${shown} ${value.padStart(4)}` };
+  if (!withBar) return value;
+  const isUnknown = event.indeterminate === true && event.status === 'processing';
+  const shown = isUnknown ? '·'.repeat(BAR_CELLS) : bar(event.progress);
+  return `${shown} ${value.padStart(PERCENT_WIDTH)}`;
 }
 
 /** @param now ms since 1970, by the clock that stamps events */
-export const ageCell = ({ storedAt }: JobEvent, now: number): Cell => ({ text: showAge(now - storedAt) });
+export const ageCell = ({ storedAt }: Pick<JobEvent, 'storedAt'>, now: number): Cell => ({
+  text: showAge(now - storedAt),
+});
 
 export const timeText = (ms: number): string => new Date(ms).toISOString();
 

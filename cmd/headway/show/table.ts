@@ -1,4 +1,5 @@
-import stringWidth from 'string-width';
+import { type Layout, layoutOf } from './layout.js';
+import { shorten, shortenMiddle, widthOf } from './width.js';
 
 /** A cell: what it says, and how that is dressed at the end, which must not change its width. */
 export interface Cell {
@@ -9,15 +10,24 @@ export interface Cell {
 export interface Column {
   readonly title: string;
   readonly align?: 'left' | 'right';
+  /** How a cell is cut that is too wide: an id in its middle, since ids may begin or end alike. */
+  readonly cut?: 'end' | 'middle';
+  /** The column may be made as narrow as this. Without it, it is as wide as its widest cell. */
+  readonly least?: number;
+  /** A terminal that is too narrow for all columns does without this one; the lowest number goes first. */
+  readonly expendable?: number;
 }
 
+/** A column of job ids. `3f6c…7a10` is its narrowest. */
+export const JOB_COLUMN: Column = { title: 'JOB', cut: 'middle', least: 9 };
+/** A column of job types. */
+export const TYPE_COLUMN: Column = { title: 'TYPE', least: 8, expendable: 2 };
+
 const GAP = '  ';
-/** Columns that the last cell of a line has at least, where a line may wrap: it is what the line is read for. */
-const LAST_LEAST = 16;
 
 /**
- * A table in lines, each column as wide as its widest cell, as terminals count. The last column is cut where the lines
- * would be longer than `width`, which is Infinity where nothing needs to fit; a little of it stays also when they wrap.
+ * A table in lines that are not wider than `width`, each column as wide as its widest cell, as terminals count.
+ * @param width in columns of the terminal; Infinity where nothing needs to fit
  */
 export function tableLines(
   columns: readonly Column[],
@@ -25,59 +35,57 @@ export function tableLines(
   width: number,
   dressTitle: (text: string) => string = (text) => text,
 ): string[] {
-  const widths = columns.map(({ title }) => stringWidth(title));
-  for (const row of rows) {
-    for (const [at, { text }] of row.entries()) widths[at] = Math.max(widths[at] ?? 0, widthOf(text));
-  }
-  const titles = columns.map(({ title }): Cell => ({ text: title, dress: dressTitle }));
-  return [titles, ...rows].map((row) => lineOf(columns, row, widths, width));
+  const widths = new ColumnWidths(columns);
+  for (const row of rows) widths.include(row);
+  const layout = layoutOf(columns, widths.natural, width);
+  return [titlesOf(columns, dressTitle), ...rows].map((row) => lineOf(columns, row, layout));
 }
 
-/**
- * One line of a table whose columns have these widths.
- * @param mustFit cuts any cell at `width`, and not only the last: for lines that are redrawn
- */
-export function lineOf(
-  columns: readonly Column[],
-  row: readonly Cell[],
-  widths: readonly number[],
-  width: number,
-  mustFit = false,
-): string {
+/** The titles as a row. */
+export const titlesOf = (columns: readonly Column[], dress: (text: string) => string): Cell[] =>
+  columns.map(({ title }) => ({ text: title, dress }));
+
+/** How wide the columns are by the widest of their cells so far. */
+export class ColumnWidths {
+  readonly natural: number[];
+
+  /** @param least how wide each is at least, beside its title */
+  constructor(columns: readonly Column[], least: readonly number[] = []) {
+    this.natural = columns.map(({ title }, at) => Math.max(title.length, least[at] ?? 0));
+  }
+
+  /** @returns whether a column had to grow */
+  include(row: readonly Cell[]): boolean {
+    let hasGrown = false;
+    for (const [at, { text }] of row.entries()) {
+      const width = widthOf(text);
+      if (width <= (this.natural[at] ?? 0)) continue;
+      this.natural[at] = width;
+      hasGrown = true;
+    }
+    return hasGrown;
+  }
+}
+
+/** One line of a table with this layout. It is never wider than the layout's width. */
+export function lineOf(columns: readonly Column[], row: readonly Cell[], layout: Layout): string {
   const parts: string[] = [];
-  let left = width;
-  for (const [at, { text, dress = same }] of row.entries()) {
+  let left = layout.width;
+  for (const [nth, at] of layout.places.entries()) {
+    const { align, cut } = columns[at] ?? { title: '' };
+    const { text, dress = same } = row[at] ?? { text: '' };
+    const known = layout.widths[at] ?? 0;
+    // Where nothing needs to fit, nothing is cut: a row may come whose cells are wider than those before.
+    const own = left === Number.POSITIVE_INFINITY ? Math.max(known, widthOf(text)) : Math.min(left, known);
+    const fitted = cut === 'middle' ? shortenMiddle(text, own) : shorten(text, own);
     // Nothing follows the last one, unless its numbers have to stand below each other.
-    const isLast = at === row.length - 1 && columns[at]?.align !== 'right';
-    // Where a line may wrap only the last cell is cut: half a job's id would be of no use.
-    const whole = isLast ? widthOf(text) : Math.max(widths[at] ?? 0, widthOf(text));
-    const room = mustFit ? left : Math.max(left, LAST_LEAST);
-    const own = isLast || mustFit ? Math.min(room, whole) : whole;
-    const fitted = isLast || mustFit ? shorten(text, own) : text;
+    const isLast = nth === layout.places.length - 1 && align !== 'right';
     const space = isLast ? '' : ' '.repeat(Math.max(0, own - widthOf(fitted)));
-    parts.push(columns[at]?.align === 'right' ? space + dress(fitted) : dress(fitted) + space);
+    parts.push(align === 'right' ? space + dress(fitted) : dress(fitted) + space);
     left = Math.max(0, left - own - GAP.length);
-    if (mustFit && left === 0) break;
+    if (left === 0) break;
   }
   return parts.join(GAP).trimEnd();
 }
 
 const same = (text: string): string => text;
-const ASCII = /^[\u0020-\u007e]*$/;
-
-// Most of what is shown is plain, and a table may have half a million rows.
-const widthOf = (text: string): number => (ASCII.test(text) ? text.length : stringWidth(text));
-
-/** The text in at most `width` columns of a terminal; what is cut is marked. */
-export function shorten(text: string, width: number): string {
-  if (widthOf(text) <= width) return text;
-  let short = '';
-  let used = 0;
-  for (const { segment } of new Intl.Segmenter().segment(text)) {
-    const own = stringWidth(segment);
-    if (used + own > width - 1) break;
-    used += own;
-    short += segment;
-  }
-  return width < 1 ? '' : `${short.trimEnd()}…`;
-}

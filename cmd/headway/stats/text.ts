@@ -1,27 +1,41 @@
 import { showAge, showDuration } from '../choice/durations.js';
 import { dim } from '../show/cells.js';
 import type { Paint } from '../show/paint.js';
-import { type Cell, tableLines } from '../show/table.js';
+import { type Pair, pairLines } from '../show/pairs.js';
+import { type Cell, type Column, tableLines } from '../show/table.js';
 import { count, plural } from '../world/notes.js';
 import type { Durations, JobFigures, Rates, ScanFigures, Stats, StreamFigures } from './counts.js';
 
 const TYPES_SHOWN = 20;
 
-/** Figures for people. @param now ms since 1970, by the server's clock */
-export function describeStats(stats: Stats, paint: Paint, now: number): string[] {
-  const title = (text: string): string => paint('bold', text);
-  return [
-    title(`Stream ${stats.stream.name}`),
-    ...pairs(paint, [...streamPairs(stats.stream, now), ratesPair(stats.events_per_minute)]),
-    '',
-    title('Jobs'),
-    ...pairs(paint, jobPairs(stats.jobs)),
-    ...typeLines(stats.jobs, paint),
-    ...(stats.scan === undefined ? [] : ['', title('Scan'), ...pairs(paint, scanPairs(stats.scan))]),
-  ];
+const INDENT = '  ';
+
+export interface StatsStyle {
+  readonly paint: Paint;
+  /** ms since 1970, by the server's clock. */
+  readonly now: number;
+  /** No line is wider; Infinity where nothing needs to fit. */
+  readonly width: number;
+  /** All types are shown. */
+  readonly isWide: boolean;
 }
 
-type Pair = readonly [name: string, value: string];
+/** Figures for people. */
+export function describeStats(stats: Stats, style: StatsStyle): string[] {
+  const { paint, now, width } = style;
+  const title = (text: string): string => paint('bold', text);
+  const pairs = (list: readonly Pair[]): string[] =>
+    pairLines(list, { paint, nameWidth: 9, width: width - INDENT.length }).map((line) => INDENT + line);
+  return [
+    title(`Stream ${stats.stream.name}`),
+    ...pairs([...streamPairs(stats.stream, now), ratesPair(stats.events_per_minute)]),
+    '',
+    title('Jobs'),
+    ...pairs(jobPairs(stats.jobs)),
+    ...typeLines(stats.jobs, style),
+    ...(stats.scan === undefined ? [] : ['', title('Scan'), ...pairs(scanPairs(stats.scan))]),
+  ];
+}
 
 function streamPairs(stream: StreamFigures, now: number): Pair[] {
   const { messages, bytes, deleted, first_seq, last_seq, first_stored_at, last_stored_at } = stream;
@@ -55,21 +69,27 @@ function jobPairs({ total, finished, unfinished, by_status }: JobFigures): Pair[
   ];
 }
 
-function typeLines({ by_type }: JobFigures, paint: Paint): string[] {
+function typeLines({ by_type }: JobFigures, { paint, width, isWide }: StatsStyle): string[] {
   if (by_type.length === 0) return [];
-  const columns = (['TYPE', 'JOBS', 'PROCESSING', 'COMPLETED', 'ERROR', 'RETRYING'] as const).map(
-    (title, at) => ({ title, align: at === 0 ? ('left' as const) : ('right' as const) }),
-  );
+  const columns: Column[] = [
+    { title: 'TYPE', least: 4 },
+    ...['JOBS', 'PROCESSING', 'COMPLETED', 'ERROR', 'RETRYING'].map(
+      (title): Column => ({
+        title,
+        align: 'right',
+      }),
+    ),
+  ];
   const rows = by_type
-    .slice(0, TYPES_SHOWN)
+    .slice(0, isWide ? by_type.length : TYPES_SHOWN)
     .map(({ job_type, total, processing, completed, error, retrying }): Cell[] => [
       { text: job_type ?? '-' },
       ...[total, processing, completed, error, retrying].map((value) => ({ text: count(value) })),
     ]);
   const more = by_type.length - rows.length;
   return [
-    ...tableLines(columns, rows, Number.POSITIVE_INFINITY, dim(paint)).map((line) => `  ${line}`),
-    ...(more > 0 ? [`  and ${plural(more, 'other type')}; -o json has all of them`] : []),
+    ...tableLines(columns, rows, width - INDENT.length, dim(paint)).map((line) => INDENT + line),
+    ...(more > 0 ? [`${INDENT}and ${plural(more, 'other type')}; -o wide has all of them`] : []),
   ];
 }
 
@@ -90,9 +110,6 @@ function durationText({ jobs, cut, p50_ms, p95_ms, longest_ms }: Durations): str
     `${showDuration(longest_ms)} the longest, from the first kept event to the last${left}`
   );
 }
-
-const pairs = (paint: Paint, list: readonly Pair[]): string[] =>
-  list.map(([name, value]) => `  ${paint('dim', name.padEnd(8))}${value}`);
 
 const UNITS = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
 

@@ -1,7 +1,7 @@
 import type { StreamState } from 'nats';
 import { type ReadFrom, readStored, type StoredMessage } from '../../../internal/jetstream/read-stored.js';
 import type { Event } from '../../../schemas/event.js';
-import { idOf } from '../../../schemas/ids.js';
+import { idOf, SUBJECT_PREFIX } from '../../../schemas/ids.js';
 import { type JobEvent, readEvent } from '../jobs/job-event.js';
 import type { Io } from '../world/io.js';
 import type { StreamAccess } from '../world/nats.js';
@@ -10,6 +10,8 @@ import { progressOf } from '../world/notes.js';
 export interface Wanted {
   /** None: all jobs. */
   readonly ids: ReadonlySet<string>;
+  /** Whether a job is one of those that were named, by id or by pattern. */
+  readonly isNamed: (id: string) => boolean;
   readonly isWanted: (event: Event) => boolean;
 }
 
@@ -95,6 +97,10 @@ class Ring {
 
   take(batch: readonly StoredMessage[]): void {
     for (const message of batch) {
+      if (!this.wanted.isNamed(message.subject.slice(SUBJECT_PREFIX.length))) {
+        if (message.storedAt < this.begins) this.isBeforeBegin = true;
+        continue;
+      }
       this.seen++;
       if (message.storedAt < this.begins) {
         this.isBeforeBegin = true;

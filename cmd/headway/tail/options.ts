@@ -9,6 +9,7 @@ import {
   type StartSequenceFlag,
   type TimestampsFlag,
 } from '../choice/selection.js';
+import type { PagerFlag } from '../show/output.js';
 import type { NatsFlags } from '../world/nats.js';
 
 export type TailOptions = NatsFlags &
@@ -18,7 +19,8 @@ export type TailOptions = NatsFlags &
   FilterFlags &
   OutputFlag &
   TimestampsFlag &
-  ColorFlag & { readonly follow?: true };
+  ColorFlag &
+  PagerFlag & { readonly follow?: true };
 
 /** Whether an event, whatever came after it, is one of those that were asked for. */
 export const isWanted = (options: TailOptions, event: Event): boolean => passes(options, event);

@@ -1,24 +1,26 @@
-import { type Command, createArgument, Option } from 'commander';
+import { type Command, createArgument } from 'commander';
 import { JobNotFoundError } from '../../../internal/errors.js';
 import { type ReadRange, readStored } from '../../../internal/jetstream/read-stored.js';
 import { newestSeq } from '../../../internal/jetstream/stream.js';
 import { subjectOf } from '../../../schemas/ids.js';
+import { addFollowOption } from '../choice/alias.js';
+import { addJobs, isGlob, jobsMatcher, resolveJobs } from '../choice/job-ids.js';
 import {
   addColorOption,
   addFilterOptions,
+  addLastOption,
   addOutputOption,
   addSinceOptions,
   addStartSequenceOption,
   addTimestampsOption,
-  count,
-  jobIdArgument,
   startOf,
 } from '../choice/selection.js';
 import { readEvent } from '../jobs/job-event.js';
+import { addPagerOption, checkFollow } from '../show/output.js';
 import type { Io } from '../world/io.js';
-import { UsageError } from '../world/io.js';
 import { addNatsOptions, eventStreamInfo, type StreamAccess, withNats } from '../world/nats.js';
 import { noting } from '../world/notes.js';
+import { withPager } from '../world/pager.js';
 import { lastMatching, type Wanted } from './last.js';
 import type { TailOptions } from './options.js';
 import { isWanted } from './options.js';
@@ -33,6 +35,7 @@ Examples:
   headway tail                                       the last 10 events of all jobs
   headway tail -f                                    and what comes
   headway tail -f --last 0 invoice-42 invoice-43     only what comes, of two jobs
+  headway tail -f 'upload-*'                         of all jobs with such a name, also new ones
   headway tail --since 5m --status error             what failed in the last 5 minutes
   headway tail -f -o ndjson | jq -c .message         for programs
 `;
@@ -43,46 +46,44 @@ export function addTailCommand(program: Command, io: Io): void {
     .command('tail')
     .summary('show the newest events, and follow')
     .description('Shows the newest events of all jobs or of some, and with -f what comes.')
-    .addArgument(createArgument('[ids...]', 'jobs; without any: all of them').argParser(addId))
-    .option('-f, --follow', 'go on with what comes')
-    .addOption(
-      new Option(
-        '--last <n>',
-        `the newest so many events (default: ${DEFAULT_LAST}, or all from where it begins)`,
-      ).argParser(count),
+    .addArgument(
+      createArgument('[ids...]', "jobs, or patterns such as 'upload-*'; without any: all of them").argParser(
+        addJobs,
+      ),
     );
+  addFollowOption(command, 'go on with what comes');
+  addLastOption(command, ` (default: ${DEFAULT_LAST}, or all from where it begins)`);
   addSinceOptions(command);
   addStartSequenceOption(command);
   addFilterOptions(command);
   addOutputOption(command);
+  addPagerOption(command);
   addTimestampsOption(command);
   addColorOption(command);
   addNatsOptions(command)
     .addHelpText('after', EXAMPLES)
     .action(async (ids: readonly string[], options: TailOptions) => {
-      if (options.follow && options.output === 'json') {
-        throw new UsageError('-o json is one document, and --follow has no end: use -o ndjson with it.');
-      }
+      if (options.follow) checkFollow(options.output);
       startOf(options, 0);
-      await withNats(io, options, 'headway tail', (access) => tail(io, access, new Set(ids), options));
+      await withPager(io, options.pager && !options.follow, (paged) =>
+        withNats(paged, options, 'headway tail', (access) => tail(paged, access, ids, options)),
+      );
     });
-}
-
-function addId(id: string, ids: readonly string[] = []): readonly string[] {
-  return [...ids, jobIdArgument(id)];
 }
 
 async function tail(
   io: Io,
   access: StreamAccess,
-  ids: ReadonlySet<string>,
+  jobs: readonly string[],
   options: TailOptions,
 ): Promise<void> {
+  // Jobs that a pattern fits may begin while it follows, so they are told apart as they come.
+  const ids: ReadonlySet<string> = new Set(jobs.some(isGlob) ? [] : jobs);
   const { state } = await eventStreamInfo(access);
   const from = startOf(options, io.now());
   const last = options.last ?? (from === null ? DEFAULT_LAST : Number.POSITIVE_INFINITY);
-  const wanted: Wanted = { ids, isWanted: (event) => isWanted(options, event) };
-  const writer = tailWriter(io, options);
+  const wanted: Wanted = { ids, isNamed: jobsMatcher(jobs), isWanted: (event) => isWanted(options, event) };
+  const writer = await tailWriter(io, options);
   const only = ids.size === 1 ? ([...ids][0] ?? null) : null;
   let seen = 0;
   if (last === Number.POSITIVE_INFINITY && from !== null) {
@@ -94,7 +95,9 @@ async function tail(
     for (const message of found.invalid) writer.invalid(message.seq, message.subject, message.why);
     await writer.take(found.jobs);
   }
-  if (seen === 0 && ids.size > 0 && !options.follow) await checkKept(access, ids);
+  if (seen === 0 && jobs.length > 0 && !options.follow) {
+    await checkKept(access, new Set(await resolveJobs(access, jobs)));
+  }
   if (options.follow) {
     const begin = from?.kind === 'seq' ? Math.max(from.seq, state.last_seq + 1) : state.last_seq + 1;
     await write(
@@ -119,14 +122,14 @@ async function write(
   io: Io,
   access: StreamAccess,
   range: ReadRange,
-  { ids, isWanted: passes }: Wanted,
+  { isNamed, isWanted: passes }: Wanted,
   writer: TailWriter,
 ): Promise<number> {
   let seen = 0;
   for await (const batch of readStored(access, range, io.stopped, noting(io))) {
     const jobs = [];
     for (const message of batch) {
-      if (ids.size > 0 && !ids.has(message.subject.slice('progress.'.length))) continue;
+      if (!isNamed(message.subject.slice('progress.'.length))) continue;
       seen++;
       const read = readEvent(message);
       if (!read.ok) writer.invalid(message.seq, message.subject, `${read.reason}: ${read.detail}`);

@@ -10,6 +10,8 @@ export const EXIT = {
   output: 5,
   warnings: 10,
   errors: 11,
+  jobFailed: 12,
+  timeout: 13,
 } as const;
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
@@ -22,6 +24,7 @@ Exit codes:
   4         NATS cannot be reached, refuses the credentials, or has no JetStream
   5         the output cannot be written, as on a full disk
   10, 11    doctor found something to warn of, or something wrong
+  12, 13    wait: a job ended as an error, or the time ran out
   129-131   ended by SIGHUP, Ctrl-C (SIGINT: 130), SIGQUIT
   143       ended by SIGTERM
 `;

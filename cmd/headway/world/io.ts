@@ -29,6 +29,18 @@ export interface Io {
    * @returns what ends it; to be called on every way out
    */
   readonly keys: (pressed: (key: string) => void) => () => void;
+  /** Whether there is a command of this name on the PATH. */
+  readonly hasCommand: (name: string) => boolean;
+  /** Opens a pager, by a command as a shell takes it. While it is open Ctrl-C and Ctrl-\\ are its own. */
+  readonly page: (command: string) => Pager;
+}
+
+/** A pager that is open. It has the terminal until its reader closes it. */
+export interface Pager {
+  /** @throws PipeClosed when its reader has seen enough */
+  readonly write: (text: string) => Promise<void>;
+  /** Says that nothing more comes, and waits until its reader closes it. @returns its exit code, as a shell gives it */
+  readonly end: () => Promise<number>;
 }
 
 /** A command that was not called as it can be, or in an environment that it cannot use. One paragraph. */

@@ -1,12 +1,25 @@
-import { fstatSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { accessSync, constants, fstatSync, writeFileSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { Interrupted, type Io, OutputError, PipeClosed, STOP_SIGNALS, type StopSignal } from './io.js';
+import {
+  Interrupted,
+  type Io,
+  OutputError,
+  type Pager,
+  PipeClosed,
+  STOP_SIGNALS,
+  type StopSignal,
+} from './io.js';
 import { keys } from './keys.js';
 
 /** The world of a real process. Listens for its signals: the first stops the command, a second one ends at once. */
 export function processIo(): Io {
   const stopped = new AbortController();
+  let openPagers = 0;
   const stop = (signal: StopSignal): void => {
+    // The terminal gives these keys to the pager as well, and there they mean something else.
+    if (openPagers > 0 && (signal === 'SIGINT' || signal === 'SIGQUIT')) return;
     const interrupted = new Interrupted(signal);
     if (stopped.signal.aborted) process.exit(interrupted.exitCode);
     stopped.abort(interrupted);
@@ -31,6 +44,54 @@ export function processIo(): Io {
     stopped: stopped.signal,
     ask: (question) => (terminal.in ? ask(question, stopped.signal, stop) : Promise.resolve(null)),
     keys: (pressed) => (terminal.in ? keys(pressed, stop) : () => undefined),
+    hasCommand,
+    page: (command) => {
+      openPagers++;
+      return openPager(command, () => {
+        openPagers--;
+      });
+    },
+  };
+}
+
+function hasCommand(name: string): boolean {
+  const folders = (process.env.PATH ?? '').split(delimiter).filter((folder) => folder !== '');
+  return folders.some((folder) => {
+    try {
+      accessSync(join(folder, name), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+function openPager(command: string, closed: () => void): Pager {
+  const { env } = process;
+  // As git does, for a PAGER that is only "less".
+  const child = spawn('sh', ['-c', command], {
+    stdio: ['pipe', 'inherit', 'inherit'],
+    env: { ...env, LESS: env.LESS ?? 'FRX' },
+  });
+  const ended = new Promise<number>((resolve) => {
+    child.on('error', () => resolve(127));
+    child.on('close', (code) => resolve(code ?? 0));
+  });
+  ended.then(closed, closed);
+  // Each write tells its own error.
+  child.stdin.on('error', () => undefined);
+  return {
+    write: (text) =>
+      new Promise((resolve, reject) => {
+        child.stdin.write(text, (error) => {
+          if (error == null) resolve();
+          else reject(new PipeClosed('the pager was closed'));
+        });
+      }),
+    end: () => {
+      child.stdin.end();
+      return ended;
+    },
   };
 }
 

@@ -1,7 +1,10 @@
 import tab from '@bomb.sh/tab/commander';
 import type { Command } from 'commander';
-import { STATUS_FILTERS } from './choice/selection.js';
-import { type Io, UsageError } from './world/io.js';
+import { commandLine, commandName, natsFlagsOf } from '../choice/command-line.js';
+import { EVENT_STATUSES, JOB_STATUSES } from '../choice/selection.js';
+import { type Io, UsageError } from '../world/io.js';
+import { offered } from './ask.js';
+import { placeOf } from './offer.js';
 
 const SHELLS = ['zsh', 'bash', 'fish', 'powershell'] as const;
 
@@ -46,7 +49,9 @@ export function addCompletion(program: Command, io: Io): void {
     // An option that may be repeated has no choices that commander knows.
     const status = options.get('status');
     if (status === undefined) continue;
-    completion.commands.get(value)?.option('status', status.description, offer(STATUS_FILTERS));
+    completion.commands
+      .get(value)
+      ?.option('status', status.description, offer(value === 'list' ? JOB_STATUSES : EVENT_STATUSES));
   }
   completion.commands.get('complete')?.argument('shell', offer(SHELLS));
   completion.commands.get('help')?.argument('command', offer(program.commands.map((one) => one.name())));
@@ -56,8 +61,18 @@ export function addCompletion(program: Command, io: Io): void {
     const { rawArgs } = program as Command & { readonly rawArgs: readonly string[] };
     const isRequest = rawArgs[rawArgs.indexOf('complete') + 1] === '--';
     if (!isRequest) return io.out(scriptFor(words, (shell) => completion.setup('headway', 'headway', shell)));
-    const wantsFile = isFileWanted(program, words);
-    return io.out(wantsFile ? ':0\n' : said(() => completion.parse(words)));
+    const { flags, words: own } = commandLine(words);
+    const [word = '', ...rest] = own;
+    // A word that is still being typed is no command yet.
+    if (rest.length === 0) return io.out(said(() => completion.parse(own.length > 0 ? [...own] : words)));
+    const called = [commandName(word), ...rest];
+    if (isFileWanted(program, called)) return io.out(':0\n');
+    const known = program.commands.find((one) => one.name() === called[0]);
+    const place = known === undefined ? null : placeOf(known, rest);
+    if (place === null || place.asked === null) return io.out(said(() => completion.parse(called)));
+    const nats = { ...flags, ...natsFlagsOf(rest) };
+    const found = await offered(io, nats, place.asked, place.typed);
+    return io.out(`${found.map((one) => `${one}\t\n`).join('')}:4\n`);
   });
 }
 
