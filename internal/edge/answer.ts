@@ -74,6 +74,7 @@ export function sendWhenReady(
 
 function write(res: HttpResponse, answer: Answer, isHead: boolean): void {
   writeHead(res, answer);
-  // A body behind the answer to HEAD would be taken for the next answer.
-  res.end(isHead ? '' : answer.body, true);
+  // A body behind the answer to HEAD would be taken for the next answer. The length is that of the answer to GET.
+  if (isHead) res.endWithoutBody(Buffer.byteLength(answer.body), true);
+  else res.end(answer.body, true);
 }

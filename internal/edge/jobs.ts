@@ -7,7 +7,7 @@ import type { IsWanted } from '../session/ports.js';
 import { type Answer, problem, type Status, send, sendWhenReady } from './answer.js';
 import type { Door, Entry, Knock } from './door.js';
 import { knockOf } from './knock.js';
-import { guarded, type RoutingParts } from './routing.js';
+import { guarded, type Handler, type RoutingParts } from './routing.js';
 import type { App } from './uws.js';
 import { type Refused, refusedAs } from './websocket.js';
 
@@ -26,29 +26,32 @@ export interface JobsParts extends RoutingParts {
   readonly refused: (refusal: Refused) => void;
 }
 
-/** Registers `GET /v1/jobs/{id}`, a job's last state for who asks once. PROTOCOL.md, "Over HTTP". */
+/** Registers `GET` and `HEAD /v1/jobs/{id}`, a job's last state for who asks once. PROTOCOL.md, "Over HTTP". */
 export function routeJobs(app: App, parts: JobsParts): void {
   app.options(
     `${JOBS_PATH}/*`,
     guarded(parts, (res, req) => send(res, preflight(parts.door, knockOf(res, req)))),
   );
-  app.get(
-    `${JOBS_PATH}/:id`,
-    guarded(parts, (res, req) => {
-      const id = req.getParameter(0) ?? '';
-      // A subprotocol is a WebSocket's; over HTTP a token in it is none.
-      const knock = { ...knockOf(res, req), subprotocols: '' };
-      const entry = parts.door.knock(knock);
-      sendWhenReady(res, async (isWanted) => {
-        const made = await answerFor(parts, entry, id, isWanted).catch((error: unknown) => {
-          parts.failed(error);
-          return () => problem(500, 'internal', 'this request failed; it was logged');
-        });
-        if (entry.kind === 'visitor') parts.door.leave(entry.visitor);
-        return () => withOrigin(made(), entry, knock.origin);
+  app.get(`${JOBS_PATH}/:id`, guarded(parts, lastStateHandler(parts, false)));
+  app.head(`${JOBS_PATH}/:id`, guarded(parts, lastStateHandler(parts, true)));
+}
+
+function lastStateHandler(parts: JobsParts, isHead: boolean): Handler {
+  return (res, req) => {
+    const id = req.getParameter(0) ?? '';
+    // A subprotocol is a WebSocket's; over HTTP a token in it is none.
+    const knock = { ...knockOf(res, req), subprotocols: '' };
+    const entry = parts.door.knock(knock);
+    const make = async (isWanted: IsWanted): Promise<() => Answer> => {
+      const made = await answerFor(parts, entry, id, isWanted).catch((error: unknown) => {
+        parts.failed(error);
+        return () => problem(500, 'internal', 'this request failed; it was logged');
       });
-    }),
-  );
+      if (entry.kind === 'visitor') parts.door.leave(entry.visitor);
+      return () => withOrigin(made(), entry, knock.origin);
+    };
+    sendWhenReady(res, make, isHead);
+  };
 }
 
 async function answerFor(
@@ -76,7 +79,10 @@ async function answerFor(
     return () => refuse('invalid_processing_id', message);
   }
   const admitted = await parts.door.admit(entry.visitor, { kind: 'job', id, jobTypes: null });
-  if (!admitted.ok) return () => refuse(admitted.code, admitted.message, admitted);
+  if (!admitted.ok) {
+    const message = admitted.defect === 'missing' ? NO_TOKEN : admitted.message;
+    return () => refuse(admitted.code, message, admitted);
+  }
   const last = await inTime((isStill) =>
     parts.lastState(id, admitted.requester, () => isWanted() && isStill()),
   );
@@ -90,6 +96,7 @@ async function answerFor(
   };
 }
 
+const NO_TOKEN = 'there is no token; send it in the header "Authorization: Bearer <token>"';
 const NOTHING = { defect: null, limit: null } as const;
 
 // null: its type is known, and not opened.
