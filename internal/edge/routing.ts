@@ -49,6 +49,8 @@ export function guardSockets(
   app: App,
   parts: RoutingParts & {
     readonly isProxy: (address: string) => boolean;
+    /** No request of this address can be read. Called for each of its sockets. */
+    readonly unread: (address: string) => void;
     /** A socket is over a limit and cut off. */
     readonly cutOff: (address: string, limit: NonNullable<ReturnType<SocketGuard['came']>>) => void;
   },
@@ -60,6 +62,7 @@ export function guardSockets(
         return;
       }
       const address = addressText(res.getRemoteAddress());
+      if (parts.sockets.isUnread(address)) parts.unread(address);
       const refusal = parts.sockets.came(address, parts.isProxy(address));
       if (refusal === null) return;
       parts.cutOff(address, refusal);

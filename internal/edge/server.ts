@@ -54,6 +54,7 @@ export async function startServer(
     guardSockets(app, {
       ...parts,
       isProxy: (address) => parts.door.isProxy(address),
+      unread: (address) => parts.door.notice({ kind: 'unread_peer', address }),
       cutOff: (address, limit) => parts.refused({ code: 'overloaded', address, defect: null, limit }),
     });
     routeWebSockets(app, uws, parts);
