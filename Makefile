@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-node22 test-nats-2.10 test-container test-proxies test-stalls soak bench build check format clean distclean \
+.PHONY: help setup demo test test-node22 test-nats-2.10 test-container test-proxies test-browser test-stalls soak bench build check format clean distclean \
 	need-node need-nats need-nats-for-tests
 
 FILES ?=
@@ -60,6 +60,9 @@ test-container: need-node need-nats-for-tests $(PACKAGES) build ## run what need
 
 test-proxies: need-node need-nats-for-tests $(PACKAGES) build ## run what needs nginx, HAProxy and Caddy (Debian packages, unpacked here)
 	@exec scripts/test-proxies.sh $(OPTIONS)
+
+test-browser: need-node need-nats-for-tests $(PACKAGES) build ## run the tests in Chromium (on the PATH, or installed with apt by root)
+	@exec scripts/test-browser.sh $(OPTIONS)
 
 test-stalls: need-node need-nats-for-tests $(PACKAGES) build ## run the tests with servers while their processes stand still now and then
 	@$(call server); HEADWAY_STALLS=$(STALLS) exec $(VITEST) --project integration --project chaos

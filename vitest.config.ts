@@ -44,6 +44,19 @@ const proxies = {
   },
 };
 
+// These need Chromium: scripts/test-browser.sh sees to it and says so.
+const browser = {
+  test: {
+    name: 'browser',
+    include: ['test/browser/**/*.test.ts'],
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    pool: 'forks' as const,
+    fileParallelism: false,
+    sequence: { groupOrder: 6 },
+  },
+};
+
 // Integration and chaos run side by side, so that there is one end at which workers stand idle, and not two. Most of
 // their tests wait most of the time: for a server, for a silence, for a process to end. So one more runs than there are
 // cores; with two more, on a machine that was busy besides, the herd missed its deadline.
@@ -59,6 +72,7 @@ export default defineConfig({
       ...(process.env.HEADWAY_BENCH ? [bench] : []),
       ...(isInContainers ? [container] : []),
       ...(process.env.HEADWAY_PROXIES ? [proxies] : []),
+      ...(process.env.CHROMIUM_BIN ? [browser] : []),
       {
         test: {
           name: 'unit',
