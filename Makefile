@@ -1,5 +1,6 @@
 # Everything is set up by the targets themselves: the npm packages of package-lock.json into node_modules/, and a
-# nats-server into .tools/ unless there is one already. Nothing outside this folder is installed or changed.
+# nats-server into .tools/ unless there is one already. Nothing outside this folder is installed or changed, but for Docker
+# and Chromium where root asks for it: make test-container, make test-browser with OPTIONS=--if-possible.
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -61,7 +62,7 @@ test-container: need-node need-nats-for-tests $(PACKAGES) build ## run what need
 test-proxies: need-node need-nats-for-tests $(PACKAGES) build ## run what needs nginx, HAProxy and Caddy (Debian packages, unpacked here)
 	@exec scripts/test-proxies.sh $(OPTIONS)
 
-test-browser: need-node need-nats-for-tests $(PACKAGES) build ## run the tests in Chromium (on the PATH, or installed with apt by root)
+test-browser: need-node need-nats-for-tests $(PACKAGES) build ## run the tests in Chromium (CHROMIUM_BIN, or one on the PATH)
 	@exec scripts/test-browser.sh $(OPTIONS)
 
 test-stalls: need-node need-nats-for-tests $(PACKAGES) build ## run the tests with servers while their processes stand still now and then

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # The tests in Chromium: test/browser/. Needs a build in dist/ and the packages. Takes $CHROMIUM_BIN, else `chromium` on the
-# PATH; where there is none, installs Debian's package with apt-get (about 125 MB to download), which needs root.
+# PATH.
 #
-#   scripts/test-browser.sh                    all of it; fails when there can be no Chromium
+#   scripts/test-browser.sh                    all of it; fails when there is no Chromium
 #   scripts/test-browser.sh -t stop            these only: what vitest takes as arguments
-#   scripts/test-browser.sh --if-possible      where there can be none it says in one line why, and ends with 0
+#   scripts/test-browser.sh --if-possible      where it is missing, installs Debian's package with apt-get as root (about
+#                                              125 MB to download); where there can be none it says in one line why, and
+#                                              ends with 0
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -15,7 +17,7 @@ if [[ ${1:-} == --if-possible ]]; then
 fi
 
 give_up() {
-  echo "chromium: $*" >&2
+  echo "chromium: $* (or set CHROMIUM_BIN)" >&2
   if [[ $may_skip == no ]]; then exit 1; fi
   echo 'browser: these tests are skipped, for the reason above'
   exit 0
@@ -28,8 +30,9 @@ if [[ -n ${CHROMIUM_BIN:-} ]]; then
   runs "$CHROMIUM_BIN" || { echo "chromium: CHROMIUM_BIN is set to \"$CHROMIUM_BIN\", which is no Chromium that runs here" >&2; exit 1; }
 else
   if ! command -v chromium >/dev/null 2>&1; then
-    [[ $(id -u) == 0 ]] || give_up 'there is none on the PATH, and only root can install it (or set CHROMIUM_BIN)'
-    command -v apt-get >/dev/null 2>&1 || give_up 'there is none on the PATH, and no apt to install it with (or set CHROMIUM_BIN)'
+    [[ $may_skip == yes ]] || give_up 'there is none on the PATH: install it, or have it installed with OPTIONS=--if-possible as root'
+    [[ $(id -u) == 0 ]] || give_up 'there is none on the PATH, and only root can install it'
+    command -v apt-get >/dev/null 2>&1 || give_up 'there is none on the PATH, and no apt to install it with'
     echo 'chromium: installing the Debian package chromium (about 125 MB to download)' >&2
     mkdir -p .tools
     if ! { DEBIAN_FRONTEND=noninteractive apt-get update && DEBIAN_FRONTEND=noninteractive \
