@@ -36,7 +36,7 @@ const proxies = {
   test: {
     name: 'proxies',
     include: ['test/proxies/**/*.test.ts'],
-    testTimeout: 60_000,
+    testTimeout: 120_000,
     hookTimeout: 60_000,
     pool: 'forks' as const,
     maxWorkers: 2,
