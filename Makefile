@@ -1,9 +1,11 @@
 # Everything is set up by the targets themselves: the npm packages of package-lock.json into node_modules/, and a
-# nats-server into .tools/ unless there is one already. Nothing outside this folder is installed or changed.
+# nats-server into .tools/ unless there is one already. Nothing outside this folder is installed or changed, but for Docker
+# and Chromium where root asks for it: make test-container, make test-browser with OPTIONS=--if-possible.
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-node22 test-nats-2.10 test-container test-stalls soak fuzz bench audit build check format clean distclean \
+.PHONY: help setup demo test test-node22 test-nats-2.10 test-container test-proxies test-browser test-stalls soak fuzz bench \
+	audit build check format clean distclean \
 	need-node need-nats need-nats-for-tests
 
 FILES ?=
@@ -58,6 +60,12 @@ test-nats-2.10: need-node $(PACKAGES) build ## run the tests with servers agains
 
 test-container: need-node need-nats-for-tests $(PACKAGES) build ## run what needs Docker: split networks, and NATS in containers
 	@exec scripts/container-test.sh $(OPTIONS)
+
+test-proxies: need-node need-nats-for-tests $(PACKAGES) build ## run what needs nginx, HAProxy and Caddy (Debian packages, unpacked here)
+	@exec scripts/test-proxies.sh $(OPTIONS)
+
+test-browser: need-node need-nats-for-tests $(PACKAGES) build ## run the tests in Chromium (CHROMIUM_BIN, or one on the PATH)
+	@exec scripts/test-browser.sh $(OPTIONS)
 
 test-stalls: need-node need-nats-for-tests $(PACKAGES) build ## run the tests with servers while their processes stand still now and then
 	@$(call server); HEADWAY_STALLS=$(STALLS) exec $(VITEST) --project integration --project chaos

@@ -31,6 +31,32 @@ const container = {
   },
 };
 
+// These need nginx, HAProxy and Caddy: scripts/test-proxies.sh sees to them and says so.
+const proxies = {
+  test: {
+    name: 'proxies',
+    include: ['test/proxies/**/*.test.ts'],
+    testTimeout: 120_000,
+    hookTimeout: 60_000,
+    pool: 'forks' as const,
+    maxWorkers: 2,
+    sequence: { groupOrder: 5 },
+  },
+};
+
+// These need Chromium: scripts/test-browser.sh sees to it and says so.
+const browser = {
+  test: {
+    name: 'browser',
+    include: ['test/browser/**/*.test.ts'],
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    pool: 'forks' as const,
+    fileParallelism: false,
+    sequence: { groupOrder: 6 },
+  },
+};
+
 // Integration and chaos run side by side, so that there is one end at which workers stand idle, and not two. Most of
 // their tests wait most of the time: for a server, for a silence, for a process to end. So one more runs than there are
 // cores; with two more, on a machine that was busy besides, the herd missed its deadline.
@@ -45,6 +71,8 @@ export default defineConfig({
     projects: [
       ...(process.env.HEADWAY_BENCH ? [bench] : []),
       ...(isInContainers ? [container] : []),
+      ...(process.env.HEADWAY_PROXIES ? [proxies] : []),
+      ...(process.env.CHROMIUM_BIN ? [browser] : []),
       {
         test: {
           name: 'unit',

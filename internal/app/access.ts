@@ -34,6 +34,10 @@ export interface AccessObserver {
   notice(notice: GuardNotice): void;
 }
 
+const UNREAD_HINT =
+  'a proxy that speaks HTTP/1.0 to this edge (nginx: proxy_http_version 1.1), TLS, or the PROXY protocol, gets 505; a ' +
+  'check that only opens the port looks the same, and is harmless';
+
 /** What an edge that serves says: whether there is room for one more, to the log and to the metrics. */
 export function accessObserver(
   { maxPendingReads, maxPendingReadsPerSubject }: EdgeConfig,
@@ -58,11 +62,18 @@ export function accessObserver(
     notice: (notice) => {
       const { kind, address } = notice;
       const setting = 'HEADWAY_TRUSTED_PROXIES';
-      if (kind === 'silent_proxy') {
-        logger.warn({ address, setting }, 'a trusted proxy sends no X-Forwarded-For');
-      } else {
-        const { held, connections } = notice;
-        logger.warn({ address, held, connections, setting }, 'most connections are from one address');
+      switch (kind) {
+        case 'silent_proxy':
+          logger.warn({ address, setting }, 'a trusted proxy sends no X-Forwarded-For');
+          return;
+        case 'crowded_address': {
+          const { held, connections } = notice;
+          logger.warn({ address, held, connections, setting }, 'most connections are from one address');
+          return;
+        }
+        case 'unread_peer':
+          logger.warn({ address, hint: UNREAD_HINT }, 'nothing that comes from one address can be read');
+          return;
       }
     },
   };

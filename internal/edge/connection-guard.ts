@@ -56,7 +56,7 @@ export const LIMIT_SETTINGS: Readonly<Record<Limit, string>> = {
   open_files: 'ulimit -n',
 };
 
-/** Somebody who was let in so far as the upgrade; `door.leave` when the connection is gone. */
+/** Somebody who was let in so far as the upgrade; `guard.leave` when the connection is gone. */
 export interface PendingConnection {
   readonly address: string;
   /** Taken out when the token is checked, so that no token stays in memory. */
@@ -109,7 +109,9 @@ export type GuardNotice =
       readonly connections: number;
     }
   /** A trusted proxy does not say whom it brings, so all of them count as one. */
-  | { readonly kind: 'silent_proxy'; readonly address: string };
+  | { readonly kind: 'silent_proxy'; readonly address: string }
+  /** No request of an address can be read. */
+  | { readonly kind: 'unread_peer'; readonly address: string };
 
 export interface ConnectionGuardDeps {
   /** null: the edge runs open. */
@@ -199,20 +201,22 @@ export class ConnectionGuard {
   #look(address: string, { peer, forwardedFor }: Handshake): void {
     const { admission, proxies } = this.#deps;
     if (!this.#noticed.has('silent_proxy') && forwardedFor.trim() === '' && proxies.isTrusted(peer)) {
-      this.#notice({ kind: 'silent_proxy', address: peer });
+      this.notice({ kind: 'silent_proxy', address: peer });
     }
     if (this.#noticed.has('crowded_address')) return;
     const held = admission.crowd(address);
     if (held === null) return;
-    this.#notice({ kind: 'crowded_address', address, held, connections: admission.counts.connections });
+    this.notice({ kind: 'crowded_address', address, held, connections: admission.counts.connections });
   }
 
-  #notice(notice: GuardNotice): void {
+  /** Tells the operator, the first time of each kind. */
+  notice(notice: GuardNotice): void {
+    if (this.#noticed.has(notice.kind)) return;
     this.#noticed.add(notice.kind);
     this.#deps.notice(notice);
   }
 
-  /** Checks the visitor's token, and what of a scope it opens; at once where there is nothing to check. Never rejects. */
+  /** Checks the token of a pending connection, and what of a scope it opens; at once where there is nothing to check. Never rejects. */
   authorize(pending: PendingConnection, scope: Scope): AuthResult | Promise<AuthResult> {
     const { verifier, admission } = this.#deps;
     if (pending.slot === null) return tooMany('connections_per_address', TOO_MANY_OF_ADDRESS);
@@ -317,7 +321,9 @@ const ORIGIN_REFUSED = 'pages of this origin may not connect; HEADWAY_ALLOWED_OR
 const NO_TOKEN =
   'there is no token; send it as "Authorization: Bearer <token>" or as the second subprotocol "bearer.<token>"';
 const KEYS_AWAY = 'the token cannot be checked now; connect again in a moment';
-const TOO_MANY_OF_ADDRESS = 'there are too many connections from this address';
+// Most often it is a proxy of which the edge does not know.
+const OR_A_PROXY = 'if this is the address of a proxy, list it in HEADWAY_TRUSTED_PROXIES';
+const TOO_MANY_OF_ADDRESS = `there are too many connections from this address; ${OR_A_PROXY}`;
 const TOO_MANY_OF_SUBJECT = "there are too many connections with tokens of this token's subject";
 const OTHER_SUBJECT = 'the new token is of another subject than the one that this connection began with';
 const NO_ROOM = {
@@ -326,10 +332,9 @@ const NO_ROOM = {
     'too many reads of history of this subject or address wait; connect again in a moment',
   connections: 'this edge has as many connections as it takes; connect again in a moment',
   unauthenticated: 'too many tokens are being checked now; connect again in a moment',
-  unauthenticated_per_address:
-    'too many tokens from this address are being checked now; connect again in a moment',
+  unauthenticated_per_address: `too many tokens from this address are being checked now; connect again in a moment; ${OR_A_PROXY}`,
   upgrades: 'too many clients connect at once; connect again in a moment',
-  upgrades_per_address: 'too many clients connect at once from this address; connect again in a moment',
+  upgrades_per_address: `too many clients connect at once from this address; connect again in a moment; ${OR_A_PROXY}`,
 } as const;
 
 // Nobody can choose a subject that is taken for an address, or the other way round.

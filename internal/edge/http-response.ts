@@ -74,6 +74,7 @@ export function sendWhenReady(
 
 function write(res: HttpResponse, answer: HttpResponseSpec, isHead: boolean): void {
   writeHead(res, answer);
-  // A body behind the answer to HEAD would be taken for the next answer.
+  // A body behind the answer to HEAD would be taken for the next answer. Its length is said to be 0, and not that of the
+  // answer to GET: told a length without a body, the library waits for the body, and the connection does not end.
   res.end(isHead ? '' : answer.body, true);
 }

@@ -7,7 +7,7 @@ import type { IsWanted } from '../session/ports.js';
 import type { ConnectionGuard, Handshake, UpgradeDecision } from './connection-guard.js';
 import { type HttpResponseSpec, problem, type Status, send, sendWhenReady } from './http-response.js';
 import { readHandshake } from './request.js';
-import { guarded, type RoutingDeps } from './routing.js';
+import { guarded, type Handler, type RoutingDeps } from './routing.js';
 import type { App } from './uws.js';
 import { type Refused, refusedAs } from './websocket.js';
 
@@ -26,29 +26,32 @@ export interface JobRoutesDeps extends RoutingDeps {
   readonly refused: (refusal: Refused) => void;
 }
 
-/** Registers `GET /v1/jobs/{id}`, a job's last state for who asks once. PROTOCOL.md, "Over HTTP". */
+/** Registers `GET` and `HEAD /v1/jobs/{id}`, a job's last state for who asks once. PROTOCOL.md, "Over HTTP". */
 export function routeJobs(app: App, deps: JobRoutesDeps): void {
   app.options(
     `${JOBS_PATH}/*`,
     guarded(deps, (res, req) => send(res, preflight(deps.guard, readHandshake(res, req)))),
   );
-  app.get(
-    `${JOBS_PATH}/:id`,
-    guarded(deps, (res, req) => {
-      const id = req.getParameter(0) ?? '';
-      // A subprotocol is a WebSocket's; over HTTP a token in it is none.
-      const handshake = { ...readHandshake(res, req), subprotocols: '' };
-      const entry = deps.guard.checkUpgrade(handshake);
-      sendWhenReady(res, async (isWanted) => {
-        const made = await answerFor(deps, entry, id, isWanted).catch((error: unknown) => {
-          deps.failed(error);
-          return () => problem(500, 'internal', 'this request failed; it was logged');
-        });
-        if (entry.kind === 'pending') deps.guard.release(entry.pending);
-        return () => withOrigin(made(), entry, handshake.origin);
+  app.get(`${JOBS_PATH}/:id`, guarded(deps, lastStateHandler(deps, false)));
+  app.head(`${JOBS_PATH}/:id`, guarded(deps, lastStateHandler(deps, true)));
+}
+
+function lastStateHandler(deps: JobRoutesDeps, isHead: boolean): Handler {
+  return (res, req) => {
+    const id = req.getParameter(0) ?? '';
+    // A subprotocol is a WebSocket's; over HTTP a token in it is none.
+    const handshake = { ...readHandshake(res, req), subprotocols: '' };
+    const entry = deps.guard.checkUpgrade(handshake);
+    const make = async (isWanted: IsWanted): Promise<() => HttpResponseSpec> => {
+      const made = await answerFor(deps, entry, id, isWanted).catch((error: unknown) => {
+        deps.failed(error);
+        return () => problem(500, 'internal', 'this request failed; it was logged');
       });
-    }),
-  );
+      if (entry.kind === 'pending') deps.guard.release(entry.pending);
+      return () => withOrigin(made(), entry, handshake.origin);
+    };
+    sendWhenReady(res, make, isHead);
+  };
 }
 
 async function answerFor(
@@ -76,7 +79,10 @@ async function answerFor(
     return () => refuse('invalid_processing_id', message);
   }
   const admitted = await deps.guard.authorize(entry.pending, { kind: 'job', id, jobTypes: null });
-  if (!admitted.ok) return () => refuse(admitted.code, admitted.message, admitted);
+  if (!admitted.ok) {
+    const message = admitted.defect === 'missing' ? NO_TOKEN : admitted.message;
+    return () => refuse(admitted.code, message, admitted);
+  }
   const last = await inTime((isStill) =>
     deps.lastState(id, admitted.requester, () => isWanted() && isStill()),
   );
@@ -90,6 +96,7 @@ async function answerFor(
   };
 }
 
+const NO_TOKEN = 'there is no token; send it in the header "Authorization: Bearer <token>"';
 const NOTHING = { defect: null, limit: null } as const;
 
 // null: its type is known, and not opened.

@@ -74,7 +74,12 @@ function routeNothing(app: App, deps: OpsRoutesDeps): void {
 }
 
 const upgradeRequired = (): HttpResponseSpec =>
-  problem(426, 'upgrade_required', 'this is a WebSocket endpoint; connect with ws:// or wss://');
+  problem(
+    426,
+    'upgrade_required',
+    'this is a WebSocket endpoint; connect with ws:// or wss://, and have a proxy in front pass the headers of the ' +
+      'handshake on (Upgrade, Connection, Sec-WebSocket-*)',
+  );
 const notFound = (req: HttpRequest): HttpResponseSpec =>
   problem(404, 'not_found', `nothing answers ${req.getCaseSensitiveMethod()} here`);
 

@@ -74,7 +74,8 @@ function readOrigin(entry: string): { readonly origin: string } | { readonly pro
   if (entry === 'null') return { origin: entry };
   if (entry.includes('*')) return { problem: 'has a wildcard; every origin has to be listed' };
   const [, scheme, authority] = /^([a-z][a-z0-9+.-]*):\/\/(.*)$/is.exec(entry) ?? [];
-  if (scheme === undefined || authority === undefined) return { problem: 'does not begin with https://' };
+  if (scheme === undefined || authority === undefined)
+    return { problem: 'does not begin with http:// or https://' };
   if (/^wss?$/i.test(scheme)) return { problem: 'is the address of a socket; list the page that opens it' };
   if (!/^https?$/i.test(scheme)) return { problem: 'has a scheme other than http and https' };
   if (authority.includes('@')) return { problem: 'has a user name or a password' };

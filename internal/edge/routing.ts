@@ -49,6 +49,8 @@ export function guardSockets(
   app: App,
   deps: RoutingDeps & {
     readonly isProxy: (address: string) => boolean;
+    /** No request of this address can be read. Called for each of its sockets. */
+    readonly unread: (address: string) => void;
     /** A socket is over a limit and cut off. */
     readonly cutOff: (address: string, limit: NonNullable<ReturnType<SocketGuard['came']>>) => void;
   },
@@ -60,6 +62,7 @@ export function guardSockets(
         return;
       }
       const address = addressText(res.getRemoteAddress());
+      if (deps.sockets.isUnread(address)) deps.unread(address);
       const refusal = deps.sockets.came(address, deps.isProxy(address));
       if (refusal === null) return;
       deps.cutOff(address, refusal);

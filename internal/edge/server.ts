@@ -54,6 +54,7 @@ export async function startServer(
     guardSockets(app, {
       ...deps,
       isProxy: (address) => deps.guard.isProxy(address),
+      unread: (address) => deps.guard.notice({ kind: 'unread_peer', address }),
       cutOff: (address, limit) => deps.refused({ code: 'overloaded', address, defect: null, limit }),
     });
     routeWebSockets(app, uws, deps);

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { limitKey } from './client-address.js';
+import { UnreadPeers } from './unread-peers.js';
 
 /** Integers from 0; 0: no limit. */
 export interface SocketLimits {
@@ -30,6 +31,7 @@ const GENERATION_MS = 10_000;
 export class SocketGuard {
   readonly #limits: SocketLimits;
   readonly #now: () => number;
+  readonly #unread = new UnreadPeers();
   #http = 0;
   #webSockets = 0;
   #silent: Generations;
@@ -63,8 +65,17 @@ export class SocketGuard {
     return null;
   }
 
+  /**
+   * A socket is there, and whatever comes of it.
+   * @returns whether this address connects again and again and sends nothing that can be read
+   */
+  isUnread(address: string): boolean {
+    return this.#unread.came(limitKey(address), this.#now());
+  }
+
   /** A socket has sent a whole request, for the first and last time. */
   asked(address: string): void {
+    this.#unread.asked(limitKey(address));
     if (this.#limits.maxHttpPerAddress > 0) this.#silent.remove(limitKey(address), this.#now());
   }
 

@@ -1,7 +1,9 @@
 /** Certificates for tests, made by the `openssl` on the PATH. */
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { connect } from 'node:tls';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
@@ -70,6 +72,17 @@ async function openssl(...args: string[]): Promise<void> {
     const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
     const why = isMissing ? 'this test needs `openssl` on the PATH, and there is none' : 'openssl failed';
     throw new Error(`${why}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** Resolves to true when somebody at this port of this machine shows a certificate that `ca` has signed. */
+export async function connectTls(port: number, ca: string): Promise<boolean> {
+  const socket = connect({ host: '127.0.0.1', port, ca });
+  try {
+    await once(socket, 'secureConnect');
+    return true;
+  } finally {
+    socket.destroy();
   }
 }
 

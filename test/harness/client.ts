@@ -31,6 +31,10 @@ export interface WsOptions {
   protocols?: string | string[];
   headers?: Record<string, string>;
   timeoutMs?: number;
+  /** The authority, as PEM, that a `wss://` is trusted by. */
+  ca?: string;
+  /** The address that it comes from, such as 127.0.0.2 (on Linux). */
+  from?: string;
   /** false, for load: forgets frames that nobody waits for at the moment; cursor and counters go on. */
   keep?: boolean;
   /** Called with each frame as it arrives. */
@@ -93,8 +97,13 @@ export class WsClient implements AsyncDisposable {
 
   /** Connects; rejects with `HandshakeRefused` when the server answers with HTTP instead. */
   static async connect(url: string, options: WsOptions = {}): Promise<WsClient> {
-    const { protocols = [], headers = {}, timeoutMs = 10_000 } = options;
-    const socket = new WebSocket(url, protocols, { headers, perMessageDeflate: false });
+    const { protocols = [], headers = {}, timeoutMs = 10_000, ca, from } = options;
+    const socket = new WebSocket(url, protocols, {
+      headers,
+      perMessageDeflate: false,
+      ...(ca !== undefined && { ca }),
+      ...(from !== undefined && { localAddress: from }),
+    });
     const client = new WsClient(url, socket, options);
     const open = new Promise<void>((resolve, reject) => {
       socket.once('open', resolve);

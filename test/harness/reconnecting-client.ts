@@ -1,4 +1,4 @@
-import { type Frame, WsClient } from './client.js';
+import { type Frame, WsClient, type WsOptions } from './client.js';
 import type { StoredEvent } from './publish.js';
 import { ResumePoint } from './resume-point.js';
 
@@ -34,15 +34,22 @@ export class Follower implements AsyncDisposable {
   private constructor(
     private readonly base: () => string,
     private readonly path: string,
+    private readonly options: Pick<WsOptions, 'ca'>,
   ) {}
 
   /**
    * @param base where an edge is at the moment, such as `ws://127.0.0.1:8080`; asked before each attempt
    * @param path the endpoint with its filter, if any
    * @param cursor where the follower claims to have been; null: it is new
+   * @param options how it connects
    */
-  static start(base: string | (() => string), path: string, cursor: number | null = null): Follower {
-    const follower = new Follower(typeof base === 'string' ? () => base : base, path);
+  static start(
+    base: string | (() => string),
+    path: string,
+    cursor: number | null = null,
+    options: Pick<WsOptions, 'ca'> = {},
+  ): Follower {
+    const follower = new Follower(typeof base === 'string' ? () => base : base, path, options);
     follower.#place.cursor = cursor;
     follower.#running = follower.#run();
     return follower;
@@ -113,6 +120,7 @@ export class Follower implements AsyncDisposable {
         this.#bytesBefore = this.receivedBytes;
         this.#client = null;
         this.#client = await WsClient.connect(this.#url(), {
+          ...this.options,
           keep: false,
           onFrame: (frame) => this.#frame(frame),
         });

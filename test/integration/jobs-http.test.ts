@@ -26,9 +26,14 @@ beforeAll(async () => {
 afterAll(() => edge[Symbol.asyncDispose]());
 
 const token = (claims: Record<string, unknown>) => mint({ exp: inSeconds(60), ...claims });
-async function ask(id: string, claims: Record<string, unknown> | null, headers: Record<string, string> = {}) {
+async function ask(
+  id: string,
+  claims: Record<string, unknown> | null,
+  headers: Record<string, string> = {},
+  method = 'GET',
+) {
   const authorization = claims === null ? {} : bearer(await token(claims)).headers;
-  return await fetch(`${edge.http}/v1/jobs/${id}`, { headers: { ...authorization, ...headers } });
+  return await fetch(`${edge.http}/v1/jobs/${id}`, { method, headers: { ...authorization, ...headers } });
 }
 
 describe('what a token opens', () => {
@@ -62,6 +67,26 @@ describe('what a token opens', () => {
     expect(JSON.parse(text)).toMatchObject({ status, code });
     expect(text).not.toMatch(/progress"|"seq"/);
     if (status === 401) expect(response.headers.get('www-authenticate')).toBe('Bearer');
+  });
+
+  test('a caller without a token is told what HTTP takes, and nothing of subprotocols', async () => {
+    const { detail } = (await (await ask('pdf', null)).json()) as { detail: string };
+    expect(detail).toMatch(/Authorization: Bearer <token>/);
+    expect(detail).not.toMatch(/subprotocol/);
+  });
+
+  test.each<[string, string, Record<string, unknown> | null]>([
+    ['a state', 'pdf', { jobs: ['pdf'] }],
+    ['no event', 'nothing', { jobs: ['*'] }],
+    ['no token', 'pdf', null],
+    ['another job', 'pdf', { jobs: ['ocr'] }],
+    ['no id of a job', 'a.b', { jobs: ['*'] }],
+  ])('HEAD answers as GET does, without the body: %s', async (_what, id, claims) => {
+    const [get, head] = [await ask(id, claims), await ask(id, claims, {}, 'HEAD')];
+    expect(head.status).toBe(get.status);
+    for (const name of ['content-type', 'cache-control', 'www-authenticate'])
+      expect(head.headers.get(name)).toBe(get.headers.get(name));
+    expect(await head.text()).toBe('');
   });
 
   test('by type, without naming an event that may have been kept back', async () => {
