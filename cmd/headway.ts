@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-import { run } from './headway/program.js';
-import { processIo } from './headway/world/process-io.js';
+import { run } from '../internal/cli/program.js';
+import { processIo } from '../internal/cli/runtime/process-context.js';
 
 // Not process.exit: what was written to a pipe has still to leave.
 const args = process.argv.slice(2);

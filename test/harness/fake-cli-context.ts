@@ -1,4 +1,4 @@
-import type { Io } from '../../cmd/headway/world/io.js';
+import type { Io } from '../../internal/cli/runtime/cli-context.js';
 
 /** The world of a command that is called without a process: no terminal, no environment, and nothing it writes is kept. */
 export function quietIo(changes: Partial<Io> = {}): Io {

@@ -1,7 +1,7 @@
 /** A nats-server with a connection to it: for one test, or for all tests of a file. */
 import type { ConnectionOptions, JetStreamManager, StreamConfig } from 'nats';
 import { afterAll, beforeAll } from 'vitest';
-import type { StreamAccess } from '../../cmd/headway/world/nats.js';
+import type { StreamAccess } from '../../internal/cli/runtime/nats.js';
 import { type NatsOptions, type NatsServer, startNats } from './nats-server.js';
 import { connectNats, createStream, deleteStreams } from './publish.js';
 

@@ -1,7 +1,7 @@
 /** `headway doctor` on who follows the stream, edges and replays, and on the clocks of workers and of this machine. */
 import { AckPolicy } from 'nats';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { gather } from '../../cmd/headway/doctor/gather.js';
+import { gather } from '../../internal/cli/commands/doctor/collect.js';
 import type { Finding } from '../../internal/doctor/findings.js';
 import { judge } from '../../internal/doctor/judge.js';
 import {

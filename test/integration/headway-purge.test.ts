@@ -1,6 +1,6 @@
 /** `headway purge`: what it says goes, goes, and nothing else; and nothing goes without a yes. */
 import { beforeEach, describe, expect, test } from 'vitest';
-import { carryOut } from '../../cmd/headway/purge/plan.js';
+import { carryOut } from '../../internal/cli/commands/purge/plan.js';
 import { WsClient } from '../harness/client.js';
 import { startEdgeProcess } from '../harness/edge-process.js';
 import {

@@ -1,6 +1,6 @@
 /** `headway stalled`: whose worker fell silent, also where an edge has written the time-out. */
 import { beforeEach, describe, expect, test } from 'vitest';
-import { run } from '../../cmd/headway/program.js';
+import { run } from '../../internal/cli/program.js';
 import { timeoutEvent } from '../../internal/liveness/timeout-event.js';
 import type { Event } from '../../schemas/event.js';
 import { quietIo } from '../harness/fake-cli-context.js';

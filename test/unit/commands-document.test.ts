@@ -1,10 +1,10 @@
 // docs/COMMANDS.md is held against the program.
 import { describe, expect, test } from 'vitest';
-import { SORT_FIELDS } from '../../cmd/headway/list/collect.js';
-import { run } from '../../cmd/headway/program.js';
-import { EVENT_CSV } from '../../cmd/headway/show/item-writer.js';
-import { OUTPUT_FORMATS } from '../../cmd/headway/show/output.js';
-import { EXIT_CODES_HELP } from '../../cmd/headway/world/exit-codes.js';
+import { SORT_FIELDS } from '../../internal/cli/commands/list/collect.js';
+import { OUTPUT_FORMATS } from '../../internal/cli/output/format.js';
+import { EVENT_CSV } from '../../internal/cli/output/item-writer.js';
+import { run } from '../../internal/cli/program.js';
+import { EXIT_CODES_HELP } from '../../internal/cli/runtime/exit-codes.js';
 import { quietIo } from '../harness/fake-cli-context.js';
 import { bare, byName, read, section, sections, table } from './documents.js';
 

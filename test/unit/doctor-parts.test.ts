@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import stringWidth from 'string-width';
 import { describe, expect, test } from 'vitest';
-import { changesOf } from '../../cmd/headway/doctor/consumer-facts.js';
-import { hanging, printReport } from '../../cmd/headway/doctor/print.js';
-import { ownChoices } from '../../cmd/headway/doctor/stream-facts.js';
+import { changesOf } from '../../internal/cli/commands/doctor/consumer-facts.js';
+import { ownChoices } from '../../internal/cli/commands/doctor/stream-facts.js';
+import { hanging, printReport } from '../../internal/cli/commands/doctor/text-report.js';
 import { JobSkews } from '../../internal/doctor/clocks.js';
 import { EventTally } from '../../internal/doctor/events.js';
 import { JobTally } from '../../internal/doctor/jobs.js';

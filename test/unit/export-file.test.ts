@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { ExportFile, ExportStopped } from '../../cmd/headway/export/file.js';
-import { jobsIn } from '../../cmd/headway/export/whose.js';
-import { UsageError } from '../../cmd/headway/world/io.js';
+import { ExportFile, ExportStopped } from '../../internal/cli/commands/export/file.js';
+import { jobsIn } from '../../internal/cli/commands/export/file-scope.js';
+import { UsageError } from '../../internal/cli/runtime/cli-context.js';
 
 const line = (seq: number, more = ''): string =>
   `{"seq":${seq},"epoch":"e1","stored_at":"2026-03-01T03:00:00.000Z","event":{"processing_id":"a${more}"}}\n`;

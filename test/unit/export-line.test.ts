@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { exportLine, parseExportLine } from '../../cmd/headway/export/line.js';
+import { exportLine, parseExportLine } from '../../internal/cli/commands/export/record.js';
 import type { StoredMessage } from '../../internal/jetstream/read-stored.js';
 
 const AT = Date.parse('2026-03-01T03:00:00.125Z');

@@ -1,18 +1,18 @@
 /** The formats of `--output`, and what hostile text becomes in them. */
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { percent } from '../../cmd/headway/jobs/job-event.js';
-import { RowPlaces } from '../../cmd/headway/list/places.js';
-import type { Row } from '../../cmd/headway/list/rows.js';
-import { progressText } from '../../cmd/headway/show/cells.js';
-import { csvLine } from '../../cmd/headway/show/csv.js';
-import { itemWriter, writeDocument } from '../../cmd/headway/show/item-writer.js';
-import { JsonPathTemplate } from '../../cmd/headway/show/json-path.js';
-import type { DataFormat } from '../../cmd/headway/show/output.js';
-import { isColoured } from '../../cmd/headway/show/paint.js';
-import { shortenMiddle, widthOf } from '../../cmd/headway/show/width.js';
-import { yamlText } from '../../cmd/headway/show/yaml.js';
-import { UsageError } from '../../cmd/headway/world/io.js';
+import { RowPlaces } from '../../internal/cli/commands/list/places.js';
+import type { Row } from '../../internal/cli/commands/list/rows.js';
+import { progressText } from '../../internal/cli/output/cells.js';
+import { isColoured } from '../../internal/cli/output/color.js';
+import { csvLine } from '../../internal/cli/output/csv.js';
+import type { DataFormat } from '../../internal/cli/output/format.js';
+import { itemWriter, writeDocument } from '../../internal/cli/output/item-writer.js';
+import { JsonPathTemplate } from '../../internal/cli/output/json-path.js';
+import { shortenMiddle, widthOf } from '../../internal/cli/output/width.js';
+import { yamlText } from '../../internal/cli/output/yaml.js';
+import { percent } from '../../internal/cli/reads/job-event.js';
+import { UsageError } from '../../internal/cli/runtime/cli-context.js';
 import type { Event } from '../../schemas/event.js';
 import { quietIo } from '../harness/fake-cli-context.js';
 

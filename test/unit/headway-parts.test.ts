@@ -2,29 +2,35 @@
 import { InvalidArgumentError } from 'commander';
 import stringWidth from 'string-width';
 import { describe, expect, test } from 'vitest';
+import { type ListStyle, rowOf } from '../../internal/cli/commands/list/rows.js';
+import { quantile } from '../../internal/cli/commands/stats/counts.js';
+import { Scan } from '../../internal/cli/commands/stats/scan.js';
+import { showBytes } from '../../internal/cli/commands/stats/text.js';
 import {
   durationOption,
   parseDuration,
   secondsOption,
   showAge,
   showDuration,
-} from '../../cmd/headway/choice/durations.js';
-import { momentOption, passes, startOf, timeOption, untilOf } from '../../cmd/headway/choice/selection.js';
-import type { JobEvent } from '../../cmd/headway/jobs/job-event.js';
-import { Newest } from '../../cmd/headway/jobs/newest.js';
-import { type ListStyle, rowOf } from '../../cmd/headway/list/rows.js';
-import { run } from '../../cmd/headway/program.js';
-import { bar } from '../../cmd/headway/show/cells.js';
-import { ArrayEmitter, Emitter } from '../../cmd/headway/show/emit.js';
-import { paintFor } from '../../cmd/headway/show/paint.js';
-import { tableLines } from '../../cmd/headway/show/table.js';
-import { shorten } from '../../cmd/headway/show/width.js';
-import { quantile } from '../../cmd/headway/stats/counts.js';
-import { Scan } from '../../cmd/headway/stats/scan.js';
-import { showBytes } from '../../cmd/headway/stats/text.js';
-import { EXIT, exitCodeOf } from '../../cmd/headway/world/exit-codes.js';
-import { Interrupted, type Io, OutputError, PipeClosed, UsageError } from '../../cmd/headway/world/io.js';
-import { progressOf } from '../../cmd/headway/world/notes.js';
+} from '../../internal/cli/flags/durations.js';
+import { momentOption, passes, startOf, timeOption, untilOf } from '../../internal/cli/flags/filters.js';
+import { bar } from '../../internal/cli/output/cells.js';
+import { paintFor } from '../../internal/cli/output/color.js';
+import { ArrayEmitter, Emitter } from '../../internal/cli/output/line-writer.js';
+import { tableLines } from '../../internal/cli/output/table.js';
+import { shorten } from '../../internal/cli/output/width.js';
+import { run } from '../../internal/cli/program.js';
+import type { JobEvent } from '../../internal/cli/reads/job-event.js';
+import { Newest } from '../../internal/cli/reads/latest-by-id.js';
+import {
+  Interrupted,
+  type Io,
+  OutputError,
+  PipeClosed,
+  UsageError,
+} from '../../internal/cli/runtime/cli-context.js';
+import { EXIT, exitCodeOf } from '../../internal/cli/runtime/exit-codes.js';
+import { progressOf } from '../../internal/cli/runtime/status.js';
 import {
   JetStreamUnavailableError,
   JobNotFoundError,

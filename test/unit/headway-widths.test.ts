@@ -1,14 +1,14 @@
 /** What commands print at a terminal of 60, 80 and 120 columns: nothing wraps, and columns stay below each other. */
 import { describe, expect, test } from 'vitest';
-import { describeJob } from '../../cmd/headway/get/text.js';
-import { historyWriter } from '../../cmd/headway/history/writer.js';
-import { type JobEvent, readEvent } from '../../cmd/headway/jobs/job-event.js';
-import { type ListStyle, listTable, rowOf } from '../../cmd/headway/list/rows.js';
-import { ListView } from '../../cmd/headway/list/view.js';
-import { widthOf } from '../../cmd/headway/show/width.js';
-import { silentTable } from '../../cmd/headway/stalled.js';
-import { describeStats } from '../../cmd/headway/stats/text.js';
-import { tailWriter } from '../../cmd/headway/tail/writer.js';
+import { describeJob } from '../../internal/cli/commands/get/text.js';
+import { historyWriter } from '../../internal/cli/commands/history/writer.js';
+import { type ListStyle, listTable, rowOf } from '../../internal/cli/commands/list/rows.js';
+import { ListView } from '../../internal/cli/commands/list/view.js';
+import { silentTable } from '../../internal/cli/commands/stalled.js';
+import { describeStats } from '../../internal/cli/commands/stats/text.js';
+import { tailWriter } from '../../internal/cli/commands/tail/writer.js';
+import { widthOf } from '../../internal/cli/output/width.js';
+import { type JobEvent, readEvent } from '../../internal/cli/reads/job-event.js';
 import type { StoredMessage } from '../../internal/jetstream/read-stored.js';
 import { quietIo } from '../harness/fake-cli-context.js';
 

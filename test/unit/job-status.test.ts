@@ -1,6 +1,6 @@
 /** What commands say of a job by its last event. */
 import { describe, expect, test } from 'vitest';
-import { displayStatus, isSilent, lastHeardAt } from '../../cmd/headway/jobs/job-status.js';
+import { displayStatus, isSilent, lastHeardAt } from '../../internal/cli/reads/job-status.js';
 import type { Event } from '../../schemas/event.js';
 
 const MINUTE = 60_000;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { Pacer } from '../../internal/replay/pacer.js';
+import { Pacer } from '../../internal/cli/commands/replay/pacer.js';
 
 const SEED = process.env.HEADWAY_PROPERTY_SEED;
 const RUNS = Number(process.env.HEADWAY_PROPERTY_RUNS ?? 1_000);

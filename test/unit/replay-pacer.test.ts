@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { MAX_LATE_MS, Pacer } from '../../internal/replay/pacer.js';
+import { MAX_LATE_MS, Pacer } from '../../internal/cli/commands/replay/pacer.js';
 
 const T = 1_769_860_800_000;
 const play = (speed = 1, maxGapMs: number | null = null, isPaused = false) =>

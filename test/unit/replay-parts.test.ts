@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { commandOf, keysOf } from '../../internal/replay/keys.js';
-import { Ledger } from '../../internal/replay/ledger.js';
-import { faster, parseSpeed, showSpeed, slower } from '../../internal/replay/speed.js';
+import { Ledger } from '../../internal/cli/commands/replay/ack-tracker.js';
+import { commandOf, keysOf } from '../../internal/cli/commands/replay/keys.js';
+import { faster, parseSpeed, showSpeed, slower } from '../../internal/cli/commands/replay/speed.js';
 
 describe('a speed', () => {
   test.each([

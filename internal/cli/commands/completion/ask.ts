@@ -1,0 +1,75 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { idOf } from '../../../../schemas/ids.js';
+import { readStored } from '../../../jetstream/read-stored.js';
+import { keptJobs } from '../../flags/job-ids.js';
+import { readEvent } from '../../reads/job-event.js';
+import type { Io } from '../../runtime/cli-context.js';
+import { type NatsFlags, type StreamAccess, withNats } from '../../runtime/nats.js';
+import type { Asked } from './offer.js';
+
+/** Somebody waits at the keyboard: what is not there so long after the start of this process, in ms, is not offered. */
+const PATIENCE_MS = 900;
+/** Of a stream with more jobs only those are offered that reported lately. */
+const ALL_JOBS = 50_000;
+const LATELY = 1_000;
+/** A longer list helps nobody. */
+const MOST = 200;
+
+/**
+ * The ids or the types that begin with what was typed. Whatever hinders it, it gives nothing, and says nothing.
+ * @returns at most 200, sorted
+ */
+export async function offered(
+  io: Io,
+  flags: NatsFlags,
+  asked: Asked,
+  typed: string,
+): Promise<readonly string[]> {
+  const over = new AbortController();
+  const quiet: Io = {
+    ...io,
+    note: () => undefined,
+    ask: async () => null,
+    terminal: { in: false, out: false, note: false },
+    stopped: AbortSignal.any([io.stopped, over.signal]),
+  };
+  const asking = withNats(quiet, flags, 'headway complete', async (access) => {
+    const found = asked === 'jobs' ? await jobs(access, quiet) : await types(access, quiet);
+    return [...new Set(found)]
+      .filter((one) => one.startsWith(typed))
+      .toSorted((one, other) => (one < other ? -1 : 1))
+      .slice(0, MOST);
+  }).catch(() => []);
+  const none = delay(Math.max(0, PATIENCE_MS - performance.now()), [], { signal: io.stopped }).catch(
+    () => [],
+  );
+  try {
+    return await Promise.race([asking, none]);
+  } finally {
+    over.abort(new Error('nobody waits any longer'));
+  }
+}
+
+async function jobs(access: StreamAccess, io: Io): Promise<readonly string[]> {
+  const { state } = await access.jsm.streams.info(access.stream);
+  if ((state.num_subjects ?? 0) <= ALL_JOBS) return await keptJobs(access);
+  const found: string[] = [];
+  for await (const { subject } of lately(access, io, state.last_seq)) found.push(idOf(subject) ?? '');
+  return found.filter((id) => id !== '');
+}
+
+async function types(access: StreamAccess, io: Io): Promise<readonly string[]> {
+  const { state } = await access.jsm.streams.info(access.stream);
+  const found: string[] = [];
+  for await (const message of lately(access, io, state.last_seq)) {
+    const read = readEvent(message);
+    if (read.ok && read.job.event.job_type !== undefined) found.push(read.job.event.job_type);
+  }
+  return found;
+}
+
+async function* lately(access: StreamAccess, io: Io, lastSeq: number) {
+  const from = { kind: 'seq', seq: Math.max(1, lastSeq - LATELY + 1) } as const;
+  const range = { id: null, from, until: { seq: lastSeq } };
+  for await (const batch of readStored(access, range, io.stopped)) yield* batch;
+}

@@ -1,0 +1,53 @@
+import { ErrorCode, NatsError } from 'nats';
+import type { Observed } from '../../../doctor/facts.js';
+import { HeadwayError } from '../../../errors.js';
+
+/** How long an answer to one question is waited for. */
+export const ANSWER_MS = 5_000;
+
+export const known = <T>(value: T): Observed<T> => ({ kind: 'known', value });
+export const skipped = (reason: string): Observed<never> => ({ kind: 'skipped', reason });
+
+/** Looks, in at most so much time. Whatever goes wrong is told and not thrown, so that the other looks go on. */
+export async function observe<T>(look: () => Promise<T>, limitMs = ANSWER_MS): Promise<Observed<T>> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<Observed<T>>((resolve) => {
+    timer = setTimeout(
+      () => resolve({ kind: 'failed', reason: `no answer within ${limitMs / 1_000} s` }),
+      limitMs,
+    );
+  });
+  const looking = look().then(known, (error: unknown) => whyNot<T>(error));
+  try {
+    return await Promise.race([looking, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** What an error says about a look. */
+export function whyNot<T>(error: unknown): Observed<T> {
+  const refused = refusedSubject(error);
+  if (refused !== null) return { kind: 'not_permitted', subject: refused };
+  if (error instanceof NatsError && error.code === ErrorCode.Timeout) {
+    return { kind: 'failed', reason: 'the server did not answer' };
+  }
+  if (error instanceof NatsError && error.code === ErrorCode.NoResponders) {
+    return { kind: 'failed', reason: 'nobody answers on the JetStream API' };
+  }
+  return { kind: 'failed', reason: error instanceof Error ? error.message : 'an unknown error' };
+}
+
+/** What NATS did not permit: `publish $JS.API.INFO`; null when the error is another one. */
+export function refusedSubject(error: unknown): string | null {
+  if (error instanceof NatsError && error.code === ErrorCode.PermissionsViolation) {
+    const context = error.permissionContext;
+    if (context !== undefined)
+      return `${context.operation === 'publish' ? 'publish' : 'subscribe'} ${context.subject}`;
+  }
+  if (!(error instanceof NatsError || error instanceof HeadwayError)) return null;
+  const [, operation, subject] =
+    /Permissions Violation for (Publish|Subscription) to "([^"]*)"/.exec(error.message) ?? [];
+  if (subject === undefined) return null;
+  return `${operation === 'Publish' ? 'publish' : 'subscribe'} ${subject}`;
+}

@@ -1,0 +1,186 @@
+import { Argument, type Command, InvalidArgumentError, Option } from 'commander';
+import { isFinished } from '../../../../schemas/event.js';
+import { HeadwayError, JobNotFoundError } from '../../../errors.js';
+import { failureEvent } from '../../../liveness/timeout-event.js';
+import { durationOption, showDuration } from '../../flags/durations.js';
+import { addOutputOption, jobIdArgument, type OutputFlag } from '../../flags/filters.js';
+import { Listening } from '../../reads/heartbeat-listener.js';
+import type { JobEvent } from '../../reads/job-event.js';
+import { allowedSilence, isSilent, lastHeardAt } from '../../reads/job-status.js';
+import { Exit, type Io, UsageError } from '../../runtime/cli-context.js';
+import { EXIT } from '../../runtime/exit-codes.js';
+import {
+  addNatsOptions,
+  eventStreamInfo,
+  type NatsFlags,
+  type StreamAccess,
+  serverClock,
+  withNats,
+} from '../../runtime/nats.js';
+import { readStanding } from './standing.js';
+import { append } from './write.js';
+
+/** The `error.code` of the event that `headway fail` writes. PROTOCOL.md, "Silence". */
+export const FAILED_CODE = 'failed_by_operator';
+
+/** The worker SDKs send a heartbeat every 5 s. */
+const DEFAULT_LISTEN_MS = 12_000;
+const REASON_LENGTH = 4_096;
+
+interface FailFlags extends NatsFlags, OutputFlag {
+  readonly reason: string;
+  readonly force?: true;
+  readonly yes?: true;
+  /** ms. */
+  readonly listen: number;
+}
+
+const MORE = `
+It writes one event: the job's last state, with the status error, the next attempt, the code ${FAILED_CODE} and your
+reason. That is an end: clients get it and are done. A worker that comes back finds that it has lost the job. Whoever
+starts the job again takes the attempt after that.
+
+It writes nothing when the job has ended, when its worker shows life (an event within the time that the job may be
+silent, or a heartbeat while it listens), or when anything is stored of the job meanwhile. --force does not look for
+life.
+
+On a terminal it asks first; --yes is the answer for scripts. It needs the right to publish to the job: in docs/nats that
+is the user admin, not the operator.
+
+Exit codes: 0 ended; 1 not ended, because the job has ended, lives, or moved on, or the answer was another; 3 no such job.
+
+Examples:
+  headway stalled                                            which jobs are dead?
+  headway fail invoice-42 --reason "the machine burnt down"
+  headway fail invoice-42 --reason "worker lost" --yes -o json
+`;
+
+/** The job is none that can be ended. */
+export class NotFailedError extends HeadwayError {
+  readonly code = 'not_failed';
+}
+
+/** `headway fail`: ends a dead job, after asking. */
+export function addFailCommand(program: Command, io: Io): void {
+  const command = program
+    .command('fail')
+    .summary('end a dead job as an error')
+    .description('Ends a job whose worker is dead: as an error, with the next attempt.')
+    .addArgument(new Argument('<id>', "a job's processing_id").argParser(jobIdArgument))
+    .addOption(
+      new Option('--reason <text>', 'why, for those who wait').argParser(reason).makeOptionMandatory(),
+    )
+    .option('--force', 'do not look whether the worker lives')
+    .addOption(
+      new Option('--listen <duration>', 'how long to listen for heartbeats')
+        .argParser(durationOption)
+        .default(DEFAULT_LISTEN_MS, '12s'),
+    )
+    .option('-y, --yes', 'do not ask');
+  addOutputOption(addNatsOptions(command), ['table', 'json'])
+    .addHelpText('after', MORE)
+    .action(async (id: string, flags: FailFlags) => {
+      if (!flags.yes && !io.terminal.in) {
+        throw new UsageError('There is no terminal to ask at; give --yes to end the job without a question.');
+      }
+      await withNats(io, flags, 'headway fail', (access) => fail(io, access, id, flags));
+    });
+}
+
+async function fail(io: Io, access: StreamAccess, id: string, flags: FailFlags): Promise<void> {
+  const now = serverClock(io, await eventStreamInfo(access));
+  // From before the first look, so that no heartbeat falls between.
+  const listening = flags.force ? null : new Listening(access.connection);
+  try {
+    const { lastSeq, newest, attempt } = await readStanding(io, access, id);
+    if (newest === null) {
+      throw new JobNotFoundError(
+        id,
+        access.stream,
+        lastSeq === 0 ? undefined : 'messages that are no valid events',
+      );
+    }
+    if (isFinished(newest.event)) {
+      throw new NotFailedError(
+        `The job ${id} has ended already (${newest.event.status}, seq ${newest.seq}): nothing was written.`,
+      );
+    }
+    if (attempt >= Number.MAX_SAFE_INTEGER) {
+      throw new NotFailedError(`The job ${id} has the highest attempt that there is: nothing was written.`);
+    }
+    const awaited = { id, attempt: attempt === 0 ? undefined : attempt };
+    if (listening !== null) {
+      checkSilent(newest, now());
+      if (io.terminal.note) io.note(`listening ${showDuration(flags.listen)} for heartbeats of ${id} …`);
+      await listening
+        .wait(flags.listen, () => listening.has(awaited), io.stopped)
+        .finally(() => {
+          if (io.terminal.note) io.note('\r\u001b[K');
+        });
+      checkNotHeard(listening, awaited);
+    }
+    const silentMs = Math.max(0, Math.floor(now() - lastHeardAt(newest)));
+    if (!flags.yes && !(await isMeant(io, newest, silentMs))) {
+      io.note('headway: nothing was written\n');
+      throw new Exit(EXIT.failed);
+    }
+    if (listening !== null) checkNotHeard(listening, awaited);
+    const text = failureEvent(newest.event, {
+      timestamp: new Date(now()).toISOString(),
+      attempt: attempt + 1,
+      error: {
+        code: FAILED_CODE,
+        message: flags.reason,
+        retryable: false,
+        details: { silent_ms: silentMs },
+      },
+    });
+    const seq = await append(access, id, lastSeq, text);
+    if (flags.output === 'json') {
+      await io.out(`${JSON.stringify({ processing_id: id, seq, attempt: attempt + 1 })}\n`);
+    } else await io.out(`Ended ${id} as an error with attempt ${attempt + 1}, seq ${seq}.\n`);
+  } finally {
+    listening?.close();
+  }
+}
+
+/** @throws NotFailedError when the worker has just reported */
+function checkSilent(newest: JobEvent, now: number): void {
+  if (isSilent(newest, now)) return;
+  throw new NotFailedError(
+    `The worker of ${newest.id} reported ${showDuration(Math.max(0, now - lastHeardAt(newest)))} ago, and may be silent ` +
+      `for ${showDuration(allowedSilence(newest))}: nothing was written. Wait, or end it all the same with --force.`,
+  );
+}
+
+/** @throws NotFailedError when the worker gave a sign of life, or when none could be heard */
+function checkNotHeard(listening: Listening, awaited: Parameters<Listening['has']>[0]): void {
+  if (listening.refusal !== null) {
+    throw new NotFailedError(
+      `Heartbeats cannot be heard (${listening.refusal.message}), so nobody knows whether the worker of ${awaited.id} ` +
+        'lives: nothing was written. End it all the same with --force.',
+    );
+  }
+  if (!listening.has(awaited)) return;
+  throw new NotFailedError(
+    `The worker of ${awaited.id} lives: it sent a heartbeat. Nothing was written. Stop the worker, or end the job all ` +
+      'the same with --force.',
+  );
+}
+
+/** Asks: what is typed must be the job's id, so that nobody ends a job by habit. */
+async function isMeant(io: Io, { id, event }: JobEvent, silentMs: number): Promise<boolean> {
+  const type = event.job_type === undefined ? '' : ` (${event.job_type})`;
+  io.note(
+    `This ends the job ${id}${type} at ${event.progress}% as an error for good. Its worker was heard ` +
+      `${showDuration(silentMs)} ago.\n`,
+  );
+  const answer = await io.ask(`Type ${id} to go on: `);
+  return answer?.trim() === id;
+}
+
+function reason(text: string): string {
+  const length = [...text].length;
+  if (text.trim() !== '' && length <= REASON_LENGTH) return text;
+  throw new InvalidArgumentError('Expected text of 1 to 4,096 characters.');
+}

@@ -1,0 +1,177 @@
+import { type Command, createArgument } from 'commander';
+import { JobNotFoundError } from '../../../errors.js';
+import { readStored } from '../../../jetstream/read-stored.js';
+import { addColorOption, addOutputOption, type ColorFlag, type OutputFlag } from '../../flags/filters.js';
+import { addJobs, isGlob, resolveJobs } from '../../flags/job-ids.js';
+import { paintFor } from '../../output/color.js';
+import { widthFor } from '../../output/event-line.js';
+import { addPagerOption, isTable, type PagerFlag } from '../../output/format.js';
+import { itemWriter, writeDocument } from '../../output/item-writer.js';
+import { writeLines } from '../../output/line-writer.js';
+import { type JobEvent, readEvent, updateJson } from '../../reads/job-event.js';
+import { isPristine } from '../../reads/stream-state.js';
+import { Exit, type Io } from '../../runtime/cli-context.js';
+import { EXIT } from '../../runtime/exit-codes.js';
+import {
+  addNatsOptions,
+  eventStreamInfo,
+  type NatsFlags,
+  type StreamAccess,
+  serverClock,
+  streamInfo,
+  withNats,
+} from '../../runtime/nats.js';
+import { withPager } from '../../runtime/pager.js';
+import { count, noting } from '../../runtime/status.js';
+import { describeJob, type Kept } from './text.js';
+
+type GetOptions = NatsFlags & OutputFlag & ColorFlag & PagerFlag;
+
+const EXAMPLES = `
+With -o json it is the update that a client would get: the event, with seq and, as far as it is known, prev_seq.
+
+Examples:
+  headway get invoice-42
+  headway get invoice-42 -o json | jq .result
+  headway get invoice-42 -o jsonpath='{.status} {.progress}'
+  headway get 'upload-*' job-7                       several: with -o json they are an array
+`;
+
+/** `headway get`: all of one job's last state. */
+export function addGetCommand(program: Command, io: Io): void {
+  const command = program
+    .command('get')
+    .summary('show the last state of a job, or of several')
+    .description("Shows all of a job's last state.")
+    .addArgument(
+      createArgument('<ids...>', "jobs, or patterns of them such as 'upload-*'").argParser(addJobs),
+    );
+  addOutputOption(command);
+  addPagerOption(command);
+  addColorOption(command);
+  addNatsOptions(command)
+    .addHelpText('after', EXAMPLES)
+    .action((jobs: readonly string[], options: GetOptions) =>
+      withPager(io, options.pager, (paged) =>
+        withNats(paged, options, 'headway get', (access) => get(paged, access, jobs, options)),
+      ),
+    );
+}
+
+async function get(
+  io: Io,
+  access: StreamAccess,
+  jobs: readonly string[],
+  options: GetOptions,
+): Promise<void> {
+  const now = serverClock(io, await eventStreamInfo(access));
+  const [id, ...others] = await resolveJobs(access, jobs);
+  if (id === undefined) return;
+  if (others.length > 0 || jobs.some(isGlob)) {
+    await getEach(io, access, [id, ...others], options, now);
+    return;
+  }
+  const found = await lookUp(io, access, id);
+  const { output } = options;
+  if (isTable(output)) await writeLines(io, described(io, found, options, now));
+  else await writeDocument(io, output, jsonOf(found, options));
+}
+
+/** Those that are not there are told, and the others shown. */
+async function getEach(
+  io: Io,
+  access: StreamAccess,
+  ids: readonly string[],
+  options: GetOptions,
+  now: () => number,
+): Promise<void> {
+  let missing = 0;
+  let shown = 0;
+  const { output } = options;
+  const writer = isTable(output) ? null : await itemWriter(io, output);
+  for (const id of ids) {
+    const found = await lookUp(io, access, id).catch((error: unknown) => {
+      if (!(error instanceof JobNotFoundError)) throw error;
+      io.note(`headway: ${error.message}\n`);
+      missing++;
+      return null;
+    });
+    if (found === null) continue;
+    if (writer !== null) await writer.item(jsonOf(found, options));
+    else await writeLines(io, [...(shown === 0 ? [] : ['']), ...described(io, found, options, now)]);
+    shown++;
+  }
+  await writer?.end();
+  if (missing > 0) throw new Exit(EXIT.missing);
+}
+
+interface Found {
+  readonly newest: JobEvent;
+  readonly kept: Kept;
+  /** null: not known. */
+  readonly prevSeq: number | null;
+}
+
+// CSV always says when.
+const jsonOf = ({ newest, prevSeq }: Found, { output }: GetOptions): string =>
+  updateJson(newest, prevSeq, output === 'csv');
+
+function described(
+  io: Io,
+  { newest, kept, prevSeq }: Found,
+  options: GetOptions,
+  now: () => number,
+): string[] {
+  const width = widthFor(io, options.output === 'wide')();
+  const style = { paint: paintFor(io, options), now: now(), withBar: io.terminal.out, width };
+  return describeJob(newest, kept, prevSeq, style);
+}
+
+/** @throws JobNotFoundError */
+async function lookUp(io: Io, access: StreamAccess, id: string): Promise<Found> {
+  const { newest, kept } = await readJob(io, access, id);
+  if (kept.messages === 0) throw new JobNotFoundError(id, access.stream);
+  if (newest === null) {
+    throw new JobNotFoundError(
+      id,
+      access.stream,
+      kept.messages === 1
+        ? '1 message, which is no valid event'
+        : `${count(kept.messages)} messages, none of which is a valid event`,
+    );
+  }
+  // Asked only now: what is gone by now may have been gone while the job was read.
+  const prevSeq = kept.previous ?? (isPristine(await streamInfo(access)) ? 0 : null);
+  return { newest, kept, prevSeq };
+}
+
+// One job's messages are few by the stream's own limit, and only all of them tell what came before the newest.
+async function readJob(
+  io: Io,
+  access: StreamAccess,
+  id: string,
+): Promise<{ newest: JobEvent | null; kept: Kept }> {
+  let newest: JobEvent | null = null;
+  let previous: number | null = null;
+  let first: Kept['first'] = null;
+  let messages = 0;
+  let spoilt: string | null = null;
+  const range = { id, from: { kind: 'first' }, until: 'head' } as const;
+  for await (const batch of readStored(access, range, io.stopped, noting(io))) {
+    for (const message of batch) {
+      messages++;
+      first ??= { seq: message.seq, storedAt: message.storedAt };
+      const read = readEvent(message);
+      spoilt = read.ok ? null : `seq ${message.seq}: ${read.reason}, ${read.detail}`;
+      if (!read.ok) continue;
+      previous = newest?.seq ?? null;
+      newest = read.job;
+    }
+  }
+  if (spoilt !== null && newest !== null) {
+    io.note(
+      `headway: the newest message of ${id} is not a valid event (${spoilt}); what is shown is the newest that is one\n`,
+    );
+  }
+  return { newest, kept: { messages, first, previous } };
+}

@@ -1,0 +1,185 @@
+import { printable, printableJson } from '../../../../schemas/text.js';
+import type { StoredMessage } from '../../../jetstream/read-stored.js';
+import { showDuration } from '../../flags/durations.js';
+import { dim, progressCell, statusCell, summaryCell, timeText } from '../../output/cells.js';
+import { type Paint, paintFor } from '../../output/color.js';
+import { GrowingTable, widthFor } from '../../output/event-line.js';
+import { isTable } from '../../output/format.js';
+import { type ItemWriter, itemWriter } from '../../output/item-writer.js';
+import { Emitter } from '../../output/line-writer.js';
+import { type Cell, type Column, titlesOf } from '../../output/table.js';
+import { wrapped } from '../../output/width.js';
+import { readEvent, statusWord, updateJson } from '../../reads/job-event.js';
+import type { Io } from '../../runtime/cli-context.js';
+import type { Beginning } from './history-start.js';
+import type { HistoryOptions } from './options.js';
+
+/** Writes a history, in one of the formats. */
+export interface HistoryWriter {
+  /** Before the first message, when it is the first that is kept. */
+  begin(beginning: Beginning): void;
+  take(messages: readonly StoredMessage[]): Promise<void>;
+  /** What was taken leaves, as far as it can: somebody may be waiting for it. */
+  flush(): Promise<void>;
+  end(): Promise<void>;
+}
+
+export async function historyWriter(io: Io, id: string, options: HistoryOptions): Promise<HistoryWriter> {
+  const { output } = options;
+  return isTable(output)
+    ? new TableWriter(io, options)
+    : new DataWriter(io, id, options, await itemWriter(io, output));
+}
+
+/** What is missing before the first line; null: nothing is, as far as is known. */
+function missing(beginning: Beginning): string | null {
+  switch (beginning.kind) {
+    case 'first':
+      return null;
+    case 'cut':
+      return `earlier events of the job are not kept any more: ${beginning.because}`;
+    case 'unknown':
+      return 'the stream has let go of messages; whether the job has earlier events is not known';
+  }
+}
+
+class DataWriter implements HistoryWriter {
+  readonly #io: Io;
+  readonly #id: string;
+  readonly #withTime: boolean;
+  readonly #writer: ItemWriter;
+  /** The seq of the valid event before; null: not known. */
+  #previous: number | null = null;
+
+  constructor(io: Io, id: string, { timestamps, output }: HistoryOptions, writer: ItemWriter) {
+    this.#io = io;
+    this.#id = id;
+    this.#withTime = timestamps === true || output === 'csv';
+    this.#writer = writer;
+  }
+
+  flush(): Promise<void> {
+    return this.#writer.flush();
+  }
+
+  end(): Promise<void> {
+    return this.#writer.end();
+  }
+
+  begin(beginning: Beginning): void {
+    if (beginning.kind === 'first') this.#previous = 0;
+    const text = missing(beginning);
+    if (text !== null) this.#io.note(`headway: ${text}\n`);
+  }
+
+  async take(messages: readonly StoredMessage[]): Promise<void> {
+    for (const message of messages) {
+      const read = readEvent(message);
+      const { seq, storedAt } = message;
+      if (read.ok) {
+        await this.#writer.item(updateJson(read.job, this.#previous, this.#withTime));
+        this.#previous = seq;
+      } else {
+        const stored_at = timeText(storedAt);
+        const { reason, detail } = read;
+        const invalid = { type: 'invalid', seq, processing_id: this.#id, stored_at, reason, detail };
+        await this.#writer.item(printableJson(JSON.stringify(invalid)));
+      }
+    }
+  }
+}
+
+const COLUMNS: readonly Column[] = [
+  { title: 'STORED' },
+  { title: 'SEQ', align: 'right', expendable: 2 },
+  { title: 'ELAPSED', align: 'right', expendable: 1 },
+  { title: 'DELTA', align: 'right', expendable: 3 },
+  { title: 'STATUS' },
+  { title: 'PROGRESS', align: 'right' },
+  { title: 'MESSAGE' },
+];
+// A history is written as it is read, so the columns cannot wait for their widest cell.
+const LEAST = [24, 10, 8, 8, 10, 8, 0];
+
+class TableWriter implements HistoryWriter {
+  readonly #emitter: Emitter;
+  readonly #paint: Paint;
+  readonly #table: GrowingTable;
+  readonly #width: () => number;
+  /** How many columns are left out in front. */
+  readonly #skipped: number;
+  #missing: string | null = null;
+  #first: number | null = null;
+  #last = 0;
+  #attempt: number | null = null;
+
+  constructor(io: Io, options: HistoryOptions) {
+    this.#emitter = new Emitter(io);
+    this.#paint = paintFor(io, options);
+    this.#skipped = options.timestamps === true ? 0 : 1;
+    this.#width = widthFor(io, options.output === 'wide');
+    this.#table = new GrowingTable(COLUMNS.slice(this.#skipped), LEAST.slice(this.#skipped), this.#width);
+  }
+
+  begin(beginning: Beginning): void {
+    this.#missing = missing(beginning);
+  }
+
+  async take(messages: readonly StoredMessage[]): Promise<void> {
+    for (const message of messages) await this.#one(message);
+    await this.#emitter.flush();
+  }
+
+  flush(): Promise<void> {
+    return this.#emitter.flush();
+  }
+
+  end(): Promise<void> {
+    return this.#emitter.flush();
+  }
+
+  async #one(message: StoredMessage): Promise<void> {
+    const { seq, storedAt } = message;
+    if (this.#first === null) {
+      await this.#line(titlesOf(COLUMNS, dim(this.#paint)));
+      if (this.#missing !== null) {
+        for (const line of wrapped(`… ${this.#missing}`, this.#width())) {
+          await this.#emitter.line(this.#paint('yellow', line));
+        }
+      }
+      this.#first = storedAt;
+      this.#last = storedAt;
+    }
+    const read = readEvent(message);
+    const attempt = read.ok ? (read.job.event.attempt ?? 1) : this.#attempt;
+    if (attempt !== this.#attempt) {
+      if (this.#attempt !== null || attempt !== 1) {
+        await this.#emitter.line(this.#paint('bold', `── attempt ${attempt} ──`));
+      }
+      this.#attempt = attempt;
+    }
+    const times = [
+      { text: timeText(storedAt) },
+      { text: String(seq) },
+      { text: showDuration(storedAt - this.#first) },
+      { text: `+${showDuration(storedAt - this.#last)}` },
+    ];
+    this.#last = storedAt;
+    const rest: Cell[] = read.ok
+      ? [
+          statusCell(statusWord(read.job.event), this.#paint),
+          progressCell(read.job, false),
+          summaryCell(read.job),
+        ]
+      : [
+          { text: 'invalid', dress: (text) => this.#paint('red', text) },
+          { text: '-' },
+          { text: printable(`${read.reason}: ${read.detail}`) },
+        ];
+    await this.#line([...times, ...rest]);
+  }
+
+  #line(cells: readonly Cell[]): Promise<void> {
+    return this.#emitter.line(this.#table.line(cells.slice(this.#skipped)));
+  }
+}

@@ -1,0 +1,127 @@
+import { AckPolicy, type ConsumerUpdateConfig, DeliverPolicy, nanos, type PurgeOpts } from 'nats';
+import { SUBJECT_FILTER, subjectOf } from '../../../../schemas/ids.js';
+import { HeadwayError } from '../../../errors.js';
+import { decodeEvent } from '../../../eventlog/decode.js';
+import { apiErrorCode, lastMessage } from '../../../jetstream/stream.js';
+import { eventStreamInfo, type StreamAccess } from '../../runtime/nats.js';
+
+export interface PurgeWish {
+  /** A job; null: all of them. */
+  readonly id: string | null;
+  /** Only what was stored before this, in ms since 1970; null: whenever it was stored. */
+  readonly before: number | null;
+  /** The newest so many stay. */
+  readonly keep: number;
+}
+
+/** What the API calls them; without any of them everything goes. */
+interface PurgeRequest {
+  /** A subject. */
+  readonly filter?: string;
+  /** Up to, and without, this sequence. */
+  readonly seq?: number;
+  /** The newest so many stay. */
+  readonly keep?: number;
+}
+
+/** What a purge would do. */
+export interface PurgePlan {
+  /** How many events would go. Where others publish meanwhile, the server's own number may differ a little. */
+  readonly events: number;
+  /** How many there are of the job, or in all. */
+  readonly of: number;
+  /** What the server is asked; null when there is nothing to purge, and then nothing must be asked. */
+  readonly request: PurgeRequest | null;
+  /** Whether the job is still going on; null when that is not known, or when it is about all jobs. */
+  readonly isUnfinished: boolean | null;
+}
+
+/** NATS has the request and does not carry it out: the stream forbids it, say. */
+export class PurgeRefusedError extends HeadwayError {
+  readonly code = 'purge_refused';
+  constructor(stream: string, detail: string) {
+    super(
+      `NATS does not purge the stream ${stream}: ${detail}. A stream with deny_purge, or one that is sealed, cannot be ` +
+        'purged.',
+    );
+  }
+}
+
+/** Looks at what would go, and changes nothing. */
+export async function planPurge(access: StreamAccess, wish: PurgeWish): Promise<PurgePlan> {
+  const { state, config } = await eventStreamInfo(access);
+  // What a stream keeps of other subjects is not ours: nothing shows it, no export has it, and a purge leaves it.
+  const isOurs = config.subjects?.length === 1 && config.subjects[0] === SUBJECT_FILTER;
+  const filter = wish.id === null ? (isOurs ? null : SUBJECT_FILTER) : subjectOf(wish.id);
+  const of =
+    filter === null
+      ? state.messages
+      : wish.id === null
+        ? (await firstSince(access, filter, 0)).kept
+        : await eventsOf(access, filter);
+  const isUnfinished = filter === null || wish.id === null ? null : await isRunning(access, filter);
+  const plan = (events: number, request: PurgeRequest): PurgePlan => ({
+    events,
+    of,
+    request: events > 0 ? request : null,
+    isUnfinished,
+  });
+  const byJob = filter === null ? {} : { filter };
+  if (wish.before !== null) {
+    const { seq, kept } = await firstSince(access, filter ?? SUBJECT_FILTER, wish.before);
+    // Below 1 it would mean everything, to nats-server 2.10.
+    if (seq <= Math.max(1, state.first_seq)) return plan(0, byJob);
+    return plan(Math.max(0, of - kept), { ...byJob, seq });
+  }
+  if (wish.keep > 0) return plan(Math.max(0, of - wish.keep), { ...byJob, keep: wish.keep });
+  return plan(of, byJob);
+}
+
+/**
+ * Purges as it was planned.
+ * @returns how many events are gone
+ * @throws PurgeRefusedError
+ */
+export async function carryOut({ jsm, stream }: StreamAccess, request: PurgeRequest): Promise<number> {
+  if (request.seq !== undefined && request.seq <= 1) throw new RangeError('a purge below seq 1');
+  try {
+    const { purged } = await jsm.streams.purge(stream, request as PurgeOpts);
+    return purged;
+  } catch (error) {
+    if (apiErrorCode(error) === null) throw error;
+    throw new PurgeRefusedError(stream, (error as Error).message);
+  }
+}
+
+async function eventsOf({ jsm, stream }: StreamAccess, subject: string): Promise<number> {
+  const { state } = await jsm.streams.info(stream, { subjects_filter: subject });
+  return state.subjects?.[subject] ?? 0;
+}
+
+async function isRunning({ jsm, stream }: StreamAccess, subject: string): Promise<boolean | null> {
+  const last = await lastMessage(jsm, stream, subject);
+  if (last === null) return null;
+  const decoded = decodeEvent(subject, last.data);
+  return decoded.ok ? !decoded.event.finished : null;
+}
+
+/** The first sequence that was stored at this time or later, and how many there are of the filter from it on. */
+async function firstSince(
+  { jsm, stream }: StreamAccess,
+  filter: string,
+  ms: number,
+): Promise<{ seq: number; kept: number }> {
+  // The server finds the place when it makes a consumer there; nothing is ever read by it.
+  const config: ConsumerUpdateConfig & Record<string, unknown> = {
+    filter_subject: filter,
+    deliver_policy: DeliverPolicy.StartTime,
+    opt_start_time: new Date(ms).toISOString(),
+    ack_policy: AckPolicy.None,
+    mem_storage: true,
+    num_replicas: 1,
+    inactive_threshold: nanos(10_000),
+  };
+  const info = await jsm.consumers.add(stream, config as never);
+  await jsm.consumers.delete(stream, info.name).catch(() => undefined);
+  return { seq: info.delivered.stream_seq + 1, kept: info.num_pending };
+}

@@ -1,0 +1,285 @@
+import type { Event } from '../../../../schemas/event.js';
+import { subjectOf } from '../../../../schemas/ids.js';
+import { HeadwayError, JobNotFoundError } from '../../../errors.js';
+import { type DecodedEvent, decodeEvent } from '../../../eventlog/decode.js';
+import { type ReadFrom, readStored, type StoredMessage } from '../../../jetstream/read-stored.js';
+import { newestSeq } from '../../../jetstream/stream.js';
+import { showDuration } from '../../flags/durations.js';
+import { type ColorFlag, type OutputFormat, passes } from '../../flags/filters.js';
+import type { Io } from '../../runtime/cli-context.js';
+import { eventStreamInfo, type StreamAccess, streamInfo } from '../../runtime/nats.js';
+import { plural } from '../../runtime/status.js';
+import { forgetPlace, Place } from './checkpoint.js';
+import { ReplayEdge, type ReplayEdgeOptions } from './edge.js';
+import { Pacer } from './pacer.js';
+import { Player } from './player.js';
+import { Printer } from './print.js';
+import { type Chosen, choose, type RangeFlags, spell } from './range.js';
+import type { ReplaySink } from './sink.js';
+import type { Speed } from './speed.js';
+import { StatusLine } from './status-line.js';
+import { isKept, isWholeAfter } from './whole.js';
+
+export interface ReplayOptions extends RangeFlags, ColorFlag {
+  readonly speed: Speed;
+  /** ms; null: silences stay as they were. */
+  readonly maxGapMs: number | null;
+  readonly isPaused: boolean;
+  /** The name of the place that is kept; null: none is. */
+  readonly durable: string | null;
+  readonly forget: boolean;
+  readonly allowGap: boolean;
+  /** null: to stdout. */
+  readonly edge: ReplayEdgeOptions | null;
+  /** With an edge: begins when the first client is there. */
+  readonly waitForClient: boolean;
+  readonly output: OutputFormat;
+  readonly timestamps: boolean;
+}
+
+/** What follows the place is not kept any more. */
+class ReplayGapError extends HeadwayError {
+  readonly code = 'replay_gap';
+}
+
+/** How often it is looked whether a client has come, in ms. */
+const CLIENT_LOOK_MS = 20;
+
+/**
+ * Shows what is stored again, at its pace. Nothing is written to the stream.
+ * @throws UsageError, JobMissingError, PlaceLostError, and whatever NATS refuses or the output does not take
+ */
+export async function replay(access: StreamAccess, io: Io, options: ReplayOptions): Promise<void> {
+  const head = async (id: string | null): Promise<number> => {
+    if (id === null) return (await streamInfo(access)).state.last_seq;
+    const newest = await newestSeq(access.jsm, access.stream, subjectOf(id));
+    if (newest === 0) throw new JobNotFoundError(id, access.stream);
+    return newest;
+  };
+  // A stream that is not there is said as such, not by what fails first.
+  await eventStreamInfo(access);
+  const chooseNow = async (): Promise<Chosen> => choose(options, await head(options.id), io.now());
+  if (options.durable === null) {
+    await new Replay(access, io, options, await chooseNow(), null).run();
+    return;
+  }
+  if (options.forget) await forgetPlace(access, options.durable);
+  const place = await Place.open(access, options.durable, spell(options), chooseNow);
+  const { name, after, chosen } = place;
+  try {
+    if (after !== null && !options.allowGap) await checkPlace(access, name, chosen.id, after);
+    if (after !== null) io.note(`headway: going on from the place ${name}, after seq ${after}\n`);
+    await new Replay(access, io, options, chosen, place).run();
+  } finally {
+    if (!(await place.close())) {
+      io.note(
+        `headway: the place ${name} could not be moved to the end of what was shown; some comes again\n`,
+      );
+    }
+  }
+}
+
+// The server moves a place past what it lets go, so a place whose own message is gone may have been moved.
+async function checkPlace(
+  access: StreamAccess,
+  name: string,
+  id: string | null,
+  after: number,
+): Promise<void> {
+  const isSafe = (await isKept(access, after)) && (await isWholeAfter(access, id, after));
+  if (isSafe) return;
+  throw new ReplayGapError(
+    `What follows the place ${name}, seq ${after}, may not be all kept any more in the stream ${access.stream}. Run it ` +
+      'again with --allow-gap to go on with what is there, or with --forget to begin anew.',
+  );
+}
+
+class Replay {
+  readonly #access: StreamAccess;
+  readonly #io: Io;
+  readonly #options: ReplayOptions;
+  readonly #chosen: Chosen;
+  readonly #place: Place | null;
+  readonly #status: StatusLine;
+  readonly #startedAt = performance.now();
+  #events = 0;
+  #invalid = 0;
+  #first: number | null = null;
+  #last = 0;
+  /** Messages that the place is not told of yet, and the last of them. */
+  #untold = { count: 0, seq: 0 };
+
+  constructor(access: StreamAccess, io: Io, options: ReplayOptions, chosen: Chosen, place: Place | null) {
+    this.#access = access;
+    this.#io = io;
+    this.#options = options;
+    this.#chosen = chosen;
+    this.#place = place;
+    this.#status = new StatusLine(io);
+  }
+
+  async run(): Promise<void> {
+    const { edge: edgeOptions } = this.#options;
+    const isPristine = await this.#isPristine();
+    if (edgeOptions === null) {
+      const { output, timestamps, color } = this.#options;
+      const printer = new Printer(this.#io, { output, timestamps, color, isPristine }, this.#status);
+      await this.#play(printer, null, isPristine);
+      return;
+    }
+    const edge = await ReplayEdge.start(this.#io, edgeOptions);
+    try {
+      this.#io.note(`headway: the replay is served at ${edge.url} (one job: ${edge.url}/ID)\n`);
+      if (!this.#options.waitForClient) {
+        this.#io.note(
+          'headway: it begins now, and a client that comes later sees the last states first; with --wait it begins when ' +
+            'the first client is there\n',
+        );
+      }
+      await this.#play(edge, edge, isPristine);
+    } finally {
+      await edge.close();
+    }
+  }
+
+  async #play(sink: ReplaySink, edge: ReplayEdge | null, isPristine: boolean): Promise<void> {
+    const { speed, maxGapMs, isPaused } = this.#options;
+    const player = new Player(
+      this.#io,
+      new Pacer({ speed, maxGapMs, isPaused }, performance.now()),
+      this.#status,
+    );
+    try {
+      const isAtEnd = await this.#showAll(player, sink, edge, isPristine);
+      player.clear();
+      this.#summarise(isAtEnd);
+      if (isAtEnd) await this.#finishPlace();
+      if (edge === null || !isAtEnd) return;
+      this.#io.note('headway: what it has shown is served until it is stopped (Ctrl-C, or q)\n');
+      await player.quit();
+    } finally {
+      player.close();
+    }
+  }
+
+  // Returns whether it came to the end.
+  async #showAll(
+    player: Player,
+    sink: ReplaySink,
+    edge: ReplayEdge | null,
+    isPristine: boolean,
+  ): Promise<boolean> {
+    const { untilMs } = this.#chosen;
+    // A client of the edge is owed the state of what was shown before; it is not shown again.
+    const before = edge === null ? 0 : (this.#place?.after ?? 0);
+    let hasBegun = false;
+    for await (const batch of this.#messages(edge !== null)) {
+      for (const message of batch) {
+        if (untilMs !== null && message.storedAt > untilMs) return await this.#flush(sink);
+        if (!hasBegun) {
+          hasBegun = true;
+          edge?.begin(message.seq - 1, isPristine);
+          if (this.#options.waitForClient && edge !== null) {
+            this.#io.note('headway: waiting for the first client\n');
+            await player.until(() => edge.clients > 0, CLIENT_LOOK_MS);
+          }
+        }
+        const event = this.#wanted(message);
+        if (event !== null && message.seq > before) {
+          if (!player.offer(message.seq, message.storedAt)) {
+            await this.#flush(sink);
+            if (!(await player.due())) return false;
+          }
+          player.shown();
+          this.#count(message.seq);
+        }
+        sink.show(message, event);
+        if (message.seq > before) this.#untold = { count: this.#untold.count + 1, seq: message.seq };
+        if (sink.isFull) await this.#flush(sink);
+        if (player.hasQuit) {
+          await this.#flush(sink);
+          return false;
+        }
+      }
+      await this.#flush(sink);
+    }
+    if (!hasBegun) edge?.begin(this.#place?.after ?? 0, isPristine);
+    return true;
+  }
+
+  #messages(isServed: boolean): AsyncGenerator<readonly StoredMessage[], void, undefined> {
+    const { id, from, untilSeq } = this.#chosen;
+    const after = this.#place?.after ?? null;
+    const start: ReadFrom = after === null || isServed ? from : { kind: 'seq', seq: after + 1 };
+    const range = { id, from: start, until: { seq: untilSeq } };
+    return readStored(this.#access, range, this.#io.stopped, {
+      gap: (asked, first) =>
+        this.#say(
+          `what was asked for from seq ${asked} on is kept only from ${first} on: what lies between is left out`,
+        ),
+    });
+  }
+
+  #wanted(message: StoredMessage): DecodedEvent | null {
+    const decoded = decodeEvent(message.subject, message.data);
+    if (!decoded.ok) {
+      this.#invalid++;
+      return null;
+    }
+    const { jobType, status } = this.#chosen;
+    const { event } = decoded;
+    if (jobType !== null && (event.jobType === undefined || !jobType.includes(event.jobType))) return null;
+    if (status === null) return event;
+    return passes({ status }, JSON.parse(`{${event.text}`) as Event) ? event : null;
+  }
+
+  #count(seq: number): void {
+    this.#events++;
+    this.#first ??= seq;
+    this.#last = seq;
+  }
+
+  // The place moves only behind what has left this process.
+  async #flush(sink: ReplaySink): Promise<true> {
+    await sink.flush();
+    const { count, seq } = this.#untold;
+    if (this.#place !== null && count > 0) {
+      this.#untold = { count: 0, seq: 0 };
+      this.#place.show(seq, count);
+      await this.#place.room(this.#io.stopped);
+    }
+    return true;
+  }
+
+  async #isPristine(): Promise<boolean> {
+    const { state } = await streamInfo(this.#access);
+    const { from } = this.#chosen;
+    const isFromFirst = from.kind === 'first' || (from.kind === 'seq' && from.seq <= 1);
+    const isOfAll = this.#place === null || this.#place.after === null || this.#options.edge !== null;
+    return isFromFirst && isOfAll && state.first_seq <= 1 && (state.num_deleted ?? 0) === 0;
+  }
+
+  async #finishPlace(): Promise<void> {
+    if (this.#place === null) return;
+    const { name } = this.#place;
+    await this.#place.close();
+    await forgetPlace(this.#access, name);
+    this.#io.note(`headway: the replay is at its end; the place ${name} is not kept any longer\n`);
+  }
+
+  #summarise(isAtEnd: boolean): void {
+    const range = this.#first === null ? '' : `, seq ${this.#first} to ${this.#last}`;
+    const invalid =
+      this.#invalid > 0
+        ? `; ${plural(this.#invalid, 'message')} that ${this.#invalid === 1 ? 'is no event was' : 'are no events were'} left out`
+        : '';
+    const rest = isAtEnd || this.#place === null ? '' : `; the place ${this.#place.name} is kept`;
+    const time = showDuration(performance.now() - this.#startedAt);
+    this.#io.note(`headway: replayed ${plural(this.#events, 'event')} in ${time}${range}${invalid}${rest}\n`);
+  }
+
+  #say(text: string): void {
+    this.#status.clear();
+    this.#io.note(`headway: ${text}\n`);
+  }
+}

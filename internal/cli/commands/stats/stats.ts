@@ -1,0 +1,123 @@
+import type { Command } from 'commander';
+import { printableJson } from '../../../../schemas/text.js';
+import { addColorOption, addOutputOption, type ColorFlag, type OutputFlag } from '../../flags/filters.js';
+import { paintFor } from '../../output/color.js';
+import { widthFor } from '../../output/event-line.js';
+import {
+  addPagerOption,
+  addSortOptions,
+  compareKeys,
+  isTable,
+  type PagerFlag,
+  type SortFlags,
+} from '../../output/format.js';
+import { itemWriter, writeDocument } from '../../output/item-writer.js';
+import { writeLines } from '../../output/line-writer.js';
+import { eachState } from '../../reads/each-state.js';
+import type { Io } from '../../runtime/cli-context.js';
+import {
+  addNatsOptions,
+  eventStreamInfo,
+  type NatsFlags,
+  type StreamAccess,
+  serverClock,
+  withNats,
+} from '../../runtime/nats.js';
+import { withPager } from '../../runtime/pager.js';
+import { progressOf } from '../../runtime/status.js';
+import { JobCounts, type Stats, type TypeFigures } from './counts.js';
+import { scan } from './scan.js';
+import { eventRates, streamFigures } from './stream.js';
+import { describeStats } from './text.js';
+
+const SORT_FIELDS = ['type', 'jobs', 'processing', 'completed', 'error', 'retrying'] as const;
+
+interface StatsOptions
+  extends NatsFlags,
+    OutputFlag,
+    ColorFlag,
+    PagerFlag,
+    SortFlags<(typeof SORT_FIELDS)[number]> {
+  readonly scan?: true;
+}
+
+const EXAMPLES = `
+Jobs are counted by their last events. --scan reads every stored message: it counts those that are no valid events, and
+says how long finished jobs took, from the first event that is kept to the last.
+
+The order is that of the types; numbers come largest first. CSV has the types, -o wide all of them.
+
+Examples:
+  headway stats
+  headway stats --scan
+  headway stats --sort-by error
+  headway stats -o jsonpath='{.jobs.by_status.error}'
+`;
+
+/** `headway stats`: figures of jobs and the stream. */
+export function addStatsCommand(program: Command, io: Io): void {
+  const command = program
+    .command('stats')
+    .summary('count jobs, events and bytes')
+    .description('Counts jobs by status and type, events by the minute, and what the stream holds.')
+    .option('--scan', 'read every stored message, for invalid ones and durations');
+  addSortOptions(command, SORT_FIELDS, 'the most frequent type');
+  addOutputOption(command, ['table', 'wide', 'json', 'yaml', 'csv', 'jsonpath=']);
+  addPagerOption(command);
+  addColorOption(command);
+  addNatsOptions(command)
+    .addHelpText('after', EXAMPLES)
+    .action((options: StatsOptions) =>
+      withPager(io, options.pager, (paged) =>
+        withNats(paged, options, 'headway stats', (access) => stats(paged, access, options)),
+      ),
+    );
+}
+
+async function stats(io: Io, access: StreamAccess, options: StatsOptions): Promise<void> {
+  const info = await eventStreamInfo(access);
+  const now = serverClock(io, info);
+  const rates = await eventRates(access, now());
+  const counts = new JobCounts();
+  await eachState(io, access, progressOf(io, 'job'), (job) => counts.add(job));
+  const found: Stats = {
+    stream: streamFigures(info),
+    jobs: counts.figures(),
+    events_per_minute: rates,
+    ...(options.scan && { scan: await scan(io, access, info) }),
+  };
+  const { output } = options;
+  const sorted = { ...found, jobs: { ...found.jobs, by_type: sortedTypes(found.jobs.by_type, options) } };
+  if (isTable(output)) {
+    const isWide = output === 'wide';
+    const style = { paint: paintFor(io, options), now: now(), width: widthFor(io, isWide)(), isWide };
+    await writeLines(io, describeStats(sorted, style));
+    return;
+  }
+  // CSV has one table, and this is the one there is.
+  if (output === 'csv') {
+    const writer = await itemWriter(io, output, TYPE_CSV);
+    for (const type of sorted.jobs.by_type) await writer.item(JSON.stringify(type));
+    await writer.end();
+    return;
+  }
+  await writeDocument(io, output, printableJson(JSON.stringify(sorted)));
+}
+
+/** The types in the order that was asked for; without one as they are: the most frequent first. */
+function sortedTypes(types: readonly TypeFigures[], { sortBy, reverse }: StatsOptions): TypeFigures[] {
+  const sorted = [...types];
+  if (sortBy === 'type') sorted.sort((one, other) => compareKeys(one.job_type ?? '', other.job_type ?? ''));
+  else if (sortBy !== undefined) {
+    const field = sortBy === 'jobs' ? 'total' : sortBy;
+    sorted.sort((one, other) => other[field] - one[field]);
+  }
+  return reverse ? sorted.reverse() : sorted;
+}
+
+const TYPE_CSV = Object.fromEntries(
+  ['job_type', 'total', 'processing', 'completed', 'error', 'retrying'].map((field) => [
+    field,
+    (type: Readonly<Record<string, unknown>>) => type[field] as string | number | null,
+  ]),
+);

@@ -1,0 +1,120 @@
+import { showAge, showDuration } from '../../flags/durations.js';
+import { dim } from '../../output/cells.js';
+import type { Paint } from '../../output/color.js';
+import { type Pair, pairLines } from '../../output/pairs.js';
+import { type Cell, type Column, tableLines } from '../../output/table.js';
+import { count, plural } from '../../runtime/status.js';
+import type { Durations, JobFigures, Rates, ScanFigures, Stats, StreamFigures } from './counts.js';
+
+const TYPES_SHOWN = 20;
+
+const INDENT = '  ';
+
+export interface StatsStyle {
+  readonly paint: Paint;
+  /** ms since 1970, by the server's clock. */
+  readonly now: number;
+  /** No line is wider; Infinity where nothing needs to fit. */
+  readonly width: number;
+  /** All types are shown. */
+  readonly isWide: boolean;
+}
+
+/** Figures for people. */
+export function describeStats(stats: Stats, style: StatsStyle): string[] {
+  const { paint, now, width } = style;
+  const title = (text: string): string => paint('bold', text);
+  const pairs = (list: readonly Pair[]): string[] =>
+    pairLines(list, { paint, nameWidth: 9, width: width - INDENT.length }).map((line) => INDENT + line);
+  return [
+    title(`Stream ${stats.stream.name}`),
+    ...pairs([...streamPairs(stats.stream, now), ratesPair(stats.events_per_minute)]),
+    '',
+    title('Jobs'),
+    ...pairs(jobPairs(stats.jobs)),
+    ...typeLines(stats.jobs, style),
+    ...(stats.scan === undefined ? [] : ['', title('Scan'), ...pairs(scanPairs(stats.scan))]),
+  ];
+}
+
+function streamPairs(stream: StreamFigures, now: number): Pair[] {
+  const { messages, bytes, deleted, first_seq, last_seq, first_stored_at, last_stored_at } = stream;
+  const gone = deleted === 0 ? '' : `, ${count(deleted)} gone between the first and the last`;
+  return [
+    ['Holds', `${plural(messages, 'message')}, ${showBytes(bytes)}${gone}`],
+    ['First', place(first_seq, first_stored_at, now)],
+    ['Last', place(last_seq, last_stored_at, now)],
+    [
+      'Made',
+      `${stream.created}; ${plural(stream.replicas, 'replica')}, ${plural(stream.consumers, 'consumer')}`,
+    ],
+  ];
+}
+
+const ratesPair = ({ last_1, last_5, last_15, last_60 }: Rates): Pair => [
+  'Events',
+  `a minute: ${count(last_1)} in the last, ${count(last_5)} over 5, ${count(last_15)} over 15, ${count(last_60)} over 60`,
+];
+
+function place(seq: number, storedAt: string | null, now: number): string {
+  if (storedAt === null) return 'none';
+  return `seq ${seq}, stored ${showAge(now - Date.parse(storedAt))} ago, ${storedAt}`;
+}
+
+function jobPairs({ total, finished, unfinished, by_status }: JobFigures): Pair[] {
+  const statuses = Object.entries(by_status).map(([status, jobs]) => `${count(jobs)} ${status}`);
+  return [
+    ['Kept', `${plural(total, 'job')}: ${count(unfinished)} unfinished, ${count(finished)} finished`],
+    ['Status', statuses.join(', ')],
+  ];
+}
+
+function typeLines({ by_type }: JobFigures, { paint, width, isWide }: StatsStyle): string[] {
+  if (by_type.length === 0) return [];
+  const columns: Column[] = [
+    { title: 'TYPE', least: 4 },
+    ...['JOBS', 'PROCESSING', 'COMPLETED', 'ERROR', 'RETRYING'].map(
+      (title): Column => ({
+        title,
+        align: 'right',
+      }),
+    ),
+  ];
+  const rows = by_type
+    .slice(0, isWide ? by_type.length : TYPES_SHOWN)
+    .map(({ job_type, total, processing, completed, error, retrying }): Cell[] => [
+      { text: job_type ?? '-' },
+      ...[total, processing, completed, error, retrying].map((value) => ({ text: count(value) })),
+    ]);
+  const more = by_type.length - rows.length;
+  return [
+    ...tableLines(columns, rows, width - INDENT.length, dim(paint)).map((line) => INDENT + line),
+    ...(more > 0 ? [`${INDENT}and ${plural(more, 'other type')}; -o wide has all of them`] : []),
+  ];
+}
+
+function scanPairs({ messages, valid, invalid, invalid_by_reason, durations }: ScanFigures): Pair[] {
+  const reasons = Object.entries(invalid_by_reason).map(([reason, times]) => `${count(times)} ${reason}`);
+  return [
+    ['Read', `${plural(messages, 'message')}: ${plural(valid, 'valid event')}, ${count(invalid)} invalid`],
+    ...(reasons.length > 0 ? [['Invalid', reasons.join(', ')] as const] : []),
+    ['Took', durationText(durations)],
+  ];
+}
+
+function durationText({ jobs, cut, p50_ms, p95_ms, longest_ms }: Durations): string {
+  const left = cut === 0 ? '' : `; ${plural(cut, 'other')} whose first events are not kept any more`;
+  if (p50_ms === null || p95_ms === null || longest_ms === null) return `no finished job to measure${left}`;
+  return (
+    `${showDuration(p50_ms)} half of ${plural(jobs, 'finished job')}, ${showDuration(p95_ms)} 95% of them, ` +
+    `${showDuration(longest_ms)} the longest, from the first kept event to the last${left}`
+  );
+}
+
+const UNITS = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
+
+/** "512 bytes", "3.4 MiB" */
+export function showBytes(bytes: number): string {
+  const power = bytes < 1 ? 0 : Math.min(UNITS.length - 1, Math.floor(Math.log2(bytes) / 10));
+  return power === 0 ? `${bytes} bytes` : `${(bytes / 1024 ** power).toFixed(1)} ${UNITS[power]}`;
+}

@@ -1,0 +1,141 @@
+import { type Command, createArgument } from 'commander';
+import { subjectOf } from '../../../../schemas/ids.js';
+import { JobNotFoundError } from '../../../errors.js';
+import { type ReadRange, readStored } from '../../../jetstream/read-stored.js';
+import { newestSeq } from '../../../jetstream/stream.js';
+import { addFollowOption } from '../../flags/alias.js';
+import {
+  addColorOption,
+  addFilterOptions,
+  addLastOption,
+  addOutputOption,
+  addSinceOptions,
+  addStartSequenceOption,
+  addTimestampsOption,
+  startOf,
+} from '../../flags/filters.js';
+import { addJobs, isGlob, jobsMatcher, resolveJobs } from '../../flags/job-ids.js';
+import { addPagerOption, checkFollow } from '../../output/format.js';
+import { readEvent } from '../../reads/job-event.js';
+import type { Io } from '../../runtime/cli-context.js';
+import { addNatsOptions, eventStreamInfo, type StreamAccess, withNats } from '../../runtime/nats.js';
+import { withPager } from '../../runtime/pager.js';
+import { noting } from '../../runtime/status.js';
+import type { TailOptions } from './options.js';
+import { isWanted } from './options.js';
+import { lastMatching, type Wanted } from './tail-buffer.js';
+import { type TailWriter, tailWriter } from './writer.js';
+
+const DEFAULT_LAST = 10;
+
+const EXAMPLES = `
+Without -f it ends with the newest event there is. What is stored and is no valid event is told on stderr.
+
+Examples:
+  headway tail                                       the last 10 events of all jobs
+  headway tail -f                                    and what comes
+  headway tail -f --last 0 invoice-42 invoice-43     only what comes, of two jobs
+  headway tail -f 'upload-*'                         of all jobs with such a name, also new ones
+  headway tail --since 5m --status error             what failed in the last 5 minutes
+  headway tail -f -o ndjson | jq -c .message         for programs
+`;
+
+/** `headway tail`: events as lines. */
+export function addTailCommand(program: Command, io: Io): void {
+  const command = program
+    .command('tail')
+    .summary('show the newest events, and follow')
+    .description('Shows the newest events of all jobs or of some, and with -f what comes.')
+    .addArgument(
+      createArgument('[ids...]', "jobs, or patterns such as 'upload-*'; without any: all of them").argParser(
+        addJobs,
+      ),
+    );
+  addFollowOption(command, 'go on with what comes');
+  addLastOption(command, ` (default: ${DEFAULT_LAST}, or all from where it begins)`);
+  addSinceOptions(command);
+  addStartSequenceOption(command);
+  addFilterOptions(command);
+  addOutputOption(command);
+  addPagerOption(command);
+  addTimestampsOption(command);
+  addColorOption(command);
+  addNatsOptions(command)
+    .addHelpText('after', EXAMPLES)
+    .action(async (ids: readonly string[], options: TailOptions) => {
+      if (options.follow) checkFollow(options.output);
+      startOf(options, 0);
+      await withPager(io, options.pager && !options.follow, (paged) =>
+        withNats(paged, options, 'headway tail', (access) => tail(paged, access, ids, options)),
+      );
+    });
+}
+
+async function tail(
+  io: Io,
+  access: StreamAccess,
+  jobs: readonly string[],
+  options: TailOptions,
+): Promise<void> {
+  // Jobs that a pattern fits may begin while it follows, so they are told apart as they come.
+  const ids: ReadonlySet<string> = new Set(jobs.some(isGlob) ? [] : jobs);
+  const { state } = await eventStreamInfo(access);
+  const from = startOf(options, io.now());
+  const last = options.last ?? (from === null ? DEFAULT_LAST : Number.POSITIVE_INFINITY);
+  const wanted: Wanted = { ids, isNamed: jobsMatcher(jobs), isWanted: (event) => isWanted(options, event) };
+  const writer = await tailWriter(io, options);
+  const only = ids.size === 1 ? ([...ids][0] ?? null) : null;
+  let seen = 0;
+  if (last === Number.POSITIVE_INFINITY && from !== null) {
+    const range = { id: only, from, until: { seq: state.last_seq } };
+    seen = await write(io, access, range, wanted, writer);
+  } else if (last > 0) {
+    const found = await lastMatching(io, access, wanted, last, from, state);
+    seen = found.seen;
+    for (const message of found.invalid) writer.invalid(message.seq, message.subject, message.why);
+    await writer.take(found.jobs);
+  }
+  if (seen === 0 && jobs.length > 0 && !options.follow) {
+    await checkKept(access, new Set(await resolveJobs(access, jobs)));
+  }
+  if (options.follow) {
+    const begin = from?.kind === 'seq' ? Math.max(from.seq, state.last_seq + 1) : state.last_seq + 1;
+    await write(
+      io,
+      access,
+      { id: only, from: { kind: 'seq', seq: begin }, until: 'forever' },
+      wanted,
+      writer,
+    );
+  }
+  await writer.end();
+}
+
+// That there is nothing in the range does not say whether there is anything.
+async function checkKept({ jsm, stream }: StreamAccess, ids: ReadonlySet<string>): Promise<void> {
+  for (const id of ids) if ((await newestSeq(jsm, stream, subjectOf(id))) > 0) return;
+  throw new JobNotFoundError([...ids].join(', '), stream);
+}
+
+/** @returns how many messages of the wanted jobs there were */
+async function write(
+  io: Io,
+  access: StreamAccess,
+  range: ReadRange,
+  { isNamed, isWanted: passes }: Wanted,
+  writer: TailWriter,
+): Promise<number> {
+  let seen = 0;
+  for await (const batch of readStored(access, range, io.stopped, noting(io))) {
+    const jobs = [];
+    for (const message of batch) {
+      if (!isNamed(message.subject.slice('progress.'.length))) continue;
+      seen++;
+      const read = readEvent(message);
+      if (!read.ok) writer.invalid(message.seq, message.subject, `${read.reason}: ${read.detail}`);
+      else if (passes(read.job.event)) jobs.push(read.job);
+    }
+    await writer.take(jobs);
+  }
+  return seen;
+}

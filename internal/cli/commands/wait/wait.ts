@@ -1,0 +1,146 @@
+import { type Command, createArgument, Option } from 'commander';
+import { idOf } from '../../../../schemas/ids.js';
+import { readStored } from '../../../jetstream/read-stored.js';
+import { durationOption, showDuration } from '../../flags/durations.js';
+import { addOutputOption, type OutputFlag } from '../../flags/filters.js';
+import { addJobs, resolveJobs } from '../../flags/job-ids.js';
+import { readEvent } from '../../reads/job-event.js';
+import { Exit, type Io } from '../../runtime/cli-context.js';
+import { EXIT } from '../../runtime/exit-codes.js';
+import {
+  addNatsOptions,
+  eventStreamInfo,
+  type NatsFlags,
+  type StreamAccess,
+  withNats,
+} from '../../runtime/nats.js';
+import { noting, plural } from '../../runtime/status.js';
+import { type End, endOf, GOALS, type Goal, outcomeOf } from './outcome.js';
+
+interface WaitFlags extends NatsFlags, OutputFlag {
+  readonly for: Goal;
+  /** ms. */
+  readonly timeout?: number;
+}
+
+const MORE = `
+A job that has not reported yet is waited for, too. An error that another attempt may follow is no end. With
+--for=status=completed it is over as soon as one of the jobs ends as an error; with --for=end all of them are waited for.
+Patterns stand for the jobs that there are when it begins.
+
+Exit codes: 0 all completed; 12 one ended as an error; 13 the time ran out; 130 Ctrl-C.
+
+Examples:
+  headway wait invoice-42 && open invoice-42.pdf
+  headway wait 'upload-*' --for=end --timeout 5m
+  headway wait invoice-42 -o json | jq -r .jobs[0].status
+`;
+
+/** `headway wait`: until jobs end; the exit code says how. */
+export function addWaitCommand(program: Command, io: Io): void {
+  const command = program
+    .command('wait')
+    .summary('wait until jobs end; the exit code says how')
+    .description('Waits until jobs complete, or end. The exit code says how they did.')
+    .addArgument(
+      createArgument('<ids...>', "jobs, or patterns of them such as 'upload-*'").argParser(addJobs),
+    )
+    .addOption(new Option('--for <what>', 'what to wait for').choices(GOALS).default(GOALS[0]))
+    .addOption(
+      new Option('--timeout <duration>', 'how long at most (default: without an end)').argParser(
+        durationOption,
+      ),
+    );
+  addOutputOption(addNatsOptions(command), ['table', 'json'])
+    .addHelpText('after', MORE)
+    .action((jobs: readonly string[], flags: WaitFlags) => waitFor(io, jobs, flags));
+}
+
+async function waitFor(io: Io, jobs: readonly string[], flags: WaitFlags): Promise<void> {
+  const timeUp = new AbortController();
+  const timer =
+    flags.timeout === undefined ? undefined : setTimeout(() => timeUp.abort(new TimeUp()), flags.timeout);
+  try {
+    await withNats(io, flags, 'headway wait', async (access) => {
+      await eventStreamInfo(access);
+      const ends = new Map<string, End | null>();
+      for (const id of await resolveJobs(access, jobs)) ends.set(id, null);
+      const signal = AbortSignal.any([io.stopped, timeUp.signal]);
+      const outcome = await follow(io, access, ends, flags.for, signal).catch((error: unknown) => {
+        if (timeUp.signal.aborted && !io.stopped.aborted) return 'timeout' as const;
+        throw error;
+      });
+      await tell(io, flags, ends, outcome);
+      throw new Exit(EXIT_OF[outcome]);
+    });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+class TimeUp extends Error {}
+
+const EXIT_OF = { completed: EXIT.done, error: EXIT.jobFailed, timeout: EXIT.timeout } as const;
+
+/** Fills in how the jobs end, until the wait is over. @throws the signal's reason */
+async function follow(
+  io: Io,
+  access: StreamAccess,
+  ends: Map<string, End | null>,
+  goal: Goal,
+  signal: AbortSignal,
+): Promise<End> {
+  const seen = new Set<string>();
+  const take = (message: Parameters<typeof readEvent>[0]): void => {
+    const read = readEvent(message);
+    if (!read.ok || !ends.has(read.job.id)) return;
+    seen.add(read.job.id);
+    ends.set(read.job.id, endOf(read.job.event));
+  };
+  const { state } = await access.jsm.streams.info(access.stream);
+  const until = { seq: state.last_seq };
+  for (const id of ends.keys()) {
+    const range = { id, from: { kind: 'first' }, until } as const;
+    for await (const batch of readStored(access, range, signal, noting(io))) batch.forEach(take);
+  }
+  const already = outcomeOf(goal, [...ends.values()]);
+  if (already !== null) return already;
+  for (const id of ends.keys()) {
+    if (!seen.has(id)) io.note(`headway: nothing is kept of the job ${id} yet; it is waited for\n`);
+  }
+  const [only = null] = ends.size === 1 ? ends.keys() : [];
+  const range = { id: only, from: { kind: 'seq', seq: state.last_seq + 1 }, until: 'forever' } as const;
+  for await (const batch of readStored(access, range, signal, noting(io))) {
+    for (const message of batch) {
+      if (!ends.has(idOf(message.subject) ?? '')) continue;
+      take(message);
+      const outcome = outcomeOf(goal, [...ends.values()]);
+      if (outcome !== null) return outcome;
+    }
+  }
+  // A read without an end ends only by its signal.
+  throw signal.reason;
+}
+
+async function tell(
+  io: Io,
+  flags: WaitFlags,
+  ends: ReadonlyMap<string, End | null>,
+  outcome: End | 'timeout',
+): Promise<void> {
+  if (flags.output === 'json') {
+    const jobs = [...ends].map(([processing_id, status]) => ({
+      processing_id,
+      status: status ?? 'unfinished',
+    }));
+    await io.out(`${JSON.stringify({ outcome, jobs })}\n`);
+    return;
+  }
+  for (const [id, end] of ends) if (end !== null) await io.out(`${id} ${end}\n`);
+  if (outcome !== 'timeout') return;
+  const left = [...ends].filter(([, end]) => end === null).map(([id]) => id);
+  io.note(
+    `headway: after ${showDuration(flags.timeout ?? 0)} ${plural(left.length, 'job')} had not ended: ` +
+      `${left.slice(0, 5).join(', ')}${left.length > 5 ? ', …' : ''}\n`,
+  );
+}

@@ -1,0 +1,183 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { Value } from '@sinclair/typebox/value';
+import { type Command, Option } from 'commander';
+import type { JetStreamClient, JetStreamManager, NatsConnection, StreamInfo } from 'nats';
+import { settings } from '../../../schemas/config.js';
+import { SUBJECT_FILTER } from '../../../schemas/ids.js';
+import { ConfigError, NotAProgressStreamError } from '../../errors.js';
+import { connectNats, redactUrl } from '../../jetstream/connection.js';
+import { explainRequestError } from '../../jetstream/nats-errors.js';
+import { oldestSeq, takesEvents } from '../../jetstream/stream.js';
+import { type Io, UsageError } from './cli-context.js';
+
+/** A command that is stopped gets so long to end by itself before its connection is taken from it. */
+const STOP_MS = 2_000;
+
+export interface NatsFlags {
+  readonly server?: string;
+  readonly creds?: string;
+  readonly stream?: string;
+}
+
+/** A connection to NATS and the name of the stream, which may not exist. */
+export interface StreamAccess {
+  readonly connection: NatsConnection;
+  readonly jsm: JetStreamManager;
+  readonly js: JetStreamClient;
+  readonly stream: string;
+  /** Where NATS is, without credentials. */
+  readonly shownUrl: string;
+}
+
+export function addNatsOptions(command: Command): Command {
+  return command
+    .addOption(new Option('-s, --server <url>', 'where NATS is (NATS_URL; default: nats://127.0.0.1:4222)'))
+    .addOption(new Option('--creds <file>', 'a NATS credentials file (NATS_CREDS)'))
+    .addOption(new Option('--stream <name>', 'the JetStream stream (HEADWAY_STREAM; default: PROGRESS)'));
+}
+
+/**
+ * Connects, does `use`, and closes the connection on every way out.
+ * @param name the connection's name, as operators see it in NATS: "headway list"
+ * @throws HeadwayError for whatever NATS refuses or cannot do; Interrupted when the command is stopped
+ */
+export async function withNats<T>(
+  io: Io,
+  flags: NatsFlags,
+  name: string,
+  use: (access: StreamAccess) => Promise<T>,
+): Promise<T> {
+  const { url, stream, ...files } = readSettings(io.env, flags);
+  const shownUrl = redactUrl(url);
+  const { stopped } = io;
+  const connecting = connectNats({ url, name, ...files });
+  const connection = await orStopped(connecting, stopped, 0).catch((error: unknown) => {
+    connecting.then((late) => late.close()).catch(() => undefined);
+    throw error instanceof ConfigError ? fileError(error, flags) : error;
+  });
+  try {
+    const jsm = await connection.jetstreamManager({ checkAPI: false });
+    const js = connection.jetstream();
+    return await orStopped(use({ connection, jsm, js, stream, shownUrl }), stopped, STOP_MS);
+  } catch (error) {
+    throw explainRequestError(error, stream, shownUrl);
+  } finally {
+    await connection.close();
+  }
+}
+
+/**
+ * The configuration and state of a stream whose events are to be read.
+ * @throws StreamForeignError when it neither takes nor keeps any, and what `streamInfo` throws
+ */
+export async function eventStreamInfo(access: StreamAccess): Promise<StreamInfo> {
+  const info = await streamInfo(access);
+  const { subjects = [] } = info.config;
+  // A mirror, or what is fed by other streams, takes what they take.
+  if (subjects.length === 0 || subjects.some(takesEvents)) return info;
+  if ((await oldestSeq(access.jsm, access.stream, SUBJECT_FILTER)) > 0) return info;
+  throw new NotAProgressStreamError(access.stream, subjects);
+}
+
+/**
+ * The stream's configuration and state, whatever it holds.
+ * @throws StreamMissingError, NatsAuthError, JetStreamUnavailableError
+ */
+export async function streamInfo({ jsm, stream, shownUrl }: StreamAccess): Promise<StreamInfo> {
+  try {
+    return await jsm.streams.info(stream);
+  } catch (error) {
+    throw explainRequestError(error, stream, shownUrl);
+  }
+}
+
+/**
+ * The time by the server's clock, which stamps what is stored: this machine's may be off.
+ * @param info a stream's, as it has just come
+ * @returns ms since 1970
+ */
+export function serverClock(io: Io, info: StreamInfo): () => number {
+  const { ts } = info as { readonly ts?: string };
+  const ahead = ts === undefined ? 0 : Date.parse(ts) - io.now();
+  return Number.isFinite(ahead) ? () => io.now() + ahead : io.now;
+}
+
+async function orStopped<T>(promise: Promise<T>, stopped: AbortSignal, graceMs: number): Promise<T> {
+  const ended = new AbortController();
+  const stop = async (): Promise<never> => {
+    if (!stopped.aborted) {
+      await new Promise<void>((resolve) => {
+        stopped.addEventListener('abort', () => resolve(), { once: true, signal: ended.signal });
+      });
+    }
+    await delay(graceMs, undefined, { signal: ended.signal });
+    throw stopped.reason;
+  };
+  const stopping = stop();
+  stopping.catch(() => undefined);
+  promise.catch(() => undefined);
+  try {
+    return await Promise.race([promise, stopping]);
+  } finally {
+    ended.abort();
+  }
+}
+
+const NATS_KEYS = ['natsUrl', 'natsCreds', 'natsNkey', 'natsCa', 'natsCert', 'natsKey', 'stream'] as const;
+const FLAG_OF: Readonly<Record<string, keyof NatsFlags>> = {
+  natsUrl: 'server',
+  natsCreds: 'creds',
+  stream: 'stream',
+};
+
+interface Settings {
+  readonly url: string;
+  readonly stream: string;
+  readonly credsFile: string | undefined;
+  readonly nkeyFile: string | undefined;
+  readonly caFile: string | undefined;
+  readonly certFile: string | undefined;
+  readonly keyFile: string | undefined;
+}
+
+// The same variables as an edge's, held to the same rules, with the options before them.
+function readSettings(env: Io['env'], flags: NatsFlags): Settings {
+  const problems: string[] = [];
+  const values: Record<string, string | undefined> = {};
+  for (const { key, env: variable, schema } of settings()) {
+    if (!NATS_KEYS.some((one) => one === key)) continue;
+    const flag = FLAG_OF[key];
+    const said = flag === undefined ? undefined : flags[flag];
+    const value = said ?? (env[variable] || (schema.default as string | undefined));
+    if (value === undefined || Value.Check(schema, value)) {
+      values[key] = value;
+      continue;
+    }
+    const expected = (schema.expected ?? EXPECTED[key]) as string;
+    problems.push(`${said === undefined ? variable : `--${flag}`} is not valid; expected ${expected}`);
+  }
+  if (problems.length > 0) throw new UsageError(`${problems.join('; ')}.`);
+  return {
+    url: values.natsUrl ?? '',
+    stream: values.stream ?? '',
+    credsFile: values.natsCreds,
+    // Credentials that were named here and now win over a key that lies in the environment.
+    nkeyFile: flags.creds === undefined ? values.natsNkey : undefined,
+    caFile: values.natsCa,
+    certFile: values.natsCert,
+    keyFile: values.natsKey,
+  };
+}
+
+// A file that cannot be used: a mistake in what this command was given, which may have been an option.
+function fileError({ problems }: ConfigError, { creds }: NatsFlags): UsageError {
+  const said = problems.map((problem) =>
+    creds === undefined ? problem : problem.replace(/^NATS_CREDS /, '--creds '),
+  );
+  return new UsageError(`${said.join('; ')}.`);
+}
+
+const EXPECTED: Readonly<Record<string, string>> = {
+  stream: '1 to 64 of A-Z a-z 0-9 _ -',
+  natsCreds: 'the path of a file',
+};

@@ -1,0 +1,56 @@
+import type { ReadObserver } from '../../jetstream/read-stored.js';
+import type { Io } from './cli-context.js';
+
+/** Says on stderr what interrupts a read, and what the stream no longer has. */
+export function noting(io: Io): ReadObserver {
+  return {
+    gap: (asked, first) =>
+      io.note(`headway: from seq ${asked} to ${first - 1} nothing is kept any more; it begins at ${first}\n`),
+    lost: (reason) => io.note(`headway: reading was interrupted (${reason}); it goes on by itself\n`),
+    resumed: () => io.note('headway: reading goes on\n'),
+    replaced: () =>
+      io.note(
+        'headway: the stream was deleted and made again; it goes on from the first message of the new one\n',
+      ),
+  };
+}
+
+export interface Progress {
+  /** Shows how far the work is, if enough time has passed; `total` null: nobody knows. */
+  show(done: number, total: number | null): void;
+  /** Takes it off the screen; to be called on every way out, and before anything else is written. */
+  clear(): void;
+}
+
+const AFTER_MS = 400;
+const EVERY_MS = 100;
+const ERASE_LINE = '\r\u001b[K';
+const numbers = new Intl.NumberFormat('en');
+
+/** A number as people write it: 12,345. */
+export const count = (value: number): string => numbers.format(value);
+
+/** A number with its word: "1 job", "14 jobs". */
+export const plural = (value: number, word: string): string =>
+  `${count(value)} ${word}${value === 1 ? '' : 's'}`;
+
+/** The progress of long work, on stderr, where that is a terminal; nothing of it remains. */
+export function progressOf(io: Io, word: string): Progress {
+  if (!io.terminal.note) return { show: () => undefined, clear: () => undefined };
+  const startedAt = io.now();
+  let shownAt = 0;
+  return {
+    show: (done, total) => {
+      const now = io.now();
+      if (now - startedAt < AFTER_MS || now - shownAt < EVERY_MS) return;
+      shownAt = now;
+      const share =
+        total === null || total === 0 ? '' : ` of ${count(total)}, ${Math.floor((done / total) * 100)}%`;
+      io.note(`${ERASE_LINE}${plural(done, word)}${share}`);
+    },
+    clear: () => {
+      if (shownAt > 0) io.note(ERASE_LINE);
+      shownAt = 0;
+    },
+  };
+}
