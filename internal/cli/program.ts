@@ -1,10 +1,8 @@
 import { Command, CommanderError } from 'commander';
 import { HeadwayError } from '../errors.js';
-import { ALIASES, addGlobalOptions, commandLine, commandName } from './flags/command-line.js';
-import { suggestChoice } from './flags/suggest.js';
-import { Exit, Interrupted, type Io, PipeClosed } from './runtime/cli-context.js';
+import { ALIASES, addGlobalOptions, commandLine, commandName, suggestChoice } from './flags/command-line.js';
+import { Exit, Interrupted, type Io, PipeClosed, VERSION } from './runtime/cli-context.js';
 import { EXIT, EXIT_CODES_HELP, exitCodeOf } from './runtime/exit-codes.js';
-import { VERSION } from './runtime/version.js';
 
 type Add = (program: Command, io: Io) => void;
 

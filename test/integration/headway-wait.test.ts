@@ -1,6 +1,6 @@
 /** `headway wait`: the exit code tells completed, error and time-out. */
 import { beforeEach, describe, expect, test } from 'vitest';
-import { type Goal, outcomeOf } from '../../internal/cli/commands/wait/outcome.js';
+import { type Goal, outcomeOf } from '../../internal/cli/commands/wait/wait.js';
 import { type HeadwayCommand, headway, natsEnv, startHeadway } from '../harness/headway-command.js';
 import { publish, publishRaw } from '../harness/publish.js';
 import { freshStream, sharedNats } from '../harness/shared-nats.js';

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Ledger } from '../../internal/cli/commands/replay/ack-tracker.js';
 import { commandOf, keysOf } from '../../internal/cli/commands/replay/keys.js';
-import { faster, parseSpeed, showSpeed, slower } from '../../internal/cli/commands/replay/speed.js';
+import { faster, parseSpeed, showSpeed, slower } from '../../internal/cli/commands/replay/pacer.js';
 
 describe('a speed', () => {
   test.each([

@@ -2,12 +2,11 @@ import { type Command, Option } from 'commander';
 import { idOf } from '../../../schemas/ids.js';
 import type { LastState } from '../../jetstream/last-states.js';
 import { readStored } from '../../jetstream/read-stored.js';
+import { addColorOption, type ColorFlag } from '../flags/command-line.js';
 import { durationOption, showDuration } from '../flags/durations.js';
 import {
-  addColorOption,
   addJobTypeOption,
   addOutputOption,
-  type ColorFlag,
   type JobTypeFlag,
   type OutputFlag,
   passes,

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
-import { addColorOption, addJobTypeOption, addTimestampsOption } from '../flags/filters.js';
+import { addColorOption } from '../flags/command-line.js';
+import { addJobTypeOption, addTimestampsOption } from '../flags/filters.js';
 import type { Io } from '../runtime/cli-context.js';
 import { addNatsOptions, withNats } from '../runtime/nats.js';
 import { list } from './list/list.js';

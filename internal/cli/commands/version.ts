@@ -2,9 +2,8 @@ import type { Command } from 'commander';
 import { printable } from '../../../schemas/text.js';
 import { HeadwayError } from '../../errors.js';
 import { addOutputOption, type OutputFlag } from '../flags/filters.js';
-import { type Io, UsageError } from '../runtime/cli-context.js';
+import { type Io, UsageError, VERSION } from '../runtime/cli-context.js';
 import { addNatsOptions, type NatsFlags, withNats } from '../runtime/nats.js';
-import { VERSION } from '../runtime/version.js';
 
 interface VersionFlags extends NatsFlags, OutputFlag {
   readonly client?: true;

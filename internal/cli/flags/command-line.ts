@@ -1,6 +1,5 @@
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { addNatsOptions, type NatsFlags } from '../runtime/nats.js';
-import { addColorOption } from './filters.js';
 
 /** Other words for a command, as hands have them from kubectl and shells. */
 export const ALIASES: Readonly<Record<string, string>> = {
@@ -13,6 +12,22 @@ export const ALIASES: Readonly<Record<string, string>> = {
 /** The name of a command by whichever word it was called. */
 export const commandName = (word: string): string =>
   Object.hasOwn(ALIASES, word) ? (ALIASES[word] as string) : word;
+
+const COLOR_CHOICES = ['always', 'auto', 'never'] as const;
+export interface ColorFlag {
+  /** false with --no-color. */
+  readonly color?: false | (typeof COLOR_CHOICES)[number] | undefined;
+}
+
+export function addColorOption(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--color <when>', 'colours; auto: at a terminal, and not with NO_COLOR').choices(
+        COLOR_CHOICES,
+      ),
+    )
+    .option('--no-color', 'the same as --color=never');
+}
 
 /** Options that may stand before the command's name, too. */
 export function addGlobalOptions(command: Command): Command {
@@ -51,4 +66,73 @@ function parsed(scout: Command, args: readonly string[]): ReturnType<Command['pa
     if (error instanceof CommanderError) return null;
     throw error;
   }
+}
+
+/** A second name of an option. What it leaves in the command's options, it leaves under the first name. */
+class AliasOption extends Option {
+  readonly #original: Option;
+
+  constructor(flags: string, original: Option) {
+    super(flags, original.description);
+    this.#original = original;
+    if (original.parseArg !== undefined) this.argParser(original.parseArg);
+    // One line of the help is enough: that of the first name tells of the second.
+    this.hideHelp();
+  }
+
+  override attributeName(): string {
+    return this.#original.attributeName();
+  }
+}
+
+/**
+ * Adds a second name to an option that the command has.
+ * @param flags as commander writes them, with the same kind of value: `--type <type>`
+ * @param long the first name, such as `--job-type`
+ * @throws RangeError when the command has no such option
+ */
+export function addAlias(command: Command, flags: string, long: string): Command {
+  const original = command.options.find((one) => one.long === long);
+  if (original === undefined) throw new RangeError(`${command.name()} has no option ${long}`);
+  return command.addOption(new AliasOption(flags, original));
+}
+
+/** `-f, --follow`, and `-w, --watch` for hands that are used to it. */
+export function addFollowOption(command: Command, description: string): Command {
+  return addAlias(
+    command.option('-f, --follow', `${description} (also -w, --watch)`),
+    '-w, --watch',
+    '--follow',
+  );
+}
+
+const CHOICES = /argument '(.*)' is invalid\..*Allowed choices are ([^.]*)\.$/s;
+
+/**
+ * The choice that was probably meant, as commander says it of unknown commands: "(Did you mean json?)"; '' when none
+ * comes near, or when the text is not about choices.
+ * @param text what commander says of an argument that is none of the choices
+ */
+export function suggestChoice(text: string): string {
+  const [, said = '', list = ''] = CHOICES.exec(text) ?? [];
+  const choices = list.split(', ').filter((one) => one !== '');
+  const unknown = said.split(',').find((one) => !choices.includes(one));
+  return unknown === undefined ? '' : suggest(unknown, choices);
+}
+
+// Commander does not give away how it finds what is near, so it is asked for a command among these.
+function suggest(word: string, choices: readonly string[]): string {
+  if (!/^\w/.test(word)) return '';
+  const asked = new Command()
+    .helpCommand(false)
+    .exitOverride()
+    .configureOutput({ outputError: () => {} });
+  for (const choice of choices) asked.command(choice);
+  try {
+    asked.parse([word], { from: 'user' });
+  } catch (error) {
+    if (error instanceof CommanderError) return /\(Did you mean .*\)/.exec(error.message)?.[0] ?? '';
+    throw error;
+  }
+  return '';
 }

@@ -5,7 +5,7 @@ import { isRfc3339 } from '../../../schemas/text.js';
 import type { ReadFrom } from '../../jetstream/read-stored.js';
 import { statusWord } from '../reads/job-event.js';
 import { UsageError } from '../runtime/cli-context.js';
-import { addAlias } from './alias.js';
+import { addAlias } from './command-line.js';
 import { durationOption, parseDuration } from './durations.js';
 
 // What several commands let a person choose: which events, how they are shown. Each option is added by a function, and
@@ -57,11 +57,6 @@ export interface FilterFlags extends JobTypeFlag {
 }
 export interface TimestampsFlag {
   readonly timestamps?: true;
-}
-const COLOR_CHOICES = ['always', 'auto', 'never'] as const;
-export interface ColorFlag {
-  /** false with --no-color. */
-  readonly color?: false | (typeof COLOR_CHOICES)[number] | undefined;
 }
 
 export function addSinceOptions(command: Command): Command {
@@ -120,16 +115,6 @@ export function addFilterOptions(
 
 export function addTimestampsOption(command: Command): Command {
   return command.option('--timestamps', 'show when each event was stored');
-}
-
-export function addColorOption(command: Command): Command {
-  return command
-    .addOption(
-      new Option('--color <when>', 'colours; auto: at a terminal, and not with NO_COLOR').choices(
-        COLOR_CHOICES,
-      ),
-    )
-    .option('--no-color', 'the same as --color=never');
 }
 
 /**

@@ -1,5 +1,6 @@
 import { styleText } from 'node:util';
-import type { ColorFlag } from '../flags/filters.js';
+import type { ColorFlag } from '../flags/command-line.js';
+
 import type { DisplayStatus } from '../reads/job-status.js';
 import type { Io } from '../runtime/cli-context.js';
 

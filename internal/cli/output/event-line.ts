@@ -1,4 +1,5 @@
-import type { ColorFlag } from '../flags/filters.js';
+import type { ColorFlag } from '../flags/command-line.js';
+
 import { type JobEvent, statusWord } from '../reads/job-event.js';
 import type { Io } from '../runtime/cli-context.js';
 import { dim, progressCell, statusCell, summaryCell, timeText } from './cells.js';

@@ -1,3 +1,5 @@
+import { stringify } from 'csv-stringify/sync';
+import { Document, isScalar, Scalar, visit } from 'yaml';
 import type { Event } from '../../../schemas/event.js';
 import { printable } from '../../../schemas/text.js';
 import { summary } from '../reads/job-event.js';
@@ -66,7 +68,7 @@ export async function itemWriter(
     case 'name':
       return lineWriter(io, (json) => (JSON.parse(json) as Item).processing_id ?? '');
     case 'csv': {
-      const { csvLine } = await import('./csv.js');
+      const { csvLine } = await import('./item-writer.js');
       const cells = Object.values(columns);
       const line = (json: string): string => {
         const item = JSON.parse(json) as Record<string, unknown>;
@@ -75,7 +77,7 @@ export async function itemWriter(
       return lineWriter(io, line, csvLine(Object.keys(columns)));
     }
     case 'yaml': {
-      const { yamlText } = await import('./yaml.js');
+      const { yamlText } = await import('./item-writer.js');
       const text = (json: string): string => {
         const value: unknown = JSON.parse(json);
         return yamlText(isOne ? value : [value]).trimEnd();
@@ -135,4 +137,35 @@ function lineWriter(
       await emitter.flush();
     },
   };
+}
+
+/**
+ * One line of CSV (RFC 4180, with a line feed), without its end. A cell that a spreadsheet would take for a formula begins
+ * with an apostrophe: its text may be a worker's, and CSV is for spreadsheets.
+ */
+export const csvLine = (cells: readonly (string | number | null | undefined)[]): string =>
+  stringify([cells], { escape_formulas: true, record_delimiter: '' });
+
+/** What a terminal obeys, but for line breaks. The same as `printable` takes out. */
+const OBEYED = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
+
+/**
+ * A value of JSON as YAML, with a line break at its end. What a terminal would obey is written as an escape. Numbers are
+ * those of a 64-bit float.
+ */
+export function yamlText(value: unknown): string {
+  const document = new Document(value, { aliasDuplicateObjects: false });
+  // Only text in double quotes has escapes; also keys.
+  visit(document, (_key, node) => {
+    if (!isScalar(node) || typeof node.value !== 'string') return;
+    if (OBEYED.test(node.value.replaceAll('\n', ''))) node.type = Scalar.QUOTE_DOUBLE;
+  });
+  return document
+    .toString({ lineWidth: 0 })
+    .replace(/[^\P{Cc}\n]|[\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (character) =>
+      character
+        .split('')
+        .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+        .join(''),
+    );
 }

@@ -1,5 +1,6 @@
+import type { Paint } from './color.js';
 import { type Layout, layoutOf } from './layout.js';
-import { shorten, shortenMiddle, widthOf } from './width.js';
+import { shorten, shortenMiddle, widthOf, wrapped } from './width.js';
 
 /** A cell: what it says, and how that is dressed at the end, which must not change its width. */
 export interface Cell {
@@ -89,3 +90,24 @@ export function lineOf(columns: readonly Column[], row: readonly Cell[], layout:
 }
 
 const same = (text: string): string => text;
+
+export type Pair = readonly [name: string, value: string];
+
+export interface PairsStyle {
+  readonly paint: Paint;
+  /** How wide the names are, with the gap behind them. */
+  readonly nameWidth: number;
+  /** No line is wider; Infinity where nothing needs to fit. */
+  readonly width: number;
+}
+
+/** Names with what is said of them, below each other. What is longer than a line goes on below itself. */
+export function pairLines(pairs: readonly Pair[], { paint, nameWidth, width }: PairsStyle): string[] {
+  return pairs.flatMap(([name, value]) => {
+    const [first = '', ...rest] = wrapped(value, width - nameWidth);
+    return [
+      `${paint('dim', name)}${' '.repeat(Math.max(2, nameWidth - name.length))}${first}`.trimEnd(),
+      ...rest.map((line) => ' '.repeat(nameWidth) + line),
+    ];
+  });
+}

@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module';
 import { HeadwayError } from '../../errors.js';
 
 /** All that a command sees of the world around it. */
@@ -94,3 +95,9 @@ export class Interrupted extends Error {
     this.exitCode = 128 + SIGNAL_NUMBERS[signal];
   }
 }
+
+// By the package's own name: this file lies at another depth when it is compiled.
+const { version } = createRequire(import.meta.url)('headway/package.json') as { version: string };
+
+/** The version of this Headway, such as "0.1.0". */
+export const VERSION: string = version;

@@ -5,7 +5,7 @@ import { keptJobs } from '../../flags/job-ids.js';
 import { readEvent } from '../../reads/job-event.js';
 import type { Io } from '../../runtime/cli-context.js';
 import { type NatsFlags, type StreamAccess, withNats } from '../../runtime/nats.js';
-import type { Asked } from './offer.js';
+import type { Asked } from './completion.js';
 
 /** Somebody waits at the keyboard: what is not there so long after the start of this process, in ms, is not offered. */
 const PATIENCE_MS = 900;

@@ -4,14 +4,12 @@ import type { NeedFacts } from '../../../doctor/permissions.js';
 import { Listening } from '../../reads/heartbeat-listener.js';
 import type { Io } from '../../runtime/cli-context.js';
 import type { StreamAccess } from '../../runtime/nats.js';
-import { lookAtAccount, lookAtClock, lookAtStream, lookAtSubjects } from './collectors.js';
+import { hear, lookAtAccount, lookAtClock, lookAtStream, lookAtSubjects } from './collectors.js';
 import { lookAtConsumers } from './consumer-facts.js';
-import { tryToPublish } from './dry-publish.js';
-import { hear } from './heartbeats.js';
+import { tryToPublish, tryToWrite } from './dry-publish.js';
 import { lookAtPermissions } from './permissions-probe.js';
 import { known, observe, skipped } from './probe.js';
 import { type Scan, type ScanLimits, scanEvents, scanJobs } from './scan.js';
-import { tryToWrite } from './write-probe.js';
 
 /** These looks ask several times, or for much. */
 const SECOND_LOOKS_MS = 15_000;

@@ -5,6 +5,8 @@ import type { ClockFacts } from '../../../doctor/clocks.js';
 import type {
   AccountFacts,
   FullJob,
+  HeartbeatFacts,
+  Observed,
   StraySubject,
   StreamFacts,
   StreamState,
@@ -14,7 +16,9 @@ import { isAway } from '../../../doctor/replicas.js';
 import { JetStreamUnavailableError } from '../../../errors.js';
 import { explainRequestError } from '../../../jetstream/nats-errors.js';
 import { apiErrorCode, storedMessage } from '../../../jetstream/stream.js';
+import type { Awaited, Listening } from '../../reads/heartbeat-listener.js';
 import type { StreamAccess } from '../../runtime/nats.js';
+import { known, refusedSubject } from './probe.js';
 import { streamFactsOf } from './stream-facts.js';
 
 const STREAM_NOT_FOUND = 10059;
@@ -117,4 +121,21 @@ export async function lookAtSubjects(
     }),
   );
   return { full: full.map(({ id, events }, at) => ({ id, events, reachMs: reaches[at] ?? null })), strays };
+}
+
+/** Listens on until each of these jobs was heard, or for so long since the start. */
+export async function hear(
+  listening: Listening,
+  silent: readonly Awaited[],
+  listenMs: number,
+  stopped: AbortSignal,
+): Promise<Observed<HeartbeatFacts>> {
+  await listening.wait(listenMs, () => silent.every((job) => listening.has(job)), stopped);
+  const { refusal, listenedMs } = listening;
+  if (refusal === null) {
+    const heard = silent.filter((job) => listening.has(job)).map(({ id }) => id);
+    return known({ listenedMs, heard: new Set(heard) });
+  }
+  const subject = refusedSubject(refusal);
+  return subject === null ? { kind: 'failed', reason: refusal.message } : { kind: 'not_permitted', subject };
 }

@@ -5,14 +5,9 @@ import { judge, reportOf, worstOf } from '../../../doctor/judge.js';
 import { ROLES, type Role } from '../../../doctor/needs.js';
 import { serverTooOld } from '../../../doctor/server.js';
 import { NatsVersionError } from '../../../errors.js';
+import { addColorOption, type ColorFlag } from '../../flags/command-line.js';
 import { durationOption } from '../../flags/durations.js';
-import {
-  addColorOption,
-  addOutputOption,
-  type ColorFlag,
-  type OutputFlag,
-  positive,
-} from '../../flags/filters.js';
+import { addOutputOption, type OutputFlag, positive } from '../../flags/filters.js';
 import { isColoured } from '../../output/color.js';
 import { Exit, type Io, PipeClosed } from '../../runtime/cli-context.js';
 import { EXIT } from '../../runtime/exit-codes.js';

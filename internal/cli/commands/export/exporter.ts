@@ -4,18 +4,13 @@ import { HeadwayError, JobNotFoundError } from '../../../errors.js';
 import { type ReadFrom, readStored, type StoredMessage } from '../../../jetstream/read-stored.js';
 import { epochOf, newestSeq } from '../../../jetstream/stream.js';
 import { showDuration } from '../../flags/durations.js';
-import {
-  type SinceFlags,
-  type StartSequenceFlag,
-  startOf,
-  type UntilFlag,
-  untilOf,
-} from '../../flags/filters.js';
+import type { SinceFlags, StartSequenceFlag, UntilFlag } from '../../flags/filters.js';
+import { startOf, untilOf } from '../../flags/filters.js';
 import { Interrupted, type Io, UsageError } from '../../runtime/cli-context.js';
 import { eventStreamInfo, type StreamAccess, streamInfo } from '../../runtime/nats.js';
 import { count, plural } from '../../runtime/status.js';
+import { isWholeAfter } from '../replay/run.js';
 import { StatusLine } from '../replay/status-line.js';
-import { isWholeAfter } from '../replay/whole.js';
 import { ExportFile, type ExportMode } from './file.js';
 import { type FileJobs, hasOthers, jobsIn } from './file-scope.js';
 import { type ExportedPlace, type ExportFilter, exportLine } from './record.js';

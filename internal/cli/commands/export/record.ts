@@ -1,7 +1,9 @@
 import type { Event } from '../../../../schemas/event.js';
 import { type Decoded, decodeEvent } from '../../../eventlog/decode.js';
 import type { StoredMessage } from '../../../jetstream/read-stored.js';
-import { type FilterFlags, passes } from '../../flags/filters.js';
+import type { FilterFlags } from '../../flags/filters.js';
+
+import { passes } from '../../flags/filters.js';
 
 /** Which of the messages of a range are exported. */
 export interface ExportFilter extends FilterFlags {

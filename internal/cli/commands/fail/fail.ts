@@ -1,6 +1,10 @@
+import { randomBytes } from 'node:crypto';
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander';
+import { NatsError } from 'nats';
 import { isFinished } from '../../../../schemas/event.js';
+import { subjectOf } from '../../../../schemas/ids.js';
 import { HeadwayError, JobNotFoundError } from '../../../errors.js';
+import { apiErrorCode, lastMessage } from '../../../jetstream/stream.js';
 import { failureEvent } from '../../../liveness/timeout-event.js';
 import { durationOption, showDuration } from '../../flags/durations.js';
 import { addOutputOption, jobIdArgument, type OutputFlag } from '../../flags/filters.js';
@@ -18,7 +22,6 @@ import {
   withNats,
 } from '../../runtime/nats.js';
 import { readStanding } from './standing.js';
-import { append } from './write.js';
 
 /** The `error.code` of the event that `headway fail` writes. PROTOCOL.md, "Silence". */
 export const FAILED_CODE = 'failed_by_operator';
@@ -183,4 +186,46 @@ function reason(text: string): string {
   const length = [...text].length;
   if (text.trim() !== '' && length <= REASON_LENGTH) return text;
   throw new InvalidArgumentError('Expected text of 1 to 4,096 characters.');
+}
+
+const WRONG_LAST_SEQUENCE = 10071;
+
+/** Somebody wrote to the job between the look at it and the end that was to be written. */
+export class JobMovedError extends HeadwayError {
+  readonly code = 'job_moved';
+  constructor(id: string) {
+    super(
+      `The job ${id} got another event meanwhile, so nothing was written: its worker may live, or somebody else has ` +
+        `ended it. Look at it with headway get ${id}.`,
+    );
+  }
+}
+
+/**
+ * Appends an event to a job, if `behind` is still the seq of the job's newest message. The leader of the stream decides,
+ * so of many who write at once one is stored.
+ * @returns the seq of the event
+ * @throws JobMovedError when the job has a newer message; NatsError when NATS refuses it or does not answer
+ */
+export async function append(
+  { js, jsm, stream }: StreamAccess,
+  id: string,
+  behind: number,
+  text: string,
+): Promise<number> {
+  const msgID = randomBytes(16).toString('base64url');
+  try {
+    const ack = await js.publish(subjectOf(id), new TextEncoder().encode(text), {
+      msgID,
+      expect: { streamName: stream, lastSubjectSequence: behind },
+    });
+    return ack.seq;
+  } catch (error) {
+    if (error instanceof NatsError && error.isPermissionError()) throw error;
+    // The acknowledgement may have been lost, and the event is stored all the same.
+    const newest = await lastMessage(jsm, stream, subjectOf(id));
+    if (newest?.header.get('Nats-Msg-Id') === msgID) return newest.seq;
+    if (apiErrorCode(error) === WRONG_LAST_SEQUENCE) throw new JobMovedError(id);
+    throw error;
+  }
 }

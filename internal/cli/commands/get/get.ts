@@ -1,15 +1,16 @@
 import { type Command, createArgument } from 'commander';
 import { JobNotFoundError } from '../../../errors.js';
 import { readStored } from '../../../jetstream/read-stored.js';
-import { addColorOption, addOutputOption, type ColorFlag, type OutputFlag } from '../../flags/filters.js';
+import { addColorOption, type ColorFlag } from '../../flags/command-line.js';
+import { addOutputOption, type OutputFlag } from '../../flags/filters.js';
 import { addJobs, isGlob, resolveJobs } from '../../flags/job-ids.js';
 import { paintFor } from '../../output/color.js';
 import { widthFor } from '../../output/event-line.js';
 import { addPagerOption, isTable, type PagerFlag } from '../../output/format.js';
 import { itemWriter, writeDocument } from '../../output/item-writer.js';
 import { writeLines } from '../../output/line-writer.js';
+import { isPristine } from '../../reads/each-state.js';
 import { type JobEvent, readEvent, updateJson } from '../../reads/job-event.js';
-import { isPristine } from '../../reads/stream-state.js';
 import { Exit, type Io } from '../../runtime/cli-context.js';
 import { EXIT } from '../../runtime/exit-codes.js';
 import {

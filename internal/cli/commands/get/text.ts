@@ -3,7 +3,7 @@ import { printable, printableJson } from '../../../../schemas/text.js';
 import { showAge, showDuration } from '../../flags/durations.js';
 import { bar, timeText } from '../../output/cells.js';
 import { type Paint, statusFormat } from '../../output/color.js';
-import { pairLines } from '../../output/pairs.js';
+import { pairLines } from '../../output/table.js';
 import { type JobEvent, percent, statusWord } from '../../reads/job-event.js';
 import { allowedSilence, displayStatus, lastHeardAt } from '../../reads/job-status.js';
 import { plural } from '../../runtime/status.js';

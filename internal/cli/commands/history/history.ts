@@ -1,13 +1,12 @@
 import { type Command, createArgument } from 'commander';
-import type { StoredMsg } from 'nats';
+import type { StoredMsg, StreamInfo } from 'nats';
 import { isFinished } from '../../../../schemas/event.js';
 import { subjectOf } from '../../../../schemas/ids.js';
 import { JobNotFoundError } from '../../../errors.js';
 import { type ReadFrom, readStored, type StoredMessage } from '../../../jetstream/read-stored.js';
-import { lastMessage, newestSeq } from '../../../jetstream/stream.js';
-import { addFollowOption } from '../../flags/alias.js';
+import { lastMessage, newestSeq, storedMessage } from '../../../jetstream/stream.js';
+import { addColorOption, addFollowOption, type ColorFlag } from '../../flags/command-line.js';
 import {
-  addColorOption,
   addLastOption,
   addOutputOption,
   addSinceOptions,
@@ -15,17 +14,28 @@ import {
   addTimestampsOption,
   addUntilOption,
   jobIdArgument,
+  type LastFlag,
+  type OutputFlag,
+  type SinceFlags,
+  type StartSequenceFlag,
   startOf,
+  type TimestampsFlag,
+  type UntilFlag,
   untilOf,
 } from '../../flags/filters.js';
-import { addPagerOption, checkFollow } from '../../output/format.js';
+import { addPagerOption, checkFollow, type PagerFlag } from '../../output/format.js';
+import { isPristine } from '../../reads/each-state.js';
 import { readEvent } from '../../reads/job-event.js';
 import { type Io, UsageError } from '../../runtime/cli-context.js';
-import { addNatsOptions, eventStreamInfo, type StreamAccess, withNats } from '../../runtime/nats.js';
+import {
+  addNatsOptions,
+  eventStreamInfo,
+  type NatsFlags,
+  type StreamAccess,
+  withNats,
+} from '../../runtime/nats.js';
 import { withPager } from '../../runtime/pager.js';
 import { noting } from '../../runtime/status.js';
-import { beginningOf } from './history-start.js';
-import type { HistoryOptions } from './options.js';
 import { type HistoryWriter, historyWriter } from './writer.js';
 
 const EXAMPLES = `
@@ -169,3 +179,44 @@ async function* selected(
 const isSome = (
   messages: readonly StoredMessage[],
 ): messages is readonly [StoredMessage, ...StoredMessage[]] => messages.length > 0;
+
+/** What is known of the time before the first message that is kept of a job. */
+export type Beginning =
+  /** It is the job's first. */
+  | { readonly kind: 'first' }
+  /** There were others: the worker named the one before, or the job has as many as the stream keeps of one. */
+  | { readonly kind: 'cut'; readonly because: string }
+  /** The stream has let go of messages, and nothing says whether some were this job's. */
+  | { readonly kind: 'unknown' };
+
+/** The header in which workers say which of the job's messages they write after. */
+const EXPECTED = 'Nats-Expected-Last-Subject-Sequence';
+
+/** @param info the stream's, from before the message was read */
+export async function beginningOf(
+  access: StreamAccess,
+  info: StreamInfo,
+  { seq, subject }: StoredMessage,
+): Promise<Beginning> {
+  if (isPristine(info)) return { kind: 'first' };
+  const said = (await storedMessage(access.jsm, access.stream, { seq }))?.header.get(EXPECTED) ?? '';
+  if (said === '0') return { kind: 'first' };
+  if (/^\d+$/.test(said)) return { kind: 'cut', because: `the worker wrote it after seq ${said}` };
+  const limit = info.config.max_msgs_per_subject;
+  if (limit <= 0) return { kind: 'unknown' };
+  const counted = await access.jsm.streams.info(access.stream, { subjects_filter: subject });
+  const kept = counted.state.subjects?.[subject] ?? 0;
+  return kept >= limit
+    ? { kind: 'cut', because: `the stream keeps ${limit} messages of a job` }
+    : { kind: 'unknown' };
+}
+
+export type HistoryOptions = NatsFlags &
+  SinceFlags &
+  UntilFlag &
+  StartSequenceFlag &
+  LastFlag &
+  OutputFlag &
+  TimestampsFlag &
+  ColorFlag &
+  PagerFlag & { readonly follow?: true };

@@ -11,8 +11,7 @@ import { type Cell, type Column, titlesOf } from '../../output/table.js';
 import { wrapped } from '../../output/width.js';
 import { readEvent, statusWord, updateJson } from '../../reads/job-event.js';
 import type { Io } from '../../runtime/cli-context.js';
-import type { Beginning } from './history-start.js';
-import type { HistoryOptions } from './options.js';
+import type { Beginning, HistoryOptions } from './history.js';
 
 /** Writes a history, in one of the formats. */
 export interface HistoryWriter {

@@ -1,7 +1,6 @@
 import { type Command, Option } from 'commander';
-import { addFollowOption } from '../../flags/alias.js';
+import { addColorOption, addFollowOption } from '../../flags/command-line.js';
 import {
-  addColorOption,
   addFilterOptions,
   addOutputOption,
   addSinceOptions,

@@ -1,12 +1,6 @@
-import {
-  type ColorFlag,
-  type FilterFlags,
-  type OutputFlag,
-  passes,
-  type SinceFlags,
-  startOf,
-  type TimestampsFlag,
-} from '../../flags/filters.js';
+import type { ColorFlag } from '../../flags/command-line.js';
+import type { FilterFlags, SinceFlags, TimestampsFlag } from '../../flags/filters.js';
+import { type OutputFlag, passes, startOf } from '../../flags/filters.js';
 import type { PagerFlag, SortFlags } from '../../output/format.js';
 import { type JobEvent, updateJson } from '../../reads/job-event.js';
 import { displayStatus } from '../../reads/job-status.js';

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Newest } from '../../reads/latest-by-id.js';
 import { type StreamAccess, streamInfo } from '../../runtime/nats.js';
-import { isKept } from '../replay/whole.js';
+import { isKept } from '../replay/run.js';
 import type { Row } from './rows.js';
 
 const LOOK_EVERY_MS = 2_000;

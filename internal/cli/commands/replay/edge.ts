@@ -14,7 +14,7 @@ import { createLogger } from '../../../telemetry/logger.js';
 import { Metrics } from '../../../telemetry/metrics.js';
 import { type Io, UsageError } from '../../runtime/cli-context.js';
 import { NothingBehind } from './history.js';
-import type { ReplaySink } from './sink.js';
+import type { ReplaySink } from './player.js';
 
 export interface ReplayEdgeOptions {
   readonly host: string;

@@ -1,8 +1,9 @@
+import type { DecodedEvent } from '../../../eventlog/decode.js';
+import type { StoredMessage } from '../../../jetstream/read-stored.js';
 import { showDuration } from '../../flags/durations.js';
 import type { Io } from '../../runtime/cli-context.js';
 import { commandOf, KEYS_HINT, keysOf, type ReplayCommand } from './keys.js';
-import type { Pacer } from './pacer.js';
-import { faster, showSpeed, slower } from './speed.js';
+import { faster, type Pacer, showSpeed, slower } from './pacer.js';
 import type { StatusLine } from './status-line.js';
 
 /** A timer is asked for no longer than this, in ms: what it waits for may be years away, and the line shows the rest. */
@@ -138,4 +139,14 @@ export class Player {
     const state = isPaused ? `paused (${showSpeed(speed)})` : showSpeed(speed);
     this.#status.draw(`[${state}] ${this.#at}${next}  ${KEYS_HINT}`, performance.now());
   }
+}
+
+/** Where a replay goes. */
+export interface ReplaySink {
+  /** The next message of the stream, when it is due; `event` is null when it is not to be shown. */
+  show(message: StoredMessage, event: DecodedEvent | null): void;
+  /** Whether so much is waiting that `flush` should be called now. */
+  readonly isFull: boolean;
+  /** Waits until everything is out of this process, and more may follow. */
+  flush(): Promise<void>;
 }

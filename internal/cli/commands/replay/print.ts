@@ -1,10 +1,11 @@
 import type { DecodedEvent } from '../../../eventlog/decode.js';
 import type { StoredMessage } from '../../../jetstream/read-stored.js';
-import type { ColorFlag, OutputFormat } from '../../flags/filters.js';
+import type { ColorFlag } from '../../flags/command-line.js';
+import type { OutputFormat } from '../../flags/filters.js';
 import { eventLines } from '../../output/event-line.js';
 import { type JobEvent, jobEvent, updateJson } from '../../reads/job-event.js';
 import type { Io } from '../../runtime/cli-context.js';
-import type { ReplaySink } from './sink.js';
+import type { ReplaySink } from './player.js';
 import type { StatusLine } from './status-line.js';
 
 export interface PrintOptions extends ColorFlag {

@@ -1,13 +1,7 @@
 import type { ReadFrom } from '../../../jetstream/read-stored.js';
-import {
-  type FilterFlags,
-  type SinceFlags,
-  type StartSequenceFlag,
-  type StatusFilter,
-  startOf,
-  type UntilFlag,
-  untilOf,
-} from '../../flags/filters.js';
+import type { FilterFlags, SinceFlags, StartSequenceFlag, UntilFlag } from '../../flags/filters.js';
+
+import { type StatusFilter, startOf, untilOf } from '../../flags/filters.js';
 import { UsageError } from '../../runtime/cli-context.js';
 
 /** What of the command line says which events are replayed. */

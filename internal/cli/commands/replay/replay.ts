@@ -1,14 +1,13 @@
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander';
+import { addColorOption, type ColorFlag } from '../../flags/command-line.js';
 import { durationOption } from '../../flags/durations.js';
 import {
-  addColorOption,
   addFilterOptions,
   addOutputOption,
   addSinceOptions,
   addStartSequenceOption,
   addTimestampsOption,
   addUntilOption,
-  type ColorFlag,
   jobIdArgument,
   type OutputFlag,
   type TimestampsFlag,
@@ -17,9 +16,9 @@ import { type Io, UsageError } from '../../runtime/cli-context.js';
 import { addNatsOptions, type NatsFlags, withNats } from '../../runtime/nats.js';
 import { isPlaceName } from './checkpoint.js';
 import { KEYS_HELP } from './keys.js';
+import { parseSpeed, SPEED_EXPECTED, type Speed } from './pacer.js';
 import type { RangeFlags } from './range.js';
 import type { ReplayOptions } from './run.js';
-import { parseSpeed, SPEED_EXPECTED, type Speed } from './speed.js';
 
 const DEFAULT_PORT = 8081;
 const DEFAULT_HOST = '127.0.0.1';

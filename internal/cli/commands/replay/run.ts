@@ -1,24 +1,22 @@
 import type { Event } from '../../../../schemas/event.js';
-import { subjectOf } from '../../../../schemas/ids.js';
+import { SUBJECT_FILTER, subjectOf } from '../../../../schemas/ids.js';
 import { HeadwayError, JobNotFoundError } from '../../../errors.js';
 import { type DecodedEvent, decodeEvent } from '../../../eventlog/decode.js';
 import { type ReadFrom, readStored, type StoredMessage } from '../../../jetstream/read-stored.js';
-import { newestSeq } from '../../../jetstream/stream.js';
+import { newestSeq, nextSeq, storedMessage } from '../../../jetstream/stream.js';
+import type { ColorFlag } from '../../flags/command-line.js';
 import { showDuration } from '../../flags/durations.js';
-import { type ColorFlag, type OutputFormat, passes } from '../../flags/filters.js';
+import { type OutputFormat, passes } from '../../flags/filters.js';
 import type { Io } from '../../runtime/cli-context.js';
 import { eventStreamInfo, type StreamAccess, streamInfo } from '../../runtime/nats.js';
 import { plural } from '../../runtime/status.js';
 import { forgetPlace, Place } from './checkpoint.js';
 import { ReplayEdge, type ReplayEdgeOptions } from './edge.js';
-import { Pacer } from './pacer.js';
-import { Player } from './player.js';
+import { Pacer, type Speed } from './pacer.js';
+import { Player, type ReplaySink } from './player.js';
 import { Printer } from './print.js';
 import { type Chosen, choose, type RangeFlags, spell } from './range.js';
-import type { ReplaySink } from './sink.js';
-import type { Speed } from './speed.js';
 import { StatusLine } from './status-line.js';
-import { isKept, isWholeAfter } from './whole.js';
 
 export interface ReplayOptions extends RangeFlags, ColorFlag {
   readonly speed: Speed;
@@ -282,4 +280,24 @@ class Replay {
     this.#status.clear();
     this.#io.note(`headway: ${text}\n`);
   }
+}
+
+/**
+ * Whether what follows `seq`, of one job or of all (null), is known to be kept without a gap.
+ *
+ * All jobs: the very next sequence has to be there. One job: messages leave it at its front, so nothing after one that
+ * is still kept has left; else nothing at all may have left the stream since.
+ */
+export async function isWholeAfter(access: StreamAccess, id: string | null, seq: number): Promise<boolean> {
+  const { jsm, stream } = access;
+  const { state } = await streamInfo(access);
+  if (state.last_seq <= seq) return true;
+  if (id === null) return (await nextSeq(jsm, stream, SUBJECT_FILTER, seq + 1)) === seq + 1;
+  if (await isKept(access, seq)) return true;
+  return state.first_seq <= seq + 1 && (state.num_deleted ?? 0) === 0;
+}
+
+/** Whether the message at `seq` is there still. */
+export async function isKept({ jsm, stream }: StreamAccess, seq: number): Promise<boolean> {
+  return (await storedMessage(jsm, stream, { seq })) !== null;
 }

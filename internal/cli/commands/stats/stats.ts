@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { printableJson } from '../../../../schemas/text.js';
-import { addColorOption, addOutputOption, type ColorFlag, type OutputFlag } from '../../flags/filters.js';
+import { addColorOption, type ColorFlag } from '../../flags/command-line.js';
+import { addOutputOption, type OutputFlag } from '../../flags/filters.js';
 import { paintFor } from '../../output/color.js';
 import { widthFor } from '../../output/event-line.js';
 import {

@@ -1,8 +1,7 @@
 import { showAge, showDuration } from '../../flags/durations.js';
 import { dim } from '../../output/cells.js';
 import type { Paint } from '../../output/color.js';
-import { type Pair, pairLines } from '../../output/pairs.js';
-import { type Cell, type Column, tableLines } from '../../output/table.js';
+import { type Cell, type Column, type Pair, pairLines, tableLines } from '../../output/table.js';
 import { count, plural } from '../../runtime/status.js';
 import type { Durations, JobFigures, Rates, ScanFigures, Stats, StreamFigures } from './counts.js';
 

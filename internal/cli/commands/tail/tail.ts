@@ -1,28 +1,39 @@
 import { type Command, createArgument } from 'commander';
+import type { Event } from '../../../../schemas/event.js';
 import { subjectOf } from '../../../../schemas/ids.js';
 import { JobNotFoundError } from '../../../errors.js';
 import { type ReadRange, readStored } from '../../../jetstream/read-stored.js';
 import { newestSeq } from '../../../jetstream/stream.js';
-import { addFollowOption } from '../../flags/alias.js';
+import { addColorOption, addFollowOption, type ColorFlag } from '../../flags/command-line.js';
 import {
-  addColorOption,
   addFilterOptions,
   addLastOption,
   addOutputOption,
   addSinceOptions,
   addStartSequenceOption,
   addTimestampsOption,
+  type FilterFlags,
+  type LastFlag,
+  type OutputFlag,
+  passes,
+  type SinceFlags,
+  type StartSequenceFlag,
   startOf,
+  type TimestampsFlag,
 } from '../../flags/filters.js';
 import { addJobs, isGlob, jobsMatcher, resolveJobs } from '../../flags/job-ids.js';
-import { addPagerOption, checkFollow } from '../../output/format.js';
+import { addPagerOption, checkFollow, type PagerFlag } from '../../output/format.js';
 import { readEvent } from '../../reads/job-event.js';
 import type { Io } from '../../runtime/cli-context.js';
-import { addNatsOptions, eventStreamInfo, type StreamAccess, withNats } from '../../runtime/nats.js';
+import {
+  addNatsOptions,
+  eventStreamInfo,
+  type NatsFlags,
+  type StreamAccess,
+  withNats,
+} from '../../runtime/nats.js';
 import { withPager } from '../../runtime/pager.js';
 import { noting } from '../../runtime/status.js';
-import type { TailOptions } from './options.js';
-import { isWanted } from './options.js';
 import { lastMatching, type Wanted } from './tail-buffer.js';
 import { type TailWriter, tailWriter } from './writer.js';
 
@@ -139,3 +150,16 @@ async function write(
   }
   return seen;
 }
+
+export type TailOptions = NatsFlags &
+  SinceFlags &
+  StartSequenceFlag &
+  LastFlag &
+  FilterFlags &
+  OutputFlag &
+  TimestampsFlag &
+  ColorFlag &
+  PagerFlag & { readonly follow?: true };
+
+/** Whether an event, whatever came after it, is one of those that were asked for. */
+export const isWanted = (options: TailOptions, event: Event): boolean => passes(options, event);

@@ -5,7 +5,7 @@ import { itemWriter } from '../../output/item-writer.js';
 import { Emitter } from '../../output/line-writer.js';
 import { type JobEvent, updateJson } from '../../reads/job-event.js';
 import type { Io } from '../../runtime/cli-context.js';
-import type { TailOptions } from './options.js';
+import type { TailOptions } from './tail.js';
 
 /** Writes events as they come. */
 export interface TailWriter {
