@@ -266,6 +266,8 @@ describe('the port', () => {
     const two = await startTlsProcess(one.port, share);
     expect(two.port).toBe(one.port);
     expect(await one.stop()).toBe(0);
+    // Until now the first may have answered for the second, which need not be ready yet.
+    await waitFor(async () => (await ask(two.port)).status === 200, { what: 'the second edge to be ready' });
     for (let i = 0; i < 10; i++) expect((await ask(two.port)).status).toBe(200);
   });
 });
