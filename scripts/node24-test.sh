@@ -10,13 +10,17 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PLACE=$PWD/.tools/node24
 
-# The second half, as the first process of its own namespaces: $2 is the file system, the rest the command.
+# The second half, as the first process of its own namespaces: the file system, a folder for its /tmp, Node,
+# nats-server, and the command.
 if [[ ${1:-} == --inside ]]; then
-  root=$2
-  shift 2
+  root=$2 tmp=$3 node=$4 nats=$5
+  shift 5
   mount -t proc proc "$root/proc"
   mount --rbind /dev "$root/dev"
   mount -t tmpfs tmpfs "$root/run"
+  mount --bind "$tmp" "$root/tmp"
+  mount --bind "$node" "$root/usr/local/bin/node"
+  mount --bind "$nats" "$root/usr/local/bin/nats-server"
   mkdir -p "$root$PWD"
   mount --bind "$PWD" "$root$PWD"
   # Not exec: this process stays, as the parent of whatever loses its own. --default-signal, since a shell starts what
@@ -63,31 +67,35 @@ if [[ ! -e $root || $archive -nt $root/unpacked ]]; then
   rm -rf --one-file-system "$root" "$root.new"
   mkdir -p "$root.new"
   tar -C "$root.new" -xf "$archive"
-  touch "$root.new/unpacked"
+  touch "$root.new/unpacked" "$root.new/usr/local/bin/node" "$root.new/usr/local/bin/nats-server"
   mv "$root.new" "$root"
 fi
-rm -rf --one-file-system "$root/tmp"
-mkdir -m 1777 "$root/tmp"
-cp "$node" "$root/usr/local/bin/node"
-cp "$NATS_SERVER_BIN" "$root/usr/local/bin/nats-server"
-
 said 'Debian trixie'
-# In the background, so that a signal is answered at once. unshare is killed and not asked: with it go all processes
-# of its namespaces, and with the last of them the mounts.
-unshare --mount --propagation private --pid --fork --kill-child "$0" --inside "$root" \
-  HOME=/root PATH=/usr/local/bin:/usr/bin:/bin LC_ALL=C.UTF-8 NATS_SERVER_BIN=/usr/local/bin/nats-server \
-  "${vitest[@]}" </dev/null &
-inside=$!
+tmp=$(mktemp -d)
+chmod 1777 "$tmp"
+# However this ends, the first process of the namespaces is killed and not asked: with it go all the others, and with the
+# last of them the mounts. unshare ends when they are gone.
 end() {
-  trap - EXIT
-  kill -KILL "$inside" 2>/dev/null || true
-  wait "$inside" 2>/dev/null || true
+  trap - EXIT INT TERM HUP
+  # shellcheck disable=SC2046 # ids
+  if [[ -n $inside ]]; then
+    kill -KILL $(cat "/proc/$inside/task/$inside/children" 2>/dev/null || echo "$inside") 2>/dev/null || true
+    wait "$inside" 2>/dev/null || true
+  fi
+  rm -rf --one-file-system "$tmp"
   exit "$1"
 }
+inside=
 trap 'end 130' INT
 trap 'end 143' TERM HUP
 trap 'end $?' EXIT
+# In the background, so that a signal is answered at once. --pdeathsig and --kill-child, should this script be killed.
+setpriv --pdeathsig KILL unshare --mount --propagation private --pid --fork --kill-child \
+  "$PWD/scripts/node24-test.sh" --inside "$root" "$tmp" "$node" "$NATS_SERVER_BIN" \
+  HOME=/root PATH=/usr/local/bin:/usr/bin:/bin LC_ALL=C.UTF-8 NATS_SERVER_BIN=/usr/local/bin/nats-server \
+  "${vitest[@]}" </dev/null &
+inside=$!
 status=0
 wait "$inside" || status=$?
-trap - EXIT
-exit "$status"
+inside=
+end "$status"
