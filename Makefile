@@ -111,4 +111,5 @@ need-nats-for-tests:
 $(PACKAGES): package-lock.json | need-node
 	@echo '== downloading the npm packages of package-lock.json into node_modules (npm ci)'
 	@npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@node scripts/verify-uws.mjs
 	@touch $@

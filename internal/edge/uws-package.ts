@@ -1,6 +1,6 @@
 /**
  * Which of the two packages of uWebSockets.js fits a system, and what to do on a system that neither fits. Pure.
- * docs/decisions/0023-two-packages-of-uwebsockets.md
+ * docs/decisions/0024-two-packages-of-uwebsockets.md
  */
 
 /** What decides whether a native addon can be loaded. */

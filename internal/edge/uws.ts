@@ -3,7 +3,7 @@ import { RuntimeUnsupportedError } from '../errors/catalogue.js';
 import { packageFor, type Runtime, whyUnfit } from './uws-package.js';
 
 // The one place that touches the library's modules. Each loads a native binary that fits only some versions of Node and
-// of the C library, and the typings leave out what is here filled in. docs/decisions/0023-two-packages-of-uwebsockets.md
+// of the C library, and the typings leave out what is here filled in. docs/decisions/0024-two-packages-of-uwebsockets.md
 
 export type App = Library.TemplatedApp;
 export type HttpRequest = Library.HttpRequest;
