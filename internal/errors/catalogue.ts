@@ -32,7 +32,7 @@ export class RuntimeUnsupportedError extends HeadwayError {
   constructor(node: string, system: string, mend: string, detail?: string) {
     super(
       `uWebSockets.js has no binary for Node v${node} on ${system}. Headway carries binaries for Node 20 and 22 (on ` +
-        'Linux with glibc 2.27 or newer) and for Node 24 (on Linux with glibc 2.38 or newer), and those of macOS and ' +
+        'Linux with glibc 2.27 or newer) and for Node 24 (on Linux with glibc 2.38 or newer), both also for macOS and ' +
         `Windows. ${mend}${detail === undefined ? '' : ` The loader said: ${detail}`}`,
     );
   }
