@@ -2,7 +2,7 @@
 # Runs the tests on Node 24: here where uWebSockets.js for Node 24 can be loaded, which needs glibc 2.38, and else in a
 # small Debian trixie under .tools/. That one needs root, and a kernel that lets root have namespaces of its own. In them
 # are all of its mounts and processes, so that none of either outlives this script, however it ends.
-# Needs a build in dist/, the packages, and NATS_SERVER_BIN.
+# Needs a build in dist/ and the packages. NATS_SERVER_BIN, or else the nats-server that scripts/nats-server.sh finds.
 #
 #   scripts/node24-test.sh                   all tests; arguments are those of vitest
 #   scripts/node24-test.sh --if-possible     where it cannot be done it says in one line why, and ends with 0
@@ -44,6 +44,7 @@ cannot() {
   exit 1
 }
 
+export NATS_SERVER_BIN=${NATS_SERVER_BIN:-$(scripts/nats-server.sh)}
 vitest=(node_modules/.bin/vitest run "$@")
 node=$(scripts/node24-binary.sh)
 said() { echo "== tests on Node $("$node" --version), $1, $("$NATS_SERVER_BIN" -v)"; }
