@@ -44,7 +44,8 @@ cannot() {
   exit 1
 }
 
-export NATS_SERVER_BIN=${NATS_SERVER_BIN:-$(scripts/nats-server.sh)}
+NATS_SERVER_BIN=${NATS_SERVER_BIN:-$(scripts/nats-server.sh)}
+export NATS_SERVER_BIN
 vitest=(node_modules/.bin/vitest run "$@")
 node=$(scripts/node24-binary.sh)
 said() { echo "== tests on Node $("$node" --version), $1, $("$NATS_SERVER_BIN" -v)"; }
