@@ -5,7 +5,8 @@
 #   docker run --rm --read-only --tmpfs /tmp -p 127.0.0.1:8080:8080 -e NATS_URL=… -e HEADWAY_AUTH=… headway
 #   docker run --rm -e NATS_URL=… headway headway --help
 
-FROM node:22.23.2-bookworm-slim AS build
+# trixie: the WebSocket library's binary for Node 24 needs glibc 2.38.
+FROM node:24.22.3-trixie-slim AS build
 WORKDIR /app
 # NPM_CONFIG_REGISTRY is given by whoever installs from a mirror; unset, npm uses its own default.
 ARG NPM_CONFIG_REGISTRY
@@ -14,19 +15,19 @@ RUN npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 COPY . .
 RUN npm run --silent build
 
-FROM node:22.23.2-bookworm-slim AS packages
+FROM node:24.22.3-trixie-slim AS packages
 WORKDIR /app
 ARG NPM_CONFIG_REGISTRY
 COPY package.json package-lock.json ./
 COPY scripts/verify-uws.mjs scripts/uws-binaries.json scripts/
-# The WebSocket library comes with a binary for every system and every Node; this image needs one of them. All of them
-# have to be the ones that were checked.
+# The WebSocket library comes as two packages, with a binary for every system and every Node; this image needs one of
+# them. All of them have to be the ones that were checked.
 RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error \
   && node scripts/verify-uws.mjs \
   && node -e 'console.log("uws_" + process.platform + "_" + process.arch + "_" + process.versions.modules + ".node")' >/tmp/binary \
-  && find node_modules/uWebSockets.js -name 'uws_*.node' ! -name "$(cat /tmp/binary)" -delete
+  && find node_modules -name 'uws_*.node' ! -name "$(cat /tmp/binary)" -delete
 
-FROM node:22.23.2-bookworm-slim
+FROM node:24.22.3-trixie-slim
 WORKDIR /app
 ENV NODE_ENV=production
 COPY package.json LICENSE ./

@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-node22 test-nats-2.10 test-container test-proxies test-browser test-stalls soak fuzz bench \
+.PHONY: help setup demo test test-node22 test-node24 test-nats-2.10 test-container test-proxies test-browser test-stalls soak fuzz bench \
 	audit build check format clean distclean \
 	need-node need-nats need-nats-for-tests
 
@@ -53,6 +53,9 @@ test-node22: need-node need-nats-for-tests $(PACKAGES) build ## run all tests on
 	case $$(node --version) in v22.*) ;; *) echo 'Node 22 was installed but does not start.' >&2; exit 1;; esac; \
 	echo "== tests on Node $$(node --version), $$("$$NATS_SERVER_BIN" -v)"; \
 	exec $(VITEST)
+
+test-node24: need-node need-nats-for-tests $(PACKAGES) build ## run all tests on Node 24 (in a Debian 13 of its own where glibc is older)
+	@$(call server); exec scripts/node24-test.sh $(OPTIONS)
 
 test-nats-2.10: need-node $(PACKAGES) build ## run the tests with servers against the oldest supported NATS line
 	@$(call server,2.10); echo "== tests on Node $$(node --version), $$("$$NATS_SERVER_BIN" -v)"; \

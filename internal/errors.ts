@@ -24,12 +24,16 @@ export class ConfigError extends HeadwayError {
 
 export class RuntimeUnsupportedError extends HeadwayError {
   readonly code = 'runtime_unsupported';
-  constructor(version: string, platform: string, detail: string) {
+  /**
+   * @param system platform, processor and C library
+   * @param mend why it does not fit, and what to do, in whole sentences
+   * @param detail what the loader said, if it was asked
+   */
+  constructor(node: string, system: string, mend: string, detail?: string) {
     super(
-      `uWebSockets.js has no binary for Node ${version} on ${platform}. The package that Headway installs carries ` +
-        'binaries for Node 20 and 22 on glibc Linux, macOS and Windows: run Headway with one of these. For a newer ' +
-        "Node install the author's own release over it (npm install uNetworking/uWebSockets.js#v20.69.0). " +
-        `The loader said: ${detail}`,
+      `uWebSockets.js has no binary for Node v${node} on ${system}. Headway carries binaries for Node 20 and 22 (on ` +
+        'Linux with glibc 2.27 or newer) and for Node 24 (on Linux with glibc 2.38 or newer), both also for macOS and ' +
+        `Windows. ${mend}${detail === undefined ? '' : ` The loader said: ${detail}`}`,
     );
   }
 }

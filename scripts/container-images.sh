@@ -1,25 +1,23 @@
 #!/usr/bin/env bash
 # Sees to it that the images are there that the containers of this project are made of, and builds `headway` from the
 # Dockerfile. What is missing is pulled; where no registry can be reached, a stand-in is made on the spot and given the
-# same name: Debian bookworm from this machine's own apt mirror, with the same programs in it. Ends with 75 and one
+# same name: Debian trixie from this machine's own apt mirror, with the same programs in it. Ends with 75 and one
 # line when that cannot be done either.
 #
 #   scripts/container-images.sh [--without-headway]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-NODE_IMAGE=node:22.23.2-bookworm-slim
+NODE_IMAGE=node:24.22.3-trixie-slim
 NATS_IMAGE=${HEADWAY_NATS_IMAGE:-nats:2.15.1-alpine}
 PROXY_IMAGE=${HEADWAY_PROXY_IMAGE:-haproxy:3.0.28}
-BASE=headway-stand-in-base
-STORE=$PWD/.tools/containers
+BASE=headway-stand-in-trixie
 
 say() { echo "containers: $*" >&2; }
 cannot() {
   say "$*"
   exit 75
 }
-without_password() { sed 's,://[^/@ ]*@,://,g'; }
 
 registry=untried
 have() {
@@ -38,33 +36,11 @@ have() {
 work=$(mktemp -d)
 trap 'rm -rf --one-file-system "$work"' EXIT
 
-# A file system of Debian bookworm that all stand-ins share. It is kept in .tools, since making it takes half a minute.
+# The file system that all stand-ins share.
 base() {
   if docker image inspect "$BASE" >/dev/null 2>&1; then return 0; fi
-  local archive mirror
-  archive=$STORE/bookworm-$(dpkg --print-architecture 2>/dev/null || uname -m).tar
-  if [[ ! -s $archive ]]; then
-    [[ $(id -u) == 0 ]] || cannot 'no image can be pulled, and only root can make one on the spot'
-    if ! command -v debootstrap >/dev/null; then
-      command -v apt-get >/dev/null || cannot 'no image can be pulled, and without apt none can be made on the spot'
-      say 'installing debootstrap with apt'
-      DEBIAN_FRONTEND=noninteractive timeout 120 apt-get -q install -y --no-install-recommends debootstrap \
-        >"$work/log" 2>&1 </dev/null || cannot "no image can be pulled, and debootstrap cannot be installed"
-    fi
-    mirror=$(apt-get update --print-uris 2>/dev/null | sed -n "s,^'\([^' ]*\)/dists/[^' ]*'.*,\1,p" |
-      grep -v security | grep -m 1 '/debian$' || true)
-    [[ -n $mirror ]] || cannot "no image can be pulled, and this machine's apt names no mirror of Debian"
-    say "making a file system of Debian bookworm (about 100 MB to download), kept in .tools/containers"
-    timeout 300 debootstrap --variant=minbase --include=busybox,ca-certificates,haproxy bookworm "$work/root" "$mirror" \
-      >"$work/log" 2>&1 </dev/null ||
-      cannot "no image can be pulled, and debootstrap fails: $(grep -v '^$' "$work/log" | tail -n 1 | without_password)"
-    rm -rf "$work"/root/var/cache/apt/* "$work"/root/var/lib/apt/lists/* "$work"/root/usr/share/{doc,man,locale}
-    # It is this machine that builds with it, so it trusts what this machine trusts.
-    cp /etc/ssl/certs/ca-certificates.crt "$work/root/etc/ssl/certs/ca-certificates.crt"
-    mkdir -p "$STORE"
-    tar -C "$work/root" --exclude=./dev/* --exclude=./proc/* --exclude=./sys/* -cf "$archive.new" .
-    mv "$archive.new" "$archive"
-  fi
+  local archive
+  archive=$(scripts/node24-debian.sh) || cannot 'no image can be pulled, and none can be made on the spot: the reason is above'
   docker import "$archive" "$BASE" >/dev/null
 }
 
@@ -100,16 +76,8 @@ END
 }
 
 stand_in_node() {
-  local folder=$work/node package binary npm
-  package=$(node -p '"node-" + process.platform + "-" + process.arch')
-  binary=$PWD/.tools/node22/node_modules/$package/bin/node
-  if [[ $(node --version) == v22.* ]]; then binary=$(node -p process.execPath); fi
-  if [[ $("$binary" --version 2>/dev/null) != v22.* ]]; then
-    say "downloading Node 22 (npm package $package, about 50 MB) into .tools/node22"
-    mkdir -p .tools/node22
-    echo '{ "private": true }' >.tools/node22/package.json
-    (cd .tools/node22 && npm install --ignore-scripts --no-audit --no-fund --loglevel=error "$package@22" >&2)
-  fi
+  local folder=$work/node binary npm
+  binary=$(scripts/node24-binary.sh)
   npm=$(dirname "$(dirname "$(readlink -f "$(command -v npm)")")")
   mkdir -p "$folder"
   cp "$binary" "$folder/node"

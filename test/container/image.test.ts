@@ -44,7 +44,7 @@ test('nothing in the image can be changed by what runs in it, and no development
     console.log(JSON.stringify({ user: process.getuid(), major: process.versions.node.split('.')[0], writable, installed }));`;
   await using look = await run([...NODE, program], {}, false);
   await look.exited;
-  expect(JSON.parse(look.output())).toEqual({ user: 1000, major: '22', writable: [], installed: [] });
+  expect(JSON.parse(look.output())).toEqual({ user: 1000, major: '24', writable: [], installed: [] });
 });
 
 async function run(

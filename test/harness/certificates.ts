@@ -59,10 +59,21 @@ export class Authority {
       of('csr'),
     );
     const signer = ['-CA', mine('authority.pem'), '-CAkey', mine('authority.key')];
-    const time = ['-set_serial', String(this.#made + 1), '-days', String(days), '-extfile', mine('names')];
-    await openssl('x509', '-req', '-in', of('csr'), ...signer, ...time, '-out', of('pem'));
+    const rest = ['-set_serial', String(this.#made + 1), '-extfile', mine('names'), '-out', of('pem')];
+    const sign = (...time: string[]) =>
+      openssl('x509', '-req', '-in', of('csr'), ...signer, ...time, ...rest);
+    if (days > 0) await sign('-days', String(days));
+    // From OpenSSL 3.4 on an end before the beginning is refused; before it, these two options are.
+    else await sign(...expired(days)).catch(async () => await sign('-days', String(days)));
     return { cert: await readFile(of('pem'), 'utf8'), key: await readFile(of('key'), 'utf8') };
   }
+}
+
+/** Valid for a day, which ended so many days ago. */
+function expired(days: number): string[] {
+  const day = (ago: number): string =>
+    new Date(Date.now() - ago * 86_400_000).toISOString().replace(/[-:T]|\.\d+/g, '');
+  return ['-not_before', day(1 - days), '-not_after', day(-days)];
 }
 
 async function openssl(...args: string[]): Promise<void> {

@@ -279,21 +279,40 @@ describe('the stream', () => {
 });
 
 describe('Node', () => {
-  test('that uWebSockets.js has no binary for', async () => {
+  /** What an edge says that is told by `program`, run first, that it is on another system. */
+  async function elsewhere(program: string): Promise<string> {
     const folder = await guardedFolder('headway-node');
     onTestFinished(() => folder.remove());
     const hook = join(folder.path, 'another-node.mjs');
+    await writeFile(hook, program);
+    return await explanation({ NATS_URL: nats.url }, 1, ['--import', pathToFileURL(hook).href]);
+  }
+
+  test('that uWebSockets.js has no binary for', async () => {
     // The loader of the library looks for its binary by the module version that Node names.
-    await writeFile(
-      hook,
+    const text = await elsewhere(
       `const versions = Object.freeze({ ...process.versions, modules: '999' });
        Object.defineProperty(process, 'versions', { value: versions, enumerable: true, configurable: true });`,
     );
-    const text = await explanation({ NATS_URL: nats.url }, 1, ['--import', pathToFileURL(hook).href]);
     expect(text).toContain(
       `uWebSockets.js has no binary for Node ${process.version} on ${process.platform} `,
     );
-    expect(text).toContain('binaries for Node 20 and 22 on glibc Linux, macOS and Windows');
-    expect(text).toMatch(/npm install uNetworking\/uWebSockets\.js#v\d+/);
+    expect(text).toContain('Run it with Node 24 (recommended), 22 or 20.');
+    expect(text).toMatch(/npm install \S+uNetworking\/uWebSockets\.js#v\d+/);
+    expect(text).toMatch(/The loader said: .*Cannot find module .*999\.node/);
+  });
+
+  // On other systems there is no C library to tell apart.
+  test.runIf(process.platform === 'linux')('on a Linux without glibc: nothing is loaded', async () => {
+    const text = await elsewhere(
+      `const { getReport } = process.report;
+       process.report.getReport = () => {
+         const { glibcVersionRuntime, ...header } = getReport.call(process.report).header;
+         return { header };
+       };`,
+    );
+    expect(text).toContain("a C library other than glibc (Alpine's musl, for example)");
+    expect(text).toContain('node:24-trixie-slim');
+    expect(text).not.toContain('The loader said');
   });
 });

@@ -10,6 +10,7 @@ import { createLogger } from '../../internal/telemetry/logger.js';
 import { parseEdgeConfig } from '../../schemas/config.js';
 import { Authority, type Certified, put } from '../harness/certificates.js';
 import { type EdgeProcess, startEdgeProcess } from '../harness/edge-process.js';
+import { freePorts } from '../harness/free-ports.js';
 import { jobId, uniqueId } from '../harness/ids.js';
 import { type NatsServer, startNats } from '../harness/nats-server.js';
 import { connectNats, event, publish, publishAll, storedEvents } from '../harness/publish.js';
@@ -264,19 +265,14 @@ describe('the port', () => {
 
   test('is shared by two edges with TLS when they are told so', async () => {
     const share = { HEADWAY_REUSE_PORT: 'true' };
-    const one = await startTlsProcess(await freePort(), share);
+    const [port] = await freePorts(1);
+    const one = await startTlsProcess(port, share);
     const two = await startTlsProcess(one.port, share);
     expect(two.port).toBe(one.port);
     expect(await one.stop()).toBe(0);
     for (let i = 0; i < 10; i++) expect((await ask(two.port)).status).toBe(200);
   });
 });
-
-async function freePort(): Promise<number> {
-  const edge = await startTlsProcess();
-  await edge.stop();
-  return edge.port;
-}
 
 /** Runs an edge that cannot start; returns its explanation. */
 async function explanation(env: Record<string, string>, exitCode: number): Promise<string> {

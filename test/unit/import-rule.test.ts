@@ -89,7 +89,7 @@ const PACKAGES: Record<string, readonly string[]> = {
   'internal/doctor': [],
   'internal/auth': ['jose'],
   'internal/jetstream': ['nats', 'node:fs/promises', 'node:tls', 'p-limit', 'p-retry'],
-  'internal/edge': ['uWebSockets.js', 'node:net', 'node:crypto', 'node:fs'],
+  'internal/edge': ['uWebSockets.js', 'uWebSockets.js-node24', 'node:net', 'node:crypto', 'node:fs'],
   'internal/liveness': ['nats', 'p-limit', 'p-retry'],
   'internal/telemetry': ['pino', 'prom-client'],
   'internal/app': ['nats', 'node:crypto', 'node:timers/promises'],
@@ -117,7 +117,16 @@ function allowsNode(folder: string, name: string): boolean {
   return name.startsWith('node:') && NODE_USERS.some((user) => folder.startsWith(user));
 }
 
-const SOME_PACKAGES = ['nats', 'uWebSockets.js', 'pino', 'ws', 'node:fs', 'node:timers/promises', 'vitest'];
+const SOME_PACKAGES = [
+  'nats',
+  'uWebSockets.js',
+  'uWebSockets.js-node24',
+  'pino',
+  'ws',
+  'node:fs',
+  'node:timers/promises',
+  'vitest',
+];
 
 const FOLDERS = Object.keys(MAY_IMPORT);
 /** Folders that no file of these may import. */
@@ -171,6 +180,7 @@ const FORBIDDEN: [folder: string, statement: string, rule?: string][] = [
   ['sdk/worker', "import type { Scope } from '../../internal/eventlog/scope.js';"],
   ['sdk/worker', "import '../../internal/app/edge.js';"],
   ['sdk/react', "import 'uWebSockets.js';"],
+  ['sdk/react', "import 'uWebSockets.js-node24';"],
   ['web', "import '../internal/eventlog/log.js';"],
   ['web/pages', "import '../../internal/eventlog/log.js';"],
 ];
