@@ -9,10 +9,7 @@ export {
   DocumentAccessError,
   DocumentContentError,
   DocumentError,
-  type DocumentErrorCode,
-  DocumentUseError,
 } from './document-error.js';
-export { countCharacters, countWords } from './words.js';
 
 /** One page of a document; `number` counts from 1. */
 export interface Page {

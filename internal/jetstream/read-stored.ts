@@ -16,7 +16,6 @@ import type { ReadAccess, ReadFrom, ReadObserver, ReadRange } from './read-optio
 import { epochOf } from './stream.js';
 import { isLate, type ReadEnd, type StartPlace, StreamReader } from './stream-reader.js';
 
-export { monitorOf as linkOf } from './connection-monitor.js';
 export type { StoredMessage } from './pull-reader.js';
 export type { ReadAccess, ReadFrom, ReadObserver, ReadRange } from './read-options.js';
 

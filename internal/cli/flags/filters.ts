@@ -11,7 +11,7 @@ import { durationOption, parseDuration } from './durations.js';
 // What several commands let a person choose: which events, how they are shown. Each option is added by a function, and
 // what it leaves in the command's options is the interface beside it.
 
-export { addOutputOption, OUTPUT_FORMATS, type OutputFlag, type OutputFormat } from '../output/format.js';
+export { addOutputOption, type OutputFlag, type OutputFormat } from '../output/format.js';
 
 /**
  * `--status`: what an event says. `error` is any error, `retrying` one that another attempt may follow; finished and

@@ -13,7 +13,6 @@ export const EXIT = {
   jobFailed: 12,
   timeout: 13,
 } as const;
-export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
 export const EXIT_CODES_HELP = `
 Exit codes:
