@@ -1,10 +1,10 @@
 import { Command, CommanderError } from 'commander';
 import { HeadwayError } from '../errors.js';
 import { ALIASES, addGlobalOptions, commandLine, commandName, suggestChoice } from './flags/command-line.js';
-import { Exit, Interrupted, type Io, PipeClosed, VERSION } from './runtime/cli-context.js';
+import { type CliContext, Exit, PipeClosed, SignalError, VERSION } from './runtime/cli-context.js';
 import { EXIT, EXIT_CODES_HELP, exitCodeOf } from './runtime/exit-codes.js';
 
-type Add = (program: Command, io: Io) => void;
+type Add = (program: Command, context: CliContext) => void;
 
 /**
  * Each command of `headway`, in the order of the help. A new one is a file beside this one and a line here. Only what is
@@ -36,7 +36,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Add>>> = {
  *
  * @returns the exit code, one of `EXIT`, or 128 and the signal that stopped it
  */
-export async function run(args: readonly string[], io: Io): Promise<number> {
+export async function run(args: readonly string[], context: CliContext): Promise<number> {
   let asked = '';
   const program = new Command('headway')
     .description('What operators and developers of Headway do by hand.')
@@ -50,20 +50,20 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
       writeOut: (text) => {
         asked += text;
       },
-      writeErr: io.note,
+      writeErr: context.stderr,
       // Errors are written below, in the same way as our own.
       outputError: () => {},
     })
     .addHelpText('after', EXIT_CODES_HELP);
   addGlobalOptions(program);
-  for (const load of loadersFor(args)) (await load())(program, io);
+  for (const load of loadersFor(args)) (await load())(program, context);
   for (const command of program.commands) {
     for (const [alias, of] of Object.entries(ALIASES)) if (of === command.name()) command.alias(alias);
   }
-  const outcome = await ending(program.parseAsync([...args], { from: 'user' }), io);
-  const code = asked === '' ? outcome : await ending(io.out(asked), io, outcome);
-  const { reason } = io.stopped;
-  return reason instanceof Interrupted ? reason.exitCode : code;
+  const outcome = await ending(program.parseAsync([...args], { from: 'user' }), context);
+  const code = asked === '' ? outcome : await ending(context.stdout(asked), context, outcome);
+  const { reason } = context.stopped;
+  return reason instanceof SignalError ? reason.exitCode : code;
 }
 
 /** What has to be loaded for these arguments: help, completion of a command and an unknown command need all of them. */
@@ -92,21 +92,25 @@ function handDown(program: Command, command: Command): void {
   }
 }
 
-async function ending(work: Promise<unknown>, io: Io, code: number = EXIT.done): Promise<number> {
+async function ending(
+  work: Promise<unknown>,
+  context: CliContext,
+  code: number = EXIT.done,
+): Promise<number> {
   try {
     const own = await work;
     return typeof own === 'number' ? own : code;
   } catch (error) {
-    if (error instanceof CommanderError) return usage(error, io);
+    if (error instanceof CommanderError) return usage(error, context);
     if (error instanceof PipeClosed) return EXIT.done;
-    if (error instanceof Interrupted || error instanceof Exit) return error.exitCode;
+    if (error instanceof SignalError || error instanceof Exit) return error.exitCode;
     if (!(error instanceof HeadwayError)) throw error;
-    io.note(`headway: ${error.message}\n`);
+    context.stderr(`headway: ${error.message}\n`);
     return exitCodeOf(error);
   }
 }
 
-function usage(error: CommanderError, io: Io): number {
+function usage(error: CommanderError, context: CliContext): number {
   // Help that was asked for, or shown because there was no command.
   if (error.exitCode === 0) return EXIT.done;
   if (error.code !== 'commander.help') {
@@ -116,7 +120,7 @@ function usage(error: CommanderError, io: Io): number {
     const hint = isPerhapsId ? ' An id that begins with - comes after a --.' : '';
     const near = suggestChoice(text);
     const meant = near === '' ? '' : ` ${near}`;
-    io.note(`headway: ${text}${/[.)]$/.test(text) ? '' : '.'}${meant}${hint} Try --help.\n`);
+    context.stderr(`headway: ${text}${/[.)]$/.test(text) ? '' : '.'}${meant}${hint} Try --help.\n`);
   }
   return EXIT.usage;
 }

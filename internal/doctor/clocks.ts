@@ -1,6 +1,6 @@
 import type { Facts } from './facts.js';
-import { finding, fine, type Outcome, whenKnown } from './findings.js';
-import { plural, time } from './words.js';
+import { finding, type Outcome, pass, whenKnown } from './findings.js';
+import { plural, time } from './format.js';
 
 /** How this machine's clock stands to the server's. */
 export interface ClockFacts {
@@ -67,7 +67,7 @@ function median(values: readonly number[]): number {
 }
 
 /** The clocks of workers, and of this machine, against the server's. */
-export function* judgeClocks({ events, clock }: Facts): Generator<Outcome> {
+export function* checkClocks({ events, clock }: Facts): Generator<Outcome> {
   yield* whenKnown('worker-clocks', events, ({ skews }) => judgeWorkers(skews));
   yield* whenKnown('this-clock', clock, judgeThis);
 }
@@ -75,16 +75,16 @@ export function* judgeClocks({ events, clock }: Facts): Generator<Outcome> {
 function* judgeThis({ offsetMs, uncertaintyMs }: ClockFacts): Generator<Outcome> {
   const off = Math.abs(offsetMs) - uncertaintyMs;
   if (off < THIS_OFF_MS) {
-    yield fine(
+    yield pass(
       'this-clock',
       `this machine's clock and the server's differ by less than ${time(Math.abs(offsetMs) + uncertaintyMs + 100)}`,
     );
     return;
   }
-  yield finding('warning', 'this-clock-off', {
+  yield finding('warning', 'local-clock-skew', {
     what: `The clock of this machine is ${time(off)} ${offsetMs > 0 ? 'ahead of' : 'behind'} the server's, or more.`,
     why: 'Times in what `headway` prints are off, tokens that are made here expire too early or too late, and one of the two machines has a wrong clock.',
-    whatToDo:
+    remedy:
       'Have both machines use NTP (`timedatectl status`, or `chronyc tracking`, says which one does not).',
   });
 }
@@ -104,13 +104,13 @@ function* judgeWorkers(skews: readonly JobSkew[]): Generator<Outcome> {
       onTime > 0 ? `the events of ${plural(onTime, 'job')} were stored when they say` : '',
       unclear > 0 ? `those of ${plural(unclear, 'job')} late, and are too few to tell of a clock` : '',
     ].filter((text) => text !== '');
-    yield fine('worker-clocks', skews.length === 0 ? 'no events to compare' : said.join('; '));
+    yield pass('worker-clocks', skews.length === 0 ? 'no events to compare' : said.join('; '));
     return;
   }
-  yield finding('warning', 'worker-clock-off', {
+  yield finding('warning', 'worker-clock-skew', {
     what: `The events of ${plural(off.length, 'job')} (of ${plural(skews.length, 'job')} that were looked at) do not have the time at which they were stored.`,
     why: 'The clock of their worker is off, or the server’s is. The order of events is not touched, but the times that people see are wrong.',
-    whatToDo:
+    remedy:
       'Have the machines of these workers use NTP. Where events are only behind: their worker may have been without NATS for long, or makes the time of an event long before it publishes it.',
     details: byType(off),
   });

@@ -1,7 +1,7 @@
 import { driftOf } from './drift.js';
 import type { ConsumerFacts, Facts, StreamEnds } from './facts.js';
-import { finding, fine, type Outcome, whenKnown } from './findings.js';
-import { count, plural, shown, time } from './words.js';
+import { finding, type Outcome, pass, whenKnown } from './findings.js';
+import { count, plural, shown, time } from './format.js';
 
 const EDGE_PREFIX = 'edge-';
 const REPLAY_PREFIX = 'replay-';
@@ -15,7 +15,7 @@ const BEHIND = 1_000;
 export const isEdge = (name: string): boolean => name.startsWith(EDGE_PREFIX);
 
 /** Consumers of edges that are dead, behind or stand still, and of replays that nobody goes on with. */
-export function* judgeConsumers(facts: Facts): Generator<Outcome> {
+export function* checkConsumers(facts: Facts): Generator<Outcome> {
   const { consumers, ends, now, streamName } = facts;
   yield* whenKnown('consumers', consumers, (all) => judge(all, ends, now, streamName, isDrifted(facts)));
 }
@@ -56,7 +56,7 @@ function* judge(
   const live = edges.filter(isFed);
   if (live.length === 0 && !(isWaiting && those('idle').length > 0)) yield noEdge(stream);
   else if (live.length > 0 && those('follows').length === live.length)
-    yield fine('consumers', following(live));
+    yield pass('consumers', following(live));
   const forgotten = all.filter(
     (one) => one.isDurable && one.name.startsWith(REPLAY_PREFIX) && isForgotten(one, now),
   );
@@ -118,7 +118,7 @@ function pausedEdges(paused: readonly ConsumerFacts[], stream: string): Outcome 
   return finding('error', 'edge-consumer-paused', {
     what: `${edgesWith(paused, 'gets', 'get')} nothing: somebody paused the consumer.`,
     why: 'It answers, and delivers no event until the time it was paused to. Clients of that edge see their jobs stand still.',
-    whatToDo: `Let it go on: \`nats consumer resume ${stream} ${paused[0]?.name}\`. What it has not delivered comes then, in order.`,
+    remedy: `Let it go on: \`nats consumer resume ${stream} ${paused[0]?.name}\`. What it has not delivered comes then, in order.`,
     details: paused.map(
       (edge) => `${edge.name}: paused for ${time(edge.pausedForMs ?? 0)} more, ${lag(edge)}`,
     ),
@@ -129,7 +129,7 @@ function editedEdges(edited: readonly ConsumerFacts[], stream: string): Outcome 
   return finding('error', 'edge-consumer-edited', {
     what: `${edgesWith(edited, 'has a consumer', 'have consumers')} that somebody edited, or made in the place of the edge's own.`,
     why: 'It leaves events out, or delivers them late or without their bodies. Clients of that edge do not see what was left out, and are not told.',
-    whatToDo: `Remove it: ${remove(stream, edited[0]?.name)}. The edge makes it anew within a second, as it should be. Then restart the edge: what was left out before is not sent again to those who are connected.`,
+    remedy: `Remove it: ${remove(stream, edited[0]?.name)}. The edge makes it anew within a second, as it should be. Then restart the edge: what was left out before is not sent again to those who are connected.`,
     details: edited.flatMap((edge) =>
       edge.changes.map((change) => `${edge.name}: ${shown(change, 'an edge')}`),
     ),
@@ -141,7 +141,7 @@ function stalledEdges(stalled: readonly ConsumerFacts[], ends: StreamEnds | null
   return finding('error', 'edge-stalled', {
     what: `${edgesWith(stalled, 'asks', 'ask')} for events and ${stalled.length === 1 ? 'gets' : 'get'} none, though there are some.`,
     why: 'The consumer answers and does not move, so the edge takes the stream for quiet. Its clients see their jobs stand still.',
-    whatToDo: `Remove the consumer: ${remove(stream, stalled[0]?.name)}. The edge makes it anew within a second, and goes on where its memory ends. If it stalls again, look at the log of the nats-server that holds it (\`nats consumer info\` names it).`,
+    remedy: `Remove the consumer: ${remove(stream, stalled[0]?.name)}. The edge makes it anew within a second, and goes on where its memory ends. If it stalls again, look at the log of the nats-server that holds it (\`nats consumer info\` names it).`,
     details: stalled.map((edge) =>
       isBeyond(edge)
         ? `${edge.name}: stands at seq ${edge.delivered[1]}, and the stream ends at ${ends?.last}`
@@ -154,7 +154,7 @@ function refusedEdges(refused: readonly ConsumerFacts[]): Outcome {
   return finding('error', 'edge-pulls-refused', {
     what: `${edgesWith(refused, 'makes its', 'make their')} consumer anew again and again, and none of ${refused.length === 1 ? 'its' : 'their'} pulls arrives.`,
     why: 'The edge lives and is never given an event. Most often NATS forbids it to pull.',
-    whatToDo:
+    remedy:
       'See what its credentials lack: `headway doctor --for edge --creds edge.creds`. It needs to publish `$JS.API.CONSUMER.MSG.NEXT.STREAM.*`; docs/nats/permissions.conf has it. Its log says `NATS does not permit this`, or why else its feed is lost.',
     details: refused.map((edge) => `${edge.name}: ${lag(edge)}`),
   });
@@ -165,7 +165,7 @@ function idleFinding(idle: readonly ConsumerFacts[], now: number, stream: string
   return finding('warning', 'edge-consumer-idle', {
     what: `${plural(idle.length, 'consumer')} of ${idle.length === 1 ? 'an edge is' : 'edges are'} not pulled: the edge is dead, stands still, or is cut off from NATS.`,
     why: 'Its clients got no updates until they reached another edge. Which edge it is, its name says.',
-    whatToDo:
+    remedy:
       stays.length === 0
         ? 'If you have not stopped the edge, see why it is gone: its log, its machine, its way to NATS. The server removes what a dead edge leaves after five minutes.'
         : `If you have not stopped the edge, see why it is gone. The server never removes these by itself: ${remove(stream, stays[0]?.name)}.`,
@@ -184,7 +184,7 @@ function edgesBehind(behind: readonly ConsumerFacts[]): Outcome {
   return finding('warning', 'edge-behind', {
     what: `${plural(behind.length, 'edge')} ${behind.length === 1 ? 'is' : 'are'} behind the stream and ${behind.length === 1 ? 'does' : 'do'} not catch up.`,
     why: 'Its clients see updates late.',
-    whatToDo:
+    remedy:
       'Look at the CPU of the edge and at its way to NATS. One edge uses one core: give its clients more edges.',
     details: behind.map((edge) => `${edge.name}: ${lag(edge)}`),
   });
@@ -194,15 +194,15 @@ function noEdge(stream: string): Outcome {
   return finding('info', 'no-edge', {
     what: `No edge follows the stream ${stream}.`,
     why: 'Events are stored, and nobody is shown them.',
-    whatToDo: 'Start an edge, if there should be one. An edge that just starts shows within seconds.',
+    remedy: 'Start an edge, if there should be one. An edge that just starts shows within seconds.',
   });
 }
 
 function forgottenReplays(forgotten: readonly ConsumerFacts[], now: number, stream: string): Outcome {
-  return finding('info', 'replay-consumer-forgotten', {
+  return finding('info', 'replay-consumer-stale', {
     what: `${plural(forgotten.length, 'durable replay was', 'durable replays were')} left where ${forgotten.length === 1 ? 'it' : 'they'} stood, for more than ${count(FORGOTTEN_MS / 3_600_000)} h.`,
     why: 'Each is a consumer that the server keeps. What it has not shown yet may leave the stream meanwhile.',
-    whatToDo: `Go on with \`headway replay --durable NAME\`, or remove it: \`nats consumer rm ${stream} ${forgotten[0]?.name}\`.`,
+    remedy: `Go on with \`headway replay --durable NAME\`, or remove it: \`nats consumer rm ${stream} ${forgotten[0]?.name}\`.`,
     details: forgotten.map((one) => `${one.name}: unused for ${time(now - lastUsed(one))}`),
   });
 }

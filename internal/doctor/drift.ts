@@ -1,9 +1,9 @@
 /** What each setting does to events and clients that Headway does not make so, and what puts it right. */
-import { edit, makeAnew } from './commands.js';
+
 import type { Difference, Facts, StreamFacts } from './facts.js';
 import { finding, type Outcome } from './findings.js';
-import { isBefore } from './version.js';
-import { shown } from './words.js';
+import { edit, makeAnew, shown } from './format.js';
+import { isBefore } from './server.js';
 
 /** Since this version a mirror can be made a stream of its own. */
 const FREES_MIRRORS = '2.12';
@@ -104,7 +104,7 @@ export function driftFinding(
   return finding('error', 'stream-drift', {
     what: `The stream ${streamName} is not as Headway needs it.`,
     why: 'Each of these takes something from events or clients, as its line says. An edge that runs notices within seconds, is not ready, and shows nothing new until it is put right. An edge that starts ends with an error.',
-    whatToDo:
+    remedy:
       fixed.length === 0
         ? corrections.join(' ')
         : `What it has of ${fixed.join(', ')} cannot be edited. Make the stream anew: ${makeAnew(streamName)}.`,

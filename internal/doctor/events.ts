@@ -1,7 +1,7 @@
 import { JobSkews } from './clocks.js';
 import type { EventFacts, Facts, InvalidEvent } from './facts.js';
-import { finding, fine, notChecked, type Outcome, whyNot } from './findings.js';
-import { plural } from './words.js';
+import { finding, type Outcome, pass, skip, whySkipped } from './findings.js';
+import { plural } from './format.js';
 
 /** So many of the newest invalid events are kept. */
 const KEPT = 100;
@@ -52,17 +52,17 @@ export class EventTally {
 }
 
 /** Stored messages that are not events: those that were read, and the last ones of jobs that are older. */
-export function* judgeEvents({ events, jobs, streamName }: Facts): Generator<Outcome> {
+export function* checkEvents({ events, jobs, streamName }: Facts): Generator<Outcome> {
   const read = events.kind === 'known' ? events.value : null;
   const isOlder = ({ seq }: InvalidEvent): boolean =>
     read === null || read.scanned === 0 || seq < read.fromSeq;
   const older = jobs.kind === 'known' ? jobs.value.unreadable.filter(isOlder) : [];
   if ((read?.invalid ?? 0) + older.length > 0) yield invalidEvents(read, older, streamName);
   else if (read !== null) {
-    yield fine('events', `${plural(read.scanned, 'event')} read, all valid${range(read)}`);
+    yield pass('events', `${plural(read.scanned, 'event')} read, all valid${range(read)}`);
   }
-  if (events.kind !== 'known') yield notChecked('events', whyNot(events));
-  else if (events.value.cutShort !== null) yield notChecked('events', events.value.cutShort);
+  if (events.kind !== 'known') yield skip('events', whySkipped(events));
+  else if (events.value.cutShort !== null) yield skip('events', events.value.cutShort);
 }
 
 const range = ({ scanned, fromSeq, toSeq }: EventFacts): string =>
@@ -85,7 +85,7 @@ function invalidEvents(read: EventFacts | null, older: readonly InvalidEvent[], 
   return finding('warning', 'invalid-events', {
     what: sentences.join(' '),
     why: 'They are never shown to anybody: who waits for such a job does not see how it goes, perhaps not its end.',
-    whatToDo: `Correct the worker that publishes them; PROTOCOL.md, "Events", says what fits. To see one: \`nats stream get ${stream} SEQ\`.`,
+    remedy: `Correct the worker that publishes them; PROTOCOL.md, "Events", says what fits. To see one: \`nats stream get ${stream} SEQ\`.`,
     details: [...(read?.newestInvalid ?? []), ...[...older].reverse()].map(
       ({ seq, id, subject, reason, detail }) => `seq ${seq}, ${id ?? subject}: ${reason}: ${detail}`,
     ),

@@ -66,10 +66,10 @@ export interface StreamFacts {
   readonly lastSeq: number;
   /** When the oldest event was stored, in ms since 1970; null when there is none. */
   readonly oldestAt: number | null;
-  readonly copies: CopyFacts;
+  readonly copies: ReplicaFacts;
 }
 
-export interface CopyFacts {
+export interface ReplicaFacts {
   /** How many there should be. */
   readonly wanted: number;
   readonly leader: string | null;

@@ -3,9 +3,9 @@ import type { Observed } from './facts.js';
 /** The name of each finding, for scripts and for docs/RUNBOOK.md. A name never gets another meaning. */
 export const FINDING_IDS = [
   'server-too-old',
-  'server-loses-streams',
-  'server-leaves-out-jobs',
-  'server-wedges-copies',
+  'server-data-loss-bug',
+  'server-incomplete-snapshot',
+  'server-replica-write-bug',
   'jetstream-disabled',
   'stream-missing',
   'stream-subjects-taken',
@@ -25,10 +25,10 @@ export const FINDING_IDS = [
   'jobs-near-max-age',
   'jobs-at-event-limit',
   'stream-without-leader',
-  'copy-offline',
-  'copy-behind',
-  'copies-even',
-  'single-copy-in-cluster',
+  'replica-offline',
+  'replica-lagging',
+  'replica-count-even',
+  'single-replica-in-cluster',
   'edge-consumer-paused',
   'edge-consumer-edited',
   'edge-stalled',
@@ -36,12 +36,12 @@ export const FINDING_IDS = [
   'edge-consumer-idle',
   'edge-behind',
   'no-edge',
-  'replay-consumer-forgotten',
+  'replay-consumer-stale',
   'invalid-events',
   'subjects-without-job',
-  'jobs-silent',
-  'worker-clock-off',
-  'this-clock-off',
+  'jobs-stalled',
+  'worker-clock-skew',
+  'local-clock-skew',
   'writes-not-synced',
   'sync-interval-unknown',
   'permission-missing',
@@ -59,7 +59,7 @@ export interface Finding {
   /** What was found, in a sentence with its numbers. */
   readonly what: string;
   readonly why: string;
-  readonly whatToDo: string;
+  readonly remedy: string;
   /** One line for each field, job or server that it is about, the most important first. Workers' text may be in it. */
   readonly details: readonly string[];
   /** How many more there are than `details` has. */
@@ -67,19 +67,19 @@ export interface Finding {
 }
 
 /** Something that was looked at and is as it should be. */
-export interface Fine {
-  readonly kind: 'fine';
+export interface Pass {
+  readonly kind: 'pass';
   readonly check: Check;
   readonly note: string;
 }
 
-export interface NotChecked {
-  readonly kind: 'not_checked';
+export interface Skipped {
+  readonly kind: 'skipped';
   readonly check: Check;
   readonly why: string;
 }
 
-export type Outcome = Finding | Fine | NotChecked;
+export type Outcome = Finding | Pass | Skipped;
 
 /** What is looked at, by name. */
 export type Check =
@@ -105,8 +105,8 @@ export type Check =
 export interface Report {
   /** The most severe first. */
   readonly findings: readonly Finding[];
-  readonly fine: readonly Fine[];
-  readonly notChecked: readonly NotChecked[];
+  readonly fine: readonly Pass[];
+  readonly notChecked: readonly Skipped[];
 }
 
 /** The most that is listed of one finding. */
@@ -118,13 +118,13 @@ export function finding(
   text: {
     readonly what: string;
     readonly why: string;
-    readonly whatToDo: string;
+    readonly remedy: string;
     readonly details?: readonly string[];
     /** How many there are in all, when `details` holds fewer. */
     readonly inAll?: number;
   },
 ): Finding {
-  const { what, why, whatToDo, details = [], inAll = details.length } = text;
+  const { what, why, remedy, details = [], inAll = details.length } = text;
   const listed = details.slice(0, LISTED);
   return {
     kind: 'finding',
@@ -132,15 +132,15 @@ export function finding(
     severity,
     what,
     why,
-    whatToDo,
+    remedy,
     details: listed,
     omitted: Math.max(0, inAll - listed.length),
   };
 }
 
-export const fine = (check: Check, note: string): Fine => ({ kind: 'fine', check, note });
+export const pass = (check: Check, note: string): Pass => ({ kind: 'pass', check, note });
 
-export const notChecked = (check: Check, why: string): NotChecked => ({ kind: 'not_checked', check, why });
+export const skip = (check: Check, why: string): Skipped => ({ kind: 'skipped', check, why });
 
 /** Judges what is known; what is not is told as not checked. */
 export function* whenKnown<T>(
@@ -149,11 +149,11 @@ export function* whenKnown<T>(
   judge: (value: T) => Iterable<Outcome>,
 ): Generator<Outcome> {
   if (observed.kind === 'known') yield* judge(observed.value);
-  else yield notChecked(check, whyNot(observed));
+  else yield skip(check, whySkipped(observed));
 }
 
 /** Why there are no facts, in half a sentence. */
-export function whyNot(observed: Exclude<Observed<unknown>, { kind: 'known' }>): string {
+export function whySkipped(observed: Exclude<Observed<unknown>, { kind: 'known' }>): string {
   switch (observed.kind) {
     case 'not_permitted':
       return `NATS does not permit these credentials ${observed.subject}`;

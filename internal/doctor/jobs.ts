@@ -1,6 +1,6 @@
 import type { Facts, InvalidEvent, JobsFacts } from './facts.js';
-import { finding, fine, notChecked, type Outcome, whenKnown, whyNot } from './findings.js';
-import { plural, time } from './words.js';
+import { finding, type Outcome, pass, skip, whenKnown, whySkipped } from './findings.js';
+import { plural, time } from './format.js';
 
 /** The last event of a job that is not finished. */
 export interface UnfinishedJob {
@@ -121,9 +121,9 @@ function allowedMs({ stallAfterMs, timeoutMs }: UnfinishedJob, byDefault: number
 }
 
 /** Jobs that are not finished and give no sign of life. */
-export function* judgeJobs({ jobs, heartbeats, now }: Facts): Generator<Outcome> {
+export function* checkJobs({ jobs, heartbeats, now }: Facts): Generator<Outcome> {
   if (heartbeats.kind !== 'known' && heartbeats.kind !== 'skipped') {
-    yield notChecked('heartbeats', `${whyNot(heartbeats)}; jobs that only send heartbeats look silent`);
+    yield skip('heartbeats', `${whySkipped(heartbeats)}; jobs that only send heartbeats look silent`);
   }
   yield* whenKnown('jobs', jobs, (facts) => judge(facts));
 
@@ -137,9 +137,9 @@ export function* judgeJobs({ jobs, heartbeats, now }: Facts): Generator<Outcome>
         facts.unfinished === 0
           ? 'none unfinished'
           : `${plural(facts.unfinished, 'is', 'are')} unfinished, none silent`;
-      yield fine('jobs', `${plural(facts.jobs, 'job')}: ${unfinished}`);
+      yield pass('jobs', `${plural(facts.jobs, 'job')}: ${unfinished}`);
     }
-    if (facts.cutShort !== null) yield notChecked('jobs', facts.cutShort);
+    if (facts.cutShort !== null) yield skip('jobs', facts.cutShort);
   }
 
   function listened(): string {
@@ -149,10 +149,10 @@ export function* judgeJobs({ jobs, heartbeats, now }: Facts): Generator<Outcome>
 }
 
 function silentJobs(silent: readonly UnfinishedJob[], inAll: number, now: number, listened: string): Outcome {
-  return finding('warning', 'jobs-silent', {
+  return finding('warning', 'jobs-stalled', {
     what: `${plural(inAll, 'unfinished job has', 'unfinished jobs have')} given no sign of life for longer than they should (${listened}).`,
     why: 'Whoever waits for them waits in vain: most often the worker died before it could say so.',
-    whatToDo:
+    remedy:
       'See whether their workers run. If not: start the jobs again, or end them: `headway fail JOB --reason …`. Jobs that work for long without a word should send heartbeats, or say how long they may be silent (stall_after_seconds).',
     details: silent.map((job) => {
       const silentMs = now - heardAt(job);

@@ -1,9 +1,8 @@
-import { edit } from './commands.js';
 import type { AccountFacts, Facts, FullJob, StreamFacts, Usage } from './facts.js';
-import { finding, fine, type Outcome, whenKnown } from './findings.js';
+import { finding, type Outcome, pass, whenKnown } from './findings.js';
+import { bytes, count, edit, percent, plural, time } from './format.js';
 import type { UnfinishedJob } from './jobs.js';
 import { EVENT_BYTES, isFull } from './storage.js';
-import { bytes, count, percent, plural, time } from './words.js';
 
 const NEAR = 0.8;
 const AT = 0.95;
@@ -13,7 +12,7 @@ const SHORT_REACH_MS = 10 * 60_000;
 const share = ({ used, limit }: Usage): number => (limit === null || limit === 0 ? 0 : used / limit);
 
 /** Limits of the stream and of the account that are nearly reached. */
-export function* judgeLimits(facts: Facts): Generator<Outcome> {
+export function* checkLimits(facts: Facts): Generator<Outcome> {
   const { stream, account } = facts;
   if (stream.kind === 'known' && stream.value.kind === 'there') {
     yield* judgeStreamLimits(stream.value.stream, facts);
@@ -40,17 +39,17 @@ function* judgeStreamLimits(stream: StreamFacts, { now, streamName }: Facts): Ge
     const isAt = full.some(({ usage }) => share(usage) >= AT);
     const details = full.map(({ name, usage, words }) => ofLimit(name, usage, words));
     yield stream.discard === 'new' ? refusesSoon(isAt, raise, details) : losesOldest(reach, raise, details);
-  } else if (reach === null) yield fine('stream-limits', 'no events');
+  } else if (reach === null) yield pass('stream-limits', 'no events');
   else {
     const size = `${bytes(stream.bytes.used)} in ${plural(stream.messages.used, 'event')}`;
-    yield fine('stream-limits', `${size}, the oldest from ${reach} ago`);
+    yield pass('stream-limits', `${size}, the oldest from ${reach} ago`);
   }
   const consumers = share(stream.consumers);
   if (consumers < NEAR) return;
   yield finding(consumers >= AT ? 'error' : 'warning', 'stream-consumers-near-limit', {
     what: `The stream has ${count(stream.consumers.used)} of at most ${count(stream.consumers.limit ?? 0)} consumers.`,
     why: 'At the limit no edge can start or rebuild its feed, and no history can be read.',
-    whatToDo: `Find who makes them: \`nats consumer ls ${streamName}\` lists them. An edge has one, and at most HEADWAY_HISTORY_READS short-lived ones.`,
+    remedy: `Find who makes them: \`nats consumer ls ${streamName}\` lists them. An edge has one, and at most HEADWAY_HISTORY_READS short-lived ones.`,
   });
 }
 
@@ -58,7 +57,7 @@ function losesOldest(reach: string | null, raise: string, details: readonly stri
   return finding('warning', 'stream-nearly-full', {
     what: 'The stream is near a limit of its size.',
     why: `At the limit the oldest events leave, whether their jobs are finished or not. What is kept now reaches back ${reach ?? 'no time at all'}; a client that was away for longer gets a reset, and the last state of a silent job goes.`,
-    whatToDo: `Raise the limit if the disk can spare it (${raise}), or have workers publish less often. If the limit is meant to be reached, see that what is kept reaches back far enough.`,
+    remedy: `Raise the limit if the disk can spare it (${raise}), or have workers publish less often. If the limit is meant to be reached, see that what is kept reaches back far enough.`,
     details,
   });
 }
@@ -67,7 +66,7 @@ function refusesSoon(isAt: boolean, raise: string, details: readonly string[]): 
   return finding(isAt ? 'error' : 'warning', 'stream-nearly-full', {
     what: 'The stream is near a limit of its size, and refuses new events there (discard: new).',
     why: 'At the limit no event is stored, of no job, until others have left by their age or were purged. Jobs then seem to stand still, also those that end.',
-    whatToDo: `Raise the limit if the disk can spare it (${raise}), or remove what is old (\`headway purge --before 3d\`). See stream-drift for how to let the oldest events leave instead, as Headway makes it.`,
+    remedy: `Raise the limit if the disk can spare it (${raise}), or remove what is old (\`headway purge --before 3d\`). See stream-drift for how to let the oldest events leave instead, as Headway makes it.`,
     details,
   });
 }
@@ -89,14 +88,14 @@ function* judgeAccount(account: AccountFacts, { stream, streamName }: Facts): Ge
   const near = kinds.filter((kind) => share(kind[1]) >= NEAR && !isTold(kind));
   if (kinds.some(isTold) && near.length === 0) return;
   if (near.length === 0) {
-    yield fine('account', `${bytes(account.storage.used)} stored, ${limitWords(account.storage)}`);
+    yield pass('account', `${bytes(account.storage.used)} stored, ${limitWords(account.storage)}`);
     return;
   }
   const isAt = near.some(([, usage]) => share(usage) >= AT);
   yield finding(isAt ? 'error' : 'warning', 'account-near-limit', {
     what: `The account is near a limit of JetStream: ${near.map(([name]) => name).join(', ')}.`,
     why: 'At a limit JetStream refuses: events are not stored (storage), edges have no consumers (memory, consumers), or the stream cannot be made (streams).',
-    whatToDo: `Raise the limits of the account or of the server, or give the stream a limit of its own below the account's (${edit(streamName, '--max-bytes SIZE')}), so that old events leave instead of new ones being refused.`,
+    remedy: `Raise the limits of the account or of the server, or give the stream a limit of its own below the account's (${edit(streamName, '--max-bytes SIZE')}), so that old events leave instead of new ones being refused.`,
     details: near.map(([name, usage, words]) => ofLimit(name, usage, words)),
   });
 }
@@ -117,11 +116,11 @@ function* judgeFullJobs(
   const { stream } = state;
   const limit = stream?.maxEventsPerJob ?? null;
   if (stream === undefined || limit === null) {
-    yield fine('event-limit', 'no limit of events for each job');
+    yield pass('event-limit', 'no limit of events for each job');
     return;
   }
   if (jobs.length === 0) {
-    yield fine('event-limit', `no job has reached ${plural(limit, 'event')}`);
+    yield pass('event-limit', `no job has reached ${plural(limit, 'event')}`);
     return;
   }
   const what = `${plural(jobs.length, 'job has', 'jobs have')} reached ${plural(limit, 'event')}, the most that the stream keeps of one (max_msgs_per_subject).`;
@@ -138,7 +137,7 @@ function* judgeFullJobs(
     yield finding('error', 'jobs-at-event-limit', {
       what,
       why: 'This stream refuses more (discard: new, of each subject), so no event of theirs is stored any more: they seem to stand still, also those that end.',
-      whatToDo: `Let the oldest events leave instead, as Headway makes it: ${edit(streamName, '--discard old --no-discard-per-subject')}. Or remove the older ones of a job: \`headway purge ID --keep 10\`.`,
+      remedy: `Let the oldest events leave instead, as Headway makes it: ${edit(streamName, '--discard old --no-discard-per-subject')}. Or remove the older ones of a job: \`headway purge ID --keep 10\`.`,
       details,
     });
     return;
@@ -149,7 +148,7 @@ function* judgeFullJobs(
   yield finding(isShort ? 'warning' : 'info', 'jobs-at-event-limit', {
     what,
     why: 'Their older events have left. A client that comes back with an older cursor gets a reset (retention) and the last state; the history before cannot be read.',
-    whatToDo: isShort
+    remedy: isShort
       ? `They publish so often that only minutes are kept: let their worker report less often (maxUpdatesPerSecond), or raise the limit: ${raise}.`
       : `Nothing, if that is enough. Else let their worker report less often, or raise the limit: ${raise}.`,
     details,
@@ -166,7 +165,7 @@ function* leavingByAge({ jobs, now, streamName }: Facts, { maxAgeMs }: StreamFac
   yield finding('warning', 'jobs-near-max-age', {
     what: `${plural(leavingInAll, 'unfinished job')} will leave the stream soon: the last event is nearly as old as max_age (${time(maxAgeMs)}) lets it be.`,
     why: 'With its last event a job is forgotten. Who asks for it then waits for a first event that may never come.',
-    whatToDo: `See whether they are still worked on. Start them again or end them (publish completed or error); for jobs that are quiet for days raise max_age (${edit(streamName, '--max-age TIME')}), or have the worker report now and then.`,
+    remedy: `See whether they are still worked on. Start them again or end them (publish completed or error); for jobs that are quiet for days raise max_age (${edit(streamName, '--max-age TIME')}), or have the worker report now and then.`,
     details: leaving.map((job) => `${job.id}: leaves in ${left(job)}`),
     inAll: leavingInAll,
   });

@@ -1,10 +1,10 @@
 import type { Facts } from './facts.js';
-import { finding, fine, notChecked, type Outcome } from './findings.js';
-import type { Need, Role } from './needs.js';
+import { finding, type Outcome, pass, skip } from './findings.js';
+import type { RequiredPermission, Role } from './required-permissions.js';
 
 /** Whether NATS permits something that a role needs. */
 export interface NeedFacts {
-  readonly need: Need;
+  readonly need: RequiredPermission;
   readonly result: 'permitted' | 'refused' | 'unknown';
 }
 
@@ -20,7 +20,7 @@ export interface PermissionFacts {
 const A: Readonly<Record<Role, string>> = { edge: 'an edge', worker: 'a worker', operator: 'an operator' };
 
 /** What the credentials may do, of what an edge, a worker and an operator need. */
-export function* judgePermissions({ permissions }: Facts): Generator<Outcome> {
+export function* checkPermissions({ permissions }: Facts): Generator<Outcome> {
   const { needs, meantFor } = permissions;
   if (needs.length === 0) return;
   const roles: readonly Role[] = meantFor === null ? ['edge', 'worker', 'operator'] : [meantFor];
@@ -34,12 +34,12 @@ export function* judgePermissions({ permissions }: Facts): Generator<Outcome> {
     else if (refused.length > 0) yield limited(permissions, roles);
   }
   if (refused.length === 0 && concerned.some(({ result }) => result === 'permitted')) {
-    yield fine('permissions', `${who(permissions)}: nothing that was looked for is refused`);
+    yield pass('permissions', `${who(permissions)}: nothing that was looked for is refused`);
   }
   const unknown = concerned.filter(({ result }) => result === 'unknown');
   if (unknown.length > 0) {
     const list = unknown.map(({ need }) => `${need.operation} ${need.subject}`).join(', ');
-    yield notChecked(
+    yield skip(
       'permissions',
       `${list}: NATS does not tell these credentials what they may do, and a doctor does not try what could change something`,
     );
@@ -57,7 +57,7 @@ function permissionsMissing(role: Role, missing: readonly NeedFacts[]): Outcome 
   return finding('error', 'permission-missing', {
     what: `NATS refuses these credentials something that ${A[role]} needs.`,
     why: 'What is missing shows late: at the start, or only when that request is needed for the first time.',
-    whatToDo: 'Permit it in the configuration of NATS. docs/nats/permissions.conf is one that works.',
+    remedy: 'Permit it in the configuration of NATS. docs/nats/permissions.conf is one that works.',
     details: missing.map(line),
   });
 }
@@ -73,7 +73,7 @@ function limited(permissions: PermissionFacts, roles: readonly Role[]): Outcome 
   return finding('info', 'credentials-limited', {
     what: `NATS permits ${who(permissions)} only a part of what Headway does.`,
     why: 'That is as it should be, if the part fits who has these credentials. What could not be looked at is listed below.',
-    whatToDo:
+    remedy:
       permissions.meantFor === null
         ? 'To have one role checked strictly: `headway doctor --for edge` (or worker, or operator).'
         : `Nothing, if ${A[permissions.meantFor]} of yours can do without it: all that it cannot do without is permitted. docs/nats/permissions.conf permits the rest.`,

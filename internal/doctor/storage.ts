@@ -1,7 +1,6 @@
-import { edit } from './commands.js';
 import type { Facts, PublishFacts, StreamFacts, Usage, WriteFacts } from './facts.js';
-import { finding, fine, notChecked, type Outcome, whenKnown, whyNot } from './findings.js';
-import { bytes, count, plural } from './words.js';
+import { finding, type Outcome, pass, skip, whenKnown, whySkipped } from './findings.js';
+import { bytes, count, edit, plural } from './format.js';
 
 /** nats-server: "insufficient resources", "resource limits exceeded for account". */
 const SERVER_FULL = 10023;
@@ -12,11 +11,11 @@ export const EVENT_BYTES = 512;
 /** One reason why no event is stored any more, and what makes room. */
 interface Full {
   readonly detail: string;
-  readonly whatToDo: string;
+  readonly remedy: string;
 }
 
 /** Whether a worker's event would be stored: by the answer of the server, and by the limits that can be seen. */
-export function* judgeStorage(facts: Facts): Generator<Outcome> {
+export function* checkStorage(facts: Facts): Generator<Outcome> {
   const { stream, publish, disk, server } = facts;
   if (stream.kind !== 'known' || stream.value.kind !== 'there') return;
   const found = stream.value.stream;
@@ -30,15 +29,15 @@ export function* judgeStorage(facts: Facts): Generator<Outcome> {
     const { value } = publish;
     if (value.kind === 'refuses' && !isFullness(value)) yield eventsRefused(value);
     if (value.kind === 'takes' && full.length === 0 && isWritten)
-      yield fine('storage', 'no limit keeps an event from being stored');
+      yield pass('storage', 'no limit keeps an event from being stored');
     return;
   }
-  if (full.length === 0) yield notChecked('storage', whyNot(publish));
+  if (full.length === 0) yield skip('storage', whySkipped(publish));
 }
 
 function* judgeDisk(written: WriteFacts, { cluster }: Facts['server']): Generator<Outcome> {
   if (written.kind === 'writes') {
-    yield fine(
+    yield pass(
       'disk',
       cluster === null
         ? 'the server can write'
@@ -49,7 +48,7 @@ function* judgeDisk(written: WriteFacts, { cluster }: Facts['server']): Generato
   yield finding('error', 'storage-not-writable', {
     what: `The server cannot write files (it answers "${written.reason}"): its disk is full, read-only or broken.`,
     why: 'Events are refused, or not answered at all, and jobs seem to stand still. Who publishes may only see time-outs.',
-    whatToDo:
+    remedy:
       'Look at its log ("no space left on device" for a full disk), and make room on the disk of its store_dir: by other files, or `headway purge --before 3d`. Then publish an event: if it is not acknowledged, restart the server. Give the stream a limit below what the disk has (`max_bytes`, discard: old).',
   });
 }
@@ -68,13 +67,13 @@ function* fullLimits(stream: StreamFacts, { account, streamName }: Facts): Gener
     if (isFull(messages, 1)) {
       yield {
         detail: `max_msgs of the stream: ${count(messages.used)} of ${count(messages.limit ?? 0)}, and new events are refused (discard: new)`,
-        whatToDo: raise('--max-msgs NUMBER'),
+        remedy: raise('--max-msgs NUMBER'),
       };
     }
     if (isFull(size, EVENT_BYTES)) {
       yield {
         detail: `max_bytes of the stream: ${bytes(size.used)} of ${bytes(size.limit ?? 0)}, and new events are refused (discard: new)`,
-        whatToDo: raise('--max-bytes SIZE'),
+        remedy: raise('--max-bytes SIZE'),
       };
     }
   }
@@ -83,7 +82,7 @@ function* fullLimits(stream: StreamFacts, { account, streamName }: Facts): Gener
   if (isFull(used, EVENT_BYTES)) {
     yield {
       detail: `${stream.storage === 'file' ? 'storage' : 'memory'} of the account: ${bytes(used.used)} of ${bytes(used.limit ?? 0)}`,
-      whatToDo: ofAccount(streamName),
+      remedy: ofAccount(streamName),
     };
   }
 }
@@ -96,14 +95,14 @@ function* refusals({ storage }: StreamFacts, { publish, account, streamName }: F
     const setting = storage === 'file' ? 'max_file_store' : 'max_memory_store';
     yield {
       detail: `storage of the server (${setting}): ${told}`,
-      whatToDo: `Remove what nobody needs (\`headway purge --before 3d\`; \`nats stream report\` shows what other streams use), or raise ${setting} in the jetstream block of the server's configuration (by default it is a share of what was free when the server started), if its disk can spare it, and reload or restart the server. Then give the stream a limit below that (${edit(streamName, '--max-bytes SIZE')}), so that old events leave instead of new ones being refused.`,
+      remedy: `Remove what nobody needs (\`headway purge --before 3d\`; \`nats stream report\` shows what other streams use), or raise ${setting} in the jetstream block of the server's configuration (by default it is a share of what was free when the server started), if its disk can spare it, and reload or restart the server. Then give the stream a limit below that (${edit(streamName, '--max-bytes SIZE')}), so that old events leave instead of new ones being refused.`,
     };
   }
   // Said already, if it can be seen.
   const isSeen =
     account.kind === 'known' && account.value !== null && isFull(account.value.storage, EVENT_BYTES);
   if (code === ACCOUNT_FULL && !isSeen) {
-    yield { detail: `storage of the account: ${told}`, whatToDo: ofAccount(streamName) };
+    yield { detail: `storage of the account: ${told}`, remedy: ofAccount(streamName) };
   }
 }
 
@@ -114,7 +113,7 @@ function storageFull(full: readonly Full[]): Outcome {
   return finding('error', 'storage-full', {
     what: `The storage is full: JetStream refuses every event (${plural(full.length, 'limit is', 'limits are')} reached).`,
     why: 'Nothing of any job is stored until there is room, also no end of a job. Jobs seem to stand still, and workers send again until they give up.',
-    whatToDo: [...new Set(full.map(({ whatToDo }) => whatToDo))].join(' '),
+    remedy: [...new Set(full.map(({ remedy }) => remedy))].join(' '),
     details: full.map(({ detail }) => detail),
   });
 }
@@ -123,7 +122,7 @@ function eventsRefused({ code, reason }: Extract<PublishFacts, { kind: 'refuses'
   return finding('error', 'events-refused', {
     what: `The stream refuses events: it answers "${reason}"${code === null ? '' : ` (${code})`}.`,
     why: 'Nothing of any job is stored, and workers are told the same.',
-    whatToDo:
+    remedy:
       'See the other findings about the stream: one of its settings asks of each message what workers do not send. If there is none, look at the log of nats-server.',
   });
 }

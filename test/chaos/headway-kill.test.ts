@@ -53,7 +53,7 @@ describe('a durable replay', () => {
     ['at a pace', '5x', 3_000],
   ])('%s, killed again and again: in order, nothing left out, little twice', async (_how, speed, atMost) => {
     const all = await fill(12_000);
-    const name = uniqueId('place');
+    const name = uniqueId('checkpoint');
     const args = ['replay', '--durable', name, '--speed', speed, '-o', 'ndjson'];
     let shown = 0;
     let twice = 0;
@@ -72,7 +72,7 @@ describe('a durable replay', () => {
       if (seqs.length === 0) continue;
       const first = seqs[0] ?? 0;
       expect(isContiguous(seqs)).toBe(true);
-      // A place that was removed at the end begins anew.
+      // A checkpoint that was removed at the end begins anew.
       if (shown === all.at(-1)) {
         shown = 0;
         expect(first).toBe(1);

@@ -1,17 +1,17 @@
-import type { Io } from '../../internal/cli/runtime/cli-context.js';
+import type { CliContext } from '../../internal/cli/runtime/cli-context.js';
 
 /** The world of a command that is called without a process: no terminal, no environment, and nothing it writes is kept. */
-export function quietIo(changes: Partial<Io> = {}): Io {
+export function quietIo(changes: Partial<CliContext> = {}): CliContext {
   return {
     env: {},
     now: Date.now,
-    out: async () => undefined,
-    note: () => undefined,
+    stdout: async () => undefined,
+    stderr: () => undefined,
     terminal: { in: false, out: false, note: false },
     columns: () => 80,
     rows: () => 24,
     stopped: new AbortController().signal,
-    ask: async () => null,
+    prompt: async () => null,
     keys: () => () => undefined,
     hasCommand: () => false,
     page: () => ({ write: async () => undefined, end: async () => 0 }),

@@ -10,7 +10,7 @@ import { waitFor } from '../harness/wait.js';
 
 const DONE = { status: 'completed', progress: 100 };
 // Of 2.15.1 with copies there is something to say however healthy it is.
-const IGNORED = ['--ignore', 'server-wedges-copies'];
+const IGNORED = ['--ignore', 'server-replica-write-bug'];
 
 test('a cluster: healthy, with a copy behind, without a server, without a leader, without a majority', async () => {
   await using cluster = await startNatsCluster(3);
@@ -21,7 +21,7 @@ test('a cluster: healthy, with a copy behind, without a server, without a leader
   await makeStream(nc, { num_replicas: 1 });
   const single = await examine(env);
   expect([single.code, aboveNotes(single)]).toEqual([0, []]);
-  expect(idsOf(single)).toContain('single-copy-in-cluster');
+  expect(idsOf(single)).toContain('single-replica-in-cluster');
   expect(single.not_checked).toContainEqual({
     check: 'other-servers',
     why: expect.stringContaining('cluster test'),
@@ -35,10 +35,10 @@ test('a cluster: healthy, with a copy behind, without a server, without a leader
   const healthy = await examineUntil((now) => aboveNotes(now).length === 0, 'three current copies', env);
   expect(healthy.code).toBe(0);
   const isWedged = cluster.nodes[0]?.version === '2.15.1';
-  expect(idsOf(await examine(env)).includes('server-wedges-copies')).toBe(isWedged);
+  expect(idsOf(await examine(env)).includes('server-replica-write-bug')).toBe(isWedged);
   // Also a stream that is not as Headway needs it has its copies looked at.
   const two = await examine(env, '--stream', 'TWO', ...IGNORED);
-  expect(aboveNotes(two)).toEqual(['stream-drift', 'copies-even']);
+  expect(aboveNotes(two)).toEqual(['stream-drift', 'replica-count-even']);
 
   await aCopyIsBehind(cluster);
 
@@ -47,18 +47,18 @@ test('a cluster: healthy, with a copy behind, without a server, without a leader
   const withTwo = [ofTwo?.leader, ...(ofTwo?.replicas ?? []).map(({ name }) => name)];
   const victim = nodeOf(cluster, (node) => node !== leader && withTwo.includes(node.name));
   await cluster.kill(victim);
-  const wounded = await examineUntil((now) => idsOf(now).includes('copy-offline'), 'the lost copy', env);
+  const wounded = await examineUntil((now) => idsOf(now).includes('replica-offline'), 'the lost copy', env);
   expect(wounded.code).toBe(10);
-  expect(detailsOf(wounded, 'copy-offline')).toMatch(new RegExp(`^${victim.name}: silent for `));
+  expect(detailsOf(wounded, 'replica-offline')).toMatch(new RegExp(`^${victim.name}: silent for `));
 
   // Of TWO one copy of two is left, which is no majority; JetStream itself still has one.
   const isLeaderless = (now: DoctorReport): boolean => idsOf(now).includes('stream-without-leader');
   const leaderless = await examineUntil(isLeaderless, 'TWO to lose its leader', env, '--stream', 'TWO');
-  expect([leaderless.code, idsOf(leaderless).includes('copy-offline')]).toEqual([11, false]);
+  expect([leaderless.code, idsOf(leaderless).includes('replica-offline')]).toEqual([11, false]);
 
   // With the majority gone nothing answers any more; the report says so and does not hang.
   await cluster.kill(nodeOf(cluster, (node) => node !== leader && node !== victim));
-  const isGone = (now: DoctorReport): boolean => now.code !== 0 && !idsOf(now).includes('copy-offline');
+  const isGone = (now: DoctorReport): boolean => now.code !== 0 && !idsOf(now).includes('replica-offline');
   const dead = await examineUntil(isGone, 'the stream to be out of reach', natsEnv(leader.url));
   expect(['stream-not-visible', 'stream-without-leader', 'jetstream-disabled']).toContain(
     aboveNotes(dead)[0],
@@ -73,12 +73,12 @@ async function aCopyIsBehind(cluster: NatsCluster): Promise<void> {
   const behind = await waitFor(
     async () => {
       const now = await examineFrozen(cluster, 'throughout');
-      return idsOf(now).includes('copy-behind') && now;
+      return idsOf(now).includes('replica-lagging') && now;
     },
     { what: 'the copy that is behind', timeoutMs: 60_000 },
   );
-  expect([behind.code, aboveNotes(behind)]).toEqual([10, ['copy-behind']]);
-  expect(detailsOf(behind, 'copy-behind')).toMatch(/^n\d: \d+ operations behind, not current$/);
+  expect([behind.code, aboveNotes(behind)]).toEqual([10, ['replica-lagging']]);
+  expect(detailsOf(behind, 'replica-lagging')).toMatch(/^n\d: \d+ operations behind, not current$/);
 
   // Behind at the first look and not at the second: that is how copies are, and nothing is said of it.
   await waitFor(async () => aboveNotes(await examineFrozen(cluster, 'at the first look')).length === 0, {

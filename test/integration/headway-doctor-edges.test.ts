@@ -1,9 +1,9 @@
 /** `headway doctor` on who follows the stream, edges and replays, and on the clocks of workers and of this machine. */
 import { AckPolicy } from 'nats';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { gather } from '../../internal/cli/commands/doctor/collect.js';
+import { collect } from '../../internal/cli/commands/doctor/collect.js';
+import { runChecks } from '../../internal/doctor/checks.js';
 import type { Finding } from '../../internal/doctor/findings.js';
-import { judge } from '../../internal/doctor/judge.js';
 import {
   aboveNotes,
   afterAnswer,
@@ -114,15 +114,15 @@ test('a durable replay that nobody went on with for a day', async () => {
   // The server's consumer, as the doctor reads it; only what time it is is made up.
   const facts = await gatherFacts();
   const told = (laterMs: number): readonly Finding[] =>
-    judge({ ...facts, now: facts.now + laterMs }).findings.filter(
-      (one) => one.id === 'replay-consumer-forgotten',
+    runChecks({ ...facts, now: facts.now + laterMs }).findings.filter(
+      (one) => one.id === 'replay-consumer-stale',
     );
   expect([told(0), told(23 * HOUR_MS)]).toEqual([[], []]);
   expect(told(25 * HOUR_MS)).toEqual([
     expect.objectContaining({
       severity: 'info',
       details: ['replay-night: unused for 1 d 1 h'],
-      whatToDo: expect.stringContaining('`nats consumer rm PROGRESS replay-night`'),
+      remedy: expect.stringContaining('`nats consumer rm PROGRESS replay-night`'),
     }),
   ]);
 });
@@ -138,8 +138,8 @@ describe('clocks', () => {
     }
     await publish(shared.nc, 'job-late', { timestamp: at(-HOUR_MS) });
     const off = await report();
-    expect([off.code, aboveNotes(off)]).toEqual([WARNINGS, ['worker-clock-off']]);
-    expect(detailsOf(off, 'worker-clock-off')).toMatch(
+    expect([off.code, aboveNotes(off)]).toEqual([WARNINGS, ['worker-clock-skew']]);
+    expect(detailsOf(off, 'worker-clock-skew')).toMatch(
       /^pdf\.ocr, ahead by 1 min \d+ s: 1 job \(job-ahead\)\npdf\.ocr, behind by (1 h|59 min .*): 1 job \(job-behind\)$/,
     );
   });
@@ -160,12 +160,12 @@ describe('clocks', () => {
         '--listen',
         '100ms',
       );
-      expect([found.code, aboveNotes(found)]).toEqual([WARNINGS, ['jobs-silent', 'this-clock-off']]);
-      expect(findingOf(found, 'this-clock-off')?.what).toMatch(
+      expect([found.code, aboveNotes(found)]).toEqual([WARNINGS, ['jobs-stalled', 'local-clock-skew']]);
+      expect(findingOf(found, 'local-clock-skew')?.what).toMatch(
         new RegExp(`^The clock of this machine is 1 d 1 h ${off} the server's`),
       );
-      expect(detailsOf(found, 'jobs-silent')).toMatch(/^job-silent: silent for \d+(\.\d)? s, [^\n]*$/);
-      expect(idsOf(found)).not.toContain('replay-consumer-forgotten');
+      expect(detailsOf(found, 'jobs-stalled')).toMatch(/^job-silent: silent for \d+(\.\d)? s, [^\n]*$/);
+      expect(idsOf(found)).not.toContain('replay-consumer-stale');
     },
   );
 });
@@ -181,7 +181,7 @@ function shiftedClock(ms: number): Record<string, string> {
 }
 
 /** The facts that the command judges. */
-async function gatherFacts(): Promise<Awaited<ReturnType<typeof gather>>> {
+async function gatherFacts(): Promise<Awaited<ReturnType<typeof collect>>> {
   const options = { scan: 100, listenMs: 100, stallAfterMs: HOUR_MS, meantFor: null, limitMs: 30_000 };
-  return await gather(streamAccess(shared), options, quietIo());
+  return await collect(streamAccess(shared), options, quietIo());
 }

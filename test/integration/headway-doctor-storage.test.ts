@@ -4,7 +4,7 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DiscardPolicy, type NatsConnection } from 'nats';
 import { describe, expect, test } from 'vitest';
-import { tryToPublish } from '../../internal/cli/commands/doctor/dry-publish.js';
+import { probePublish } from '../../internal/cli/commands/doctor/dry-publish.js';
 import { streamFactsOf } from '../../internal/cli/commands/doctor/stream-facts.js';
 import { isAtLeast } from '../../internal/jetstream/connection.js';
 import { aboveNotes, type DoctorReport, detailsOf, examine, findingOf, idsOf } from '../harness/doctor.js';
@@ -137,7 +137,7 @@ test('to ask is harmless: everything that is published meanwhile is stored, and 
   const facts = streamFactsOf(await one.jsm.streams.info('PROGRESS'), one.nats.version);
   const asked: unknown[] = [];
   const asking = (async () => {
-    for (let i = 0; i < ASKED; i++) asked.push(await tryToPublish(streamAccess(one), facts, []));
+    for (let i = 0; i < ASKED; i++) asked.push(await probePublish(streamAccess(one), facts, []));
   })();
   const acked: number[] = [];
   for (let i = 0; i < ASKED; i++) acked.push(await publish(one.nc, `job-${i % 7}`, { progress: i % 100 }));

@@ -114,9 +114,9 @@ test('the server: what is known of its version, and nothing else', async () => {
     .filter(({ id }) => id.startsWith('server-'))
     .map(({ id, severity }) => [id, severity]);
   if (compareVersions(shared.nats.version, '2.10.23') < 0) {
-    expect([code, told]).toEqual([EXIT.errors, [['server-loses-streams', 'error']]]);
+    expect([code, told]).toEqual([EXIT.errors, [['server-data-loss-bug', 'error']]]);
   } else if (compareVersions(shared.nats.version, '2.11.5') < 0) {
-    expect([code, told]).toEqual([0, [['server-leaves-out-jobs', 'info']]]);
+    expect([code, told]).toEqual([0, [['server-incomplete-snapshot', 'info']]]);
   } else expect([code, told]).toEqual([0, []]);
 });
 
@@ -285,15 +285,15 @@ describe('events and jobs', () => {
     }, 100);
     try {
       const silent = await report('--listen', '2s');
-      expect([silent.code, aboveNotes(silent)]).toEqual([EXIT.warnings, ['jobs-silent']]);
-      expect(silent.findings.find(({ id }) => id === 'jobs-silent')?.what).toMatch(
+      expect([silent.code, aboveNotes(silent)]).toEqual([EXIT.warnings, ['jobs-stalled']]);
+      expect(silent.findings.find(({ id }) => id === 'jobs-stalled')?.what).toMatch(
         /^3 unfinished jobs .*\(no heartbeat in 2 s\)/,
       );
-      expect(detailsOf(silent, 'jobs-silent')).toMatch(
+      expect(detailsOf(silent, 'jobs-stalled')).toMatch(
         /^job-dead \(pdf\.ocr\): silent for .*, its stall_after_seconds is 0\.1 s\njob-gone: .*, past its timeout_seconds \(0\.1 s\)\njob-retried: /,
       );
       const byDefault = await report('--listen', '1s', '--stall-after', '1ms');
-      expect(detailsOf(byDefault, 'jobs-silent')).toContain('job-plain: ');
+      expect(detailsOf(byDefault, 'jobs-stalled')).toContain('job-plain: ');
     } finally {
       clearInterval(beating);
     }
@@ -309,8 +309,8 @@ describe('events and jobs', () => {
       timeoutEvent(last, 2 * HOUR_MS, new Date().toISOString()),
     );
     const found = await report('--listen', '1s');
-    expect(aboveNotes(found)).toEqual(['jobs-silent']);
-    expect(detailsOf(found, 'jobs-silent')).toMatch(/^job-dead: silent for 2 h/);
+    expect(aboveNotes(found)).toEqual(['jobs-stalled']);
+    expect(detailsOf(found, 'jobs-stalled')).toMatch(/^job-dead: silent for 2 h/);
   });
 
   test('a finding that is known and decided about can be left out', async () => {

@@ -139,12 +139,12 @@ describe('a file', () => {
     const text = await readFile(whole, 'utf8');
     expect(seqsOf(text)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
     for (const at of [0, 1, 40, text.indexOf('\n'), text.indexOf('\n') + 1, text.length - 1, text.length]) {
-      const torn = file();
-      await writeFile(torn, text);
-      await truncate(torn, at);
-      const { code, stdout } = await run('--to', torn, '--resume');
+      const partialBytes = file();
+      await writeFile(partialBytes, text);
+      await truncate(partialBytes, at);
+      const { code, stdout } = await run('--to', partialBytes, '--resume');
       expect({ code, stdout }).toEqual({ code: 0, stdout: '' });
-      expect(await readFile(torn, 'utf8')).toBe(text);
+      expect(await readFile(partialBytes, 'utf8')).toBe(text);
     }
   });
 

@@ -169,7 +169,7 @@ describe.skipIf(noTerminal !== null)('at a terminal', () => {
     expect(await command.ended()).toMatchObject({ code: 0 });
   });
 
-  test('q ends it, and the place is kept', async () => {
+  test('q ends it, and the checkpoint is kept', async () => {
     await fill(6);
     const args = ['replay', '--paused', '--durable', 'desk', '-o', 'ndjson'];
     await using command = startHeadwayAtTerminal(args, { env: env() });
@@ -179,7 +179,7 @@ describe.skipIf(noTerminal !== null)('at a terminal', () => {
     command.type('q');
     const ended = await command.ended();
     expect(ended.code).toBe(0);
-    expect(ended.stdout).toContain('the place desk is kept');
+    expect(ended.stdout).toContain('the checkpoint desk is kept');
     expect(seqsOf((await run('--durable', 'desk', '--speed', 'max', '-o', 'ndjson')).stdout)).toEqual([
       2, 3, 4, 5, 6,
     ]);
@@ -187,7 +187,8 @@ describe.skipIf(noTerminal !== null)('at a terminal', () => {
 });
 
 describe('--durable', () => {
-  const places = async () => (await shared.jsm.consumers.list('PROGRESS').next()).map(({ name }) => name);
+  const checkpoints = async () =>
+    (await shared.jsm.consumers.list('PROGRESS').next()).map(({ name }) => name);
 
   /** Shows some of it, so slowly that the end is seconds away, and is stopped. */
   async function some(name: string, wanted: number, ...args: string[]): Promise<number[]> {
@@ -199,42 +200,44 @@ describe('--durable', () => {
     return seqsOf(stdout);
   }
 
-  test('goes on after what was shown, with the same range or with none; at its end the place is gone', async () => {
+  test('goes on after what was shown, with the same range or with none; at its end the checkpoint is gone', async () => {
     await fill(60, 10);
     const first = await some('night', 5);
     const second = await some('night', 5);
     const rest = await run('--durable', 'night', '--speed', 'max', '-o', 'ndjson');
-    expect(rest.stderr).toContain(`going on from the place night, after seq ${first.length + second.length}`);
+    expect(rest.stderr).toContain(
+      `going on from the checkpoint night, after seq ${first.length + second.length}`,
+    );
     expect([...first, ...second, ...seqsOf(rest.stdout)]).toEqual(
       Array.from({ length: 60 }, (_, i) => i + 1),
     );
-    expect(rest.stderr).toContain('the place night is not kept any longer');
-    expect(await places()).toEqual([]);
+    expect(rest.stderr).toContain('the checkpoint night is not kept any longer');
+    expect(await checkpoints()).toEqual([]);
   });
 
   test('keeps range, filter and end of its first run: what came later is not part of it', async () => {
     await fill(40, 10);
     const shown = await some('one', 3, 'a', '--since', '1h');
     await publish(shared.nc, 'a', { progress: 1 });
-    expect(await places()).toEqual(['replay-one']);
+    expect(await checkpoints()).toEqual(['replay-one']);
     const again = await run('--durable', 'one', 'a', '--since', '1h', '--speed', 'max', '-o', 'ndjson');
     const all = [...shown, ...seqsOf(again.stdout)];
     expect(all).toEqual(Array.from({ length: 20 }, (_, i) => 2 * i + 1));
   });
 
-  test('another range is a clear mistake, and --forget begins anew', async () => {
+  test('another range is a clear mistake, and --reset begins anew', async () => {
     await fill(40, 10);
     await some('monday', 3, 'a');
     const other = await run('--durable', 'monday', 'b', '--speed', 'max');
     expect(other.stderr).toMatch(
-      /^headway: The place monday was kept for another range \(a; this is b\)\. .*--forget.*\n$/,
+      /^headway: The checkpoint monday was kept for another range \(a; this is b\)\. .*--reset.*\n$/,
     );
     expect(other).toMatchObject({ code: 2, stdout: '' });
-    const anew = await run('--durable', 'monday', '--forget', 'b', '--speed', 'max', '-o', 'ndjson');
+    const anew = await run('--durable', 'monday', '--reset', 'b', '--speed', 'max', '-o', 'ndjson');
     expect(seqsOf(anew.stdout)).toEqual(Array.from({ length: 20 }, (_, i) => 2 * i + 2));
   });
 
-  test("an edge's consumer cannot be taken for a place", async () => {
+  test("an edge's consumer cannot be taken for a checkpoint", async () => {
     await fill(4);
     await shared.jsm.consumers.add('PROGRESS', { durable_name: 'edge-x' });
     await shared.jsm.consumers.add('PROGRESS', { durable_name: 'replay-mine' });
@@ -242,16 +245,16 @@ describe('--durable', () => {
     const foreign = await run('--durable', 'mine', '--speed', 'max');
     expect(foreign.stderr).toMatch(/has a consumer replay-mine that no replay has made/);
     expect(foreign.code).toBe(2);
-    expect(new Set(await places())).toEqual(new Set(['edge-x', 'replay-mine']));
+    expect(new Set(await checkpoints())).toEqual(new Set(['edge-x', 'replay-mine']));
   });
 
-  test('what was lost behind the place is said, and it goes on only when told to', async () => {
+  test('what was lost behind the checkpoint is said, and it goes on only when told to', async () => {
     await fill(40, 10);
     const shown = await some('gap', 3);
     await shared.jsm.streams.purge('PROGRESS', { seq: 30 });
     const refused = await run('--durable', 'gap', '--speed', 'max', '-o', 'ndjson');
     expect(refused.stderr).toMatch(
-      /What follows the place gap, seq \d+, may not be all kept any more.*--allow-gap/,
+      /What follows the checkpoint gap, seq \d+, may not be all kept any more.*--allow-gap/,
     );
     expect(refused).toMatchObject({ code: 1, stdout: '' });
     const rest = await run('--durable', 'gap', '--allow-gap', '--speed', 'max', '-o', 'ndjson');
@@ -264,18 +267,18 @@ describe('--durable', () => {
     const reader = natsEnv(shared.nats.url.replace('//', '//reader:p@'));
     const ended = await headway(['replay', '--durable', 'mute', '--speed', '0.1'], { env: reader });
     expect(ended.stderr).toMatch(
-      /does not permit \$JS\.ACK\.PROGRESS\.replay-mute\.\S+, and so no place can be kept/,
+      /does not permit \$JS\.ACK\.PROGRESS\.replay-mute\.\S+, and so no checkpoint can be kept/,
     );
     expect(ended.code).toBe(4);
   });
 
-  test('of two at the same place the later one stays', async () => {
+  test('of two at the same checkpoint the later one stays', async () => {
     await fill(60, 10);
     await using first = start('--durable', 'same', '--speed', '0.1x', '-o', 'ndjson');
     await first.shows('"seq":2,');
     await using second = start('--durable', 'same', '--speed', '0.1x', '-o', 'ndjson');
     const ended = await first.ended();
-    expect(ended.stderr).toMatch(/Another replay goes on from the place same now, so this one ends/);
+    expect(ended.stderr).toMatch(/Another replay goes on from the checkpoint same now, so this one ends/);
     expect(ended.code).toBe(1);
     second.signal('SIGINT');
     expect((await second.ended()).code).toBe(130);
@@ -379,7 +382,7 @@ describe('--to ws', () => {
     expect(frames.map(({ seq }) => seq).filter(Number)).toEqual([5, 6, 7, 8, 9, 10]);
   });
 
-  test('a replay that goes on from its place shows clients the state from before it', async () => {
+  test('a replay that goes on from its checkpoint shows clients the state from before it', async () => {
     await fill(20);
     await using paused = start('--durable', 'ws', '--speed', 'max', '--to', 'ws', '--port', '0');
     await paused.shows('is not kept any longer', 'stderr');
@@ -389,7 +392,7 @@ describe('--to ws', () => {
     await delayUntilRunning(command);
     command.signal('SIGINT');
     await command.ended();
-    // The place is moved as a replay would have.
+    // The checkpoint is moved as a replay would have.
     const consumer = await shared.nc.jetstream().consumers.get('PROGRESS', 'replay-ws2');
     for await (const message of await consumer.fetch({ max_messages: 6, expires: 2_000 })) {
       if (message.seq === 6) await message.ackAck();
@@ -416,15 +419,15 @@ describe('--to ws', () => {
 describe('what goes wrong is one clear line, with its exit code', () => {
   test.each<[what: string, args: string[], told: RegExp, code: number]>([
     ['an unknown job', ['nobody'], /keeps nothing of the job nobody/, 3],
-    ['an unknown job with a place', ['nobody', '--durable', 'x'], /keeps nothing of the job nobody/, 3],
+    ['an unknown job with a checkpoint', ['nobody', '--durable', 'x'], /keeps nothing of the job nobody/, 3],
     ['no such stream', ['--stream', 'OTHER'], /There is no stream OTHER|does not permit/, 4],
     ['no NATS', ['-s', 'nats://127.0.0.1:1'], /Cannot reach NATS/, 4],
     ['a speed that is none', ['--speed', 'fast'], /Expected a number above 0 such as 0\.5x/, 2],
     ['a name that is none', ['--durable', 'a.b'], /Expected 1 to 64 of A-Z a-z 0-9 _ -/, 2],
-    ['--forget without a name', ['--forget'], /--forget needs --durable NAME/, 2],
+    ['--reset without a name', ['--reset'], /--reset needs --durable NAME/, 2],
     ['--wait without clients', ['--wait'], /--wait is for --to ws/, 2],
     ['an origin that is none', ['--to', 'ws', '--port', '0', '--origin', '*'], /--origin: .*wildcard/, 2],
-    ['another place to go', ['--to', 'mars'], /Allowed choices are ws/, 2],
+    ['another checkpoint to go', ['--to', 'mars'], /Allowed choices are ws/, 2],
   ])('%s', async (_what, args, told, code) => {
     await publish(shared.nc, 'a');
     const ended = await run(...args);

@@ -27,8 +27,8 @@ async function stalledHere(args: readonly string[], listening: () => Promise<unk
   const io = quietIo({
     env: natsEnv(shared.nats.url),
     terminal: { in: false, out: false, note: true },
-    note,
-    out: async (text) => {
+    stderr: note,
+    stdout: async (text) => {
       out += text;
       await heard;
     },

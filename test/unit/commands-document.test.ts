@@ -16,7 +16,7 @@ describe('COMMANDS.md', () => {
     const out = async (text: string): Promise<void> => {
       help += text;
     };
-    await run(['--help'], quietIo({ out }));
+    await run(['--help'], quietIo({ stdout: out }));
     const listed = table(section(document, 'The commands'), 'command').map((row) =>
       // Behind the name stand other words for it.
       bare(row.command).replace(/, .*$/, ''),

@@ -1,7 +1,7 @@
 /** Each disease as facts, with what must be said of it. */
 import type { Facts } from '../../internal/doctor/facts.js';
 import type { FindingId, Severity } from '../../internal/doctor/findings.js';
-import { needsOf, type Role } from '../../internal/doctor/needs.js';
+import { type Role, requiredPermissions } from '../../internal/doctor/required-permissions.js';
 import {
   DAY,
   edge,
@@ -26,7 +26,7 @@ export const refused = (meantFor: Role | null, ...subjects: string[]): Facts => 
   permissions: {
     ...healthy.permissions,
     meantFor,
-    needs: needsOf('PROGRESS').map((need) => ({
+    needs: requiredPermissions('PROGRESS').map((need) => ({
       need,
       result: subjects.includes(need.subject) ? 'refused' : 'permitted',
     })),
@@ -71,10 +71,10 @@ const refusal = (code: number, reason: string): Facts['publish'] => known({ kind
 
 /** Each disease, and what must be said of it. */
 export const DISEASES: [id: FindingId, severity: Severity, facts: Facts, told: RegExp][] = [
-  ['server-loses-streams', 'error', onVersion('2.10.22'), /2\.10\.22 can lose a whole stream/],
-  ['server-leaves-out-jobs', 'info', onVersion('2.10.27'), /2\.10\.27 can leave jobs out/],
-  ['server-leaves-out-jobs', 'info', onVersion('2.11.4'), /2\.11\.4/],
-  ['server-wedges-copies', 'warning', withCopies({}, {}, '2.15.1'), /Nats-Expected-Last-Msg-Id/],
+  ['server-data-loss-bug', 'error', onVersion('2.10.22'), /2\.10\.22 can lose a whole stream/],
+  ['server-incomplete-snapshot', 'info', onVersion('2.10.27'), /2\.10\.27 can leave jobs out/],
+  ['server-incomplete-snapshot', 'info', onVersion('2.11.4'), /2\.11\.4/],
+  ['server-replica-write-bug', 'warning', withCopies({}, {}, '2.15.1'), /Nats-Expected-Last-Msg-Id/],
   [
     'jetstream-disabled',
     'error',
@@ -246,22 +246,37 @@ export const DISEASES: [id: FindingId, severity: Severity, facts: Facts, told: R
     /No server leads.*storage may be full \(max_file_store\)/s,
   ],
   [
-    'copy-offline',
+    'replica-offline',
     'warning',
     withCopies({}, { offline: true, current: false, silentMs: 65_000 }),
     /n2: silent for 1 min 5 s/,
   ],
-  ['copy-offline', 'warning', withCopies({}, { silentMs: 6_500 }), /n2: silent for 6 s/],
+  ['replica-offline', 'warning', withCopies({}, { silentMs: 6_500 }), /n2: silent for 6 s/],
   [
-    'copy-behind',
+    'replica-lagging',
     'warning',
     withCopies({}, { current: false, lag: 12 }),
     /n2: 12 operations behind, not current/,
   ],
-  ['copy-behind', 'warning', withCopies({}, { lag: 1_000 }), /n2: 1,000 operations behind/],
-  ['copies-even', 'warning', withCopies({ wanted: 2 }), /even number of copies, 2.*PROGRESS --replicas 3`/s],
-  ['copies-even', 'warning', withCopies({ wanted: 4 }), /even number of copies, 4.*PROGRESS --replicas 3`/s],
-  ['single-copy-in-cluster', 'info', withCopies({ wanted: 1, followers: [] }), /belongs to the cluster test/],
+  ['replica-lagging', 'warning', withCopies({}, { lag: 1_000 }), /n2: 1,000 operations behind/],
+  [
+    'replica-count-even',
+    'warning',
+    withCopies({ wanted: 2 }),
+    /even number of copies, 2.*PROGRESS --replicas 3`/s,
+  ],
+  [
+    'replica-count-even',
+    'warning',
+    withCopies({ wanted: 4 }),
+    /even number of copies, 4.*PROGRESS --replicas 3`/s,
+  ],
+  [
+    'single-replica-in-cluster',
+    'info',
+    withCopies({ wanted: 1, followers: [] }),
+    /belongs to the cluster test/,
+  ],
   [
     'edge-consumer-idle',
     'warning',
@@ -345,7 +360,7 @@ export const DISEASES: [id: FindingId, severity: Severity, facts: Facts, told: R
   ],
   ['no-edge', 'info', { ...healthy, consumers: known([]) }, /No edge follows/],
   [
-    'replay-consumer-forgotten',
+    'replay-consumer-stale',
     'info',
     {
       ...healthy,
@@ -410,33 +425,33 @@ export const DISEASES: [id: FindingId, severity: Severity, facts: Facts, told: R
     /^1 message is stored on 1 subject that names no job\.\n.*\nThey are no events, and nobody is ever shown them\.$/m,
   ],
   [
-    'jobs-silent',
+    'jobs-stalled',
     'warning',
     silent(job('job-9', HOUR, { jobType: 'pdf.ocr' })),
     /no heartbeat in 6 s.*job-9 \(pdf\.ocr\): silent for 1 h/s,
   ],
   [
-    'jobs-silent',
+    'jobs-stalled',
     'warning',
     silent(job('job-9', HOUR, { timeoutMs: 60_000 })),
     /past its timeout_seconds \(1 min\)/,
   ],
   [
-    'jobs-silent',
+    'jobs-stalled',
     'warning',
     silent(job('job-9', HOUR, { stallAfterMs: 90_000 })),
     /its stall_after_seconds is 1 min 30 s/,
   ],
-  ['worker-clock-off', 'warning', skewed(61_000, 1), /pdf\.ocr, ahead by 1 min 1 s: 1 job \(job-9\)/],
+  ['worker-clock-skew', 'warning', skewed(61_000, 1), /pdf\.ocr, ahead by 1 min 1 s: 1 job \(job-9\)/],
   [
-    'worker-clock-off',
+    'worker-clock-skew',
     'warning',
     withSkews([-61_000, -62_000, -60_000]),
     /3 jobs \(of 3 jobs.*pdf\.ocr, behind by 1 min 1 s: 3 jobs \(job-0, job-1, job-2\)/s,
   ],
-  ['worker-clock-off', 'warning', skewed(-61_000, 3), /pdf\.ocr, behind by 1 min 1 s/],
+  ['worker-clock-skew', 'warning', skewed(-61_000, 3), /pdf\.ocr, behind by 1 min 1 s/],
   [
-    'this-clock-off',
+    'local-clock-skew',
     'warning',
     { ...healthy, clock: known({ offsetMs: -30_000, uncertaintyMs: 5 }) },
     /29 s behind the server's/,

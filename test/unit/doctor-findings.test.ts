@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
+import { runChecks, worstOf } from '../../internal/doctor/checks.js';
 import type { Facts } from '../../internal/doctor/facts.js';
 import { FINDING_IDS, type FindingId } from '../../internal/doctor/findings.js';
-import { judge, worstOf } from '../../internal/doctor/judge.js';
-import { needsOf } from '../../internal/doctor/needs.js';
+import { requiredPermissions } from '../../internal/doctor/required-permissions.js';
 import { serverTooOld } from '../../internal/doctor/server.js';
 import { account, DISEASES, missing, onVersion, silent, skewed, withSkews } from './doctor-diseases.js';
 import {
@@ -39,14 +39,14 @@ const DRIFTS = [
 const ALWAYS: readonly FindingId[] = ['sync-interval-unknown', 'server-too-old'];
 
 const textOf = (facts: Facts, id: FindingId): string =>
-  judge(facts)
+  runChecks(facts)
     .findings.filter((finding) => finding.id === id)
-    .map(({ what, why, whatToDo, details }) => [what, ...details, why, whatToDo].join('\n'))
+    .map(({ what, why, remedy, details }) => [what, ...details, why, remedy].join('\n'))
     .join('\n');
 
 describe('each disease is found, by its own name and nothing more', () => {
   test.each(DISEASES)('%s (%s)', (id, severity, facts, told) => {
-    const { findings } = judge(facts);
+    const { findings } = runChecks(facts);
     const above = findings.filter((one) => one.severity !== 'info' || one.id === id);
     expect(above.map((one) => [one.id, one.severity])).toEqual([[id, severity]]);
     expect(textOf(facts, id)).toMatch(told);
@@ -116,7 +116,7 @@ describe('each disease is found, by its own name and nothing more', () => {
 
   test('an account that has no room for the stream is told beside that it is missing', () => {
     const facts = { ...missing(null), account: account({ streams: [1, 1] }) };
-    expect(judge(facts).findings.map(({ id }) => id)).toEqual(['stream-missing', 'account-near-limit']);
+    expect(runChecks(facts).findings.map(({ id }) => id)).toEqual(['stream-missing', 'account-near-limit']);
     expect(textOf(facts, 'account-near-limit')).toMatch(/streams: 1 of 1/);
   });
 
@@ -194,7 +194,7 @@ describe('a healthy system', () => {
   ])(
     '(%s) has no findings above a note, and nothing that was not checked but other servers',
     (_name, facts) => {
-      const { findings, notChecked } = judge(facts);
+      const { findings, notChecked } = runChecks(facts);
       expect(findings.filter(({ severity }) => severity !== 'info')).toEqual([]);
       expect(notChecked.filter(({ check }) => check !== 'other-servers')).toEqual([]);
     },
@@ -220,7 +220,7 @@ describe('what could not be looked at is said, with the reason', () => {
     ['disk', ['disk']],
     ['clock', ['this-clock']],
   ])('%s', (fact, checks) => {
-    const { notChecked } = judge({ ...healthy, [fact]: failed });
+    const { notChecked } = runChecks({ ...healthy, [fact]: failed });
     expect(notChecked.map(({ check }) => check)).toEqual(checks);
     for (const { why } of notChecked) expect(why).toContain('the server did not answer');
   });
@@ -232,19 +232,19 @@ describe('what could not be looked at is said, with the reason', () => {
       events: known({ ...healthyEvents, cutShort }),
       jobs: known({ ...healthyJobs, cutShort }),
     };
-    expect(judge(facts).notChecked).toEqual([
+    expect(runChecks(facts).notChecked).toEqual([
       expect.objectContaining({ check: 'events', why: cutShort }),
       expect.objectContaining({ check: 'jobs', why: cutShort }),
     ]);
   });
 
   test('what NATS may or may not permit', () => {
-    const needs = needsOf('PROGRESS').map((need) => ({ need, result: 'unknown' as const }));
+    const needs = requiredPermissions('PROGRESS').map((need) => ({ need, result: 'unknown' as const }));
     const facts = {
       ...healthy,
       permissions: { user: null, account: null, meantFor: 'worker' as const, needs },
     };
-    const { notChecked, fine } = judge(facts);
+    const { notChecked, fine } = runChecks(facts);
     expect(notChecked.map(({ check, why }) => [check, why])).toEqual([
       ['permissions', expect.stringMatching(/^publish progress\.\*, publish alive/)],
     ]);
@@ -253,7 +253,7 @@ describe('what could not be looked at is said, with the reason', () => {
 });
 
 test('the worst finding comes first, and is what counts', () => {
-  const { findings } = judge({
+  const { findings } = runChecks({
     ...withStream({ storage: 'memory', bytes: { used: 99, limit: 100 } }),
     consumers: known([]),
   });
@@ -265,14 +265,14 @@ test('the worst finding comes first, and is what counts', () => {
 test('a long list is cut, and how much is left out is said', () => {
   const jobs = Array.from({ length: 50 }, (_, at) => job(`job-${at}`, HOUR + at));
   const facts = { ...healthy, jobs: known({ ...healthyJobs, silent: jobs, silentInAll: 70 }) };
-  const [finding] = judge(facts).findings;
+  const [finding] = runChecks(facts).findings;
   expect(finding?.details).toHaveLength(20);
   expect(finding?.omitted).toBe(50);
 });
 
 test('of events that came late it is not said that they were stored when they say', () => {
   const said = (medians: number[]) =>
-    judge(withSkews(medians)).fine.find(({ check }) => check === 'worker-clocks')?.note;
+    runChecks(withSkews(medians)).fine.find(({ check }) => check === 'worker-clocks')?.note;
   expect(said([0, 10, -60_000])).toBe(
     'the events of 2 jobs were stored when they say; those of 1 job late, and are too few to tell of a clock',
   );
@@ -286,7 +286,7 @@ describe('edges that wait for the stream to be put right', () => {
 
   test('are told by the drift, and are no finding of their own', () => {
     const facts = withStream({ drift }, { consumers: known([idle]) });
-    const { findings } = judge(facts);
+    const { findings } = runChecks(facts);
     expect(findings.filter(({ severity }) => severity !== 'info').map(({ id }) => id)).toEqual([
       'stream-drift',
     ]);
@@ -305,7 +305,7 @@ test('who had one role checked is not told to have one role checked', () => {
     permissions: {
       ...healthy.permissions,
       meantFor,
-      needs: needsOf('PROGRESS').map((need) => ({
+      needs: requiredPermissions('PROGRESS').map((need) => ({
         need,
         result: need.subject === '$JS.API.STREAM.CREATE.PROGRESS' ? 'refused' : 'permitted',
       })),

@@ -1,16 +1,16 @@
 /** Facts of a system in which everything is as it should be, and a way to break single ones. */
 import type {
   ConsumerFacts,
-  CopyFacts,
   EventFacts,
   Facts,
   FollowerFacts,
   JobsFacts,
   Observed,
+  ReplicaFacts,
   StreamFacts,
 } from '../../internal/doctor/facts.js';
 import type { UnfinishedJob } from '../../internal/doctor/jobs.js';
-import { needsOf } from '../../internal/doctor/needs.js';
+import { requiredPermissions } from '../../internal/doctor/required-permissions.js';
 
 export const NOW = Date.parse('2026-03-01T03:00:00Z');
 export const HOUR = 3_600_000;
@@ -107,7 +107,7 @@ export const healthy: Facts = {
     user: 'admin',
     account: 'PROGRESS',
     meantFor: null,
-    needs: needsOf('PROGRESS').map((need) => ({ need, result: 'permitted' })),
+    needs: requiredPermissions('PROGRESS').map((need) => ({ need, result: 'permitted' })),
   },
 };
 
@@ -129,7 +129,7 @@ const follower = (server: string, changes: Partial<FollowerFacts> = {}): Followe
 
 /** The healthy system with three copies, on a server that has no trouble with them. */
 export const withCopies = (
-  changes: Partial<CopyFacts> = {},
+  changes: Partial<ReplicaFacts> = {},
   second: Partial<FollowerFacts> = {},
   version = '2.14.0',
 ): Facts =>

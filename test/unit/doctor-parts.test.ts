@@ -3,14 +3,14 @@ import stringWidth from 'string-width';
 import { describe, expect, test } from 'vitest';
 import { changesOf } from '../../internal/cli/commands/doctor/consumer-facts.js';
 import { ownChoices } from '../../internal/cli/commands/doctor/stream-facts.js';
-import { hanging, printReport } from '../../internal/cli/commands/doctor/text-report.js';
+import { hanging, textReport } from '../../internal/cli/commands/doctor/text-report.js';
+import { runChecks } from '../../internal/doctor/checks.js';
 import { JobSkews } from '../../internal/doctor/clocks.js';
 import { EventTally } from '../../internal/doctor/events.js';
+import { bytes, time } from '../../internal/doctor/format.js';
 import { JobTally } from '../../internal/doctor/jobs.js';
-import { judge } from '../../internal/doctor/judge.js';
-import { needsOf, permits } from '../../internal/doctor/needs.js';
-import { isBefore } from '../../internal/doctor/version.js';
-import { bytes, time } from '../../internal/doctor/words.js';
+import { permits, requiredPermissions } from '../../internal/doctor/required-permissions.js';
+import { isBefore } from '../../internal/doctor/server.js';
 import { streamConfig } from '../../internal/jetstream/stream.js';
 import { DAY, HOUR, healthy, healthyEvents, healthyJobs, job, known, NOW } from './doctor-fixture.js';
 
@@ -115,7 +115,7 @@ describe('permissions as the server tells them', () => {
   });
 
   test('without rules everything is permitted', () => {
-    expect(needsOf('PROGRESS').every((need) => permits({}, need))).toBe(true);
+    expect(requiredPermissions('PROGRESS').every((need) => permits({}, need))).toBe(true);
   });
 });
 
@@ -227,7 +227,7 @@ describe('what is edited at the consumer of an edge', () => {
 
 describe('the printed report', () => {
   const evil = '\u001b[2J\u0007job\u202e\nsecond line';
-  const report = judge({
+  const report = runChecks({
     ...healthy,
     events: known({
       ...healthyEvents,
@@ -240,26 +240,26 @@ describe('the printed report', () => {
 
   test('G8 bad input: what a worker wrote cannot reach the terminal as anything but text', () => {
     for (const isColoured of [false, true]) {
-      const text = printReport(report, 'here', { ...options, isColoured });
+      const text = textReport(report, 'here', { ...options, isColoured });
       for (const obeyed of ['\u001b[2J', '\u0007', '\u202e']) expect(text).not.toContain(obeyed);
       expect(text).toMatch(/\[2J job second line/);
     }
   });
 
   test('has colours only when they are asked for', () => {
-    expect(printReport(report, 'here', options)).not.toContain('\u001b');
-    expect(printReport(report, 'here', { ...options, isColoured: true })).toContain('\u001b[1m');
+    expect(textReport(report, 'here', options)).not.toContain('\u001b');
+    expect(textReport(report, 'here', { ...options, isColoured: true })).toContain('\u001b[1m');
   });
 
   test('fits the terminal', () => {
-    for (const line of printReport(report, 'here', options).split('\n')) {
+    for (const line of textReport(report, 'here', options).split('\n')) {
       expect(stringWidth(line)).toBeLessThanOrEqual(72);
     }
   });
 
   test('lists what is fine only when asked', () => {
-    expect(printReport(report, 'here', options)).toMatch(/^FINE$/m);
-    expect(printReport(report, 'here', { ...options, isVerbose: false })).not.toMatch(/^FINE$/m);
+    expect(textReport(report, 'here', options)).toMatch(/^FINE$/m);
+    expect(textReport(report, 'here', { ...options, isVerbose: false })).not.toMatch(/^FINE$/m);
   });
 
   test('loses no word when it breaks lines', () => {

@@ -30,7 +30,7 @@ describe('going on with a file', () => {
       const file = await ExportFile.open(path, 'resume');
       const lines = ends.findLastIndex((end) => end <= at);
       expect(file.place?.seq ?? null).toBe([null, 1, 20, 300][lines]);
-      expect(file.torn).toBe(at - (ends[lines] ?? 0));
+      expect(file.partialBytes).toBe(at - (ends[lines] ?? 0));
       await file.write(line(4_000), 4_000);
       expect(file.lastSeq).toBe(4_000);
       await file.finish();
@@ -133,7 +133,7 @@ test('a full disk leaves a file of whole lines, says up to where, and it can be 
     expect((error as Error).message).toContain(`whole up to its last line, seq ${lines.length}:`);
     await rm(ballast);
     const again = await ExportFile.open(path, 'resume');
-    expect(again.torn).toBe(0);
+    expect(again.partialBytes).toBe(0);
     expect(again.place?.seq).toBe(lines.length);
     await again.write(all.slice(lines.length).join(''), 180);
     await again.finish();

@@ -4,7 +4,7 @@ import { parse } from 'yaml';
 import { RowPlaces } from '../../internal/cli/commands/list/places.js';
 import type { Row } from '../../internal/cli/commands/list/rows.js';
 import { progressText } from '../../internal/cli/output/cells.js';
-import { isColoured } from '../../internal/cli/output/color.js';
+import { isColored } from '../../internal/cli/output/color.js';
 import type { DataFormat } from '../../internal/cli/output/format.js';
 import { csvLine, itemWriter, writeDocument, yamlText } from '../../internal/cli/output/item-writer.js';
 import { JsonPathTemplate } from '../../internal/cli/output/json-path.js';
@@ -23,7 +23,7 @@ const JOBS = [
 async function written(output: DataFormat, items: readonly object[]): Promise<string> {
   let text = '';
   const io = quietIo({
-    out: async (more) => {
+    stdout: async (more) => {
       text += more;
     },
   });
@@ -71,7 +71,7 @@ describe('-o', () => {
 
   test('one document is not a list', async () => {
     const seen: string[] = [];
-    const io = quietIo({ out: async (text) => void seen.push(text) });
+    const io = quietIo({ stdout: async (text) => void seen.push(text) });
     for (const output of ['json', 'yaml', 'jsonpath={.seq}'] as const) {
       await writeDocument(io, output, '{"seq":7}');
     }
@@ -140,7 +140,7 @@ describe('--color', () => {
     [undefined, { TERM: 'dumb' }, true, false],
   ])('%j with %j, terminal %j: %j', (color, env, isTerminal, is) => {
     const terminal = { in: false, out: isTerminal, note: false };
-    expect(isColoured(quietIo({ env: { ...env }, terminal }), { color })).toBe(is);
+    expect(isColored(quietIo({ env: { ...env }, terminal }), { color })).toBe(is);
   });
 });
 

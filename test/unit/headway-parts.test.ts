@@ -13,20 +13,26 @@ import {
   showAge,
   showDuration,
 } from '../../internal/cli/flags/durations.js';
-import { momentOption, passes, startOf, timeOption, untilOf } from '../../internal/cli/flags/filters.js';
+import {
+  matches,
+  momentOption,
+  resolveStart,
+  timeOption,
+  untilOf,
+} from '../../internal/cli/flags/filters.js';
 import { bar } from '../../internal/cli/output/cells.js';
-import { paintFor } from '../../internal/cli/output/color.js';
-import { ArrayEmitter, Emitter } from '../../internal/cli/output/line-writer.js';
+import { colorizer } from '../../internal/cli/output/color.js';
+import { JsonArrayWriter, LineWriter } from '../../internal/cli/output/line-writer.js';
 import { tableLines } from '../../internal/cli/output/table.js';
 import { shorten } from '../../internal/cli/output/width.js';
 import { run } from '../../internal/cli/program.js';
 import type { JobEvent } from '../../internal/cli/reads/job-event.js';
-import { Newest } from '../../internal/cli/reads/latest-by-id.js';
+import { LatestById } from '../../internal/cli/reads/latest-by-id.js';
 import {
-  Interrupted,
-  type Io,
+  type CliContext,
   OutputError,
   PipeClosed,
+  SignalError,
   UsageError,
 } from '../../internal/cli/runtime/cli-context.js';
 import { EXIT, exitCodeOf } from '../../internal/cli/runtime/exit-codes.js';
@@ -43,26 +49,26 @@ import type { Event } from '../../schemas/event.js';
 import { printable, printableJson } from '../../schemas/text.js';
 
 /** A world in which everything is written down. */
-type FakeIo = Io & { written: string; noted: string; time: number };
-function fakeIo(changes: Partial<Io> = {}): FakeIo {
+type FakeIo = CliContext & { written: string; noted: string; time: number };
+function fakeIo(changes: Partial<CliContext> = {}): FakeIo {
   const io: FakeIo = {
     env: {},
     time: 1_000_000,
     now: () => io.time,
     written: '',
     noted: '',
-    out: (text: string) => {
+    stdout: (text: string) => {
       io.written += text;
       return Promise.resolve();
     },
-    note: (text: string) => {
+    stderr: (text: string) => {
       io.noted += text;
     },
     terminal: { in: false, out: false, note: false },
     columns: () => 80,
     rows: () => 24,
     stopped: new AbortController().signal,
-    ask: () => Promise.resolve(null),
+    prompt: () => Promise.resolve(null),
     keys: () => () => undefined,
     hasCommand: () => false,
     page: () => ({ write: async () => undefined, end: async () => 0 }),
@@ -214,7 +220,7 @@ describe('a table', () => {
 
 describe('the newest of many', () => {
   test('are kept in bounded memory, each once, the newest first', () => {
-    const newest = new Newest<{ id: string; seq: number }>(3);
+    const newest = new LatestById<{ id: string; seq: number }>(3);
     for (let seq = 1; seq <= 1_000; seq++) newest.put({ id: `job-${seq % 100}`, seq });
     newest.put({ id: 'job-0', seq: 4 });
     expect(newest.sorted().map(({ seq }) => seq)).toEqual([1_000, 999, 998]);
@@ -236,23 +242,23 @@ describe('selection', () => {
 
   test('a job passes by its type and by what its last event says', () => {
     const retrying = event({ status: 'error', error: { retryable: true }, job_type: 'x' });
-    expect(passes({}, retrying)).toBe(true);
-    expect(passes({ jobType: ['y', 'x'] }, retrying)).toBe(true);
-    expect(passes({ jobType: ['y'] }, retrying)).toBe(false);
-    expect(passes({ jobType: ['x'] }, event({}))).toBe(false);
-    expect(passes({ status: ['unfinished'] }, retrying)).toBe(true);
-    expect(passes({ status: ['finished'] }, retrying)).toBe(false);
-    expect(passes({ status: ['finished'] }, event({ status: 'error' }))).toBe(true);
-    expect(passes({ status: ['completed', 'error'] }, retrying)).toBe(true);
-    expect(passes({ status: ['completed'], jobType: ['x'] }, retrying)).toBe(false);
+    expect(matches({}, retrying)).toBe(true);
+    expect(matches({ jobType: ['y', 'x'] }, retrying)).toBe(true);
+    expect(matches({ jobType: ['y'] }, retrying)).toBe(false);
+    expect(matches({ jobType: ['x'] }, event({}))).toBe(false);
+    expect(matches({ status: ['unfinished'] }, retrying)).toBe(true);
+    expect(matches({ status: ['finished'] }, retrying)).toBe(false);
+    expect(matches({ status: ['finished'] }, event({ status: 'error' }))).toBe(true);
+    expect(matches({ status: ['completed', 'error'] }, retrying)).toBe(true);
+    expect(matches({ status: ['completed'], jobType: ['x'] }, retrying)).toBe(false);
   });
 
   test('the ends of a read are said once, and count from now', () => {
-    expect(startOf({}, 5_000)).toBeNull();
-    expect(startOf({ since: 1_000 }, 5_000)).toEqual({ kind: 'time', ms: 4_000 });
-    expect(startOf({ sinceTime: 7 }, 5_000)).toEqual({ kind: 'time', ms: 7 });
-    expect(startOf({ startSequence: 7 }, 5_000)).toEqual({ kind: 'seq', seq: 7 });
-    expect(() => startOf({ since: 1, sinceTime: 2, startSequence: 3 }, 0)).toThrow(
+    expect(resolveStart({}, 5_000)).toBeNull();
+    expect(resolveStart({ since: 1_000 }, 5_000)).toEqual({ kind: 'time', ms: 4_000 });
+    expect(resolveStart({ sinceTime: 7 }, 5_000)).toEqual({ kind: 'time', ms: 7 });
+    expect(resolveStart({ startSequence: 7 }, 5_000)).toEqual({ kind: 'seq', seq: 7 });
+    expect(() => resolveStart({ since: 1, sinceTime: 2, startSequence: 3 }, 0)).toThrow(
       /--since and --since-time and --start-sequence do not go together/,
     );
     expect(untilOf({}, 5_000)).toBeNull();
@@ -333,7 +339,7 @@ test("JetStream's words about a message, with and without a domain", () => {
 describe('output', () => {
   test('leaves in pieces, whole, and an array is one document', async () => {
     const io = fakeIo();
-    const emitter = new Emitter(io);
+    const emitter = new LineWriter(io);
     const lines = Array.from({ length: 10_000 }, (_, at) => `line ${at}`);
     for (const line of lines) await emitter.line(line);
     expect(io.written.length).toBeGreaterThan(0);
@@ -341,7 +347,7 @@ describe('output', () => {
     expect(io.written).toBe(`${lines.join('\n')}\n`);
     for (const items of [[], [1], [1, 2, 3]]) {
       const other = fakeIo();
-      const array = new ArrayEmitter(other);
+      const array = new JsonArrayWriter(other);
       for (const item of items) await array.item(JSON.stringify(item));
       await array.end();
       expect(JSON.parse(other.written)).toEqual(items);
@@ -374,7 +380,7 @@ describe('output', () => {
     [{}, true, false, false],
   ])('colours with %j, terminal %j, --color %j: %j', (env, isTerminal, color, isPainted) => {
     const io = fakeIo({ env, terminal: { in: false, out: isTerminal, note: false } });
-    expect(paintFor(io, { color: color ? undefined : false })('red', 'x')).toBe(
+    expect(colorizer(io, { color: color ? undefined : false })('red', 'x')).toBe(
       isPainted ? '\u001b[31mx\u001b[39m' : 'x',
     );
   });
@@ -397,12 +403,14 @@ describe('how it ends', () => {
   test('an interruption wins over what it made fail, and a closed pipe is done', async () => {
     const help = ['token', '--help'];
     expect(await run(help, fakeIo())).toBe(0);
-    expect(await run(help, fakeIo({ out: () => Promise.reject(new PipeClosed()) }))).toBe(0);
+    expect(await run(help, fakeIo({ stdout: () => Promise.reject(new PipeClosed()) }))).toBe(0);
     const full = new OutputError('the standard output', { code: 'ENOSPC' });
-    expect(await run(help, fakeIo({ out: () => Promise.reject(full) }))).toBe(5);
+    expect(await run(help, fakeIo({ stdout: () => Promise.reject(full) }))).toBe(5);
     const stopped = new AbortController();
-    stopped.abort(new Interrupted('SIGTERM'));
-    expect(await run(help, fakeIo({ stopped: stopped.signal, out: () => Promise.reject(full) }))).toBe(143);
+    stopped.abort(new SignalError('SIGTERM'));
+    expect(await run(help, fakeIo({ stopped: stopped.signal, stdout: () => Promise.reject(full) }))).toBe(
+      143,
+    );
   });
 
   test('each command has examples in its help, and the exit codes are in that of all', async () => {

@@ -76,7 +76,12 @@ async function written(
     text += more;
   };
   await write(
-    quietIo({ out, terminal: { in: true, out: true, note: true }, columns: () => columns, rows: () => 12 }),
+    quietIo({
+      stdout: out,
+      terminal: { in: true, out: true, note: true },
+      columns: () => columns,
+      rows: () => 12,
+    }),
   );
   return text.trimEnd().split('\n');
 }

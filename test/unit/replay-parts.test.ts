@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Ledger } from '../../internal/cli/commands/replay/ack-tracker.js';
+import { AckTracker } from '../../internal/cli/commands/replay/ack-tracker.js';
 import { commandOf, keysOf } from '../../internal/cli/commands/replay/keys.js';
 import { faster, parseSpeed, showSpeed, slower } from '../../internal/cli/commands/replay/pacer.js';
 
@@ -95,7 +95,7 @@ test('a place is never moved past what was shown, and reaches it when every rece
       fc.array(step, { maxLength: 60 }),
       (places, program) => {
         const seqs = places.sort((a, b) => a - b);
-        const ledger = new Ledger<number>(0);
+        const ledger = new AckTracker<number>(0);
         let shown = 0;
         let taken = 0;
         for (const one of program) {

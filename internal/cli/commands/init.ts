@@ -3,7 +3,7 @@ import type { StreamConfig } from 'nats';
 import { StreamMismatchError, StreamNotFoundError } from '../../errors.js';
 import { ensureStream, streamConfig, streamDifferences } from '../../jetstream/stream.js';
 import { addOutputOption, type OutputFlag } from '../flags/filters.js';
-import { type Io, UsageError } from '../runtime/cli-context.js';
+import { type CliContext, UsageError } from '../runtime/cli-context.js';
 import { addNatsOptions, type NatsFlags, type StreamAccess, streamInfo, withNats } from '../runtime/nats.js';
 import { ownChoices } from './doctor/stream-facts.js';
 
@@ -25,7 +25,7 @@ Examples:
 `;
 
 /** `headway init`: makes the stream, or checks the one that is there. */
-export function addInitCommand(program: Command, io: Io): void {
+export function addInitCommand(program: Command, context: CliContext): void {
   const command = program
     .command('init')
     .summary('make the stream, or check the one that is there')
@@ -39,32 +39,34 @@ export function addInitCommand(program: Command, io: Io): void {
     );
   addOutputOption(addNatsOptions(command), ['table', 'json'])
     .addHelpText('after', MORE)
-    .action((flags: InitFlags) => withNats(io, flags, 'headway init', (access) => init(access, flags, io)));
+    .action((flags: InitFlags) =>
+      withNats(context, flags, 'headway init', (access) => init(access, flags, context)),
+    );
 }
 
 type Outcome = 'exists' | 'made' | 'would_be_made' | 'mismatch';
 
-async function init(access: StreamAccess, flags: InitFlags, io: Io): Promise<void> {
-  const spec = { name: access.stream, replicas: flags.replicas ?? replicasOf(io.env) };
+async function init(access: StreamAccess, flags: InitFlags, context: CliContext): Promise<void> {
+  const spec = { name: access.stream, replicas: flags.replicas ?? replicasOf(context.env) };
   const existing = await configOf(access);
   if (existing === null) {
     if (flags.dryRun) {
-      await tell(io, flags, 'would_be_made', streamConfig(spec));
+      await tell(context, flags, 'would_be_made', streamConfig(spec));
       return;
     }
     const { config } = await ensureStream(access.jsm, spec, access.shownUrl);
-    await tell(io, flags, 'made', config);
+    await tell(context, flags, 'made', config);
     return;
   }
   const differences = streamDifferences(existing, spec);
   if (differences.length > 0) {
-    if (flags.output === 'json') await tell(io, flags, 'mismatch', existing);
+    if (flags.output === 'json') await tell(context, flags, 'mismatch', existing);
     throw new StreamMismatchError(access.stream, differences);
   }
-  await tell(io, flags, 'exists', existing);
+  await tell(context, flags, 'exists', existing);
   const { num_replicas } = existing;
   if (flags.replicas !== undefined && num_replicas !== flags.replicas) {
-    io.note(
+    context.stderr(
       `headway: it has ${num_replicas} of the ${flags.replicas} copies; change that with nats stream edit ${access.stream} --replicas ${flags.replicas}\n`,
     );
   }
@@ -80,7 +82,7 @@ async function configOf(access: StreamAccess): Promise<StreamConfig | null> {
 }
 
 async function tell(
-  io: Io,
+  context: CliContext,
   { output }: OutputFlag,
   outcome: Outcome,
   config: Partial<StreamConfig> & { name: string },
@@ -95,7 +97,7 @@ async function tell(
     const rows = (list: typeof choices): object[] =>
       list.map(({ field, is, shouldBe }) => ({ field, is, should_be: shouldBe }));
     const document = { outcome, differences: rows(differences), choices: rows(choices), config };
-    await io.out(`${JSON.stringify(document, null, 2)}\n`);
+    await context.stdout(`${JSON.stringify(document, null, 2)}\n`);
     return;
   }
   const words: Readonly<Record<Outcome, string>> = {
@@ -111,7 +113,7 @@ async function tell(
       `  ${field} is ${JSON.stringify(is)}, Headway makes it ${JSON.stringify(shouldBe)}: yours to choose`,
     );
   }
-  await io.out(`${lines.join('\n')}\n`);
+  await context.stdout(`${lines.join('\n')}\n`);
 }
 
 function replicasOption(text: string): number {
@@ -120,7 +122,7 @@ function replicasOption(text: string): number {
   throw new InvalidArgumentError(`Expected an integer from 1 to ${MAX_REPLICAS}.`);
 }
 
-function replicasOf(env: Io['env']): number {
+function replicasOf(env: CliContext['env']): number {
   const text = env.HEADWAY_STREAM_REPLICAS;
   if (!text) return 1;
   try {

@@ -8,21 +8,21 @@ import {
   addJobTypeOption,
   addOutputOption,
   type JobTypeFlag,
+  matches,
   type OutputFlag,
-  passes,
 } from '../flags/filters.js';
 import { dim, progressCell, statusCell, summaryCell } from '../output/cells.js';
-import { type Paint, paintFor } from '../output/color.js';
+import { type Colorize, colorizer } from '../output/color.js';
 import { widthFor } from '../output/event-line.js';
 import { addPagerOption, isTable, type PagerFlag } from '../output/format.js';
 import { type CsvColumns, EVENT_CSV, itemWriter } from '../output/item-writer.js';
 import { writeLines } from '../output/line-writer.js';
 import { type Cell, JOB_COLUMN, TYPE_COLUMN, tableLines } from '../output/table.js';
 import { eachState } from '../reads/each-state.js';
-import { Listening } from '../reads/heartbeat-listener.js';
+import { HeartbeatListener } from '../reads/heartbeat-listener.js';
 import { type JobEvent, jobEvent, readEvent, statusWord, updateJson } from '../reads/job-event.js';
 import { allowedSilence, isSilent, lastHeardAt } from '../reads/job-status.js';
-import type { Io } from '../runtime/cli-context.js';
+import type { CliContext } from '../runtime/cli-context.js';
 import {
   addNatsOptions,
   eventStreamInfo,
@@ -32,7 +32,7 @@ import {
   withNats,
 } from '../runtime/nats.js';
 import { withPager } from '../runtime/pager.js';
-import { noting, type Progress, plural, progressOf } from '../runtime/status.js';
+import { type Progress, plural, progressOf, readStatus } from '../runtime/status.js';
 
 interface StalledOptions extends NatsFlags, JobTypeFlag, OutputFlag, ColorFlag, PagerFlag {
   /** ms. */
@@ -77,7 +77,7 @@ const isTimeout = (job: JobEvent): boolean => lastHeardAt(job) !== job.storedAt;
 const jobOf = ({ seq, storedAt, event }: Silent): JobEvent => jobEvent(seq, storedAt, event);
 
 /** `headway stalled`: unfinished jobs that fell silent. */
-export function addStalledCommand(program: Command, io: Io): void {
+export function addStalledCommand(program: Command, context: CliContext): void {
   const command = program
     .command('stalled')
     .summary('list unfinished jobs that fell silent')
@@ -100,77 +100,77 @@ export function addStalledCommand(program: Command, io: Io): void {
   addNatsOptions(command)
     .addHelpText('after', EXAMPLES)
     .action((options: StalledOptions) =>
-      withPager(io, options.pager, (paged) =>
+      withPager(context, options.pager, (paged) =>
         withNats(paged, options, 'headway stalled', (access) => stalled(paged, access, options)),
       ),
     );
 }
 
-async function stalled(io: Io, access: StreamAccess, options: StalledOptions): Promise<void> {
-  const now = serverClock(io, await eventStreamInfo(access));
-  const listening = options.listen === false ? null : new Listening(access.connection);
-  const progress = progressOf(io, 'job');
+async function stalled(context: CliContext, access: StreamAccess, options: StalledOptions): Promise<void> {
+  const now = serverClock(context, await eventStreamInfo(access));
+  const listening = options.listen === false ? null : new HeartbeatListener(access.connection);
+  const progress = progressOf(context, 'job');
   const silent = new Map<string, Silent>();
   try {
-    const upTo = await eachState(io, access, progress, (job) => {
+    const upTo = await eachState(context, access, progress, (job) => {
       const allowedMs = options.after ?? allowedSilence(job);
-      if (isSilent(job, now(), allowedMs) && passes(options, job.event)) {
+      if (isSilent(job, now(), allowedMs) && matches(options, job.event)) {
         const { seq, storedAt, decoded } = job;
         const heardAt = lastHeardAt(job);
         silent.set(job.id, { seq, storedAt, event: decoded, allowedMs, attempt: job.event.attempt, heardAt });
       } else silent.delete(job.id);
     });
     const asked = silent.size;
-    if (listening !== null) await listen(io, listening, silent, options.listen || 0, progress);
+    if (listening !== null) await listen(context, listening, silent, options.listen || 0, progress);
     const heartbeat = asked - silent.size;
-    await forgetThoseWhoReported(io, access, upTo, silent);
+    await forgetThoseWhoReported(context, access, upTo, silent);
     // Told only now: who reported while it listened is alive as well.
     if (listening !== null)
-      sayWhoLives(io, listening, asked, { heartbeat, event: asked - heartbeat - silent.size });
+      sayWhoLives(context, listening, asked, { heartbeat, event: asked - heartbeat - silent.size });
   } finally {
     listening?.close();
     progress.clear();
   }
   const found = [...silent.values()].sort((one, other) => one.heardAt - other.heardAt);
-  await write(io, found, now(), options);
+  await write(context, found, now(), options);
 }
 
 async function listen(
-  io: Io,
-  listening: Listening,
+  context: CliContext,
+  listening: HeartbeatListener,
   silent: Map<string, Silent>,
   ms: number,
   progress: Progress,
 ): Promise<void> {
   const asked = silent.size;
   if (asked === 0) return;
-  if (io.terminal.note)
-    io.note(`listening ${showDuration(ms)} for heartbeats of ${plural(asked, 'silent job')} …`);
+  if (context.terminal.note)
+    context.stderr(`listening ${showDuration(ms)} for heartbeats of ${plural(asked, 'silent job')} …`);
   const isHeard = ([id, { attempt }]: [string, Silent]): boolean => listening.has({ id, attempt });
   const isEnough = (): boolean => [...silent].every(isHeard);
-  await listening.wait(ms, isEnough, io.stopped).finally(() => {
-    if (io.terminal.note) io.note('\r\u001b[K');
+  await listening.wait(ms, isEnough, context.stopped).finally(() => {
+    if (context.terminal.note) context.stderr('\r\u001b[K');
     progress.clear();
   });
   for (const job of silent) if (isHeard(job)) silent.delete(job[0]);
 }
 
 function sayWhoLives(
-  io: Io,
-  { refusal, listenedMs }: Listening,
+  context: CliContext,
+  { refusal, listenedMs }: HeartbeatListener,
   asked: number,
   { heartbeat, event }: Alive,
 ): void {
   if (asked === 0) return;
   if (refusal !== null) {
-    io.note(
+    context.stderr(
       `headway: heartbeats cannot be heard (${refusal.message}); jobs that only send heartbeats are listed as silent\n`,
     );
     return;
   }
   const alive = heartbeat + event;
   const how = event === 0 ? '' : ` (${heartbeat} by heartbeat, ${event} by a new event)`;
-  io.note(
+  context.stderr(
     `headway: listened ${showDuration(listenedMs)} for heartbeats: of ${plural(asked, 'job')} without a ` +
       `recent event ${alive} ${alive === 1 ? 'is' : 'are'} alive${how}\n`,
   );
@@ -178,14 +178,14 @@ function sayWhoLives(
 
 // It took a while; some may have reported. What an edge wrote meanwhile, a time-out, leaves the job as silent as it was.
 async function forgetThoseWhoReported(
-  io: Io,
+  context: CliContext,
   access: StreamAccess,
   upTo: number,
   silent: Map<string, Silent>,
 ): Promise<void> {
   if (silent.size === 0) return;
   const range = { id: null, from: { kind: 'seq', seq: upTo + 1 }, until: 'head' } as const;
-  for await (const batch of readStored(access, range, io.stopped, noting(io))) {
+  for await (const batch of readStored(access, range, context.stopped, readStatus(context))) {
     for (const message of batch) {
       const id = idOf(message.subject) ?? '';
       const known = silent.get(id);
@@ -198,16 +198,25 @@ async function forgetThoseWhoReported(
   }
 }
 
-async function write(io: Io, found: readonly Silent[], now: number, options: StalledOptions): Promise<void> {
+async function write(
+  context: CliContext,
+  found: readonly Silent[],
+  now: number,
+  options: StalledOptions,
+): Promise<void> {
   const { output } = options;
   if (isTable(output)) {
     const isWide = output === 'wide';
-    const style = { paint: paintFor(io, options), withBar: io.terminal.out, width: widthFor(io, isWide)() };
-    if (found.length === 0) io.note('headway: no unfinished job is silent\n');
-    else await writeLines(io, silentTable(found, now, style));
+    const style = {
+      paint: colorizer(context, options),
+      withBar: context.terminal.out,
+      width: widthFor(context, isWide)(),
+    };
+    if (found.length === 0) context.stderr('headway: no unfinished job is silent\n');
+    else await writeLines(context, silentTable(found, now, style));
     return;
   }
-  const writer = await itemWriter(io, output, SILENT_CSV);
+  const writer = await itemWriter(context, output, SILENT_CSV);
   for (const one of found) {
     const job = updateJson(jobOf(one), null, output === 'csv').slice(1);
     const silentMs = Math.round(now - one.heardAt);
@@ -223,7 +232,7 @@ const SILENT_CSV: CsvColumns = {
 };
 
 interface SilentStyle {
-  readonly paint: Paint;
+  readonly paint: Colorize;
   readonly withBar: boolean;
   /** No line is wider; Infinity where nothing needs to fit. */
   readonly width: number;

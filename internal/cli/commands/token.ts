@@ -2,7 +2,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { isJobType, isProcessingId } from '../../../schemas/ids.js';
 import { mintToken, secretProblem } from '../../auth/shared-secret.js';
 import { secondsOption } from '../flags/durations.js';
-import { type Io, UsageError } from '../runtime/cli-context.js';
+import { type CliContext, UsageError } from '../runtime/cli-context.js';
 
 interface TokenOptions {
   readonly job?: readonly string[];
@@ -26,7 +26,7 @@ Examples:
 `;
 
 /** `headway token`: makes a token for development, as an edge with the same secret takes it. */
-export function addTokenCommand(program: Command, io: Io): void {
+export function addTokenCommand(program: Command, context: CliContext): void {
   program
     .command('token')
     .summary('make a token for development')
@@ -45,10 +45,10 @@ export function addTokenCommand(program: Command, io: Io): void {
     .option('--issuer <name>', "'iss' (default: HEADWAY_JWT_ISSUER, if set)")
     .option('--audience <name>', "'aud' (default: HEADWAY_JWT_AUDIENCE, if set)")
     .addHelpText('after', EXAMPLES)
-    .action((options: TokenOptions) => makeToken(options, io));
+    .action((options: TokenOptions) => makeToken(options, context));
 }
 
-async function makeToken(options: TokenOptions, io: Io): Promise<void> {
+async function makeToken(options: TokenOptions, context: CliContext): Promise<void> {
   const { job = [], jobType = [], subject } = options;
   const all = options.all === true;
   if (!all && job.length === 0 && jobType.length === 0) {
@@ -59,11 +59,11 @@ async function makeToken(options: TokenOptions, io: Io): Promise<void> {
   if (all && job.length + jobType.length > 0) {
     throw new UsageError('--all opens every job already: leave out either --all, or --job and --job-type.');
   }
-  const secret = secretOf(io.env);
-  const iat = Math.floor(io.now() / 1000);
+  const secret = secretOf(context.env);
+  const iat = Math.floor(context.now() / 1000);
   const exp = iat + options.expiresIn;
-  const iss = options.issuer ?? (io.env.HEADWAY_JWT_ISSUER || undefined);
-  const aud = options.audience ?? (io.env.HEADWAY_JWT_AUDIENCE || undefined);
+  const iss = options.issuer ?? (context.env.HEADWAY_JWT_ISSUER || undefined);
+  const aud = options.audience ?? (context.env.HEADWAY_JWT_AUDIENCE || undefined);
   const token = await mintToken(secret, {
     iat,
     exp,
@@ -78,11 +78,11 @@ async function makeToken(options: TokenOptions, io: Io): Promise<void> {
       throw new UsageError(`An edge would not take this token: ${error.message}.`);
     throw error;
   });
-  await io.out(`${token}\n`);
-  io.note(`headway: the token expires at ${new Date(exp * 1000).toISOString()}\n`);
+  await context.stdout(`${token}\n`);
+  context.stderr(`headway: the token expires at ${new Date(exp * 1000).toISOString()}\n`);
 }
 
-function secretOf(env: Io['env']): string {
+function secretOf(env: CliContext['env']): string {
   const secret = env.HEADWAY_JWT_SECRET;
   const wanted = 'set it to the secret of the edge (openssl rand -base64 48 makes one)';
   if (!secret) throw new UsageError(`HEADWAY_JWT_SECRET is not set; ${wanted}.`);

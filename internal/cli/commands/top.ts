@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { addColorOption } from '../flags/command-line.js';
 import { addJobTypeOption, addTimestampsOption } from '../flags/filters.js';
-import type { Io } from '../runtime/cli-context.js';
+import type { CliContext } from '../runtime/cli-context.js';
 import { addNatsOptions, withNats } from '../runtime/nats.js';
 import { list } from './list/list.js';
 import type { ListOptions } from './list/options.js';
@@ -18,7 +18,7 @@ Examples:
 `;
 
 /** `headway top`: what runs now, as it changes. */
-export function addTopCommand(program: Command, io: Io): void {
+export function addTopCommand(program: Command, context: CliContext): void {
   const command = program
     .command('top')
     .summary('watch the jobs that are not finished')
@@ -29,8 +29,8 @@ export function addTopCommand(program: Command, io: Io): void {
   addNatsOptions(command)
     .addHelpText('after', EXAMPLES)
     .action((options: TopOptions) =>
-      withNats(io, options, 'headway top', (access) =>
-        list(io, access, { ...options, output: 'table', follow: true, status: ['unfinished'] }),
+      withNats(context, options, 'headway top', (access) =>
+        list(context, access, { ...options, output: 'table', follow: true, status: ['unfinished'] }),
       ),
     );
 }

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { printable } from '../../../schemas/text.js';
 import { HeadwayError } from '../../errors.js';
 import { addOutputOption, type OutputFlag } from '../flags/filters.js';
-import { type Io, UsageError, VERSION } from '../runtime/cli-context.js';
+import { type CliContext, UsageError, VERSION } from '../runtime/cli-context.js';
 import { addNatsOptions, type NatsFlags, withNats } from '../runtime/nats.js';
 
 interface VersionFlags extends NatsFlags, OutputFlag {
@@ -19,7 +19,7 @@ Examples:
 `;
 
 /** `headway version`: of this program, and of the nats-server where it can be reached. */
-export function addVersionCommand(program: Command, io: Io): void {
+export function addVersionCommand(program: Command, context: CliContext): void {
   const command = program
     .command('version')
     .summary('show the versions of headway and of the nats-server')
@@ -29,11 +29,11 @@ export function addVersionCommand(program: Command, io: Io): void {
     .option('--client', 'do not ask NATS');
   addOutputOption(addNatsOptions(command), ['table', 'json'])
     .addHelpText('after', EXAMPLES)
-    .action((flags: VersionFlags) => showVersion(flags, io));
+    .action((flags: VersionFlags) => showVersion(flags, context));
 }
 
-async function showVersion(flags: VersionFlags, io: Io): Promise<void> {
-  const server = flags.client ? null : await askServer(flags, io);
+async function showVersion(flags: VersionFlags, context: CliContext): Promise<void> {
+  const server = flags.client ? null : await askServer(flags, context);
   const node = process.versions.node;
   if (flags.output === 'json') {
     const document = {
@@ -42,12 +42,12 @@ async function showVersion(flags: VersionFlags, io: Io): Promise<void> {
       nats_server: server?.version ?? null,
       ...(server?.error != null && { error: server.error }),
     };
-    await io.out(`${JSON.stringify(document)}\n`);
+    await context.stdout(`${JSON.stringify(document)}\n`);
     return;
   }
   const nats = server?.version == null ? '' : `nats-server ${printable(server.version)} at ${server.where}\n`;
-  await io.out(`headway ${VERSION}\nnode ${node}\n${nats}`);
-  if (server?.error != null) io.note(`headway: ${server.error}\n`);
+  await context.stdout(`headway ${VERSION}\nnode ${node}\n${nats}`);
+  if (server?.error != null) context.stderr(`headway: ${server.error}\n`);
 }
 
 interface Server {
@@ -56,9 +56,9 @@ interface Server {
   readonly error: string | null;
 }
 
-async function askServer(flags: NatsFlags, io: Io): Promise<Server> {
+async function askServer(flags: NatsFlags, context: CliContext): Promise<Server> {
   try {
-    return await withNats(io, flags, 'headway version', async ({ connection, shownUrl }) => ({
+    return await withNats(context, flags, 'headway version', async ({ connection, shownUrl }) => ({
       version: connection.info?.version ?? null,
       where: shownUrl,
       error: null,

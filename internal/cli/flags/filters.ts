@@ -30,7 +30,7 @@ export const JOB_STATUSES = [...EVENT_STATUSES, 'stalled'] as const;
 export type StatusFilter = (typeof JOB_STATUSES)[number];
 
 /** A place in time: absolute, or so long before now. ms. */
-export type Moment =
+export type TimeSpec =
   | { readonly kind: 'at'; readonly ms: number }
   | { readonly kind: 'ago'; readonly ms: number };
 
@@ -41,7 +41,7 @@ export interface SinceFlags {
   readonly sinceTime?: number;
 }
 export interface UntilFlag {
-  readonly until?: Moment;
+  readonly until?: TimeSpec;
 }
 export interface StartSequenceFlag {
   readonly startSequence?: number;
@@ -123,7 +123,7 @@ export function addTimestampsOption(command: Command): Command {
  * @returns null when nothing was said
  * @throws UsageError when more was said than goes together
  */
-export function startOf(flags: SinceFlags & StartSequenceFlag, now: number): ReadFrom | null {
+export function resolveStart(flags: SinceFlags & StartSequenceFlag, now: number): ReadFrom | null {
   const said = [
     flags.since === undefined ? null : '--since',
     flags.sinceTime === undefined ? null : '--since-time',
@@ -159,7 +159,7 @@ export function untilOf(flags: UntilFlag & SinceFlags, now: number): number | nu
  * Whether an event is among those that --job-type and --status name.
  * @param isStalled whether its job is stalled now; only commands that show jobs know
  */
-export function passes({ jobType, status }: FilterFlags, event: Event, isStalled = false): boolean {
+export function matches({ jobType, status }: FilterFlags, event: Event, isStalled = false): boolean {
   if (jobType !== undefined && (event.job_type === undefined || !jobType.includes(event.job_type)))
     return false;
   return status === undefined || status.some((one) => hasStatus(event, one, isStalled));
@@ -241,7 +241,7 @@ export function timeOption(text: string): number {
 }
 
 /** A time by RFC 3339, or a duration before now. @throws InvalidArgumentError */
-export function momentOption(text: string): Moment {
+export function momentOption(text: string): TimeSpec {
   const ago = parseDuration(text);
   if (ago !== null) return { kind: 'ago', ms: Math.min(ago, LONGEST_AGO_MS) };
   const ms = timeOf(text);

@@ -2,7 +2,7 @@ import { showAge } from '../flags/durations.js';
 import type { JobEvent } from '../reads/job-event.js';
 import { percent, summary } from '../reads/job-event.js';
 import type { DisplayStatus } from '../reads/job-status.js';
-import { type Paint, statusFormat } from './color.js';
+import { type Colorize, statusFormat } from './color.js';
 import type { Cell } from './table.js';
 
 // How parts of an event stand in a table.
@@ -17,7 +17,7 @@ export function bar(value: number): string {
   return '█'.repeat(full) + '░'.repeat(BAR_CELLS - full);
 }
 
-export const statusCell = (status: DisplayStatus, paint: Paint): Cell => ({
+export const statusCell = (status: DisplayStatus, paint: Colorize): Cell => ({
   text: status,
   dress: (text) => paint(statusFormat(status), text),
 });
@@ -46,6 +46,6 @@ export const timeText = (ms: number): string => new Date(ms).toISOString();
 export const summaryCell = ({ event }: JobEvent): Cell => ({ text: summary(event) });
 
 export const dim =
-  (paint: Paint) =>
+  (paint: Colorize) =>
   (text: string): string =>
     paint('dim', text);

@@ -2,26 +2,29 @@ import { styleText } from 'node:util';
 import type { ColorFlag } from '../flags/command-line.js';
 
 import type { DisplayStatus } from '../reads/job-status.js';
-import type { Io } from '../runtime/cli-context.js';
+import type { CliContext } from '../runtime/cli-context.js';
 
 type Format = Parameters<typeof styleText>[0];
 
 /** Text in a colour or style, where there are any. */
-export type Paint = (format: Format, text: string) => string;
+export type Colorize = (format: Format, text: string) => string;
 
 /**
  * Whether there are colours: as --color says; else only at a terminal that has them, for somebody who wants them.
  * https://no-color.org
  */
-export function isColoured(io: Pick<Io, 'env' | 'terminal'>, { color }: Partial<ColorFlag>): boolean {
+export function isColored(
+  context: Pick<CliContext, 'env' | 'terminal'>,
+  { color }: Partial<ColorFlag>,
+): boolean {
   if (color === 'always') return true;
   if (color === 'never' || color === false) return false;
-  return io.terminal.out && !io.env.NO_COLOR && io.env.TERM !== 'dumb';
+  return context.terminal.out && !context.env.NO_COLOR && context.env.TERM !== 'dumb';
 }
 
-export function paintFor(io: Io, flag: Partial<ColorFlag>): Paint {
+export function colorizer(context: CliContext, flag: Partial<ColorFlag>): Colorize {
   // What the stream is was decided here; Node would look at its own.
-  return isColoured(io, flag)
+  return isColored(context, flag)
     ? (format, text) => styleText(format, text, { validateStream: false })
     : (_format, text) => text;
 }

@@ -1,9 +1,9 @@
 import type { ColorFlag } from '../flags/command-line.js';
 
 import { type JobEvent, statusWord } from '../reads/job-event.js';
-import type { Io } from '../runtime/cli-context.js';
+import type { CliContext } from '../runtime/cli-context.js';
 import { dim, progressCell, statusCell, summaryCell, timeText } from './cells.js';
-import { paintFor } from './color.js';
+import { colorizer } from './color.js';
 import { type Layout, layoutOf } from './layout.js';
 import { type Cell, type Column, ColumnWidths, JOB_COLUMN, lineOf } from './table.js';
 
@@ -57,16 +57,16 @@ export class GrowingTable {
 }
 
 /** How wide lines may be; Infinity where they may be of any width. */
-export const widthFor = (io: Io, isWide = false): (() => number) =>
-  io.terminal.out && !isWide ? io.columns : () => Number.POSITIVE_INFINITY;
+export const widthFor = (context: CliContext, isWide = false): (() => number) =>
+  context.terminal.out && !isWide ? context.columns : () => Number.POSITIVE_INFINITY;
 
 /** Events as lines without a title, in columns that stay: nobody knows what comes. */
-export function eventLines(io: Io, options: EventLineOptions): (job: JobEvent) => string {
-  const paint = paintFor(io, options);
+export function eventLines(context: CliContext, options: EventLineOptions): (job: JobEvent) => string {
+  const paint = colorizer(context, options);
   const skipped = options.timestamps ? 0 : 1;
   const least = LEAST.slice(skipped);
-  if (io.terminal.out && !options.isWide) least[2 - skipped] = UUID_WIDTH;
-  const table = new GrowingTable(COLUMNS.slice(skipped), least, widthFor(io, options.isWide));
+  if (context.terminal.out && !options.isWide) least[2 - skipped] = UUID_WIDTH;
+  const table = new GrowingTable(COLUMNS.slice(skipped), least, widthFor(context, options.isWide));
   return (job) => {
     const { attempt } = job.event;
     const again = attempt !== undefined && attempt > 1 ? `(attempt ${attempt}) ` : '';

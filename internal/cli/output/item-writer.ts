@@ -3,9 +3,9 @@ import { Document, isScalar, Scalar, visit } from 'yaml';
 import type { Event } from '../../../schemas/event.js';
 import { printable } from '../../../schemas/text.js';
 import { summary } from '../reads/job-event.js';
-import type { Io } from '../runtime/cli-context.js';
+import type { CliContext } from '../runtime/cli-context.js';
 import { type DataFormat, jsonPathOf } from './format.js';
-import { ArrayEmitter, Emitter } from './line-writer.js';
+import { JsonArrayWriter, LineWriter } from './line-writer.js';
 
 /** Writes items, each given as the JSON text that `-o json` has of it, in the format that was asked for. */
 export interface ItemWriter {
@@ -52,21 +52,21 @@ export const EVENT_CSV = {
  * @throws UsageError for a template that is none
  */
 export async function itemWriter(
-  io: Io,
+  context: CliContext,
   output: DataFormat,
   columns: CsvColumns = EVENT_CSV,
   isOne = false,
 ): Promise<ItemWriter> {
   switch (output) {
     case 'json': {
-      if (isOne) return lineWriter(io, (json) => json);
-      const array = new ArrayEmitter(io);
+      if (isOne) return lineWriter(context, (json) => json);
+      const array = new JsonArrayWriter(context);
       return { item: (json) => array.item(json), flush: async () => undefined, end: () => array.end() };
     }
     case 'ndjson':
-      return lineWriter(io, (json) => json);
+      return lineWriter(context, (json) => json);
     case 'name':
-      return lineWriter(io, (json) => (JSON.parse(json) as Item).processing_id ?? '');
+      return lineWriter(context, (json) => (JSON.parse(json) as Item).processing_id ?? '');
     case 'csv': {
       const { csvLine } = await import('./item-writer.js');
       const cells = Object.values(columns);
@@ -74,7 +74,7 @@ export async function itemWriter(
         const item = JSON.parse(json) as Record<string, unknown>;
         return csvLine(cells.map((cell) => cell(item)));
       };
-      return lineWriter(io, line, csvLine(Object.keys(columns)));
+      return lineWriter(context, line, csvLine(Object.keys(columns)));
     }
     case 'yaml': {
       const { yamlText } = await import('./item-writer.js');
@@ -82,7 +82,7 @@ export async function itemWriter(
         const value: unknown = JSON.parse(json);
         return yamlText(isOne ? value : [value]).trimEnd();
       };
-      return lineWriter(io, text, null, '[]');
+      return lineWriter(context, text, null, '[]');
     }
     default: {
       const { JsonPathTemplate } = await import('./json-path.js');
@@ -93,7 +93,7 @@ export async function itemWriter(
         flush: async () => undefined,
         end: async () => {
           const text = template.fill(isOne ? items[0] : items);
-          if (text !== '') await io.out(text);
+          if (text !== '') await context.stdout(text);
         },
       };
     }
@@ -102,24 +102,24 @@ export async function itemWriter(
 
 /** Writes one document in the format that was asked for. */
 export async function writeDocument(
-  io: Io,
+  context: CliContext,
   output: DataFormat,
   json: string,
   columns: CsvColumns = EVENT_CSV,
 ): Promise<void> {
-  const writer = await itemWriter(io, output, columns, true);
+  const writer = await itemWriter(context, output, columns, true);
   await writer.item(json);
   await writer.end();
 }
 
 /** @param title the first line, also where there is no item. @param none what is written where there is none */
 function lineWriter(
-  io: Io,
+  context: CliContext,
   textOf: (json: string) => string,
   title: string | null = null,
   none: string | null = null,
 ): ItemWriter {
-  const emitter = new Emitter(io);
+  const emitter = new LineWriter(context);
   let isFirst = true;
   const begin = async (): Promise<void> => {
     if (isFirst && title !== null) await emitter.line(title);

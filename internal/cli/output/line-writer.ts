@@ -1,14 +1,14 @@
-import type { Io } from '../runtime/cli-context.js';
+import type { CliContext } from '../runtime/cli-context.js';
 
 const CHUNK = 64 * 1024;
 
 /** Lines of output, written in pieces: a line by itself would cost a call of the system each. */
-export class Emitter {
-  readonly #io: Io;
+export class LineWriter {
+  readonly #context: CliContext;
   #held = '';
 
-  constructor(io: Io) {
-    this.#io = io;
+  constructor(context: CliContext) {
+    this.#context = context;
   }
 
   async line(text: string): Promise<void> {
@@ -20,17 +20,17 @@ export class Emitter {
     if (this.#held === '') return;
     const text = this.#held;
     this.#held = '';
-    await this.#io.out(text);
+    await this.#context.stdout(text);
   }
 }
 
 /** One JSON array, an item a line, that is whole only when `end` was called. */
-export class ArrayEmitter {
-  readonly #emitter: Emitter;
+export class JsonArrayWriter {
+  readonly #emitter: LineWriter;
   #last: string | null = null;
 
-  constructor(io: Io) {
-    this.#emitter = new Emitter(io);
+  constructor(context: CliContext) {
+    this.#emitter = new LineWriter(context);
   }
 
   async item(json: string): Promise<void> {
@@ -49,8 +49,8 @@ export class ArrayEmitter {
 }
 
 /** Writes lines, and leaves nothing unwritten. */
-export async function writeLines(io: Io, lines: Iterable<string>): Promise<void> {
-  const emitter = new Emitter(io);
+export async function writeLines(context: CliContext, lines: Iterable<string>): Promise<void> {
+  const emitter = new LineWriter(context);
   for (const line of lines) await emitter.line(line);
   await emitter.flush();
 }

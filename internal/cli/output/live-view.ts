@@ -1,24 +1,24 @@
 import { createLogUpdate } from 'log-update';
-import type { Io } from '../runtime/cli-context.js';
+import type { CliContext } from '../runtime/cli-context.js';
 
 /** Text that replaces itself at the end of a terminal. Only where `io.terminal.out`. */
-export class Redraw {
-  readonly #io: Io;
+export class LiveView {
+  readonly #context: CliContext;
   readonly #render: ReturnType<typeof createLogUpdate>;
   #written = '';
 
-  constructor(io: Io) {
-    this.#io = io;
+  constructor(context: CliContext) {
+    this.#context = context;
     const stream = {
       write: (text: string) => {
         this.#written += text;
         return true;
       },
       get columns() {
-        return io.columns();
+        return context.columns();
       },
       get rows() {
-        return io.rows();
+        return context.rows();
       },
     };
     // It only ever asks for these three. Its hiding of the cursor would go to the process's own stderr.
@@ -30,6 +30,6 @@ export class Redraw {
     this.#render(lines.join('\n'));
     const text = this.#written;
     this.#written = '';
-    if (text !== '') await this.#io.out(text);
+    if (text !== '') await this.#context.stdout(text);
   }
 }

@@ -1,4 +1,4 @@
-import type { Paint } from './color.js';
+import type { Colorize } from './color.js';
 import { type Layout, layoutOf } from './layout.js';
 import { shorten, shortenMiddle, widthOf, wrapped } from './width.js';
 
@@ -94,7 +94,7 @@ const same = (text: string): string => text;
 export type Pair = readonly [name: string, value: string];
 
 export interface PairsStyle {
-  readonly paint: Paint;
+  readonly paint: Colorize;
   /** How wide the names are, with the gap behind them. */
   readonly nameWidth: number;
   /** No line is wider; Infinity where nothing needs to fit. */

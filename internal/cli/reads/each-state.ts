@@ -2,9 +2,9 @@ import type { StreamInfo } from 'nats';
 import { idOf } from '../../../schemas/ids.js';
 import { printable } from '../../../schemas/text.js';
 import { type LastState, type LastStatesObserver, readLastStates } from '../../jetstream/last-states.js';
-import type { Io } from '../runtime/cli-context.js';
+import type { CliContext } from '../runtime/cli-context.js';
 import type { StreamAccess } from '../runtime/nats.js';
-import { noting, type Progress, plural } from '../runtime/status.js';
+import { type Progress, plural, readStatus } from '../runtime/status.js';
 import { type JobEvent, jobEvent } from './job-event.js';
 
 /**
@@ -12,19 +12,19 @@ import { type JobEvent, jobEvent } from './job-event.js';
  * @returns the sequence up to which this is everything
  */
 export async function eachState(
-  io: Io,
+  context: CliContext,
   access: StreamAccess,
   progress: Progress,
   take: (job: JobEvent) => void | Promise<void>,
 ): Promise<number> {
   const spoilt = new Spoilt();
   const observer: LastStatesObserver = {
-    ...noting(io),
+    ...readStatus(context),
     invalid: (seq, subject) => spoilt.put(subject, seq),
     read: (done, total) => progress.show(done, total),
   };
   try {
-    const states = readLastStates(access, io.stopped, observer);
+    const states = readLastStates(access, context.stopped, observer);
     for (;;) {
       const next = await states.next();
       if (next.done === true) return next.value;
@@ -37,7 +37,7 @@ export async function eachState(
     }
   } finally {
     progress.clear();
-    for (const text of spoilt.notes()) io.note(`headway: ${text}\n`);
+    for (const text of spoilt.notes()) context.stderr(`headway: ${text}\n`);
   }
 }
 

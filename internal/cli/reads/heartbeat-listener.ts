@@ -7,7 +7,7 @@ const LOOK_MS = 100;
 const MAX_HEARD = 1_000_000;
 
 /** Which attempt of a job would have to be heard. */
-export interface Awaited {
+export interface HeartbeatTarget {
   readonly id: string;
   /** undefined: its newest event names none, and any heartbeat is its. */
   readonly attempt?: number | undefined;
@@ -20,7 +20,7 @@ interface Heard {
 }
 
 /** Hears from which jobs heartbeats come, from when it is made until it is closed. */
-export class Listening {
+export class HeartbeatListener {
   readonly #subscription: HeartbeatSubscription;
   /** The highest attempt that was heard of a job; Infinity: of one that was not named. */
   readonly #heard = new Map<string, Heard>();
@@ -54,12 +54,12 @@ export class Listening {
   }
 
   /** Whether the job gave a sign of life. A worker of an older attempt lives on when it does not know that it lost its job. */
-  has({ id, attempt = 0 }: Awaited): boolean {
+  has({ id, attempt = 0 }: HeartbeatTarget): boolean {
     return (this.#heard.get(id)?.attempt ?? -1) >= attempt;
   }
 
   /** How long ago the job gave its last sign of life, in ms; Infinity: none was heard. */
-  silenceMs(awaited: Awaited): number {
+  silenceMs(awaited: HeartbeatTarget): number {
     const heard = this.#heard.get(awaited.id);
     return heard !== undefined && this.has(awaited) ? performance.now() - heard.at : Number.POSITIVE_INFINITY;
   }

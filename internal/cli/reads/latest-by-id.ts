@@ -1,5 +1,5 @@
 /** The newest so many of what has a name and a sequence, each name once. */
-export class Newest<T extends { readonly id: string; readonly seq: number }> {
+export class LatestById<T extends { readonly id: string; readonly seq: number }> {
   readonly #limit: number;
   readonly #items = new Map<string, T>();
 

@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import { HeadwayError } from '../../errors.js';
 
 /** All that a command sees of the world around it. */
-export interface Io {
+export interface CliContext {
   /** What `process.env` is. */
   readonly env: Readonly<Record<string, string | undefined>>;
   /** ms since 1970. */
@@ -11,9 +11,9 @@ export interface Io {
    * Writes data, to stdout: what another program would read. Resolves when more may be written.
    * @throws PipeClosed when nobody reads it any more; OutputError when it cannot be written, as on a full disk
    */
-  readonly out: (text: string) => Promise<void>;
+  readonly stdout: (text: string) => Promise<void>;
   /** Writes what is for people, to stderr. */
-  readonly note: (text: string) => void;
+  readonly stderr: (text: string) => void;
   /** Which of stdin, stdout and stderr are terminals. */
   readonly terminal: { readonly in: boolean; readonly out: boolean; readonly note: boolean };
   /** The width of stdout's terminal, in columns; 80 where it is none. */
@@ -23,7 +23,7 @@ export interface Io {
   /** Aborted, with an `Interrupted`, by each of `STOP_SIGNALS`. */
   readonly stopped: AbortSignal;
   /** One line that a person types; null when stdin is no terminal, at its end, and when the command is stopped. */
-  readonly ask: (question: string) => Promise<string | null>;
+  readonly prompt: (question: string) => Promise<string | null>;
   /**
    * Calls `pressed` with what is typed: characters, or the sequences that the terminal sends. Keys that a terminal makes
    * signals of (Ctrl-C, Ctrl-Z, Ctrl-\) do what they always do, and are not in it. Nothing off a terminal.
@@ -87,7 +87,7 @@ export type StopSignal = keyof typeof SIGNAL_NUMBERS;
 export const STOP_SIGNALS = Object.keys(SIGNAL_NUMBERS) as readonly StopSignal[];
 
 /** A person or the system ended the command: the reason of `Io.stopped`. */
-export class Interrupted extends Error {
+export class SignalError extends Error {
   /** What a shell would say of a program that the signal killed: 130 for SIGINT, 143 for SIGTERM. */
   readonly exitCode: number;
   constructor(readonly signal: StopSignal) {

@@ -8,7 +8,7 @@ import { ConfigError, NotAProgressStreamError } from '../../errors.js';
 import { connectNats, redactUrl } from '../../jetstream/connection.js';
 import { explainRequestError } from '../../jetstream/nats-errors.js';
 import { oldestSeq, takesEvents } from '../../jetstream/stream.js';
-import { type Io, UsageError } from './cli-context.js';
+import { type CliContext, UsageError } from './cli-context.js';
 
 /** A command that is stopped gets so long to end by itself before its connection is taken from it. */
 const STOP_MS = 2_000;
@@ -42,14 +42,14 @@ export function addNatsOptions(command: Command): Command {
  * @throws HeadwayError for whatever NATS refuses or cannot do; Interrupted when the command is stopped
  */
 export async function withNats<T>(
-  io: Io,
+  context: CliContext,
   flags: NatsFlags,
   name: string,
   use: (access: StreamAccess) => Promise<T>,
 ): Promise<T> {
-  const { url, stream, ...files } = readSettings(io.env, flags);
+  const { url, stream, ...files } = readSettings(context.env, flags);
   const shownUrl = redactUrl(url);
-  const { stopped } = io;
+  const { stopped } = context;
   const connecting = connectNats({ url, name, ...files });
   const connection = await orStopped(connecting, stopped, 0).catch((error: unknown) => {
     connecting.then((late) => late.close()).catch(() => undefined);
@@ -96,10 +96,10 @@ export async function streamInfo({ jsm, stream, shownUrl }: StreamAccess): Promi
  * @param info a stream's, as it has just come
  * @returns ms since 1970
  */
-export function serverClock(io: Io, info: StreamInfo): () => number {
+export function serverClock(context: CliContext, info: StreamInfo): () => number {
   const { ts } = info as { readonly ts?: string };
-  const ahead = ts === undefined ? 0 : Date.parse(ts) - io.now();
-  return Number.isFinite(ahead) ? () => io.now() + ahead : io.now;
+  const ahead = ts === undefined ? 0 : Date.parse(ts) - context.now();
+  return Number.isFinite(ahead) ? () => context.now() + ahead : context.now;
 }
 
 async function orStopped<T>(promise: Promise<T>, stopped: AbortSignal, graceMs: number): Promise<T> {
@@ -141,7 +141,7 @@ interface Settings {
 }
 
 // The same variables as an edge's, held to the same rules, with the options before them.
-function readSettings(env: Io['env'], flags: NatsFlags): Settings {
+function readSettings(env: CliContext['env'], flags: NatsFlags): Settings {
   const problems: string[] = [];
   const values: Record<string, string | undefined> = {};
   for (const { key, env: variable, schema } of settings()) {

@@ -1,4 +1,4 @@
-import { type Io, type Pager, UsageError } from './cli-context.js';
+import { type CliContext, type Pager, UsageError } from './cli-context.js';
 
 /** What `git` gives `less`: colours, nothing where one screen is enough, and what was read stays on the screen. */
 const DEFAULT_PAGER = 'less -FRX';
@@ -9,12 +9,20 @@ const DEFAULT_PAGER = 'less -FRX';
  * @param isWanted false: the output is written as it comes
  * @throws what `use` throws; UsageError when there is no such pager
  */
-export async function withPager<T>(io: Io, isWanted: boolean, use: (paged: Io) => Promise<T>): Promise<T> {
-  const command = isWanted && io.terminal.out ? pagerOf(io) : null;
-  if (command === null) return use(io);
-  const output = new PagedOutput(io, command);
+export async function withPager<T>(
+  context: CliContext,
+  isWanted: boolean,
+  use: (paged: CliContext) => Promise<T>,
+): Promise<T> {
+  const command = isWanted && context.terminal.out ? pagerOf(context) : null;
+  if (command === null) return use(context);
+  const output = new PagedOutput(context, command);
   try {
-    const done = await use({ ...io, out: (text) => output.write(text), note: (text) => output.note(text) });
+    const done = await use({
+      ...context,
+      stdout: (text) => output.write(text),
+      stderr: (text) => output.note(text),
+    });
     await output.end();
     return done;
   } catch (error) {
@@ -25,7 +33,7 @@ export async function withPager<T>(io: Io, isWanted: boolean, use: (paged: Io) =
 }
 
 /** null: none is wanted. An empty variable, or `cat`, says so. */
-function pagerOf({ env, hasCommand }: Io): string | null {
+function pagerOf({ env, hasCommand }: CliContext): string | null {
   const said = env.HEADWAY_PAGER ?? env.PAGER;
   if (said !== undefined) return ['', 'cat'].includes(said.trim()) ? null : said;
   if (env.TERM === 'dumb') return null;
@@ -33,15 +41,15 @@ function pagerOf({ env, hasCommand }: Io): string | null {
 }
 
 class PagedOutput {
-  readonly #io: Io;
+  readonly #context: CliContext;
   readonly #command: string;
   #held = '';
   #lines = 0;
   #notes = '';
   #pager: Pager | null = null;
 
-  constructor(io: Io, command: string) {
-    this.#io = io;
+  constructor(context: CliContext, command: string) {
+    this.#context = context;
     this.#command = command;
   }
 
@@ -50,25 +58,25 @@ class PagedOutput {
     this.#held += text;
     this.#lines += text.split('\n').length - 1;
     // The prompt of the shell needs the last line.
-    if (this.#lines < this.#io.rows()) return;
-    this.#pager = this.#io.page(this.#command);
+    if (this.#lines < this.#context.rows()) return;
+    this.#pager = this.#context.page(this.#command);
     const held = this.#held;
     this.#held = '';
     await this.#pager.write(held);
   }
 
   note(text: string): void {
-    if (this.#pager === null) this.#io.note(text);
+    if (this.#pager === null) this.#context.stderr(text);
     else this.#notes += text;
   }
 
   async end(): Promise<void> {
     const held = this.#held;
     this.#held = '';
-    if (held !== '') await this.#io.out(held);
+    if (held !== '') await this.#context.stdout(held);
     if (this.#pager === null) return;
     const code = await this.#pager.end();
-    if (this.#notes !== '') this.#io.note(this.#notes);
+    if (this.#notes !== '') this.#context.stderr(this.#notes);
     this.#notes = '';
     // What a shell says of a command that it does not find, or may not run.
     if (code === 126 || code === 127) {

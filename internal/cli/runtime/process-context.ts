@@ -3,24 +3,24 @@ import { accessSync, constants, fstatSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import {
-  Interrupted,
-  type Io,
+  type CliContext,
   OutputError,
   type Pager,
   PipeClosed,
+  SignalError,
   STOP_SIGNALS,
   type StopSignal,
 } from './cli-context.js';
 import { keys } from './keys.js';
 
 /** The world of a real process. Listens for its signals: the first stops the command, a second one ends at once. */
-export function processIo(): Io {
+export function processContext(): CliContext {
   const stopped = new AbortController();
   let openPagers = 0;
   const stop = (signal: StopSignal): void => {
     // The terminal gives these keys to the pager as well, and there they mean something else.
     if (openPagers > 0 && (signal === 'SIGINT' || signal === 'SIGQUIT')) return;
-    const interrupted = new Interrupted(signal);
+    const interrupted = new SignalError(signal);
     if (stopped.signal.aborted) process.exit(interrupted.exitCode);
     stopped.abort(interrupted);
   };
@@ -36,13 +36,13 @@ export function processIo(): Io {
   return {
     env: process.env,
     now: Date.now,
-    out: isPlainFile(process.stdout.fd) ? writeFile : writeStream,
-    note: (text) => void process.stderr.write(text),
+    stdout: isPlainFile(process.stdout.fd) ? writeFile : writeStream,
+    stderr: (text) => void process.stderr.write(text),
     terminal,
     columns: () => process.stdout.columns || 80,
     rows: () => process.stdout.rows || 24,
     stopped: stopped.signal,
-    ask: (question) => (terminal.in ? ask(question, stopped.signal, stop) : Promise.resolve(null)),
+    prompt: (question) => (terminal.in ? ask(question, stopped.signal, stop) : Promise.resolve(null)),
     keys: (pressed) => (terminal.in ? keys(pressed, stop) : () => undefined),
     hasCommand,
     page: (command) => {

@@ -1,15 +1,17 @@
 import type { ReadObserver } from '../../jetstream/read-stored.js';
-import type { Io } from './cli-context.js';
+import type { CliContext } from './cli-context.js';
 
 /** Says on stderr what interrupts a read, and what the stream no longer has. */
-export function noting(io: Io): ReadObserver {
+export function readStatus(context: CliContext): ReadObserver {
   return {
     gap: (asked, first) =>
-      io.note(`headway: from seq ${asked} to ${first - 1} nothing is kept any more; it begins at ${first}\n`),
-    lost: (reason) => io.note(`headway: reading was interrupted (${reason}); it goes on by itself\n`),
-    resumed: () => io.note('headway: reading goes on\n'),
+      context.stderr(
+        `headway: from seq ${asked} to ${first - 1} nothing is kept any more; it begins at ${first}\n`,
+      ),
+    lost: (reason) => context.stderr(`headway: reading was interrupted (${reason}); it goes on by itself\n`),
+    resumed: () => context.stderr('headway: reading goes on\n'),
     replaced: () =>
-      io.note(
+      context.stderr(
         'headway: the stream was deleted and made again; it goes on from the first message of the new one\n',
       ),
   };
@@ -35,21 +37,21 @@ export const plural = (value: number, word: string): string =>
   `${count(value)} ${word}${value === 1 ? '' : 's'}`;
 
 /** The progress of long work, on stderr, where that is a terminal; nothing of it remains. */
-export function progressOf(io: Io, word: string): Progress {
-  if (!io.terminal.note) return { show: () => undefined, clear: () => undefined };
-  const startedAt = io.now();
+export function progressOf(context: CliContext, word: string): Progress {
+  if (!context.terminal.note) return { show: () => undefined, clear: () => undefined };
+  const startedAt = context.now();
   let shownAt = 0;
   return {
     show: (done, total) => {
-      const now = io.now();
+      const now = context.now();
       if (now - startedAt < AFTER_MS || now - shownAt < EVERY_MS) return;
       shownAt = now;
       const share =
         total === null || total === 0 ? '' : ` of ${count(total)}, ${Math.floor((done / total) * 100)}%`;
-      io.note(`${ERASE_LINE}${plural(done, word)}${share}`);
+      context.stderr(`${ERASE_LINE}${plural(done, word)}${share}`);
     },
     clear: () => {
-      if (shownAt > 0) io.note(ERASE_LINE);
+      if (shownAt > 0) context.stderr(ERASE_LINE);
       shownAt = 0;
     },
   };

@@ -3,7 +3,7 @@ import { idOf } from '../../../../schemas/ids.js';
 import { readStored } from '../../../jetstream/read-stored.js';
 import { keptJobs } from '../../flags/job-ids.js';
 import { readEvent } from '../../reads/job-event.js';
-import type { Io } from '../../runtime/cli-context.js';
+import type { CliContext } from '../../runtime/cli-context.js';
 import { type NatsFlags, type StreamAccess, withNats } from '../../runtime/nats.js';
 import type { Asked } from './completion.js';
 
@@ -20,18 +20,18 @@ const MOST = 200;
  * @returns at most 200, sorted
  */
 export async function offered(
-  io: Io,
+  context: CliContext,
   flags: NatsFlags,
   asked: Asked,
   typed: string,
 ): Promise<readonly string[]> {
   const over = new AbortController();
-  const quiet: Io = {
-    ...io,
-    note: () => undefined,
-    ask: async () => null,
+  const quiet: CliContext = {
+    ...context,
+    stderr: () => undefined,
+    prompt: async () => null,
     terminal: { in: false, out: false, note: false },
-    stopped: AbortSignal.any([io.stopped, over.signal]),
+    stopped: AbortSignal.any([context.stopped, over.signal]),
   };
   const asking = withNats(quiet, flags, 'headway complete', async (access) => {
     const found = asked === 'jobs' ? await jobs(access, quiet) : await types(access, quiet);
@@ -40,7 +40,7 @@ export async function offered(
       .toSorted((one, other) => (one < other ? -1 : 1))
       .slice(0, MOST);
   }).catch(() => []);
-  const none = delay(Math.max(0, PATIENCE_MS - performance.now()), [], { signal: io.stopped }).catch(
+  const none = delay(Math.max(0, PATIENCE_MS - performance.now()), [], { signal: context.stopped }).catch(
     () => [],
   );
   try {
@@ -50,26 +50,26 @@ export async function offered(
   }
 }
 
-async function jobs(access: StreamAccess, io: Io): Promise<readonly string[]> {
+async function jobs(access: StreamAccess, context: CliContext): Promise<readonly string[]> {
   const { state } = await access.jsm.streams.info(access.stream);
   if ((state.num_subjects ?? 0) <= ALL_JOBS) return await keptJobs(access);
   const found: string[] = [];
-  for await (const { subject } of lately(access, io, state.last_seq)) found.push(idOf(subject) ?? '');
+  for await (const { subject } of lately(access, context, state.last_seq)) found.push(idOf(subject) ?? '');
   return found.filter((id) => id !== '');
 }
 
-async function types(access: StreamAccess, io: Io): Promise<readonly string[]> {
+async function types(access: StreamAccess, context: CliContext): Promise<readonly string[]> {
   const { state } = await access.jsm.streams.info(access.stream);
   const found: string[] = [];
-  for await (const message of lately(access, io, state.last_seq)) {
+  for await (const message of lately(access, context, state.last_seq)) {
     const read = readEvent(message);
     if (read.ok && read.job.event.job_type !== undefined) found.push(read.job.event.job_type);
   }
   return found;
 }
 
-async function* lately(access: StreamAccess, io: Io, lastSeq: number) {
+async function* lately(access: StreamAccess, context: CliContext, lastSeq: number) {
   const from = { kind: 'seq', seq: Math.max(1, lastSeq - LATELY + 1) } as const;
   const range = { id: null, from, until: { seq: lastSeq } };
-  for await (const batch of readStored(access, range, io.stopped)) yield* batch;
+  for await (const batch of readStored(access, range, context.stopped)) yield* batch;
 }

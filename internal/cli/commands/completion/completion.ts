@@ -2,7 +2,7 @@ import tab from '@bomb.sh/tab/commander';
 import type { Command, Option } from 'commander';
 import { commandLine, commandName, natsFlagsOf } from '../../flags/command-line.js';
 import { EVENT_STATUSES, JOB_STATUSES } from '../../flags/filters.js';
-import { type Io, UsageError } from '../../runtime/cli-context.js';
+import { type CliContext, UsageError } from '../../runtime/cli-context.js';
 import { offered } from './ask.js';
 
 const SHELLS = ['zsh', 'bash', 'fish', 'powershell'] as const;
@@ -42,7 +42,7 @@ complete -F _headway_complete headway
  * `headway complete`: shell completion of commands, options and what options may be. Last, since it completes what is
  * there when it is added.
  */
-export function addCompletion(program: Command, io: Io): void {
+export function addCompletion(program: Command, context: CliContext): void {
   const completion = tab(program);
   for (const { value, options } of completion.commands.values()) {
     // An option that may be repeated has no choices that commander knows.
@@ -59,19 +59,21 @@ export function addCompletion(program: Command, io: Io): void {
     const words = [...command.args];
     const { rawArgs } = program as Command & { readonly rawArgs: readonly string[] };
     const isRequest = rawArgs[rawArgs.indexOf('complete') + 1] === '--';
-    if (!isRequest) return io.out(scriptFor(words, (shell) => completion.setup('headway', 'headway', shell)));
+    if (!isRequest)
+      return context.stdout(scriptFor(words, (shell) => completion.setup('headway', 'headway', shell)));
     const { flags, words: own } = commandLine(words);
     const [word = '', ...rest] = own;
     // A word that is still being typed is no command yet.
-    if (rest.length === 0) return io.out(said(() => completion.parse(own.length > 0 ? [...own] : words)));
+    if (rest.length === 0)
+      return context.stdout(said(() => completion.parse(own.length > 0 ? [...own] : words)));
     const called = [commandName(word), ...rest];
-    if (isFileWanted(program, called)) return io.out(':0\n');
+    if (isFileWanted(program, called)) return context.stdout(':0\n');
     const known = program.commands.find((one) => one.name() === called[0]);
     const place = known === undefined ? null : placeOf(known, rest);
-    if (place === null || place.asked === null) return io.out(said(() => completion.parse(called)));
+    if (place === null || place.asked === null) return context.stdout(said(() => completion.parse(called)));
     const nats = { ...flags, ...natsFlagsOf(rest) };
-    const found = await offered(io, nats, place.asked, place.typed);
-    return io.out(`${found.map((one) => `${one}\t\n`).join('')}:4\n`);
+    const found = await offered(context, nats, place.asked, place.typed);
+    return context.stdout(`${found.map((one) => `${one}\t\n`).join('')}:4\n`);
   });
 }
 
@@ -114,7 +116,7 @@ function said(work: () => void): string {
 export type Asked = 'jobs' | 'types';
 
 /** Where the cursor of a command line stands. */
-export interface Place {
+export interface CompletionPosition {
   /** What is typed of the word so far; of `--type=x` the part behind the =. */
   readonly typed: string;
   /** What stands before it in the same word: `--type=`. */
@@ -128,7 +130,7 @@ export interface Place {
  * @param command the command that is called; its aliases of options count
  * @param words behind the command's name; the last one is being typed, and may be empty
  */
-export function placeOf(command: Command, words: readonly string[]): Place {
+export function placeOf(command: Command, words: readonly string[]): CompletionPosition {
   const last = words.at(-1) ?? '';
   const [prefix = ''] = /^--[^=]+=/.exec(last) ?? [];
   const isOperand = words.slice(0, -1).includes('--');

@@ -1,20 +1,26 @@
 import type { Facts, Observed, StreamFacts } from '../../../doctor/facts.js';
-import type { Role } from '../../../doctor/needs.js';
 import type { NeedFacts } from '../../../doctor/permissions.js';
-import { Listening } from '../../reads/heartbeat-listener.js';
-import type { Io } from '../../runtime/cli-context.js';
+import type { Role } from '../../../doctor/required-permissions.js';
+import { HeartbeatListener } from '../../reads/heartbeat-listener.js';
+import type { CliContext } from '../../runtime/cli-context.js';
 import type { StreamAccess } from '../../runtime/nats.js';
-import { hear, lookAtAccount, lookAtClock, lookAtStream, lookAtSubjects } from './collectors.js';
-import { lookAtConsumers } from './consumer-facts.js';
-import { tryToPublish, tryToWrite } from './dry-publish.js';
-import { lookAtPermissions } from './permissions-probe.js';
-import { known, observe, skipped } from './probe.js';
+import {
+  collectAccount,
+  collectClock,
+  collectHeartbeats,
+  collectStream,
+  collectSubjects,
+} from './collectors.js';
+import { collectConsumers } from './consumer-facts.js';
+import { probePublish, probeWrite } from './dry-publish.js';
+import { probePermissions } from './permissions-probe.js';
+import { known, probe, skipped } from './probe.js';
 import { type Scan, type ScanLimits, scanEvents, scanJobs } from './scan.js';
 
 /** These looks ask several times, or for much. */
 const SECOND_LOOKS_MS = 15_000;
 
-export interface GatherOptions {
+export interface CollectOptions {
   readonly scan: Scan;
   /** How long heartbeats are listened for, when jobs are silent. */
   readonly listenMs: number;
@@ -26,22 +32,26 @@ export interface GatherOptions {
 }
 
 /** Looks at everything. What cannot be looked at is in the facts, with the reason; it stops nothing else. */
-export async function gather(access: StreamAccess, options: GatherOptions, io: Io): Promise<Facts> {
+export async function collect(
+  access: StreamAccess,
+  options: CollectOptions,
+  context: CliContext,
+): Promise<Facts> {
   const { connection, stream } = access;
-  const listening = new Listening(connection);
+  const listening = new HeartbeatListener(connection);
   try {
     const [account, state, clock, permissions] = await Promise.all([
-      observe(() => lookAtAccount(access)),
-      observe(() => lookAtStream(access), SECOND_LOOKS_MS),
-      observe(() => lookAtClock(access, io.now)),
-      lookAtPermissions(connection, stream, options.meantFor),
+      probe(() => collectAccount(access)),
+      probe(() => collectStream(access), SECOND_LOOKS_MS),
+      probe(() => collectClock(access, context.now)),
+      probePermissions(connection, stream, options.meantFor),
     ]);
-    const now = io.now() - (clock.kind === 'known' ? clock.value.offsetMs : 0);
+    const now = context.now() - (clock.kind === 'known' ? clock.value.offsetMs : 0);
     const inStream = await lookInside(
       access,
       state,
       { ...options, now, listening, needs: permissions.needs },
-      io,
+      context,
     );
     return {
       now,
@@ -70,12 +80,12 @@ type Inside = Pick<
 async function lookInside(
   access: StreamAccess,
   state: Facts['stream'],
-  options: GatherOptions & {
+  options: CollectOptions & {
     readonly now: number;
-    readonly listening: Listening;
+    readonly listening: HeartbeatListener;
     readonly needs: readonly NeedFacts[];
   },
-  io: Io,
+  context: CliContext,
 ): Promise<Inside> {
   if (state.kind !== 'known' || state.value.kind === 'missing') {
     const none = because(state);
@@ -92,17 +102,17 @@ async function lookInside(
     };
   }
   const { stream } = state.value;
-  const limits: ScanLimits = { limitMs: options.limitMs, stopped: io.stopped };
+  const limits: ScanLimits = { limitMs: options.limitMs, stopped: context.stopped };
   const [followers, events, subjects, [jobs, heartbeats]] = await Promise.all([
-    observe(() => lookAtConsumers(access), SECOND_LOOKS_MS),
+    probe(() => collectConsumers(access), SECOND_LOOKS_MS),
     scanEvents(access, stream, options.scan, limits),
-    observe(() => lookAtSubjects(access, stream, options.now), SECOND_LOOKS_MS),
-    silentJobs(access, stream, options, limits, io),
+    probe(() => collectSubjects(access, stream, options.now), SECOND_LOOKS_MS),
+    silentJobs(access, stream, options, limits, context),
   ]);
   // A refusal of the one, and the consumer of the other, may be seen by whoever else looks at the same time.
   const [publish, disk] = await Promise.all([
-    observe(() => tryToPublish(access, stream, options.needs)).then(flat),
-    observe(() => tryToWrite(access, stream)).then(flat),
+    probe(() => probePublish(access, stream, options.needs)).then(flat),
+    probe(() => probeWrite(access, stream)).then(flat),
   ]);
   const isKnown = followers.kind === 'known';
   return {
@@ -122,15 +132,16 @@ async function lookInside(
 async function silentJobs(
   access: StreamAccess,
   { maxAgeMs }: StreamFacts,
-  { now, stallAfterMs, listenMs, listening }: GatherOptions & { now: number; listening: Listening },
+  { now, stallAfterMs, listenMs, listening }: CollectOptions & { now: number; listening: HeartbeatListener },
   limits: ScanLimits,
-  io: Io,
+  context: CliContext,
 ): Promise<[Facts['jobs'], Facts['heartbeats']]> {
   const jobs = await scanJobs(access, { now, stallAfterMs, maxAgeMs }, limits);
   const silent = jobs.kind === 'known' ? jobs.value.silent : [];
   if (silent.length === 0) return [jobs, skipped('no job is silent')];
-  if (io.terminal.note) io.note('headway: some jobs are silent, listening for their heartbeats\n');
-  return [jobs, await hear(listening, silent, listenMs, io.stopped)];
+  if (context.terminal.note)
+    context.stderr('headway: some jobs are silent, listening for their heartbeats\n');
+  return [jobs, await collectHeartbeats(listening, silent, listenMs, context.stopped)];
 }
 
 /** A look that says by itself why it knows nothing. */

@@ -16,7 +16,7 @@ import { isAway } from '../../../doctor/replicas.js';
 import { JetStreamUnavailableError } from '../../../errors.js';
 import { explainRequestError } from '../../../jetstream/nats-errors.js';
 import { apiErrorCode, storedMessage } from '../../../jetstream/stream.js';
-import type { Awaited, Listening } from '../../reads/heartbeat-listener.js';
+import type { HeartbeatListener, HeartbeatTarget } from '../../reads/heartbeat-listener.js';
 import type { StreamAccess } from '../../runtime/nats.js';
 import { known, refusedSubject } from './probe.js';
 import { streamFactsOf } from './stream-facts.js';
@@ -28,7 +28,7 @@ const CLOCK_QUESTIONS = 3;
 const REACHES = 20;
 
 /** The account's use of JetStream; null when JetStream is not enabled for it. */
-export async function lookAtAccount({ jsm, stream, shownUrl }: StreamAccess): Promise<AccountFacts | null> {
+export async function collectAccount({ jsm, stream, shownUrl }: StreamAccess): Promise<AccountFacts | null> {
   try {
     return accountFacts(await jsm.getAccountInfo());
   } catch (error) {
@@ -57,7 +57,7 @@ const usage = (used: number, limit: number): Usage => ({ used, limit: limit < 0 
 const fill = ({ used, limit }: Usage): number => (limit === null || limit === 0 ? 0 : used / limit);
 
 /** The stream, its copies looked at twice where one of them is not current. */
-export async function lookAtStream({ connection, jsm, stream }: StreamAccess): Promise<StreamState> {
+export async function collectStream({ connection, jsm, stream }: StreamAccess): Promise<StreamState> {
   const version = connection.info?.version ?? '';
   try {
     const first = streamFactsOf(await jsm.streams.info(stream), version);
@@ -72,7 +72,7 @@ export async function lookAtStream({ connection, jsm, stream }: StreamAccess): P
 }
 
 /** This machine's clock against that of the server which leads the stream, and so gives events their time. */
-export async function lookAtClock({ jsm, stream }: StreamAccess, now: () => number): Promise<ClockFacts> {
+export async function collectClock({ jsm, stream }: StreamAccess, now: () => number): Promise<ClockFacts> {
   const looks: ClockFacts[] = [];
   for (let asked = 0; asked < CLOCK_QUESTIONS; asked++) {
     const before = now();
@@ -95,7 +95,7 @@ export interface Subjects {
 }
 
 /** All subjects of the stream, for those that are full and those that name no job. @param now by the server's clock */
-export async function lookAtSubjects(
+export async function collectSubjects(
   { jsm, stream }: StreamAccess,
   { maxEventsPerJob }: StreamFacts,
   now: number,
@@ -124,9 +124,9 @@ export async function lookAtSubjects(
 }
 
 /** Listens on until each of these jobs was heard, or for so long since the start. */
-export async function hear(
-  listening: Listening,
-  silent: readonly Awaited[],
+export async function collectHeartbeats(
+  listening: HeartbeatListener,
+  silent: readonly HeartbeatTarget[],
   listenMs: number,
   stopped: AbortSignal,
 ): Promise<Observed<HeartbeatFacts>> {

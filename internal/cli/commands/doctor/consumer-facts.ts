@@ -18,7 +18,7 @@ export interface Followers {
 }
 
 /** The stream's consumers, looked at again where an edge is not pulling or not at the head. */
-export async function lookAtConsumers(access: StreamAccess): Promise<Followers> {
+export async function collectConsumers(access: StreamAccess): Promise<Followers> {
   const newestEvent = await newestOf(access).catch(() => null);
   const looks = [await listConsumers(access)];
   while (looks.length < LOOKS && needsLook(looks, newestEvent ?? 0)) {

@@ -1,21 +1,21 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { printable } from '../../../../schemas/text.js';
+import { reportOf, runChecks, worstOf } from '../../../doctor/checks.js';
 import { FINDING_IDS, type FindingId, type Report } from '../../../doctor/findings.js';
-import { judge, reportOf, worstOf } from '../../../doctor/judge.js';
-import { ROLES, type Role } from '../../../doctor/needs.js';
+import { ROLES, type Role } from '../../../doctor/required-permissions.js';
 import { serverTooOld } from '../../../doctor/server.js';
 import { NatsVersionError } from '../../../errors.js';
 import { addColorOption, type ColorFlag } from '../../flags/command-line.js';
 import { durationOption } from '../../flags/durations.js';
 import { addOutputOption, type OutputFlag, positive } from '../../flags/filters.js';
-import { isColoured } from '../../output/color.js';
-import { Exit, type Io, PipeClosed } from '../../runtime/cli-context.js';
+import { isColored } from '../../output/color.js';
+import { type CliContext, Exit, PipeClosed } from '../../runtime/cli-context.js';
 import { EXIT } from '../../runtime/exit-codes.js';
 import { addNatsOptions, type NatsFlags, withNats } from '../../runtime/nats.js';
-import { type GatherOptions, gather } from './collect.js';
-import { reportDocument } from './json-report.js';
+import { type CollectOptions, collect } from './collect.js';
+import { jsonReport } from './json-report.js';
 import type { Scan } from './scan.js';
-import { printReport } from './text-report.js';
+import { textReport } from './text-report.js';
 
 interface DoctorFlags extends NatsFlags, OutputFlag, ColorFlag {
   readonly scan: Scan;
@@ -50,11 +50,11 @@ Examples:
   headway doctor --scan all                      every stored event is looked at, not only the newest ${SCAN.toLocaleString('en')}
   headway doctor --for edge --creds edge.creds   may these credentials do all that an edge needs?
   headway doctor -o json | jq -r '.findings[].id'
-  headway doctor --ignore single-copy-in-cluster --ignore jobs-silent
+  headway doctor --ignore single-replica-in-cluster --ignore jobs-stalled
 `;
 
 /** `headway doctor`: finds out what is wrong with NATS, the stream, the edges, the jobs and the workers. */
-export function addDoctorCommand(program: Command, io: Io): void {
+export function addDoctorCommand(program: Command, context: CliContext): void {
   const command = program
     .command('doctor')
     .summary('find out what is wrong')
@@ -86,22 +86,22 @@ export function addDoctorCommand(program: Command, io: Io): void {
     .option('--verbose', 'list what is fine, too');
   addColorOption(addOutputOption(addNatsOptions(command), ['table', 'json']))
     .addHelpText('after', MORE)
-    .action((flags: DoctorFlags) => examine(flags, io));
+    .action((flags: DoctorFlags) => examine(flags, context));
 }
 
-async function examine(flags: DoctorFlags, io: Io): Promise<void> {
-  const { report, stream, server, where } = await look(flags, io);
+async function examine(flags: DoctorFlags, context: CliContext): Promise<void> {
+  const { report, stream, server, where } = await look(flags, context);
   const { ignore = [] } = flags;
   const shown: Report = { ...report, findings: report.findings.filter(({ id }) => !ignore.includes(id)) };
   const text =
     flags.output === 'json'
-      ? reportDocument(shown, stream, { nats_server: server, node: process.versions.node })
-      : printReport(shown, where, {
-          columns: io.columns(),
-          isColoured: isColoured(io, flags),
+      ? jsonReport(shown, stream, { nats_server: server, node: process.versions.node })
+      : textReport(shown, where, {
+          columns: context.columns(),
+          isColoured: isColored(context, flags),
           isVerbose: flags.verbose === true,
         });
-  await io.out(text).catch((error: unknown) => {
+  await context.stdout(text).catch((error: unknown) => {
     // What was found stays what it is, also for a script that reads the first line only.
     if (!(error instanceof PipeClosed)) throw error;
   });
@@ -123,21 +123,21 @@ interface Examined {
   readonly where: string;
 }
 
-async function look(flags: DoctorFlags, io: Io): Promise<Examined> {
-  const options: GatherOptions = {
+async function look(flags: DoctorFlags, context: CliContext): Promise<Examined> {
+  const options: CollectOptions = {
     scan: flags.scan,
     listenMs: flags.listen,
-    stallAfterMs: flags.stallAfter ?? stallAfterOf(io.env),
+    stallAfterMs: flags.stallAfter ?? stallAfterOf(context.env),
     meantFor: flags.for ?? null,
     limitMs: flags.scan === 'all' ? null : READ_MS,
   };
   try {
-    return await withNats(io, flags, 'headway doctor', async (access) => {
-      const facts = await gather(access, options, io);
+    return await withNats(context, flags, 'headway doctor', async (access) => {
+      const facts = await collect(access, options, context);
       const { version, cluster } = facts.server;
       const place = cluster === null ? '' : ` in cluster ${printable(cluster)}`;
       return {
-        report: judge(facts),
+        report: runChecks(facts),
         stream: access.stream,
         server: version,
         where: `Stream ${access.stream} at ${access.shownUrl}, nats-server ${printable(version)}${place}`,
@@ -146,12 +146,12 @@ async function look(flags: DoctorFlags, io: Io): Promise<Examined> {
   } catch (error) {
     if (!(error instanceof NatsVersionError)) throw error;
     const report = reportOf([serverTooOld(error.message)]);
-    const stream = flags.stream ?? (io.env.HEADWAY_STREAM || 'PROGRESS');
+    const stream = flags.stream ?? (context.env.HEADWAY_STREAM || 'PROGRESS');
     return { report, stream, server: null, where: 'The nats-server is too old' };
   }
 }
 
-function stallAfterOf(env: Io['env']): number {
+function stallAfterOf(env: CliContext['env']): number {
   const seconds = Number(env.HEADWAY_STALL_AFTER_SECONDS || 0);
   return Number.isFinite(seconds) && seconds > 0 ? seconds * 1_000 : STALL_AFTER_MS;
 }

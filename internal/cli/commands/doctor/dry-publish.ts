@@ -10,8 +10,8 @@ import {
 } from 'nats';
 import { SUBJECT_FILTER } from '../../../../schemas/ids.js';
 import type { Observed, PublishFacts, StreamFacts, WriteFacts } from '../../../doctor/facts.js';
-import { DRY_INBOX, DRY_SUBJECT } from '../../../doctor/needs.js';
 import type { NeedFacts } from '../../../doctor/permissions.js';
+import { DRY_INBOX, DRY_SUBJECT } from '../../../doctor/required-permissions.js';
 import { isAtLeast } from '../../../jetstream/connection.js';
 import { watchPermissionErrors } from '../../../jetstream/connection-monitor.js';
 import { apiErrorCode } from '../../../jetstream/stream.js';
@@ -31,7 +31,7 @@ const ANSWER_MS = 3_000;
  * where every copy is full none leads again: to look would take from the stream what can still be read and purged.
  * @param needs what is known of the credentials' permissions
  */
-export async function tryToPublish(
+export async function probePublish(
   { connection, stream }: StreamAccess,
   { copies }: StreamFacts,
   needs: readonly NeedFacts[],
@@ -117,7 +117,7 @@ const ABANDONED_MS = 5_000;
  * Whether the server can write files beside the stream's: a short-lived consumer is made that is kept in files. That a
  * disk is full shows in nothing else that clients are told. In a cluster it is one of the servers with a copy.
  */
-export async function tryToWrite(
+export async function probeWrite(
   { jsm, stream }: StreamAccess,
   { storage, lastSeq }: StreamFacts,
 ): Promise<Observed<WriteFacts>> {

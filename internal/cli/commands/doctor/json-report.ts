@@ -7,7 +7,7 @@ export interface Versions {
 }
 
 /** The report as one JSON document, for programs. */
-export function reportDocument(report: Report, stream: string, versions: Versions): string {
+export function jsonReport(report: Report, stream: string, versions: Versions): string {
   const document = {
     stream,
     versions,
@@ -18,13 +18,13 @@ export function reportDocument(report: Report, stream: string, versions: Version
   return `${JSON.stringify(document, null, 2)}\n`;
 }
 
-function findingDocument({ id, severity, what, why, whatToDo, details, omitted }: Finding): object {
+function findingDocument({ id, severity, what, why, remedy, details, omitted }: Finding): object {
   return {
     id,
     severity,
     what,
     why,
-    what_to_do: whatToDo,
+    what_to_do: remedy,
     details,
     omitted,
     runbook: `docs/RUNBOOK.md#${id}`,

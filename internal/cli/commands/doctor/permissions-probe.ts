@@ -1,7 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { ErrorCode, type NatsConnection, NatsError } from 'nats';
-import { type Need, needsOf, type Permissions, permits, type Role } from '../../../doctor/needs.js';
 import type { NeedFacts, PermissionFacts } from '../../../doctor/permissions.js';
+import {
+  type Permissions,
+  permits,
+  type RequiredPermission,
+  type Role,
+  requiredPermissions,
+} from '../../../doctor/required-permissions.js';
 
 const USER_INFO = '$SYS.REQ.USER.INFO';
 const ANSWER_MS = 3_000;
@@ -12,16 +18,16 @@ const NONSENSE = '-';
  * What the credentials may do of what each role needs. The server tells it, where they may ask; where not, requests
  * are tried that cannot change anything: questions, and requests that are refused for what is in them.
  */
-export async function lookAtPermissions(
+export async function probePermissions(
   connection: NatsConnection,
   stream: string,
   meantFor: Role | null,
 ): Promise<PermissionFacts> {
-  const needs = needsOf(stream);
+  const needs = requiredPermissions(stream);
   const told = await askWhoAmI(connection);
   if (told !== null) {
     const { user, account, permissions } = told;
-    const result = (need: Need): NeedFacts['result'] =>
+    const result = (need: RequiredPermission): NeedFacts['result'] =>
       permits(permissions, need) ? 'permitted' : 'refused';
     return { user, account, meantFor, needs: needs.map((need) => ({ need, result: result(need) })) };
   }
@@ -44,7 +50,11 @@ async function askWhoAmI(
   }
 }
 
-async function tryNeed(connection: NatsConnection, stream: string, need: Need): Promise<NeedFacts['result']> {
+async function tryNeed(
+  connection: NatsConnection,
+  stream: string,
+  need: RequiredPermission,
+): Promise<NeedFacts['result']> {
   if (need.operation === 'subscribe') return await trySubscribe(connection, need.subject);
   const harmless = harmlessRequest(stream, need.subject);
   return harmless === null ? 'unknown' : await tryRequest(connection, harmless.subject, harmless.body);

@@ -9,7 +9,7 @@ export const known = <T>(value: T): Observed<T> => ({ kind: 'known', value });
 export const skipped = (reason: string): Observed<never> => ({ kind: 'skipped', reason });
 
 /** Looks, in at most so much time. Whatever goes wrong is told and not thrown, so that the other looks go on. */
-export async function observe<T>(look: () => Promise<T>, limitMs = ANSWER_MS): Promise<Observed<T>> {
+export async function probe<T>(look: () => Promise<T>, limitMs = ANSWER_MS): Promise<Observed<T>> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<Observed<T>>((resolve) => {
     timer = setTimeout(
@@ -17,7 +17,7 @@ export async function observe<T>(look: () => Promise<T>, limitMs = ANSWER_MS): P
       limitMs,
     );
   });
-  const looking = look().then(known, (error: unknown) => whyNot<T>(error));
+  const looking = look().then(known, (error: unknown) => explainFailure<T>(error));
   try {
     return await Promise.race([looking, late]);
   } finally {
@@ -26,7 +26,7 @@ export async function observe<T>(look: () => Promise<T>, limitMs = ANSWER_MS): P
 }
 
 /** What an error says about a look. */
-export function whyNot<T>(error: unknown): Observed<T> {
+export function explainFailure<T>(error: unknown): Observed<T> {
   const refused = refusedSubject(error);
   if (refused !== null) return { kind: 'not_permitted', subject: refused };
   if (error instanceof NatsError && error.code === ErrorCode.Timeout) {

@@ -2,14 +2,14 @@ import type { Event } from '../../../../schemas/event.js';
 import { idOf } from '../../../../schemas/ids.js';
 import { EventTally } from '../../../doctor/events.js';
 import type { EventFacts, JobsFacts, Observed, StreamFacts } from '../../../doctor/facts.js';
+import { count, time } from '../../../doctor/format.js';
 import { JobTally } from '../../../doctor/jobs.js';
-import { count, time } from '../../../doctor/words.js';
 import { decodeEvent, type InvalidReason } from '../../../eventlog/decode.js';
 import { readLastStates } from '../../../jetstream/last-states.js';
 import { type ReadRange, readStored } from '../../../jetstream/read-stored.js';
 import { lastHeardAt } from '../../reads/job-status.js';
 import type { StreamAccess } from '../../runtime/nats.js';
-import { known, whyNot } from './probe.js';
+import { explainFailure, known } from './probe.js';
 
 /** How many of the newest messages are read, or all of them. */
 export type Scan = number | 'all';
@@ -126,7 +126,7 @@ async function readAll<T>(
     }
     if (limit?.aborted)
       return known(`after ${time(limitMs ?? 0)} only ${count(messages)} messages had been read`);
-    return whyNot(error);
+    return explainFailure(error);
   } finally {
     clearTimeout(policy);
   }

@@ -2,7 +2,7 @@ import { styleText } from 'node:util';
 import stringWidth from 'string-width';
 import { printable } from '../../../../schemas/text.js';
 import type { Finding, Report, Severity } from '../../../doctor/findings.js';
-import { plural } from '../../../doctor/words.js';
+import { plural } from '../../../doctor/format.js';
 
 export interface PrintOptions {
   readonly columns: number;
@@ -24,7 +24,7 @@ const MAX_COLUMNS = 110;
 const LABEL = 7;
 
 /** The report, for people. Workers' text in it cannot reach the terminal as anything but text. */
-export function printReport(report: Report, headline: string, options: PrintOptions): string {
+export function textReport(report: Report, headline: string, options: PrintOptions): string {
   const width = Math.max(40, Math.min(options.columns, MAX_COLUMNS));
   const paint: Paint = (format, text) =>
     options.isColoured ? styleText(format, text, { validateStream: false }) : text;
@@ -51,7 +51,7 @@ export function printReport(report: Report, headline: string, options: PrintOpti
 }
 
 function findingLines(finding: Finding, width: number, paint: Paint): string[] {
-  const { id, what, why, whatToDo, details, omitted } = finding;
+  const { id, what, why, remedy, details, omitted } = finding;
   const label = (name: string, text: string): string[] =>
     hanging(`  ${name.padEnd(LABEL - 2)}`, text, width, (prefix) => paint('dim', prefix));
   return [
@@ -60,7 +60,7 @@ function findingLines(finding: Finding, width: number, paint: Paint): string[] {
     ...details.flatMap((line) => hanging('    - ', line, width)),
     ...(omitted > 0 ? [`    - and ${plural(omitted, 'more', 'more')}`] : []),
     ...label('Why', why),
-    ...label('Do', whatToDo),
+    ...label('Do', remedy),
     `  ${paint('dim', `docs/RUNBOOK.md#${id}`)}`,
   ];
 }

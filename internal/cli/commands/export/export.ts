@@ -6,7 +6,7 @@ import {
   addUntilOption,
   jobIdArgument,
 } from '../../flags/filters.js';
-import type { Io } from '../../runtime/cli-context.js';
+import type { CliContext } from '../../runtime/cli-context.js';
 import { addNatsOptions, type NatsFlags, withNats } from '../../runtime/nats.js';
 import { checkOptions, type ExportOptions, exportStored } from './exporter.js';
 
@@ -38,7 +38,7 @@ interface Flags extends NatsFlags, Omit<ExportOptions, 'id' | 'file' | 'mode'> {
 }
 
 /** `headway export`: stored events as NDJSON, to stdout or a file that it can go on with. */
-export function addExportCommand(program: Command, io: Io): void {
+export function addExportCommand(program: Command, context: CliContext): void {
   const command = program
     .command('export')
     .summary('write stored events as NDJSON, to stdout or a file')
@@ -62,8 +62,8 @@ export function addExportCommand(program: Command, io: Io): void {
       const { to, resume, overwrite, ...rest } = flags;
       const mode = resume ? 'resume' : overwrite ? 'overwrite' : 'new';
       const options: ExportOptions = { ...rest, id: id ?? null, file: to ?? null, mode };
-      checkOptions(options, io.now());
-      await withNats(io, flags, 'headway export', (access) => exportStored(access, io, options));
+      checkOptions(options, context.now());
+      await withNats(context, flags, 'headway export', (access) => exportStored(access, context, options));
     });
 }
 

@@ -5,15 +5,15 @@ import { type ReadFrom, readStored, type StoredMessage } from '../../../jetstrea
 import { epochOf, newestSeq } from '../../../jetstream/stream.js';
 import { showDuration } from '../../flags/durations.js';
 import type { SinceFlags, StartSequenceFlag, UntilFlag } from '../../flags/filters.js';
-import { startOf, untilOf } from '../../flags/filters.js';
-import { Interrupted, type Io, UsageError } from '../../runtime/cli-context.js';
+import { resolveStart, untilOf } from '../../flags/filters.js';
+import { type CliContext, SignalError, UsageError } from '../../runtime/cli-context.js';
 import { eventStreamInfo, type StreamAccess, streamInfo } from '../../runtime/nats.js';
 import { count, plural } from '../../runtime/status.js';
 import { isWholeAfter } from '../replay/run.js';
 import { StatusLine } from '../replay/status-line.js';
 import { ExportFile, type ExportMode } from './file.js';
 import { type FileJobs, hasOthers, jobsIn } from './file-scope.js';
-import { type ExportedPlace, type ExportFilter, exportLine } from './record.js';
+import { type ExportFilter, type ExportPosition, exportLine } from './record.js';
 
 export interface ExportOptions extends ExportFilter, SinceFlags, StartSequenceFlag, UntilFlag {
   /** null: all jobs. */
@@ -34,7 +34,7 @@ export function checkOptions(options: ExportOptions, now: number): void {
   if (options.file === null && options.mode !== 'new') {
     throw new UsageError(`--${options.mode} is for a file: name it with --to FILE.`);
   }
-  startOf(options, now);
+  resolveStart(options, now);
   untilOf(options, now);
 }
 
@@ -42,23 +42,29 @@ export function checkOptions(options: ExportOptions, now: number): void {
  * Writes what is stored, and says on stderr how much that was.
  * @throws UsageError, JobMissingError, ExportGapError, OutputError, ExportStopped, and whatever NATS refuses
  */
-export async function exportStored(access: StreamAccess, io: Io, options: ExportOptions): Promise<void> {
-  const from = startOf(options, io.now());
+export async function exportStored(
+  access: StreamAccess,
+  context: CliContext,
+  options: ExportOptions,
+): Promise<void> {
+  const from = resolveStart(options, context.now());
   const epoch = epochOf(await eventStreamInfo(access));
   if (options.id !== null && (await newestSeq(access.jsm, access.stream, subjectOf(options.id))) === 0) {
     throw new JobNotFoundError(options.id, access.stream);
   }
-  const run = new ExportRun(access, io, options, epoch);
+  const run = new ExportRun(access, context, options, epoch);
   if (options.file === null) {
     // To the letter for programs; a terminal would obey what a worker wrote.
-    const shield = io.terminal.out ? onTerminal : (lines: string) => lines;
-    await run.copy(from ?? { kind: 'first' }, (lines) => io.out(shield(lines)));
+    const shield = context.terminal.out ? onTerminal : (lines: string) => lines;
+    await run.copy(from ?? { kind: 'first' }, (lines) => context.stdout(shield(lines)));
     run.summarise('to stdout', null);
     return;
   }
   const file = await ExportFile.open(options.file, options.mode);
-  if (file.torn > 0)
-    io.note(`headway: cut ${plural(file.torn, 'byte')} of a torn last line off ${file.path}\n`);
+  if (file.partialBytes > 0)
+    context.stderr(
+      `headway: cut ${plural(file.partialBytes, 'byte')} of a torn last line off ${file.path}\n`,
+    );
   try {
     if (file.place !== null) await run.checkPlace(file.place, file);
     const start = file.place === null ? from : ({ kind: 'seq', seq: file.place.seq + 1 } as const);
@@ -66,9 +72,9 @@ export async function exportStored(access: StreamAccess, io: Io, options: Export
   } catch (error) {
     await file.finish().catch(() => undefined);
     run.clear();
-    if (error instanceof Interrupted) {
+    if (error instanceof SignalError) {
       const upTo = file.lastSeq === null ? 'has no line yet' : `is whole up to seq ${file.lastSeq}`;
-      io.note(`headway: stopped; ${file.path} ${upTo}, and --resume goes on\n`);
+      context.stderr(`headway: stopped; ${file.path} ${upTo}, and --resume goes on\n`);
     }
     throw error;
   } finally {
@@ -83,7 +89,7 @@ const PIECE = 256 * 1024;
 
 class ExportRun {
   readonly #access: StreamAccess;
-  readonly #io: Io;
+  readonly #context: CliContext;
   readonly #options: ExportOptions;
   readonly #epoch: string;
   readonly #until: number | null;
@@ -100,17 +106,17 @@ class ExportRun {
   /** The last one that became a line. */
   #lastLine = 0;
 
-  constructor(access: StreamAccess, io: Io, options: ExportOptions, epoch: string) {
+  constructor(access: StreamAccess, context: CliContext, options: ExportOptions, epoch: string) {
     this.#access = access;
-    this.#io = io;
+    this.#context = context;
     this.#options = options;
     this.#epoch = epoch;
-    this.#until = untilOf(options, io.now());
-    this.#status = new StatusLine(io);
+    this.#until = untilOf(options, context.now());
+    this.#status = new StatusLine(context);
   }
 
   /** Whether an earlier export can be gone on with. @throws UsageError, ExportGapError */
-  async checkPlace(place: ExportedPlace, { path, size }: ExportFile): Promise<void> {
+  async checkPlace(place: ExportPosition, { path, size }: ExportFile): Promise<void> {
     const { stream } = this.#access;
     const { id, allowGap } = this.#options;
     if (place.epoch !== this.#epoch) {
@@ -136,7 +142,7 @@ class ExportRun {
 
   // A file of one job that all jobs were added to would be whole for neither, and nothing would show it.
   async #checkJobs(
-    { id: last, seq }: ExportedPlace,
+    { id: last, seq }: ExportPosition,
     path: string,
     { only, firstSeq }: FileJobs,
   ): Promise<void> {
@@ -149,7 +155,7 @@ class ExportRun {
     }
     // With a filter one job may be all that there was.
     if (only === null || jobType !== undefined || status !== undefined || allowGap === true) return;
-    if (!(await hasOthers(this.#access, this.#io, { id: only, from: firstSeq, to: seq }))) return;
+    if (!(await hasOthers(this.#access, this.#context, { id: only, from: firstSeq, to: seq }))) return;
     throw new UsageError(
       `${path} is of the job ${shown(only)} alone, and not of all: name the job (headway export ID --to FILE --resume), ` +
         'or export all to another file.',
@@ -164,7 +170,7 @@ class ExportRun {
       id === null
         ? (await streamInfo(this.#access)).state.last_seq
         : await newestSeq(jsm, stream, subjectOf(id));
-    const messages = readStored(this.#access, { id, from, until: 'head' }, this.#io.stopped, {
+    const messages = readStored(this.#access, { id, from, until: 'head' }, this.#context.stopped, {
       gap: (asked, first) => this.#gap(asked, first),
       lost: (reason) => this.#say(`the read was interrupted (${reason}); it goes on by itself`),
     });
@@ -231,7 +237,7 @@ class ExportRun {
       lastSeq !== null && this.#first === null ? `the file goes up to seq ${lastSeq}` : '',
     ].filter((text) => text !== '');
     const tail = more.length > 0 ? `; ${more.join('; ')}` : '';
-    this.#io.note(
+    this.#context.stderr(
       `headway: exported ${plural(this.#events, 'event')} ${where} in ${showDuration(ms)}${rate}${range}${tail}\n`,
     );
   }
@@ -261,7 +267,7 @@ class ExportRun {
 
   #say(text: string): void {
     this.#status.clear();
-    this.#io.note(`headway: ${text}\n`);
+    this.#context.stderr(`headway: ${text}\n`);
   }
 }
 

@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { subjectOf } from '../../../../schemas/ids.js';
 import { readStored } from '../../../jetstream/read-stored.js';
-import type { Io } from '../../runtime/cli-context.js';
+import type { CliContext } from '../../runtime/cli-context.js';
 import type { StreamAccess } from '../../runtime/nats.js';
 import { parseExportLine } from './record.js';
 
@@ -43,12 +43,12 @@ export async function jobsIn(path: string, size: number): Promise<FileJobs> {
 /** Whether between two sequences something is stored of another job. */
 export async function hasOthers(
   access: StreamAccess,
-  io: Io,
+  context: CliContext,
   { id, from, to }: { id: string; from: number; to: number },
 ): Promise<boolean> {
   const range = { id: null, from: { kind: 'seq', seq: from }, until: 'head' } as const;
   const quiet = { gap: () => {}, lost: () => {} };
-  for await (const batch of readStored(access, range, io.stopped, quiet)) {
+  for await (const batch of readStored(access, range, context.stopped, quiet)) {
     for (const { seq, subject } of batch) {
       if (seq > to) return false;
       if (subject !== subjectOf(id)) return true;

@@ -1,7 +1,7 @@
 import { type FileHandle, open, readlink, stat } from 'node:fs/promises';
 import { HeadwayError } from '../../../errors.js';
 import { OutputError, UsageError } from '../../runtime/cli-context.js';
-import { type ExportedPlace, parseExportLine } from './record.js';
+import { type ExportPosition, parseExportLine } from './record.js';
 
 /** How a file is begun: it must not be there; gone on with when it is there; emptied when it is there. */
 export type ExportMode = 'new' | 'resume' | 'overwrite';
@@ -58,9 +58,9 @@ const LINE_FEED = 0x0a;
 export class ExportFile {
   readonly path: string;
   /** Where an earlier export stopped; null: the file was empty. */
-  readonly place: ExportedPlace | null;
+  readonly place: ExportPosition | null;
   /** Bytes of a torn last line that were cut off. */
-  readonly torn: number;
+  readonly partialBytes: number;
   readonly #handle: FileHandle;
   /** Pipes and devices have no size to go back to. */
   readonly #isPlain: boolean;
@@ -72,7 +72,7 @@ export class ExportFile {
     this.#handle = handle;
     this.#isPlain = isPlain;
     this.place = found.place;
-    this.torn = found.torn;
+    this.partialBytes = found.partialBytes;
     this.#size = found.size;
     this.#lastSeq = found.place?.seq ?? null;
   }
@@ -101,7 +101,7 @@ export class ExportFile {
     const handle = await open(path, 'r+');
     try {
       const found = await findEnd(path, handle);
-      if (found.torn > 0) await handle.truncate(found.size);
+      if (found.partialBytes > 0) await handle.truncate(found.size);
       return new ExportFile(path, handle, true, found);
     } catch (error) {
       await handle.close();
@@ -177,13 +177,13 @@ async function create(path: string): Promise<FileHandle> {
 }
 
 interface Found {
-  readonly place: ExportedPlace | null;
-  readonly torn: number;
+  readonly place: ExportPosition | null;
+  readonly partialBytes: number;
   /** Bytes up to and with the last whole line. */
   readonly size: number;
 }
 
-const EMPTY: Found = { place: null, torn: 0, size: 0 };
+const EMPTY: Found = { place: null, partialBytes: 0, size: 0 };
 
 // Nothing is cut from a file that is not known to be an export: somebody may have named the wrong one.
 async function findEnd(path: string, handle: FileHandle): Promise<Found> {
@@ -196,7 +196,7 @@ async function findEnd(path: string, handle: FileHandle): Promise<Found> {
   if (end < 0) {
     const { buffer } = await handle.read(Buffer.alloc(Math.min(size, 8)), 0, Math.min(size, 8), 0);
     if (!'{"seq":'.startsWith(buffer.toString().slice(0, 7))) throw notOurs;
-    return { place: null, torn: size, size: 0 };
+    return { place: null, partialBytes: size, size: 0 };
   }
   const start = (await lastLineFeed(handle, end)) + 1;
   if (end - start > LONGEST_LINE) throw notOurs;
@@ -204,7 +204,7 @@ async function findEnd(path: string, handle: FileHandle): Promise<Found> {
   await handle.read(line, 0, line.length, start);
   const place = parseExportLine(line.toString());
   if (place === null) throw notOurs;
-  return { place, torn: size - end - 1, size: end + 1 };
+  return { place, partialBytes: size - end - 1, size: end + 1 };
 }
 
 /** Where the last line feed before `end` is; -1: there is none. */

@@ -3,7 +3,7 @@ import { type Decoded, decodeEvent } from '../../../eventlog/decode.js';
 import type { StoredMessage } from '../../../jetstream/read-stored.js';
 import type { FilterFlags } from '../../flags/filters.js';
 
-import { passes } from '../../flags/filters.js';
+import { matches } from '../../flags/filters.js';
 
 /** Which of the messages of a range are exported. */
 export interface ExportFilter extends FilterFlags {
@@ -34,7 +34,7 @@ export function exportLine(message: StoredMessage, epoch: string, filter: Export
     return { kind: 'invalid', line: `${head},${invalidPart(subject, decoded, data)}}\n` };
   }
   const text = utf8.decode(data);
-  if (isFiltered && !passes(filter, JSON.parse(text) as Event)) return { kind: 'filtered' };
+  if (isFiltered && !matches(filter, JSON.parse(text) as Event)) return { kind: 'filtered' };
   return { kind: 'event', line: `${head},"event":${onOneLine(text)}}\n` };
 }
 
@@ -54,7 +54,7 @@ function invalidPart(
 }
 
 /** What the last line of an earlier export says of where it stopped. */
-export interface ExportedPlace {
+export interface ExportPosition {
   readonly seq: number;
   readonly epoch: string;
   /** The job of the last line; null: of a subject that is none of a job. */
@@ -64,7 +64,7 @@ export interface ExportedPlace {
 const SUBJECT = /^progress\.(.+)$/s;
 
 /** Reads a line of an export, without its line feed; null when it is none. */
-export function parseExportLine(line: string): ExportedPlace | null {
+export function parseExportLine(line: string): ExportPosition | null {
   let value: unknown;
   try {
     value = JSON.parse(line);

@@ -8,10 +8,10 @@ import { apiErrorCode, lastMessage } from '../../../jetstream/stream.js';
 import { failureEvent } from '../../../liveness/timeout-event.js';
 import { durationOption, showDuration } from '../../flags/durations.js';
 import { addOutputOption, jobIdArgument, type OutputFlag } from '../../flags/filters.js';
-import { Listening } from '../../reads/heartbeat-listener.js';
+import { HeartbeatListener } from '../../reads/heartbeat-listener.js';
 import type { JobEvent } from '../../reads/job-event.js';
 import { allowedSilence, isSilent, lastHeardAt } from '../../reads/job-status.js';
-import { Exit, type Io, UsageError } from '../../runtime/cli-context.js';
+import { type CliContext, Exit, UsageError } from '../../runtime/cli-context.js';
 import { EXIT } from '../../runtime/exit-codes.js';
 import {
   addNatsOptions,
@@ -64,7 +64,7 @@ export class NotFailedError extends HeadwayError {
 }
 
 /** `headway fail`: ends a dead job, after asking. */
-export function addFailCommand(program: Command, io: Io): void {
+export function addFailCommand(program: Command, context: CliContext): void {
   const command = program
     .command('fail')
     .summary('end a dead job as an error')
@@ -83,19 +83,19 @@ export function addFailCommand(program: Command, io: Io): void {
   addOutputOption(addNatsOptions(command), ['table', 'json'])
     .addHelpText('after', MORE)
     .action(async (id: string, flags: FailFlags) => {
-      if (!flags.yes && !io.terminal.in) {
+      if (!flags.yes && !context.terminal.in) {
         throw new UsageError('There is no terminal to ask at; give --yes to end the job without a question.');
       }
-      await withNats(io, flags, 'headway fail', (access) => fail(io, access, id, flags));
+      await withNats(context, flags, 'headway fail', (access) => fail(context, access, id, flags));
     });
 }
 
-async function fail(io: Io, access: StreamAccess, id: string, flags: FailFlags): Promise<void> {
-  const now = serverClock(io, await eventStreamInfo(access));
+async function fail(context: CliContext, access: StreamAccess, id: string, flags: FailFlags): Promise<void> {
+  const now = serverClock(context, await eventStreamInfo(access));
   // From before the first look, so that no heartbeat falls between.
-  const listening = flags.force ? null : new Listening(access.connection);
+  const listening = flags.force ? null : new HeartbeatListener(access.connection);
   try {
-    const { lastSeq, newest, attempt } = await readStanding(io, access, id);
+    const { lastSeq, newest, attempt } = await readStanding(context, access, id);
     if (newest === null) {
       throw new JobNotFoundError(
         id,
@@ -114,17 +114,18 @@ async function fail(io: Io, access: StreamAccess, id: string, flags: FailFlags):
     const awaited = { id, attempt: attempt === 0 ? undefined : attempt };
     if (listening !== null) {
       checkSilent(newest, now());
-      if (io.terminal.note) io.note(`listening ${showDuration(flags.listen)} for heartbeats of ${id} …`);
+      if (context.terminal.note)
+        context.stderr(`listening ${showDuration(flags.listen)} for heartbeats of ${id} …`);
       await listening
-        .wait(flags.listen, () => listening.has(awaited), io.stopped)
+        .wait(flags.listen, () => listening.has(awaited), context.stopped)
         .finally(() => {
-          if (io.terminal.note) io.note('\r\u001b[K');
+          if (context.terminal.note) context.stderr('\r\u001b[K');
         });
       checkNotHeard(listening, awaited);
     }
     const silentMs = Math.max(0, Math.floor(now() - lastHeardAt(newest)));
-    if (!flags.yes && !(await isMeant(io, newest, silentMs))) {
-      io.note('headway: nothing was written\n');
+    if (!flags.yes && !(await isMeant(context, newest, silentMs))) {
+      context.stderr('headway: nothing was written\n');
       throw new Exit(EXIT.failed);
     }
     if (listening !== null) checkNotHeard(listening, awaited);
@@ -140,8 +141,8 @@ async function fail(io: Io, access: StreamAccess, id: string, flags: FailFlags):
     });
     const seq = await append(access, id, lastSeq, text);
     if (flags.output === 'json') {
-      await io.out(`${JSON.stringify({ processing_id: id, seq, attempt: attempt + 1 })}\n`);
-    } else await io.out(`Ended ${id} as an error with attempt ${attempt + 1}, seq ${seq}.\n`);
+      await context.stdout(`${JSON.stringify({ processing_id: id, seq, attempt: attempt + 1 })}\n`);
+    } else await context.stdout(`Ended ${id} as an error with attempt ${attempt + 1}, seq ${seq}.\n`);
   } finally {
     listening?.close();
   }
@@ -157,7 +158,7 @@ function checkSilent(newest: JobEvent, now: number): void {
 }
 
 /** @throws NotFailedError when the worker gave a sign of life, or when none could be heard */
-function checkNotHeard(listening: Listening, awaited: Parameters<Listening['has']>[0]): void {
+function checkNotHeard(listening: HeartbeatListener, awaited: Parameters<HeartbeatListener['has']>[0]): void {
   if (listening.refusal !== null) {
     throw new NotFailedError(
       `Heartbeats cannot be heard (${listening.refusal.message}), so nobody knows whether the worker of ${awaited.id} ` +
@@ -172,13 +173,13 @@ function checkNotHeard(listening: Listening, awaited: Parameters<Listening['has'
 }
 
 /** Asks: what is typed must be the job's id, so that nobody ends a job by habit. */
-async function isMeant(io: Io, { id, event }: JobEvent, silentMs: number): Promise<boolean> {
+async function isMeant(context: CliContext, { id, event }: JobEvent, silentMs: number): Promise<boolean> {
   const type = event.job_type === undefined ? '' : ` (${event.job_type})`;
-  io.note(
+  context.stderr(
     `This ends the job ${id}${type} at ${event.progress}% as an error for good. Its worker was heard ` +
       `${showDuration(silentMs)} ago.\n`,
   );
-  const answer = await io.ask(`Type ${id} to go on: `);
+  const answer = await context.prompt(`Type ${id} to go on: `);
   return answer?.trim() === id;
 }
 

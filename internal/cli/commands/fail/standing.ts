@@ -1,9 +1,9 @@
 import type { Event } from '../../../../schemas/event.js';
 import { readStored } from '../../../jetstream/read-stored.js';
 import { type JobEvent, readEvent } from '../../reads/job-event.js';
-import type { Io } from '../../runtime/cli-context.js';
+import type { CliContext } from '../../runtime/cli-context.js';
 import type { StreamAccess } from '../../runtime/nats.js';
-import { noting } from '../../runtime/status.js';
+import { readStatus } from '../../runtime/status.js';
 
 /** Where a job stands, by all that the stream keeps of it. */
 export interface Standing {
@@ -16,10 +16,10 @@ export interface Standing {
 }
 
 /** Reads all that is kept of the job: only its whole history tells the attempt. */
-export async function readStanding(io: Io, access: StreamAccess, id: string): Promise<Standing> {
+export async function readStanding(context: CliContext, access: StreamAccess, id: string): Promise<Standing> {
   let standing: Standing = { lastSeq: 0, newest: null, attempt: 0 };
   const range = { id, from: { kind: 'first' }, until: 'head' } as const;
-  for await (const batch of readStored(access, range, io.stopped, noting(io))) {
+  for await (const batch of readStored(access, range, context.stopped, readStatus(context))) {
     for (const message of batch) {
       const read = readEvent(message);
       standing = {

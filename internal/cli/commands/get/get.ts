@@ -4,14 +4,14 @@ import { readStored } from '../../../jetstream/read-stored.js';
 import { addColorOption, type ColorFlag } from '../../flags/command-line.js';
 import { addOutputOption, type OutputFlag } from '../../flags/filters.js';
 import { addJobs, isGlob, resolveJobs } from '../../flags/job-ids.js';
-import { paintFor } from '../../output/color.js';
+import { colorizer } from '../../output/color.js';
 import { widthFor } from '../../output/event-line.js';
 import { addPagerOption, isTable, type PagerFlag } from '../../output/format.js';
 import { itemWriter, writeDocument } from '../../output/item-writer.js';
 import { writeLines } from '../../output/line-writer.js';
 import { isPristine } from '../../reads/each-state.js';
 import { type JobEvent, readEvent, updateJson } from '../../reads/job-event.js';
-import { Exit, type Io } from '../../runtime/cli-context.js';
+import { type CliContext, Exit } from '../../runtime/cli-context.js';
 import { EXIT } from '../../runtime/exit-codes.js';
 import {
   addNatsOptions,
@@ -23,7 +23,7 @@ import {
   withNats,
 } from '../../runtime/nats.js';
 import { withPager } from '../../runtime/pager.js';
-import { count, noting } from '../../runtime/status.js';
+import { count, readStatus } from '../../runtime/status.js';
 import { describeJob, type Kept } from './text.js';
 
 type GetOptions = NatsFlags & OutputFlag & ColorFlag & PagerFlag;
@@ -39,7 +39,7 @@ Examples:
 `;
 
 /** `headway get`: all of one job's last state. */
-export function addGetCommand(program: Command, io: Io): void {
+export function addGetCommand(program: Command, context: CliContext): void {
   const command = program
     .command('get')
     .summary('show the last state of a job, or of several')
@@ -53,34 +53,34 @@ export function addGetCommand(program: Command, io: Io): void {
   addNatsOptions(command)
     .addHelpText('after', EXAMPLES)
     .action((jobs: readonly string[], options: GetOptions) =>
-      withPager(io, options.pager, (paged) =>
+      withPager(context, options.pager, (paged) =>
         withNats(paged, options, 'headway get', (access) => get(paged, access, jobs, options)),
       ),
     );
 }
 
 async function get(
-  io: Io,
+  context: CliContext,
   access: StreamAccess,
   jobs: readonly string[],
   options: GetOptions,
 ): Promise<void> {
-  const now = serverClock(io, await eventStreamInfo(access));
+  const now = serverClock(context, await eventStreamInfo(access));
   const [id, ...others] = await resolveJobs(access, jobs);
   if (id === undefined) return;
   if (others.length > 0 || jobs.some(isGlob)) {
-    await getEach(io, access, [id, ...others], options, now);
+    await getEach(context, access, [id, ...others], options, now);
     return;
   }
-  const found = await lookUp(io, access, id);
+  const found = await lookUp(context, access, id);
   const { output } = options;
-  if (isTable(output)) await writeLines(io, described(io, found, options, now));
-  else await writeDocument(io, output, jsonOf(found, options));
+  if (isTable(output)) await writeLines(context, described(context, found, options, now));
+  else await writeDocument(context, output, jsonOf(found, options));
 }
 
 /** Those that are not there are told, and the others shown. */
 async function getEach(
-  io: Io,
+  context: CliContext,
   access: StreamAccess,
   ids: readonly string[],
   options: GetOptions,
@@ -89,17 +89,18 @@ async function getEach(
   let missing = 0;
   let shown = 0;
   const { output } = options;
-  const writer = isTable(output) ? null : await itemWriter(io, output);
+  const writer = isTable(output) ? null : await itemWriter(context, output);
   for (const id of ids) {
-    const found = await lookUp(io, access, id).catch((error: unknown) => {
+    const found = await lookUp(context, access, id).catch((error: unknown) => {
       if (!(error instanceof JobNotFoundError)) throw error;
-      io.note(`headway: ${error.message}\n`);
+      context.stderr(`headway: ${error.message}\n`);
       missing++;
       return null;
     });
     if (found === null) continue;
     if (writer !== null) await writer.item(jsonOf(found, options));
-    else await writeLines(io, [...(shown === 0 ? [] : ['']), ...described(io, found, options, now)]);
+    else
+      await writeLines(context, [...(shown === 0 ? [] : ['']), ...described(context, found, options, now)]);
     shown++;
   }
   await writer?.end();
@@ -118,19 +119,19 @@ const jsonOf = ({ newest, prevSeq }: Found, { output }: GetOptions): string =>
   updateJson(newest, prevSeq, output === 'csv');
 
 function described(
-  io: Io,
+  context: CliContext,
   { newest, kept, prevSeq }: Found,
   options: GetOptions,
   now: () => number,
 ): string[] {
-  const width = widthFor(io, options.output === 'wide')();
-  const style = { paint: paintFor(io, options), now: now(), withBar: io.terminal.out, width };
+  const width = widthFor(context, options.output === 'wide')();
+  const style = { paint: colorizer(context, options), now: now(), withBar: context.terminal.out, width };
   return describeJob(newest, kept, prevSeq, style);
 }
 
 /** @throws JobNotFoundError */
-async function lookUp(io: Io, access: StreamAccess, id: string): Promise<Found> {
-  const { newest, kept } = await readJob(io, access, id);
+async function lookUp(context: CliContext, access: StreamAccess, id: string): Promise<Found> {
+  const { newest, kept } = await readJob(context, access, id);
   if (kept.messages === 0) throw new JobNotFoundError(id, access.stream);
   if (newest === null) {
     throw new JobNotFoundError(
@@ -148,7 +149,7 @@ async function lookUp(io: Io, access: StreamAccess, id: string): Promise<Found> 
 
 // One job's messages are few by the stream's own limit, and only all of them tell what came before the newest.
 async function readJob(
-  io: Io,
+  context: CliContext,
   access: StreamAccess,
   id: string,
 ): Promise<{ newest: JobEvent | null; kept: Kept }> {
@@ -158,7 +159,7 @@ async function readJob(
   let messages = 0;
   let spoilt: string | null = null;
   const range = { id, from: { kind: 'first' }, until: 'head' } as const;
-  for await (const batch of readStored(access, range, io.stopped, noting(io))) {
+  for await (const batch of readStored(access, range, context.stopped, readStatus(context))) {
     for (const message of batch) {
       messages++;
       first ??= { seq: message.seq, storedAt: message.storedAt };
@@ -170,7 +171,7 @@ async function readJob(
     }
   }
   if (spoilt !== null && newest !== null) {
-    io.note(
+    context.stderr(
       `headway: the newest message of ${id} is not a valid event (${spoilt}); what is shown is the newest that is one\n`,
     );
   }

@@ -2,7 +2,7 @@ import type { Event } from '../../../../schemas/event.js';
 import { printable, printableJson } from '../../../../schemas/text.js';
 import { showAge, showDuration } from '../../flags/durations.js';
 import { bar, timeText } from '../../output/cells.js';
-import { type Paint, statusFormat } from '../../output/color.js';
+import { type Colorize, statusFormat } from '../../output/color.js';
 import { pairLines } from '../../output/table.js';
 import { type JobEvent, percent, statusWord } from '../../reads/job-event.js';
 import { allowedSilence, displayStatus, lastHeardAt } from '../../reads/job-status.js';
@@ -17,7 +17,7 @@ export interface Kept {
 }
 
 export interface DescribeStyle {
-  readonly paint: Paint;
+  readonly paint: Colorize;
   /** ms since 1970. */
   readonly now: number;
   readonly withBar: boolean;

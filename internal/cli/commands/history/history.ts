@@ -16,9 +16,9 @@ import {
   jobIdArgument,
   type LastFlag,
   type OutputFlag,
+  resolveStart,
   type SinceFlags,
   type StartSequenceFlag,
-  startOf,
   type TimestampsFlag,
   type UntilFlag,
   untilOf,
@@ -26,7 +26,7 @@ import {
 import { addPagerOption, checkFollow, type PagerFlag } from '../../output/format.js';
 import { isPristine } from '../../reads/each-state.js';
 import { readEvent } from '../../reads/job-event.js';
-import { type Io, UsageError } from '../../runtime/cli-context.js';
+import { type CliContext, UsageError } from '../../runtime/cli-context.js';
 import {
   addNatsOptions,
   eventStreamInfo,
@@ -35,7 +35,7 @@ import {
   withNats,
 } from '../../runtime/nats.js';
 import { withPager } from '../../runtime/pager.js';
-import { noting } from '../../runtime/status.js';
+import { readStatus } from '../../runtime/status.js';
 import { type HistoryWriter, historyWriter } from './writer.js';
 
 const EXAMPLES = `
@@ -51,7 +51,7 @@ Examples:
 `;
 
 /** `headway history`: every stored event of a job. */
-export function addHistoryCommand(program: Command, io: Io): void {
+export function addHistoryCommand(program: Command, context: CliContext): void {
   const command = program
     .command('history')
     .summary('show every stored event of a job')
@@ -73,21 +73,26 @@ export function addHistoryCommand(program: Command, io: Io): void {
       if (options.follow && options.until !== undefined) {
         throw new UsageError('--until is an end, and --follow goes on: leave one of them out.');
       }
-      startOf(options, 0);
-      untilOf(options, io.now());
-      await withPager(io, options.pager && !options.follow, (paged) =>
+      resolveStart(options, 0);
+      untilOf(options, context.now());
+      await withPager(context, options.pager && !options.follow, (paged) =>
         withNats(paged, options, 'headway history', (access) => history(paged, access, id, options)),
       );
     });
 }
 
-async function history(io: Io, access: StreamAccess, id: string, options: HistoryOptions): Promise<void> {
+async function history(
+  context: CliContext,
+  access: StreamAccess,
+  id: string,
+  options: HistoryOptions,
+): Promise<void> {
   const info = await eventStreamInfo(access);
-  const now = io.now();
-  const from = startOf(options, now) ?? { kind: 'first' };
+  const now = context.now();
+  const from = resolveStart(options, now) ?? { kind: 'first' };
   const until = untilOf(options, now) ?? Number.POSITIVE_INFINITY;
-  const writer = await historyWriter(io, id, options);
-  const messages = selected(io, access, id, from, until, options.last);
+  const writer = await historyWriter(context, id, options);
+  const messages = selected(context, access, id, from, until, options.last);
   const first = await messages.next();
   if (first.done === true) {
     if ((await newestSeq(access.jsm, access.stream, subjectOf(id))) === 0) {
@@ -97,10 +102,10 @@ async function history(io: Io, access: StreamAccess, id: string, options: Histor
       const stored = await lastMessage(access.jsm, access.stream, subjectOf(id));
       const last = stored === null ? [] : [asRead(stored)];
       if (isEnd(last)) await writer.end();
-      else await followToEnd(io, access, id, info.state.last_seq, writer);
+      else await followToEnd(context, access, id, info.state.last_seq, writer);
       return;
     }
-    io.note(`headway: the job ${id} has no event in this range\n`);
+    context.stderr(`headway: the job ${id} has no event in this range\n`);
     await writer.end();
     return;
   }
@@ -115,7 +120,7 @@ async function history(io: Io, access: StreamAccess, id: string, options: Histor
     newest = batch;
   }
   if (options.follow && !isEnd(newest)) {
-    await followToEnd(io, access, id, newest.at(-1)?.seq ?? 0, writer);
+    await followToEnd(context, access, id, newest.at(-1)?.seq ?? 0, writer);
     return;
   }
   await writer.end();
@@ -123,7 +128,7 @@ async function history(io: Io, access: StreamAccess, id: string, options: Histor
 
 /** Writes what comes after `seq`, up to the job's end. */
 async function followToEnd(
-  io: Io,
+  context: CliContext,
   access: StreamAccess,
   id: string,
   seq: number,
@@ -131,7 +136,7 @@ async function followToEnd(
 ): Promise<void> {
   await writer.flush();
   const range = { id, from: { kind: 'seq', seq: seq + 1 }, until: 'forever' } as const;
-  for await (const batch of readStored(access, range, io.stopped, noting(io))) {
+  for await (const batch of readStored(access, range, context.stopped, readStatus(context))) {
     await writer.take(batch);
     // What a writer gathers is wanted now.
     await writer.flush();
@@ -158,7 +163,7 @@ function isEnd(messages: readonly StoredMessage[]): boolean {
 }
 
 async function* selected(
-  io: Io,
+  context: CliContext,
   access: StreamAccess,
   id: string,
   from: ReadFrom,
@@ -166,7 +171,12 @@ async function* selected(
   last: number | undefined,
 ): AsyncGenerator<readonly [StoredMessage, ...StoredMessage[]], void, undefined> {
   let kept: StoredMessage[] = [];
-  for await (const batch of readStored(access, { id, from, until: 'head' }, io.stopped, noting(io))) {
+  for await (const batch of readStored(
+    access,
+    { id, from, until: 'head' },
+    context.stopped,
+    readStatus(context),
+  )) {
     const wanted = batch.filter(({ storedAt }) => storedAt <= untilMs);
     if (last === undefined) {
       if (isSome(wanted)) yield wanted;
@@ -181,7 +191,7 @@ const isSome = (
 ): messages is readonly [StoredMessage, ...StoredMessage[]] => messages.length > 0;
 
 /** What is known of the time before the first message that is kept of a job. */
-export type Beginning =
+export type HistoryStart =
   /** It is the job's first. */
   | { readonly kind: 'first' }
   /** There were others: the worker named the one before, or the job has as many as the stream keeps of one. */
@@ -197,7 +207,7 @@ export async function beginningOf(
   access: StreamAccess,
   info: StreamInfo,
   { seq, subject }: StoredMessage,
-): Promise<Beginning> {
+): Promise<HistoryStart> {
   if (isPristine(info)) return { kind: 'first' };
   const said = (await storedMessage(access.jsm, access.stream, { seq }))?.header.get(EXPECTED) ?? '';
   if (said === '0') return { kind: 'first' };

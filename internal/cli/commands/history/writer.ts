@@ -2,36 +2,40 @@ import { printable, printableJson } from '../../../../schemas/text.js';
 import type { StoredMessage } from '../../../jetstream/read-stored.js';
 import { showDuration } from '../../flags/durations.js';
 import { dim, progressCell, statusCell, summaryCell, timeText } from '../../output/cells.js';
-import { type Paint, paintFor } from '../../output/color.js';
+import { type Colorize, colorizer } from '../../output/color.js';
 import { GrowingTable, widthFor } from '../../output/event-line.js';
 import { isTable } from '../../output/format.js';
 import { type ItemWriter, itemWriter } from '../../output/item-writer.js';
-import { Emitter } from '../../output/line-writer.js';
+import { LineWriter } from '../../output/line-writer.js';
 import { type Cell, type Column, titlesOf } from '../../output/table.js';
 import { wrapped } from '../../output/width.js';
 import { readEvent, statusWord, updateJson } from '../../reads/job-event.js';
-import type { Io } from '../../runtime/cli-context.js';
-import type { Beginning, HistoryOptions } from './history.js';
+import type { CliContext } from '../../runtime/cli-context.js';
+import type { HistoryOptions, HistoryStart } from './history.js';
 
 /** Writes a history, in one of the formats. */
 export interface HistoryWriter {
   /** Before the first message, when it is the first that is kept. */
-  begin(beginning: Beginning): void;
+  begin(beginning: HistoryStart): void;
   take(messages: readonly StoredMessage[]): Promise<void>;
   /** What was taken leaves, as far as it can: somebody may be waiting for it. */
   flush(): Promise<void>;
   end(): Promise<void>;
 }
 
-export async function historyWriter(io: Io, id: string, options: HistoryOptions): Promise<HistoryWriter> {
+export async function historyWriter(
+  context: CliContext,
+  id: string,
+  options: HistoryOptions,
+): Promise<HistoryWriter> {
   const { output } = options;
   return isTable(output)
-    ? new TableWriter(io, options)
-    : new DataWriter(io, id, options, await itemWriter(io, output));
+    ? new TableWriter(context, options)
+    : new DataWriter(context, id, options, await itemWriter(context, output));
 }
 
 /** What is missing before the first line; null: nothing is, as far as is known. */
-function missing(beginning: Beginning): string | null {
+function missing(beginning: HistoryStart): string | null {
   switch (beginning.kind) {
     case 'first':
       return null;
@@ -43,15 +47,15 @@ function missing(beginning: Beginning): string | null {
 }
 
 class DataWriter implements HistoryWriter {
-  readonly #io: Io;
+  readonly #context: CliContext;
   readonly #id: string;
   readonly #withTime: boolean;
   readonly #writer: ItemWriter;
   /** The seq of the valid event before; null: not known. */
   #previous: number | null = null;
 
-  constructor(io: Io, id: string, { timestamps, output }: HistoryOptions, writer: ItemWriter) {
-    this.#io = io;
+  constructor(context: CliContext, id: string, { timestamps, output }: HistoryOptions, writer: ItemWriter) {
+    this.#context = context;
     this.#id = id;
     this.#withTime = timestamps === true || output === 'csv';
     this.#writer = writer;
@@ -65,10 +69,10 @@ class DataWriter implements HistoryWriter {
     return this.#writer.end();
   }
 
-  begin(beginning: Beginning): void {
+  begin(beginning: HistoryStart): void {
     if (beginning.kind === 'first') this.#previous = 0;
     const text = missing(beginning);
-    if (text !== null) this.#io.note(`headway: ${text}\n`);
+    if (text !== null) this.#context.stderr(`headway: ${text}\n`);
   }
 
   async take(messages: readonly StoredMessage[]): Promise<void> {
@@ -101,8 +105,8 @@ const COLUMNS: readonly Column[] = [
 const LEAST = [24, 10, 8, 8, 10, 8, 0];
 
 class TableWriter implements HistoryWriter {
-  readonly #emitter: Emitter;
-  readonly #paint: Paint;
+  readonly #emitter: LineWriter;
+  readonly #paint: Colorize;
   readonly #table: GrowingTable;
   readonly #width: () => number;
   /** How many columns are left out in front. */
@@ -112,15 +116,15 @@ class TableWriter implements HistoryWriter {
   #last = 0;
   #attempt: number | null = null;
 
-  constructor(io: Io, options: HistoryOptions) {
-    this.#emitter = new Emitter(io);
-    this.#paint = paintFor(io, options);
+  constructor(context: CliContext, options: HistoryOptions) {
+    this.#emitter = new LineWriter(context);
+    this.#paint = colorizer(context, options);
     this.#skipped = options.timestamps === true ? 0 : 1;
-    this.#width = widthFor(io, options.output === 'wide');
+    this.#width = widthFor(context, options.output === 'wide');
     this.#table = new GrowingTable(COLUMNS.slice(this.#skipped), LEAST.slice(this.#skipped), this.#width);
   }
 
-  begin(beginning: Beginning): void {
+  begin(beginning: HistoryStart): void {
     this.#missing = missing(beginning);
   }
 

@@ -2,8 +2,8 @@ import { compareKeys } from '../../output/format.js';
 import { eachState } from '../../reads/each-state.js';
 import type { JobEvent } from '../../reads/job-event.js';
 import { displayStatus } from '../../reads/job-status.js';
-import { Newest } from '../../reads/latest-by-id.js';
-import type { Io } from '../../runtime/cli-context.js';
+import { LatestById } from '../../reads/latest-by-id.js';
+import type { CliContext } from '../../runtime/cli-context.js';
 import { type StreamAccess, streamInfo } from '../../runtime/nats.js';
 import type { Progress } from '../../runtime/status.js';
 import type { ListOptions } from './options.js';
@@ -55,7 +55,7 @@ function keyOf(field: SortField, job: JobEvent, now: number): string | number {
  * last states of all jobs have to be read.
  */
 export async function collect<T>(
-  io: Io,
+  context: CliContext,
   access: StreamAccess,
   { options, isWanted, after, now }: Wanted,
   progress: Progress,
@@ -64,7 +64,7 @@ export async function collect<T>(
   const { sortBy = 'age', reverse = false, limit = Number.POSITIVE_INFINITY } = options;
   const isNewestFirst = sortBy === 'age' && !reverse;
   const asOf = now();
-  const newest = new Newest<Sortable<T>>(isNewestFirst ? limit : Number.POSITIVE_INFINITY);
+  const newest = new LatestById<Sortable<T>>(isNewestFirst ? limit : Number.POSITIVE_INFINITY);
   const sortable = (job: JobEvent): Sortable<T> => ({
     id: job.id,
     seq: job.seq,
@@ -75,7 +75,7 @@ export async function collect<T>(
   const isDone =
     endsEarly &&
     (await readRecent(
-      io,
+      context,
       access,
       { isWanted, limit, after },
       newest,
@@ -85,7 +85,7 @@ export async function collect<T>(
       ).state,
     ));
   if (!isDone) {
-    await eachState(io, access, progress, (job) => {
+    await eachState(context, access, progress, (job) => {
       if (isWanted(job)) newest.put(sortable(job));
       else newest.drop(job.id, job.seq);
     });

@@ -2,17 +2,17 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { readStored } from '../../../jetstream/read-stored.js';
 import { isTable } from '../../output/format.js';
 import { itemWriter } from '../../output/item-writer.js';
-import { Emitter, writeLines } from '../../output/line-writer.js';
-import { Redraw } from '../../output/live-view.js';
+import { LineWriter, writeLines } from '../../output/line-writer.js';
+import { LiveView } from '../../output/live-view.js';
 import { eachState } from '../../reads/each-state.js';
-import { Listening } from '../../reads/heartbeat-listener.js';
+import { HeartbeatListener } from '../../reads/heartbeat-listener.js';
 import { type JobEvent, readEvent } from '../../reads/job-event.js';
-import { Newest } from '../../reads/latest-by-id.js';
-import type { Io } from '../../runtime/cli-context.js';
+import { LatestById } from '../../reads/latest-by-id.js';
+import type { CliContext } from '../../runtime/cli-context.js';
 import type { StreamAccess } from '../../runtime/nats.js';
-import { noting, type Progress } from '../../runtime/status.js';
+import { type Progress, readStatus } from '../../runtime/status.js';
 import { jsonOf, type ListOptions } from './options.js';
-import { forgetGone } from './prune.js';
+import { pruneDeleted } from './prune.js';
 import { type ListStyle, listTable, type Row, rowOf } from './rows.js';
 import { ListView } from './view.js';
 
@@ -24,7 +24,7 @@ const REDRAW_EVERY_MS = 1_000;
 
 /** `headway list -f`: never returns; ends with the signal's reason. */
 export async function followList(
-  io: Io,
+  context: CliContext,
   access: StreamAccess,
   options: ListOptions,
   style: ListStyle,
@@ -32,62 +32,64 @@ export async function followList(
   progress: Progress,
 ): Promise<void> {
   if (!isTable(options.output)) {
-    const writer = await itemWriter(io, options.output);
+    const writer = await itemWriter(context, options.output);
     const json = jsonOf(options);
     const write = (job: JobEvent) => writer.item(json(job));
-    const upTo = await eachState(io, access, progress, (job) => (isWanted(job) ? write(job) : undefined));
+    const upTo = await eachState(context, access, progress, (job) =>
+      isWanted(job) ? write(job) : undefined,
+    );
     await writer.flush();
-    await eachChange(io, access, upTo, async (jobs) => {
+    await eachChange(context, access, upTo, async (jobs) => {
       for (const job of jobs) if (isWanted(job)) await write(job);
       await writer.flush();
     });
     return;
   }
-  if (io.terminal.out) await followOnTerminal(io, access, options, style, isWanted, progress);
-  else await followInLines(io, access, options, style, isWanted, progress);
+  if (context.terminal.out) await followOnTerminal(context, access, options, style, isWanted, progress);
+  else await followInLines(context, access, options, style, isWanted, progress);
 }
 
 async function followInLines(
-  io: Io,
+  context: CliContext,
   access: StreamAccess,
   { limit = Number.POSITIVE_INFINITY }: ListOptions,
   style: ListStyle,
   isWanted: (job: JobEvent) => boolean,
   progress: Progress,
 ): Promise<void> {
-  const newest = new Newest<Row>(limit);
-  const upTo = await eachState(io, access, progress, (job) => {
+  const newest = new LatestById<Row>(limit);
+  const upTo = await eachState(context, access, progress, (job) => {
     if (isWanted(job)) newest.put(rowOf(job, style));
     else newest.drop(job.id, job.seq);
   });
   const table = listTable(newest.sorted(), style);
-  await writeLines(io, table.lines);
-  const emitter = new Emitter(io);
-  await eachChange(io, access, upTo, async (jobs) => {
+  await writeLines(context, table.lines);
+  const emitter = new LineWriter(context);
+  await eachChange(context, access, upTo, async (jobs) => {
     for (const job of jobs) if (isWanted(job)) await emitter.line(table.add(rowOf(job, style)));
     await emitter.flush();
   });
 }
 
 async function followOnTerminal(
-  io: Io,
+  context: CliContext,
   access: StreamAccess,
   { limit = VIEW_ROWS }: ListOptions,
   style: ListStyle,
   isWanted: (job: JobEvent) => boolean,
   progress: Progress,
 ): Promise<void> {
-  const newest = new Newest<Row>(Math.min(limit, VIEW_ROWS));
+  const newest = new LatestById<Row>(Math.min(limit, VIEW_ROWS));
   let isChanged = true;
   const take = (job: JobEvent): void => {
     if (isWanted(job)) newest.put(rowOf(job, style));
     else newest.drop(job.id, job.seq);
     isChanged = true;
   };
-  const upTo = await eachState(io, access, progress, take);
-  const screen = new Redraw(io);
-  const listening = new Listening(access.connection);
-  const view = new ListView(io, { ...style, silenceMs: (row) => listening.silenceMs(row) });
+  const upTo = await eachState(context, access, progress, take);
+  const screen = new LiveView(context);
+  const listening = new HeartbeatListener(access.connection);
+  const view = new ListView(context, { ...style, silenceMs: (row) => listening.silenceMs(row) });
   const draw = async (signal: AbortSignal): Promise<never> => {
     for (let waited = 0; ; waited += DRAW_EVERY_MS) {
       if (isChanged || waited >= REDRAW_EVERY_MS) {
@@ -99,7 +101,7 @@ async function followOnTerminal(
     }
   };
   const ended = new AbortController();
-  const signal = AbortSignal.any([io.stopped, ended.signal]);
+  const signal = AbortSignal.any([context.stopped, ended.signal]);
   const changed = (): void => {
     isChanged = true;
   };
@@ -111,9 +113,9 @@ async function followOnTerminal(
   try {
     await Promise.race([
       draw(signal),
-      forgetGone(access, { newest, shown: () => view.shown, changed }, signal),
+      pruneDeleted(access, { newest, shown: () => view.shown, changed }, signal),
       eachChange(
-        io,
+        context,
         access,
         upTo,
         (jobs) => {
@@ -131,14 +133,14 @@ async function followOnTerminal(
 
 /** Calls `take` with the valid events after `upTo`, as they come. */
 async function eachChange(
-  io: Io,
+  context: CliContext,
   access: StreamAccess,
   upTo: number,
   take: (jobs: readonly JobEvent[]) => Promise<void>,
   replaced: () => void = () => {},
 ): Promise<void> {
   const range = { id: null, from: { kind: 'seq', seq: upTo + 1 }, until: 'forever' } as const;
-  const notes = noting(io);
+  const notes = readStatus(context);
   const observer = {
     ...notes,
     replaced: () => {
@@ -146,7 +148,7 @@ async function eachChange(
       replaced();
     },
   };
-  for await (const batch of readStored(access, range, io.stopped, observer)) {
+  for await (const batch of readStored(access, range, context.stopped, observer)) {
     const jobs = batch.flatMap((message) => {
       const read = readEvent(message);
       return read.ok ? [read.job] : [];

@@ -7,15 +7,15 @@ import {
   addTimestampsOption,
   JOB_STATUSES,
   positive,
-  startOf,
+  resolveStart,
 } from '../../flags/filters.js';
-import { paintFor } from '../../output/color.js';
+import { colorizer } from '../../output/color.js';
 import { widthFor } from '../../output/event-line.js';
 import { addPagerOption, addSortOptions, checkFollow, isTable } from '../../output/format.js';
 import { itemWriter } from '../../output/item-writer.js';
 import { writeLines } from '../../output/line-writer.js';
 import { eachState } from '../../reads/each-state.js';
-import { type Io, UsageError } from '../../runtime/cli-context.js';
+import { type CliContext, UsageError } from '../../runtime/cli-context.js';
 import {
   addNatsOptions,
   eventStreamInfo,
@@ -48,7 +48,7 @@ Examples:
 `;
 
 /** `headway list`: the last state of jobs. */
-export function addListCommand(program: Command, io: Io): void {
+export function addListCommand(program: Command, context: CliContext): void {
   const command = program
     .command('list')
     .summary('list jobs by their last state')
@@ -73,46 +73,46 @@ export function addListCommand(program: Command, io: Io): void {
           'With --follow each job keeps its line: --sort-by and --reverse do not go with it.',
         );
       }
-      if (options.since !== undefined) startOf(options, 0);
+      if (options.since !== undefined) resolveStart(options, 0);
       const isPaged = options.pager && !options.follow;
-      await withPager(io, isPaged, (paged) =>
+      await withPager(context, isPaged, (paged) =>
         withNats(paged, options, 'headway list', (access) => list(paged, access, options)),
       );
     });
 }
 
-export async function list(io: Io, access: StreamAccess, options: ListOptions): Promise<void> {
-  const now = serverClock(io, await eventStreamInfo(access));
+export async function list(context: CliContext, access: StreamAccess, options: ListOptions): Promise<void> {
+  const now = serverClock(context, await eventStreamInfo(access));
   const isWide = options.output === 'wide';
   const style: ListStyle = {
-    paint: paintFor(io, options),
-    isTerminal: io.terminal.out,
+    paint: colorizer(context, options),
+    isTerminal: context.terminal.out,
     timestamps: options.timestamps === true,
     isWide,
     now,
-    width: widthFor(io, isWide)(),
+    width: widthFor(context, isWide)(),
   };
   const isWanted = selector(options, now);
-  const progress = progressOf(io, 'job');
+  const progress = progressOf(context, 'job');
   if (options.follow) {
-    await followList(io, access, options, style, isWanted, progress);
+    await followList(context, access, options, style, isWanted, progress);
     return;
   }
   const wanted = { options, isWanted, after: sinceOf(options, now()), now };
   if (isTable(options.output)) {
-    const rows = await collect(io, access, wanted, progress, (job) => rowOf(job, style));
-    if (rows.length === 0) io.note('headway: no jobs\n');
-    else await writeLines(io, listTable(rows, style).lines);
+    const rows = await collect(context, access, wanted, progress, (job) => rowOf(job, style));
+    if (rows.length === 0) context.stderr('headway: no jobs\n');
+    else await writeLines(context, listTable(rows, style).lines);
     return;
   }
-  const writer = await itemWriter(io, options.output);
+  const writer = await itemWriter(context, options.output);
   const json = jsonOf(options);
   if (options.output === 'ndjson' && isUnordered(options)) {
-    await eachState(io, access, progress, async (job) => {
+    await eachState(context, access, progress, async (job) => {
       if (isWanted(job)) await writer.item(json(job));
     });
   } else {
-    for (const text of await collect(io, access, wanted, progress, json)) await writer.item(text);
+    for (const text of await collect(context, access, wanted, progress, json)) await writer.item(text);
   }
   await writer.end();
 }

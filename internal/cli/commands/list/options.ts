@@ -1,6 +1,6 @@
 import type { ColorFlag } from '../../flags/command-line.js';
 import type { FilterFlags, SinceFlags, TimestampsFlag } from '../../flags/filters.js';
-import { type OutputFlag, passes, startOf } from '../../flags/filters.js';
+import { matches, type OutputFlag, resolveStart } from '../../flags/filters.js';
 import type { PagerFlag, SortFlags } from '../../output/format.js';
 import { type JobEvent, updateJson } from '../../reads/job-event.js';
 import { displayStatus } from '../../reads/job-status.js';
@@ -22,15 +22,15 @@ export interface ListOptions
 
 /** Whether a job is among those that the options name. @param now ms since 1970, by the server's clock */
 export function selector(options: ListOptions, now: () => number): (job: JobEvent) => boolean {
-  const from = startOf(options, now());
+  const from = resolveStart(options, now());
   const after = from?.kind === 'time' ? from.ms : Number.NEGATIVE_INFINITY;
   return (job) =>
-    job.storedAt >= after && passes(options, job.event, displayStatus(job, now()) === 'stalled');
+    job.storedAt >= after && matches(options, job.event, displayStatus(job, now()) === 'stalled');
 }
 
 /** Nothing that is older is wanted: ms since 1970; -Infinity: whatever its age. @param now ms since 1970, by the server's clock */
 export function sinceOf(options: ListOptions, now: number): number {
-  const from = startOf(options, now);
+  const from = resolveStart(options, now);
   return from?.kind === 'time' ? from.ms : Number.NEGATIVE_INFINITY;
 }
 

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Newest } from '../../reads/latest-by-id.js';
+import type { LatestById } from '../../reads/latest-by-id.js';
 import { type StreamAccess, streamInfo } from '../../runtime/nats.js';
 import { isKept } from '../replay/run.js';
 import type { Row } from './rows.js';
@@ -8,7 +8,7 @@ const LOOK_EVERY_MS = 2_000;
 
 /** What a list that is followed has on the screen. */
 export interface View {
-  readonly newest: Newest<Row>;
+  readonly newest: LatestById<Row>;
   /** The rows that there is room for. */
   shown(): readonly Row[];
   changed(): void;
@@ -18,7 +18,7 @@ export interface View {
  * Takes jobs out of the view that the stream does not keep any more: they leave it without an event, by its limits or by
  * `headway purge`. Never returns.
  */
-export async function forgetGone(access: StreamAccess, view: View, signal: AbortSignal): Promise<never> {
+export async function pruneDeleted(access: StreamAccess, view: View, signal: AbortSignal): Promise<never> {
   let deleted: number | undefined;
   for (;;) {
     await delay(LOOK_EVERY_MS, undefined, { signal }).catch(() => signal.throwIfAborted());

@@ -2,10 +2,10 @@ import type { StreamState } from 'nats';
 import { idOf } from '../../../../schemas/ids.js';
 import { readStored } from '../../../jetstream/read-stored.js';
 import { type JobEvent, readEvent } from '../../reads/job-event.js';
-import type { Newest } from '../../reads/latest-by-id.js';
-import type { Io } from '../../runtime/cli-context.js';
+import type { LatestById } from '../../reads/latest-by-id.js';
+import type { CliContext } from '../../runtime/cli-context.js';
 import { type StreamAccess, streamInfo } from '../../runtime/nats.js';
-import { noting, plural } from '../../runtime/status.js';
+import { plural, readStatus } from '../../runtime/status.js';
 
 /** The first look back is over so many messages for each job that is wanted; each further one over so many times as many. */
 const FIRST_LOOK = 4;
@@ -29,10 +29,10 @@ export interface Recent {
  * @throws as `readStored` does
  */
 export async function readRecent<T extends { readonly id: string; readonly seq: number }>(
-  io: Io,
+  context: CliContext,
   access: StreamAccess,
   { isWanted, limit, after }: Recent,
-  newest: Newest<T>,
+  newest: LatestById<T>,
   make: (job: JobEvent) => T,
   state: StreamState,
 ): Promise<boolean> {
@@ -46,31 +46,35 @@ export async function readRecent<T extends { readonly id: string; readonly seq: 
     // What was read in vain is little beside what all jobs take.
     if (read + count > Math.max(FIRST_LOOK_LEAST, jobs / 2)) return false;
     const start = Math.max(state.first_seq, end - count + 1);
-    await look.over(io, access, start, end);
+    await look.over(context, access, start, end);
     for (const job of look.takeFound()) if (isWanted(job)) newest.put(make(job));
     if (newest.size >= limit || look.isBeforeBegin) break;
     read += count;
     end = start - 1;
     count *= FURTHER;
   }
-  await lookAhead(io, access, state.last_seq, { isWanted, newest, make });
+  await lookAhead(context, access, state.last_seq, { isWanted, newest, make });
   // Some of those that were enough may be wanted no more.
   if (newest.size < limit && end >= state.first_seq && !look.isBeforeBegin) return false;
-  look.tellInvalid(io);
+  look.tellInvalid(context);
   return true;
 }
 
 // A job that reports meanwhile may lose its older messages before they are read: then its newest one is here.
 async function lookAhead<T extends { readonly id: string; readonly seq: number }>(
-  io: Io,
+  context: CliContext,
   access: StreamAccess,
   from: number,
-  { isWanted, newest, make }: Pick<Recent, 'isWanted'> & { newest: Newest<T>; make: (job: JobEvent) => T },
+  {
+    isWanted,
+    newest,
+    make,
+  }: Pick<Recent, 'isWanted'> & { newest: LatestById<T>; make: (job: JobEvent) => T },
 ): Promise<void> {
   const { state } = await streamInfo(access);
   if (state.last_seq <= from) return;
   const range = { id: null, from: { kind: 'seq', seq: from + 1 }, until: { seq: state.last_seq } } as const;
-  for await (const batch of readStored(access, range, io.stopped, noting(io))) {
+  for await (const batch of readStored(access, range, context.stopped, readStatus(context))) {
     for (const message of batch) {
       const read = readEvent(message);
       if (!read.ok) continue;
@@ -95,9 +99,9 @@ class Look {
     this.#after = after;
   }
 
-  async over(io: Io, access: StreamAccess, start: number, end: number): Promise<void> {
+  async over(context: CliContext, access: StreamAccess, start: number, end: number): Promise<void> {
     const range = { id: null, from: { kind: 'seq', seq: start }, until: { seq: end } } as const;
-    for await (const batch of readStored(access, range, io.stopped)) {
+    for await (const batch of readStored(access, range, context.stopped)) {
       for (const message of batch) {
         if (message.storedAt < this.#after) {
           this.isBeforeBegin = true;
@@ -119,11 +123,11 @@ class Look {
     return found.values();
   }
 
-  tellInvalid(io: Io): void {
+  tellInvalid(context: CliContext): void {
     const named = [...this.#invalid].slice(0, 3).join(', ');
     const more = this.#invalid.size > 3 ? ', …' : '';
     if (this.#invalid.size === 0) return;
-    io.note(
+    context.stderr(
       `headway: among what was read, messages of ${plural(this.#invalid.size, 'job')} are no valid events: ` +
         `${named}${more} (headway history ID says what is wrong)\n`,
     );

@@ -1,5 +1,5 @@
 import { ageCell, dim, progressText, statusCell, timeText } from '../../output/cells.js';
-import type { Paint } from '../../output/color.js';
+import type { Colorize } from '../../output/color.js';
 import { type Layout, layoutOf } from '../../output/layout.js';
 import {
   type Cell,
@@ -15,7 +15,7 @@ import { allowedSilence, type DisplayStatus, silentFrom } from '../../reads/job-
 
 /** How the rows of `headway list` look. */
 export interface ListStyle {
-  readonly paint: Paint;
+  readonly paint: Colorize;
   /** Bars. */
   readonly isTerminal: boolean;
   readonly timestamps: boolean;

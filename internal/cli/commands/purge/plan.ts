@@ -5,7 +5,7 @@ import { decodeEvent } from '../../../eventlog/decode.js';
 import { apiErrorCode, lastMessage } from '../../../jetstream/stream.js';
 import { eventStreamInfo, type StreamAccess } from '../../runtime/nats.js';
 
-export interface PurgeWish {
+export interface PurgeRequest {
   /** A job; null: all of them. */
   readonly id: string | null;
   /** Only what was stored before this, in ms since 1970; null: whenever it was stored. */
@@ -15,7 +15,7 @@ export interface PurgeWish {
 }
 
 /** What the API calls them; without any of them everything goes. */
-interface PurgeRequest {
+interface StreamPurgeRequest {
   /** A subject. */
   readonly filter?: string;
   /** Up to, and without, this sequence. */
@@ -31,7 +31,7 @@ export interface PurgePlan {
   /** How many there are of the job, or in all. */
   readonly of: number;
   /** What the server is asked; null when there is nothing to purge, and then nothing must be asked. */
-  readonly request: PurgeRequest | null;
+  readonly request: StreamPurgeRequest | null;
   /** Whether the job is still going on; null when that is not known, or when it is about all jobs. */
   readonly isUnfinished: boolean | null;
 }
@@ -48,7 +48,7 @@ export class PurgeRefusedError extends HeadwayError {
 }
 
 /** Looks at what would go, and changes nothing. */
-export async function planPurge(access: StreamAccess, wish: PurgeWish): Promise<PurgePlan> {
+export async function planPurge(access: StreamAccess, wish: PurgeRequest): Promise<PurgePlan> {
   const { state, config } = await eventStreamInfo(access);
   // What a stream keeps of other subjects is not ours: nothing shows it, no export has it, and a purge leaves it.
   const isOurs = config.subjects?.length === 1 && config.subjects[0] === SUBJECT_FILTER;
@@ -60,7 +60,7 @@ export async function planPurge(access: StreamAccess, wish: PurgeWish): Promise<
         ? (await firstSince(access, filter, 0)).kept
         : await eventsOf(access, filter);
   const isUnfinished = filter === null || wish.id === null ? null : await isRunning(access, filter);
-  const plan = (events: number, request: PurgeRequest): PurgePlan => ({
+  const plan = (events: number, request: StreamPurgeRequest): PurgePlan => ({
     events,
     of,
     request: events > 0 ? request : null,
@@ -82,7 +82,7 @@ export async function planPurge(access: StreamAccess, wish: PurgeWish): Promise<
  * @returns how many events are gone
  * @throws PurgeRefusedError
  */
-export async function carryOut({ jsm, stream }: StreamAccess, request: PurgeRequest): Promise<number> {
+export async function carryOut({ jsm, stream }: StreamAccess, request: StreamPurgeRequest): Promise<number> {
   if (request.seq !== undefined && request.seq <= 1) throw new RangeError('a purge below seq 1');
   try {
     const { purged } = await jsm.streams.purge(stream, request as PurgeOpts);

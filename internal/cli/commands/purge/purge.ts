@@ -3,18 +3,18 @@ import { JobNotFoundError } from '../../../errors.js';
 import {
   addOutputOption,
   jobIdArgument,
-  type Moment,
   momentOption,
   type OutputFlag,
   positive,
+  type TimeSpec,
 } from '../../flags/filters.js';
-import { Exit, type Io, UsageError } from '../../runtime/cli-context.js';
+import { type CliContext, Exit, UsageError } from '../../runtime/cli-context.js';
 import { EXIT } from '../../runtime/exit-codes.js';
 import { addNatsOptions, type NatsFlags, type StreamAccess, withNats } from '../../runtime/nats.js';
-import { carryOut, type PurgePlan, type PurgeWish, planPurge } from './plan.js';
+import { carryOut, type PurgePlan, type PurgeRequest, planPurge } from './plan.js';
 
 interface PurgeFlags extends NatsFlags, OutputFlag {
-  readonly before?: Moment;
+  readonly before?: TimeSpec;
   readonly all?: true;
   readonly keep?: number;
   readonly dryRun?: true;
@@ -40,7 +40,7 @@ Examples:
 `;
 
 /** `headway purge`: removes stored events, after asking. */
-export function addPurgeCommand(program: Command, io: Io): void {
+export function addPurgeCommand(program: Command, context: CliContext): void {
   const command = program
     .command('purge')
     .summary('remove stored events of a job, or old ones')
@@ -58,7 +58,7 @@ export function addPurgeCommand(program: Command, io: Io): void {
     .option('-y, --yes', 'do not ask');
   addOutputOption(addNatsOptions(command), ['table', 'json'])
     .addHelpText('after', MORE)
-    .action((id: string | undefined, flags: PurgeFlags) => purge(id ?? null, flags, io));
+    .action((id: string | undefined, flags: PurgeFlags) => purge(id ?? null, flags, context));
 }
 
 const RM_MORE = `
@@ -74,7 +74,7 @@ Examples:
 `;
 
 /** `headway rm`: removes one job. */
-export function addRmCommand(program: Command, io: Io): void {
+export function addRmCommand(program: Command, context: CliContext): void {
   const command = program
     .command('rm')
     .summary('remove every stored event of a job')
@@ -84,59 +84,64 @@ export function addRmCommand(program: Command, io: Io): void {
     .option('-y, --yes', 'do not ask');
   addOutputOption(addNatsOptions(command), ['table', 'json'])
     .addHelpText('after', RM_MORE)
-    .action((id: string, flags: PurgeFlags) => purge(id, flags, io));
+    .action((id: string, flags: PurgeFlags) => purge(id, flags, context));
 }
 
-async function purge(id: string | null, flags: PurgeFlags, io: Io): Promise<void> {
+async function purge(id: string | null, flags: PurgeFlags, context: CliContext): Promise<void> {
   if (id === null && flags.before === undefined && !flags.all) {
     throw new UsageError('Say what to purge: a job, --before TIME, or --all.');
   }
   if (id !== null && flags.all)
     throw new UsageError('--all purges every job: leave out either the job or --all.');
-  if (!flags.yes && !flags.dryRun && !io.terminal.in) {
+  if (!flags.yes && !flags.dryRun && !context.terminal.in) {
     throw new UsageError(
       'There is no terminal to ask at; give --yes to purge without a question, or --dry-run.',
     );
   }
   const { before } = flags;
-  const at = before === undefined ? null : before.kind === 'at' ? before.ms : io.now() - before.ms;
-  const wish: PurgeWish = { id, before: at, keep: flags.keep ?? 0 };
-  await withNats(io, flags, 'headway purge', (access) => purgeAsWished(access, wish, flags, io));
+  const at = before === undefined ? null : before.kind === 'at' ? before.ms : context.now() - before.ms;
+  const wish: PurgeRequest = { id, before: at, keep: flags.keep ?? 0 };
+  await withNats(context, flags, 'headway purge', (access) => purgeAsWished(access, wish, flags, context));
 }
 
 async function purgeAsWished(
   access: StreamAccess,
-  wish: PurgeWish,
+  wish: PurgeRequest,
   flags: PurgeFlags,
-  io: Io,
+  context: CliContext,
 ): Promise<void> {
   const plan = await planPurge(access, wish);
   if (wish.id !== null && plan.of === 0) throw new JobNotFoundError(wish.id, access.stream);
   if (flags.dryRun || plan.request === null) {
-    await tell(io, flags, wish, plan, null);
+    await tell(context, flags, wish, plan, null);
     return;
   }
-  if (!flags.yes && !(await isMeant(access, wish, plan, io))) {
-    io.note('headway: nothing was purged\n');
+  if (!flags.yes && !(await isMeant(access, wish, plan, context))) {
+    context.stderr('headway: nothing was purged\n');
     throw new Exit(EXIT.failed);
   }
-  await tell(io, flags, wish, plan, await carryOut(access, plan.request));
+  await tell(context, flags, wish, plan, await carryOut(access, plan.request));
 }
 
 /** Asks: what is typed must be the job's id or the stream's name, so that nobody purges by habit. */
-async function isMeant(access: StreamAccess, { id }: PurgeWish, plan: PurgePlan, io: Io): Promise<boolean> {
+async function isMeant(
+  access: StreamAccess,
+  { id }: PurgeRequest,
+  plan: PurgePlan,
+  context: CliContext,
+): Promise<boolean> {
   const what = id === null ? `the stream ${access.stream} at ${access.shownUrl}` : `the job ${id}`;
   const running = plan.isUnfinished ? ' The job is not finished.' : '';
-  io.note(`This removes ${events(plan.events)} of ${what} for good.${running}\n`);
+  context.stderr(`This removes ${events(plan.events)} of ${what} for good.${running}\n`);
   const word = id ?? access.stream;
-  const answer = await io.ask(`Type ${word} to go on: `);
+  const answer = await context.prompt(`Type ${word} to go on: `);
   return answer?.trim() === word;
 }
 
 async function tell(
-  io: Io,
+  context: CliContext,
   { output }: OutputFlag,
-  { id }: PurgeWish,
+  { id }: PurgeRequest,
   plan: PurgePlan,
   purged: number | null,
 ): Promise<void> {
@@ -144,22 +149,22 @@ async function tell(
   const left = Math.max(0, plan.of - (purged ?? plan.events));
   if (output === 'json') {
     const document = { processing_id: id, purged: purged ?? 0, would_purge: isDone ? 0 : plan.events, left };
-    await io.out(`${JSON.stringify(document)}\n`);
+    await context.stdout(`${JSON.stringify(document)}\n`);
     return;
   }
   const of = id === null ? '' : ` of ${id}`;
   if (isDone) {
-    await io.out(`Purged ${events(purged)}${of}; ${events(left)} left.\n`);
-    io.note(
+    await context.stdout(`Purged ${events(purged)}${of}; ${events(left)} left.\n`);
+    context.stderr(
       'headway: clients with an older cursor are told that events are gone; edges take jobs off their pages within a minute or so\n',
     );
-  } else if (plan.events === 0) await io.out(`Nothing to purge${of}; ${events(left)} left.\n`);
-  else await io.out(`Would purge ${events(plan.events)}${of}; ${events(left)} would be left.\n`);
+  } else if (plan.events === 0) await context.stdout(`Nothing to purge${of}; ${events(left)} left.\n`);
+  else await context.stdout(`Would purge ${events(plan.events)}${of}; ${events(left)} would be left.\n`);
 }
 
 const events = (count: number): string => `${count.toLocaleString('en')} ${count === 1 ? 'event' : 'events'}`;
 
-function beforeOption(text: string): Moment {
+function beforeOption(text: string): TimeSpec {
   try {
     const moment = momentOption(text);
     // What lies less than a moment back would be everything.

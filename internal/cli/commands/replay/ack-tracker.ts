@@ -1,22 +1,22 @@
 /**
- * How far a replay may move the place that is kept for it. A durable consumer hands out a receipt for each of its
- * messages; giving one back moves the place behind that message and all before it. What was shown and what was handed
+ * How far a replay may move the checkpoint that is kept for it. A durable consumer hands out a receipt for each of its
+ * messages; giving one back moves the checkpoint behind that message and all before it. What was shown and what was handed
  * out come independently of each other and at different times; so the one thing that must hold is held here: a receipt
  * goes back only when its message and everything before it was shown.
  */
-export class Ledger<Receipt> {
+export class AckTracker<Receipt> {
   /** Handed out and not shown yet, by seq. After a crash they come again, in any order. */
   readonly #held = new Map<number, Receipt>();
-  /** What was shown since the place, in the pieces that it was told in. */
+  /** What was shown since the checkpoint, in the pieces that it was told in. */
   readonly #pieces: { readonly seq: number; readonly count: number }[] = [];
   #shown: number;
   #placed: number;
   #unplaced = 0;
 
-  /** @param place everything up to this seq was shown, and the consumer knows it */
-  constructor(place: number) {
-    this.#shown = place;
-    this.#placed = place;
+  /** @param checkpoint everything up to this seq was shown, and the consumer knows it */
+  constructor(checkpoint: number) {
+    this.#shown = checkpoint;
+    this.#placed = checkpoint;
   }
 
   /** The newest seq that was shown. */
@@ -29,7 +29,7 @@ export class Ledger<Receipt> {
     return this.#placed;
   }
 
-  /** At most so many messages were shown since the place: what a crash now shows twice. */
+  /** At most so many messages were shown since the checkpoint: what a crash now shows twice. */
   get unplaced(): number {
     return this.#unplaced;
   }

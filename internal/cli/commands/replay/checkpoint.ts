@@ -15,40 +15,40 @@ import { watchPermissionErrors } from '../../../jetstream/connection-monitor.js'
 import { apiErrorCode } from '../../../jetstream/stream.js';
 import { UsageError } from '../../runtime/cli-context.js';
 import type { StreamAccess } from '../../runtime/nats.js';
-import { Ledger } from './ack-tracker.js';
+import { AckTracker } from './ack-tracker.js';
 import { type Chosen, checkSame } from './range.js';
 
 /** The consumers of replays; those of edges begin with `edge-`. */
 const PREFIX = 'replay-';
 const NAME = /^[A-Za-z0-9_-]{1,64}$/;
 const CONSUMER_NOT_FOUND = 10014;
-/** The server forgets a place that nobody has moved for so long. */
+/** The server forgets a checkpoint that nobody has moved for so long. */
 const FORGOTTEN_AFTER_MS = 30 * 24 * 3_600_000;
 /** The most receipts that may be out at a time. */
 const MAX_RECEIPTS = 1_000;
-/** No more than so many messages are shown beyond the place: what a crash shows twice. */
+/** No more than so many messages are shown beyond the checkpoint: what a crash shows twice. */
 export const MAX_UNPLACED = 2_000;
 /** A receipt that a dead replay held comes again after this. */
 const ACK_WAIT_MS = 2_000;
 const FETCH_MS = 1_000;
 const ROUND_MS = 50;
 const RETRY_MS = 500;
-/** How often it is looked whether the place is still ours. */
+/** How often it is looked whether the checkpoint is still ours. */
 const LOOK_MS = 1_000;
 const CLOSE_MS = 1_500;
 
-/** Somebody else goes on from this place now, or it was removed. */
-export class PlaceLostError extends HeadwayError {
+/** Somebody else goes on from this checkpoint now, or it was removed. */
+export class CheckpointTakenError extends HeadwayError {
   readonly code = 'place_lost';
 }
 
 const Key = { spelled: 'headway.range', chosen: 'headway.chosen', holder: 'headway.holder' } as const;
 
 /** For `--durable`. */
-export const isPlaceName = (text: string): boolean => NAME.test(text);
+export const isCheckpointName = (text: string): boolean => NAME.test(text);
 
-/** Removes a place. @returns whether there was one */
-export async function forgetPlace({ jsm, stream }: StreamAccess, name: string): Promise<boolean> {
+/** Removes a checkpoint. @returns whether there was one */
+export async function resetCheckpoint({ jsm, stream }: StreamAccess, name: string): Promise<boolean> {
   try {
     return await jsm.consumers.delete(stream, PREFIX + name);
   } catch (error) {
@@ -62,10 +62,10 @@ export async function forgetPlace({ jsm, stream }: StreamAccess, name: string): 
  * machine, goes on there. docs/decisions/0018-replay-checkpoints.md
  *
  * The events themselves are read by another consumer, in order and checked. This one only hands out receipts (it
- * delivers headers, no bodies), and they are given back behind what was shown. So the place never stands before
+ * delivers headers, no bodies), and they are given back behind what was shown. So the checkpoint never stands before
  * something that was not shown; after a crash at most `MAX_UNPLACED` messages are shown again, in order.
  */
-export class Place {
+export class Checkpoint {
   readonly name: string;
   readonly chosen: Chosen;
   /** Everything up to this seq was shown before; null: this is the beginning. */
@@ -73,7 +73,7 @@ export class Place {
   readonly #access: StreamAccess;
   readonly #consumer: Consumer;
   readonly #holder: string;
-  readonly #ledger: Ledger<JsMsg>;
+  readonly #ledger: AckTracker<JsMsg>;
   readonly #running: Promise<void>;
   #lost: Error | null = null;
   #isClosing = false;
@@ -92,26 +92,26 @@ export class Place {
     this.name = name;
     this.chosen = chosen;
     this.#holder = holder;
-    // The place of a consumer that was given nothing back is not told in the same way by all servers.
+    // The checkpoint of a consumer that was given nothing back is not told in the same way by all servers.
     this.after = info.ack_floor.consumer_seq === 0 ? null : info.ack_floor.stream_seq;
     this.#consumer = access.js.consumers.getPullConsumerFor(info);
-    this.#ledger = new Ledger(this.after ?? 0);
+    this.#ledger = new AckTracker(this.after ?? 0);
     watchPermissionErrors(access.connection, ({ subject }) => this.#refused(subject));
     this.#running = this.#run();
   }
 
   /**
-   * The place of this name; it is made when it is missing. Whoever had it before loses it.
+   * The checkpoint of this name; it is made when it is missing. Whoever had it before loses it.
    * @param spelled the range that was asked for, as `spell` writes it
-   * @param choose what it comes to, when the place is new
-   * @throws UsageError when it is the place of another range
+   * @param choose what it comes to, when the checkpoint is new
+   * @throws UsageError when it is the checkpoint of another range
    */
   static async open(
     access: StreamAccess,
     name: string,
     spelled: string,
     choose: () => Promise<Chosen>,
-  ): Promise<Place> {
+  ): Promise<Checkpoint> {
     const { jsm, stream } = access;
     const durable = PREFIX + name;
     const holder = randomBytes(9).toString('base64url');
@@ -127,7 +127,7 @@ export class Place {
         [Key.holder]: holder,
       };
       const info = await jsm.consumers.add(stream, { ...consumerConfig(durable, chosen), metadata });
-      return new Place(access, name, info, chosen, holder);
+      return new Checkpoint(access, name, info, chosen, holder);
     }
     const { metadata = {} } = found.config;
     const chosen = parseChosen(metadata[Key.chosen]);
@@ -140,7 +140,7 @@ export class Place {
     const info = await jsm.consumers.update(stream, durable, {
       metadata: { ...metadata, [Key.holder]: holder },
     } as Partial<ConsumerConfig>);
-    return new Place(access, name, info, chosen, holder);
+    return new Checkpoint(access, name, info, chosen, holder);
   }
 
   /** Everything up to `seq`, `count` messages more than last time, was shown. @throws PlaceLostError */
@@ -150,7 +150,7 @@ export class Place {
     this.#wake();
   }
 
-  /** Waits while too much was shown that the place does not know of. @throws PlaceLostError */
+  /** Waits while too much was shown that the checkpoint does not know of. @throws PlaceLostError */
   async room(signal: AbortSignal): Promise<void> {
     while (this.#ledger.unplaced >= MAX_UNPLACED) {
       signal.throwIfAborted();
@@ -165,7 +165,7 @@ export class Place {
     }
   }
 
-  /** Moves the place behind all that was shown, if NATS answers soon. @returns false when it did not, and nobody was told */
+  /** Moves the checkpoint behind all that was shown, if NATS answers soon. @returns false when it did not, and nobody was told */
   async close(): Promise<boolean> {
     this.#isClosing = true;
     this.#wake();
@@ -213,8 +213,8 @@ export class Place {
     const { jsm, stream } = this.#access;
     const { config } = await jsm.consumers.info(stream, PREFIX + this.name);
     if (config.metadata?.[Key.holder] === this.#holder) return;
-    throw new PlaceLostError(
-      `Another replay goes on from the place ${this.name} now, so this one ends. Give each its own --durable NAME.`,
+    throw new CheckpointTakenError(
+      `Another replay goes on from the checkpoint ${this.name} now, so this one ends. Give each its own --durable NAME.`,
     );
   }
 
@@ -226,16 +226,19 @@ export class Place {
       `$JS.API.CONSUMER.MSG.NEXT.${stream}.${PREFIX}${this.name}`,
     ];
     if (!own.some((one) => `${subject}.`.startsWith(one))) return;
-    this.#lost ??= new NatsAuthError(shownUrl, `it does not permit ${subject}, and so no place can be kept`);
+    this.#lost ??= new NatsAuthError(
+      shownUrl,
+      `it does not permit ${subject}, and so no checkpoint can be kept`,
+    );
     this.#eased();
     this.#wake();
   }
 
   #failed(error: unknown): false {
-    if (error instanceof PlaceLostError) this.#lost ??= error;
+    if (error instanceof CheckpointTakenError) this.#lost ??= error;
     else if (apiErrorCode(error) === CONSUMER_NOT_FOUND) {
-      this.#lost ??= new PlaceLostError(
-        `The place ${this.name} was removed while it was used (the consumer ${PREFIX}${this.name} is gone).`,
+      this.#lost ??= new CheckpointTakenError(
+        `The checkpoint ${this.name} was removed while it was used (the consumer ${PREFIX}${this.name} is gone).`,
       );
     }
     // Everything else passes: it is tried again.
@@ -246,7 +249,7 @@ export class Place {
 function consumerConfig(durable: string, { id, from }: Chosen): ConsumerConfig {
   return {
     durable_name: durable,
-    description: 'The place of a headway replay',
+    description: 'The checkpoint of a headway replay',
     filter_subject: id === null ? SUBJECT_FILTER : subjectOf(id),
     ack_policy: AckPolicy.All,
     ack_wait: nanos(ACK_WAIT_MS),

@@ -12,8 +12,8 @@ import type { StoredMessage } from '../../../jetstream/read-stored.js';
 import { Hub } from '../../../session/hub.js';
 import { createLogger } from '../../../telemetry/logger.js';
 import { Metrics } from '../../../telemetry/metrics.js';
-import { type Io, UsageError } from '../../runtime/cli-context.js';
-import { NothingBehind } from './history.js';
+import { type CliContext, UsageError } from '../../runtime/cli-context.js';
+import { ReplayedHistory } from './history.js';
 import type { ReplaySink } from './player.js';
 
 export interface ReplayEdgeOptions {
@@ -46,7 +46,7 @@ export class ReplayEdge implements ReplaySink {
   readonly #log = new EventLog({ tailBytes: TAIL_BYTES, lastStateBytes: LAST_STATE_BYTES });
   readonly #hub = new Hub(this.#log, setImmediate);
   readonly #epoch = `replay-${randomBytes(9).toString('base64url')}`;
-  readonly #io: Io;
+  readonly #context: CliContext;
   readonly #host: string;
   #server: EdgeServer | null = null;
   #access: Access | null = null;
@@ -54,15 +54,15 @@ export class ReplayEdge implements ReplaySink {
   #begin = 0;
   #waiting: [StoredMessage, DecodedEvent | null][] = [];
 
-  private constructor(io: Io, host: string) {
-    this.#io = io;
+  private constructor(context: CliContext, host: string) {
+    this.#context = context;
     this.#host = host;
     this.#log.setEpoch(this.#epoch);
   }
 
   /** Listens. Clients are greeted, and wait for `begin`. @throws UsageError; HeadwayError when it cannot listen */
-  static async start(io: Io, options: ReplayEdgeOptions): Promise<ReplayEdge> {
-    const edge = new ReplayEdge(io, options.host);
+  static async start(context: CliContext, options: ReplayEdgeOptions): Promise<ReplayEdge> {
+    const edge = new ReplayEdge(context, options.host);
     await edge.#listen(configOf(options));
     return edge;
   }
@@ -109,11 +109,11 @@ export class ReplayEdge implements ReplaySink {
     for (const [{ seq }, event] of waiting) {
       // To the log a sequence that is skipped is one that was lost; here it is another job's, or none.
       for (let next = this.#log.head + 1; next < seq; next++) {
-        this.#log.append(next, this.#io.now(), null);
+        this.#log.append(next, this.#context.now(), null);
         if (next % FILL === 0) await turn();
       }
       // Now, not then: what a job that has finished is shown for goes by this clock.
-      this.#hub.appended(this.#log.append(seq, this.#io.now(), event));
+      this.#hub.appended(this.#log.append(seq, this.#context.now(), event));
     }
     // The sessions send at the end of this turn.
     await turn();
@@ -131,7 +131,7 @@ export class ReplayEdge implements ReplaySink {
   async #listen(config: EdgeConfig): Promise<void> {
     const uws = await loadUws(config.maxHeaderBytes);
     const logger = createLogger('silent', {});
-    const history = new NothingBehind(this.#log, () => this.#begin);
+    const history = new ReplayedHistory(this.#log, () => this.#begin);
     const metrics = new Metrics();
     metrics.observe({
       connections: () => this.#hub.counts(),
@@ -159,8 +159,10 @@ export class ReplayEdge implements ReplaySink {
       access,
     );
     const failed = (error: unknown): void =>
-      this.#io.note(`headway: a handler failed: ${error instanceof Error ? error.message : String(error)}\n`);
-    let hasTold = false;
+      this.#context.stderr(
+        `headway: a handler failed: ${error instanceof Error ? error.message : String(error)}\n`,
+      );
+    let hasLogged = false;
     try {
       this.#server = await startServer(
         uws,
@@ -169,9 +171,9 @@ export class ReplayEdge implements ReplaySink {
           ...parts,
           refused: (refusal) => {
             parts.refused(refusal);
-            if (refusal.code !== 'forbidden_origin' || hasTold) return;
-            hasTold = true;
-            this.#io.note(
+            if (refusal.code !== 'forbidden_origin' || hasLogged) return;
+            hasLogged = true;
+            this.#context.stderr(
               'headway: a page of another origin was refused; --origin, such as http://localhost:5173, lets it in\n',
             );
           },

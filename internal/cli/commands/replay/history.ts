@@ -4,7 +4,7 @@ import type { Scope } from '../../../eventlog/scope.js';
 import type { HistorySource, Page, ResetRequired } from '../../../session/ports.js';
 
 /** What a replay has shown is in memory or nowhere: the stream behind it holds what is still to come as well. */
-export class NothingBehind implements HistorySource {
+export class ReplayedHistory implements HistorySource {
   readonly #log: EventLog;
   readonly #begin: () => number;
 

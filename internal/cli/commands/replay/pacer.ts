@@ -111,7 +111,20 @@ export class Pacer {
 export type Speed = number;
 
 /** The steps that the keys go through. */
-const LADDER: readonly Speed[] = [0.1, 0.25, 0.5, 1, 2, 5, 10, 25, 50, 100, 1_000, Number.POSITIVE_INFINITY];
+const SPEED_STEPS: readonly Speed[] = [
+  0.1,
+  0.25,
+  0.5,
+  1,
+  2,
+  5,
+  10,
+  25,
+  50,
+  100,
+  1_000,
+  Number.POSITIVE_INFINITY,
+];
 const SLOWEST = 0.001;
 const FASTEST = 1_000_000;
 
@@ -131,7 +144,7 @@ export const showSpeed = (speed: Speed): string =>
   speed === Number.POSITIVE_INFINITY ? 'max' : `${String(speed)}x`;
 
 /** The next step up; the fastest stays as it is. */
-export const faster = (speed: Speed): Speed => LADDER.find((step) => step > speed) ?? speed;
+export const faster = (speed: Speed): Speed => SPEED_STEPS.find((step) => step > speed) ?? speed;
 
 /** The next step down; the slowest stays as it is. */
-export const slower = (speed: Speed): Speed => LADDER.findLast((step) => step < speed) ?? speed;
+export const slower = (speed: Speed): Speed => SPEED_STEPS.findLast((step) => step < speed) ?? speed;

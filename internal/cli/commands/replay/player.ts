@@ -1,7 +1,7 @@
 import type { DecodedEvent } from '../../../eventlog/decode.js';
 import type { StoredMessage } from '../../../jetstream/read-stored.js';
 import { showDuration } from '../../flags/durations.js';
-import type { Io } from '../../runtime/cli-context.js';
+import type { CliContext } from '../../runtime/cli-context.js';
 import { commandOf, KEYS_HINT, keysOf, type ReplayCommand } from './keys.js';
 import { faster, type Pacer, showSpeed, slower } from './pacer.js';
 import type { StatusLine } from './status-line.js';
@@ -11,7 +11,7 @@ const LONGEST_WAIT_MS = 1_000;
 
 /** Waits until events are due, and does what keys say meanwhile. */
 export class Player {
-  readonly #io: Io;
+  readonly #context: CliContext;
   readonly #pacer: Pacer;
   readonly #status: StatusLine;
   readonly #endKeys: () => void;
@@ -20,11 +20,11 @@ export class Player {
   /** Where it is, for the line on the terminal. */
   #at = '';
 
-  constructor(io: Io, pacer: Pacer, status: StatusLine) {
-    this.#io = io;
+  constructor(context: CliContext, pacer: Pacer, status: StatusLine) {
+    this.#context = context;
     this.#pacer = pacer;
     this.#status = status;
-    this.#endKeys = io.keys((data) => {
+    this.#endKeys = context.keys((data) => {
       for (const key of keysOf(data)) {
         const command = commandOf(key);
         if (command !== null) this.do(command);
@@ -76,7 +76,7 @@ export class Player {
    */
   async due(): Promise<boolean> {
     for (;;) {
-      this.#io.stopped.throwIfAborted();
+      this.#context.stopped.throwIfAborted();
       if (this.#hasQuit) return false;
       const wait = this.#pacer.wait(performance.now());
       if (wait === 0) return true;
@@ -93,7 +93,7 @@ export class Player {
   /** Waits until somebody quits. @throws the reason of `io.stopped` */
   async quit(): Promise<void> {
     while (!this.#hasQuit) {
-      this.#io.stopped.throwIfAborted();
+      this.#context.stopped.throwIfAborted();
       await this.#sleep(LONGEST_WAIT_MS);
     }
   }
@@ -101,7 +101,7 @@ export class Player {
   /** Waits until `isSo`, which is looked at again and again, or somebody quits. @throws the reason of `io.stopped` */
   async until(isSo: () => boolean, everyMs: number): Promise<void> {
     while (!this.#hasQuit && !isSo()) {
-      this.#io.stopped.throwIfAborted();
+      this.#context.stopped.throwIfAborted();
       await this.#sleep(everyMs);
     }
   }
@@ -118,7 +118,7 @@ export class Player {
   }
 
   async #sleep(ms: number): Promise<void> {
-    const { stopped } = this.#io;
+    const { stopped } = this.#context;
     await new Promise<void>((resolve) => {
       const end = (): void => {
         clearTimeout(timer);

@@ -4,7 +4,7 @@ import type { ColorFlag } from '../../flags/command-line.js';
 import type { OutputFormat } from '../../flags/filters.js';
 import { eventLines } from '../../output/event-line.js';
 import { type JobEvent, jobEvent, updateJson } from '../../reads/job-event.js';
-import type { Io } from '../../runtime/cli-context.js';
+import type { CliContext } from '../../runtime/cli-context.js';
 import type { ReplaySink } from './player.js';
 import type { StatusLine } from './status-line.js';
 
@@ -22,7 +22,7 @@ const MAX_JOBS = 100_000;
 
 /** A replay on stdout: the updates as clients get them, or a line for people. */
 export class Printer implements ReplaySink {
-  readonly #io: Io;
+  readonly #context: CliContext;
   readonly #options: PrintOptions;
   readonly #status: StatusLine;
   readonly #previous = new Map<string, number>();
@@ -30,11 +30,11 @@ export class Printer implements ReplaySink {
   #hasForgotten = false;
   #text = '';
 
-  constructor(io: Io, options: PrintOptions, status: StatusLine) {
-    this.#io = io;
+  constructor(context: CliContext, options: PrintOptions, status: StatusLine) {
+    this.#context = context;
     this.#options = options;
     this.#status = status;
-    this.#line = eventLines(io, { ...options, isWide: options.output === 'wide' });
+    this.#line = eventLines(context, { ...options, isWide: options.output === 'wide' });
   }
 
   get isFull(): boolean {
@@ -59,7 +59,7 @@ export class Printer implements ReplaySink {
     const text = this.#text;
     this.#text = '';
     this.#status.clear();
-    await this.#io.out(text);
+    await this.#context.stdout(text);
   }
 
   #remember(id: string, seq: number): void {

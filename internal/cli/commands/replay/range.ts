@@ -1,7 +1,7 @@
 import type { ReadFrom } from '../../../jetstream/read-stored.js';
 import type { FilterFlags, SinceFlags, StartSequenceFlag, UntilFlag } from '../../flags/filters.js';
 
-import { type StatusFilter, startOf, untilOf } from '../../flags/filters.js';
+import { resolveStart, type StatusFilter, untilOf } from '../../flags/filters.js';
 import { UsageError } from '../../runtime/cli-context.js';
 
 /** What of the command line says which events are replayed. */
@@ -26,7 +26,7 @@ export interface Chosen {
 export function choose(flags: RangeFlags, head: number, now: number): Chosen {
   return {
     id: flags.id,
-    from: startOf(flags, now) ?? { kind: 'first' },
+    from: resolveStart(flags, now) ?? { kind: 'first' },
     untilSeq: head,
     untilMs: untilOf(flags, now),
     jobType: flags.jobType ?? null,
@@ -35,7 +35,7 @@ export function choose(flags: RangeFlags, head: number, now: number): Chosen {
 }
 
 /** The command line's range as it was written, in one spelling, so that two can be compared; '' when nothing was said. */
-export function spell(flags: RangeFlags): string {
+export function canonical(flags: RangeFlags): string {
   const { id, since, sinceTime, startSequence, until } = flags;
   const parts = [
     id === null ? '' : id,
@@ -56,7 +56,7 @@ export function checkSame(name: string, kept: string, spelled: string): void {
   // To go on, the name is enough.
   if (spelled === '' || spelled === kept) return;
   throw new UsageError(
-    `The place ${name} was kept for another range (${kept === '' ? 'everything' : kept}; this is ${spelled}). ` +
-      `Leave the range out, or give the same one, to go on; use --forget to begin anew, or another name.`,
+    `The checkpoint ${name} was kept for another range (${kept === '' ? 'everything' : kept}; this is ${spelled}). ` +
+      `Leave the range out, or give the same one, to go on; use --reset to begin anew, or another name.`,
   );
 }

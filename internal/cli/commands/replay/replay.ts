@@ -12,9 +12,9 @@ import {
   type OutputFlag,
   type TimestampsFlag,
 } from '../../flags/filters.js';
-import { type Io, UsageError } from '../../runtime/cli-context.js';
+import { type CliContext, UsageError } from '../../runtime/cli-context.js';
 import { addNatsOptions, type NatsFlags, withNats } from '../../runtime/nats.js';
-import { isPlaceName } from './checkpoint.js';
+import { isCheckpointName } from './checkpoint.js';
 import { KEYS_HELP } from './keys.js';
 import { parseSpeed, SPEED_EXPECTED, type Speed } from './pacer.js';
 import type { RangeFlags } from './range.js';
@@ -29,11 +29,11 @@ as of the start, or --until. Nothing is ever written to the stream.
 
 On a terminal: ${KEYS_HELP}.
 
---durable NAME keeps the place in a durable consumer of the stream (replay-NAME): a replay that was stopped, or whose
+--durable NAME keeps the checkpoint in a durable consumer of the stream (replay-NAME): a replay that was stopped, or whose
 machine died, goes on there when the same command, or just --durable NAME, is run again. Nothing is left out and the
 order holds; after a crash what was shown last comes again (that of about the last half second, and never more than
-about 3,000 messages). A replay that comes to its end removes the place; one that nobody touches for 30 days is removed
-by the server. --forget begins anew.
+about 3,000 messages). A replay that comes to its end removes the checkpoint; one that nobody touches for 30 days is removed
+by the server. --reset begins anew.
 
 --to ws serves the replay on this machine, at the paths of an edge, without tokens: point a front end at it. It begins at
 once, and who comes later sees the last states first, as at any edge; --wait begins when the first client is there. Its epoch
@@ -52,7 +52,7 @@ interface Flags extends NatsFlags, Omit<RangeFlags, 'id'>, OutputFlag, Timestamp
   readonly maxGap?: number;
   readonly paused?: true;
   readonly durable?: string;
-  readonly forget?: true;
+  readonly reset?: true;
   readonly allowGap?: true;
   readonly to?: 'ws';
   readonly port?: number;
@@ -62,7 +62,7 @@ interface Flags extends NatsFlags, Omit<RangeFlags, 'id'>, OutputFlag, Timestamp
 }
 
 /** `headway replay`: one job's history, or all jobs', at the pace at which it was stored. */
-export function addReplayCommand(program: Command, io: Io): void {
+export function addReplayCommand(program: Command, context: CliContext): void {
   const command = program
     .command('replay')
     .summary("show a job's history, or all jobs', at the pace at which it was stored")
@@ -83,12 +83,12 @@ export function addReplayCommand(program: Command, io: Io): void {
     )
     .option('--paused', 'begin paused')
     .addOption(
-      new Option('--durable <name>', 'keep the place under this name, and go on from it').argParser(
+      new Option('--durable <name>', 'keep the checkpoint under this name, and go on from it').argParser(
         placeName,
       ),
     )
-    .option('--forget', 'forget the place that was kept, and begin anew')
-    .option('--allow-gap', 'go on where what follows the place was lost to retention');
+    .option('--reset', 'drop the checkpoint that was kept, and begin anew')
+    .option('--allow-gap', 'go on where what follows the checkpoint was lost to retention');
   addOutputOption(command, ['table', 'wide', 'jsonl', 'ndjson']);
   addTimestampsOption(command);
   addColorOption(command);
@@ -110,21 +110,21 @@ export function addReplayCommand(program: Command, io: Io): void {
     .addHelpText('after', DETAILS)
     .action(async (id: string | undefined, flags: Flags) => {
       const options = optionsOf(id ?? null, flags);
-      if (options.isPaused && !io.terminal.in) {
-        io.note('headway: paused, and without a terminal there are no keys that end the pause\n');
+      if (options.isPaused && !context.terminal.in) {
+        context.stderr('headway: paused, and without a terminal there are no keys that end the pause\n');
       }
       // The parts of an edge are loaded only for this.
       const { replay } = await import('./run.js');
-      await withNats(io, flags, 'headway replay', (access) => replay(access, io, options));
+      await withNats(context, flags, 'headway replay', (access) => replay(access, context, options));
     });
 }
 
 function optionsOf(id: string | null, flags: Flags): ReplayOptions {
-  const { to, durable, forget, wait, origin } = flags;
-  if (forget === true && durable === undefined)
-    throw new UsageError('--forget needs --durable NAME: which place?');
+  const { to, durable, reset, wait, origin } = flags;
+  if (reset === true && durable === undefined)
+    throw new UsageError('--reset needs --durable NAME: which checkpoint?');
   if (flags.allowGap === true && durable === undefined)
-    throw new UsageError('--allow-gap is for a place: name it with --durable NAME.');
+    throw new UsageError('--allow-gap is for a checkpoint: name it with --durable NAME.');
   const served = { port: flags.port, host: flags.host, origin, wait };
   const [first] = Object.entries(served).flatMap(([name, value]) => (value === undefined ? [] : [name]));
   if (to === undefined && first !== undefined) throw new UsageError(`--${first} is for --to ws.`);
@@ -134,7 +134,7 @@ function optionsOf(id: string | null, flags: Flags): ReplayOptions {
     maxGapMs: flags.maxGap ?? null,
     isPaused: flags.paused === true,
     durable: durable ?? null,
-    forget: forget === true,
+    reset: reset === true,
     allowGap: flags.allowGap === true,
     edge:
       to === 'ws'
@@ -152,7 +152,7 @@ function speed(text: string): Speed {
 }
 
 function placeName(text: string): string {
-  if (isPlaceName(text)) return text;
+  if (isCheckpointName(text)) return text;
   throw new InvalidArgumentError('Expected 1 to 64 of A-Z a-z 0-9 _ -');
 }
 

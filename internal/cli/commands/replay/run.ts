@@ -6,16 +6,16 @@ import { type ReadFrom, readStored, type StoredMessage } from '../../../jetstrea
 import { newestSeq, nextSeq, storedMessage } from '../../../jetstream/stream.js';
 import type { ColorFlag } from '../../flags/command-line.js';
 import { showDuration } from '../../flags/durations.js';
-import { type OutputFormat, passes } from '../../flags/filters.js';
-import type { Io } from '../../runtime/cli-context.js';
+import { matches, type OutputFormat } from '../../flags/filters.js';
+import type { CliContext } from '../../runtime/cli-context.js';
 import { eventStreamInfo, type StreamAccess, streamInfo } from '../../runtime/nats.js';
 import { plural } from '../../runtime/status.js';
-import { forgetPlace, Place } from './checkpoint.js';
+import { Checkpoint, resetCheckpoint } from './checkpoint.js';
 import { ReplayEdge, type ReplayEdgeOptions } from './edge.js';
 import { Pacer, type Speed } from './pacer.js';
 import { Player, type ReplaySink } from './player.js';
 import { Printer } from './print.js';
-import { type Chosen, choose, type RangeFlags, spell } from './range.js';
+import { type Chosen, canonical, choose, type RangeFlags } from './range.js';
 import { StatusLine } from './status-line.js';
 
 export interface ReplayOptions extends RangeFlags, ColorFlag {
@@ -23,9 +23,9 @@ export interface ReplayOptions extends RangeFlags, ColorFlag {
   /** ms; null: silences stay as they were. */
   readonly maxGapMs: number | null;
   readonly isPaused: boolean;
-  /** The name of the place that is kept; null: none is. */
+  /** The name of the checkpoint that is kept; null: none is. */
   readonly durable: string | null;
-  readonly forget: boolean;
+  readonly reset: boolean;
   readonly allowGap: boolean;
   /** null: to stdout. */
   readonly edge: ReplayEdgeOptions | null;
@@ -35,7 +35,7 @@ export interface ReplayOptions extends RangeFlags, ColorFlag {
   readonly timestamps: boolean;
 }
 
-/** What follows the place is not kept any more. */
+/** What follows the checkpoint is not kept any more. */
 class ReplayGapError extends HeadwayError {
   readonly code = 'replay_gap';
 }
@@ -47,7 +47,11 @@ const CLIENT_LOOK_MS = 20;
  * Shows what is stored again, at its pace. Nothing is written to the stream.
  * @throws UsageError, JobMissingError, PlaceLostError, and whatever NATS refuses or the output does not take
  */
-export async function replay(access: StreamAccess, io: Io, options: ReplayOptions): Promise<void> {
+export async function replay(
+  access: StreamAccess,
+  context: CliContext,
+  options: ReplayOptions,
+): Promise<void> {
   const head = async (id: string | null): Promise<number> => {
     if (id === null) return (await streamInfo(access)).state.last_seq;
     const newest = await newestSeq(access.jsm, access.stream, subjectOf(id));
@@ -56,28 +60,28 @@ export async function replay(access: StreamAccess, io: Io, options: ReplayOption
   };
   // A stream that is not there is said as such, not by what fails first.
   await eventStreamInfo(access);
-  const chooseNow = async (): Promise<Chosen> => choose(options, await head(options.id), io.now());
+  const chooseNow = async (): Promise<Chosen> => choose(options, await head(options.id), context.now());
   if (options.durable === null) {
-    await new Replay(access, io, options, await chooseNow(), null).run();
+    await new Replay(access, context, options, await chooseNow(), null).run();
     return;
   }
-  if (options.forget) await forgetPlace(access, options.durable);
-  const place = await Place.open(access, options.durable, spell(options), chooseNow);
-  const { name, after, chosen } = place;
+  if (options.reset) await resetCheckpoint(access, options.durable);
+  const checkpoint = await Checkpoint.open(access, options.durable, canonical(options), chooseNow);
+  const { name, after, chosen } = checkpoint;
   try {
     if (after !== null && !options.allowGap) await checkPlace(access, name, chosen.id, after);
-    if (after !== null) io.note(`headway: going on from the place ${name}, after seq ${after}\n`);
-    await new Replay(access, io, options, chosen, place).run();
+    if (after !== null) context.stderr(`headway: going on from the checkpoint ${name}, after seq ${after}\n`);
+    await new Replay(access, context, options, chosen, checkpoint).run();
   } finally {
-    if (!(await place.close())) {
-      io.note(
-        `headway: the place ${name} could not be moved to the end of what was shown; some comes again\n`,
+    if (!(await checkpoint.close())) {
+      context.stderr(
+        `headway: the checkpoint ${name} could not be moved to the end of what was shown; some comes again\n`,
       );
     }
   }
 }
 
-// The server moves a place past what it lets go, so a place whose own message is gone may have been moved.
+// The server moves a checkpoint past what it lets go, so a checkpoint whose own message is gone may have been moved.
 async function checkPlace(
   access: StreamAccess,
   name: string,
@@ -87,33 +91,39 @@ async function checkPlace(
   const isSafe = (await isKept(access, after)) && (await isWholeAfter(access, id, after));
   if (isSafe) return;
   throw new ReplayGapError(
-    `What follows the place ${name}, seq ${after}, may not be all kept any more in the stream ${access.stream}. Run it ` +
-      'again with --allow-gap to go on with what is there, or with --forget to begin anew.',
+    `What follows the checkpoint ${name}, seq ${after}, may not be all kept any more in the stream ${access.stream}. Run it ` +
+      'again with --allow-gap to go on with what is there, or with --reset to begin anew.',
   );
 }
 
 class Replay {
   readonly #access: StreamAccess;
-  readonly #io: Io;
+  readonly #context: CliContext;
   readonly #options: ReplayOptions;
   readonly #chosen: Chosen;
-  readonly #place: Place | null;
+  readonly #checkpoint: Checkpoint | null;
   readonly #status: StatusLine;
   readonly #startedAt = performance.now();
   #events = 0;
   #invalid = 0;
   #first: number | null = null;
   #last = 0;
-  /** Messages that the place is not told of yet, and the last of them. */
+  /** Messages that the checkpoint is not told of yet, and the last of them. */
   #untold = { count: 0, seq: 0 };
 
-  constructor(access: StreamAccess, io: Io, options: ReplayOptions, chosen: Chosen, place: Place | null) {
+  constructor(
+    access: StreamAccess,
+    context: CliContext,
+    options: ReplayOptions,
+    chosen: Chosen,
+    checkpoint: Checkpoint | null,
+  ) {
     this.#access = access;
-    this.#io = io;
+    this.#context = context;
     this.#options = options;
     this.#chosen = chosen;
-    this.#place = place;
-    this.#status = new StatusLine(io);
+    this.#checkpoint = checkpoint;
+    this.#status = new StatusLine(context);
   }
 
   async run(): Promise<void> {
@@ -121,15 +131,15 @@ class Replay {
     const isPristine = await this.#isPristine();
     if (edgeOptions === null) {
       const { output, timestamps, color } = this.#options;
-      const printer = new Printer(this.#io, { output, timestamps, color, isPristine }, this.#status);
+      const printer = new Printer(this.#context, { output, timestamps, color, isPristine }, this.#status);
       await this.#play(printer, null, isPristine);
       return;
     }
-    const edge = await ReplayEdge.start(this.#io, edgeOptions);
+    const edge = await ReplayEdge.start(this.#context, edgeOptions);
     try {
-      this.#io.note(`headway: the replay is served at ${edge.url} (one job: ${edge.url}/ID)\n`);
+      this.#context.stderr(`headway: the replay is served at ${edge.url} (one job: ${edge.url}/ID)\n`);
       if (!this.#options.waitForClient) {
-        this.#io.note(
+        this.#context.stderr(
           'headway: it begins now, and a client that comes later sees the last states first; with --wait it begins when ' +
             'the first client is there\n',
         );
@@ -143,7 +153,7 @@ class Replay {
   async #play(sink: ReplaySink, edge: ReplayEdge | null, isPristine: boolean): Promise<void> {
     const { speed, maxGapMs, isPaused } = this.#options;
     const player = new Player(
-      this.#io,
+      this.#context,
       new Pacer({ speed, maxGapMs, isPaused }, performance.now()),
       this.#status,
     );
@@ -153,7 +163,7 @@ class Replay {
       this.#summarise(isAtEnd);
       if (isAtEnd) await this.#finishPlace();
       if (edge === null || !isAtEnd) return;
-      this.#io.note('headway: what it has shown is served until it is stopped (Ctrl-C, or q)\n');
+      this.#context.stderr('headway: what it has shown is served until it is stopped (Ctrl-C, or q)\n');
       await player.quit();
     } finally {
       player.close();
@@ -169,7 +179,7 @@ class Replay {
   ): Promise<boolean> {
     const { untilMs } = this.#chosen;
     // A client of the edge is owed the state of what was shown before; it is not shown again.
-    const before = edge === null ? 0 : (this.#place?.after ?? 0);
+    const before = edge === null ? 0 : (this.#checkpoint?.after ?? 0);
     let hasBegun = false;
     for await (const batch of this.#messages(edge !== null)) {
       for (const message of batch) {
@@ -178,7 +188,7 @@ class Replay {
           hasBegun = true;
           edge?.begin(message.seq - 1, isPristine);
           if (this.#options.waitForClient && edge !== null) {
-            this.#io.note('headway: waiting for the first client\n');
+            this.#context.stderr('headway: waiting for the first client\n');
             await player.until(() => edge.clients > 0, CLIENT_LOOK_MS);
           }
         }
@@ -201,16 +211,16 @@ class Replay {
       }
       await this.#flush(sink);
     }
-    if (!hasBegun) edge?.begin(this.#place?.after ?? 0, isPristine);
+    if (!hasBegun) edge?.begin(this.#checkpoint?.after ?? 0, isPristine);
     return true;
   }
 
   #messages(isServed: boolean): AsyncGenerator<readonly StoredMessage[], void, undefined> {
     const { id, from, untilSeq } = this.#chosen;
-    const after = this.#place?.after ?? null;
+    const after = this.#checkpoint?.after ?? null;
     const start: ReadFrom = after === null || isServed ? from : { kind: 'seq', seq: after + 1 };
     const range = { id, from: start, until: { seq: untilSeq } };
-    return readStored(this.#access, range, this.#io.stopped, {
+    return readStored(this.#access, range, this.#context.stopped, {
       gap: (asked, first) =>
         this.#say(
           `what was asked for from seq ${asked} on is kept only from ${first} on: what lies between is left out`,
@@ -228,7 +238,7 @@ class Replay {
     const { event } = decoded;
     if (jobType !== null && (event.jobType === undefined || !jobType.includes(event.jobType))) return null;
     if (status === null) return event;
-    return passes({ status }, JSON.parse(`{${event.text}`) as Event) ? event : null;
+    return matches({ status }, JSON.parse(`{${event.text}`) as Event) ? event : null;
   }
 
   #count(seq: number): void {
@@ -237,14 +247,14 @@ class Replay {
     this.#last = seq;
   }
 
-  // The place moves only behind what has left this process.
+  // The checkpoint moves only behind what has left this process.
   async #flush(sink: ReplaySink): Promise<true> {
     await sink.flush();
     const { count, seq } = this.#untold;
-    if (this.#place !== null && count > 0) {
+    if (this.#checkpoint !== null && count > 0) {
       this.#untold = { count: 0, seq: 0 };
-      this.#place.show(seq, count);
-      await this.#place.room(this.#io.stopped);
+      this.#checkpoint.show(seq, count);
+      await this.#checkpoint.room(this.#context.stopped);
     }
     return true;
   }
@@ -253,16 +263,19 @@ class Replay {
     const { state } = await streamInfo(this.#access);
     const { from } = this.#chosen;
     const isFromFirst = from.kind === 'first' || (from.kind === 'seq' && from.seq <= 1);
-    const isOfAll = this.#place === null || this.#place.after === null || this.#options.edge !== null;
+    const isOfAll =
+      this.#checkpoint === null || this.#checkpoint.after === null || this.#options.edge !== null;
     return isFromFirst && isOfAll && state.first_seq <= 1 && (state.num_deleted ?? 0) === 0;
   }
 
   async #finishPlace(): Promise<void> {
-    if (this.#place === null) return;
-    const { name } = this.#place;
-    await this.#place.close();
-    await forgetPlace(this.#access, name);
-    this.#io.note(`headway: the replay is at its end; the place ${name} is not kept any longer\n`);
+    if (this.#checkpoint === null) return;
+    const { name } = this.#checkpoint;
+    await this.#checkpoint.close();
+    await resetCheckpoint(this.#access, name);
+    this.#context.stderr(
+      `headway: the replay is at its end; the checkpoint ${name} is not kept any longer\n`,
+    );
   }
 
   #summarise(isAtEnd: boolean): void {
@@ -271,14 +284,17 @@ class Replay {
       this.#invalid > 0
         ? `; ${plural(this.#invalid, 'message')} that ${this.#invalid === 1 ? 'is no event was' : 'are no events were'} left out`
         : '';
-    const rest = isAtEnd || this.#place === null ? '' : `; the place ${this.#place.name} is kept`;
+    const rest =
+      isAtEnd || this.#checkpoint === null ? '' : `; the checkpoint ${this.#checkpoint.name} is kept`;
     const time = showDuration(performance.now() - this.#startedAt);
-    this.#io.note(`headway: replayed ${plural(this.#events, 'event')} in ${time}${range}${invalid}${rest}\n`);
+    this.#context.stderr(
+      `headway: replayed ${plural(this.#events, 'event')} in ${time}${range}${invalid}${rest}\n`,
+    );
   }
 
   #say(text: string): void {
     this.#status.clear();
-    this.#io.note(`headway: ${text}\n`);
+    this.#context.stderr(`headway: ${text}\n`);
   }
 }
 

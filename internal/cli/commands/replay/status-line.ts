@@ -1,4 +1,4 @@
-import type { Io } from '../../runtime/cli-context.js';
+import type { CliContext } from '../../runtime/cli-context.js';
 
 const CLEAR = '\r\u001b[2K';
 const EVERY_MS = 200;
@@ -8,14 +8,14 @@ const EVERY_MS = 200;
  * stdout is the same terminal it has to be cleared before data is written.
  */
 export class StatusLine {
-  readonly #io: Pick<Io, 'note' | 'columns'>;
+  readonly #context: Pick<CliContext, 'stderr' | 'columns'>;
   readonly #isOn: boolean;
   #isShown = false;
   #drawnAt = Number.NEGATIVE_INFINITY;
 
-  constructor(io: Io) {
-    this.#io = io;
-    this.#isOn = io.terminal.note && io.env.TERM !== 'dumb';
+  constructor(context: CliContext) {
+    this.#context = context;
+    this.#isOn = context.terminal.note && context.env.TERM !== 'dumb';
   }
 
   /** Whether `draw` would be seen: it is not worth making a text for nothing, nor too often. @param now ms */
@@ -28,13 +28,13 @@ export class StatusLine {
     if (!this.#isOn) return;
     this.#drawnAt = now;
     this.#isShown = true;
-    this.#io.note(`${CLEAR}${text.slice(0, Math.max(1, this.#io.columns() - 1))}`);
+    this.#context.stderr(`${CLEAR}${text.slice(0, Math.max(1, this.#context.columns() - 1))}`);
   }
 
   clear(): void {
     if (!this.#isShown) return;
     this.#isShown = false;
     this.#drawnAt = Number.NEGATIVE_INFINITY;
-    this.#io.note(CLEAR);
+    this.#context.stderr(CLEAR);
   }
 }

@@ -1,9 +1,9 @@
 import type { StreamInfo } from 'nats';
 import { decodeEvent } from '../../../eventlog/decode.js';
 import { readStored, type StoredMessage } from '../../../jetstream/read-stored.js';
-import type { Io } from '../../runtime/cli-context.js';
+import type { CliContext } from '../../runtime/cli-context.js';
 import type { StreamAccess } from '../../runtime/nats.js';
-import { noting, progressOf } from '../../runtime/status.js';
+import { progressOf, readStatus } from '../../runtime/status.js';
 import { quantile, type ScanFigures } from './counts.js';
 
 /** What a scan remembers of a job: with a million of them each field counts. */
@@ -15,12 +15,16 @@ interface Span {
 }
 
 /** Reads every message that is stored as of now. */
-export async function scan(io: Io, access: StreamAccess, info: StreamInfo): Promise<ScanFigures> {
-  const progress = progressOf(io, 'message');
+export async function scan(
+  context: CliContext,
+  access: StreamAccess,
+  info: StreamInfo,
+): Promise<ScanFigures> {
+  const progress = progressOf(context, 'message');
   const tally = new Scan(info.config.max_msgs_per_subject);
   try {
     const range = { id: null, from: { kind: 'first' }, until: 'head' } as const;
-    for await (const batch of readStored(access, range, io.stopped, noting(io))) {
+    for await (const batch of readStored(access, range, context.stopped, readStatus(context))) {
       for (const message of batch) tally.add(message);
       progress.show(tally.messages, info.state.messages);
     }

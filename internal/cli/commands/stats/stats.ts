@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { printableJson } from '../../../../schemas/text.js';
 import { addColorOption, type ColorFlag } from '../../flags/command-line.js';
 import { addOutputOption, type OutputFlag } from '../../flags/filters.js';
-import { paintFor } from '../../output/color.js';
+import { colorizer } from '../../output/color.js';
 import { widthFor } from '../../output/event-line.js';
 import {
   addPagerOption,
@@ -15,7 +15,7 @@ import {
 import { itemWriter, writeDocument } from '../../output/item-writer.js';
 import { writeLines } from '../../output/line-writer.js';
 import { eachState } from '../../reads/each-state.js';
-import type { Io } from '../../runtime/cli-context.js';
+import type { CliContext } from '../../runtime/cli-context.js';
 import {
   addNatsOptions,
   eventStreamInfo,
@@ -56,7 +56,7 @@ Examples:
 `;
 
 /** `headway stats`: figures of jobs and the stream. */
-export function addStatsCommand(program: Command, io: Io): void {
+export function addStatsCommand(program: Command, context: CliContext): void {
   const command = program
     .command('stats')
     .summary('count jobs, events and bytes')
@@ -69,40 +69,45 @@ export function addStatsCommand(program: Command, io: Io): void {
   addNatsOptions(command)
     .addHelpText('after', EXAMPLES)
     .action((options: StatsOptions) =>
-      withPager(io, options.pager, (paged) =>
+      withPager(context, options.pager, (paged) =>
         withNats(paged, options, 'headway stats', (access) => stats(paged, access, options)),
       ),
     );
 }
 
-async function stats(io: Io, access: StreamAccess, options: StatsOptions): Promise<void> {
+async function stats(context: CliContext, access: StreamAccess, options: StatsOptions): Promise<void> {
   const info = await eventStreamInfo(access);
-  const now = serverClock(io, info);
+  const now = serverClock(context, info);
   const rates = await eventRates(access, now());
   const counts = new JobCounts();
-  await eachState(io, access, progressOf(io, 'job'), (job) => counts.add(job));
+  await eachState(context, access, progressOf(context, 'job'), (job) => counts.add(job));
   const found: Stats = {
     stream: streamFigures(info),
     jobs: counts.figures(),
     events_per_minute: rates,
-    ...(options.scan && { scan: await scan(io, access, info) }),
+    ...(options.scan && { scan: await scan(context, access, info) }),
   };
   const { output } = options;
   const sorted = { ...found, jobs: { ...found.jobs, by_type: sortedTypes(found.jobs.by_type, options) } };
   if (isTable(output)) {
     const isWide = output === 'wide';
-    const style = { paint: paintFor(io, options), now: now(), width: widthFor(io, isWide)(), isWide };
-    await writeLines(io, describeStats(sorted, style));
+    const style = {
+      paint: colorizer(context, options),
+      now: now(),
+      width: widthFor(context, isWide)(),
+      isWide,
+    };
+    await writeLines(context, describeStats(sorted, style));
     return;
   }
   // CSV has one table, and this is the one there is.
   if (output === 'csv') {
-    const writer = await itemWriter(io, output, TYPE_CSV);
+    const writer = await itemWriter(context, output, TYPE_CSV);
     for (const type of sorted.jobs.by_type) await writer.item(JSON.stringify(type));
     await writer.end();
     return;
   }
-  await writeDocument(io, output, printableJson(JSON.stringify(sorted)));
+  await writeDocument(context, output, printableJson(JSON.stringify(sorted)));
 }
 
 /** The types in the order that was asked for; without one as they are: the most frequent first. */

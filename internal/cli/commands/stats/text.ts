@@ -1,6 +1,6 @@
 import { showAge, showDuration } from '../../flags/durations.js';
 import { dim } from '../../output/cells.js';
-import type { Paint } from '../../output/color.js';
+import type { Colorize } from '../../output/color.js';
 import { type Cell, type Column, type Pair, pairLines, tableLines } from '../../output/table.js';
 import { count, plural } from '../../runtime/status.js';
 import type { Durations, JobFigures, Rates, ScanFigures, Stats, StreamFigures } from './counts.js';
@@ -10,7 +10,7 @@ const TYPES_SHOWN = 20;
 const INDENT = '  ';
 
 export interface StatsStyle {
-  readonly paint: Paint;
+  readonly paint: Colorize;
   /** ms since 1970, by the server's clock. */
   readonly now: number;
   /** No line is wider; Infinity where nothing needs to fit. */

@@ -3,7 +3,7 @@ import type { Event } from '../../../../schemas/event.js';
 import { idOf, SUBJECT_PREFIX } from '../../../../schemas/ids.js';
 import { type ReadFrom, readStored, type StoredMessage } from '../../../jetstream/read-stored.js';
 import { type JobEvent, readEvent } from '../../reads/job-event.js';
-import type { Io } from '../../runtime/cli-context.js';
+import type { CliContext } from '../../runtime/cli-context.js';
 import type { StreamAccess } from '../../runtime/nats.js';
 import { progressOf } from '../../runtime/status.js';
 
@@ -37,7 +37,7 @@ const FURTHER = 8;
 
 /** The newest `last` events that are wanted, at or after `from`; as little of the stream is read as that takes. */
 export async function lastMatching(
-  io: Io,
+  context: CliContext,
   access: StreamAccess,
   wanted: Wanted,
   last: number,
@@ -47,7 +47,7 @@ export async function lastMatching(
   const until = { seq: state.last_seq };
   const begins = from?.kind === 'time' ? from.ms : Number.NEGATIVE_INFINITY;
   const first = Math.max(state.first_seq, from?.kind === 'seq' ? from.seq : 1);
-  const progress = progressOf(io, 'message');
+  const progress = progressOf(context, 'message');
   try {
     // What one job has is quickly read as a whole.
     if (wanted.ids.size > 0) {
@@ -56,7 +56,7 @@ export async function lastMatching(
         for await (const batch of readStored(
           access,
           { id, from: from ?? { kind: 'first' }, until },
-          io.stopped,
+          context.stopped,
         )) {
           ring.take(batch);
         }
@@ -67,7 +67,7 @@ export async function lastMatching(
       const ring = new Ring(last, wanted, begins);
       const start = Math.max(first, state.last_seq - span + 1);
       const range = { id: null, from: { kind: 'seq', seq: start }, until } as const;
-      for await (const batch of readStored(access, range, io.stopped)) {
+      for await (const batch of readStored(access, range, context.stopped)) {
         ring.take(batch);
         progress.show(ring.seen, null);
       }

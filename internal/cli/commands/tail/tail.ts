@@ -14,17 +14,17 @@ import {
   addTimestampsOption,
   type FilterFlags,
   type LastFlag,
+  matches,
   type OutputFlag,
-  passes,
+  resolveStart,
   type SinceFlags,
   type StartSequenceFlag,
-  startOf,
   type TimestampsFlag,
 } from '../../flags/filters.js';
 import { addJobs, isGlob, jobsMatcher, resolveJobs } from '../../flags/job-ids.js';
 import { addPagerOption, checkFollow, type PagerFlag } from '../../output/format.js';
 import { readEvent } from '../../reads/job-event.js';
-import type { Io } from '../../runtime/cli-context.js';
+import type { CliContext } from '../../runtime/cli-context.js';
 import {
   addNatsOptions,
   eventStreamInfo,
@@ -33,7 +33,7 @@ import {
   withNats,
 } from '../../runtime/nats.js';
 import { withPager } from '../../runtime/pager.js';
-import { noting } from '../../runtime/status.js';
+import { readStatus } from '../../runtime/status.js';
 import { lastMatching, type Wanted } from './tail-buffer.js';
 import { type TailWriter, tailWriter } from './writer.js';
 
@@ -52,7 +52,7 @@ Examples:
 `;
 
 /** `headway tail`: events as lines. */
-export function addTailCommand(program: Command, io: Io): void {
+export function addTailCommand(program: Command, context: CliContext): void {
   const command = program
     .command('tail')
     .summary('show the newest events, and follow')
@@ -75,15 +75,15 @@ export function addTailCommand(program: Command, io: Io): void {
     .addHelpText('after', EXAMPLES)
     .action(async (ids: readonly string[], options: TailOptions) => {
       if (options.follow) checkFollow(options.output);
-      startOf(options, 0);
-      await withPager(io, options.pager && !options.follow, (paged) =>
+      resolveStart(options, 0);
+      await withPager(context, options.pager && !options.follow, (paged) =>
         withNats(paged, options, 'headway tail', (access) => tail(paged, access, ids, options)),
       );
     });
 }
 
 async function tail(
-  io: Io,
+  context: CliContext,
   access: StreamAccess,
   jobs: readonly string[],
   options: TailOptions,
@@ -91,17 +91,17 @@ async function tail(
   // Jobs that a pattern fits may begin while it follows, so they are told apart as they come.
   const ids: ReadonlySet<string> = new Set(jobs.some(isGlob) ? [] : jobs);
   const { state } = await eventStreamInfo(access);
-  const from = startOf(options, io.now());
+  const from = resolveStart(options, context.now());
   const last = options.last ?? (from === null ? DEFAULT_LAST : Number.POSITIVE_INFINITY);
   const wanted: Wanted = { ids, isNamed: jobsMatcher(jobs), isWanted: (event) => isWanted(options, event) };
-  const writer = await tailWriter(io, options);
+  const writer = await tailWriter(context, options);
   const only = ids.size === 1 ? ([...ids][0] ?? null) : null;
   let seen = 0;
   if (last === Number.POSITIVE_INFINITY && from !== null) {
     const range = { id: only, from, until: { seq: state.last_seq } };
-    seen = await write(io, access, range, wanted, writer);
+    seen = await write(context, access, range, wanted, writer);
   } else if (last > 0) {
-    const found = await lastMatching(io, access, wanted, last, from, state);
+    const found = await lastMatching(context, access, wanted, last, from, state);
     seen = found.seen;
     for (const message of found.invalid) writer.invalid(message.seq, message.subject, message.why);
     await writer.take(found.jobs);
@@ -112,7 +112,7 @@ async function tail(
   if (options.follow) {
     const begin = from?.kind === 'seq' ? Math.max(from.seq, state.last_seq + 1) : state.last_seq + 1;
     await write(
-      io,
+      context,
       access,
       { id: only, from: { kind: 'seq', seq: begin }, until: 'forever' },
       wanted,
@@ -130,14 +130,14 @@ async function checkKept({ jsm, stream }: StreamAccess, ids: ReadonlySet<string>
 
 /** @returns how many messages of the wanted jobs there were */
 async function write(
-  io: Io,
+  context: CliContext,
   access: StreamAccess,
   range: ReadRange,
   { isNamed, isWanted: passes }: Wanted,
   writer: TailWriter,
 ): Promise<number> {
   let seen = 0;
-  for await (const batch of readStored(access, range, io.stopped, noting(io))) {
+  for await (const batch of readStored(access, range, context.stopped, readStatus(context))) {
     const jobs = [];
     for (const message of batch) {
       if (!isNamed(message.subject.slice('progress.'.length))) continue;
@@ -162,4 +162,4 @@ export type TailOptions = NatsFlags &
   PagerFlag & { readonly follow?: true };
 
 /** Whether an event, whatever came after it, is one of those that were asked for. */
-export const isWanted = (options: TailOptions, event: Event): boolean => passes(options, event);
+export const isWanted = (options: TailOptions, event: Event): boolean => matches(options, event);

@@ -6,7 +6,7 @@ import { durationOption, showDuration } from '../../flags/durations.js';
 import { addOutputOption, type OutputFlag } from '../../flags/filters.js';
 import { addJobs, resolveJobs } from '../../flags/job-ids.js';
 import { readEvent } from '../../reads/job-event.js';
-import { Exit, type Io } from '../../runtime/cli-context.js';
+import { type CliContext, Exit } from '../../runtime/cli-context.js';
 import { EXIT } from '../../runtime/exit-codes.js';
 import {
   addNatsOptions,
@@ -15,7 +15,7 @@ import {
   type StreamAccess,
   withNats,
 } from '../../runtime/nats.js';
-import { noting, plural } from '../../runtime/status.js';
+import { plural, readStatus } from '../../runtime/status.js';
 
 interface WaitFlags extends NatsFlags, OutputFlag {
   readonly for: Goal;
@@ -37,7 +37,7 @@ Examples:
 `;
 
 /** `headway wait`: until jobs end; the exit code says how. */
-export function addWaitCommand(program: Command, io: Io): void {
+export function addWaitCommand(program: Command, context: CliContext): void {
   const command = program
     .command('wait')
     .summary('wait until jobs end; the exit code says how')
@@ -53,24 +53,24 @@ export function addWaitCommand(program: Command, io: Io): void {
     );
   addOutputOption(addNatsOptions(command), ['table', 'json'])
     .addHelpText('after', MORE)
-    .action((jobs: readonly string[], flags: WaitFlags) => waitFor(io, jobs, flags));
+    .action((jobs: readonly string[], flags: WaitFlags) => waitFor(context, jobs, flags));
 }
 
-async function waitFor(io: Io, jobs: readonly string[], flags: WaitFlags): Promise<void> {
+async function waitFor(context: CliContext, jobs: readonly string[], flags: WaitFlags): Promise<void> {
   const timeUp = new AbortController();
   const timer =
     flags.timeout === undefined ? undefined : setTimeout(() => timeUp.abort(new TimeUp()), flags.timeout);
   try {
-    await withNats(io, flags, 'headway wait', async (access) => {
+    await withNats(context, flags, 'headway wait', async (access) => {
       await eventStreamInfo(access);
       const ends = new Map<string, End | null>();
       for (const id of await resolveJobs(access, jobs)) ends.set(id, null);
-      const signal = AbortSignal.any([io.stopped, timeUp.signal]);
-      const outcome = await follow(io, access, ends, flags.for, signal).catch((error: unknown) => {
-        if (timeUp.signal.aborted && !io.stopped.aborted) return 'timeout' as const;
+      const signal = AbortSignal.any([context.stopped, timeUp.signal]);
+      const outcome = await follow(context, access, ends, flags.for, signal).catch((error: unknown) => {
+        if (timeUp.signal.aborted && !context.stopped.aborted) return 'timeout' as const;
         throw error;
       });
-      await tell(io, flags, ends, outcome);
+      await tell(context, flags, ends, outcome);
       throw new Exit(EXIT_OF[outcome]);
     });
   } finally {
@@ -84,7 +84,7 @@ const EXIT_OF = { completed: EXIT.done, error: EXIT.jobFailed, timeout: EXIT.tim
 
 /** Fills in how the jobs end, until the wait is over. @throws the signal's reason */
 async function follow(
-  io: Io,
+  context: CliContext,
   access: StreamAccess,
   ends: Map<string, End | null>,
   goal: Goal,
@@ -101,16 +101,16 @@ async function follow(
   const until = { seq: state.last_seq };
   for (const id of ends.keys()) {
     const range = { id, from: { kind: 'first' }, until } as const;
-    for await (const batch of readStored(access, range, signal, noting(io))) batch.forEach(take);
+    for await (const batch of readStored(access, range, signal, readStatus(context))) batch.forEach(take);
   }
   const already = outcomeOf(goal, [...ends.values()]);
   if (already !== null) return already;
   for (const id of ends.keys()) {
-    if (!seen.has(id)) io.note(`headway: nothing is kept of the job ${id} yet; it is waited for\n`);
+    if (!seen.has(id)) context.stderr(`headway: nothing is kept of the job ${id} yet; it is waited for\n`);
   }
   const [only = null] = ends.size === 1 ? ends.keys() : [];
   const range = { id: only, from: { kind: 'seq', seq: state.last_seq + 1 }, until: 'forever' } as const;
-  for await (const batch of readStored(access, range, signal, noting(io))) {
+  for await (const batch of readStored(access, range, signal, readStatus(context))) {
     for (const message of batch) {
       if (!ends.has(idOf(message.subject) ?? '')) continue;
       take(message);
@@ -123,7 +123,7 @@ async function follow(
 }
 
 async function tell(
-  io: Io,
+  context: CliContext,
   flags: WaitFlags,
   ends: ReadonlyMap<string, End | null>,
   outcome: End | 'timeout',
@@ -133,13 +133,13 @@ async function tell(
       processing_id,
       status: status ?? 'unfinished',
     }));
-    await io.out(`${JSON.stringify({ outcome, jobs })}\n`);
+    await context.stdout(`${JSON.stringify({ outcome, jobs })}\n`);
     return;
   }
-  for (const [id, end] of ends) if (end !== null) await io.out(`${id} ${end}\n`);
+  for (const [id, end] of ends) if (end !== null) await context.stdout(`${id} ${end}\n`);
   if (outcome !== 'timeout') return;
   const left = [...ends].filter(([, end]) => end === null).map(([id]) => id);
-  io.note(
+  context.stderr(
     `headway: after ${showDuration(flags.timeout ?? 0)} ${plural(left.length, 'job')} had not ended: ` +
       `${left.slice(0, 5).join(', ')}${left.length > 5 ? ', …' : ''}\n`,
   );

@@ -7,7 +7,7 @@ export const DRY_SUBJECT = 'progress.headway-doctor';
 export const DRY_INBOX = '_INBOX.headway-doctor';
 
 /** Something that NATS must permit somebody. docs/nats/permissions.conf is the configuration that does. */
-export interface Need {
+export interface RequiredPermission {
   readonly roles: readonly Role[];
   readonly operation: 'publish' | 'subscribe';
   /** A wildcard stands for names that are not known beforehand. */
@@ -18,8 +18,13 @@ export interface Need {
 }
 
 /** What each role needs of NATS. */
-export function needsOf(stream: string): readonly Need[] {
-  const publish = (subject: string, purpose: string, roles: readonly Role[], isOptional = false): Need => ({
+export function requiredPermissions(stream: string): readonly RequiredPermission[] {
+  const publish = (
+    subject: string,
+    purpose: string,
+    roles: readonly Role[],
+    isOptional = false,
+  ): RequiredPermission => ({
     roles,
     operation: 'publish',
     subject,
@@ -32,7 +37,7 @@ export function needsOf(stream: string): readonly Need[] {
     publish(api(`STREAM.INFO.${stream}`), 'look at the stream', readers),
     publish(api(`STREAM.MSG.GET.${stream}`), 'read single events', readers),
     publish(api(`CONSUMER.CREATE.${stream}`), 'follow the stream and read history', readers),
-    publish(api(`CONSUMER.CREATE.${stream}.*.progress.*`), 'keep the place of a replay', ['operator']),
+    publish(api(`CONSUMER.CREATE.${stream}.*.progress.*`), 'keep the checkpoint of a replay', ['operator']),
     publish(api(`CONSUMER.MSG.NEXT.${stream}.*`), 'get events', readers),
     publish(api(`CONSUMER.INFO.${stream}.*`), 'check what was delivered', readers),
     publish(api(`CONSUMER.DELETE.${stream}.*`), 'remove its own consumers', readers),
@@ -66,7 +71,10 @@ interface Rules {
 }
 
 /** Whether these permissions, as the server gives them, permit something. */
-export function permits(permissions: Permissions, need: Pick<Need, 'operation' | 'subject'>): boolean {
+export function permits(
+  permissions: Permissions,
+  need: Pick<RequiredPermission, 'operation' | 'subject'>,
+): boolean {
   const { allow = [], deny = [] } = permissions[need.operation] ?? {};
   const isAllowed = allow.length === 0 || allow.some((pattern) => covers(pattern, need.subject));
   return isAllowed && !deny.some((pattern) => covers(pattern, need.subject));

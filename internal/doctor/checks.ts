@@ -1,54 +1,53 @@
-import { judgeClocks } from './clocks.js';
-import { judgeConsumers } from './consumers.js';
-import { judgeDurability } from './durability.js';
-import { judgeEvents } from './events.js';
+import { checkClocks } from './clocks.js';
+import { checkConsumers } from './consumers.js';
+import { checkDurability } from './durability.js';
+import { checkEvents } from './events.js';
 import type { Facts } from './facts.js';
-import type { Finding, Fine, NotChecked, Outcome, Report, Severity } from './findings.js';
-import { judgeJobs } from './jobs.js';
-import { judgeLimits } from './limits.js';
-import { judgePermissions } from './permissions.js';
-import { judgeReplicas } from './replicas.js';
-import { judgeServer } from './server.js';
-import { judgeStorage } from './storage.js';
-import { judgeStream } from './stream.js';
-import { judgeSubjects } from './subjects.js';
+import type { Finding, Outcome, Pass, Report, Severity, Skipped } from './findings.js';
+import { checkJobs } from './jobs.js';
+import { checkLimits } from './limits.js';
+import { checkPermissions } from './permissions.js';
+import { checkReplicas } from './replicas.js';
+import { checkServer } from './server.js';
+import { checkStorage } from './storage.js';
+import { checkStream, checkSubjects } from './stream.js';
 
 const JUDGES: readonly ((facts: Facts) => Iterable<Outcome>)[] = [
-  judgeServer,
-  judgePermissions,
-  judgeStream,
-  judgeDurability,
-  judgeReplicas,
-  judgeStorage,
-  judgeLimits,
-  judgeConsumers,
-  judgeEvents,
-  judgeSubjects,
-  judgeJobs,
-  judgeClocks,
+  checkServer,
+  checkPermissions,
+  checkStream,
+  checkDurability,
+  checkReplicas,
+  checkStorage,
+  checkLimits,
+  checkConsumers,
+  checkEvents,
+  checkSubjects,
+  checkJobs,
+  checkClocks,
 ];
 
 const RANK: Readonly<Record<Severity, number>> = { error: 0, warning: 1, info: 2 };
 
 /** What follows from the facts. Pure. */
-export function judge(facts: Facts): Report {
+export function runChecks(facts: Facts): Report {
   return reportOf(JUDGES.flatMap((one) => [...one(facts)]));
 }
 
 /** Outcomes by their kind, the most severe findings first. */
 export function reportOf(outcomes: readonly Outcome[]): Report {
   const findings: Finding[] = [];
-  const fine: Fine[] = [];
-  const notChecked: NotChecked[] = [];
+  const fine: Pass[] = [];
+  const notChecked: Skipped[] = [];
   for (const outcome of outcomes) {
     switch (outcome.kind) {
       case 'finding':
         findings.push(outcome);
         break;
-      case 'fine':
+      case 'pass':
         fine.push(outcome);
         break;
-      case 'not_checked':
+      case 'skipped':
         notChecked.push(outcome);
         break;
     }
