@@ -25,7 +25,7 @@ export interface LivenessDeps {
   readonly stalled: (id: string, silentMs: number) => void;
 }
 
-/** Silent jobs, for an edge: it is told what the feed tells, and tells clients of stalls and the log of time-outs. */
+/** Silent jobs, for an edge: it is told what the feed tells, and tells clients of stalls and the log of timeouts. */
 export interface Liveness {
   readonly stats: LivenessStats & { readonly isListening: boolean };
   /** An event: a last state that was loaded, or a new one. */
@@ -202,7 +202,7 @@ class JobLiveness implements Liveness {
         failed: (id, error) => {
           const turn = failureLines.acquire();
           if (turn !== null)
-            logger.warn({ job: id, reason: error.message, ...turn }, 'a time-out could not be written');
+            logger.warn({ job: id, reason: error.message, ...turn }, 'a timeout could not be written');
         },
       },
       { now, wallClock: Date.now },

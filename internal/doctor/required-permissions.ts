@@ -49,7 +49,7 @@ export function requiredPermissions(stream: string): readonly RequiredPermission
     publish(`${DRY_INBOX}.*`, 'get the answer to that', ['operator'], true),
     { ...publish('alive.progress.*', 'hear the signs of life of workers', readers), operation: 'subscribe' },
     publish('progress.*', 'publish events', ['worker']),
-    publish('progress.*', 'write the time-outs of jobs', ['edge'], true),
+    publish('progress.*', 'write the timeouts of jobs', ['edge'], true),
     publish('alive.progress.*', 'send signs of life', ['worker']),
     publish(
       api(`DIRECT.GET.${stream}.progress.*`),

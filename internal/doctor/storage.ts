@@ -47,7 +47,7 @@ function* judgeDisk(written: WriteFacts, { cluster }: Facts['server']): Generato
   }
   yield finding('error', 'storage-not-writable', {
     what: `The server cannot write files (it answers "${written.reason}"): its disk is full, read-only or broken.`,
-    why: 'Events are refused, or not answered at all, and jobs seem to stand still. Who publishes may only see time-outs.',
+    why: 'Events are refused, or not answered at all, and jobs seem to stand still. Who publishes may only see timeouts.',
     remedy:
       'Look at its log ("no space left on device" for a full disk), and make room on the disk of its store_dir: by other files, or `headway purge --before 3d`. Then publish an event: if it is not acknowledged, restart the server. Give the stream a limit below what the disk has (`max_bytes`, discard: old).',
   });

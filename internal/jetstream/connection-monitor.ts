@@ -10,7 +10,7 @@ export class ConnectionLostError extends Error {
 
 /**
  * Whether the connection to NATS stands. The package `nats` reconnects by itself, but drops in silence what is
- * published while it does, and leaves requests that a lost server owed to run into their time-outs. So requests are
+ * published while it does, and leaves requests that a lost server owed to run into their timeouts. So requests are
  * made only while the link is up, and are given up the moment it is lost.
  */
 export class ConnectionMonitor {

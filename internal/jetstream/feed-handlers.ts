@@ -39,7 +39,7 @@ export interface FeedDeps {
   readonly connection: NatsConnection;
   readonly monitor: ConnectionMonitor;
   readonly jsm: JetStreamManager;
-  /** The same with a longer time-out: finding the last message of a million subjects takes the server seconds. */
+  /** The same with a longer timeout: finding the last message of a million subjects takes the server seconds. */
   readonly slowJsm: JetStreamManager;
   /** Calls `refused` for what NATS does not permit the connection. @returns what ends that */
   readonly onRefused: PullAccess['onRefused'];

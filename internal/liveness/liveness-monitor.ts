@@ -9,22 +9,22 @@ const MIN_PERIOD_MS = 1;
 const MAX_PERIOD_MS = 2 ** 31 * 1_000;
 /** A tick looks at so many jobs at most, and the next one goes on: about 10 ms of the edge's time. */
 const JUDGED_PER_TICK = 20_000;
-/** When a time-out that could not be written is told again. */
+/** When a timeout that could not be written is told again. */
 const AGAIN_MS = 10_000;
 
 const STALL_TOLD = 1;
 const TIMEOUT_TOLD = 2;
-/** The time-out is to be told: the job is not on the wheel but in the parking of those, in the order in which it came. */
+/** The timeout is to be told: the job is not on the wheel but in the parking of those, in the order in which it came. */
 const OVERDUE = 4;
 
-/** Where jobs are that do not wait for time: their time-out is to be told, or everything was told. */
+/** Where jobs are that do not wait for time: their timeout is to be told, or everything was told. */
 const PARKED_OVERDUE = 0;
 const PARKED_SPENT = 1;
 const PARKINGS = 2;
 
 /**
  * Watches for jobs that fall silent. A sign of life is an event or a heartbeat; a job is watched while it runs and has
- * a stall or a time-out, its own or the default. Pure: whoever owns it calls `tick` a few times a second, at least
+ * a stall or a timeout, its own or the default. Pure: whoever owns it calls `tick` a few times a second, at least
  * once.
  *
  * - **Silence is what this edge listened to and did not hear.** It counts from the last sign of life, but not from
@@ -115,7 +115,7 @@ export class LivenessMonitor {
     this.#expect(node);
   }
 
-  /** The time-out of this job was told and could not be written. It is told again in 10 s, if it still holds then. */
+  /** The timeout of this job was told and could not be written. It is told again in 10 s, if it still holds then. */
   retryTimeout(id: string, lastSeq: number): void {
     const node = this.#jobs.nodeOf(id);
     if (node === undefined || this.#jobs.seq[node] !== lastSeq || !this.#jobs.has(node, TIMEOUT_TOLD)) return;

@@ -25,7 +25,7 @@ export interface Seen {
   readonly seq: number;
   /**
    * Whether the event's status is `processing`. After an end nobody owes a sign of life, and neither while a job that
-   * failed waits for its next attempt: that wait is not a stall, and its time-out would follow upon its time-out.
+   * failed waits for its next attempt: that wait is not a stall, and its timeout would follow upon its timeout.
    */
   readonly isRunning: boolean;
   /** As in the event; above 0. Taken as at least 1 ms and at most 2^31 s. */
@@ -38,7 +38,7 @@ export interface Seen {
 export interface LivenessStats {
   /** Jobs that are watched now. */
   readonly watched: number;
-  /** Time-outs that are due and for which the sink has no room yet, or that no tick has come to. */
+  /** Timeouts that are due and for which the sink has no room yet, or that no tick has come to. */
   readonly overdue: number;
   /** How often an event's job was not watched because there was no room: its silence is not noticed. */
   readonly rejected: number;

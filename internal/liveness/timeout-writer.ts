@@ -36,7 +36,7 @@ export interface TimeoutWriterLimits {
 export const TIMEOUT_WRITER_LIMITS: TimeoutWriterLimits = { concurrency: 8, maxPending: 200, perSecond: 200 };
 
 /**
- * What came of one time-out: it is in the log; or the job has moved on (somebody else wrote the time-out, it gave a
+ * What came of one timeout: it is in the log; or the job has moved on (somebody else wrote the timeout, it gave a
  * sign of life); or the stream keeps nothing of the job; or it could not be written: `Lifecycle.again` tells it once more.
  */
 export type TimeoutOutcome = 'written' | 'moved' | 'gone' | 'failed';
@@ -71,10 +71,10 @@ class SequenceConflict extends Error {}
  * Writes the error event of jobs that timed out, once, however many edges do so: each write holds only if the job's
  * newest message is still the one that it was judged by, and the stream's leader lets only one such write pass. So it
  * never stands behind a sign of life that it did not know of, and needs no `Nats-Msg-Id`: that could be guessed, and
- * whoever publishes under it first would keep the time-out away.
+ * whoever publishes under it first would keep the timeout away.
  *
  * A message that is not an event is nothing that the job's watchers can see. Where one is the job's newest, the
- * time-out is written behind it.
+ * timeout is written behind it.
  *
  * A write that fails is tried again a few times. Nothing here throws.
  */
@@ -110,7 +110,7 @@ export class TimeoutWriter {
   }
 
   /**
-   * Begins to write the time-out of a job; what comes of it is told to the observer.
+   * Begins to write the timeout of a job; what comes of it is told to the observer.
    * @param lastSeq the seq of the job's newest event when it was judged
    * @returns false: there is no room now, and nothing was begun
    */

@@ -100,7 +100,7 @@ export class Metrics {
   );
   readonly timeouts = this.#counter(
     'headway_timeouts_total',
-    'Time-outs of jobs that this edge judged, by what came of them.',
+    'Timeouts of jobs that this edge judged, by what came of them.',
     ['outcome'],
   );
 
@@ -172,7 +172,7 @@ export class Metrics {
     this.#gauge('headway_jobs_watched', 'Jobs whose silence would be noticed.', [], (gauge) =>
       gauge.set(sources.liveness().watched),
     );
-    this.#gauge('headway_timeouts_overdue', 'Time-outs that are due and not written yet.', [], (gauge) =>
+    this.#gauge('headway_timeouts_overdue', 'Timeouts that are due and not written yet.', [], (gauge) =>
       gauge.set(sources.liveness().overdue),
     );
     this.#countedElsewhere(

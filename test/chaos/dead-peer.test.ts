@@ -57,7 +57,7 @@ for (const [what, heartbeatMs] of [
     // They come back through the same silent line; nobody new is let in.
     front.refuse();
     const ms = await untilConnections(edge, 1, 40_000);
-    measured(`line of a peer ${what} silent, until the edge frees it (idle time-out ${IDLE_SECONDS} s)`, ms);
+    measured(`line of a peer ${what} silent, until the edge frees it (idle timeout ${IDLE_SECONDS} s)`, ms);
     expect(ms).toBeLessThan(20_000);
     expect(alive.connects).toBe(1);
     front.cut();
@@ -65,7 +65,7 @@ for (const [what, heartbeatMs] of [
   });
 }
 
-test('G4 slow readers: who stops reading for less than the idle time-out is not cut, and gets everything', async () => {
+test('G4 slow readers: who stops reading for less than the idle timeout is not cut, and gets everything', async () => {
   await using nats = await startNats();
   await using edge = await startEdge(nats);
   const nc = await connectNats(nats.url);

@@ -138,7 +138,7 @@ test('G5 stale cursors: the stream is purged under edge and clients; whoever had
   await nc.close();
 });
 
-test('a nats-server that an edge needs may be down for longer than any time-out', async () => {
+test('a nats-server that an edge needs may be down for longer than any timeout', async () => {
   await using nats = await startNats();
   await using edge = await startEdgeProcess({ natsUrl: nats.url, env: { HEADWAY_HEARTBEAT_MS: '200' } });
   await using scene = await Scene.start(nats.url, () => edge.ws, 3);

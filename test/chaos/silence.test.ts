@@ -1,4 +1,4 @@
-/** Many jobs fall silent at once, under two edges and a cluster whose leader dies while their time-outs are written. */
+/** Many jobs fall silent at once, under two edges and a cluster whose leader dies while their timeouts are written. */
 import { expect, test } from 'vitest';
 import { WsClient } from '../harness/client.js';
 import { startLocalEdge } from '../harness/edge-in-process.js';
@@ -31,13 +31,13 @@ test('G3 faults: 300 jobs time out while the leader of the stream is killed: eac
       client.seen().flatMap(({ processing_id, status }) => (status === 'error' ? [processing_id] : [])),
     );
 
-  // Killed as soon as the first time-outs are in the log, with the others on their way.
-  await waitFor(() => timedOut(all).size > 0, { what: 'the first time-out', timeoutMs: 30_000, everyMs: 1 });
+  // Killed as soon as the first timeouts are in the log, with the others on their way.
+  await waitFor(() => timedOut(all).size > 0, { what: 'the first timeout', timeoutMs: 30_000, everyMs: 1 });
   const atKill = timedOut(all).size;
   const leader = await cluster.leaderOf(STREAM);
   await leader.kill();
   for (const client of [all, other])
-    await waitFor(() => timedOut(client).size === JOBS, { what: 'every time-out', timeoutMs: 90_000 });
+    await waitFor(() => timedOut(client).size === JOBS, { what: 'every timeout', timeoutMs: 90_000 });
 
   const errors = (await storedEvents(nc, STREAM)).filter(
     ({ json }) => (json as { status: string }).status === 'error',
@@ -51,6 +51,6 @@ test('G3 faults: 300 jobs time out while the leader of the stream is killed: eac
   }
   const judged = await Promise.all([one, two].map(({ http }) => metric(http, 'headway_timeouts_total')));
   process.stdout.write(
-    `    ${atKill} of ${JOBS} time-outs were written before the kill; the edges judged ${judged.join(' and ')}\n`,
+    `    ${atKill} of ${JOBS} timeouts were written before the kill; the edges judged ${judged.join(' and ')}\n`,
   );
 }, 200_000);

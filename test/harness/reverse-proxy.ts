@@ -23,7 +23,7 @@ export interface ReverseProxyOptions {
   key: string;
   /** The authority that signed it. */
   ca: string;
-  /** The idle time-out instead of the file's own, in seconds. */
+  /** The idle timeout instead of the file's own, in seconds. */
   idleSeconds?: number;
 }
 

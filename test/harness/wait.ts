@@ -16,7 +16,7 @@ export type Truthy<T> = Exclude<T, undefined | null | false | '' | 0>;
 
 /**
  * Asks `predicate` again and again until it gives something truthy, and returns that. A predicate that throws counts
- * as "not yet"; its last error is part of the time-out's message. One call that hangs ends with the time-out too.
+ * as "not yet"; its last error is part of the timeout's message. One call that hangs ends with the timeout too.
  */
 export async function waitFor<T>(predicate: () => T | Promise<T>, options: WaitOptions): Promise<Truthy<T>> {
   const { what, timeoutMs = 10_000, everyMs = 25, giveUp } = options;

@@ -299,7 +299,7 @@ describe('events and jobs', () => {
     }
   });
 
-  test("a job that an edge has timed out just now is as silent as before: the time-out is not its worker's", async () => {
+  test("a job that an edge has timed out just now is as silent as before: the timeout is not its worker's", async () => {
     await createStream(shared.nc);
     await publish(shared.nc, 'job-dead', { progress: 40 });
     const last = event('job-dead', { progress: 40 }) as Event;

@@ -1,4 +1,4 @@
-/** `headway stalled`: whose worker fell silent, also where an edge has written the time-out. */
+/** `headway stalled`: whose worker fell silent, also where an edge has written the timeout. */
 import { beforeEach, describe, expect, test } from 'vitest';
 import { run } from '../../internal/cli/program.js';
 import { timeoutEvent } from '../../internal/liveness/timeout-event.js';
@@ -37,7 +37,7 @@ async function stalledHere(args: readonly string[], listening: () => Promise<unk
   return `${out}${notes}`;
 }
 
-describe("an edge's time-out is not the worker speaking", () => {
+describe("an edge's timeout is not the worker speaking", () => {
   test('the job is silent since its worker was heard last', async () => {
     await publish(shared.nc, 'dead', { progress: 40 });
     await publishRaw(shared.nc, 'progress.dead', timeout('dead', HOUR_MS));

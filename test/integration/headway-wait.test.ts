@@ -1,4 +1,4 @@
-/** `headway wait`: the exit code tells completed, error and time-out. */
+/** `headway wait`: the exit code tells completed, error and timeout. */
 import { beforeEach, describe, expect, test } from 'vitest';
 import { type Goal, outcomeOf } from '../../internal/cli/commands/wait/wait.js';
 import { type HeadwayCommand, headway, natsEnv, startHeadway } from '../harness/headway-command.js';

@@ -27,7 +27,7 @@ interface Writer extends AsyncDisposable {
   settled(count?: number): Promise<unknown>;
 }
 
-/** What an edge has to write time-outs with, on a connection of its own. */
+/** What an edge has to write timeouts with, on a connection of its own. */
 async function startWriter(
   url: string,
   beforeLook: (id: string) => Promise<unknown> = async () => undefined,
@@ -86,7 +86,7 @@ async function startWriter(
   };
 }
 
-describe('the time-out of a silent job', () => {
+describe('the timeout of a silent job', () => {
   let nats: NatsServer;
   let worker: NatsConnection & AsyncDisposable;
   beforeAll(async () => {

@@ -193,7 +193,7 @@ describe('an edge', () => {
     expect(await state()).toEqual(before);
   });
 
-  test('writes the time-out of a job that fell silent, and only behind the event that it was judged by', async () => {
+  test('writes the timeout of a job that fell silent, and only behind the event that it was judged by', async () => {
     const js = as.edge.jetstream(QUICK);
     const text = timeoutEvent(
       event('job-1', { attempt: 1 }) as unknown as Event,

@@ -167,7 +167,7 @@ describe('busy is not dead, dead is not busy', () => {
         (await metric(one.http, 'headway_timeouts_total')) +
           (await metric(two.http, 'headway_timeouts_total')) >=
         1,
-      { what: 'the time-out to be judged' },
+      { what: 'the timeout to be judged' },
     );
     // The next attempt goes on where everybody still is.
     await publish(nc, id, { attempt: 4, progress: 1 });
@@ -178,7 +178,7 @@ describe('busy is not dead, dead is not busy', () => {
     expect(errors).toHaveLength(1);
   });
 
-  test('G6 the end: a worker that was only cut off goes on behind its time-out, and its result arrives', async () => {
+  test('G6 the end: a worker that was only cut off goes on behind its timeout, and its result arrives', async () => {
     await using edge = await startLocalEdge(server.url);
     const id = jobId();
     await using client = await follow(edge.ws, id);
@@ -212,7 +212,7 @@ describe('busy is not dead, dead is not busy', () => {
     }
   });
 
-  test('a time-out is written behind a message that is no event, and never over an end', async () => {
+  test('a timeout is written behind a message that is no event, and never over an end', async () => {
     await using edge = await startLocalEdge(server.url, { HEADWAY_TIMEOUT_SECONDS: '1' });
     const [junk, done] = [jobId('junk'), jobId('done')];
     await publish(nc, done, { status: 'completed', progress: 100 });

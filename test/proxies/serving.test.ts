@@ -128,7 +128,7 @@ describe.each(PROXIES)('%s', (proxy) => {
   });
 });
 
-describe.each(['nginx', 'haproxy'] as const)('%s, an idle time-out of 2 s', (proxy) => {
+describe.each(['nginx', 'haproxy'] as const)('%s, an idle timeout of 2 s', (proxy) => {
   const start = (heartbeatMs: string) =>
     ProxiedEdges.start({
       proxy,
@@ -144,7 +144,7 @@ describe.each(['nginx', 'haproxy'] as const)('%s, an idle time-out of 2 s', (pro
     await using often = await start('500');
     await using cut = await rare.connect(`${WS}/${jobId()}`);
     await using kept = await often.connect(`${WS}/${jobId()}`);
-    expect((await withTimeout(cut.closed, 20_000, 'the time-out')).code).toBe(1006);
+    expect((await withTimeout(cut.closed, 20_000, 'the timeout')).code).toBe(1006);
     // As long again: what had to happen within 2 s has happened.
     let beats = 0;
     await kept.until(({ type }) => type === 'heartbeat' && ++beats === 10, { timeoutMs: 20_000 });

@@ -76,13 +76,13 @@ test('Host without the port that the page was called by: 403 for pages of the ed
   }
 });
 
-test('an idle time-out below the heartbeats: 1006 again and again', async () => {
+test('an idle timeout below the heartbeats: 1006 again and again', async () => {
   const headers = 'proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;';
   await using hasty = await startPlainNginx(
     pass(`proxy_http_version 1.1; ${headers} proxy_read_timeout 1s;`),
   );
   await using client = await WsClient.connect(`ws://127.0.0.1:${hasty.port}${path}`);
-  expect((await withTimeout(client.closed, 10_000, 'the time-out')).code).toBe(1006);
+  expect((await withTimeout(client.closed, 10_000, 'the timeout')).code).toBe(1006);
 });
 
 test('with these lines it works', async () => {

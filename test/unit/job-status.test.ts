@@ -27,7 +27,7 @@ describe('the word for a job', () => {
     expect(displayStatus(job(event), now)).toBe(word);
   });
 
-  test("an edge's time-out is no sign of the worker: its silence goes on through it", () => {
+  test("an edge's timeout is no sign of the worker: its silence goes on through it", () => {
     expect(lastHeardAt(TIMED_OUT)).toBe(50 * MINUTE);
     expect(displayStatus(TIMED_OUT, 60 * MINUTE)).toBe('stalled');
     // A worker's own error that is only called so.

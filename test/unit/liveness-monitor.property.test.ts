@@ -17,9 +17,9 @@ interface Watched {
   timeoutMs: number;
   isStallTold: boolean;
   isTimeoutTold: boolean;
-  /** Its time-out is not told before; after `again`. */
+  /** Its timeout is not told before; after `again`. */
   notBefore: number;
-  /** Its stall need not be told before: its time-out waited for room, or waits to be told again. */
+  /** Its stall need not be told before: its timeout waited for room, or waits to be told again. */
   stallFrom: number;
 }
 

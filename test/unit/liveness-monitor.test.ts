@@ -133,7 +133,7 @@ describe('a job that falls silent', () => {
     expect(monitor.stats.overdue).toBe(0);
   });
 
-  test('a sign of life while there is no room takes the time-out back', () => {
+  test('a sign of life while there is no room takes the timeout back', () => {
     const { seen, alive, pass, room, monitor } = start();
     seen('a', 1, { timeout: 5 });
     room.has = false;
@@ -145,7 +145,7 @@ describe('a job that falls silent', () => {
     expect(pass(500)).toEqual(['timed out a 1']);
   });
 
-  test('whose time-out could not be written is told again after 10 s, unless it moved', () => {
+  test('whose timeout could not be written is told again after 10 s, unless it moved', () => {
     const { seen, pass, monitor } = start();
     seen('a', 1, { timeout: 5 });
     seen('b', 2, { timeout: 5 });
@@ -157,7 +157,7 @@ describe('a job that falls silent', () => {
     expect(pass(500)).toEqual(['timed out a 1']);
   });
 
-  test('whose time-out could not be written, but which timed out anew since, is not told again', () => {
+  test('whose timeout could not be written, but which timed out anew since, is not told again', () => {
     const { seen, pass, monitor } = start();
     seen('a', 1, { timeout: 5 });
     pass(6_000);
@@ -250,7 +250,7 @@ describe('a job that nobody waits for any more', () => {
     expect(pass(6_000)).toEqual(['timed out b 1']);
   });
 
-  test('leaves also while there is no room for its time-out', () => {
+  test('leaves also while there is no room for its timeout', () => {
     const { seen, pass, monitor, room } = start();
     seen('a', 1, { timeout: 5 });
     seen('b', 2, { timeout: 5 });
@@ -301,7 +301,7 @@ describe('what is no silence', () => {
     expect(pass(500)).toEqual(['timed out a 1']);
   });
 
-  test('the same for a job whose time-out was due and not told', () => {
+  test('the same for a job whose timeout was due and not told', () => {
     const { seen, pass, pause, resume, room } = start();
     seen('a', 1, { timeout: 5 });
     room.has = false;

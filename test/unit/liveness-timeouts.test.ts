@@ -89,7 +89,7 @@ function start(
   };
 }
 
-describe('the time-out of a job', () => {
+describe('the timeout of a job', () => {
   test('is written behind the event that it was judged by', async () => {
     const stream = new Stream();
     const seq = stream.put('a', eventOf('a', { attempt: 2 }));

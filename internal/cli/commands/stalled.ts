@@ -46,7 +46,7 @@ const DEFAULT_LISTEN_MS = 12_000;
 
 const EXAMPLES = `
 A job is silent when its worker last reported longer ago than its own stall_after_seconds, or than 5 minutes if it has
-none. The time-out that an edge writes is not a report of the worker: the silence goes on.
+none. The timeout that an edge writes is not a report of the worker: the silence goes on.
 Workers that have nothing to report send heartbeats, which are not stored: so it listens for a while, and leaves out
 the jobs that are heard. It ends early when all of them were. The exit code does not tell whether there are any.
 
@@ -176,7 +176,7 @@ function sayWhoLives(
   );
 }
 
-// It took a while; some may have reported. What an edge wrote meanwhile, a time-out, leaves the job as silent as it was.
+// It took a while; some may have reported. What an edge wrote meanwhile, a timeout, leaves the job as silent as it was.
 async function forgetThoseWhoReported(
   context: CliContext,
   access: StreamAccess,

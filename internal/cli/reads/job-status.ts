@@ -12,7 +12,7 @@ export type DisplayStatus = (typeof DISPLAY_STATUSES)[number];
 export type Judged = Pick<JobEvent, 'event' | 'storedAt'>;
 
 /**
- * When the job's worker last said something, in ms since 1970. An edge writes the event of a time-out, and says in it for
+ * When the job's worker last said something, in ms since 1970. An edge writes the event of a timeout, and says in it for
  * how long the worker had been silent by then: that event is no sign of the worker. PROTOCOL.md, "Silence".
  */
 export function lastHeardAt({ event, storedAt }: Judged): number {
