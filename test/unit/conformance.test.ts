@@ -2,18 +2,18 @@ import { parseRequest } from '../../internal/edge/request.js';
 import { conformance, type Driver } from '../conformance/suite.js';
 import { event, pureEdge, settled } from './edge-fixture.js';
 
-/** The pure rooms, with a turn of the event loop wherever something waits. */
+/** The pure core, with a turn of the event loop wherever something waits. */
 async function inMemory(): Promise<Driver> {
-  const rooms = pureEdge({
+  const core = pureEdge({
     history: {
-      reached: async () => ({ kind: 'refused', reason: 'ahead', firstSeq: 1, lastSeq: rooms.log.head }),
+      reached: async () => ({ kind: 'refused', reason: 'ahead', firstSeq: 1, lastSeq: core.log.head }),
     },
     wallClock: Date.now,
   });
-  const { log, hub } = rooms;
+  const { log, hub } = core;
   const turn = async () => {
     await settled();
-    rooms.turn();
+    core.turn();
   };
   log.begin('epoch');
   log.ready({ head: 0, firstSeq: 1, complete: true, neverTrimmed: true });
@@ -30,7 +30,7 @@ async function inMemory(): Promise<Driver> {
       const parsed = parseRequest(url.pathname === '/' ? null : url.pathname.slice(1), url.search.slice(1));
       if (!parsed.ok) throw new Error(parsed.message);
       const onEnd = hub.remove.bind(hub);
-      const { session, frames, socket } = rooms.connect(parsed.scope, parsed.resume, { onEnd });
+      const { session, frames, socket } = core.connect(parsed.scope, parsed.resume, { onEnd });
       return {
         frames,
         get closed() {
@@ -52,4 +52,4 @@ async function inMemory(): Promise<Driver> {
   };
 }
 
-conformance('the pure rooms', inMemory);
+conformance('the pure core', inMemory);

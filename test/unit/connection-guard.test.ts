@@ -38,7 +38,7 @@ function scriptedVerifier() {
   return { verifier, tokens, answer: (verdict: VerifyResult) => open.shift()?.(verdict) };
 }
 
-function house(limits: Partial<AdmissionLimits> = {}, parts: Partial<ConnectionGuardDeps> = {}) {
+function createGuard(limits: Partial<AdmissionLimits> = {}, parts: Partial<ConnectionGuardDeps> = {}) {
   const script = scriptedVerifier();
   const notices: GuardNotice[] = [];
   const admission = new Admission(
@@ -121,7 +121,7 @@ describe('before the upgrade', () => {
       'forbidden_origin',
     ],
   ])('G7 nobody unauthorised: origin: %s', (_, handshake, expected) => {
-    const { guard, admission } = house();
+    const { guard, admission } = createGuard();
     const entry = guard.checkUpgrade({ ...NOBODY, ...handshake });
     expect(entry.kind === 'rejected' ? entry.code : entry.kind).toBe(expected);
     if (entry.kind === 'rejected') {
@@ -135,7 +135,7 @@ describe('before the upgrade', () => {
     ['unauthenticated', { maxUnauthenticated: 1 }],
     ['upgrades', { upgradesPerSecond: 1, upgradesPerAddress: 0 }],
   ])('G8 bad input: too many (%s) are turned away with 503 and a time to come back', (_, limits) => {
-    const { guard, enter, admission } = house(limits);
+    const { guard, enter, admission } = createGuard(limits);
     enter();
     const before = admission.counts;
     expect(guard.checkUpgrade(NOBODY)).toMatchObject({ kind: 'rejected', status: 503, code: 'overloaded' });
@@ -145,20 +145,20 @@ describe('before the upgrade', () => {
   });
 
   test('G8 bad input: while the edge has no room everybody is turned away, and nobody counts', () => {
-    const { guard, admission } = house({}, { hasCapacity: () => false });
+    const { guard, admission } = createGuard({}, { hasCapacity: () => false });
     expect(guard.checkUpgrade(NOBODY)).toMatchObject({ status: 503, retryAfterSeconds: 1 });
     expect(admission.counts).toEqual(NONE_OPEN);
   });
 
   test('G7 nobody unauthorised: a foreign origin is told before whether there is room', () => {
-    const { guard } = house({}, { hasCapacity: () => false });
+    const { guard } = createGuard({}, { hasCapacity: () => false });
     expect(guard.checkUpgrade({ ...NOBODY, origin: 'https://evil.example.com' })).toMatchObject({
       status: 403,
     });
   });
 
   test('G8 bad input: too many of one address are upgraded to be told so, whatever they carry, and count nowhere', () => {
-    const { guard, enter, admission, tokens } = house({ maxPerAddress: 1 });
+    const { guard, enter, admission, tokens } = createGuard({ maxPerAddress: 1 });
     enter();
     const second = enter(TOKEN);
     expect(second.slot).toBeNull();
@@ -169,7 +169,7 @@ describe('before the upgrade', () => {
   });
 
   test('addresses behind a trusted proxy count by themselves; those that anybody claims do not', () => {
-    const { enter } = house({ maxPerAddress: 1 });
+    const { enter } = createGuard({ maxPerAddress: 1 });
     expect(enter({ peer: '10.0.0.1', forwardedFor: '198.51.100.1' }).slot).not.toBeNull();
     expect(enter({ peer: '10.0.0.1', forwardedFor: '198.51.100.2' }).slot).not.toBeNull();
     expect(enter({ peer: '10.0.0.1', forwardedFor: '198.51.100.9, 198.51.100.2' }).slot).toBeNull();
@@ -180,7 +180,7 @@ describe('before the upgrade', () => {
 
 describe('the token', () => {
   test('an edge that runs open asks nobody, and nobody is unauthenticated', () => {
-    const { guard, enter, admission } = house({}, { verifier: null });
+    const { guard, enter, admission } = createGuard({}, { verifier: null });
     const pending = enter({ authorization: 'Basic xyz' });
     expect(guard.authorize(pending, JOB)).toMatchObject({ ok: true, scope: JOB, credentials: null });
     expect(admission.counts).toMatchObject({ connections: 1, unauthenticated: 0 });
@@ -195,7 +195,7 @@ describe('the token', () => {
     ['one in the header and one as subprotocol', { ...TOKEN, subprotocols: 'progress.v1, bearer.d.e.f' }],
     ['an empty subprotocol', { subprotocols: 'progress.v1, bearer.' }],
   ])('G7 nobody unauthorised: what it carries: %s', (_, handshake) => {
-    const { guard, enter, tokens } = house();
+    const { guard, enter, tokens } = createGuard();
     const admitted = guard.authorize(enter(handshake), JOB);
     expect(admitted).toMatchObject({ ok: false, code: 'unauthorized' });
     expect(tokens).toEqual([]);
@@ -209,7 +209,7 @@ describe('the token', () => {
     ['by query, from no browser', { queryToken: 'g.h.i' }, true, null],
     ['by header, beside a query that is off', { ...TOKEN, queryToken: 'g.h.i' }, false, 'a.b.c'],
   ])('G7 nobody unauthorised: it comes %s', async (_, handshake, tokenInQuery, expected) => {
-    const { guard, enter, tokens, answer } = house({}, { tokenInQuery });
+    const { guard, enter, tokens, answer } = createGuard({}, { tokenInQuery });
     const admitted = guard.authorize(enter(handshake), JOB);
     answer(good({ jobs: ['*'] }));
     expect(outcome(await admitted)).toBe(expected === null ? 'unauthorized' : 'ok');
@@ -224,7 +224,7 @@ describe('the token', () => {
     [good({ jobs: ['job-2'] }), 'forbidden'],
     [good({ jobs: ['job-1'] }), 'ok'],
   ])('G7 nobody unauthorised: a verdict and what the client is told', async (verdict, expected) => {
-    const { guard, enter, answer, admission } = house();
+    const { guard, enter, answer, admission } = createGuard();
     const pending = enter(TOKEN);
     const admitted = guard.authorize(pending, JOB);
     answer(verdict);
@@ -235,14 +235,14 @@ describe('the token', () => {
   });
 
   test('G7 nobody unauthorised: a scope is narrowed to what the token opens', async () => {
-    const { guard, enter, answer } = house();
+    const { guard, enter, answer } = createGuard();
     const admitted = guard.authorize(enter(TOKEN), ALL);
     answer(good({ job_types: ['a', 'b'] }));
     expect(await admitted).toMatchObject({ ok: true, scope: { kind: 'all', jobTypes: new Set(['a', 'b']) } });
   });
 
   test('G8 bad input: too many of one subject; those without one are not counted', async () => {
-    const { guard, enter, answer, admission } = house({ maxPerSubject: 1 });
+    const { guard, enter, answer, admission } = createGuard({ maxPerSubject: 1 });
     const admit = async (sub?: string) => {
       const pending = enter(TOKEN);
       const admitted = guard.authorize(pending, ALL);
@@ -263,7 +263,7 @@ describe('the token', () => {
   });
 
   test('who leaves while the token is being checked counts no more, whatever comes of it', async () => {
-    const { guard, enter, answer, admission } = house();
+    const { guard, enter, answer, admission } = createGuard();
     const pending = enter(TOKEN);
     const admitted = guard.authorize(pending, JOB);
     guard.release(pending);
@@ -279,7 +279,7 @@ describe('the deadline', () => {
   afterEach(() => void vi.useRealTimers());
 
   test('a token whose check takes too long is refused for now, and what comes later changes nothing', async () => {
-    const { guard, enter, answer, admission } = house();
+    const { guard, enter, answer, admission } = createGuard();
     const pending = enter(TOKEN);
     const seen: AuthResult[] = [];
     void Promise.resolve(guard.authorize(pending, JOB)).then((admitted) => seen.push(admitted));
@@ -294,7 +294,7 @@ describe('the deadline', () => {
   });
 
   test('no timer stays behind when the check was quick', async () => {
-    const { guard, enter, answer } = house();
+    const { guard, enter, answer } = createGuard();
     const admitted = guard.authorize(enter(TOKEN), JOB);
     answer(good({ jobs: ['*'] }));
     await admitted;
@@ -302,7 +302,7 @@ describe('the deadline', () => {
   });
 
   test('a new token whose check takes too long is of unknown worth', async () => {
-    const { guard, enter, answer } = house();
+    const { guard, enter, answer } = createGuard();
     const admitted = guard.authorize(enter(TOKEN), JOB);
     answer(good({ jobs: ['*'] }));
     const { credentials } = (await admitted) as Extract<AuthResult, { ok: true }>;
@@ -323,7 +323,7 @@ describe('who asks, for turns and for reads that wait', () => {
   ])('with a token: %s', async (_, handshake, claims, requester) => {
     const asked: string[] = [];
     const room = { yes: false };
-    const { guard, enter, answer, admission } = house(
+    const { guard, enter, answer, admission } = createGuard(
       {},
       {
         hasCapacityFor: (one) => {
@@ -351,7 +351,10 @@ describe('who asks, for turns and for reads that wait', () => {
 
   test('without tokens: the address, before the upgrade', () => {
     const full = 'address 192.0.2.1';
-    const { guard, enter, admission } = house({}, { verifier: null, hasCapacityFor: (one) => one !== full });
+    const { guard, enter, admission } = createGuard(
+      {},
+      { verifier: null, hasCapacityFor: (one) => one !== full },
+    );
     expect(guard.checkUpgrade(NOBODY)).toMatchObject({
       status: 503,
       limit: 'pending_reads_per_subject',
@@ -365,7 +368,7 @@ describe('who asks, for turns and for reads that wait', () => {
 
 describe('the permit', () => {
   async function permitOf(claims: Partial<Claims>, parts: Partial<ConnectionGuardDeps> = {}) {
-    const { guard, enter, answer } = house({}, parts);
+    const { guard, enter, answer } = createGuard({}, parts);
     const admitted = guard.authorize(enter(TOKEN), ALL);
     answer(good(claims));
     const result = await admitted;
@@ -445,7 +448,7 @@ describe('the permit', () => {
 
 describe('what may be wrong with the settings is noticed, once', () => {
   test('most connections are from one address', () => {
-    const { enter, guard, notices } = house({ maxPerAddress: 6 });
+    const { enter, guard, notices } = createGuard({ maxPerAddress: 6 });
     enter({ peer: '192.0.2.2' });
     enter({ peer: '192.0.2.3' });
     const crowd = Array.from({ length: 2 }, () => enter());
@@ -458,17 +461,17 @@ describe('what may be wrong with the settings is noticed, once', () => {
   });
 
   test('not where as many come from elsewhere, and not where addresses are not limited', () => {
-    const fair = house({ maxPerAddress: 6 });
+    const fair = createGuard({ maxPerAddress: 6 });
     for (let i = 0; i < 6; i++) fair.enter({ peer: `192.0.2.${2 + (i % 3)}` });
     for (let i = 0; i < 6; i++) fair.enter();
     expect(fair.notices).toEqual([]);
-    const free = house();
+    const free = createGuard();
     for (let i = 0; i < 100; i++) free.enter();
     expect(free.notices).toEqual([]);
   });
 
   test('a trusted proxy does not say whom it brings', () => {
-    const { enter, notices } = house();
+    const { enter, notices } = createGuard();
     enter({ peer: '10.0.0.1', forwardedFor: '192.0.2.7' });
     enter({ peer: '192.0.2.1' });
     expect(notices).toEqual([]);

@@ -1,4 +1,4 @@
-/** An edge's pure rooms in memory: the clocks, the turns, the sockets and JetStream are in the test's hands. */
+/** An edge's pure parts in memory: the clocks, the turns, the sockets and JetStream are in the test's hands. */
 
 import { scopeIdOf } from '../../internal/edge/request.js';
 import { type DecodedEvent, decodeEvent } from '../../internal/eventlog/decode.js';

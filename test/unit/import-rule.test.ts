@@ -209,7 +209,7 @@ let folder: string;
 /** What the linter says of each file, by its path. */
 const verdicts = new Map<string, string[]>();
 
-const place = (kind: string, room: string, index: number): string => `${room}/${kind}-${index}.ts`;
+const pathOf = (kind: string, folder: string, index: number): string => `${folder}/${kind}-${index}.ts`;
 
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'headway-import-rule-'));
@@ -220,10 +220,10 @@ beforeAll(() => {
     writeFileSync(join(folder, path), text);
   };
   write('biome.json', JSON.stringify({ ...config, vcs: { enabled: false } }));
-  for (const [index, [room, statement]] of FORBIDDEN.entries())
-    write(place('forbidden', room, index), `${statement}\n`);
-  for (const [index, [room, statement]] of ALLOWED.entries())
-    write(place('allowed', room, index), `${statement}\n`);
+  for (const [index, [folder, statement]] of FORBIDDEN.entries())
+    write(pathOf('forbidden', folder, index), `${statement}\n`);
+  for (const [index, [folder, statement]] of ALLOWED.entries())
+    write(pathOf('allowed', folder, index), `${statement}\n`);
   const rules = ['--only=style/noRestrictedImports', '--only=style/noRestrictedGlobals'];
   const { stdout, stderr } = spawnSync(
     join(ROOT, 'node_modules/.bin/biome'),
@@ -243,9 +243,9 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 describe('the import rule refuses', () => {
   test.each(FORBIDDEN.map((entry, index) => [...entry.slice(0, 2), index] as [string, string, number]))(
     'in %s: %s',
-    (room, _statement, index) => {
+    (folder, _statement, index) => {
       const rule = FORBIDDEN[index]?.[2] ?? IMPORTS;
-      expect(verdicts.get(place('forbidden', room, index))).toEqual([`error: ${rule}`]);
+      expect(verdicts.get(pathOf('forbidden', folder, index))).toEqual([`error: ${rule}`]);
     },
   );
 });
@@ -253,8 +253,8 @@ describe('the import rule refuses', () => {
 describe('the import rule allows', () => {
   test.each(ALLOWED.map((entry, index) => [...entry, index] as const))(
     'in %s: %s',
-    (room, _statement, index) => {
-      expect(verdicts.get(place('allowed', room, index))).toBeUndefined();
+    (folder, _statement, index) => {
+      expect(verdicts.get(pathOf('allowed', folder, index))).toBeUndefined();
     },
   );
 });
@@ -264,11 +264,11 @@ test('every folder of internal/ and internal/cli/ has a rule of its own', () => 
     overrides: { includes: string[] }[];
   };
   const ruled = overrides.flatMap(({ includes }) => includes);
-  const folders = (path: string) =>
+  const rulesIn = (path: string) =>
     readdirSync(join(ROOT, path)).map((name) => `${path}/${name.endsWith('.ts') ? '*.ts' : `${name}/**`}`);
-  const rooms = [
-    ...folders('internal').filter((name) => name !== 'internal/cli/**'),
-    ...folders('internal/cli'),
+  const expected = [
+    ...rulesIn('internal').filter((name) => name !== 'internal/cli/**'),
+    ...rulesIn('internal/cli'),
   ];
-  expect(ruled).toEqual(expect.arrayContaining(rooms));
+  expect(ruled).toEqual(expect.arrayContaining(expected));
 });

@@ -26,12 +26,12 @@ function edge(given: { tailBytes?: number; lastStateBytes?: number; maxReplay?: 
   const { tailBytes, lastStateBytes, maxReplay = 1e6 } = given;
   const replay = { maxReplayJob: maxReplay, maxReplayAll: maxReplay };
   const limits = { heartbeatMs: 1_000, heartbeatAfterMs: 1_000, ...replay };
-  const rooms = pureEdge({ tailBytes, lastStateBytes, limits, history, wallClock: () => clock.now });
-  const { log, hub } = rooms;
+  const core = pureEdge({ tailBytes, lastStateBytes, limits, history, wallClock: () => clock.now });
+  const { log, hub } = core;
   log.begin('epoch');
   log.ready({ head: 0, firstSeq: 1, complete: true, neverTrimmed: true });
   return {
-    ...rooms,
+    ...core,
     clock,
     streamHead,
     stored,

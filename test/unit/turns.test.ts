@@ -10,7 +10,7 @@ const TURN_BYTES = 1.5 * 1024 * 1024;
 /** An edge that has yet to read its stream, in which `newest` is the last state of whatever job is asked for. */
 function edge(newest: LogRecord | null = null) {
   const clock = { wall: WALL, steady: 0 };
-  const rooms = pureEdge({
+  const core = pureEdge({
     tailBytes: 1e9,
     lastStateBytes: 1e9,
     limits: { heartbeatMs: 1_000, heartbeatAfterMs: 1_000, watermarkBytes: 64 * 1024 },
@@ -22,9 +22,9 @@ function edge(newest: LogRecord | null = null) {
     wallClock: () => clock.wall,
     now: () => clock.steady,
   });
-  const { log, hub } = rooms;
+  const { log, hub } = core;
   return {
-    ...rooms,
+    ...core,
     clock,
     load(count: number, id: (seq: number) => string) {
       log.ready({ head: 0, firstSeq: 1, complete: true, neverTrimmed: true });
