@@ -95,7 +95,7 @@ describe('headway history', () => {
     expect(lines).toEqual([
       expect.stringMatching(/^ +1 +0ms +\+0ms +processing +0%$/),
       expect.stringMatching(/^ +2 +\S+ +\+\S+ +retrying +40% +E_NET$/),
-      expect.stringMatching(/^ +4 +\S+ +\+\S+ +invalid +- +not_json: .*junk \[2J/),
+      expect.stringMatching(/^ +4 +\S+ +\+\S+ +invalid +- +not_json: .*junk \\u001b\[2J/),
       '── attempt 2 ──',
       expect.stringMatching(/^ +5 +\S+ +\+\S+ +processing +50% +\[2\/4 two\] half way$/),
     ]);

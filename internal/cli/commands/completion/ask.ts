@@ -7,8 +7,12 @@ import type { CliContext } from '../../runtime/cli-context.js';
 import { type NatsFlags, type StreamAccess, withNats } from '../../runtime/nats.js';
 import type { Asked } from './completion.js';
 
-/** Somebody waits at the keyboard: what is not there so long after the start of this process, in ms, is not offered. */
+/**
+ * Somebody waits at the keyboard: what is not there so long after the start of this process, in ms, is not offered.
+ * HEADWAY_COMPLETION_MS says otherwise, for who is far from NATS.
+ */
 const PATIENCE_MS = 900;
+const MAX_PATIENCE_MS = 60_000;
 /** Of a stream with more jobs only those are offered that reported lately. */
 const ALL_JOBS = 50_000;
 const LATELY = 1_000;
@@ -40,14 +44,20 @@ export async function offered(
       .toSorted((one, other) => (one < other ? -1 : 1))
       .slice(0, MOST);
   }).catch(() => []);
-  const none = delay(Math.max(0, PATIENCE_MS - performance.now()), [], { signal: context.stopped }).catch(
-    () => [],
-  );
+  const none = delay(Math.max(0, patienceMs(context) - performance.now()), [], {
+    signal: context.stopped,
+  }).catch(() => []);
   try {
     return await Promise.race([asking, none]);
   } finally {
     over.abort(new Error('nobody waits any longer'));
   }
+}
+
+// A completion has nobody to tell of a mistake: what is no number of ms is as if it were not there.
+function patienceMs({ env }: CliContext): number {
+  const said = Number(env.HEADWAY_COMPLETION_MS ?? Number.NaN);
+  return said >= 0 ? Math.min(said, MAX_PATIENCE_MS) : PATIENCE_MS;
 }
 
 async function jobs(access: StreamAccess, context: CliContext): Promise<readonly string[]> {
