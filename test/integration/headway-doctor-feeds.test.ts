@@ -77,8 +77,11 @@ describe('an edge whose consumer answers and delivers nothing', () => {
     await waitFor(async () => (await shared.jsm.consumers.info('PROGRESS', fed.consumer)).num_waiting > 0, {
       what: 'the edge to make its consumer anew',
     });
+    // An edge puts it right by itself within seconds, so this one sleeps while it is looked at.
+    await fed.edge.freeze();
     await edit(fed.consumer, changes);
     const edited = await report();
+    await fed.edge.thaw();
     expect([edited.code, aboveNotes(edited)]).toEqual([ERRORS, ['edge-consumer-edited']]);
     expect(detailsOf(edited, 'edge-consumer-edited')).toMatch(told);
     // What it advises helps.
