@@ -1,6 +1,7 @@
+import { plural } from '../formatting.js';
 import type { Facts } from './facts.js';
 import { finding, type Outcome, pass, whenKnown } from './findings.js';
-import { plural, time } from './format.js';
+import { time } from './format.js';
 
 /** How this machine's clock stands to the server's. */
 export interface ClockFacts {

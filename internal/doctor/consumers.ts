@@ -1,7 +1,8 @@
+import { count, plural } from '../formatting.js';
 import { driftOf } from './drift.js';
 import type { ConsumerFacts, Facts, StreamEnds } from './facts.js';
 import { finding, type Outcome, pass, whenKnown } from './findings.js';
-import { count, plural, shown, time } from './format.js';
+import { shown, time } from './format.js';
 
 const EDGE_PREFIX = 'edge-';
 const REPLAY_PREFIX = 'replay-';

@@ -1,12 +1,12 @@
+import { isBefore } from '../server-version.js';
 /** What each setting does to events and clients that Headway does not make so, and what puts it right. */
 
 import type { Difference, Facts, StreamFacts } from './facts.js';
 import { finding, type Outcome } from './findings.js';
 import { edit, makeAnew, shown } from './format.js';
-import { isBefore } from './server.js';
 
 /** Since this version a mirror can be made a stream of its own. */
-const FREES_MIRRORS = '2.12';
+const FREES_MIRRORS = '2.12.0';
 
 const EFFECTS: Readonly<Record<string, string>> = {
   subjects: 'what is published to progress.* is not stored, or other messages are, which are no events',

@@ -1,7 +1,7 @@
+import { plural } from '../formatting.js';
 import { JobSkews } from './clocks.js';
 import type { EventFacts, Facts, InvalidEvent } from './facts.js';
 import { finding, type Outcome, pass, skip, whySkipped } from './findings.js';
-import { plural } from './format.js';
 
 /** So many of the newest invalid events are kept. */
 const KEPT = 100;

@@ -1,6 +1,7 @@
+import { plural } from '../formatting.js';
 import type { Facts, InvalidEvent, JobsFacts } from './facts.js';
 import { finding, type Outcome, pass, skip, whenKnown, whySkipped } from './findings.js';
-import { plural, time } from './format.js';
+import { time } from './format.js';
 
 /** The last event of a job that is not finished. */
 export interface UnfinishedJob {

@@ -1,6 +1,7 @@
+import { bytes, count, plural } from '../formatting.js';
 import type { AccountFacts, Facts, FullJob, StreamFacts, Usage } from './facts.js';
 import { finding, type Outcome, pass, whenKnown } from './findings.js';
-import { bytes, count, edit, percent, plural, time } from './format.js';
+import { edit, percent, time } from './format.js';
 import type { UnfinishedJob } from './jobs.js';
 import { EVENT_BYTES, isFull } from './storage.js';
 

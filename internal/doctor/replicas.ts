@@ -1,6 +1,7 @@
+import { count, plural } from '../formatting.js';
 import type { Facts, FollowerFacts, ReplicaFacts } from './facts.js';
 import { finding, type Outcome, pass } from './findings.js';
-import { count, edit, plural, time } from './format.js';
+import { edit, time } from './format.js';
 
 /** A copy that is so many operations behind, or more, is worth a word. */
 const LAG = 1_000;

@@ -1,6 +1,7 @@
+import { bytes, count, plural } from '../formatting.js';
 import type { Facts, PublishFacts, StreamFacts, Usage, WriteFacts } from './facts.js';
 import { finding, type Outcome, pass, skip, whenKnown, whySkipped } from './findings.js';
-import { bytes, count, edit, plural } from './format.js';
+import { edit } from './format.js';
 
 /** nats-server: "insufficient resources", "resource limits exceeded for account". */
 const SERVER_FULL = 10023;

@@ -1,8 +1,9 @@
+import { bytes, plural } from '../formatting.js';
 import { idleEdges } from './consumers.js';
 import { driftFinding, driftOf } from './drift.js';
 import type { Facts, StraySubject, StreamFacts, StreamState } from './facts.js';
 import { finding, type Outcome, pass, whenKnown, whySkipped } from './findings.js';
-import { bytes, edit, makeAnew, plural, shown, time } from './format.js';
+import { edit, makeAnew, shown, time } from './format.js';
 
 /** What an event and its headers may need. */
 const ROOM_BYTES = 64 * 1024 + 1024;

@@ -1,11 +1,12 @@
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import { type ConnectionOptions, connect, type NatsConnection, type TlsOptions } from 'nats';
 import { NatsVersionError } from '../errors.js';
+import { isAtLeast } from '../server-version.js';
 import { type CredentialFiles, checkCredentialFiles } from './credential-files.js';
 import { explainConnectError } from './nats-errors.js';
 
 /** The oldest nats-server that Headway works with. */
-const OLDEST = [2, 10] as const;
+const OLDEST = '2.10.0';
 /** How long a server may take to answer a new connection. */
 const CONNECT_MS = 5_000;
 
@@ -133,15 +134,4 @@ function hostOf(server: string): string {
     .replace(/^\w+:\/\//, '')
     .replace(/:\d+$/, '')
     .replace(/^\[|\]$/g, '');
-}
-
-/** Whether a version such as 2.10.27 or 2.12.0-RC.1 is at least `wanted`. */
-export function isAtLeast(version: string, wanted: readonly number[]): boolean {
-  const have = version.split(/[.-]/).map(Number);
-  for (const [index, part] of wanted.entries()) {
-    const own = have[index];
-    if (own === undefined || Number.isNaN(own)) return false;
-    if (own !== part) return own > part;
-  }
-  return true;
 }

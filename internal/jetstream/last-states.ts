@@ -1,13 +1,14 @@
 import type { StreamInfo } from 'nats';
 import { idOf } from '../../schemas/ids.js';
 import { type DecodedEvent, decodeEvent, type InvalidReason } from '../eventlog/decode.js';
-import { isAtLeast } from './connection.js';
+import { isAtLeast } from '../server-version.js';
+
 import { untilAnswered } from './connection-monitor.js';
 import { type ReadAccess, type ReadObserver, readStored, type StoredMessage } from './read-stored.js';
 import { ALL_SUBJECTS, lastMessage } from './stream.js';
 
 /** Servers before this one can leave subjects out of last_per_subject after messages were deleted. */
-const COMPLETE_SINCE = [2, 11, 5] as const;
+const COMPLETE_SINCE = '2.11.5';
 const PATIENT_MS = 120_000;
 /** Jobs that are looked up by themselves, at the same time. */
 const LOOK_UPS = 8;

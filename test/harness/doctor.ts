@@ -1,7 +1,8 @@
 /** `headway doctor -o json`: what it found, and a hold of the moment between its first look and its second. */
 import type { NatsConnection } from 'nats';
 import { expect } from 'vitest';
-import { isAtLeast } from '../../internal/jetstream/connection.js';
+import { isAtLeast } from '../../internal/server-version.js';
+
 import { type Env, headway } from './headway-command.js';
 
 export interface DoctorReport {
@@ -38,7 +39,7 @@ export const detailsOf = (report: DoctorReport, id: string): string =>
 export const unchecked = ({ not_checked, versions }: DoctorReport): DoctorReport['not_checked'] =>
   not_checked.filter(
     ({ check, why }) =>
-      isAtLeast(versions.nats_server ?? '', [2, 11]) ||
+      isAtLeast(versions.nats_server ?? '', '2.11.0') ||
       check !== 'storage' ||
       !why.includes('cannot be asked without storing something'),
   );

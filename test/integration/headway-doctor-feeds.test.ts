@@ -1,7 +1,8 @@
 /** `headway doctor` on edges that live and get nothing: each cause is made on purpose, and told by its name. */
 import { AckPolicy, DeliverPolicy, nanos } from 'nats';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { isAtLeast } from '../../internal/jetstream/connection.js';
+import { isAtLeast } from '../../internal/server-version.js';
+
 import { aboveNotes, type DoctorReport, detailsOf, examine, findingOf, idsOf } from '../harness/doctor.js';
 import { type EdgeProcess, startEdgeProcess } from '../harness/edge-process.js';
 import { natsEnv } from '../harness/headway-command.js';
@@ -41,7 +42,7 @@ async function edit(consumer: string, changes: Record<string, unknown>): Promise
 describe('an edge whose consumer answers and delivers nothing', () => {
   test('somebody paused it', async ({ skip }) => {
     // Servers before 2.11 cannot pause.
-    if (!isAtLeast(shared.nats.version, [2, 11])) skip();
+    if (!isAtLeast(shared.nats.version, '2.11.0')) skip();
     await using fed = await following();
     await shared.jsm.consumers.pause('PROGRESS', fed.consumer, new Date(Date.now() + 3_600_000));
     for (let i = 0; i < 3; i++) await publish(shared.nc, `job-${i}`, DONE);
@@ -91,7 +92,7 @@ describe('an edge whose consumer answers and delivers nothing', () => {
 
   test('it stands where the stream does not reach yet', async ({ skip }) => {
     // Older servers put such a start right by themselves.
-    if (!isAtLeast(shared.nats.version, [2, 11])) skip();
+    if (!isAtLeast(shared.nats.version, '2.11.0')) skip();
     await createStream(shared.nc);
     const durable_name = 'edge-beyond';
     await shared.jsm.consumers.add('PROGRESS', {

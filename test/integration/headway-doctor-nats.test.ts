@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { isAtLeast } from '../../internal/jetstream/connection.js';
+import { isAtLeast } from '../../internal/server-version.js';
+
 import { aboveNotes, detailsOf, examine, findingOf, idsOf, unchecked } from '../harness/doctor.js';
 import { type Env, headway, natsEnv } from '../harness/headway-command.js';
 import { type NatsServer, startNats } from '../harness/nats-server.js';
@@ -112,7 +113,7 @@ describe('with the users of docs/nats/permissions.conf', () => {
     expect(unchecked(strict)).toEqual([
       { check: 'permissions', why: expect.stringMatching(/^publish progress\.\*: NATS does not tell/) },
       // A nats-server before 2.11 is not asked, whoever asks.
-      ...(isAtLeast(nats.version, [2, 11])
+      ...(isAtLeast(nats.version, '2.11.0')
         ? [
             {
               check: 'storage',

@@ -1,3 +1,4 @@
+import { isAtLeast } from '../../internal/server-version.js';
 /** `headway doctor` where JetStream has no room: it says what a publisher would meet, and stores nothing to know it. */
 
 import { readFile, rm, writeFile } from 'node:fs/promises';
@@ -6,7 +7,7 @@ import { DiscardPolicy, type NatsConnection } from 'nats';
 import { describe, expect, test } from 'vitest';
 import { probePublish } from '../../internal/cli/commands/doctor/dry-publish.js';
 import { streamFactsOf } from '../../internal/cli/commands/doctor/stream-facts.js';
-import { isAtLeast } from '../../internal/jetstream/connection.js';
+
 import { aboveNotes, type DoctorReport, detailsOf, examine, findingOf, idsOf } from '../harness/doctor.js';
 import { natsEnv } from '../harness/headway-command.js';
 import { startNatsCluster } from '../harness/nats-cluster.js';
@@ -47,7 +48,7 @@ describe('no event is stored any more, because', () => {
     const before = await stateOf(one.nc);
     const full = await examine(natsEnv(one.nats.url));
     expect(await stateOf(one.nc)).toEqual(before);
-    if (!isAtLeast(one.nats.version, [2, 11])) {
+    if (!isAtLeast(one.nats.version, '2.11.0')) {
       expect([full.code, aboveNotes(full)]).toEqual([0, []]);
       expect(full.not_checked).toContainEqual(CANNOT_TELL);
       return;
@@ -145,7 +146,7 @@ test('to ask is harmless: everything that is published meanwhile is stored, and 
   acked.push(await publish(one.nc, 'job-last', DONE));
   expect(acked).toEqual(Array.from({ length: ASKED + 1 }, (_, at) => at + 1));
   const takes = { kind: 'known', value: { kind: 'takes' } };
-  const expected = isAtLeast(one.nats.version, [2, 11])
+  const expected = isAtLeast(one.nats.version, '2.11.0')
     ? takes
     : { kind: 'skipped', reason: CANNOT_TELL.why };
   expect(asked).toEqual(Array.from({ length: ASKED }, () => expected));
@@ -184,7 +185,7 @@ test('a cluster is not asked; when all its servers are full, none leads, and tha
   expect(findingOf(full, 'stream-without-leader')?.what_to_do).toContain('max_file_store');
 
   // What it advises helps; older servers have to be restarted for it.
-  if (!isAtLeast(cluster.nodes[0]?.version ?? '', [2, 15])) return;
+  if (!isAtLeast(cluster.nodes[0]?.version ?? '', '2.15.0')) return;
   for (const { folder, pid } of cluster.nodes) {
     const file = join(folder, 'nats.conf');
     const config = await readFile(file, 'utf8');

@@ -1,8 +1,8 @@
 /** `headway doctor` against a real nats-server: each disease of the stream and the jobs, made on purpose. */
 import { AckPolicy, DiscardPolicy, nanos, StorageType } from 'nats';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { isAtLeast } from '../../internal/jetstream/connection.js';
 import { timeoutEvent } from '../../internal/liveness/timeout-event.js';
+import { isAtLeast } from '../../internal/server-version.js';
 import type { Event } from '../../schemas/event.js';
 import { aliveBody } from '../../schemas/ids.js';
 import {
@@ -175,7 +175,7 @@ describe('the stream', () => {
 
   test('acknowledges before it has written', async () => {
     // A server before 2.12 does not know it, and takes no notice.
-    const isKnown = isAtLeast(shared.nats.version, [2, 12]);
+    const isKnown = isAtLeast(shared.nats.version, '2.12.0');
     await createStream(shared.nc, 'PROGRESS', { persist_mode: 'async' } as never);
     const found = await report();
     expect([found.code, aboveNotes(found)]).toEqual(

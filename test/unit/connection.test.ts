@@ -8,12 +8,12 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { ConfigError } from '../../internal/errors.js';
 import {
   connectNats,
-  isAtLeast,
   type NatsSettings,
   parseNatsUrl,
   redactUrl,
 } from '../../internal/jetstream/connection.js';
 import { explainConnectError } from '../../internal/jetstream/nats-errors.js';
+import { isAtLeast } from '../../internal/server-version.js';
 
 describe('redactUrl leaves addresses and takes credentials', () => {
   test.each([
@@ -60,30 +60,30 @@ describe('parseNatsUrl', () => {
 });
 
 describe('isAtLeast', () => {
-  test.each<[boolean, string, number[]]>([
-    [true, '2.10.0', [2, 10]],
-    [true, '2.10.27', [2, 10]],
-    [true, '2.15.1', [2, 10]],
-    [true, '2.100.0', [2, 10]],
-    [true, '3.0.0', [2, 10]],
-    [true, '10.0.0', [2, 10]],
-    [true, '2.12.0-RC.1', [2, 10]],
-    [true, '2.11.0-dev', [2, 10]],
-    [true, '2.10', [2, 10]],
-    [false, '2.9.25', [2, 10]],
-    [false, '2.1.10', [2, 10]],
-    [false, '1.99.99', [2, 10]],
-    [false, '0.0.0', [2, 10]],
-    [true, '2.11.5', [2, 11, 5]],
-    [true, '2.11.10', [2, 11, 5]],
-    [true, '2.12.0', [2, 11, 5]],
-    [false, '2.11.4', [2, 11, 5]],
-    [false, '2.11', [2, 11, 5]],
-    [false, '2', [2, 10]],
-    [false, 'unknown', [2, 10]],
-    [false, '', [2, 10]],
-    [false, 'two.ten', [2, 10]],
-  ])('%s for %s and %j', (enough, version, wanted) => {
+  test.each<[boolean, string, string]>([
+    [true, '2.10.0', '2.10.0'],
+    [true, '2.10.27', '2.10.0'],
+    [true, '2.15.1', '2.10.0'],
+    [true, '2.100.0', '2.10.0'],
+    [true, '3.0.0', '2.10.0'],
+    [true, '10.0.0', '2.10.0'],
+    [true, '2.12.0-RC.1', '2.10.0'],
+    [true, '2.11.0-dev', '2.10.0'],
+    [true, '2.10', '2.10.0'],
+    [false, '2.9.25', '2.10.0'],
+    [false, '2.1.10', '2.10.0'],
+    [false, '1.99.99', '2.10.0'],
+    [false, '0.0.0', '2.10.0'],
+    [true, '2.11.5', '2.11.5'],
+    [true, '2.11.10', '2.11.5'],
+    [true, '2.12.0', '2.11.5'],
+    [false, '2.11.4', '2.11.5'],
+    [false, '2.11', '2.11.5'],
+    [false, '2', '2.10.0'],
+    [false, 'unknown', '2.10.0'],
+    [false, '', '2.10.0'],
+    [false, 'two.ten', '2.10.0'],
+  ])('%s for %s and %s', (enough, version, wanted) => {
     expect(isAtLeast(version, wanted)).toBe(enough);
   });
 });

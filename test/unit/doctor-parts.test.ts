@@ -7,11 +7,12 @@ import { hanging, textReport } from '../../internal/cli/commands/doctor/text-rep
 import { runChecks } from '../../internal/doctor/checks.js';
 import { JobSkews } from '../../internal/doctor/clocks.js';
 import { EventTally } from '../../internal/doctor/events.js';
-import { bytes, time } from '../../internal/doctor/format.js';
+import { time } from '../../internal/doctor/format.js';
 import { JobTally } from '../../internal/doctor/jobs.js';
 import { permits, requiredPermissions } from '../../internal/doctor/required-permissions.js';
-import { isBefore } from '../../internal/doctor/server.js';
+import { bytes } from '../../internal/formatting.js';
 import { streamConfig } from '../../internal/jetstream/stream.js';
+import { isBefore } from '../../internal/server-version.js';
 import { DAY, HOUR, healthy, healthyEvents, healthyJobs, job, known, NOW } from './doctor-fixture.js';
 
 describe('which jobs are silent', () => {

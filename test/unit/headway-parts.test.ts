@@ -5,7 +5,6 @@ import { describe, expect, test } from 'vitest';
 import { type ListStyle, rowOf } from '../../internal/cli/commands/list/rows.js';
 import { quantile } from '../../internal/cli/commands/stats/counts.js';
 import { Scan } from '../../internal/cli/commands/stats/scan.js';
-import { showBytes } from '../../internal/cli/commands/stats/text.js';
 import {
   durationOption,
   parseDuration,
@@ -44,6 +43,7 @@ import {
   NatsUnreachableError,
   StreamNotFoundError,
 } from '../../internal/errors.js';
+import { bytes } from '../../internal/formatting.js';
 import { parseDelivery } from '../../internal/jetstream/pull-reader.js';
 import type { Event } from '../../schemas/event.js';
 import { printable, printableJson } from '../../schemas/text.js';
@@ -318,12 +318,12 @@ describe('figures', () => {
   });
 
   test('bytes', () => {
-    expect([0, 1_023, 1_024, 3.4 * 1024 ** 2, 2 ** 60].map(showBytes)).toEqual([
+    expect([0, 1_023, 1_024, 3.4 * 1024 ** 2, 2 ** 60].map(bytes)).toEqual([
       '0 bytes',
-      '1023 bytes',
-      '1.0 KiB',
+      '1,023 bytes',
+      '1 KiB',
       '3.4 MiB',
-      '1048576.0 TiB',
+      '1,048,576 TiB',
     ]);
   });
 });

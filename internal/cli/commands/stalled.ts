@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
 import { idOf } from '../../../schemas/ids.js';
+import { plural } from '../../formatting.js';
 import type { LastState } from '../../jetstream/last-states.js';
 import { readStored } from '../../jetstream/read-stored.js';
 import { addColorOption, type ColorFlag } from '../flags/command-line.js';
@@ -32,7 +33,7 @@ import {
   withNats,
 } from '../runtime/nats.js';
 import { withPager } from '../runtime/pager.js';
-import { type Progress, plural, progressOf, readStatus } from '../runtime/status.js';
+import { type Progress, progressOf, readStatus } from '../runtime/status.js';
 
 interface StalledOptions extends NatsFlags, JobTypeFlag, OutputFlag, ColorFlag, PagerFlag {
   /** ms. */

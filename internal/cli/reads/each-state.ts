@@ -1,10 +1,11 @@
 import type { StreamInfo } from 'nats';
 import { idOf } from '../../../schemas/ids.js';
 import { printable } from '../../../schemas/text.js';
+import { plural } from '../../formatting.js';
 import { type LastState, type LastStatesObserver, readLastStates } from '../../jetstream/last-states.js';
 import type { CliContext } from '../runtime/cli-context.js';
 import type { StreamAccess } from '../runtime/nats.js';
-import { type Progress, plural, readStatus } from '../runtime/status.js';
+import { type Progress, readStatus } from '../runtime/status.js';
 import { type JobEvent, jobEvent } from './job-event.js';
 
 /**

@@ -1,3 +1,4 @@
+import { count, plural } from '../../formatting.js';
 import type { ReadObserver } from '../../jetstream/read-stored.js';
 import type { CliContext } from './cli-context.js';
 
@@ -27,14 +28,6 @@ export interface Progress {
 const AFTER_MS = 400;
 const EVERY_MS = 100;
 const ERASE_LINE = '\r\u001b[K';
-const numbers = new Intl.NumberFormat('en');
-
-/** A number as people write it: 12,345. */
-export const count = (value: number): string => numbers.format(value);
-
-/** A number with its word: "1 job", "14 jobs". */
-export const plural = (value: number, word: string): string =>
-  `${count(value)} ${word}${value === 1 ? '' : 's'}`;
 
 /** The progress of long work, on stderr, where that is a terminal; nothing of it remains. */
 export function progressOf(context: CliContext, word: string): Progress {

@@ -12,14 +12,14 @@ import { SUBJECT_FILTER } from '../../../../schemas/ids.js';
 import type { Observed, PublishFacts, StreamFacts, WriteFacts } from '../../../doctor/facts.js';
 import type { NeedFacts } from '../../../doctor/permissions.js';
 import { DRY_INBOX, DRY_SUBJECT } from '../../../doctor/required-permissions.js';
-import { isAtLeast } from '../../../jetstream/connection.js';
 import { watchPermissionErrors } from '../../../jetstream/connection-monitor.js';
 import { apiErrorCode } from '../../../jetstream/stream.js';
+import { isAtLeast } from '../../../server-version.js';
 import type { StreamAccess } from '../../runtime/nats.js';
 import { known, skipped } from './probe.js';
 
 /** Since this version a server can be asked to go through a message and not to store it. */
-const TRACES = [2, 11] as const;
+const TRACES = '2.11.0';
 const ANSWER_MS = 3_000;
 
 /**

@@ -1,11 +1,11 @@
 import type { StreamConfig, StreamInfo } from 'nats';
 import type { Difference, FollowerFacts, StreamFacts } from '../../../doctor/facts.js';
-import { isAtLeast } from '../../../jetstream/connection.js';
 import { streamConfig, streamDifferences } from '../../../jetstream/stream.js';
+import { isAtLeast } from '../../../server-version.js';
 import { showDuration } from '../../flags/durations.js';
 
 /** Since this version a stream has at most so many consumers, when its configuration does not say. */
-const LIMITS_CONSUMERS = [2, 15] as const;
+const LIMITS_CONSUMERS = '2.15.0';
 const MAX_CONSUMERS = 1_000;
 
 const inMs = (nanos: number): number => nanos / 1e6;

@@ -2,7 +2,7 @@ import { styleText } from 'node:util';
 import stringWidth from 'string-width';
 import { printable } from '../../../../schemas/text.js';
 import type { Finding, Report, Severity } from '../../../doctor/findings.js';
-import { plural } from '../../../doctor/format.js';
+import { plural } from '../../../formatting.js';
 
 export interface PrintOptions {
   readonly columns: number;

@@ -1,6 +1,7 @@
 import { subjectOf } from '../../../../schemas/ids.js';
 import { printableJson } from '../../../../schemas/text.js';
 import { HeadwayError, JobNotFoundError } from '../../../errors.js';
+import { count, plural } from '../../../formatting.js';
 import { type ReadFrom, readStored, type StoredMessage } from '../../../jetstream/read-stored.js';
 import { epochOf, newestSeq } from '../../../jetstream/stream.js';
 import { showDuration } from '../../flags/durations.js';
@@ -8,7 +9,7 @@ import type { SinceFlags, StartSequenceFlag, UntilFlag } from '../../flags/filte
 import { resolveStart, untilOf } from '../../flags/filters.js';
 import { type CliContext, SignalError, UsageError } from '../../runtime/cli-context.js';
 import { eventStreamInfo, type StreamAccess, streamInfo } from '../../runtime/nats.js';
-import { count, plural } from '../../runtime/status.js';
+
 import { isWholeAfter } from '../replay/run.js';
 import { StatusLine } from '../replay/status-line.js';
 import { ExportFile, type ExportMode } from './file.js';

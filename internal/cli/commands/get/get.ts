@@ -1,5 +1,6 @@
 import { type Command, createArgument } from 'commander';
 import { JobNotFoundError } from '../../../errors.js';
+import { count } from '../../../formatting.js';
 import { readStored } from '../../../jetstream/read-stored.js';
 import { addColorOption, type ColorFlag } from '../../flags/command-line.js';
 import { addOutputOption, type OutputFlag } from '../../flags/filters.js';
@@ -23,7 +24,7 @@ import {
   withNats,
 } from '../../runtime/nats.js';
 import { withPager } from '../../runtime/pager.js';
-import { count, readStatus } from '../../runtime/status.js';
+import { readStatus } from '../../runtime/status.js';
 import { describeJob, type Kept } from './text.js';
 
 type GetOptions = NatsFlags & OutputFlag & ColorFlag & PagerFlag;

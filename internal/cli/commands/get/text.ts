@@ -1,12 +1,12 @@
 import type { Event } from '../../../../schemas/event.js';
 import { printable, printableJson } from '../../../../schemas/text.js';
+import { plural } from '../../../formatting.js';
 import { showAge, showDuration } from '../../flags/durations.js';
 import { bar, timeText } from '../../output/cells.js';
 import { type Colorize, statusFormat } from '../../output/color.js';
 import { pairLines } from '../../output/table.js';
 import { type JobEvent, percent, statusWord } from '../../reads/job-event.js';
 import { allowedSilence, displayStatus, lastHeardAt } from '../../reads/job-status.js';
-import { plural } from '../../runtime/status.js';
 
 /** What the stream keeps of a job. */
 export interface Kept {

@@ -1,11 +1,12 @@
 import type { StreamState } from 'nats';
 import { idOf } from '../../../../schemas/ids.js';
+import { plural } from '../../../formatting.js';
 import { readStored } from '../../../jetstream/read-stored.js';
 import { type JobEvent, readEvent } from '../../reads/job-event.js';
 import type { LatestById } from '../../reads/latest-by-id.js';
 import type { CliContext } from '../../runtime/cli-context.js';
 import { type StreamAccess, streamInfo } from '../../runtime/nats.js';
-import { plural, readStatus } from '../../runtime/status.js';
+import { readStatus } from '../../runtime/status.js';
 
 /** The first look back is over so many messages for each job that is wanted; each further one over so many times as many. */
 const FIRST_LOOK = 4;

@@ -1,7 +1,8 @@
+import { plural } from '../../../formatting.js';
 import { ColumnWidths } from '../../output/table.js';
 import { shorten } from '../../output/width.js';
 import type { CliContext } from '../../runtime/cli-context.js';
-import { plural } from '../../runtime/status.js';
+
 import { RowPlaces } from './places.js';
 import { columnsOf, type ListStyle, listTable, type Row } from './rows.js';
 

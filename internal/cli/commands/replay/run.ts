@@ -2,6 +2,7 @@ import type { Event } from '../../../../schemas/event.js';
 import { SUBJECT_FILTER, subjectOf } from '../../../../schemas/ids.js';
 import { HeadwayError, JobNotFoundError } from '../../../errors.js';
 import { type DecodedEvent, decodeEvent } from '../../../eventlog/decode.js';
+import { plural } from '../../../formatting.js';
 import { type ReadFrom, readStored, type StoredMessage } from '../../../jetstream/read-stored.js';
 import { newestSeq, nextSeq, storedMessage } from '../../../jetstream/stream.js';
 import type { ColorFlag } from '../../flags/command-line.js';
@@ -9,7 +10,7 @@ import { showDuration } from '../../flags/durations.js';
 import { matches, type OutputFormat } from '../../flags/filters.js';
 import type { CliContext } from '../../runtime/cli-context.js';
 import { eventStreamInfo, type StreamAccess, streamInfo } from '../../runtime/nats.js';
-import { plural } from '../../runtime/status.js';
+
 import { Checkpoint, resetCheckpoint } from './checkpoint.js';
 import { ReplayEdge, type ReplayEdgeOptions } from './edge.js';
 import { Pacer, type Speed } from './pacer.js';

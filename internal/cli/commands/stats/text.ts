@@ -1,8 +1,8 @@
+import { bytes, count, plural } from '../../../formatting.js';
 import { showAge, showDuration } from '../../flags/durations.js';
 import { dim } from '../../output/cells.js';
 import type { Colorize } from '../../output/color.js';
 import { type Cell, type Column, type Pair, pairLines, tableLines } from '../../output/table.js';
-import { count, plural } from '../../runtime/status.js';
 import type { Durations, JobFigures, Rates, ScanFigures, Stats, StreamFigures } from './counts.js';
 
 const TYPES_SHOWN = 20;
@@ -37,10 +37,10 @@ export function describeStats(stats: Stats, style: StatsStyle): string[] {
 }
 
 function streamPairs(stream: StreamFigures, now: number): Pair[] {
-  const { messages, bytes, deleted, first_seq, last_seq, first_stored_at, last_stored_at } = stream;
+  const { messages, bytes: size, deleted, first_seq, last_seq, first_stored_at, last_stored_at } = stream;
   const gone = deleted === 0 ? '' : `, ${count(deleted)} gone between the first and the last`;
   return [
-    ['Holds', `${plural(messages, 'message')}, ${showBytes(bytes)}${gone}`],
+    ['Holds', `${plural(messages, 'message')}, ${bytes(size)}${gone}`],
     ['First', place(first_seq, first_stored_at, now)],
     ['Last', place(last_seq, last_stored_at, now)],
     [
@@ -108,12 +108,4 @@ function durationText({ jobs, cut, p50_ms, p95_ms, longest_ms }: Durations): str
     `${showDuration(p50_ms)} half of ${plural(jobs, 'finished job')}, ${showDuration(p95_ms)} 95% of them, ` +
     `${showDuration(longest_ms)} the longest, from the first kept event to the last${left}`
   );
-}
-
-const UNITS = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
-
-/** "512 bytes", "3.4 MiB" */
-export function showBytes(bytes: number): string {
-  const power = bytes < 1 ? 0 : Math.min(UNITS.length - 1, Math.floor(Math.log2(bytes) / 10));
-  return power === 0 ? `${bytes} bytes` : `${(bytes / 1024 ** power).toFixed(1)} ${UNITS[power]}`;
 }

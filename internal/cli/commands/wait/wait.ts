@@ -1,6 +1,7 @@
 import { type Command, createArgument, Option } from 'commander';
 import type { Event } from '../../../../schemas/event.js';
 import { idOf } from '../../../../schemas/ids.js';
+import { plural } from '../../../formatting.js';
 import { readStored } from '../../../jetstream/read-stored.js';
 import { durationOption, showDuration } from '../../flags/durations.js';
 import { addOutputOption, type OutputFlag } from '../../flags/filters.js';
@@ -15,7 +16,7 @@ import {
   type StreamAccess,
   withNats,
 } from '../../runtime/nats.js';
-import { plural, readStatus } from '../../runtime/status.js';
+import { readStatus } from '../../runtime/status.js';
 
 interface WaitFlags extends NatsFlags, OutputFlag {
   readonly for: Goal;
