@@ -4,9 +4,9 @@ import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { DemoError } from './errors.js';
-import { KILL_AFTER_MS, type TetherMessage } from './tether-message.js';
+import { KILL_AFTER_MS, type TetherMessage } from './supervisor-message.js';
 
-const TETHER = fileURLToPath(new URL('./tether.js', import.meta.url));
+const TETHER = fileURLToPath(new URL('./supervisor.js', import.meta.url));
 const KEPT_LINES = 40;
 
 /** What to run, and who hears what it says. */

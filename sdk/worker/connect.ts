@@ -10,7 +10,7 @@ import {
 } from 'nats';
 import { backoffMs } from './backoff.js';
 import { InvalidOptionError, NotAuthorizedError } from './errors.js';
-import { isAuthorization } from './line.js';
+import { isAuthorization } from './nats-transport.js';
 import { NatsReporter, type Reporter } from './reporter.js';
 import { checkObject, checkText, type ReporterOptions } from './settings.js';
 import { unrefConnection } from './unref.js';

@@ -1,7 +1,7 @@
 import { ErrorCode, type Msg, type NatsConnection, NatsError } from 'nats';
 import { subjectOf } from '../../schemas/ids.js';
 import { type LastMessage, readEvent } from './fencing.js';
-import { inboxesOf } from './line.js';
+import { inboxesOf } from './nats-transport.js';
 import type { Forbidden, History, LastRead, RangeRead } from './ports.js';
 import { inPlainWords } from './reply.js';
 import type { Settings } from './settings.js';

@@ -1,9 +1,9 @@
 import type { Ending } from './encode.js';
 import { type FailOptions, failureJson } from './failure.js';
+import type { Pen } from './job-writer.js';
 import { jsonOf } from './json.js';
-import type { Pen } from './pen.js';
 import type { JobUpdate } from './state.js';
-import type { Trouble } from './trouble.js';
+import type { Trouble } from './warning.js';
 
 /** A job that runs. */
 export interface Job {

@@ -1,9 +1,9 @@
 import type { MsgHdrs } from 'nats';
 import type { LastMessage } from './fencing.js';
+import type { Ticket } from './in-flight-limiter.js';
 import type { Obstacle, Reply } from './reply.js';
 import type { Settings } from './settings.js';
-import type { Trouble } from './trouble.js';
-import type { Ticket } from './window.js';
+import type { Trouble } from './warning.js';
 
 /** Time and chance, from outside. */
 export interface Clock {

@@ -1,6 +1,4 @@
 import type { NatsConnection } from 'nats';
-import { Agenda } from './agenda.js';
-import { Budget } from './budget.js';
 import { CHECK_ID, type CheckDeps, type CheckOptions, checkReporter, type ReporterCheck } from './check.js';
 import {
   ConnectionClosedError,
@@ -13,13 +11,15 @@ import { jobHistory } from './history.js';
 import { randomText } from './ids.js';
 import { type Job, JobHandle } from './job.js';
 import type { JobOptions } from './job-options.js';
-import { NatsLine } from './line.js';
-import { Pen } from './pen.js';
+import { Pen } from './job-writer.js';
+import { NatsLine } from './nats-transport.js';
+import { Budget } from './pending-buffer.js';
 import type { Clock, Counts, Surroundings, Waker } from './ports.js';
 import { type ReporterOptions, type Settings, settingsOf } from './settings.js';
 import { Signals } from './signals.js';
 import { STOP_SIGNALS, stopOnSignals, WorkerStoppedError } from './stop.js';
-import { type Trouble, teller, warn } from './trouble.js';
+import { Agenda } from './timer-heap.js';
+import { type Trouble, teller, warn } from './warning.js';
 
 /** Reports jobs over one connection. */
 export interface Reporter extends AsyncDisposable {

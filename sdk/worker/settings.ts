@@ -1,6 +1,6 @@
 import { show } from '../../schemas/explain.js';
 import { InvalidOptionError } from './errors.js';
-import type { Trouble } from './trouble.js';
+import type { Trouble } from './warning.js';
 
 /** All have defaults; what does not fit is an InvalidOptionError. */
 export interface ReporterOptions {

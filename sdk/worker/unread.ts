@@ -1,6 +1,6 @@
 import { NotPermittedError } from './errors.js';
 import type { Forbidden } from './ports.js';
-import type { Trouble } from './trouble.js';
+import type { Trouble } from './warning.js';
 
 /** What is told of an event that was refused by something that may not be read. */
 export interface Unread {

@@ -6,7 +6,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { Child } from '../harness/child.js';
 import { publishRaw, storedEvents } from '../harness/publish.js';
 import { waitFor, withTimeout } from '../harness/wait.js';
-import { workerScene } from './worker-scene.js';
+import { workerScene } from './worker-fixture.js';
 
 const scene = workerScene();
 const SDK = pathToFileURL(join(process.cwd(), 'dist/sdk/worker/index.js')).href;

@@ -20,7 +20,7 @@ import { jobId } from '../harness/ids.js';
 import { startNats } from '../harness/nats-server.js';
 import { connectNats, publish, type StoredEvent, storedEvents } from '../harness/publish.js';
 import { waitFor, withTimeout } from '../harness/wait.js';
-import { workerScene } from './worker-scene.js';
+import { workerScene } from './worker-fixture.js';
 
 const scene = workerScene();
 const { troubles, onTrouble } = scene;

@@ -7,7 +7,7 @@ import { jobId } from '../harness/ids.js';
 import { startTcpProxy } from '../harness/proxy.js';
 import { publish, publishRaw, storedEvents } from '../harness/publish.js';
 import { waitFor } from '../harness/wait.js';
-import { workerScene } from './worker-scene.js';
+import { workerScene } from './worker-fixture.js';
 
 const scene = workerScene();
 const { troubles, onTrouble } = scene;

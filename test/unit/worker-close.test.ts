@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { World } from './worker-world.js';
+import { World } from './worker-simulation.js';
 
 const percents = (world: World): unknown[] =>
   world.stream.stored.map(({ text }) => (JSON.parse(text) as { progress: number }).progress);

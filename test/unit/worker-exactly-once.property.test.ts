@@ -4,9 +4,15 @@ import { expect, test } from 'vitest';
 import { checkEvent, type Event, isFinished } from '../../schemas/event.js';
 import { readEvent } from '../../sdk/worker/fencing.js';
 import { SupersededError } from '../../sdk/worker/index.js';
-import type { Pen } from '../../sdk/worker/pen.js';
+import type { Pen } from '../../sdk/worker/job-writer.js';
 import { event } from '../harness/publish.js';
-import { type CheckOrder, type MayRead, type Stored, type WorkerProcess, World } from './worker-world.js';
+import {
+  type CheckOrder,
+  type MayRead,
+  type Stored,
+  type WorkerProcess,
+  World,
+} from './worker-simulation.js';
 
 const RUNS = Number(process.env.HEADWAY_PROPERTY_RUNS ?? 1_000);
 const SEED = process.env.HEADWAY_PROPERTY_SEED;

@@ -5,7 +5,7 @@ import { InvalidEventError } from '../../sdk/worker/errors.js';
 import { type FailOptions, failureJson } from '../../sdk/worker/failure.js';
 import { jsonOf } from '../../sdk/worker/json.js';
 import { bare, firstState, updated } from '../../sdk/worker/state.js';
-import { type Trouble, teller } from '../../sdk/worker/trouble.js';
+import { type Trouble, teller } from '../../sdk/worker/warning.js';
 
 const given = (own: object) => Object.assign(new Error('no'), own);
 const getter = (name: string) =>

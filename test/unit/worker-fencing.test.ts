@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { timeoutEvent } from '../../internal/liveness/timeout-event.js';
 import type { Event } from '../../schemas/event.js';
+import { inquire } from '../../sdk/worker/conflict-lookup.js';
 import {
   judgeConflict,
   judgeStart,
@@ -8,7 +9,6 @@ import {
   readEvent,
   type Verdict,
 } from '../../sdk/worker/fencing.js';
-import { inquire } from '../../sdk/worker/inquiry.js';
 import type { History } from '../../sdk/worker/ports.js';
 import { parseReply, type Reply } from '../../sdk/worker/reply.js';
 import { event } from '../harness/publish.js';

@@ -4,7 +4,7 @@ import { encodeEvent } from '../../sdk/worker/encode.js';
 import { jsonOf } from '../../sdk/worker/json.js';
 import type { JobUpdate } from '../../sdk/worker/state.js';
 import { firstState, updated } from '../../sdk/worker/state.js';
-import { World } from './worker-world.js';
+import { World } from './worker-simulation.js';
 
 /** What is sent after an update that follows `{ current: 2, total: 10 }`, and what was told. */
 function sent(update: unknown): { event: Record<string, unknown>; told: string[] } {

@@ -9,9 +9,9 @@ from typing import Literal, Union
 
 from .contract import MAX_SAFE_INTEGER, Flaw, is_processing_id, subject_of
 from .errors import InvalidEventError
-from .fence import Stored
-from .log import Again, Conflict, Denied, JobLog, Outcome, ReadError, Refused
-from .words import Obstacle
+from .fencing import Stored
+from .jetstream import Again, Conflict, Denied, JobLog, Outcome, ReadError, Refused
+from .jetstream_errors import Obstacle
 
 CHECK_ID = "headway-check"
 # How often it is looked whether a connection is there.

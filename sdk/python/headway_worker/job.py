@@ -10,10 +10,10 @@ from typing import Any, Callable, Mapping, Protocol, Sequence
 
 from .errors import EventTooLargeError, InvalidEventError, JobEndedError, SupersededError
 from .failure import Failure, failure_of
-from .fence import Superseded
-from .mailbox import Draft
+from .fencing import Superseded
+from .send_queue import Draft
 from .options import Options, Teller
-from .pump import Ending, Pump
+from .delivery import Ending, Pump
 from .state import UNSET, JobState, Step
 
 

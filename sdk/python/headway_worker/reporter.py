@@ -16,9 +16,9 @@ from .connection import GivenConnection, OwnConnection
 from .contract import ALIVE_PREFIX, Flaw
 from .errors import InvalidEventError, InvalidOptionError
 from .job import Job
-from .log import Connection, JobLog
+from .jetstream import Connection, JobLog
 from .options import Options, Teller, logger
-from .pump import Pump
+from .delivery import Pump
 from .settings import DEFAULT_SERVER, check_number, connection_settings
 from .signals import STOP_SIGNALS, on_signals
 from .state import JobState

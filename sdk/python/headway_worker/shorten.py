@@ -6,7 +6,7 @@ import json
 
 from .contract import encode
 from .errors import EventTooLargeError
-from .mailbox import Draft
+from .send_queue import Draft
 from .state import KEPT_BRIEFLY
 
 _KEPT = KEPT_BRIEFLY | frozenset("status current total indeterminate eta_seconds".split())

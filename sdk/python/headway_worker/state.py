@@ -24,7 +24,7 @@ from .contract import (
 from .errors import EventTooLargeError, InvalidEventError
 from .eta import Eta
 from .failure import Failure
-from .mailbox import Draft
+from .send_queue import Draft
 from .values import Encoder, Note, amount_of, default_encoder, place_of, plain
 
 # 100 is for `completed` alone.

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from headway_worker import EventTooLargeError, InvalidEventError, Moment, Options, Step, Trouble
 from headway_worker.eta import Eta
-from headway_worker.inquiry import HiddenError, inquire
-from headway_worker.log import ReadError
+from headway_worker.conflict_lookup import HiddenError, inquire
+from headway_worker.jetstream import ReadError
 from headway_worker.failure import Failure, failure_of
-from headway_worker.fence import Go, Last, Stored, Superseded, Writer, begin, judge
-from headway_worker.mailbox import Draft, Mailbox
+from headway_worker.fencing import Go, Last, Stored, Superseded, Writer, begin, judge
+from headway_worker.send_queue import Draft, Mailbox
 from headway_worker.options import Teller
 from headway_worker.state import JobState
 

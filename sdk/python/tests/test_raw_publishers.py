@@ -9,10 +9,10 @@ from typing import Any, Mapping, cast
 
 import pytest
 from headway_worker.contract import Valid, decode_event
-from headway_worker.fence import Last, Stored
-from headway_worker.log import Conflict, JobLog, Outcome
-from headway_worker.mailbox import Draft
-from headway_worker.pump import Pump
+from headway_worker.fencing import Last, Stored
+from headway_worker.jetstream import Conflict, JobLog, Outcome
+from headway_worker.send_queue import Draft
+from headway_worker.delivery import Pump
 from headway_worker.shorten import encode
 
 TIMESTAMP = "2026-01-31T12:00:00Z"

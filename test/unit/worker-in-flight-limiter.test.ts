@@ -2,7 +2,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { type Ticket, Window } from '../../sdk/worker/window.js';
+import { type Ticket, Window } from '../../sdk/worker/in-flight-limiter.js';
 import { TestClock } from './test-clock.js';
 
 /** Says in `launched` that it was let in; its launch may do more, and sends nothing when that is false. */

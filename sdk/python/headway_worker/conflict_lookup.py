@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from .fence import Last, Writer, is_conclusive, standing_of
-from .log import ReadError
+from .fencing import Last, Writer, is_conclusive, standing_of
+from .jetstream import ReadError
 
 # How many messages of a job are read at most to learn its attempt. The stream that Headway makes keeps as many of each
 # job; an attempt that is older counts as little as one that is not kept any more.

@@ -1,11 +1,11 @@
 import { subjectOf } from '../../schemas/ids.js';
 import { backoffMs } from './backoff.js';
+import { type Finding, inquire } from './conflict-lookup.js';
 import { SupersededError, type SupersededReason } from './errors.js';
 import { judgeConflict, judgeStart, type LastMessage, type Verdict, type Writer } from './fencing.js';
-import type { Flight, Letter, Phase, Sender } from './flight.js';
 import { eventHeaders, type HeaderBase } from './headers.js';
 import type { RunIds } from './ids.js';
-import { type Finding, inquire } from './inquiry.js';
+import type { Flight, Letter, Phase, Sender } from './outgoing-event.js';
 import type { Caller, Forbidden, Keeper, Surroundings } from './ports.js';
 import type { Reply } from './reply.js';
 import { unreadTrouble } from './unread.js';

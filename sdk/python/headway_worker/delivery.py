@@ -9,10 +9,10 @@ from typing import Literal, Mapping, Union
 
 from .contract import subject_of
 from .errors import EventTooLargeError, HeadwayError, NotPermittedError
-from .fence import Go, Stored, Superseded, Writer, begin, judge
-from .inquiry import HiddenError, inquire
-from .log import Again, Conflict, ConnectionOver, Denied, JobLog, ReadError, Refused
-from .mailbox import Draft, Mailbox
+from .fencing import Go, Stored, Superseded, Writer, begin, judge
+from .conflict_lookup import HiddenError, inquire
+from .jetstream import Again, Conflict, ConnectionOver, Denied, JobLog, ReadError, Refused
+from .send_queue import Draft, Mailbox
 from .options import Teller
 from .shorten import shortened
 

@@ -11,10 +11,10 @@ import {
 } from 'nats';
 import { ALIVE_PREFIX, SUBJECT_PREFIX } from '../../schemas/ids.js';
 import { NotAuthorizedError, NotPermittedError } from './errors.js';
+import { Window } from './in-flight-limiter.js';
 import type { Caller, Clock, Line } from './ports.js';
 import { type Obstacle, parseReply } from './reply.js';
-import type { Trouble } from './trouble.js';
-import { Window } from './window.js';
+import type { Trouble } from './warning.js';
 
 /** nats-server's own limit, for as long as no server has told its. */
 const USUAL_MAX_PAYLOAD = 1024 * 1024;

@@ -1,7 +1,7 @@
 /** Workers that may not read what was written to their job. */
 import { expect, test } from 'vitest';
 import { NotPermittedError } from '../../sdk/worker/index.js';
-import { type CheckOrder, type WorkerProcess, World } from './worker-world.js';
+import { type CheckOrder, type WorkerProcess, World } from './worker-simulation.js';
 
 /** Lets everything happen for a while; nothing may be lost on the way. */
 async function carryOn(world: World, rounds = 20): Promise<void> {

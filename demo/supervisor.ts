@@ -11,7 +11,7 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { KILL_AFTER_MS, type TetherMessage } from './tether-message.js';
+import { KILL_AFTER_MS, type TetherMessage } from './supervisor-message.js';
 
 const [prefix = '', command = '', ...args] = process.argv.slice(2);
 const folder = prefix === '' ? undefined : mkdtempSync(join(tmpdir(), prefix));

@@ -1,7 +1,6 @@
 import { EVENT_MAX_BYTES } from '../../schemas/event.js';
 import { aliveBody, aliveSubjectOf } from '../../schemas/ids.js';
 import { soundTotal } from './amounts.js';
-import { Courier } from './courier.js';
 import { type Deferred, deferred } from './deferred.js';
 import { type Ending, encodeEvent, sharedMembers } from './encode.js';
 import {
@@ -11,13 +10,14 @@ import {
   type SupersededError,
   type WorkerError,
 } from './errors.js';
+import { Courier } from './event-delivery.js';
 import { briefly, failureJson } from './failure.js';
-import type { Letter, Sender } from './flight.js';
 import { headerBase } from './headers.js';
 import { RunIds } from './ids.js';
 import { checkJobOptions, heartbeatSeconds, type JobOptions } from './job-options.js';
-import { firstLane, hasWaiting, isPending, type Lane, type LaneSignal, stepLane } from './lane.js';
+import type { Letter, Sender } from './outgoing-event.js';
 import type { Surroundings, Waker } from './ports.js';
+import { firstLane, hasWaiting, isPending, type Lane, type LaneSignal, stepLane } from './send-state.js';
 import { bare, firstState, inAttempt, type JobState, type JobUpdate, updated } from './state.js';
 
 /** Whatever the message and the step are, an event with this much of the job's own fields is not too large. */

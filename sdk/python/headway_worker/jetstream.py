@@ -16,10 +16,10 @@ from nats.js.api import RawStreamMsg
 
 from .contract import SUBJECT_PREFIX, Valid, decode_event
 from .errors import NotAuthorizedError, NotPermittedError
-from .fence import Last, Stored
+from .fencing import Last, Stored
 from .options import Options, Teller
-from .refusals import InboxError, refusals_of
-from .words import Obstacle, in_plain_words
+from .permission_errors import InboxError, refusals_of
+from .jetstream_errors import Obstacle, in_plain_words
 
 _WRONG_LAST_SEQUENCE = 10071
 # Also while another message of the subject is on its way to the copies; it does not say which is the last.

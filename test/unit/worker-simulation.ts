@@ -4,10 +4,10 @@
  */
 import type { MsgHdrs } from 'nats';
 import { timeoutEvent } from '../../internal/liveness/timeout-event.js';
-import { Budget } from '../../sdk/worker/budget.js';
 import { type LastMessage, readEvent } from '../../sdk/worker/fencing.js';
 import type { JobOptions } from '../../sdk/worker/job-options.js';
-import { Pen } from '../../sdk/worker/pen.js';
+import { Pen } from '../../sdk/worker/job-writer.js';
+import { Budget } from '../../sdk/worker/pending-buffer.js';
 import type {
   Caller,
   Clock,
@@ -21,7 +21,7 @@ import type {
 import type { Reply } from '../../sdk/worker/reply.js';
 import { settingsOf } from '../../sdk/worker/settings.js';
 import { Signals } from '../../sdk/worker/signals.js';
-import type { Trouble } from '../../sdk/worker/trouble.js';
+import type { Trouble } from '../../sdk/worker/warning.js';
 import { event } from '../harness/publish.js';
 
 export interface Stored {

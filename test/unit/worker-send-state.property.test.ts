@@ -8,7 +8,7 @@ import {
   type Lane,
   type LaneSignal,
   stepLane,
-} from '../../sdk/worker/lane.js';
+} from '../../sdk/worker/send-state.js';
 
 const RUNS = Number(process.env.HEADWAY_PROPERTY_RUNS ?? 1_000);
 const SEED = process.env.HEADWAY_PROPERTY_SEED;
