@@ -1,20 +1,21 @@
 import { subjectOf } from '../../schemas/ids.js';
-import { backoffMs } from './backoff.js';
 import { type Finding, inquire } from './conflict-lookup.js';
-import { SupersededError, type SupersededReason } from './errors.js';
+import { NotPermittedError, SupersededError, type SupersededReason } from './errors.js';
 import { judgeConflict, judgeStart, type LastMessage, type Verdict, type Writer } from './fencing.js';
 import { eventHeaders, type HeaderBase } from './headers.js';
 import type { RunIds } from './ids.js';
 import type { Flight, Letter, Phase, Sender } from './outgoing-event.js';
 import type { Caller, Forbidden, Keeper, Surroundings } from './ports.js';
 import type { Reply } from './reply.js';
-import { unreadTrouble } from './unread.js';
+import type { Trouble } from './warning.js';
 
 const WAITING: Phase = { kind: 'waiting' };
 /** After so many questions that nobody heard in a row it is no matter of time. */
 const NOBODY_THERE = 3;
 /** For how long JetStream knows an id again: its 2 minutes, less what an event may take to get there. */
 const KNOWN_AGAIN_MS = 110_000;
+const RETRY_FIRST_MS = 100;
+const RETRY_MAX_MS = 5_000;
 
 /**
  * Delivers a job's events, one at a time, exactly once: each under one id until it is stored, and
@@ -343,4 +344,37 @@ export class Courier implements Caller, Keeper {
     this.#go(flight);
     this.#sender.stirred();
   }
+}
+
+/**
+ * How long to wait before the next try, in milliseconds: full jitter, from 0 to a bound that doubles with each try, up
+ * to 5 s.
+ * @param tries how many have failed, from 1
+ * @param chance from 0 to 1
+ */
+export function backoffMs(tries: number, chance: number): number {
+  return chance * Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** Math.min(tries - 1, 16));
+}
+
+/** What is told of an event that was refused by something that may not be read. */
+export interface Unread {
+  readonly processingId: string;
+  readonly forbidden: Omit<Forbidden, 'kind'>;
+  readonly hasBegun: boolean;
+  /** The attempt that the author asked for. */
+  readonly requested: number | null;
+}
+
+/** Says which permission is missing, and what is done until then. */
+export function unreadTrouble({ processingId, forbidden, hasBegun, requested }: Unread): Trouble {
+  const error = new NotPermittedError(processingId, forbidden.subjects, forbidden.detail);
+  const told = { processingId, error };
+  if (hasBegun) {
+    return { ...told, kind: 'not_permitted', message: `${error.message} Nothing is written until then.` };
+  }
+  const until =
+    requested === null
+      ? 'Nothing is written until then, or give the attempt.'
+      : `This is attempt ${requested} whatever was before.`;
+  return { ...told, kind: 'attempt_unknown', message: `${error.message} ${until}` };
 }

@@ -2,8 +2,7 @@ import { Type } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
 import { explain } from '../../schemas/explain.js';
 import { InvalidEventError } from './errors.js';
-import { jsonOf, type OnUnknown } from './json.js';
-import { shorten } from './text.js';
+import { jsonOf, type OnUnknown, shorten } from './json.js';
 
 export interface FailOptions {
   /** true: another attempt may follow. What the error's own `retryable` says, else false. */

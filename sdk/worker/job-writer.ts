@@ -1,7 +1,6 @@
 import { EVENT_MAX_BYTES } from '../../schemas/event.js';
 import { aliveBody, aliveSubjectOf } from '../../schemas/ids.js';
 import { soundTotal } from './amounts.js';
-import { type Deferred, deferred } from './deferred.js';
 import { type Ending, encodeEvent, sharedMembers } from './encode.js';
 import {
   EventTooLargeError,
@@ -390,4 +389,27 @@ export class Pen implements Waker, Sender {
     const bytes = Buffer.byteLength(text);
     if (bytes > limit) throw new EventTooLargeError(this.#id, bytes, limit);
   }
+}
+
+export interface Deferred {
+  readonly promise: Promise<void>;
+  readonly resolve: () => void;
+  readonly reject: (error: WorkerError) => void;
+}
+
+/** A promise that others settle, once; whatever comes later is nothing. */
+export function deferred(): Deferred {
+  let settle: { yes: () => void; no: (error: WorkerError) => void } | null = null;
+  const promise = new Promise<void>((yes, no) => {
+    settle = { yes, no };
+  });
+  // Whoever does not wait for it is told by `onTrouble`; the process must not end for it.
+  promise.catch(() => {});
+  // Node looks into it each time that a promise is settled again, which takes longer than the rest of an event.
+  const once = (): typeof settle => {
+    const first = settle;
+    settle = null;
+    return first;
+  };
+  return { promise, resolve: () => once()?.yes(), reject: (error) => once()?.no(error) };
 }

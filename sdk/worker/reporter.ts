@@ -16,7 +16,6 @@ import { NatsLine } from './nats-transport.js';
 import { Budget } from './pending-buffer.js';
 import type { Clock, Counts, Surroundings, Waker } from './ports.js';
 import { type ReporterOptions, type Settings, settingsOf } from './settings.js';
-import { Signals } from './signals.js';
 import { STOP_SIGNALS, stopOnSignals, WorkerStoppedError } from './stop.js';
 import { Agenda } from './timer-heap.js';
 import { type Trouble, teller, warn } from './warning.js';
@@ -338,5 +337,32 @@ export class NatsReporter implements Reporter {
   #cut(): void {
     this.#changed();
     for (const pen of [...this.#pens]) pen.cut();
+  }
+}
+
+/** Listens to each signal once, however many jobs have it: Node takes more than ten listeners for a leak. */
+export class Signals {
+  readonly #heard = new Map<AbortSignal, { readonly hear: () => void; readonly calls: Set<() => void> }>();
+
+  /** Calls when the signal aborts; what it returns calls it off. */
+  onAbort(signal: AbortSignal, call: () => void): () => void {
+    const { hear, calls } = this.#heard.get(signal) ?? this.#listen(signal);
+    calls.add(call);
+    return () => {
+      if (!calls.delete(call) || calls.size > 0) return;
+      this.#heard.delete(signal);
+      signal.removeEventListener('abort', hear);
+    };
+  }
+
+  #listen(signal: AbortSignal) {
+    const calls = new Set<() => void>();
+    const hear = (): void => {
+      for (const call of [...calls]) call();
+    };
+    signal.addEventListener('abort', hear, { once: true });
+    const heard = { hear, calls };
+    this.#heard.set(signal, heard);
+    return heard;
   }
 }

@@ -2,12 +2,10 @@ import { type TSchema, Type } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
 import { Event } from '../../schemas/event.js';
 import { explain } from '../../schemas/explain.js';
-import { withSoundAmounts } from './amounts.js';
+import { fractionOf, nextPercent, withSoundAmounts } from './amounts.js';
 import { InvalidEventError } from './errors.js';
 import { NO_PACE, observe, type Pace } from './eta.js';
-import { jsonOf, type OnUnknown } from './json.js';
-import { fractionOf, nextPercent } from './percent.js';
-import { shorten } from './text.js';
+import { jsonOf, type OnUnknown, shorten } from './json.js';
 
 export interface Step {
   readonly name?: string;

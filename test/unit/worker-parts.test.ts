@@ -2,16 +2,15 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { checkEvent } from '../../schemas/event.js';
-import { backoffMs } from '../../sdk/worker/backoff.js';
 import { encodeEvent, sharedMembers } from '../../sdk/worker/encode.js';
+import { backoffMs } from '../../sdk/worker/event-delivery.js';
 import { failureJson } from '../../sdk/worker/failure.js';
 import { RunIds, randomText } from '../../sdk/worker/ids.js';
 import { heartbeatSeconds } from '../../sdk/worker/job-options.js';
-import { jsonOf } from '../../sdk/worker/json.js';
+import { jsonOf, shorten } from '../../sdk/worker/json.js';
 import { Budget } from '../../sdk/worker/pending-buffer.js';
 import type { Keeper, Waker } from '../../sdk/worker/ports.js';
 import { firstState, type JobUpdate, updated } from '../../sdk/worker/state.js';
-import { shorten } from '../../sdk/worker/text.js';
 import { Agenda } from '../../sdk/worker/timer-heap.js';
 import { type Trouble, teller } from '../../sdk/worker/warning.js';
 import { TestClock } from './test-clock.js';

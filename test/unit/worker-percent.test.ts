@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { fractionOf, nextPercent } from '../../sdk/worker/amounts.js';
 import { NO_PACE, observe, type Pace, secondsLeft } from '../../sdk/worker/eta.js';
-import { fractionOf, nextPercent } from '../../sdk/worker/percent.js';
 import { firstState, type JobUpdate, updated } from '../../sdk/worker/state.js';
 
 describe('the percent', () => {

@@ -19,8 +19,8 @@ import type {
   Waker,
 } from '../../sdk/worker/ports.js';
 import type { Reply } from '../../sdk/worker/reply.js';
+import { Signals } from '../../sdk/worker/reporter.js';
 import { settingsOf } from '../../sdk/worker/settings.js';
-import { Signals } from '../../sdk/worker/signals.js';
 import type { Trouble } from '../../sdk/worker/warning.js';
 import { event } from '../harness/publish.js';
 
