@@ -34,7 +34,7 @@ const reporter = await connectReporter({
   ...(process.env.NATS_URL && { servers: process.env.NATS_URL.split(',') }),
   ...(process.env.NATS_CREDS && { credsFile: process.env.NATS_CREDS }),
   name: 'headway-compose-worker',
-  onTrouble: ({ kind, message }) => say(`${kind}: ${message}`),
+  onWarning: ({ kind, message }) => say(`${kind}: ${message}`),
 });
 await Promise.all(Array.from({ length: LANES }, () => lane(reporter)));
 await reporter.close();

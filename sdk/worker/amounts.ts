@@ -11,8 +11,8 @@ export function withSoundAmounts(update: JobUpdate, onUnknown: OnUnknown): JobUp
   // Nearly always.
   if (isSound(update)) return update;
   const { current, total, progress, step, ...rest } = update;
-  const amount = (name: string, value: unknown, least: number) => {
-    const number = amountOf(value, least);
+  const amount = (name: string, value: unknown, min: number) => {
+    const number = amountOf(value, min);
     if (number === undefined && value !== undefined) onUnknown(unknownText(`/${name}`, value));
     return number === undefined ? {} : { [name]: number };
   };
@@ -56,18 +56,18 @@ function soundStep(step: Step, onUnknown: OnUnknown): Step {
   return { ...rest, ...place('index', index), ...place('total', total) };
 }
 
-/** A finite number from `least` on, null for null, undefined for all that says nothing. */
-function amountOf(value: unknown, least: number): number | null | undefined {
+/** A finite number from `min` on, null for null, undefined for all that says nothing. */
+function amountOf(value: unknown, min: number): number | null | undefined {
   if (value === null || value === undefined) return value;
   const number = typeof value === 'bigint' ? Number(value) : value;
-  return typeof number === 'number' && Number.isFinite(number) && number >= least ? number : undefined;
+  return typeof number === 'number' && Number.isFinite(number) && number >= min ? number : undefined;
 }
 
 const unknownText = (path: string, value: unknown): string =>
   `${path} is ${typeof value === 'number' ? value : show(value)}; it is taken as unknown`;
 
 /** While a job runs it never shows 100: that is the end's alone. */
-export const MOST_WHILE_RUNNING = 99.9;
+export const MAX_WHILE_RUNNING = 99.9;
 
 /** How much is done, as a report says it. */
 export interface Amount {
@@ -90,7 +90,7 @@ export function fractionOf({ progress, current, total }: Amount): number | null 
  */
 export function nextPercent(before: number, fraction: number | null): number {
   if (fraction === null) return before;
-  return Math.max(before, Math.min(MOST_WHILE_RUNNING, Math.round(fraction * 1_000) / 10));
+  return Math.max(before, Math.min(MAX_WHILE_RUNNING, Math.round(fraction * 1_000) / 10));
 }
 
 const clamp = (fraction: number): number => Math.min(1, Math.max(0, fraction));

@@ -1,7 +1,7 @@
 import { isProcessingId, subjectOf } from '../../schemas/ids.js';
 import { InvalidEventError, type WorkerError } from './errors.js';
 import { eventHeaders, headerBase } from './headers.js';
-import type { Caller, Clock, History, Line } from './ports.js';
+import type { Clock, History, ReplyHandler, Transport } from './ports.js';
 import type { Obstacle, Reply } from './reply.js';
 import { checkNumber } from './settings.js';
 
@@ -16,7 +16,7 @@ export interface CheckOptions {
 /** Why a reporter cannot do its work. */
 export interface CheckProblem {
   readonly code:
-    | 'away'
+    | 'disconnected'
     | 'connection_closed'
     | 'not_authorized'
     | 'not_permitted'
@@ -45,14 +45,14 @@ export interface ReporterCheck {
 /** What a check needs of its reporter. */
 export interface CheckDeps {
   readonly clock: Clock;
-  readonly line: Line;
+  readonly transport: Transport;
   readonly history: History;
   /** Random bytes as text. */
   readonly random: (bytes: number) => string;
   /** What JetStream answered to the newest real event, where that kept it from being stored. */
   readonly obstacle: () => { readonly kind: Obstacle; readonly detail: string } | null;
   /** Whether the connection is closed for good. */
-  readonly isOver: () => boolean;
+  readonly isConnectionClosed: () => boolean;
   /** What NATS refuses, of all jobs or of one; null: nothing, as far as is known. */
   readonly refusal: (processingId: string) => WorkerError | null;
   /** Calls when any of this may have changed; what it returns calls it off. */
@@ -63,7 +63,7 @@ export interface CheckDeps {
 export const CHECK_ID = 'headway-check';
 const CHECK_MS = 2_000;
 /** What setTimeout can hold. */
-const LONGEST_MS = 2 ** 31 - 1;
+const MAX_TIMER_MS = 2 ** 31 - 1;
 /** No stream has a message with this sequence: what is sent under this condition is answered, and never stored. */
 const NEVER = Number.MAX_SAFE_INTEGER;
 
@@ -75,14 +75,14 @@ const NEVER = Number.MAX_SAFE_INTEGER;
 export async function checkReporter(deps: CheckDeps, options: CheckOptions): Promise<ReporterCheck> {
   const { processingId = CHECK_ID, timeoutMs = CHECK_MS } = options;
   if (!isProcessingId(processingId)) throw new InvalidEventError('/processingId', 'is no processing_id');
-  checkNumber('timeoutMs', timeoutMs, { least: 0 });
-  const deadline = deferredDeadline(deps.clock, Math.min(timeoutMs, LONGEST_MS));
+  checkNumber('timeoutMs', timeoutMs, { min: 0 });
+  const deadline = deferredDeadline(deps.clock, Math.min(timeoutMs, MAX_TIMER_MS));
   try {
     await Promise.race([
       deadline.late,
-      settled(deps, () => deps.line.open || isHopeless(deps, processingId)),
+      settled(deps, () => deps.transport.isConnected || isHopeless(deps, processingId)),
     ]);
-    if (!deps.line.open) return failedCheck([whyAway(deps, processingId)]);
+    if (!deps.transport.isConnected) return failedCheck([disconnectedProblem(deps, processingId)]);
     const [reply, read] = await Promise.all([
       Promise.race([deadline.late, probe(deps, processingId)]),
       Promise.race([deadline.late, deps.history.last(processingId, 0)]),
@@ -114,38 +114,40 @@ const failedCheck = (problems: readonly CheckProblem[]): ReporterCheck => ({
   problems,
 });
 
-const isHopeless = (deps: CheckDeps, id: string): boolean => deps.isOver() || deps.refusal(id) !== null;
+const isHopeless = (deps: CheckDeps, id: string): boolean =>
+  deps.isConnectionClosed() || deps.refusal(id) !== null;
 
-function whyAway(deps: CheckDeps, id: string): CheckProblem {
-  if (deps.isOver()) return { code: 'connection_closed', message: 'The connection to NATS was closed.' };
+function disconnectedProblem(deps: CheckDeps, id: string): CheckProblem {
+  if (deps.isConnectionClosed())
+    return { code: 'connection_closed', message: 'The connection to NATS was closed.' };
   const refusal = deps.refusal(id);
   if (refusal !== null) return { code: 'not_authorized', message: refusal.message };
-  return { code: 'away', message: 'NATS cannot be reached.' };
+  return { code: 'disconnected', message: 'NATS cannot be reached.' };
 }
 
 /** The answer to an event that cannot be stored; null: NATS refused something first. */
 async function probe(deps: CheckDeps, id: string): Promise<Reply | null> {
-  const { line } = deps;
+  const { transport } = deps;
   let token = 0;
   let answer: Reply | null = null;
-  const caller: Caller = {
-    place: 'outside',
-    launch: () => false,
-    answered: (reply) => {
+  const handler: ReplyHandler = {
+    slot: 'none',
+    onSlot: () => false,
+    onReply: (reply) => {
       answer = reply;
       changed();
     },
   };
   let changed = (): void => {};
-  token = line.listen(caller);
+  token = transport.registerReply(handler);
   try {
     const own = { msgId: `check.${deps.random(16)}`, expected: NEVER, status: 'processing', timestamp: '' };
     const headers = eventHeaders(headerBase(id, undefined, undefined), own);
-    line.publish(subjectOf(id), new Uint8Array(), token, headers);
+    transport.publish(subjectOf(id), new Uint8Array(), token, headers);
     await new Promise<void>((resolve) => {
       const stop = deps.onChange(() => look());
       const look = (): void => {
-        if (answer === null && !isHopeless(deps, id) && line.open) return;
+        if (answer === null && !isHopeless(deps, id) && transport.isConnected) return;
         stop();
         resolve();
       };
@@ -153,7 +155,7 @@ async function probe(deps: CheckDeps, id: string): Promise<Reply | null> {
     });
     return answer;
   } finally {
-    line.forget(caller, token);
+    transport.unregisterReply(handler, token);
   }
 }
 
@@ -166,7 +168,7 @@ function publishProblem(
   if (reply === undefined || reply === null) {
     const refusal = deps.refusal(id);
     if (refusal !== null) return { code: 'not_permitted', message: refusal.message };
-    if (!deps.line.open) return whyAway(deps, id);
+    if (!deps.transport.isConnected) return disconnectedProblem(deps, id);
     return { code: 'not_acknowledged', message: `JetStream gave no answer within ${timeoutMs} ms.` };
   }
   switch (reply.kind) {

@@ -1,17 +1,17 @@
-import { isConclusive, type LastMessage, standingOf, type Writer } from './fencing.js';
+import { currentClaim, isConclusive, type LastMessage, type Writer } from './fencing.js';
 import type { Forbidden, History, LastRead, RangeRead } from './ports.js';
 
 /** What stands in the way of an event that was refused, as far as it can be known. */
-export type Finding =
+export type LookupResult =
   | LastRead
   /** The newest message says nothing of whose the job is, and what stands beneath it may not be read. */
   | (Omit<Forbidden, 'kind'> & { readonly kind: 'hidden' });
 
 /** Which event was refused. */
-export interface Inquiry {
+export interface ConflictQuery {
   readonly processingId: string;
   /** The sequence that the subject's last message has, as JetStream said; null: it did not say. */
-  readonly told: number | null;
+  readonly reportedSeq: number | null;
   /** The sequence that it was expected to have: up to there everything is known. */
   readonly expected: number;
   readonly writer: Writer;
@@ -21,42 +21,42 @@ export interface Inquiry {
  * How many messages of a job are read at most to learn its attempt. The stream that Headway makes keeps as many of each
  * job; an attempt that is older counts as little as one that is not kept any more.
  */
-const MOST_MESSAGES = 1_000;
+const MAX_MESSAGES = 1_000;
 /** How far it is looked back at first, in sequences, and by what factor further each time. */
 const FIRST_SPAN = 8;
 const SPAN_FACTOR = 4;
 
 /** Finds the event that says whose the job is. Its `seq` is that of the job's newest message, whatever that one holds. */
-export async function inquire(history: History, inquiry: Inquiry): Promise<Finding> {
-  const { processingId, told, expected, writer } = inquiry;
-  const newest = await history.last(processingId, told ?? 0);
+export async function lookupConflict(history: History, query: ConflictQuery): Promise<LookupResult> {
+  const { processingId, reportedSeq, expected, writer } = query;
+  const newest = await history.last(processingId, reportedSeq ?? 0);
   if (newest.kind !== 'read' || newest.last === null) return newest;
   const { last } = newest;
   // Whoever begins must know of all attempts. And what is older than expected is another stream's, or an older copy.
   const after = writer.hasBegun && last.seq > expected ? expected : 0;
   const floor = after > 0 ? writer.attempt : 0;
-  const beneath: RangeRead = isAlone(last, after, writer)
+  const previous: RangeRead = hasNoGap(last, after, writer)
     ? { kind: 'read', messages: [] }
-    : await readBeneath(history, processingId, last, after, writer);
-  switch (beneath.kind) {
+    : await readPreviousEvents(history, processingId, last, after, writer);
+  switch (previous.kind) {
     case 'read':
-      return { kind: 'read', last: standingOf([...beneath.messages, last], writer, floor) };
+      return { kind: 'read', last: currentClaim([...previous.messages, last], writer, floor) };
     case 'forbidden':
       // What names an attempt is believed then. An edge's time-out carries what it was judged by.
-      if (last.event?.attempt === undefined) return { ...beneath, kind: 'hidden' };
-      return { kind: 'read', last: standingOf([last], writer, floor) };
+      if (last.event?.attempt === undefined) return { ...previous, kind: 'hidden' };
+      return { kind: 'read', last: currentClaim([last], writer, floor) };
     case 'failed':
-      return beneath;
+      return previous;
   }
 }
 
 // A condition that was met proves that nothing stands between.
-const isAlone = (last: LastMessage, after: number, writer: Writer): boolean =>
+const hasNoGap = (last: LastMessage, after: number, writer: Writer): boolean =>
   isConclusive(last, writer) || last.seq <= after + 1 || (last.expected !== null && last.expected <= after);
 
 // There is no question for the message before another one, only for the next one. So it is looked back in steps that
 // grow, until a message tells how high the attempts beneath it are.
-async function readBeneath(
+async function readPreviousEvents(
   history: History,
   id: string,
   last: LastMessage,
@@ -71,12 +71,12 @@ async function readBeneath(
   let before = last.seq;
   for (let span = FIRST_SPAN; before > first.seq + 1; span *= SPAN_FACTOR) {
     const from = Math.max(first.seq + 1, before - span);
-    const older = await history.range(id, from, before, MOST_MESSAGES - found.length);
+    const older = await history.range(id, from, before, MAX_MESSAGES - found.length);
     if (older.kind !== 'read') return older;
     found = [...older.messages, ...found];
     if (older.messages.some((message) => isConclusive(message, writer)))
       return { kind: 'read', messages: found };
-    if (found.length >= MOST_MESSAGES) break;
+    if (found.length >= MAX_MESSAGES) break;
     before = from;
   }
   return { kind: 'read', messages: [first, ...found] };

@@ -50,7 +50,7 @@ export function createReporter(connection: NatsConnection, options: ReporterOpti
 
 /**
  * A reporter with a connection of its own, which comes back for ever. Resolves when NATS is there or the first attempt
- * to reach it has failed: then it is tried again in the background, and `onTrouble` is told.
+ * to reach it has failed: then it is tried again in the background, and `onWarning` is told.
  * @throws InvalidOptionError
  */
 export async function connectReporter(options: ConnectOptions = {}): Promise<Reporter> {
@@ -83,10 +83,10 @@ export async function connectReporter(options: ConnectOptions = {}): Promise<Rep
       )
         throw new InvalidOptionError('connection', `has what the \`nats\` package does not take: ${detail}`);
       if (error instanceof NatsError && isAuthorization(error.code)) {
-        reporter.refused(new NotAuthorizedError(detail), null);
+        reporter.onRefused(new NotAuthorizedError(detail), null);
       } else {
         const message = `NATS cannot be reached (${detail}); states are kept until it can be.`;
-        reporter.tell({ kind: 'away', message });
+        reporter.warn({ kind: 'disconnected', message });
       }
       return false;
     }
@@ -177,11 +177,11 @@ function addressesIn(servers: string | readonly string[] = []): readonly string[
 function isAddress(server: string): boolean {
   try {
     decodeURIComponent(/^(?:\w+:\/\/)?([^@/]*)@/.exec(server)?.[1] ?? '');
-    const bare = withoutLogin(server);
-    const url = new URL(/^\w+:\/\//.test(bare) ? bare : `nats://${bare}`);
+    const minimalState = withoutLogin(server);
+    const url = new URL(/^\w+:\/\//.test(minimalState) ? minimalState : `nats://${minimalState}`);
     const isHost = url.hostname !== '' && url.username === '' && url.port !== '0';
     // A question mark alone is none of its parts.
-    return SCHEMES.has(url.protocol) && isHost && /^\/?$/.test(url.pathname) && !/[?#]/.test(bare);
+    return SCHEMES.has(url.protocol) && isHost && /^\/?$/.test(url.pathname) && !/[?#]/.test(minimalState);
   } catch {
     return false;
   }
@@ -194,11 +194,11 @@ function addressOf(
   const login = servers
     .map((server) => /^(?:\w+:\/\/)?([^@/]*)@/.exec(server)?.[1])
     .find((found) => found !== undefined);
-  const bare = servers.map(withoutLogin);
-  if (login === undefined) return { servers: bare };
+  const minimalState = servers.map(withoutLogin);
+  if (login === undefined) return { servers: minimalState };
   const [user = '', ...rest] = login.split(':');
-  if (rest.length === 0) return { servers: bare, token: decodeURIComponent(user) };
-  return { servers: bare, user: decodeURIComponent(user), pass: decodeURIComponent(rest.join(':')) };
+  if (rest.length === 0) return { servers: minimalState, token: decodeURIComponent(user) };
+  return { servers: minimalState, user: decodeURIComponent(user), pass: decodeURIComponent(rest.join(':')) };
 }
 
 const withoutLogin = (server: string): string => server.replace(/^(\w+:\/\/)?[^@/]*@/, '$1');

@@ -49,7 +49,7 @@ export function encodeEvent(
 
 function running(state: JobState, now: number): string {
   if (state.indeterminate === true) return ',"indeterminate":true';
-  const seconds = state.done === null ? null : secondsLeft(state.pace, now, state.done);
+  const seconds = state.done === null ? null : secondsLeft(state.rateEstimate, now, state.done);
   const eta = seconds === null ? '' : `,"eta_seconds":${seconds}`;
   return state.indeterminate === false ? `,"indeterminate":false${eta}` : eta;
 }

@@ -98,7 +98,7 @@ export class NotAcknowledgedError extends WorkerError {
 /** What these credentials may not do: read what a job's next event depends on, publish events, or get answers. */
 export type DeniedOperation = 'read' | 'publish' | 'subscribe';
 
-/** NATS does not permit something that the reporter needs. It is told through `onTrouble`, never thrown. */
+/** NATS does not permit something that the reporter needs. It is told through `onWarning`, never thrown. */
 export class NotPermittedError extends WorkerError {
   readonly code = 'not_permitted';
   constructor(
@@ -125,7 +125,7 @@ function deniedText(id: string | null, subjects: string, detail: string, operati
   }
 }
 
-/** NATS refuses the credentials. It is told through `onTrouble`, never thrown; the reporter goes on trying. */
+/** NATS refuses the credentials. It is told through `onWarning`, never thrown; the reporter goes on trying. */
 export class NotAuthorizedError extends WorkerError {
   readonly code = 'not_authorized';
   constructor(

@@ -1,12 +1,12 @@
 /**
  * How long a job may still take, said only where its rate is steady: an estimate that jumps is worse than none.
  *
- * Samples of (time, done) are kept over the whole attempt, evenly spaced. When there are `MOST` of them, every second
+ * Samples of (time, done) are kept over the whole attempt, evenly spaced. When there are `MAX_SAMPLES` of them, every second
  * one is let go and the spacing doubles, so that memory is bounded and the look back grows with the job. The newer
  * half of them decides. The rate is steady when the rates between neighbours differ from their mean, weighted by time,
- * by at most `STEADY` of it on average, and the mean up to now differs from that mean by at most as much.
+ * by at most `MAX_DEVIATION` of it on average, and the mean up to now differs from that mean by at most as much.
  */
-export interface Pace {
+export interface RateEstimate {
   readonly spacingMs: number;
   readonly samples: readonly Sample[];
   /** What the newer half of the samples says; null where it is not steady, or too little is known. */
@@ -20,36 +20,40 @@ interface Sample {
   readonly done: number;
 }
 
-const MOST = 16;
+const MAX_SAMPLES = 16;
 const FIRST_SPACING_MS = 250;
 /** Fewer samples, or less time, say nothing about a rate. */
-const LEAST = 5;
-const LEAST_MS = 2_000;
-const STEADY = 0.25;
+const MIN_SAMPLES = 5;
+const MIN_SPAN_MS = 2_000;
+const MAX_DEVIATION = 0.25;
 
-export const NO_PACE: Pace = { spacingMs: FIRST_SPACING_MS, samples: [], steady: null };
+export const NO_RATE: RateEstimate = { spacingMs: FIRST_SPACING_MS, samples: [], steady: null };
 
 /** Takes note of how much is done at a time. Cheap: mostly it gives back what it got. */
-export function observe(pace: Pace, at: number, done: number): Pace {
-  const last = pace.samples.at(-1);
+export function addSample(rateEstimate: RateEstimate, at: number, done: number): RateEstimate {
+  const last = rateEstimate.samples.at(-1);
   // Less than before: the amounts were corrected, so what was seen says nothing about what comes.
-  if (last !== undefined && done < last.done) return { ...NO_PACE, samples: [{ at, done }] };
-  if (last !== undefined && at - last.at < pace.spacingMs) return pace;
-  const all = [...pace.samples, { at, done }];
-  const isFull = all.length >= MOST;
+  if (last !== undefined && done < last.done) return { ...NO_RATE, samples: [{ at, done }] };
+  if (last !== undefined && at - last.at < rateEstimate.spacingMs) return rateEstimate;
+  const all = [...rateEstimate.samples, { at, done }];
+  const isFull = all.length >= MAX_SAMPLES;
   const samples = isFull ? all.filter((_, index) => index % 2 === 1) : all;
-  return { spacingMs: isFull ? pace.spacingMs * 2 : pace.spacingMs, samples, steady: steadyRate(samples) };
+  return {
+    spacingMs: isFull ? rateEstimate.spacingMs * 2 : rateEstimate.spacingMs,
+    samples,
+    steady: steadyRate(samples),
+  };
 }
 
-function steadyRate(samples: readonly Sample[]): Pace['steady'] {
-  if (samples.length < LEAST) return null;
-  const points = samples.slice(-Math.max(LEAST, Math.ceil(samples.length / 2)));
+function steadyRate(samples: readonly Sample[]): RateEstimate['steady'] {
+  if (samples.length < MIN_SAMPLES) return null;
+  const points = samples.slice(-Math.max(MIN_SAMPLES, Math.ceil(samples.length / 2)));
   const since = points[0];
   const newest = points.at(-1);
   if (since === undefined || newest === undefined) return null;
   const elapsed = newest.at - since.at;
   const rate = (newest.done - since.done) / elapsed;
-  if (elapsed < LEAST_MS || rate <= 0) return null;
+  if (elapsed < MIN_SPAN_MS || rate <= 0) return null;
   let deviation = 0;
   let before = since;
   for (const point of points.slice(1)) {
@@ -57,18 +61,18 @@ function steadyRate(samples: readonly Sample[]): Pace['steady'] {
     deviation += Math.abs(point.done - before.done - rate * (point.at - before.at));
     before = point;
   }
-  return deviation > STEADY * rate * elapsed ? null : { since, rate };
+  return deviation > MAX_DEVIATION * rate * elapsed ? null : { since, rate };
 }
 
 /**
  * The seconds left, to a tenth below 10 and whole above; null where the rate is not steady, or not known yet.
  * @param done how much is done now, 0 to 1
  */
-export function secondsLeft({ steady }: Pace, at: number, done: number): number | null {
+export function secondsLeft({ steady }: RateEstimate, at: number, done: number): number | null {
   if (steady === null) return null;
   const rate = (done - steady.since.done) / (at - steady.since.at);
   // Also the negation of NaN.
-  if (!(Math.abs(rate - steady.rate) <= STEADY * steady.rate)) return null;
+  if (!(Math.abs(rate - steady.rate) <= MAX_DEVIATION * steady.rate)) return null;
   const seconds = (1 - done) / rate / 1_000;
   return seconds < 10 ? Math.round(seconds * 10) / 10 : Math.round(seconds);
 }

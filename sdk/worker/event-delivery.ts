@@ -1,19 +1,25 @@
 import { subjectOf } from '../../schemas/ids.js';
-import { type Finding, inquire } from './conflict-lookup.js';
+import { type LookupResult, lookupConflict } from './conflict-lookup.js';
 import { NotPermittedError, SupersededError, type SupersededReason } from './errors.js';
-import { judgeConflict, judgeStart, type LastMessage, type Verdict, type Writer } from './fencing.js';
+import {
+  type FencingDecision,
+  type LastMessage,
+  resolveConflict,
+  resolveStart,
+  type Writer,
+} from './fencing.js';
 import { eventHeaders, type HeaderBase } from './headers.js';
 import type { RunIds } from './ids.js';
-import type { Flight, Letter, Phase, Sender } from './outgoing-event.js';
-import type { Caller, Forbidden, Keeper, Surroundings } from './ports.js';
+import type { DeliveryOwner, DeliveryPhase, InFlightEvent, OutgoingEvent } from './outgoing-event.js';
+import type { BufferedEvent, Forbidden, ReplyHandler, ReporterContext } from './ports.js';
 import type { Reply } from './reply.js';
-import type { Trouble } from './warning.js';
+import type { ReporterWarning } from './warning.js';
 
-const WAITING: Phase = { kind: 'waiting' };
+const WAITING: DeliveryPhase = { kind: 'waiting' };
 /** After so many questions that nobody heard in a row it is no matter of time. */
-const NOBODY_THERE = 3;
+const MAX_UNANSWERED_READS = 3;
 /** For how long JetStream knows an id again: its 2 minutes, less what an event may take to get there. */
-const KNOWN_AGAIN_MS = 110_000;
+const DEDUP_WINDOW_MS = 110_000;
 const RETRY_FIRST_MS = 100;
 const RETRY_MAX_MS = 5_000;
 
@@ -22,33 +28,33 @@ const RETRY_MAX_MS = 5_000;
  * never over somebody else's. Each is conditional on the sequence of the one before; when that is refused, the job's
  * last event says why.
  */
-export class Courier implements Caller, Keeper {
-  place: Caller['place'] = 'outside';
-  readonly #around: Surroundings;
-  readonly #sender: Sender;
+export class EventDelivery implements ReplyHandler, BufferedEvent {
+  slot: ReplyHandler['slot'] = 'none';
+  readonly #context: ReporterContext;
+  readonly #owner: DeliveryOwner;
   readonly #headers: HeaderBase;
   readonly #ids: RunIds;
   readonly #subject: string;
   /** The attempt that the author asked for. */
   readonly #requested: number | null;
-  #flight: Flight | null = null;
+  #inFlight: InFlightEvent | null = null;
   #hasBegun = false;
   /** The sequence that the job's last message must have; 0: there is none, as with a new job. */
   #expected = 0;
   /** A try since the last acknowledgement may be stored. */
-  #isUnsure = false;
+  #mayBeStored = false;
   /** Why the newest event is not stored yet, for people; null: nothing is known to be wrong. */
   #problem: string | null = null;
 
   constructor(
-    around: Surroundings,
-    sender: Sender,
+    context: ReporterContext,
+    owner: DeliveryOwner,
     headers: HeaderBase,
     ids: RunIds,
     requested: number | null,
   ) {
-    this.#around = around;
-    this.#sender = sender;
+    this.#context = context;
+    this.#owner = owner;
     this.#headers = headers;
     this.#ids = ids;
     this.#requested = requested;
@@ -66,283 +72,305 @@ export class Courier implements Caller, Keeper {
   }
 
   /** When it has to be woken; Infinity when only an answer can move it on. */
-  get wakeAt(): number {
-    const phase = this.#flight?.phase;
-    return phase?.kind === 'sent' || phase?.kind === 'pausing' ? phase.until : Number.POSITIVE_INFINITY;
+  get dueAt(): number {
+    const phase = this.#inFlight?.phase;
+    return phase?.kind === 'sent' || phase?.kind === 'backing_off' ? phase.until : Number.POSITIVE_INFINITY;
   }
 
   /** Nothing may be on its way. */
-  send(letter: Letter): void {
-    this.#begin(letter, {
+  send(event: OutgoingEvent): void {
+    this.#startEvent(event, {
       msgId: this.#ids.next(),
       tries: 0,
       triedAt: Number.NaN,
       assumed: null,
-      isShort: false,
+      isReduced: false,
     });
   }
 
-  #begin(letter: Letter, sent: Omit<Flight, 'letter' | 'token' | 'phase' | 'unheard'>): void {
-    const token = this.#around.line.listen(this);
-    const { msgId, tries, triedAt, assumed, isShort } = sent;
+  #startEvent(
+    event: OutgoingEvent,
+    sent: Omit<InFlightEvent, 'event' | 'token' | 'phase' | 'unansweredReads'>,
+  ): void {
+    const token = this.#context.transport.registerReply(this);
+    const { msgId, tries, triedAt, assumed, isReduced } = sent;
     // Not by spreading: for each event that takes as long as all the rest.
-    this.#flight = { letter, msgId, token, phase: WAITING, tries, triedAt, unheard: 0, assumed, isShort };
-    this.#around.keep(this, letter.body.length);
-    this.#go(this.#flight);
+    this.#inFlight = {
+      event,
+      msgId,
+      token,
+      phase: WAITING,
+      tries,
+      triedAt,
+      unansweredReads: 0,
+      assumed,
+      isReduced,
+    };
+    this.#context.addPending(this, event.body.length);
+    this.#requestSlot(this.#inFlight);
   }
 
   /** Nothing is sent any more. */
   stop(): void {
-    if (this.#flight === null) return;
-    this.#around.line.forget(this, this.#flight.token);
-    this.#around.letGo(this);
-    this.#flight = null;
+    if (this.#inFlight === null) return;
+    this.#context.transport.unregisterReply(this, this.#inFlight.token);
+    this.#context.releasePending(this);
+    this.#inFlight = null;
   }
 
-  awake(now: number): void {
-    const flight = this.#flight;
-    if (flight === null) return;
-    const { phase } = flight;
+  onTimer(now: number): void {
+    const inFlight = this.#inFlight;
+    if (inFlight === null) return;
+    const { phase } = inFlight;
     if (phase.kind === 'sent' && now >= phase.until) {
-      this.#isUnsure = true;
-      this.#pause(flight, 'no acknowledgement came');
-    } else if (phase.kind === 'pausing' && now >= phase.until) this.#go(flight);
+      this.#mayBeStored = true;
+      this.#backOff(inFlight, 'no acknowledgement came');
+    } else if (phase.kind === 'backing_off' && now >= phase.until) this.#requestSlot(inFlight);
   }
 
   /** NATS is there. */
-  opened(): void {
-    const flight = this.#flight;
-    if (flight?.phase.kind === 'waiting' || flight?.phase.kind === 'pausing') this.#go(flight);
+  onConnected(): void {
+    const inFlight = this.#inFlight;
+    if (inFlight?.phase.kind === 'waiting' || inFlight?.phase.kind === 'backing_off')
+      this.#requestSlot(inFlight);
   }
 
   /** NATS is away. */
-  cut(): void {
-    const flight = this.#flight;
-    if (flight === null || flight.phase.kind === 'asking') return;
-    if (flight.phase.kind === 'sent') this.#isUnsure = true;
-    flight.phase = WAITING;
+  onDisconnected(): void {
+    const inFlight = this.#inFlight;
+    if (inFlight === null || inFlight.phase.kind === 'looking_up') return;
+    if (inFlight.phase.kind === 'sent') this.#mayBeStored = true;
+    inFlight.phase = WAITING;
   }
 
   // What may be stored is kept: only under its own id it cannot be stored twice.
   get evictable(): boolean {
-    const flight = this.#flight;
-    if (flight === null || this.#isUnsure) return false;
+    const inFlight = this.#inFlight;
+    if (inFlight === null || this.#mayBeStored) return false;
     return (
-      flight.letter.carries === 'newest' && flight.phase.kind !== 'sent' && flight.phase.kind !== 'asking'
+      inFlight.event.kind === 'update' &&
+      inFlight.phase.kind !== 'sent' &&
+      inFlight.phase.kind !== 'looking_up'
     );
   }
 
   evict(): void {
     this.stop();
-    this.#sender.evicted();
+    this.#owner.onEvicted();
   }
 
-  launch(): boolean {
-    const flight = this.#flight;
-    if (flight?.phase.kind !== 'waiting') return false;
-    const { settings, clock, line, counts } = this.#around;
-    const { status, timestamp, body } = flight.letter;
-    const { msgId, token } = flight;
+  onSlot(): boolean {
+    const inFlight = this.#inFlight;
+    if (inFlight?.phase.kind !== 'waiting') return false;
+    const { settings, clock, transport, counts } = this.#context;
+    const { status, timestamp, body } = inFlight.event;
+    const { msgId, token } = inFlight;
     const headers = eventHeaders(this.#headers, { msgId, expected: this.#expected, status, timestamp });
-    flight.tries += 1;
-    if (flight.tries === 1) flight.triedAt = clock.now();
-    if (flight.tries > 1) counts.retried += 1;
-    if (!line.publish(this.#subject, body, token, headers)) {
-      const isTooLarge = line.open && body.length > line.maxPayload;
-      if (isTooLarge && this.#shorten(flight)) return true;
-      this.#pause(flight, isTooLarge ? 'it is larger than this NATS takes' : 'it could not be sent');
+    inFlight.tries += 1;
+    if (inFlight.tries === 1) inFlight.triedAt = clock.now();
+    if (inFlight.tries > 1) counts.retried += 1;
+    if (!transport.publish(this.#subject, body, token, headers)) {
+      const isTooLarge = transport.isConnected && body.length > transport.maxPayload;
+      if (isTooLarge && this.#reduceSize(inFlight)) return true;
+      this.#backOff(inFlight, isTooLarge ? 'it is larger than this NATS takes' : 'it could not be sent');
       return false;
     }
-    flight.phase = { kind: 'sent', until: clock.now() + settings.ackTimeoutMs };
+    inFlight.phase = { kind: 'sent', until: clock.now() + settings.ackTimeoutMs };
     return true;
   }
 
-  answered(reply: Reply): void {
-    const flight = this.#flight;
-    if (flight === null) return;
+  onReply(reply: Reply): void {
+    const inFlight = this.#inFlight;
+    if (inFlight === null) return;
     switch (reply.kind) {
       case 'stored':
-        if (flight.assumed !== null && reply.duplicate && reply.seq < flight.assumed) {
-          this.#lose(this.#hasBegun ? 'other_writer' : 'newer_attempt', flight.assumed);
-        } else this.#stored(reply.seq);
+        if (inFlight.assumed !== null && reply.duplicate && reply.seq < inFlight.assumed) {
+          this.#loseJob(this.#hasBegun ? 'other_writer' : 'newer_attempt', inFlight.assumed);
+        } else this.#onStored(reply.seq);
         return;
       case 'conflict':
-        if (flight.phase.kind !== 'asking') this.#ask(flight, reply.last);
+        if (inFlight.phase.kind !== 'looking_up') this.#lookUp(inFlight, reply.last);
         return;
       case 'busy':
-        this.#isUnsure ||= reply.unsure;
-        this.#pause(flight, reply.detail);
+        this.#mayBeStored ||= reply.mayBeStored;
+        this.#backOff(inFlight, reply.detail);
         return;
       case 'too_large':
-        if (this.#shorten(flight)) return;
-        this.#pause(flight, `JetStream refuses: ${reply.detail}`);
+        if (this.#reduceSize(inFlight)) return;
+        this.#backOff(inFlight, `JetStream refuses: ${reply.detail}`);
         return;
       case 'refused':
-        this.#pause(flight, `JetStream refuses: ${reply.detail}`);
+        this.#backOff(inFlight, `JetStream refuses: ${reply.detail}`);
         return;
     }
   }
 
-  #go(flight: Flight): void {
-    flight.phase = WAITING;
-    if (this.#around.line.open) this.#around.line.enter(this);
+  #requestSlot(inFlight: InFlightEvent): void {
+    inFlight.phase = WAITING;
+    if (this.#context.transport.isConnected) this.#context.transport.acquireSlot(this);
   }
 
-  #pause(flight: Flight, detail: string): void {
-    if (flight.phase.kind === 'asking') return;
-    const { clock, line, tell } = this.#around;
-    flight.phase = { kind: 'pausing', until: clock.now() + backoffMs(flight.tries, clock.chance()) };
-    line.leave(this);
+  #backOff(inFlight: InFlightEvent, detail: string): void {
+    if (inFlight.phase.kind === 'looking_up') return;
+    const { clock, transport, warn } = this.#context;
+    inFlight.phase = { kind: 'backing_off', until: clock.now() + backoffMs(inFlight.tries, clock.chance()) };
+    transport.releaseSlot(this);
     const { processingId } = this.#headers;
     this.#problem = detail;
-    const message = `An event of the job ${processingId} is sent again (try ${flight.tries}): ${detail}.`;
-    tell({ kind: 'retrying', message, processingId });
-    this.#sender.stirred();
+    const message = `An event of the job ${processingId} is sent again (try ${inFlight.tries}): ${detail}.`;
+    warn({ kind: 'retrying', message, processingId });
+    this.#owner.reschedule();
   }
 
-  #stored(seq: number): void {
+  #onStored(seq: number): void {
     this.stop();
     this.#hasBegun = true;
-    this.#isUnsure = false;
+    this.#mayBeStored = false;
     this.#problem = null;
     this.#expected = seq;
-    this.#around.counts.acknowledged += 1;
-    this.#sender.stored();
+    this.#context.counts.acknowledged += 1;
+    this.#owner.onStored();
   }
 
-  #lose(reason: SupersededReason, seq: number | null): void {
+  #loseJob(reason: SupersededReason, seq: number | null): void {
     this.stop();
-    this.#sender.superseded(
-      new SupersededError(this.#headers.processingId, this.#sender.attempt, reason, seq),
+    this.#owner.onSuperseded(
+      new SupersededError(this.#headers.processingId, this.#owner.attempt, reason, seq),
     );
   }
 
-  #ask(flight: Flight, last: number | null): void {
+  #lookUp(inFlight: InFlightEvent, last: number | null): void {
     if (last !== null && last === this.#expected) {
       // It has become what we expect, so ask once more.
-      this.#pause(flight, 'another event is on its way');
+      this.#backOff(inFlight, 'another event is on its way');
       return;
     }
-    flight.phase = { kind: 'asking' };
-    this.#around.line.leave(this);
-    if (last === 0) this.#obey(flight, this.#judge(flight, null));
-    else void this.#read(flight, last);
+    inFlight.phase = { kind: 'looking_up' };
+    this.#context.transport.releaseSlot(this);
+    if (last === 0) this.#applyDecision(inFlight, this.#decide(inFlight, null));
+    else void this.#readConflict(inFlight, last);
   }
 
-  async #read(flight: Flight, told: number | null): Promise<void> {
+  async #readConflict(inFlight: InFlightEvent, reportedSeq: number | null): Promise<void> {
     const { processingId } = this.#headers;
-    const about = { processingId, told, expected: this.#expected, writer: this.#writer(flight) };
-    const found = await inquire(this.#around.history, about).catch(
-      (error: unknown): Finding => ({ kind: 'failed', detail: String(error) }),
+    const about = { processingId, reportedSeq, expected: this.#expected, writer: this.#writer(inFlight) };
+    const result = await lookupConflict(this.#context.history, about).catch(
+      (error: unknown): LookupResult => ({ kind: 'failed', detail: String(error) }),
     );
     // An acknowledgement may have come meanwhile.
-    if (this.#flight !== flight || flight.phase.kind !== 'asking') return;
-    flight.phase = WAITING;
-    const isUnheard = (found.kind === 'forbidden' || found.kind === 'hidden') && !found.isCertain;
-    flight.unheard = isUnheard ? flight.unheard + 1 : 0;
-    if (isUnheard && flight.unheard < NOBODY_THERE) this.#pauseUnread(flight, found.detail);
-    else this.#found(flight, told, found);
+    if (this.#inFlight !== inFlight || inFlight.phase.kind !== 'looking_up') return;
+    inFlight.phase = WAITING;
+    const isUnheard = (result.kind === 'forbidden' || result.kind === 'hidden') && !result.isCertain;
+    inFlight.unansweredReads = isUnheard ? inFlight.unansweredReads + 1 : 0;
+    if (isUnheard && inFlight.unansweredReads < MAX_UNANSWERED_READS)
+      this.#backOffUnread(inFlight, result.detail);
+    else this.#applyLookup(inFlight, reportedSeq, result);
   }
 
-  #found(flight: Flight, told: number | null, found: Finding): void {
-    switch (found.kind) {
+  #applyLookup(inFlight: InFlightEvent, reportedSeq: number | null, result: LookupResult): void {
+    switch (result.kind) {
       case 'read':
-        this.#obey(flight, this.#judge(flight, found.last));
+        this.#applyDecision(inFlight, this.#decide(inFlight, result.last));
         return;
       case 'forbidden':
-        if (this.#hasBegun) this.#presume(flight, told);
-        else this.#goUnread(flight, told, found);
+        if (this.#hasBegun) this.#assumeOwn(inFlight, reportedSeq);
+        else this.#proceedUnread(inFlight, reportedSeq, result);
         return;
       case 'hidden':
-        this.#goUnread(flight, told, found);
+        this.#proceedUnread(inFlight, reportedSeq, result);
         return;
       case 'failed':
-        this.#pauseUnread(flight, found.detail);
+        this.#backOffUnread(inFlight, result.detail);
         return;
     }
   }
 
-  #writer({ msgId, triedAt }: Flight): Writer {
-    const { attempt, percent } = this.#sender;
+  #writer({ msgId, triedAt }: InFlightEvent): Writer {
+    const { attempt, percent } = this.#owner;
     const { runId } = this.#ids;
-    const isKnownAgain = this.#around.clock.now() - triedAt < KNOWN_AGAIN_MS;
-    const [hasBegun, isUnsure] = [this.#hasBegun, this.#isUnsure];
-    return { runId, msgId, attempt, percent, hasBegun, isUnsure, isKnownAgain };
+    const isInDedupWindow = this.#context.clock.now() - triedAt < DEDUP_WINDOW_MS;
+    const [hasBegun, mayBeStored] = [this.#hasBegun, this.#mayBeStored];
+    return { runId, msgId, attempt, percent, hasBegun, mayBeStored, isInDedupWindow };
   }
 
-  #judge(flight: Flight, last: LastMessage | null): Verdict {
-    const writer = this.#writer(flight);
-    return this.#hasBegun ? judgeConflict(last, writer) : judgeStart(last, writer, this.#requested);
+  #decide(inFlight: InFlightEvent, last: LastMessage | null): FencingDecision {
+    const writer = this.#writer(inFlight);
+    return this.#hasBegun ? resolveConflict(last, writer) : resolveStart(last, writer, this.#requested);
   }
 
-  #obey(flight: Flight, verdict: Verdict): void {
-    switch (verdict.kind) {
+  #applyDecision(inFlight: InFlightEvent, decision: FencingDecision): void {
+    switch (decision.kind) {
       case 'stored':
-        this.#stored(verdict.seq);
+        this.#onStored(decision.seq);
         return;
       case 'superseded':
-        this.#lose(verdict.reason, verdict.seq);
+        this.#loseJob(decision.reason, decision.seq);
         return;
       case 'send':
-        this.#expected = verdict.expected;
-        if (verdict.attempt === this.#sender.attempt) this.#go(flight);
-        else this.#rewrite(flight, verdict.attempt);
-        this.#sender.stirred();
+        this.#expected = decision.expected;
+        if (decision.attempt === this.#owner.attempt) this.#requestSlot(inFlight);
+        else this.#rebuild(inFlight, decision.attempt);
+        this.#owner.reschedule();
         return;
     }
   }
 
   // Somebody has this attempt, or a higher one. If the event may be stored beneath him, it goes under the id that it has:
   // then JetStream knows it again, and the job is his.
-  #rewrite(flight: Flight, attempt: number): void {
-    const { msgId, tries, triedAt, isShort } = flight;
+  #rebuild(inFlight: InFlightEvent, attempt: number): void {
+    const { msgId, tries, triedAt, isReduced } = inFlight;
     this.stop();
-    const letter = this.#sender.rewrite(attempt);
-    if (this.#isUnsure) this.#begin(letter, { msgId, tries, triedAt, assumed: this.#expected, isShort });
-    else this.send(letter);
+    const event = this.#owner.rebuild(attempt);
+    if (this.#mayBeStored)
+      this.#startEvent(event, { msgId, tries, triedAt, assumed: this.#expected, isReduced });
+    else this.send(event);
   }
 
   // Under the same id: what is too large was stored by none of its tries. Waiting would hold up all that comes behind.
-  #shorten(flight: Flight): boolean {
-    const { msgId, tries, triedAt, assumed, isShort } = flight;
-    const letter = isShort ? null : this.#sender.shorten(flight.letter.body.length);
-    if (letter === null) return false;
+  #reduceSize(inFlight: InFlightEvent): boolean {
+    const { msgId, tries, triedAt, assumed, isReduced } = inFlight;
+    const event = isReduced ? null : this.#owner.reduceSize(inFlight.event.body.length);
+    if (event === null) return false;
     this.stop();
-    this.#begin(letter, { msgId, tries, triedAt, assumed, isShort: true });
-    this.#sender.stirred();
+    this.#startEvent(event, { msgId, tries, triedAt, assumed, isReduced: true });
+    this.#owner.reschedule();
     return true;
   }
 
-  #pauseUnread(flight: Flight, detail: string): void {
-    this.#pause(flight, `the job's last event cannot be read (${detail})`);
+  #backOffUnread(inFlight: InFlightEvent, detail: string): void {
+    this.#backOff(inFlight, `the job's last event cannot be read (${detail})`);
   }
 
   // Without the permission to read nobody tells whose the last event is.
-  #presume(flight: Flight, told: number | null): void {
+  #assumeOwn(inFlight: InFlightEvent, reportedSeq: number | null): void {
     // All that was sent was answered: it is somebody else's.
-    if (!this.#isUnsure || told === null) this.#lose('other_writer', told);
+    if (!this.#mayBeStored || reportedSeq === null) this.#loseJob('other_writer', reportedSeq);
     else {
       // It is ours, most likely. Under the same id JetStream knows it again and stores nothing.
-      flight.assumed = told;
-      this.#sendBehind(flight, told);
+      inFlight.assumed = reportedSeq;
+      this.#sendBehind(inFlight, reportedSeq);
     }
   }
 
   // A guess could write over a newer attempt, or behind an end. An author who names his attempt does not guess. And what
   // is no event takes nobody his job, but it may stand on something that does.
-  #goUnread(flight: Flight, told: number | null, forbidden: Omit<Forbidden, 'kind'>): void {
+  #proceedUnread(
+    inFlight: InFlightEvent,
+    reportedSeq: number | null,
+    forbidden: Omit<Forbidden, 'kind'>,
+  ): void {
     const { processingId } = this.#headers;
     const hasBegun = this.#hasBegun;
     const requested = this.#requested;
-    this.#around.tell(unreadTrouble({ processingId, forbidden, hasBegun, requested }));
-    if (!hasBegun && requested !== null && told !== null) this.#sendBehind(flight, told);
-    else this.#pauseUnread(flight, forbidden.detail);
+    this.#context.warn(readPermissionWarning({ processingId, forbidden, hasBegun, requested }));
+    if (!hasBegun && requested !== null && reportedSeq !== null) this.#sendBehind(inFlight, reportedSeq);
+    else this.#backOffUnread(inFlight, forbidden.detail);
   }
 
-  #sendBehind(flight: Flight, seq: number): void {
+  #sendBehind(inFlight: InFlightEvent, seq: number): void {
     this.#expected = seq;
-    this.#go(flight);
-    this.#sender.stirred();
+    this.#requestSlot(inFlight);
+    this.#owner.reschedule();
   }
 }
 
@@ -357,7 +385,7 @@ export function backoffMs(tries: number, chance: number): number {
 }
 
 /** What is told of an event that was refused by something that may not be read. */
-export interface Unread {
+export interface ReadDenial {
   readonly processingId: string;
   readonly forbidden: Omit<Forbidden, 'kind'>;
   readonly hasBegun: boolean;
@@ -366,15 +394,24 @@ export interface Unread {
 }
 
 /** Says which permission is missing, and what is done until then. */
-export function unreadTrouble({ processingId, forbidden, hasBegun, requested }: Unread): Trouble {
+export function readPermissionWarning({
+  processingId,
+  forbidden,
+  hasBegun,
+  requested,
+}: ReadDenial): ReporterWarning {
   const error = new NotPermittedError(processingId, forbidden.subjects, forbidden.detail);
-  const told = { processingId, error };
+  const reportedSeq = { processingId, error };
   if (hasBegun) {
-    return { ...told, kind: 'not_permitted', message: `${error.message} Nothing is written until then.` };
+    return {
+      ...reportedSeq,
+      kind: 'not_permitted',
+      message: `${error.message} Nothing is written until then.`,
+    };
   }
   const until =
     requested === null
       ? 'Nothing is written until then, or give the attempt.'
       : `This is attempt ${requested} whatever was before.`;
-  return { ...told, kind: 'attempt_unknown', message: `${error.message} ${until}` };
+  return { ...reportedSeq, kind: 'attempt_unknown', message: `${error.message} ${until}` };
 }

@@ -28,13 +28,13 @@ export interface Writer {
   /** Whether an event of this run is stored. */
   readonly hasBegun: boolean;
   /** A try of this message may have been stored. */
-  readonly isUnsure: boolean;
+  readonly mayBeStored: boolean;
   /** If it was, JetStream still knows its id, and does not store it again. */
-  readonly isKnownAgain: boolean;
+  readonly isInDedupWindow: boolean;
 }
 
 /** What to do with an event that was refused because the subject's last message is not the expected one. */
-export type Verdict =
+export type FencingDecision =
   /** It is stored after all, as the last one. */
   | { readonly kind: 'stored'; readonly seq: number }
   /** Nobody stands in the way: send it again, and expect `seq` to be the last. */
@@ -80,7 +80,7 @@ export function isConclusive(message: LastMessage, writer: Writer): boolean {
  * @param floor the attempt that stands beneath them; 0: nothing does, as far as is known
  * @returns with the sequence of the newest one, and with `event` null where none of them says whose the job is
  */
-export function standingOf(messages: readonly LastMessage[], writer: Writer, floor: number): LastMessage {
+export function currentClaim(messages: readonly LastMessage[], writer: Writer, floor: number): LastMessage {
   let highest = floor;
   let claim: LastMessage | null = null;
   for (const message of messages) {
@@ -107,7 +107,11 @@ export function standingOf(messages: readonly LastMessage[], writer: Writer, flo
  * For the first event of a run.
  * @param requested the attempt that the author asked for; null takes the one after the last
  */
-export function judgeStart(last: LastMessage | null, writer: Writer, requested: number | null): Verdict {
+export function resolveStart(
+  last: LastMessage | null,
+  writer: Writer,
+  requested: number | null,
+): FencingDecision {
   if (last === null) return { kind: 'send', expected: 0, attempt: requested ?? 1 };
   if (last.msgId === writer.msgId) return { kind: 'stored', seq: last.seq };
   if (isOurs(last, writer)) return { kind: 'send', expected: last.seq, attempt: writer.attempt };
@@ -115,7 +119,7 @@ export function judgeStart(last: LastMessage | null, writer: Writer, requested: 
   // Another worker counts on from what it finds. So if ours was stored, and the job then taken, his is the higher one;
   // but ours was only a guess, and a job that was tried twice before has a higher one as well. Sent under the id that it
   // has, JetStream tells the one from the other.
-  const isTaken = writer.isUnsure && !writer.isKnownAgain && before > writer.attempt;
+  const isTaken = writer.mayBeStored && !writer.isInDedupWindow && before > writer.attempt;
   const attempt = requested ?? (isTaken ? writer.attempt : before + 1);
   if (attempt > before) return { kind: 'send', expected: last.seq, attempt };
   const reason = attempt < before ? 'newer_attempt' : reasonOf(last.event);
@@ -123,7 +127,7 @@ export function judgeStart(last: LastMessage | null, writer: Writer, requested: 
 }
 
 /** For every later event of a run. */
-export function judgeConflict(last: LastMessage | null, writer: Writer): Verdict {
+export function resolveConflict(last: LastMessage | null, writer: Writer): FencingDecision {
   const { attempt } = writer;
   // Purged, expired, or the stream was made anew: there is nobody to be written over.
   if (last === null) return { kind: 'send', expected: 0, attempt };

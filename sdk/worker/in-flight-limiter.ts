@@ -1,15 +1,15 @@
 /** With so many on their way already, the next ones may wait for each other: they leave in one write. */
-const BUSY = 32;
+const LINGER_FROM = 32;
 /** How long they wait. */
-const GATHER_MS = 1;
+const LINGER_MS = 1;
 /** So many need not wait any longer. About what the `nats` package writes at once. */
-const A_WRITE = 64;
+const BATCH_SIZE = 64;
 
 /** Somebody who sends: first outside, then perhaps waiting, then inside until the answer is there. */
-export interface Ticket {
-  place: 'outside' | 'waiting' | 'inside';
+export interface SlotOwner {
+  slot: 'none' | 'queued' | 'held';
   /** Sends; false when there is nothing to send any more. */
-  launch(): boolean;
+  onSlot(): boolean;
 }
 
 /**
@@ -17,15 +17,15 @@ export interface Ticket {
  * and a write for each of them would cost more than all the rest, so on a busy line sends are gathered: until they make
  * a write, or for a millisecond. Were they gathered for longer, the server would have nothing to do meanwhile.
  */
-export class Window {
+export class InFlightLimiter {
   readonly #size: number;
   readonly #later: (ms: number, call: () => void) => void;
   /** In the order in which they came, from `#first` on; who does not wait any more is passed over. */
-  #queue: Ticket[] = [];
+  #queue: SlotOwner[] = [];
   #first = 0;
-  #inside = 0;
-  #isGathering = false;
-  #isLettingIn = false;
+  #held = 0;
+  #isLingering = false;
+  #isFlushing = false;
 
   /** @param later calls once after so many milliseconds */
   constructor(size: number, later: (ms: number, call: () => void) => void) {
@@ -33,61 +33,61 @@ export class Window {
     this.#later = later;
   }
 
-  enter(ticket: Ticket): void {
-    if (ticket.place !== 'outside') return;
-    if (this.#inside < Math.min(BUSY, this.#size) && this.#waiting === 0) {
-      this.#admit(ticket);
+  acquire(owner: SlotOwner): void {
+    if (owner.slot !== 'none') return;
+    if (this.#held < Math.min(LINGER_FROM, this.#size) && this.#waiting === 0) {
+      this.#grant(owner);
       return;
     }
-    ticket.place = 'waiting';
-    this.#queue.push(ticket);
-    this.#gather();
+    owner.slot = 'queued';
+    this.#queue.push(owner);
+    this.#linger();
   }
 
-  leave(ticket: Ticket): void {
-    if (ticket.place === 'inside') this.#inside -= 1;
-    ticket.place = 'outside';
-    this.#gather();
+  release(owner: SlotOwner): void {
+    if (owner.slot === 'held') this.#held -= 1;
+    owner.slot = 'none';
+    this.#linger();
   }
 
   /** Nobody is on the way any more, and nobody waits. */
-  clear(tickets: Iterable<Ticket>): void {
-    for (const ticket of tickets) ticket.place = 'outside';
+  clear(owners: Iterable<SlotOwner>): void {
+    for (const owner of owners) owner.slot = 'none';
     this.#queue = [];
     this.#first = 0;
-    this.#inside = 0;
+    this.#held = 0;
   }
 
   get #waiting(): number {
     return this.#queue.length - this.#first;
   }
 
-  #gather(): void {
-    const ready = Math.min(this.#waiting, this.#size - this.#inside);
+  #linger(): void {
+    const ready = Math.min(this.#waiting, this.#size - this.#held);
     if (ready <= 0) return;
-    if (ready >= A_WRITE) this.#letIn();
-    else if (!this.#isGathering) {
-      this.#isGathering = true;
-      this.#later(GATHER_MS, () => {
-        this.#isGathering = false;
-        this.#letIn();
+    if (ready >= BATCH_SIZE) this.#flush();
+    else if (!this.#isLingering) {
+      this.#isLingering = true;
+      this.#later(LINGER_MS, () => {
+        this.#isLingering = false;
+        this.#flush();
       });
     }
   }
 
   // Who is let in may have nothing to send and leave at once, which makes room for the next.
-  #letIn(): void {
-    if (this.#isLettingIn) return;
-    this.#isLettingIn = true;
+  #flush(): void {
+    if (this.#isFlushing) return;
+    this.#isFlushing = true;
     try {
       for (;;) {
-        const ticket = this.#inside < this.#size ? this.#queue[this.#first] : undefined;
-        if (ticket === undefined) break;
+        const owner = this.#held < this.#size ? this.#queue[this.#first] : undefined;
+        if (owner === undefined) break;
         this.#first += 1;
-        if (ticket.place === 'waiting') this.#admit(ticket);
+        if (owner.slot === 'queued') this.#grant(owner);
       }
     } finally {
-      this.#isLettingIn = false;
+      this.#isFlushing = false;
     }
     // Moving up those behind for each one that has gone would take as long as the queue is.
     if (this.#first > this.#queue.length / 2) {
@@ -96,11 +96,11 @@ export class Window {
     }
   }
 
-  #admit(ticket: Ticket): void {
-    ticket.place = 'inside';
-    this.#inside += 1;
-    if (ticket.launch()) return;
+  #grant(owner: SlotOwner): void {
+    owner.slot = 'held';
+    this.#held += 1;
+    if (owner.onSlot()) return;
     // Whoever could not be sent may have left by himself.
-    this.leave(ticket);
+    this.release(owner);
   }
 }

@@ -58,7 +58,7 @@ export function checkJobOptions(options: JobOptions): Static<typeof Options> {
 }
 
 /** More often they would take all the time there is, and an edge does not look as often. */
-const LEAST_HEARTBEAT_SECONDS = 0.05;
+const MIN_HEARTBEAT_SECONDS = 0.05;
 
 /**
  * The seconds between two signs of life: what was asked for, but at least three in the time after which silence is a
@@ -68,5 +68,5 @@ export function heartbeatSeconds(options: JobOptions, byDefault: number): number
   const asked = options.heartbeatSeconds ?? byDefault;
   if (asked === 0) return 0;
   const patience = Math.min(options.stallAfterSeconds ?? Infinity, options.timeoutSeconds ?? Infinity);
-  return Math.min(asked, Math.max(patience / 3, LEAST_HEARTBEAT_SECONDS));
+  return Math.min(asked, Math.max(patience / 3, MIN_HEARTBEAT_SECONDS));
 }

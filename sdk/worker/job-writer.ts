@@ -9,15 +9,22 @@ import {
   type SupersededError,
   type WorkerError,
 } from './errors.js';
-import { Courier } from './event-delivery.js';
-import { briefly, failureJson } from './failure.js';
+import { EventDelivery } from './event-delivery.js';
+import { failureJson, minimalFailure } from './failure.js';
 import { headerBase } from './headers.js';
 import { RunIds } from './ids.js';
 import { checkJobOptions, heartbeatSeconds, type JobOptions } from './job-options.js';
-import type { Letter, Sender } from './outgoing-event.js';
-import type { Surroundings, Waker } from './ports.js';
-import { firstLane, hasWaiting, isPending, type Lane, type LaneSignal, stepLane } from './send-state.js';
-import { bare, firstState, inAttempt, type JobState, type JobUpdate, updated } from './state.js';
+import type { DeliveryOwner, OutgoingEvent } from './outgoing-event.js';
+import type { ReporterContext, TimerEntry } from './ports.js';
+import {
+  hasWaiting,
+  initialSendState,
+  isPending,
+  reduce,
+  type SendSignal,
+  type SendState,
+} from './send-state.js';
+import { firstState, inAttempt, type JobState, type JobUpdate, minimalState, updated } from './state.js';
 
 /** Whatever the message and the step are, an event with this much of the job's own fields is not too large. */
 const ALWAYS_FITS = 36_000;
@@ -31,16 +38,16 @@ interface End {
 }
 
 /** Writes one job's events: what they say, and when. How they get there is the courier's. */
-export class Pen implements Waker, Sender {
-  place = -1;
-  wakeAt = 0;
+export class JobWriter implements TimerEntry, DeliveryOwner {
+  heapIndex = -1;
+  dueAt = 0;
   #hasToldUnknown = false;
-  readonly #around: Surroundings;
+  readonly #context: ReporterContext;
   readonly #id: string;
   readonly #shared: string;
-  readonly #courier: Courier;
+  readonly #delivery: EventDelivery;
   readonly #controller = new AbortController();
-  readonly #outer: AbortSignal | undefined;
+  readonly #outerSignal: AbortSignal | undefined;
   #stopListening: () => void = () => {};
   readonly #aliveSubject: string;
   readonly #heartbeatMs: number;
@@ -49,7 +56,7 @@ export class Pen implements Waker, Sender {
   #state: JobState;
   /** What the last event says, whether it is stored or not. */
   #sent: JobState;
-  #lane: Lane;
+  #sendState: SendState;
   #end: End | null = null;
   #ended: Promise<void> | null = null;
   #hasEnded = false;
@@ -63,16 +70,22 @@ export class Pen implements Waker, Sender {
   #refusal: WorkerError | null = null;
 
   /** @throws InvalidEventError when the options are no job's */
-  constructor(around: Surroundings, options: JobOptions) {
-    const { settings, clock } = around;
-    this.#around = around;
+  constructor(context: ReporterContext, options: JobOptions) {
+    const { settings, clock } = context;
+    this.#context = context;
     this.#id = options.processingId;
     // What a total is computed from may be empty, or not known yet.
     const total = soundTotal(options.total, this.onUnknown);
     checkJobOptions({ ...options, total });
     this.#shared = sharedMembers(options);
     const headers = headerBase(options.processingId, options.traceparent, options.cloudEvents);
-    this.#courier = new Courier(around, this, headers, new RunIds(around.random), options.attempt ?? null);
+    this.#delivery = new EventDelivery(
+      context,
+      this,
+      headers,
+      new RunIds(context.random),
+      options.attempt ?? null,
+    );
     this.#state = firstState(options.attempt ?? 1, total, options.message);
     this.#sent = this.#state;
     this.#intervalMs = 1_000 / settings.maxUpdatesPerSecond;
@@ -81,10 +94,10 @@ export class Pen implements Waker, Sender {
     this.#started = deferred();
     const now = clock.now();
     this.#heartbeatAt = this.#heartbeatMs === 0 ? Number.POSITIVE_INFINITY : now + this.#heartbeatMs;
-    this.#lane = firstLane(now, this.#intervalMs);
-    around.counts.pendingJobs += 1;
-    around.pendingChanged();
-    this.#outer = options.signal;
+    this.#sendState = initialSendState(now, this.#intervalMs);
+    context.counts.pendingJobs += 1;
+    context.pendingChanged();
+    this.#outerSignal = options.signal;
   }
 
   /** Tells, once for the job, that a value says nothing. */
@@ -92,15 +105,16 @@ export class Pen implements Waker, Sender {
     if (this.#hasToldUnknown) return;
     this.#hasToldUnknown = true;
     const message = `In the job ${this.#id} ${problem}. It is told once for a job.`;
-    this.#around.tell({ kind: 'bad_value', message, processingId: this.#id });
+    this.#context.warn({ kind: 'bad_value', message, processingId: this.#id });
   };
 
   /** Sends the first event. */
   begin(): void {
-    if (this.#outer?.aborted) this.#aborted();
-    else if (this.#outer) this.#stopListening = this.#around.onAbort(this.#outer, () => this.#aborted());
-    this.#courier.send(this.#letter(null));
-    this.#plan();
+    if (this.#outerSignal?.aborted) this.#onOuterAbort();
+    else if (this.#outerSignal)
+      this.#stopListening = this.#context.onAbort(this.#outerSignal, () => this.#onOuterAbort());
+    this.#delivery.send(this.#buildEvent(null));
+    this.#scheduleTimer();
   }
 
   get processingId(): string {
@@ -137,19 +151,19 @@ export class Pen implements Waker, Sender {
   /** @throws SupersededError, InvalidEventError, EventTooLargeError */
   report(update: JobUpdate): void {
     if (this.#lost !== null) throw this.#lost;
-    const { clock, line, counts, tell } = this.#around;
+    const { clock, transport, counts, warn } = this.#context;
     if (this.#hasEnded) {
       const after = this.#abandoned === null ? 'its end' : 'its reporter or its connection was closed';
       const message = `An update of the job ${this.#id} came after ${after}, and was left out.`;
-      tell({ kind: 'late_update', message, processingId: this.#id });
+      warn({ kind: 'update_after_end', message, processingId: this.#id });
       return;
     }
     const now = clock.now();
     const next = updated(this.#state, update, now, this.onUnknown);
-    if (next.ownBytes > ALWAYS_FITS || line.maxPayload < EVENT_MAX_BYTES) this.#checkSize(next, null);
+    if (next.ownBytes > ALWAYS_FITS || transport.maxPayload < EVENT_MAX_BYTES) this.#checkSize(next, null);
     this.#state = next;
-    if (hasWaiting(this.#lane)) counts.coalesced += 1;
-    this.#step({ kind: 'report', open: line.open }, now);
+    if (hasWaiting(this.#sendState)) counts.coalesced += 1;
+    this.#step({ kind: 'report', isConnected: transport.isConnected }, now);
   }
 
   /**
@@ -158,20 +172,20 @@ export class Pen implements Waker, Sender {
    * @throws SupersededError, JobEndedError, EventTooLargeError, at once; the promise rejects with SupersededError,
    * ReporterClosedError, NotAcknowledgedError
    */
-  end(ending: Ending, isBare = false): Promise<void> {
+  end(ending: Ending, isMinimal = false): Promise<void> {
     if (this.#lost !== null) throw this.#lost;
     if (this.#abandoned !== null) throw this.#abandoned;
     if (this.#hasEnded) throw new JobEndedError(this.#id);
-    const state = isBare ? bare(this.#state) : this.#state;
+    const state = isMinimal ? minimalState(this.#state) : this.#state;
     this.#checkSize(state, ending);
     this.#state = state;
     this.#hasEnded = true;
     const { promise, resolve, reject } = deferred();
     this.#end = { ending, resolve, reject };
     this.#ended = promise;
-    this.#waitUntil = this.#around.clock.now() + this.#around.settings.endTimeoutMs;
-    if (this.#outer?.aborted) this.#limitWait();
-    if (this.#refusal !== null) this.refuse(this.#refusal);
+    this.#waitUntil = this.#context.clock.now() + this.#context.settings.endTimeoutMs;
+    if (this.#outerSignal?.aborted) this.#limitWait();
+    if (this.#refusal !== null) this.onRefused(this.#refusal);
     this.#step({ kind: 'end' });
     return promise;
   }
@@ -181,11 +195,11 @@ export class Pen implements Waker, Sender {
     this.#controller.abort(error);
     if (this.#hasEnded) return;
     const ending: Ending = { status: 'error', error: failureJson(error, {}, false) };
-    for (const isBare of [false, true]) {
+    for (const isMinimal of [false, true]) {
       if (this.#hasEnded) return;
       try {
         // Whoever stops the worker waits for all ends at once.
-        this.end(ending, isBare).catch(() => {});
+        this.end(ending, isMinimal).catch(() => {});
       } catch {
         // The job's own fields leave no room for the error: the bare one follows.
       }
@@ -194,48 +208,48 @@ export class Pen implements Waker, Sender {
 
   /** Sends what waits, and whatever may follow, without keeping the distance in time. */
   flush(): void {
-    if (this.#lane.kind === 'closed') return;
+    if (this.#sendState.kind === 'closed') return;
     this.#intervalMs = 0;
-    this.#lane = { ...this.#lane, readyAt: Number.NEGATIVE_INFINITY };
-    if (this.#lane.kind === 'holding') this.opened();
+    this.#sendState = { ...this.#sendState, readyAt: Number.NEGATIVE_INFINITY };
+    if (this.#sendState.kind === 'scheduled') this.onConnected();
   }
 
   /** Gives the job up: nothing more is sent, and who waits for its end is told `error`. */
   abandon(error: WorkerError): void {
-    if (this.#lane.kind === 'closed') return;
+    if (this.#sendState.kind === 'closed') return;
     this.#abandoned = error;
     const end = this.#end;
     this.#close();
     if (end !== null) {
       const message = `The end of the job ${this.#id} was not acknowledged: ${error.message}`;
-      this.#around.tell({ kind: 'not_acknowledged', message, processingId: this.#id });
+      this.#context.warn({ kind: 'not_acknowledged', message, processingId: this.#id });
       end.reject(error);
     }
     this.#started.reject(error);
   }
 
   /** NATS refuses something that this job needs. It is tried again, but nobody has to wait for it. */
-  refuse(error: WorkerError): void {
+  onRefused(error: WorkerError): void {
     this.#refusal = error;
     if (this.#end === null) return;
-    const { clock, settings } = this.#around;
+    const { clock, settings } = this.#context;
     this.#waitUntil = Math.min(this.#waitUntil, clock.now() + settings.closeTimeoutMs);
-    this.#plan();
+    this.#scheduleTimer();
   }
 
-  opened(): void {
+  onConnected(): void {
     this.#refusal = null;
-    this.#courier.opened();
+    this.#delivery.onConnected();
     this.#step({ kind: 'due' });
   }
 
-  cut(): void {
-    this.#courier.cut();
-    this.#plan();
+  onDisconnected(): void {
+    this.#delivery.onDisconnected();
+    this.#scheduleTimer();
   }
 
-  awake(now: number): void {
-    if (this.#lane.kind === 'closed') return;
+  onTimer(now: number): void {
+    if (this.#sendState.kind === 'closed') return;
     if (now >= this.#giveUpAt) {
       this.abandon(this.#notAcknowledged());
       return;
@@ -243,108 +257,110 @@ export class Pen implements Waker, Sender {
     if (now >= this.#waitUntil) this.#stopWaiting();
     if (now >= this.#heartbeatAt) {
       this.#heartbeatAt = now + this.#heartbeatMs;
-      this.#around.line.cast(this.#aliveSubject, Buffer.from(aliveBody(this.#state.attempt)));
+      this.#context.transport.publishUnacked(this.#aliveSubject, Buffer.from(aliveBody(this.#state.attempt)));
     }
-    this.#courier.awake(now);
-    if (this.#around.line.open) this.#step({ kind: 'due' }, now);
-    else this.#plan();
+    this.#delivery.onTimer(now);
+    if (this.#context.transport.isConnected) this.#step({ kind: 'due' }, now);
+    else this.#scheduleTimer();
   }
 
-  rewrite(attempt: number): Letter {
+  rebuild(attempt: number): OutgoingEvent {
     // The first event as it was: what has been reported since comes behind it. It is the end, where memory was too
     // little for those before.
     const first = inAttempt(this.#sent, attempt);
     this.#state = inAttempt(this.#state, attempt);
-    const isEnd = this.#lane.kind === 'flying' && this.#lane.carries === 'end';
-    return this.#letter(isEnd ? (this.#end?.ending ?? null) : null, this.#around.clock.now(), first);
+    const isEnd = this.#sendState.kind === 'in_flight' && this.#sendState.sending === 'terminal';
+    return this.#buildEvent(isEnd ? (this.#end?.ending ?? null) : null, this.#context.clock.now(), first);
   }
 
-  shorten(bytes: number): Letter | null {
-    if (this.#lane.kind !== 'flying') return null;
+  reduceSize(bytes: number): OutgoingEvent | null {
+    if (this.#sendState.kind !== 'in_flight') return null;
     const error = new EventTooLargeError(this.#id, bytes, null);
     const message = `${error.message} It is sent without the job's own fields, message and step.`;
-    this.#around.tell({ kind: 'not_sendable', message, processingId: this.#id });
-    const end = this.#lane.carries === 'end' ? this.#end : null;
+    this.#context.warn({ kind: 'event_truncated', message, processingId: this.#id });
+    const end = this.#sendState.sending === 'terminal' ? this.#end : null;
     if (end?.ending.status === 'completed' && end.ending.result !== null) {
       // A result cannot be left out as if there were none.
       const ending: Ending = { status: 'error', error: failureJson(error, {}, false) };
       this.#end = { ending, resolve: () => end.reject(error), reject: end.reject };
     } else if (end?.ending.status === 'error') {
-      this.#end = { ...end, ending: { status: 'error', error: briefly(end.ending.error) } };
+      this.#end = { ...end, ending: { status: 'error', error: minimalFailure(end.ending.error) } };
     }
     const ending = end === null ? null : (this.#end?.ending ?? null);
-    return this.#letter(ending, this.#around.clock.now(), bare(this.#sent));
+    return this.#buildEvent(ending, this.#context.clock.now(), minimalState(this.#sent));
   }
 
-  stored(): void {
+  onStored(): void {
     this.#refusal = null;
     this.#started.resolve();
     this.#step({ kind: 'stored' });
-    if (this.#lane.kind !== 'closed') return;
+    if (this.#sendState.kind !== 'closed') return;
     const end = this.#end;
     this.#close();
     end?.resolve();
   }
 
-  evicted(): void {
-    this.#around.counts.dropped += 1;
+  onEvicted(): void {
+    this.#context.counts.dropped += 1;
     const message = `An update of the job ${this.#id} was let go: too much is waiting for NATS.`;
-    this.#around.tell({ kind: 'dropped', message, processingId: this.#id });
+    this.#context.warn({ kind: 'dropped', message, processingId: this.#id });
     this.#step({ kind: 'evicted' });
   }
 
-  stirred(): void {
-    this.#plan();
+  reschedule(): void {
+    this.#scheduleTimer();
   }
 
-  superseded(error: SupersededError): void {
+  onSuperseded(error: SupersededError): void {
     this.#lost = error;
     const end = this.#end;
     this.#close();
-    this.#around.tell({ kind: 'superseded', message: error.message, processingId: this.#id });
+    this.#context.warn({ kind: 'superseded', message: error.message, processingId: this.#id });
     this.#started.reject(error);
     end?.reject(error);
     this.#controller.abort(error);
   }
 
-  #step(signal: LaneSignal, now = this.#around.clock.now()): void {
-    const { lane, send } = stepLane(this.#lane, signal, now, this.#intervalMs);
-    this.#turn(lane);
+  #step(signal: SendSignal, now = this.#context.clock.now()): void {
+    const { state, send } = reduce(this.#sendState, signal, now, this.#intervalMs);
+    this.#setSendState(state);
     if (send !== null)
-      this.#courier.send(this.#letter(send === 'end' ? (this.#end?.ending ?? null) : null, now));
-    this.#plan();
+      this.#delivery.send(this.#buildEvent(send === 'terminal' ? (this.#end?.ending ?? null) : null, now));
+    this.#scheduleTimer();
   }
 
-  #turn(lane: Lane): void {
-    const change = Number(isPending(lane)) - Number(isPending(this.#lane));
-    this.#lane = lane;
+  #setSendState(sendState: SendState): void {
+    const change = Number(isPending(sendState)) - Number(isPending(this.#sendState));
+    this.#sendState = sendState;
     if (change === 0) return;
-    this.#around.counts.pendingJobs += change;
-    this.#around.pendingChanged();
+    this.#context.counts.pendingJobs += change;
+    this.#context.pendingChanged();
   }
 
   // Waking too early costs a look; moving each wake-up costs more.
-  #plan(): void {
-    if (this.#lane.kind === 'closed') return;
+  #scheduleTimer(): void {
+    if (this.#sendState.kind === 'closed') return;
     const heldUntil =
-      this.#lane.kind === 'holding' && this.#around.line.open ? this.#lane.readyAt : Number.POSITIVE_INFINITY;
+      this.#sendState.kind === 'scheduled' && this.#context.transport.isConnected
+        ? this.#sendState.readyAt
+        : Number.POSITIVE_INFINITY;
     const waits = Math.min(this.#giveUpAt, this.#waitUntil);
-    const at = Math.min(heldUntil, this.#courier.wakeAt, this.#heartbeatAt, waits);
-    if (this.place < 0 || at < this.wakeAt) this.#around.wake(this, at);
+    const at = Math.min(heldUntil, this.#delivery.dueAt, this.#heartbeatAt, waits);
+    if (this.heapIndex < 0 || at < this.dueAt) this.#context.setTimer(this, at);
   }
 
   #close(): void {
-    this.#turn({ kind: 'closed' });
+    this.#setSendState({ kind: 'closed' });
     this.#hasEnded = true;
     this.#end = null;
-    this.#courier.stop();
+    this.#delivery.stop();
     this.#stopListening();
-    this.#around.wake(this, Number.POSITIVE_INFINITY);
-    this.#around.done(this);
+    this.#context.setTimer(this, Number.POSITIVE_INFINITY);
+    this.#context.removeWriter(this);
   }
 
-  #aborted(): void {
-    this.#controller.abort(this.#outer?.reason);
+  #onOuterAbort(): void {
+    this.#controller.abort(this.#outerSignal?.reason);
     if (this.#end !== null) this.#limitWait();
   }
 
@@ -354,38 +370,38 @@ export class Pen implements Waker, Sender {
     const end = this.#end;
     if (end === null) return;
     this.#end = { ending: end.ending, resolve: () => {}, reject: () => {} };
-    this.#around.unawaited(this);
+    this.#context.unawaited(this);
     const error = this.#notAcknowledged();
     const message = `${error.message} It is still sent, until the reporter is closed.`;
-    this.#around.tell({ kind: 'not_acknowledged', message, processingId: this.#id });
+    this.#context.warn({ kind: 'not_acknowledged', message, processingId: this.#id });
     end.reject(error);
   }
 
   #notAcknowledged(): NotAcknowledgedError {
     const refusal = this.#refusal;
-    const away = this.#around.line.open ? null : 'NATS cannot be reached';
-    const reason = refusal?.message.replace(/\.$/, '') ?? away ?? this.#courier.problem;
+    const disconnected = this.#context.transport.isConnected ? null : 'NATS cannot be reached';
+    const reason = refusal?.message.replace(/\.$/, '') ?? disconnected ?? this.#delivery.problem;
     return new NotAcknowledgedError(this.#id, reason, refusal === null ? undefined : { cause: refusal });
   }
 
   #limitWait(): void {
-    this.#giveUpAt = this.#around.clock.now() + this.#around.settings.closeTimeoutMs;
-    this.#plan();
+    this.#giveUpAt = this.#context.clock.now() + this.#context.settings.closeTimeoutMs;
+    this.#scheduleTimer();
   }
 
-  #letter(ending: Ending | null, now = this.#around.clock.now(), state = this.#state): Letter {
+  #buildEvent(ending: Ending | null, now = this.#context.clock.now(), state = this.#state): OutgoingEvent {
     this.#sent = state;
-    const timestamp = this.#around.clock.timestamp();
+    const timestamp = this.#context.clock.timestamp();
     const body = Buffer.from(encodeEvent(this.#shared, state, ending, now, timestamp));
-    const carries = ending === null ? 'newest' : 'end';
-    return { carries, status: ending?.status ?? 'processing', timestamp, body };
+    const kind = ending === null ? 'update' : 'terminal';
+    return { kind, status: ending?.status ?? 'processing', timestamp, body };
   }
 
   #checkSize(state: JobState, ending: Ending | null): void {
-    const { clock, line } = this.#around;
+    const { clock, transport } = this.#context;
     const text = encodeEvent(this.#shared, state, ending, clock.now(), clock.timestamp());
-    const room = this.#courier.hasBegun ? 0 : ROOM_FOR_ATTEMPT;
-    const limit = Math.min(EVENT_MAX_BYTES, line.maxPayload) - room;
+    const room = this.#delivery.hasBegun ? 0 : ROOM_FOR_ATTEMPT;
+    const limit = Math.min(EVENT_MAX_BYTES, transport.maxPayload) - room;
     const bytes = Buffer.byteLength(text);
     if (bytes > limit) throw new EventTooLargeError(this.#id, bytes, limit);
   }
@@ -403,7 +419,7 @@ export function deferred(): Deferred {
   const promise = new Promise<void>((yes, no) => {
     settle = { yes, no };
   });
-  // Whoever does not wait for it is told by `onTrouble`; the process must not end for it.
+  // Whoever does not wait for it is told by `onWarning`; the process must not end for it.
   promise.catch(() => {});
   // Node looks into it each time that a promise is settled again, which takes longer than the rest of an event.
   const once = (): typeof settle => {

@@ -1,9 +1,9 @@
 import type { Ending } from './encode.js';
 import { type FailOptions, failureJson } from './failure.js';
-import type { Pen } from './job-writer.js';
+import type { JobWriter } from './job-writer.js';
 import { jsonOf } from './json.js';
 import type { JobUpdate } from './state.js';
-import type { Trouble } from './warning.js';
+import type { ReporterWarning } from './warning.js';
 
 /** A job that runs. */
 export interface Job {
@@ -28,54 +28,54 @@ export interface Job {
 }
 
 export class JobHandle implements Job {
-  readonly #pen: Pen;
+  readonly #jobWriter: JobWriter;
   readonly #includeStack: boolean;
-  readonly #tell: (trouble: Trouble) => void;
+  readonly #warn: (warning: ReporterWarning) => void;
 
   constructor(
     readonly processingId: string,
-    pen: Pen,
+    jobWriter: JobWriter,
     includeStack: boolean,
-    tell: (trouble: Trouble) => void,
+    warn: (warning: ReporterWarning) => void,
   ) {
-    this.#pen = pen;
+    this.#jobWriter = jobWriter;
     this.#includeStack = includeStack;
-    this.#tell = tell;
+    this.#warn = warn;
   }
 
   get attempt(): number {
-    return this.#pen.attempt;
+    return this.#jobWriter.attempt;
   }
 
   get signal(): AbortSignal {
-    return this.#pen.signal;
+    return this.#jobWriter.signal;
   }
 
   report(update: JobUpdate): void {
-    this.#pen.report(update);
+    this.#jobWriter.report(update);
   }
 
   complete(result?: unknown): Promise<void> {
     return this.#end(() => ({
       status: 'completed',
-      result: result === undefined ? null : jsonOf(result, '/result', this.#pen.onUnknown),
+      result: result === undefined ? null : jsonOf(result, '/result', this.#jobWriter.onUnknown),
     }));
   }
 
   fail(error: unknown, options: FailOptions = {}): Promise<void> {
     return this.#end(() => ({
       status: 'error',
-      error: failureJson(error, options, this.#includeStack, true, this.#pen.onUnknown),
+      error: failureJson(error, options, this.#includeStack, true, this.#jobWriter.onUnknown),
     }));
   }
 
   /** For `run`: completes, unless the work has ended the job by itself. */
   async finish(result: unknown): Promise<void> {
     try {
-      await (this.#pen.ended ?? this.complete(result));
+      await (this.#jobWriter.ended ?? this.complete(result));
     } catch (error) {
       // The work is done, but nobody can be shown its result; whoever watches the job must not wait for ever.
-      if (this.#pen.ended === null) await this.failSafely(error);
+      if (this.#jobWriter.ended === null) await this.failSafely(error);
       throw error;
     }
   }
@@ -83,23 +83,23 @@ export class JobHandle implements Job {
   /** For `run`: fails, in whatever form can be sent. Never throws: the job's own error is what matters. */
   async failSafely(error: unknown): Promise<void> {
     try {
-      await (this.#pen.ended ?? this.fail(error));
+      await (this.#jobWriter.ended ?? this.fail(error));
     } catch (reason) {
       // The end was refused by others, or the job is not ours any more: nothing that is left out would help.
-      if (!this.#pen.isOpen) return;
+      if (!this.#jobWriter.isOpen) return;
       const { processingId } = this;
       const why = reason instanceof Error ? reason.message : String(reason);
       const message = `What the job ${processingId} failed with is published without its details: ${why}`;
-      this.#tell({ kind: 'not_sendable', message, processingId });
+      this.#warn({ kind: 'event_truncated', message, processingId });
       const short = (): Ending => ({ status: 'error', error: failureJson(error, {}, false, false) });
-      for (const isBare of [false, true])
-        if (this.#pen.isOpen) await this.#end(short, isBare).catch(() => {});
+      for (const isMinimal of [false, true])
+        if (this.#jobWriter.isOpen) await this.#end(short, isMinimal).catch(() => {});
     }
   }
 
-  #end(ending: () => Ending, isBare = false): Promise<void> {
+  #end(ending: () => Ending, isMinimal = false): Promise<void> {
     try {
-      return this.#pen.end(ending(), isBare);
+      return this.#jobWriter.end(ending(), isMinimal);
     } catch (error) {
       const refused = Promise.reject(error);
       // Whoever does not wait for it must not lose the process for it.

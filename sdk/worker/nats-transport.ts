@@ -11,51 +11,51 @@ import {
 } from 'nats';
 import { ALIVE_PREFIX, SUBJECT_PREFIX } from '../../schemas/ids.js';
 import { NotAuthorizedError, NotPermittedError } from './errors.js';
-import { Window } from './in-flight-limiter.js';
-import type { Caller, Clock, Line } from './ports.js';
+import { InFlightLimiter } from './in-flight-limiter.js';
+import type { Clock, ReplyHandler, Transport } from './ports.js';
 import { type Obstacle, parseReply } from './reply.js';
-import type { Trouble } from './warning.js';
+import type { ReporterWarning } from './warning.js';
 
 /** nats-server's own limit, for as long as no server has told its. */
 const USUAL_MAX_PAYLOAD = 1024 * 1024;
 /** A server counts the headers as well. */
 const HEADERS = 4_096;
 
-export interface LineEvents {
+export interface TransportEvents {
   /** NATS is there: at first, and after each time away. */
-  opened(): void;
+  onConnected(): void;
   /** NATS is away; what was on its way may be stored or not. */
-  cut(): void;
+  onDisconnected(): void;
   /** NATS refuses something that is needed, of one job or of all (null), which waiting does not mend. */
-  refused(error: NotAuthorizedError | NotPermittedError, processingId: string | null): void;
+  onRefused(error: NotAuthorizedError | NotPermittedError, processingId: string | null): void;
   /** The connection was closed for good. */
-  over(): void;
-  tell(trouble: Trouble): void;
+  onClosed(): void;
+  warn(warning: ReporterWarning): void;
 }
 
 /** A line over one connection, which may come later than the line. */
-export class NatsLine implements Line {
-  readonly #events: LineEvents;
-  readonly #window: Window;
-  readonly #callers = new Map<number, Caller>();
+export class NatsTransport implements Transport {
+  readonly #events: TransportEvents;
+  readonly #limiter: InFlightLimiter;
+  readonly #handlers = new Map<number, ReplyHandler>();
   readonly #inboxPrefix: string | undefined;
   #connection: NatsConnection | null = null;
   #inbox = '';
   #tokens = 0;
-  #open = false;
+  #isConnected = false;
   #isClosed = false;
   #obstacle: { readonly kind: Obstacle; readonly detail: string } | null = null;
   #subscription: Subscription | null = null;
   #stopWatching: () => void = () => {};
 
-  constructor(events: LineEvents, clock: Clock, maxInFlight: number, inboxPrefix: string | undefined) {
+  constructor(events: TransportEvents, clock: Clock, maxInFlight: number, inboxPrefix: string | undefined) {
     this.#events = events;
     this.#inboxPrefix = inboxPrefix;
-    this.#window = new Window(maxInFlight, (ms, call) => void clock.later(ms, call));
+    this.#limiter = new InFlightLimiter(maxInFlight, (ms, call) => void clock.later(ms, call));
   }
 
-  get open(): boolean {
-    return this.#open;
+  get isConnected(): boolean {
+    return this.#isConnected;
   }
 
   /** What kept JetStream from storing the event that it answered last; null: it was stored, or nothing is known. */
@@ -78,10 +78,10 @@ export class NatsLine implements Line {
 
   /** Nothing is sent or heard any more. */
   close(): void {
-    this.#open = false;
+    this.#isConnected = false;
     this.#isClosed = true;
-    this.#window.clear(this.#callers.values());
-    this.#callers.clear();
+    this.#limiter.clear(this.#handlers.values());
+    this.#handlers.clear();
     if (this.#connection?.isClosed() === false) this.#subscription?.unsubscribe();
     this.#stopWatching();
   }
@@ -92,50 +92,50 @@ export class NatsLine implements Line {
     const inbox = createInbox(this.#inboxPrefix ?? prefixOf(connection));
     this.#inbox = `${inbox}.`;
     this.#subscription = connection.subscribe(`${inbox}.*`, {
-      callback: (error, msg) => error === null && this.#answered(msg),
+      callback: (error, msg) => error === null && this.#onReply(msg),
     });
     const changes: AsyncIterable<Status> & Partial<QueuedIterator<Status>> = connection.status();
     void this.#watch(changes);
     // The list of changes does not end with the connection.
-    const forgetClosing = whenClosed(connection, () => this.#over());
+    const forgetClosing = whenClosed(connection, () => this.#onClosed());
     this.#stopWatching = () => {
       changes.stop?.();
       forgetClosing();
     };
     // While it dials again a connection knows nothing of a server.
-    if (connection.info !== undefined) this.#opened();
+    if (connection.info !== undefined) this.#onConnected();
   }
 
-  listen(caller: Caller): number {
+  registerReply(handler: ReplyHandler): number {
     this.#tokens += 1;
-    this.#callers.set(this.#tokens, caller);
+    this.#handlers.set(this.#tokens, handler);
     return this.#tokens;
   }
 
-  forget(caller: Caller, token: number): void {
-    this.#callers.delete(token);
-    this.#window.leave(caller);
+  unregisterReply(handler: ReplyHandler, token: number): void {
+    this.#handlers.delete(token);
+    this.#limiter.release(handler);
   }
 
-  enter(caller: Caller): void {
-    this.#window.enter(caller);
+  acquireSlot(handler: ReplyHandler): void {
+    this.#limiter.acquire(handler);
   }
 
-  leave(caller: Caller): void {
-    this.#window.leave(caller);
+  releaseSlot(handler: ReplyHandler): void {
+    this.#limiter.release(handler);
   }
 
   publish(subject: string, body: Uint8Array, token: number, headers: MsgHdrs): boolean {
     return this.#try((nc) => nc.publish(subject, body, { reply: this.#inbox + token, headers }));
   }
 
-  cast(subject: string, body: Uint8Array): void {
+  publishUnacked(subject: string, body: Uint8Array): void {
     this.#try((nc) => nc.publish(subject, body));
   }
 
   // A connection that is away keeps what is published without a bound, so it is given nothing.
   #try(publish: (nc: NatsConnection) => void): boolean {
-    if (!this.#open || this.#connection === null) return false;
+    if (!this.#isConnected || this.#connection === null) return false;
     try {
       publish(this.#connection);
       return true;
@@ -144,64 +144,67 @@ export class NatsLine implements Line {
     }
   }
 
-  #answered(msg: Msg): void {
-    const caller = this.#callers.get(Number(msg.subject.slice(this.#inbox.length)));
+  #onReply(msg: Msg): void {
+    const handler = this.#handlers.get(Number(msg.subject.slice(this.#inbox.length)));
     const reply = parseReply(msg.headers?.code ?? 0, msg.string(), this.#hasJetStream);
     if (reply.kind === 'stored') this.#obstacle = null;
     else if ((reply.kind === 'busy' || reply.kind === 'refused') && reply.obstacle !== undefined) {
       this.#obstacle = { kind: reply.obstacle, detail: reply.detail };
     }
-    caller?.answered(reply);
+    handler?.onReply(reply);
   }
 
   async #watch(changes: AsyncIterable<Status>): Promise<void> {
     for await (const { type, data, permissionContext } of changes) {
-      if (type === Events.Disconnect) this.#cut();
-      else if (type === Events.Reconnect) this.#opened();
-      else if (type === Events.Error) this.#refused(String(data), permissionContext);
+      if (type === Events.Disconnect) this.#onDisconnected();
+      else if (type === Events.Reconnect) this.#onConnected();
+      else if (type === Events.Error) this.#onRefused(String(data), permissionContext);
     }
   }
 
-  #over(): void {
+  #onClosed(): void {
     if (this.#isClosed) return;
     this.close();
     const message = 'The connection to NATS was closed; nothing more is sent.';
-    this.#events.tell({ kind: 'connection_closed', message });
-    this.#events.over();
+    this.#events.warn({ kind: 'connection_closed', message });
+    this.#events.onClosed();
   }
 
   // On a connection that is shared, what others are refused is not ours to tell.
-  #refused(error: string, context: { operation: string; subject: string } | undefined): void {
+  #onRefused(error: string, context: { operation: string; subject: string } | undefined): void {
     if (context === undefined) {
-      if (isAuthorization(error)) this.#events.refused(new NotAuthorizedError(error), null);
-      else this.#events.tell({ kind: 'not_permitted', message: `NATS refuses: ${error}` });
+      if (isAuthorization(error)) this.#events.onRefused(new NotAuthorizedError(error), null);
+      else this.#events.warn({ kind: 'not_permitted', message: `NATS refuses: ${error}` });
       return;
     }
     const { operation, subject } = context;
     const detail = `${operation} to ${subject}`;
     if (subject.startsWith(this.#inbox)) {
-      const inboxes = inboxesOf(subject);
-      this.#events.refused(new NotPermittedError(null, [inboxes], detail, 'subscribe'), null);
+      const inboxes = inboxPermission(subject);
+      this.#events.onRefused(new NotPermittedError(null, [inboxes], detail, 'subscribe'), null);
     } else if (subject.startsWith(SUBJECT_PREFIX)) {
       const processingId = subject.slice(SUBJECT_PREFIX.length);
-      this.#events.refused(new NotPermittedError(processingId, [subject], detail, 'publish'), processingId);
+      this.#events.onRefused(new NotPermittedError(processingId, [subject], detail, 'publish'), processingId);
     } else if (subject.startsWith(ALIVE_PREFIX)) {
-      this.#events.tell({ kind: 'not_permitted', message: `NATS refuses: ${detail}` });
+      this.#events.warn({ kind: 'not_permitted', message: `NATS refuses: ${detail}` });
     }
   }
 
-  #opened(): void {
-    if (this.#open || this.#isClosed) return;
-    this.#open = true;
-    this.#events.opened();
+  #onConnected(): void {
+    if (this.#isConnected || this.#isClosed) return;
+    this.#isConnected = true;
+    this.#events.onConnected();
   }
 
-  #cut(): void {
-    if (this.#isClosed || !this.#open) return;
-    this.#open = false;
-    this.#window.clear(this.#callers.values());
-    this.#events.tell({ kind: 'away', message: 'NATS cannot be reached; states are kept until it is back.' });
-    this.#events.cut();
+  #onDisconnected(): void {
+    if (this.#isClosed || !this.#isConnected) return;
+    this.#isConnected = false;
+    this.#limiter.clear(this.#handlers.values());
+    this.#events.warn({
+      kind: 'disconnected',
+      message: 'NATS cannot be reached; states are kept until it is back.',
+    });
+    this.#events.onDisconnected();
   }
 }
 
@@ -226,7 +229,7 @@ function whenClosed(connection: NatsConnection, call: () => void): () => void {
 }
 
 /** What has to be permitted for an inbox: all that begin as it does. Its own name is made by chance. */
-export const inboxesOf = (inbox: string): string => inbox.replace(/\.[^.]+\.\*$/, '.>');
+export const inboxPermission = (inbox: string): string => inbox.replace(/\.[^.]+\.\*$/, '.>');
 
 // The package does not tell the prefix that a connection was made with, and permissions may hang on it.
 function prefixOf(connection: NatsConnection): string | undefined {

@@ -1,8 +1,8 @@
-import type { Keeper } from './ports.js';
+import type { BufferedEvent } from './ports.js';
 
 /** The bytes of all events that are kept until they are acknowledged, and who is asked to let his go first. */
-export class Budget {
-  readonly #kept = new Map<Keeper, number>();
+export class PendingBuffer {
+  readonly #events = new Map<BufferedEvent, number>();
   #bytes = 0;
   #isEvicting = false;
 
@@ -13,30 +13,30 @@ export class Budget {
   }
 
   get events(): number {
-    return this.#kept.size;
+    return this.#events.size;
   }
 
   /** Above the bound the oldest that can be let go are let go, but never the one that has just come. */
-  keep(keeper: Keeper, bytes: number): void {
-    this.letGo(keeper);
-    this.#kept.set(keeper, bytes);
+  add(buffered: BufferedEvent, bytes: number): void {
+    this.remove(buffered);
+    this.#events.set(buffered, bytes);
     this.#bytes += bytes;
     // An end that comes in the place of an update is no reason to begin anew.
     if (this.#bytes <= this.maxBytes || this.#isEvicting) return;
     this.#isEvicting = true;
-    for (const other of [...this.#kept.keys()]) {
+    for (const other of [...this.#events.keys()]) {
       if (this.#bytes <= this.maxBytes) break;
-      if (other === keeper || !other.evictable) continue;
-      this.letGo(other);
+      if (other === buffered || !other.evictable) continue;
+      this.remove(other);
       other.evict();
     }
     this.#isEvicting = false;
   }
 
-  letGo(keeper: Keeper): void {
-    const bytes = this.#kept.get(keeper);
+  remove(buffered: BufferedEvent): void {
+    const bytes = this.#events.get(buffered);
     if (bytes === undefined) return;
     this.#bytes -= bytes;
-    this.#kept.delete(keeper);
+    this.#events.delete(buffered);
   }
 }

@@ -1,9 +1,9 @@
 import type { MsgHdrs } from 'nats';
 import type { LastMessage } from './fencing.js';
-import type { Ticket } from './in-flight-limiter.js';
+import type { SlotOwner } from './in-flight-limiter.js';
 import type { Obstacle, Reply } from './reply.js';
 import type { Settings } from './settings.js';
-import type { Trouble } from './warning.js';
+import type { ReporterWarning } from './warning.js';
 
 /** Time and chance, from outside. */
 export interface Clock {
@@ -18,28 +18,28 @@ export interface Clock {
 }
 
 /** Who sends one event at a time on the line, and waits for answers. */
-export interface Caller extends Ticket {
-  answered(reply: Reply): void;
+export interface ReplyHandler extends SlotOwner {
+  onReply(reply: Reply): void;
 }
 
 /** The way to NATS: one inbox for all answers, and a window for what is on its way. */
-export interface Line {
+export interface Transport {
   /** Whether NATS is there. */
-  readonly open: boolean;
+  readonly isConnected: boolean;
   /** The largest body that this NATS takes, in bytes. */
   readonly maxPayload: number;
-  /** A token for one event: its answers come to `caller`, whichever try they are to. */
-  listen(caller: Caller): number;
+  /** A token for one event: its answers come to `handler`, whichever try they are to. */
+  registerReply(handler: ReplyHandler): number;
   /** No answers under this token any more; frees the place in the window. */
-  forget(caller: Caller, token: number): void;
-  /** Calls `launch` as soon as the window has a place: at once, or later. */
-  enter(caller: Caller): void;
+  unregisterReply(handler: ReplyHandler, token: number): void;
+  /** Calls `onSlot` as soon as the window has a place: at once, or later. */
+  acquireSlot(handler: ReplyHandler): void;
   /** This try is not waited for any more: its place is free. */
-  leave(caller: Caller): void;
+  releaseSlot(handler: ReplyHandler): void;
   /** Publishes; false when that was not possible. */
   publish(subject: string, body: Uint8Array, token: number, headers: MsgHdrs): boolean;
   /** Publishes something that nobody acknowledges; not kept when NATS is away. */
-  cast(subject: string, body: Uint8Array): void;
+  publishUnacked(subject: string, body: Uint8Array): void;
 }
 
 /** What the stream says of a job's last event. */
@@ -79,7 +79,7 @@ export interface History {
    * The messages of a job from the sequence `from` on, below `before`, from the oldest to the newest.
    * @param most how many are read; those after them are left out
    */
-  range(processingId: string, from: number, before: number, most: number): Promise<RangeRead>;
+  range(processingId: string, from: number, before: number, limit: number): Promise<RangeRead>;
 }
 
 /** Counts of one reporter. */
@@ -97,40 +97,40 @@ export interface Counts {
 }
 
 /** What a job's pen needs of the reporter around it. */
-export interface Surroundings {
+export interface ReporterContext {
   readonly settings: Settings;
   readonly clock: Clock;
-  readonly line: Line;
+  readonly transport: Transport;
   readonly history: History;
   readonly counts: Counts;
-  readonly tell: (trouble: Trouble) => void;
+  readonly warn: (warning: ReporterWarning) => void;
   /** Random bytes as text. */
   readonly random: (bytes: number) => string;
   /** Asks to be woken at a time, instead of when it asked for before; Infinity for never. */
-  wake(pen: Waker, at: number): void;
+  setTimer(jobWriter: TimerEntry, at: number): void;
   /** Takes note of bytes that are kept for an event that is not acknowledged; may let others go. */
-  keep(keeper: Keeper, bytes: number): void;
-  letGo(keeper: Keeper): void;
+  addPending(buffered: BufferedEvent, bytes: number): void;
+  releasePending(buffered: BufferedEvent): void;
   /** Calls when the signal aborts; what it returns calls it off. */
   onAbort(signal: AbortSignal, call: () => void): () => void;
   /** `counts.pendingJobs` has changed. */
   pendingChanged(): void;
   /** Nobody waits any more for what this job still sends. */
-  unawaited(pen: Waker): void;
+  unawaited(jobWriter: TimerEntry): void;
   /** This job needs nothing any more. */
-  done(pen: Waker): void;
+  removeWriter(jobWriter: TimerEntry): void;
 }
 
 /** Something that is woken at times. */
-export interface Waker {
+export interface TimerEntry {
   /** Its place in the agenda; the agenda's own. */
-  place: number;
-  wakeAt: number;
-  awake(now: number): void;
+  heapIndex: number;
+  dueAt: number;
+  onTimer(now: number): void;
 }
 
 /** Somebody who keeps an event until it is acknowledged. */
-export interface Keeper {
+export interface BufferedEvent {
   /** Whether it can be let go: it is no end, and the job goes on. */
   readonly evictable: boolean;
   evict(): void;

@@ -4,11 +4,11 @@ export type Reply =
   | { readonly kind: 'stored'; readonly seq: number; readonly duplicate: boolean }
   /** The subject's last event is not the expected one. `last` is its sequence (0: there is none), where it is told. */
   | { readonly kind: 'conflict'; readonly last: number | null }
-  /** Not now: send it again. `unsure`: it may be stored, or be about to be. */
+  /** Not now: send it again. `mayBeStored`: it may be stored, or be about to be. */
   | {
       readonly kind: 'busy';
       readonly detail: string;
-      readonly unsure: boolean;
+      readonly mayBeStored: boolean;
       readonly obstacle?: Obstacle | undefined;
     }
   /** No, and nobody knows for how long. */
@@ -63,8 +63,8 @@ interface PubAck {
  */
 export function parseReply(status: number, text: string, hasJetStream = true): Reply {
   if (status !== 0) {
-    if (status !== 503) return { kind: 'busy', detail: `status ${status}`, unsure: false };
-    return { kind: 'busy', unsure: false, ...(hasJetStream ? NOBODY_LISTENS : NO_JETSTREAM) };
+    if (status !== 503) return { kind: 'busy', detail: `status ${status}`, mayBeStored: false };
+    return { kind: 'busy', mayBeStored: false, ...(hasJetStream ? NOBODY_LISTENS : NO_JETSTREAM) };
   }
   const stored = PLAIN_ACK.exec(text);
   if (stored !== null) return { kind: 'stored', seq: Number(stored[1]), duplicate: false };
@@ -72,24 +72,24 @@ export function parseReply(status: number, text: string, hasJetStream = true): R
   try {
     ack = JSON.parse(text) as PubAck;
   } catch {
-    return { kind: 'busy', detail: 'the answer is not JSON', unsure: true };
+    return { kind: 'busy', detail: 'the answer is not JSON', mayBeStored: true };
   }
   const error = ack?.error;
   if (error === undefined) {
     // A cluster answers a duplicate of what it has not stored yet with the sequence 0.
     return typeof ack?.seq === 'number' && ack.seq > 0
       ? { kind: 'stored', seq: ack.seq, duplicate: ack.duplicate === true }
-      : { kind: 'busy', detail: 'the event is on its way', unsure: true };
+      : { kind: 'busy', detail: 'the event is on its way', mayBeStored: true };
   }
   const { code = 0, err_code = 0, description = '' } = error;
   const { detail, obstacle } = inPlainWords(err_code || code, description);
   if (err_code === WRONG_LAST_SEQUENCE) return { kind: 'conflict', last: sequenceIn(description) };
   if (err_code === WRONG_LAST_SEQUENCE_IN_FLIGHT || err_code === DUPLICATE_IN_FLIGHT) {
-    return { kind: 'busy', detail, unsure: true };
+    return { kind: 'busy', detail, mayBeStored: true };
   }
   if (TOO_LARGE.has(err_code)) return { kind: 'too_large', detail };
   return NOT_NOW.has(code)
-    ? { kind: 'busy', detail, unsure: false, obstacle }
+    ? { kind: 'busy', detail, mayBeStored: false, obstacle }
     : { kind: 'refused', detail, obstacle };
 }
 

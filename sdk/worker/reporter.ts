@@ -11,14 +11,14 @@ import { jobHistory } from './history.js';
 import { randomText } from './ids.js';
 import { type Job, JobHandle } from './job.js';
 import type { JobOptions } from './job-options.js';
-import { Pen } from './job-writer.js';
-import { NatsLine } from './nats-transport.js';
-import { Budget } from './pending-buffer.js';
-import type { Clock, Counts, Surroundings, Waker } from './ports.js';
+import { JobWriter } from './job-writer.js';
+import { NatsTransport } from './nats-transport.js';
+import { PendingBuffer } from './pending-buffer.js';
+import type { Clock, Counts, ReporterContext, TimerEntry } from './ports.js';
 import { type ReporterOptions, type Settings, settingsOf } from './settings.js';
 import { STOP_SIGNALS, stopOnSignals, WorkerStoppedError } from './stop.js';
-import { Agenda } from './timer-heap.js';
-import { type Trouble, teller, warn } from './warning.js';
+import { TimerHeap } from './timer-heap.js';
+import { emitWarning, limitWarnings, type ReporterWarning } from './warning.js';
 
 /** Reports jobs over one connection. */
 export interface Reporter extends AsyncDisposable {
@@ -66,7 +66,7 @@ export interface ReporterStats extends Readonly<Counts> {
   readonly pendingBytes: number;
 }
 
-const MOST_REFUSALS = 1_000;
+const MAX_REFUSALS = 1_000;
 
 let stampedAt = 0;
 let stamp = '';
@@ -92,29 +92,29 @@ const systemClock: Clock = {
 /** A reporter over a connection that may come later. */
 export class NatsReporter implements Reporter {
   readonly settings: Settings;
-  readonly #tell: (trouble: Trouble) => void;
+  readonly #warn: (warning: ReporterWarning) => void;
   readonly #clock = systemClock;
-  readonly #line: NatsLine;
-  readonly #agenda: Agenda;
-  readonly #budget: Budget;
+  readonly #transport: NatsTransport;
+  readonly #timers: TimerHeap;
+  readonly #pending: PendingBuffer;
   readonly #counts: Counts = { acknowledged: 0, retried: 0, coalesced: 0, dropped: 0, pendingJobs: 0 };
-  readonly #around: Surroundings;
-  readonly #pens = new Set<Pen>();
+  readonly #context: ReporterContext;
+  readonly #jobWriters = new Set<JobWriter>();
   #closing: Promise<void> | null = null;
   #whenIdle: (() => void) | null = null;
-  readonly #callsOff: (() => void)[] = [];
-  #isAway = false;
+  readonly #cleanups: (() => void)[] = [];
+  #wasDisconnected = false;
   /** The connection is closed for good: jobs go on, and nothing of them is sent. */
-  #isOver = false;
+  #isConnectionClosed = false;
   /** What NATS refuses, of all jobs or of one, since it was there last. */
   readonly #refusals = new Map<string | null, WorkerError>();
-  readonly #watching = new Set<() => void>();
+  readonly #changeListeners = new Set<() => void>();
   /** Jobs for whose events nobody waits any more. */
-  readonly #unawaited = new Set<Waker>();
+  readonly #unawaited = new Set<TimerEntry>();
   /** How many calls wait for something else than a job's events. */
-  #waiting = 0;
+  #pendingCalls = 0;
   /** Keeps the process while it is there. */
-  #handle: NodeJS.Timeout | null = null;
+  #keepAliveTimer: NodeJS.Timeout | null = null;
 
   /** @param closed what is left to do when the reporter is closed */
   constructor(
@@ -123,41 +123,42 @@ export class NatsReporter implements Reporter {
   ) {
     const settings = settingsOf(options);
     this.settings = settings;
-    this.#tell = teller(options.onTrouble ?? warn, this.#clock.now);
-    this.#agenda = new Agenda(this.#clock);
-    this.#budget = new Budget(settings.maxPendingBytes);
+    this.#warn = limitWarnings(options.onWarning ?? emitWarning, this.#clock.now);
+    this.#timers = new TimerHeap(this.#clock);
+    this.#pending = new PendingBuffer(settings.maxPendingBytes);
     const events = {
-      opened: () => this.#opened(),
-      cut: () => this.#cut(),
-      over: () => this.#over(),
-      refused: (error: NotAuthorizedError | NotPermittedError, id: string | null) => this.refused(error, id),
-      tell: (trouble: Trouble) => this.tell(trouble),
+      onConnected: () => this.#onConnected(),
+      onDisconnected: () => this.#onDisconnected(),
+      onClosed: () => this.#onClosed(),
+      onRefused: (error: NotAuthorizedError | NotPermittedError, id: string | null) =>
+        this.onRefused(error, id),
+      warn: (warning: ReporterWarning) => this.warn(warning),
     };
-    this.#line = new NatsLine(events, this.#clock, settings.maxInFlight, options.inboxPrefix);
-    const signals = new Signals();
-    this.#around = {
+    this.#transport = new NatsTransport(events, this.#clock, settings.maxInFlight, options.inboxPrefix);
+    const signals = new AbortListeners();
+    this.#context = {
       settings,
       clock: this.#clock,
-      line: this.#line,
-      history: jobHistory(() => this.#line.connection, settings),
+      transport: this.#transport,
+      history: jobHistory(() => this.#transport.connection, settings),
       counts: this.#counts,
-      tell: events.tell,
+      warn: events.warn,
       random: randomText(),
-      wake: (waker, at) => this.#agenda.set(waker, at),
-      keep: (keeper, bytes) => this.#budget.keep(keeper, bytes),
-      letGo: (keeper) => {
-        this.#budget.letGo(keeper);
-        if (this.#whenIdle !== null) queueMicrotask(() => this.#lookIdle());
+      setTimer: (entry, at) => this.#timers.set(entry, at),
+      addPending: (buffered, bytes) => this.#pending.add(buffered, bytes),
+      releasePending: (buffered) => {
+        this.#pending.remove(buffered);
+        if (this.#whenIdle !== null) queueMicrotask(() => this.#checkIdle());
       },
       onAbort: (signal, call) => signals.onAbort(signal, call),
-      pendingChanged: () => this.#keepProcess(),
-      unawaited: (pen) => {
-        this.#unawaited.add(pen);
-        this.#keepProcess();
+      pendingChanged: () => this.#updateKeepAlive(),
+      unawaited: (jobWriter) => {
+        this.#unawaited.add(jobWriter);
+        this.#updateKeepAlive();
       },
-      done: (pen) => {
-        this.#pens.delete(pen as Pen);
-        if (this.#unawaited.delete(pen)) this.#keepProcess();
+      removeWriter: (jobWriter) => {
+        this.#jobWriters.delete(jobWriter as JobWriter);
+        if (this.#unawaited.delete(jobWriter)) this.#updateKeepAlive();
       },
     };
   }
@@ -165,31 +166,31 @@ export class NatsReporter implements Reporter {
   get stats(): ReporterStats {
     return {
       ...this.#counts,
-      connected: this.#line.open,
-      openJobs: this.#pens.size,
-      pendingBytes: this.#budget.bytes,
+      connected: this.#transport.isConnected,
+      openJobs: this.#jobWriters.size,
+      pendingBytes: this.#pending.bytes,
     };
   }
 
-  tell(trouble: Trouble): void {
-    if (trouble.kind === 'away' || trouble.kind === 'not_authorized') this.#isAway = true;
-    this.#tell(trouble);
+  warn(warning: ReporterWarning): void {
+    if (warning.kind === 'disconnected' || warning.kind === 'not_authorized') this.#wasDisconnected = true;
+    this.#warn(warning);
   }
 
   /** NATS refuses something, of one job or of all (null), which waiting does not mend. */
-  refused(error: NotAuthorizedError | NotPermittedError, processingId: string | null): void {
+  onRefused(error: NotAuthorizedError | NotPermittedError, processingId: string | null): void {
     // Whoever is refused for very many jobs is refused for all.
-    if (this.#refusals.size < MOST_REFUSALS) this.#refusals.set(processingId, error);
+    if (this.#refusals.size < MAX_REFUSALS) this.#refusals.set(processingId, error);
     const about = processingId === null ? {} : { processingId };
-    this.tell({ kind: error.code, message: error.message, error, ...about });
-    for (const pen of [...this.#pens]) {
-      if (processingId === null || pen.processingId === processingId) pen.refuse(error);
+    this.warn({ kind: error.code, message: error.message, error, ...about });
+    for (const jobWriter of [...this.#jobWriters]) {
+      if (processingId === null || jobWriter.processingId === processingId) jobWriter.onRefused(error);
     }
     this.#changed();
   }
 
   attach(connection: NatsConnection): void {
-    if (this.#closing === null) this.#line.attach(connection);
+    if (this.#closing === null) this.#transport.attach(connection);
   }
 
   async run<T>(options: JobOptions, work: (job: Job) => Promise<T> | T): Promise<T> {
@@ -215,35 +216,35 @@ export class NatsReporter implements Reporter {
     this.#refusals.delete(options.processingId ?? CHECK_ID);
     const deps: CheckDeps = {
       clock: this.#clock,
-      line: this.#line,
-      history: this.#around.history,
-      random: this.#around.random,
-      obstacle: () => this.#line.obstacle,
-      isOver: () => this.#isOver,
+      transport: this.#transport,
+      history: this.#context.history,
+      random: this.#context.random,
+      obstacle: () => this.#transport.obstacle,
+      isConnectionClosed: () => this.#isConnectionClosed,
       refusal: (id) => this.#refusals.get(null) ?? this.#refusals.get(id) ?? null,
       onChange: (call) => {
-        this.#watching.add(call);
-        return () => void this.#watching.delete(call);
+        this.#changeListeners.add(call);
+        return () => void this.#changeListeners.delete(call);
       },
     };
-    return this.#kept(() => checkReporter(deps, options));
+    return this.#withKeepAlive(() => checkReporter(deps, options));
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.#kept(() => this.#close());
+    this.#closing ??= this.#withKeepAlive(() => this.#close());
     return this.#closing;
   }
 
   stop(why = 'its reporter was stopped'): Promise<void> {
     const error = new WorkerStoppedError(why);
-    for (const pen of [...this.#pens]) pen.interrupt(error);
+    for (const jobWriter of [...this.#jobWriters]) jobWriter.interrupt(error);
     return this.close();
   }
 
   closeOnSignals(signals: readonly NodeJS.Signals[] = STOP_SIGNALS): () => void {
-    const callOff = stopOnSignals(signals, (signal) => this.stop(signal));
-    this.#callsOff.push(callOff);
-    return callOff;
+    const removeHandler = stopOnSignals(signals, (signal) => this.stop(signal));
+    this.#cleanups.push(removeHandler);
+    return removeHandler;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -253,52 +254,52 @@ export class NatsReporter implements Reporter {
   async #start(options: JobOptions): Promise<JobHandle> {
     if (this.#closing !== null) throw new ReporterClosedError();
     const { settings } = this;
-    const pen = new Pen(this.#around, options);
-    this.#pens.add(pen);
-    pen.begin();
+    const jobWriter = new JobWriter(this.#context, options);
+    this.#jobWriters.add(jobWriter);
+    jobWriter.begin();
     const refusal = this.#refusals.get(null);
-    if (refusal !== undefined) pen.refuse(refusal);
-    if (this.#isOver) pen.abandon(new ConnectionClosedError());
-    if (this.#line.open) await this.#atMost(settings.startTimeoutMs, pen.started);
-    return new JobHandle(options.processingId, pen, settings.includeStack, this.#tell);
+    if (refusal !== undefined) jobWriter.onRefused(refusal);
+    if (this.#isConnectionClosed) jobWriter.abandon(new ConnectionClosedError());
+    if (this.#transport.isConnected) await this.#atMost(settings.startTimeoutMs, jobWriter.started);
+    return new JobHandle(options.processingId, jobWriter, settings.includeStack, this.#warn);
   }
 
   async #close(): Promise<void> {
-    for (const pen of this.#pens) pen.flush();
+    for (const jobWriter of this.#jobWriters) jobWriter.flush();
     const idle = new Promise<void>((resolve) => {
       this.#whenIdle = resolve;
     });
-    this.#lookIdle();
+    this.#checkIdle();
     await this.#atMost(this.settings.closeTimeoutMs, idle);
     const error: WorkerError = new ReporterClosedError();
-    for (const pen of [...this.#pens]) pen.abandon(error);
-    for (const callOff of this.#callsOff) callOff();
-    this.#agenda.stop();
-    this.#line.close();
+    for (const jobWriter of [...this.#jobWriters]) jobWriter.abandon(error);
+    for (const removeHandler of this.#cleanups) removeHandler();
+    this.#timers.stop();
+    this.#transport.close();
     await this.closed();
   }
 
   /** Keeps the process until the call is through. */
-  async #kept<T>(call: () => Promise<T>): Promise<T> {
-    this.#waiting += 1;
-    this.#keepProcess();
+  async #withKeepAlive<T>(call: () => Promise<T>): Promise<T> {
+    this.#pendingCalls += 1;
+    this.#updateKeepAlive();
     try {
       return await call();
     } finally {
-      this.#waiting -= 1;
-      this.#keepProcess();
+      this.#pendingCalls -= 1;
+      this.#updateKeepAlive();
     }
   }
 
   // A process whose work is done ends without `close`, as soon as all that was reported is stored.
-  #keepProcess(): void {
-    const isKept = this.#waiting > 0 || this.#counts.pendingJobs > this.#unawaited.size;
-    if (isKept === (this.#handle !== null)) return;
-    if (this.#handle !== null) clearInterval(this.#handle);
-    this.#handle = isKept ? setInterval(() => {}, 2 ** 31 - 1) : null;
+  #updateKeepAlive(): void {
+    const isKept = this.#pendingCalls > 0 || this.#counts.pendingJobs > this.#unawaited.size;
+    if (isKept === (this.#keepAliveTimer !== null)) return;
+    if (this.#keepAliveTimer !== null) clearInterval(this.#keepAliveTimer);
+    this.#keepAliveTimer = isKept ? setInterval(() => {}, 2 ** 31 - 1) : null;
   }
 
-  #lookIdle(): void {
+  #checkIdle(): void {
     if (this.#counts.pendingJobs === 0) this.#whenIdle?.();
   }
 
@@ -316,32 +317,32 @@ export class NatsReporter implements Reporter {
     }
   }
 
-  #opened(): void {
-    if (this.#isAway) this.tell({ kind: 'back', message: 'NATS is there again.' });
-    this.#isAway = false;
+  #onConnected(): void {
+    if (this.#wasDisconnected) this.warn({ kind: 'reconnected', message: 'NATS is there again.' });
+    this.#wasDisconnected = false;
     this.#refusals.clear();
     this.#changed();
-    for (const pen of [...this.#pens]) pen.opened();
+    for (const jobWriter of [...this.#jobWriters]) jobWriter.onConnected();
   }
 
-  #over(): void {
-    this.#isOver = true;
+  #onClosed(): void {
+    this.#isConnectionClosed = true;
     this.#changed();
-    for (const pen of [...this.#pens]) pen.abandon(new ConnectionClosedError());
+    for (const jobWriter of [...this.#jobWriters]) jobWriter.abandon(new ConnectionClosedError());
   }
 
   #changed(): void {
-    for (const call of [...this.#watching]) call();
+    for (const call of [...this.#changeListeners]) call();
   }
 
-  #cut(): void {
+  #onDisconnected(): void {
     this.#changed();
-    for (const pen of [...this.#pens]) pen.cut();
+    for (const jobWriter of [...this.#jobWriters]) jobWriter.onDisconnected();
   }
 }
 
 /** Listens to each signal once, however many jobs have it: Node takes more than ten listeners for a leak. */
-export class Signals {
+export class AbortListeners {
   readonly #heard = new Map<AbortSignal, { readonly hear: () => void; readonly calls: Set<() => void> }>();
 
   /** Calls when the signal aborts; what it returns calls it off. */

@@ -1,136 +1,151 @@
 /**
- * When a job's events leave: the coalescing, pure. At most one event is in flight; while it is, newer reports melt into
- * the newest state; and updates keep a distance in time. The first event and the end never wait for that distance and
- * are never melted into another.
+ * When a job's events leave: the coalescing, pure. At most one event is in flight; while it is, newer reports coalesce
+ * into the newest state, and updates keep a distance in time. The first event and the terminal event never wait for
+ * that distance and are never coalesced.
  */
-export type Lane =
+export type SendState =
   /** Nothing is in flight and nothing waits. */
-  | { readonly kind: 'resting'; readonly readyAt: number }
+  | { readonly kind: 'idle'; readonly readyAt: number }
   /** Nothing is in flight; the newest state waits until `readyAt`, or until NATS is there. */
-  | { readonly kind: 'holding'; readonly readyAt: number }
+  | { readonly kind: 'scheduled'; readonly readyAt: number }
   /** One event is on its way, through all of its tries, and something may wait behind it. */
   | {
-      readonly kind: 'flying';
-      readonly carries: 'newest' | 'end';
-      readonly waiting: 'nothing' | 'newest' | 'end';
+      readonly kind: 'in_flight';
+      readonly sending: 'update' | 'terminal';
+      readonly queued: 'nothing' | 'update' | 'terminal';
       readonly readyAt: number;
     }
   /** The end is stored, or the job is lost. Nothing is sent any more. */
   | { readonly kind: 'closed' };
 
-export type LaneSignal =
-  /** The job reported a newer state. `open`: NATS is there. */
-  | { readonly kind: 'report'; readonly open: boolean }
+export type SendSignal =
+  /** The job reported a newer state. `isConnected`: NATS is there. */
+  | { readonly kind: 'report'; readonly isConnected: boolean }
   /** The job completed or failed. */
   | { readonly kind: 'end' }
   /** Time has passed, or NATS came back. */
   | { readonly kind: 'due' }
   /** What was in flight is stored. */
   | { readonly kind: 'stored' }
-  /** What was in flight was let go, because memory is full; it carried no end. */
+  /** What was in flight was evicted, because memory is full; it was not the terminal event. */
   | { readonly kind: 'evicted' }
   /** The job is lost, or the reporter closed. */
   | { readonly kind: 'close' };
 
-export interface LaneStep {
-  readonly lane: Lane;
-  /** What to send now: the newest state, or the end. */
-  readonly send: 'newest' | 'end' | null;
+export interface SendTransition {
+  readonly state: SendState;
+  /** What to send now: the newest state, or the terminal event. */
+  readonly send: 'update' | 'terminal' | null;
 }
 
-/** A job's lane while its first event is on its way. */
-export function firstLane(now: number, intervalMs: number): Lane {
-  return { kind: 'flying', carries: 'newest', waiting: 'nothing', readyAt: now + intervalMs };
+/** A job's send state while its first event is on its way. */
+export function initialSendState(now: number, intervalMs: number): SendState {
+  return { kind: 'in_flight', sending: 'update', queued: 'nothing', readyAt: now + intervalMs };
 }
 
 /** Whether something waits that is not in flight yet. */
-export function hasWaiting(lane: Lane): boolean {
-  return lane.kind === 'holding' || (lane.kind === 'flying' && lane.waiting !== 'nothing');
+export function hasWaiting(state: SendState): boolean {
+  return state.kind === 'scheduled' || (state.kind === 'in_flight' && state.queued !== 'nothing');
 }
 
 /** Whether something is not stored yet. */
-export function isPending(lane: Lane): boolean {
-  return lane.kind === 'flying' || lane.kind === 'holding';
+export function isPending(state: SendState): boolean {
+  return state.kind === 'in_flight' || state.kind === 'scheduled';
 }
 
 /**
- * One step of a lane.
+ * The next send state of a job, and what to send now.
  * @param now milliseconds of a clock that does not jump
  * @param intervalMs the distance between two updates
  */
-export function stepLane(lane: Lane, signal: LaneSignal, now: number, intervalMs: number): LaneStep {
+export function reduce(
+  state: SendState,
+  signal: SendSignal,
+  now: number,
+  intervalMs: number,
+): SendTransition {
   if (signal.kind === 'close') return stay({ kind: 'closed' });
-  switch (lane.kind) {
+  switch (state.kind) {
     case 'closed':
-      return stay(lane);
-    case 'resting':
-    case 'holding':
-      return stepGround(lane, signal, now, intervalMs);
-    case 'flying':
-      return stepFlight(lane, signal, now, intervalMs);
+      return stay(state);
+    case 'idle':
+    case 'scheduled':
+      return reduceNotInFlight(state, signal, now, intervalMs);
+    case 'in_flight':
+      return reduceInFlight(state, signal, now, intervalMs);
   }
 }
 
-type Ground = Extract<Lane, { kind: 'resting' | 'holding' }>;
-type Flying = Extract<Lane, { kind: 'flying' }>;
-type LiveSignal = Exclude<LaneSignal, { kind: 'close' }>;
+type NotInFlight = Extract<SendState, { kind: 'idle' | 'scheduled' }>;
+type InFlight = Extract<SendState, { kind: 'in_flight' }>;
+type OpenSignal = Exclude<SendSignal, { kind: 'close' }>;
 
-function stepGround(lane: Ground, signal: LiveSignal, now: number, intervalMs: number): LaneStep {
+function reduceNotInFlight(
+  state: NotInFlight,
+  signal: OpenSignal,
+  now: number,
+  intervalMs: number,
+): SendTransition {
   switch (signal.kind) {
     case 'report':
-      return signal.open && now >= lane.readyAt
-        ? sendNewest(now, intervalMs)
-        : stay({ kind: 'holding', readyAt: lane.readyAt });
+      return signal.isConnected && now >= state.readyAt
+        ? sendUpdate(now, intervalMs)
+        : stay({ kind: 'scheduled', readyAt: state.readyAt });
     case 'due':
-      return lane.kind === 'holding' && now >= lane.readyAt ? sendNewest(now, intervalMs) : stay(lane);
+      return state.kind === 'scheduled' && now >= state.readyAt ? sendUpdate(now, intervalMs) : stay(state);
     case 'end':
-      return sendEnd(lane.readyAt);
+      return sendTerminal(state.readyAt);
     case 'stored':
     case 'evicted':
-      return stay(lane);
+      return stay(state);
   }
 }
 
-function stepFlight(lane: Flying, signal: LiveSignal, now: number, intervalMs: number): LaneStep {
+function reduceInFlight(
+  state: InFlight,
+  signal: OpenSignal,
+  now: number,
+  intervalMs: number,
+): SendTransition {
   switch (signal.kind) {
     case 'report':
-      return lane.carries === 'end' || lane.waiting === 'end'
-        ? stay(lane)
-        : stay({ ...lane, waiting: 'newest' });
+      return state.sending === 'terminal' || state.queued === 'terminal'
+        ? stay(state)
+        : stay({ ...state, queued: 'update' });
     case 'end':
-      return lane.carries === 'end' ? stay(lane) : stay({ ...lane, waiting: 'end' });
+      return state.sending === 'terminal' ? stay(state) : stay({ ...state, queued: 'terminal' });
     case 'due':
-      return stay(lane);
+      return stay(state);
     case 'stored':
-      return landed(lane, now, intervalMs);
+      return afterStored(state, now, intervalMs);
     case 'evicted':
-      if (lane.carries === 'end') return stay(lane);
-      if (lane.waiting === 'end') return sendEnd(lane.readyAt);
-      return stay({ kind: 'holding', readyAt: Math.max(lane.readyAt, now + intervalMs) });
+      if (state.sending === 'terminal') return stay(state);
+      if (state.queued === 'terminal') return sendTerminal(state.readyAt);
+      return stay({ kind: 'scheduled', readyAt: Math.max(state.readyAt, now + intervalMs) });
   }
 }
 
-function landed(lane: Flying, now: number, intervalMs: number): LaneStep {
-  if (lane.carries === 'end') return stay({ kind: 'closed' });
-  const { readyAt } = lane;
-  switch (lane.waiting) {
+function afterStored(state: InFlight, now: number, intervalMs: number): SendTransition {
+  if (state.sending === 'terminal') return stay({ kind: 'closed' });
+  const { readyAt } = state;
+  switch (state.queued) {
     case 'nothing':
-      return stay({ kind: 'resting', readyAt });
-    case 'newest':
-      return now >= readyAt ? sendNewest(now, intervalMs) : stay({ kind: 'holding', readyAt });
-    case 'end':
-      return sendEnd(readyAt);
+      return stay({ kind: 'idle', readyAt });
+    case 'update':
+      return now >= readyAt ? sendUpdate(now, intervalMs) : stay({ kind: 'scheduled', readyAt });
+    case 'terminal':
+      return sendTerminal(readyAt);
   }
 }
 
-const stay = (lane: Lane): LaneStep => ({ lane, send: null });
+const stay = (state: SendState): SendTransition => ({ state, send: null });
 
-const sendNewest = (now: number, intervalMs: number): LaneStep => ({
-  lane: { kind: 'flying', carries: 'newest', waiting: 'nothing', readyAt: now + intervalMs },
-  send: 'newest',
+const sendUpdate = (now: number, intervalMs: number): SendTransition => ({
+  state: { kind: 'in_flight', sending: 'update', queued: 'nothing', readyAt: now + intervalMs },
+  send: 'update',
 });
 
-const sendEnd = (readyAt: number): LaneStep => ({
-  lane: { kind: 'flying', carries: 'end', waiting: 'nothing', readyAt },
-  send: 'end',
+const sendTerminal = (readyAt: number): SendTransition => ({
+  state: { kind: 'in_flight', sending: 'terminal', queued: 'nothing', readyAt },
+  send: 'terminal',
 });

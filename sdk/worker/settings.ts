@@ -1,6 +1,6 @@
 import { show } from '../../schemas/explain.js';
 import { InvalidOptionError } from './errors.js';
-import type { Trouble } from './warning.js';
+import type { ReporterWarning } from './warning.js';
 
 /** All have defaults; what does not fit is an InvalidOptionError. */
 export interface ReporterOptions {
@@ -33,11 +33,11 @@ export interface ReporterOptions {
   /** Whether the stack of an error is published with it: false. */
   readonly includeStack?: boolean;
   /** Is told what the reporter copes with by itself. Without it: Node's warnings. */
-  readonly onTrouble?: (trouble: Trouble) => void;
+  readonly onWarning?: (warning: ReporterWarning) => void;
 }
 
 /** The options, complete. */
-export type Settings = Readonly<Required<Omit<ReporterOptions, 'onTrouble' | 'inboxPrefix'>>>;
+export type Settings = Readonly<Required<Omit<ReporterOptions, 'onWarning' | 'inboxPrefix'>>>;
 
 const DEFAULTS: Settings = {
   stream: 'PROGRESS',
@@ -54,8 +54,8 @@ const DEFAULTS: Settings = {
 };
 
 interface Range {
-  readonly least: number;
-  /** `least` itself does not fit. */
+  readonly min: number;
+  /** `min` itself does not fit. */
   readonly isAbove?: boolean;
   readonly isWhole?: boolean;
   /** Without an end it would never be. */
@@ -63,15 +63,15 @@ interface Range {
 }
 
 const RANGES = {
-  maxUpdatesPerSecond: { least: 0, isAbove: true },
-  maxInFlight: { least: 1, isWhole: true },
-  maxPendingBytes: { least: 64 * 1024 },
-  heartbeatSeconds: { least: 0, isBounded: true },
+  maxUpdatesPerSecond: { min: 0, isAbove: true },
+  maxInFlight: { min: 1, isWhole: true },
+  maxPendingBytes: { min: 64 * 1024 },
+  heartbeatSeconds: { min: 0, isBounded: true },
   // Without a limit an answer that was lost would be waited for without an end.
-  ackTimeoutMs: { least: 1, isBounded: true },
-  startTimeoutMs: { least: 0 },
-  endTimeoutMs: { least: 0 },
-  closeTimeoutMs: { least: 0 },
+  ackTimeoutMs: { min: 1, isBounded: true },
+  startTimeoutMs: { min: 0 },
+  endTimeoutMs: { min: 0 },
+  closeTimeoutMs: { min: 0 },
 } satisfies Record<string, Range>;
 
 /** @throws InvalidOptionError */
@@ -88,21 +88,21 @@ export function settingsOf(options: ReporterOptions): Settings {
   checkPrefix('apiPrefix', settings.apiPrefix, '$JS.API');
   if (options.inboxPrefix !== undefined) checkPrefix('inboxPrefix', options.inboxPrefix, '_INBOX');
   check('includeStack', includeStack, typeof includeStack === 'boolean', 'true or false');
-  const { onTrouble } = options;
-  check('onTrouble', onTrouble, ['undefined', 'function'].includes(typeof onTrouble), 'a function');
+  const { onWarning } = options;
+  check('onWarning', onWarning, ['undefined', 'function'].includes(typeof onWarning), 'a function');
   return settings as unknown as Settings;
 }
 
 /** @throws InvalidOptionError when it is no number of this range */
 export function checkNumber(name: string, value: unknown, range: Range): void {
-  const { least, isAbove = false, isWhole = false, isBounded = false } = range;
+  const { min, isAbove = false, isWhole = false, isBounded = false } = range;
   const kind = isWhole ? 'an integer' : isBounded ? 'a finite number' : 'a number';
   const isFit =
     typeof value === 'number' &&
-    (isAbove ? value > least : value >= least) &&
+    (isAbove ? value > min : value >= min) &&
     (!isWhole || Number.isSafeInteger(value)) &&
     (!isBounded || Number.isFinite(value));
-  check(name, value, isFit, `${kind} ${isAbove ? 'above' : 'from'} ${least}`);
+  check(name, value, isFit, `${kind} ${isAbove ? 'above' : 'from'} ${min}`);
 }
 
 /** @throws InvalidOptionError when it holds nothing that could be an option */

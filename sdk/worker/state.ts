@@ -4,8 +4,8 @@ import { Event } from '../../schemas/event.js';
 import { explain } from '../../schemas/explain.js';
 import { fractionOf, nextPercent, withSoundAmounts } from './amounts.js';
 import { InvalidEventError } from './errors.js';
-import { NO_PACE, observe, type Pace } from './eta.js';
-import { jsonOf, type OnUnknown, shorten } from './json.js';
+import { addSample, NO_RATE, type RateEstimate } from './eta.js';
+import { jsonOf, type OnUnknown, truncate } from './json.js';
 
 export interface Step {
   readonly name?: string;
@@ -15,7 +15,7 @@ export interface Step {
 
 /**
  * What has changed. What is left out stays as it was; `null` takes it out. An amount that says nothing (NaN, Infinity, a
- * total below 0) counts as left out, and `onTrouble` is told once.
+ * total below 0) counts as left out, and `onWarning` is told once.
  */
 export interface JobUpdate {
   /** How many units of work are done. */
@@ -36,7 +36,7 @@ export interface JobState {
   readonly percent: number;
   /** The part that is done, 0 to 1; null while the job has not said it. */
   readonly done: number | null;
-  readonly pace: Pace;
+  readonly rateEstimate: RateEstimate;
   readonly current: number | null;
   readonly total: number | null;
   readonly message: string | null;
@@ -97,10 +97,10 @@ export function firstState(
     attempt,
     percent: 0,
     done: null,
-    pace: NO_PACE,
+    rateEstimate: NO_RATE,
     current: null,
     total: total ?? null,
-    message: message === undefined ? null : shorten(message, MAX_MESSAGE),
+    message: message === undefined ? null : truncate(message, MAX_MESSAGE),
     step: null,
     indeterminate: null,
     own: NO_FIELDS,
@@ -138,11 +138,11 @@ export function updated(
     attempt: state.attempt,
     percent: nextPercent(state.percent, fraction),
     done: fraction ?? state.done,
-    pace: fraction === null ? state.pace : observe(state.pace, now, fraction),
+    rateEstimate: fraction === null ? state.rateEstimate : addSample(state.rateEstimate, now, fraction),
     current,
     total,
     message:
-      update.message == null ? pick(update.message, state.message) : shorten(update.message, MAX_MESSAGE),
+      update.message == null ? pick(update.message, state.message) : truncate(update.message, MAX_MESSAGE),
     step: update.step == null ? pick(update.step, state.step) : stepOf(update.step),
     indeterminate: pick(update.indeterminate, state.indeterminate),
     own,
@@ -156,7 +156,7 @@ export function inAttempt(state: JobState, attempt: number): JobState {
 }
 
 /** The same state with what names the job and its place alone: what is left always fits into an event. */
-export function bare(state: JobState): JobState {
+export function minimalState(state: JobState): JobState {
   return { ...state, message: null, step: null, own: NO_FIELDS, ownBytes: 0 };
 }
 
@@ -178,7 +178,7 @@ const pick = <T>(given: T | null | undefined, before: T | null): T | null =>
 
 function stepOf({ name, index, total }: Step): Step {
   return {
-    ...(name !== undefined && { name: shorten(name, MAX_STEP_NAME) }),
+    ...(name !== undefined && { name: truncate(name, MAX_STEP_NAME) }),
     ...(index !== undefined && { index }),
     ...(total !== undefined && { total }),
   };

@@ -29,11 +29,11 @@ export function stopOnSignals(
     const isCaught = signal in constants.signals && signal !== 'SIGKILL' && signal !== 'SIGSTOP';
     if (!isCaught) throw new InvalidOptionError('signals', `has ${signal}; expected names such as SIGTERM`);
   }
-  const callOff = (): void => {
+  const removeHandler = (): void => {
     for (const signal of signals) process.off(signal, onSignal);
   };
   const onSignal = (signal: NodeJS.Signals): void => {
-    callOff();
+    removeHandler();
     const isAlone = process.listenerCount(signal) === 0;
     void stop(signal).finally(() => {
       // Without a listener the system ends the process, with the exit code that tells the signal.
@@ -41,5 +41,5 @@ export function stopOnSignals(
     });
   };
   for (const signal of signals) process.on(signal, onSignal);
-  return callOff;
+  return removeHandler;
 }

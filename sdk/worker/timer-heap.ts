@@ -1,45 +1,45 @@
-import type { Clock, Waker } from './ports.js';
+import type { Clock, TimerEntry } from './ports.js';
 
 /** What setTimeout can hold. */
-const LONGEST_MS = 2 ** 31 - 1;
+const MAX_TIMER_MS = 2 ** 31 - 1;
 /** It rings at most this often, so that jobs that are due at nearly the same time are served in one go. */
-const GRAIN_MS = 5;
+const RESOLUTION_MS = 5;
 
 /** Who is to be woken when, with one timer for all: a binary heap in which each one knows its place. */
-export class Agenda {
-  readonly #heap: Waker[] = [];
+export class TimerHeap {
+  readonly #heap: TimerEntry[] = [];
   #cancel: (() => void) | null = null;
   #timerAt = Number.POSITIVE_INFINITY;
-  #rangAt = Number.NEGATIVE_INFINITY;
+  #firedAt = Number.NEGATIVE_INFINITY;
 
   constructor(private readonly clock: Clock) {}
 
-  /** Wakes `waker` at `at`, instead of when it was to be woken before; Infinity takes it out. */
-  set(waker: Waker, at: number): void {
-    if (waker.place < 0) {
+  /** Wakes `entry` at `at`, instead of when it was to be woken before; Infinity takes it out. */
+  set(entry: TimerEntry, at: number): void {
+    if (entry.heapIndex < 0) {
       if (at === Number.POSITIVE_INFINITY) return;
-      waker.wakeAt = at;
-      this.#put(waker, this.#heap.length);
-      this.#up(waker);
+      entry.dueAt = at;
+      this.#put(entry, this.#heap.length);
+      this.#up(entry);
     } else if (at === Number.POSITIVE_INFINITY) {
-      this.#remove(waker);
+      this.#remove(entry);
     } else {
-      const isEarlier = at < waker.wakeAt;
-      waker.wakeAt = at;
-      if (isEarlier) this.#up(waker);
-      else this.#down(waker);
+      const isEarlier = at < entry.dueAt;
+      entry.dueAt = at;
+      if (isEarlier) this.#up(entry);
+      else this.#down(entry);
     }
     this.#arm();
   }
 
-  #ring(): void {
+  #fire(): void {
     this.#cancel = null;
     this.#timerAt = Number.POSITIVE_INFINITY;
     const now = this.clock.now();
-    this.#rangAt = now;
-    for (let first = this.#heap[0]; first !== undefined && first.wakeAt <= now; first = this.#heap[0]) {
+    this.#firedAt = now;
+    for (let first = this.#heap[0]; first !== undefined && first.dueAt <= now; first = this.#heap[0]) {
       this.#remove(first);
-      first.awake(now);
+      first.onTimer(now);
     }
     this.#arm();
   }
@@ -52,12 +52,12 @@ export class Agenda {
       this.#disarm();
       return;
     }
-    const at = Math.max(first.wakeAt, this.#rangAt + GRAIN_MS);
+    const at = Math.max(first.dueAt, this.#firedAt + RESOLUTION_MS);
     if (this.#timerAt <= at) return;
     this.#cancel?.();
     this.#timerAt = at;
-    const ms = Math.min(LONGEST_MS, Math.max(0, Math.ceil(at - this.clock.now())));
-    this.#cancel = this.clock.later(ms, () => this.#ring());
+    const ms = Math.min(MAX_TIMER_MS, Math.max(0, Math.ceil(at - this.clock.now())));
+    this.#cancel = this.clock.later(ms, () => this.#fire());
   }
 
   #disarm(): void {
@@ -69,44 +69,44 @@ export class Agenda {
   /** No timer any more. */
   stop(): void {
     this.#disarm();
-    for (const waker of this.#heap) waker.place = -1;
+    for (const entry of this.#heap) entry.heapIndex = -1;
     this.#heap.length = 0;
   }
 
-  #put(waker: Waker, place: number): void {
-    this.#heap[place] = waker;
-    waker.place = place;
+  #put(entry: TimerEntry, heapIndex: number): void {
+    this.#heap[heapIndex] = entry;
+    entry.heapIndex = heapIndex;
   }
 
-  #remove(waker: Waker): void {
+  #remove(entry: TimerEntry): void {
     const last = this.#heap.pop();
-    const { place } = waker;
-    waker.place = -1;
-    if (last === undefined || last === waker) return;
-    this.#put(last, place);
+    const { heapIndex } = entry;
+    entry.heapIndex = -1;
+    if (last === undefined || last === entry) return;
+    this.#put(last, heapIndex);
     this.#up(last);
     this.#down(last);
   }
 
-  #up(waker: Waker): void {
-    while (waker.place > 0) {
-      const at = (waker.place - 1) >> 1;
+  #up(entry: TimerEntry): void {
+    while (entry.heapIndex > 0) {
+      const at = (entry.heapIndex - 1) >> 1;
       const parent = this.#heap[at];
-      if (parent === undefined || parent.wakeAt <= waker.wakeAt) return;
-      this.#put(parent, waker.place);
-      this.#put(waker, at);
+      if (parent === undefined || parent.dueAt <= entry.dueAt) return;
+      this.#put(parent, entry.heapIndex);
+      this.#put(entry, at);
     }
   }
 
-  #down(waker: Waker): void {
+  #down(entry: TimerEntry): void {
     for (;;) {
-      const left = this.#heap[2 * waker.place + 1];
-      const right = this.#heap[2 * waker.place + 2];
-      const child = right !== undefined && left !== undefined && right.wakeAt < left.wakeAt ? right : left;
-      if (child === undefined || child.wakeAt >= waker.wakeAt) return;
-      const at = child.place;
-      this.#put(child, waker.place);
-      this.#put(waker, at);
+      const left = this.#heap[2 * entry.heapIndex + 1];
+      const right = this.#heap[2 * entry.heapIndex + 2];
+      const child = right !== undefined && left !== undefined && right.dueAt < left.dueAt ? right : left;
+      if (child === undefined || child.dueAt >= entry.dueAt) return;
+      const at = child.heapIndex;
+      this.#put(child, entry.heapIndex);
+      this.#put(entry, at);
     }
   }
 }

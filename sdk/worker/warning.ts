@@ -3,8 +3,8 @@ import type { NotAuthorizedError, NotPermittedError } from './errors.js';
 /**
  * What a worker's author may want to know, and need not act on: nothing of this reaches the job.
  */
-export interface Trouble {
-  readonly kind: TroubleKind;
+export interface ReporterWarning {
+  readonly kind: WarningKind;
   /** For people. Holds no credentials. */
   readonly message: string;
   /** The job it is about, if it is about one. */
@@ -13,11 +13,11 @@ export interface Trouble {
   readonly error?: NotPermittedError | NotAuthorizedError;
 }
 
-export type TroubleKind =
+export type WarningKind =
   /** NATS cannot be reached; states are kept and sent later. */
-  | 'away'
+  | 'disconnected'
   /** NATS is there again. */
-  | 'back'
+  | 'reconnected'
   /** The connection was closed for good by its owner. */
   | 'connection_closed'
   /** An event was not taken, and is sent again. */
@@ -36,39 +36,47 @@ export type TroubleKind =
   /** A number is none (NaN, Infinity, a total below 0): it is taken as unknown, and the job goes on. */
   | 'bad_value'
   /** An update came after the job's end, and was left out. */
-  | 'late_update'
+  | 'update_after_end'
   /** This worker has lost its job. */
   | 'superseded'
   /** What a job failed with could not be sent as it is. */
-  | 'not_sendable'
+  | 'event_truncated'
   /** The reporter was closed, or a wait given up, before the end of a job was acknowledged. */
   | 'not_acknowledged';
 
 /** How often the same kind of trouble is told: once in so many milliseconds. */
-const EVERY_MS = 1_000;
+const INTERVAL_MS = 1_000;
 /** How often it is told again that NATS is still away, or still refuses the credentials. */
-const STILL_EVERY_MS = 60_000;
+const PERSISTENT_INTERVAL_MS = 60_000;
 
 /** The kinds of which each one counts. */
-const ALWAYS: ReadonlySet<TroubleKind> = new Set(['back', 'bad_value', 'superseded', 'not_acknowledged']);
+const UNLIMITED: ReadonlySet<WarningKind> = new Set([
+  'reconnected',
+  'bad_value',
+  'superseded',
+  'not_acknowledged',
+]);
 /** States that last: told when they begin, and then rarely, until NATS is back. */
-const LASTING: ReadonlySet<TroubleKind> = new Set(['away', 'not_authorized']);
+const PERSISTENT: ReadonlySet<WarningKind> = new Set(['disconnected', 'not_authorized']);
 
 /**
  * What the parts call: passes on to the author's callback, the frequent kinds at most once a second each, what lasts
  * once a minute. A callback that throws changes nothing.
  */
-export function teller(told: (trouble: Trouble) => void, now: () => number): (trouble: Trouble) => void {
-  const last = new Map<TroubleKind, number>();
-  return (trouble) => {
+export function limitWarnings(
+  onWarning: (warning: ReporterWarning) => void,
+  now: () => number,
+): (warning: ReporterWarning) => void {
+  const last = new Map<WarningKind, number>();
+  return (warning) => {
     const at = now();
-    const distance = LASTING.has(trouble.kind) ? STILL_EVERY_MS : EVERY_MS;
-    if (!ALWAYS.has(trouble.kind) && at - (last.get(trouble.kind) ?? Number.NEGATIVE_INFINITY) < distance)
+    const distance = PERSISTENT.has(warning.kind) ? PERSISTENT_INTERVAL_MS : INTERVAL_MS;
+    if (!UNLIMITED.has(warning.kind) && at - (last.get(warning.kind) ?? Number.NEGATIVE_INFINITY) < distance)
       return;
-    if (trouble.kind === 'back') for (const kind of LASTING) last.delete(kind);
-    last.set(trouble.kind, at);
+    if (warning.kind === 'reconnected') for (const kind of PERSISTENT) last.delete(kind);
+    last.set(warning.kind, at);
     try {
-      const outcome: unknown = told(trouble);
+      const outcome: unknown = onWarning(warning);
       if (outcome instanceof Promise) outcome.catch(() => {});
     } catch {
       // It must not reach the job.
@@ -77,6 +85,6 @@ export function teller(told: (trouble: Trouble) => void, now: () => number): (tr
 }
 
 /** For authors who give no callback: Node's own warnings, on stderr. */
-export function warn({ kind, message }: Trouble): void {
+export function emitWarning({ kind, message }: ReporterWarning): void {
   process.emitWarning(message, { type: 'HeadwayWarning', code: kind });
 }

@@ -1,25 +1,25 @@
 /** What the tests of the worker SDK stand on: one nats-server with the stream, a job for each test, and its troubles. */
 import { beforeEach } from 'vitest';
-import type { Trouble } from '../../sdk/worker/index.js';
+import type { ReporterWarning } from '../../sdk/worker/index.js';
 import { jobId } from '../harness/ids.js';
 import { type ConnectedNats, sharedNats } from '../harness/shared-nats.js';
 
-export interface WorkerScene extends ConnectedNats {
+export interface WorkerFixture extends ConnectedNats {
   /** The job of the running test. */
   id: string;
   /** What reporters told in the running test. */
-  readonly troubles: Trouble[];
-  readonly onTrouble: (trouble: Trouble) => void;
+  readonly warnings: ReporterWarning[];
+  readonly onWarning: (warning: ReporterWarning) => void;
 }
 
 /** Called at the top of a file. */
-export function workerScene(): WorkerScene {
+export function workerFixture(): WorkerFixture {
   const shared = sharedNats({ stream: {} });
-  const troubles: Trouble[] = [];
-  const scene = {
+  const warnings: ReporterWarning[] = [];
+  const fixture = {
     id: '',
-    troubles,
-    onTrouble: (trouble: Trouble) => void troubles.push(trouble),
+    warnings,
+    onWarning: (warning: ReporterWarning) => void warnings.push(warning),
     get nats() {
       return shared.nats;
     },
@@ -31,8 +31,8 @@ export function workerScene(): WorkerScene {
     },
   };
   beforeEach(() => {
-    troubles.length = 0;
-    scene.id = jobId();
+    warnings.length = 0;
+    fixture.id = jobId();
   });
-  return scene;
+  return fixture;
 }

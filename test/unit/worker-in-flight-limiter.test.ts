@@ -2,22 +2,22 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { type Ticket, Window } from '../../sdk/worker/in-flight-limiter.js';
+import { InFlightLimiter, type SlotOwner } from '../../sdk/worker/in-flight-limiter.js';
 import { TestClock } from './test-clock.js';
 
 /** Says in `launched` that it was let in; its launch may do more, and sends nothing when that is false. */
-function ticketOf(name: number, launched: number[], launch: () => boolean = () => true): Ticket {
+function ownerOf(name: number, launched: number[], onSlot: () => boolean = () => true): SlotOwner {
   return {
-    place: 'outside',
-    launch: () => {
+    slot: 'none',
+    onSlot: () => {
       launched.push(name);
-      return launch();
+      return onSlot();
     },
   };
 }
 
-const windowOf = (size: number, clock: TestClock): Window =>
-  new Window(size, (ms, call) => void clock.later(ms, call));
+const limiterOf = (size: number, clock: TestClock): InFlightLimiter =>
+  new InFlightLimiter(size, (ms, call) => void clock.later(ms, call));
 
 test('never lets more in than it holds, keeps the order, and forgets nobody', () => {
   const program = fc.array(fc.tuple(fc.constantFrom('enter', 'enter', 'leave', 'pass'), fc.nat(199)), {
@@ -27,112 +27,112 @@ test('never lets more in than it holds, keeps the order, and forgets nobody', ()
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 150 }), program, (size, steps) => {
       const clock = new TestClock();
-      const window = windowOf(size, clock);
+      const limiter = limiterOf(size, clock);
       const launched: number[] = [];
-      const tickets = Array.from({ length: 200 }, (_, name) => ticketOf(name, launched));
+      const owners = Array.from({ length: 200 }, (_, name) => ownerOf(name, launched));
       /** Those who have not been let in, in the order in which they came. */
       const due: number[] = [];
       /** Whoever gives up waiting and comes again may still find his old place. */
       const fickle = new Set<number>();
       const check = (): void => {
-        expect(tickets.filter(({ place }) => place === 'inside').length).toBeLessThanOrEqual(size);
+        expect(owners.filter(({ slot }) => slot === 'held').length).toBeLessThanOrEqual(size);
         const steady = launched.filter((name) => !fickle.has(name));
         expect(steady).toEqual(due.splice(0, steady.length));
         launched.length = 0;
       };
       for (const [what, name] of steps) {
-        const slot = tickets[name] as Ticket;
+        const slot = owners[name] as SlotOwner;
         if (what === 'enter') {
-          if (slot.place === 'outside' && !fickle.has(name)) due.push(name);
-          window.enter(slot);
+          if (slot.slot === 'none' && !fickle.has(name)) due.push(name);
+          limiter.acquire(slot);
         } else if (what === 'leave') {
-          if (slot.place === 'waiting' && !fickle.has(name)) {
+          if (slot.slot === 'queued' && !fickle.has(name)) {
             due.splice(due.indexOf(name), 1);
             fickle.add(name);
           }
-          window.leave(slot);
+          limiter.release(slot);
         } else clock.pass(1);
         check();
       }
       for (let round = 0; round < 200; round++) {
         clock.pass(1);
-        for (const slot of tickets) if (slot.place === 'inside') window.leave(slot);
+        for (const slot of owners) if (slot.slot === 'held') limiter.release(slot);
         check();
       }
       expect(due).toEqual([]);
-      expect(tickets.every(({ place }) => place === 'outside')).toBe(true);
+      expect(owners.every(({ slot }) => slot === 'none')).toBe(true);
     }),
   );
 });
 
 test('on a busy line a few wait for more, for a millisecond, and those who make a write do not wait', () => {
   const clock = new TestClock();
-  const window = windowOf(4_096, clock);
+  const limiter = limiterOf(4_096, clock);
   const launched: number[] = [];
-  const enter = (names: number[]): void => {
-    for (const name of names) window.enter(ticketOf(name, launched));
+  const acquire = (names: number[]): void => {
+    for (const name of names) limiter.acquire(ownerOf(name, launched));
   };
   const names = (from: number, to: number): number[] =>
     Array.from({ length: to - from }, (_, index) => from + index);
-  enter(names(0, 32));
+  acquire(names(0, 32));
   expect(launched).toEqual(names(0, 32));
-  enter(names(32, 40));
+  acquire(names(32, 40));
   expect(launched).toHaveLength(32);
   clock.pass(1);
   expect(launched).toEqual(names(0, 40));
-  enter(names(40, 103));
+  acquire(names(40, 103));
   expect(launched).toHaveLength(40);
-  enter([103]);
+  acquire([103]);
   expect(launched).toEqual(names(0, 104));
   expect(clock.timers.size).toBeLessThanOrEqual(1);
 });
 
 test('who is not sent leaves his place to the next', () => {
   const clock = new TestClock();
-  const window = windowOf(1, clock);
-  const [first, second, third] = [true, false, true].map((sends, name) => ticketOf(name, [], () => sends));
-  for (const one of [first, second, third]) window.enter(one as Ticket);
-  expect([first?.place, second?.place, third?.place]).toEqual(['inside', 'waiting', 'waiting']);
-  window.leave(first as Ticket);
+  const limiter = limiterOf(1, clock);
+  const [first, second, third] = [true, false, true].map((sends, name) => ownerOf(name, [], () => sends));
+  for (const one of [first, second, third]) limiter.acquire(one as SlotOwner);
+  expect([first?.slot, second?.slot, third?.slot]).toEqual(['held', 'queued', 'queued']);
+  limiter.release(first as SlotOwner);
   clock.pass(5);
-  expect([first?.place, second?.place, third?.place]).toEqual(['outside', 'outside', 'inside']);
+  expect([first?.slot, second?.slot, third?.slot]).toEqual(['none', 'none', 'held']);
 });
 
 test('nobody is forgotten where none of a hundred thousand can be sent, or sending brings others', () => {
   const clock = new TestClock();
-  const window = windowOf(64, clock);
+  const limiter = limiterOf(64, clock);
   const launched: number[] = [];
-  const holders = Array.from({ length: 64 }, () => ticketOf(-1, []));
-  for (const holder of holders) window.enter(holder);
+  const holders = Array.from({ length: 64 }, () => ownerOf(-1, []));
+  for (const holder of holders) limiter.acquire(holder);
   clock.pass(1);
-  const late = Array.from({ length: 1_000 }, (_, name) => ticketOf(200_000 + name, launched, () => false));
+  const late = Array.from({ length: 1_000 }, (_, name) => ownerOf(200_000 + name, launched, () => false));
   for (let name = 0; name < 100_000; name++) {
     const brings = name % 100 === 0 ? late[name / 100] : undefined;
-    const launch = (): boolean => {
-      if (brings !== undefined) window.enter(brings);
+    const onSlot = (): boolean => {
+      if (brings !== undefined) limiter.acquire(brings);
       return false;
     };
-    window.enter(ticketOf(name, launched, launch));
+    limiter.acquire(ownerOf(name, launched, onSlot));
   }
   expect(launched).toEqual([]);
-  for (const holder of holders) window.leave(holder);
+  for (const holder of holders) limiter.release(holder);
   clock.pass(5);
   expect(launched).toHaveLength(101_000);
-  expect(late.every(({ place }) => place === 'outside')).toBe(true);
+  expect(late.every(({ slot }) => slot === 'none')).toBe(true);
 });
 
 test('one whose launch throws holds nobody else up', () => {
   const clock = new TestClock();
-  const window = windowOf(4_096, clock);
+  const limiter = limiterOf(4_096, clock);
   const launched: number[] = [];
-  for (let name = 0; name < 40; name++) window.enter(ticketOf(name, launched));
-  window.enter(
-    ticketOf(40, launched, () => {
+  for (let name = 0; name < 40; name++) limiter.acquire(ownerOf(name, launched));
+  limiter.acquire(
+    ownerOf(40, launched, () => {
       throw new Error('launched badly');
     }),
   );
   expect(() => clock.pass(1)).toThrow('launched badly');
-  window.enter(ticketOf(41, launched));
+  limiter.acquire(ownerOf(41, launched));
   clock.pass(1);
   expect(launched.at(-1)).toBe(41);
 });
@@ -145,20 +145,20 @@ test('G9 memory: who has gone through it is forgotten', () => {
     return process.memoryUsage().heapUsed;
   };
   let later = (): void => {};
-  const window = new Window(1, (_ms, call) => {
+  const limiter = new InFlightLimiter(1, (_ms, call) => {
     later = call;
   });
-  let inside: Ticket = { place: 'outside', launch: () => true };
-  let next: Ticket = { place: 'outside', launch: () => true };
+  let held: SlotOwner = { slot: 'none', onSlot: () => true };
+  let next: SlotOwner = { slot: 'none', onSlot: () => true };
   const before = used();
-  window.enter(inside);
+  limiter.acquire(held);
   for (let turn = 0; turn < 2_000_000; turn++) {
-    window.enter(next);
-    window.leave(inside);
+    limiter.acquire(next);
+    limiter.release(held);
     later();
-    [inside, next] = [next, inside];
+    [held, next] = [next, held];
   }
-  expect(inside.place).toBe('inside');
+  expect(held.slot).toBe('held');
   // Kept, each would take 8 bytes.
   expect(used() - before).toBeLessThan(4_000_000);
 });
