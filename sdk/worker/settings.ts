@@ -16,7 +16,7 @@ export interface ReporterOptions {
   readonly maxInFlight?: number;
   /** Bytes of events that may wait for NATS, from 64 KiB: 64 MiB. */
   readonly maxPendingBytes?: number;
-  /** Seconds between two signs of life of a job: 5. 0 sends none. */
+  /** Seconds between two heartbeats of a job: 5. 0 sends none. */
   readonly heartbeatSeconds?: number;
   /** How long one try waits for its acknowledgement, in milliseconds: 5,000. */
   readonly ackTimeoutMs?: number;

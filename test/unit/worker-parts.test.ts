@@ -174,7 +174,7 @@ test('waits between tries are random, from nothing to a bound that doubles up to
   expect(backoffMs(7, 0)).toBe(0);
 });
 
-test('signs of life come at least three times in the time after which silence means something', () => {
+test('heartbeats come at least three times in the time after which silence means something', () => {
   expect(heartbeatSeconds({ processingId: 'a' }, 5)).toBe(5);
   expect(heartbeatSeconds({ processingId: 'a', stallAfterSeconds: 6 }, 5)).toBe(2);
   expect(heartbeatSeconds({ processingId: 'a', stallAfterSeconds: 60, timeoutSeconds: 3 }, 5)).toBe(1);

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from .fencing import Last, Writer, is_conclusive, standing_of
+from .fencing import LastMessage, Writer, current_claim, is_conclusive
 from .jetstream import ReadError
 
 # How many messages of a job are read at most to learn its attempt. The stream that Headway makes keeps as many of each
 # job; an attempt that is older counts as little as one that is not kept any more.
-_MOST_MESSAGES = 1_000
+_MAX_MESSAGES = 1_000
 # How far it is looked back at first, in sequences, and by what factor further each time.
 _FIRST_SPAN = 8
 _SPAN_FACTOR = 4
 
 
 class History(Protocol):
-    """As :class:`JobLog` has it."""
+    """As :class:`JobStream` has it."""
 
-    async def last(self, subject: str, at_least: int) -> Last | None: ...
+    async def last(self, subject: str, at_least: int) -> LastMessage | None: ...
 
-    async def range(self, subject: str, start: int, before: int, most: int) -> list[Last]: ...
+    async def range(self, subject: str, start: int, before: int, limit: int) -> list[LastMessage]: ...
 
 
 class HiddenError(Exception):
@@ -31,32 +31,34 @@ class HiddenError(Exception):
         self.error = error
 
 
-async def inquire(log: History, subject: str, told: int | None, expected: int, writer: Writer) -> Last | None:
+async def lookup_conflict(
+    stream: History, subject: str, reported_seq: int | None, expected: int, writer: Writer
+) -> LastMessage | None:
     """Finds the event that says whose the job is. Its ``seq`` is that of the job's newest message.
 
     :param told: the sequence that the subject's newest message has, as JetStream said; None: it did not say
     :param expected: the sequence that it was expected to have: up to there everything is known
     :raises ReadError, HiddenError: when it cannot be known for now
     """
-    newest = await log.last(subject, told or 0)
+    newest = await stream.last(subject, reported_seq or 0)
     if newest is None:
         return None
     # Whoever begins must know of all attempts. And what is older than expected is another stream's, or an older copy.
     after = expected if writer.has_begun and newest.seq > expected else 0
-    beneath: list[Last] = []
-    if not _is_alone(newest, after, writer):
+    previous: list[LastMessage] = []
+    if not _has_no_gap(newest, after, writer):
         try:
-            beneath = await _read_beneath(log, subject, newest, after, writer)
+            previous = await _read_previous(stream, subject, newest, after, writer)
         except ReadError as error:
             if not error.is_forbidden:
                 raise
             # What names an attempt is believed then. An edge's time-out carries what it was judged by.
             if newest.event is None or "attempt" not in newest.event:
                 raise HiddenError(error) from error
-    return standing_of([*beneath, newest], writer, writer.attempt if after > 0 else 0)
+    return current_claim([*previous, newest], writer, writer.attempt if after > 0 else 0)
 
 
-def _is_alone(newest: Last, after: int, writer: Writer) -> bool:
+def _has_no_gap(newest: LastMessage, after: int, writer: Writer) -> bool:
     """A condition that was met proves that nothing stands between."""
     return (
         is_conclusive(newest, writer)
@@ -65,19 +67,21 @@ def _is_alone(newest: Last, after: int, writer: Writer) -> bool:
     )
 
 
-async def _read_beneath(log: History, subject: str, newest: Last, after: int, writer: Writer) -> list[Last]:
+async def _read_previous(
+    stream: History, subject: str, newest: LastMessage, after: int, writer: Writer
+) -> list[LastMessage]:
     """There is no question for the message before another one, only for the next one. So it is looked back in steps that
     grow, until a message tells how high the attempts beneath it are."""
-    oldest = await log.range(subject, after + 1, newest.seq, 1)
+    oldest = await stream.range(subject, after + 1, newest.seq, 1)
     if not oldest:
         return []
     first = oldest[0].seq
-    found: list[Last] = []
+    found: list[LastMessage] = []
     before = newest.seq
     span = _FIRST_SPAN
-    while before > first + 1 and len(found) < _MOST_MESSAGES:
+    while before > first + 1 and len(found) < _MAX_MESSAGES:
         start = max(first + 1, before - span)
-        older = await log.range(subject, start, before, _MOST_MESSAGES - len(found))
+        older = await stream.range(subject, start, before, _MAX_MESSAGES - len(found))
         found = [*older, *found]
         if any(is_conclusive(message, writer) for message in older):
             return found

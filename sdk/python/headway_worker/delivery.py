@@ -7,34 +7,34 @@ import random
 import secrets
 from typing import Literal, Mapping, Union
 
+from .conflict_lookup import HiddenError, lookup_conflict
 from .contract import subject_of
 from .errors import EventTooLargeError, HeadwayError, NotPermittedError
-from .fencing import Go, Stored, Superseded, Writer, begin, judge
-from .conflict_lookup import HiddenError, inquire
-from .jetstream import Again, Conflict, ConnectionOver, Denied, JobLog, ReadError, Refused
-from .send_queue import Draft, Mailbox
-from .options import Teller
-from .shorten import shortened
+from .fencing import Send, Stored, Superseded, Writer, resolve_conflict, resolve_start
+from .jetstream import Conflict, ConnectionClosed, Denied, JobStream, ReadError, Refused, Retry
+from .options import WarningLimiter
+from .send_queue import OutgoingEvent, SendQueue
+from .state import minimal_event
 
 _RETRY_FIRST_SECONDS = 0.1
-_RETRY_MOST_SECONDS = 5.0
+_RETRY_MAX_SECONDS = 5.0
 # After so many questions that nobody heard in a row it is no matter of time.
-_NOBODY_THERE = 3
+_MAX_UNANSWERED_READS = 3
 
 # For how long JetStream knows an id again: its 2 minutes, less what an event may take to get there.
-_KNOWN_AGAIN_SECONDS = 110.0
+_DEDUP_WINDOW_SECONDS = 110.0
 
 # How it went: the end is stored, or a failure instead of it, as NATS takes no result so large; another attempt has the
 # job, or it is over; the end could not be stored.
 Ending = Union[Literal["stored", "lost"], EventTooLargeError, Superseded]
 
 
-class _Over(Exception):
+class _Finished(Exception):
     def __init__(self, ending: Ending) -> None:
         self.ending = ending
 
 
-class Pump:
+class EventDelivery:
     """One for each running job.
 
     :param attempt: the attempt that is asked for; None: one more than the last
@@ -49,78 +49,78 @@ class Pump:
         headers: Mapping[str, str],
         ce_source: str | None,
         interval: float,
-        log: JobLog,
-        tell: Teller,
+        stream: JobStream,
+        warn: WarningLimiter,
     ) -> None:
         self._id = processing_id
         self._subject = subject_of(processing_id)
-        self._wanted = attempt
+        self._requested = attempt
         self._headers = headers
         self._ce_source = ce_source
         self._interval = interval
-        self._log = log
-        self._tell = tell
+        self._stream = stream
+        self._warn = warn
         # Nobody can guess it, so nobody can have an event of ours taken for a duplicate.
         self._run = f"{secrets.token_urlsafe(16)}."
         self._sent = 0
         # A new job is the usual case: it costs no read. The log says so if it is another.
-        self._go = Go(0, attempt or 1)
+        self._next_send = Send(0, attempt or 1)
         # A try since the last acknowledgement may be stored.
-        self._is_unsure = False
+        self._may_be_stored = False
         # When the first of them was made, by the clock of the event loop.
         self._tried_at = 0.0
         # The sequence of the newest message, behind which ours is sent though it may be stored already: then the answer
         # has a lower one.
-        self._assumed: int | None = None
+        self._assumed_seq: int | None = None
         # How often in a row nobody heard the question for the job's last event.
-        self._unheard = 0
+        self._unanswered_reads = 0
         # The end could not be stored as it was.
         self._too_large: EventTooLargeError | None = None
-        self._mailbox = Mailbox()
-        self._offered = asyncio.Event()
-        self._no_pause = asyncio.Event()
+        self._queue = SendQueue()
+        self._has_work = asyncio.Event()
+        self._is_flushed = asyncio.Event()
         self.attempt: int | None = None
         """None until the first event is stored."""
         self.begun = asyncio.Event()
         """Set when the first event is stored, or the job is lost."""
         self.idle = asyncio.Event()
-        """Set while everything that was offered is stored."""
+        """Set while everything that was queued is stored."""
         self.refused = asyncio.Event()
         """Set while NATS refuses the credentials or a permission: waiting does not mend that."""
         self.problem: str | None = None
         """Why the newest event is not stored yet, for people; None: nothing is known to be wrong."""
         self.done: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
 
-    def offer(self, draft: Draft) -> None:
+    def enqueue(self, outgoing: OutgoingEvent) -> None:
         """Takes the newest state, over one that has not been sent yet."""
-        self._mailbox.put(draft)
+        self._queue.put(outgoing)
         self.idle.clear()
-        self._offered.set()
-        if draft.is_end:
-            self._no_pause.set()
+        self._has_work.set()
+        if outgoing.is_end:
+            self._is_flushed.set()
 
     def flush(self) -> None:
-        """What is offered, from here on, is sent without keeping the distance in time."""
-        self._no_pause.set()
+        """From here on, what is queued is sent without keeping the distance in time."""
+        self._is_flushed.set()
 
     async def run(self) -> None:
         """Until the end of the job is stored, or the job is lost; ``done`` says which. Raises cancellations only."""
         ending: Ending = "lost"
         try:
             while True:
-                await self._offered.wait()
-                self._offered.clear()
+                await self._has_work.wait()
+                self._has_work.clear()
                 await self._send_all()
                 self.idle.set()
-        except _Over as over:
-            ending = over.ending
-        except ConnectionOver:
-            self._tell(
+        except _Finished as finished:
+            ending = finished.ending
+        except ConnectionClosed:
+            self._warn(
                 "connection_closed", "the connection to NATS was closed; nothing more is sent", self._id
             )
         except asyncio.CancelledError:
             if not self.idle.is_set():
-                self._tell("not_acknowledged", "the newest state may not be stored", self._id)
+                self._warn("not_acknowledged", "the newest state may not be stored", self._id)
             raise
         finally:
             self.idle.set()
@@ -129,145 +129,149 @@ class Pump:
                 self.done.set_result(ending)
 
     async def _send_all(self) -> None:
-        while (draft := self._mailbox.take()) is not None:
+        while (outgoing := self._queue.take()) is not None:
             self._sent += 1
-            is_stored = await self._store(draft)
-            if draft.is_end:
-                raise _Over((self._too_large or "stored") if is_stored else "lost")
-            if self._mailbox.is_empty:
+            is_stored = await self._store(outgoing)
+            if outgoing.is_end:
+                raise _Finished((self._too_large or "stored") if is_stored else "lost")
+            if self._queue.is_empty:
                 self.idle.set()
             try:
-                await asyncio.wait_for(self._no_pause.wait(), self._interval)
+                await asyncio.wait_for(self._is_flushed.wait(), self._interval)
             except asyncio.TimeoutError:
                 pass
 
-    async def _store(self, draft: Draft) -> bool:
+    async def _store(self, outgoing: OutgoingEvent) -> bool:
         """Whether it is stored; if not, it never will be. The same message is sent until that is known."""
         # Whoever has read one id must not be able to guess the next.
         msg_id = f"{self._run}{self._sent}.{secrets.token_urlsafe(9)}"
-        is_short = False
+        is_reduced = False
         pause = _RETRY_FIRST_SECONDS
-        await self._log.connected(self._refuse)
+        await self._stream.connected(self._on_refused)
         self._tried_at = asyncio.get_running_loop().time()
         while True:
-            await self._log.connected(self._refuse)
-            body = draft.body(self._go.attempt)
-            headers = {**self._headers, **self._attributes(draft, msg_id)}
-            match await self._log.append(self._subject, body, msg_id, self._go.expected, headers):
+            await self._stream.connected(self._on_refused)
+            body = outgoing.body(self._next_send.attempt)
+            headers = {**self._headers, **self._attributes(outgoing, msg_id)}
+            match await self._stream.append(self._subject, body, msg_id, self._next_send.expected, headers):
                 case Stored(seq, is_duplicate):
-                    if is_duplicate and self._assumed is not None and seq < self._assumed:
-                        raise _Over(Superseded("newer_attempt", self._assumed))
-                    return self._stored(seq)
+                    if is_duplicate and self._assumed_seq is not None and seq < self._assumed_seq:
+                        raise _Finished(Superseded("newer_attempt", self._assumed_seq))
+                    return self._on_stored(seq)
                 case Refused(why):
-                    self._tell("not_sendable", why, self._id)
-                    if is_short:
+                    self._warn("event_truncated", why, self._id)
+                    if is_reduced:
                         return False
                     # Under the same id: what is too large was stored by no try.
-                    draft, self._too_large = shortened(draft)
-                    is_short = True
+                    outgoing, self._too_large = minimal_event(outgoing)
+                    is_reduced = True
                     continue
-                case Again(why):
-                    self._is_unsure = True
+                case Retry(why):
+                    self._may_be_stored = True
                     self.problem = why
-                    self._tell("retrying", why, self._id)
+                    self._warn("retrying", why, self._id)
                 case Denied(error):
                     # It was refused before JetStream saw it; but where answers are, it may be stored.
-                    self._is_unsure = self._is_unsure or error.operation == "subscribe"
-                    self._refuse(error)
-                    self._tell("not_permitted", str(error), self._id, error)
+                    self._may_be_stored = self._may_be_stored or error.operation == "subscribe"
+                    self._on_refused(error)
+                    self._warn("not_permitted", str(error), self._id, error)
                 case Conflict(last):
-                    before = self._go
-                    if await self._settle(draft, msg_id, last):
+                    before = self._next_send
+                    if await self._handle_conflict(outgoing, msg_id, last):
                         return True
-                    if self._go.expected != before.expected:
+                    if self._next_send.expected != before.expected:
                         continue
             await asyncio.sleep(pause * random.uniform(0.5, 1))
-            pause = min(pause * 2, _RETRY_MOST_SECONDS)
+            pause = min(pause * 2, _RETRY_MAX_SECONDS)
 
-    async def _settle(self, draft: Draft, msg_id: str, told: int | None) -> bool:
+    async def _handle_conflict(self, outgoing: OutgoingEvent, msg_id: str, reported_seq: int | None) -> bool:
         """Finds out what stands in the way: True when it is the message itself, else where to try next is known."""
         has_begun = self.attempt is not None
         writer = Writer(
             run=self._run,
             msg_id=msg_id,
-            attempt=self._go.attempt,
-            percent=draft.progress,
+            attempt=self._next_send.attempt,
+            percent=outgoing.progress,
             has_begun=has_begun,
-            is_unsure=self._is_unsure,
-            is_known_again=asyncio.get_running_loop().time() - self._tried_at < _KNOWN_AGAIN_SECONDS,
+            may_be_stored=self._may_be_stored,
+            is_in_dedup_window=asyncio.get_running_loop().time() - self._tried_at < _DEDUP_WINDOW_SECONDS,
         )
         try:
-            last = await inquire(self._log, self._subject, told, self._go.expected, writer)
+            last = await lookup_conflict(
+                self._stream, self._subject, reported_seq, self._next_send.expected, writer
+            )
         except ReadError as error:
-            self._unread(error, told)
+            self._on_read_failed(error, reported_seq)
             return False
         except HiddenError as hidden:
-            self._unread(hidden.error, told, is_hidden=True)
+            self._on_read_failed(hidden.error, reported_seq, is_hidden=True)
             return False
-        self._unheard = 0
+        self._unanswered_reads = 0
         if has_begun or (last is not None and last.msg_id == msg_id):
-            verdict = judge(last, writer)
+            decision = resolve_conflict(last, writer)
         else:
-            verdict = begin(last, self._wanted, writer)
-        match verdict:
+            decision = resolve_start(last, self._requested, writer)
+        match decision:
             case Stored(stored):
-                return self._stored(stored)
+                return self._on_stored(stored)
             case Superseded():
-                self.attempt = self.attempt or self._wanted
-                raise _Over(verdict)
-            case Go(expected, attempt):
+                self.attempt = self.attempt or self._requested
+                raise _Finished(decision)
+            case Send(expected, attempt):
                 # Somebody has this attempt, or a higher one. If the event may be stored beneath, JetStream knows it again
                 # by its id, and the job is the other's.
-                if not has_begun and self._is_unsure and attempt != self._go.attempt:
-                    self._assumed = expected
-                self._go = verdict
+                if not has_begun and self._may_be_stored and attempt != self._next_send.attempt:
+                    self._assumed_seq = expected
+                self._next_send = decision
                 return False
 
-    def _unread(self, error: ReadError, told: int | None, is_hidden: bool = False) -> None:
+    def _on_read_failed(self, error: ReadError, reported_seq: int | None, is_hidden: bool = False) -> None:
         """Whose the last event is cannot be known for now, or as long as it may not be read."""
-        self._unheard = self._unheard + 1 if error.is_forbidden and not error.is_certain else 0
+        self._unanswered_reads = (
+            self._unanswered_reads + 1 if error.is_forbidden and not error.is_certain else 0
+        )
         self.problem = str(error)
-        if not error.is_forbidden or 0 < self._unheard < _NOBODY_THERE:
-            self._tell("retrying", str(error), self._id)
+        if not error.is_forbidden or 0 < self._unanswered_reads < _MAX_UNANSWERED_READS:
+            self._warn("retrying", str(error), self._id)
         elif self.attempt is None or is_hidden:
-            self._go_unread(error, told)
-        elif not self._is_unsure or told is None:
+            self._proceed_unread(error, reported_seq)
+        elif not self._may_be_stored or reported_seq is None:
             # All that was sent was answered: it is somebody else's.
-            raise _Over(Superseded("other_writer", told or 0))
+            raise _Finished(Superseded("other_writer", reported_seq or 0))
         else:
             # It is ours, most likely. Under the same id JetStream knows it again and stores nothing.
-            self._go = Go(told, self.attempt)
+            self._next_send = Send(reported_seq, self.attempt)
 
-    def _go_unread(self, read: ReadError, told: int | None) -> None:
+    def _proceed_unread(self, read: ReadError, reported_seq: int | None) -> None:
         """A guess could write over a newer attempt, or behind an end. An author who names the attempt does not guess. And
         what is no event takes nobody his job, but it may stand on something that does."""
         error = NotPermittedError(self._id, read.subjects, str(read))
         if self.attempt is not None:
-            self._tell("not_permitted", f"{error}. Nothing is written until then", self._id, error)
-        elif self._wanted is None:
+            self._warn("not_permitted", f"{error}. Nothing is written until then", self._id, error)
+        elif self._requested is None:
             message = f"{error}. Nothing is written until then, or give the attempt"
-            self._tell("attempt_unknown", message, self._id, error)
+            self._warn("attempt_unknown", message, self._id, error)
         else:
-            message = f"{error}. This is attempt {self._wanted} whatever was before"
-            self._tell("attempt_unknown", message, self._id, error)
-            if told is not None:
-                self._go = Go(told, self._wanted)
+            message = f"{error}. This is attempt {self._requested} whatever was before"
+            self._warn("attempt_unknown", message, self._id, error)
+            if reported_seq is not None:
+                self._next_send = Send(reported_seq, self._requested)
 
-    def _refuse(self, error: HeadwayError) -> None:
+    def _on_refused(self, error: HeadwayError) -> None:
         self.problem = str(error)
         self.refused.set()
 
-    def _stored(self, seq: int) -> bool:
-        self._is_unsure = False
+    def _on_stored(self, seq: int) -> bool:
+        self._may_be_stored = False
         self.problem = None
         self.refused.clear()
-        self._assumed = None
-        self._go = Go(seq, self._go.attempt)
-        self.attempt = self._go.attempt
+        self._assumed_seq = None
+        self._next_send = Send(seq, self._next_send.attempt)
+        self.attempt = self._next_send.attempt
         self.begun.set()
         return True
 
-    def _attributes(self, draft: Draft, msg_id: str) -> Mapping[str, str]:
+    def _attributes(self, outgoing: OutgoingEvent, msg_id: str) -> Mapping[str, str]:
         """CloudEvents in binary mode: the body stays as it is."""
         if self._ce_source is None:
             return {}
@@ -275,8 +279,8 @@ class Pump:
             "ce-specversion": "1.0",
             "ce-id": msg_id,
             "ce-source": self._ce_source,
-            "ce-type": f"headway.progress.{draft.status}",
+            "ce-type": f"headway.progress.{outgoing.status}",
             "ce-subject": self._id,
-            "ce-time": draft.timestamp,
+            "ce-time": outgoing.timestamp,
             "ce-datacontenttype": "application/json",
         }

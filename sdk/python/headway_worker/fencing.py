@@ -1,4 +1,4 @@
-"""Who may write to a job: what follows from the last event in the log. Pure."""
+"""Who may write to a job: what follows from the last event in the stream. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TIMEOUT_CODE = "timeout"
 
 
 @dataclass(frozen=True)
-class Last:
+class LastMessage:
     """``seq`` is that of the subject's newest message; the rest is of the message that says whose the job is. ``event``
     is None for what is no event. ``expected``: the sequence that its writer expected the message before it to have, as
     its header says (0: none); None: it was written without a condition."""
@@ -25,7 +25,7 @@ class Last:
 
 
 @dataclass(frozen=True)
-class Go:
+class Send:
     """Write behind ``expected`` (0: the subject has no message), as ``attempt``."""
 
     expected: int
@@ -34,7 +34,7 @@ class Go:
 
 @dataclass(frozen=True)
 class Stored:
-    """The message in question is in the log; the subject's newest message is ``seq``. ``is_duplicate``: it was before."""
+    """The message in question is in the stream; the subject's newest message is ``seq``. ``is_duplicate``: it was before."""
 
     seq: int
     is_duplicate: bool = False
@@ -49,19 +49,19 @@ class Superseded:
 @dataclass(frozen=True)
 class Writer:
     """Who asks. Ids of its messages begin with ``run``; ``msg_id`` is the refused one's. ``percent``: none of its events
-    said more. ``has_begun``: an event of it is stored. ``is_unsure``: a try of this message may be stored.
-    ``is_known_again``: if it was, JetStream still knows its id, and does not store it again."""
+    said more. ``has_begun``: an event of it is stored. ``may_be_stored``: a try of this message may be stored.
+    ``is_in_dedup_window``: if it was, JetStream still knows its id, and does not store it again."""
 
     run: str
     msg_id: str
     attempt: int
     percent: float
     has_begun: bool
-    is_unsure: bool
-    is_known_again: bool
+    may_be_stored: bool
+    is_in_dedup_window: bool
 
 
-def is_conclusive(message: Last, writer: Writer) -> bool:
+def is_conclusive(message: LastMessage, writer: Writer) -> bool:
     """Whether a message tells by itself how high the attempts of its job are, so that nothing beneath it need be read.
 
     What was written under an id and a condition was written by somebody who knew what stands beneath. Everybody else may
@@ -77,7 +77,7 @@ def is_conclusive(message: Last, writer: Writer) -> bool:
     return bool(message.msg_id) and message.expected is not None
 
 
-def standing_of(messages: Sequence[Last], writer: Writer, floor: int) -> Last:
+def current_claim(messages: Sequence[LastMessage], writer: Writer, floor: int) -> LastMessage:
     """Who has the job, by its messages: the one that holds the highest attempt, and what of that attempt counts most.
     What names no attempt belongs to the highest before it, and only an end changes anything by that.
 
@@ -86,14 +86,14 @@ def standing_of(messages: Sequence[Last], writer: Writer, floor: int) -> Last:
     :returns: with the sequence of the newest one; without an event where none of them says whose the job is
     """
     highest = floor
-    claim: Last | None = None
+    claim: LastMessage | None = None
     for message in messages:
         event = message.event
         if event is None:
             continue
-        is_timeout = _is_timeout_of_edge(message)
-        is_over = _is_over(event)
-        if "attempt" not in event and (not is_over or (is_timeout and (highest > 0 or writer.has_begun))):
+        is_timeout = _is_edge_timeout(message)
+        has_ended = _has_ended(event)
+        if "attempt" not in event and (not has_ended or (is_timeout and (highest > 0 or writer.has_begun))):
             continue
         attempt = int(event.get("attempt", highest or (writer.attempt if writer.has_begun else 1)))
         if attempt < highest:
@@ -105,78 +105,83 @@ def standing_of(messages: Sequence[Last], writer: Writer, floor: int) -> Last:
             if is_timeout and (writer.has_begun or _is_ours(beside, writer)):
                 continue
             # And what follows an end does not undo it.
-            if _is_end(beside) and (is_timeout or not is_over):
+            if _is_terminal(beside) and (is_timeout or not has_ended):
                 continue
         claim = replace(message, event={**event, "attempt": attempt})
     seq = messages[-1].seq
-    return Last(seq, None, None) if claim is None else replace(claim, seq=seq)
+    return LastMessage(seq, None, None) if claim is None else replace(claim, seq=seq)
 
 
-def begin(last: Last | None, wanted: int | None, writer: Writer) -> Union[Go, Superseded]:
-    """Where an attempt begins: ``wanted``, if that is higher than the last; without it, one more than the last."""
+def resolve_start(last: LastMessage | None, requested: int | None, writer: Writer) -> Union[Send, Superseded]:
+    """Where an attempt begins: ``requested``, if that is higher than the last; without it, one more than the last."""
     if last is None or last.event is None:
-        return Go(0 if last is None else last.seq, wanted or 1)
+        return Send(0 if last is None else last.seq, requested or 1)
     # Whoever accepts a job may write "queued" without an attempt, which takes none. An end without one is the first's.
-    before = int(last.event.get("attempt", 1 if _is_over(last.event) else 0))
+    before = int(last.event.get("attempt", 1 if _has_ended(last.event) else 0))
     # Another worker counts on from what it finds. So if ours was stored, and the job then taken, its is the higher one;
     # but ours was only a guess, and a job that was tried twice before has a higher one as well. Sent under the id that it
     # has, JetStream tells the one from the other.
-    if wanted is None and writer.is_unsure and not writer.is_known_again and before > writer.attempt:
+    if (
+        requested is None
+        and writer.may_be_stored
+        and not writer.is_in_dedup_window
+        and before > writer.attempt
+    ):
         return Superseded("newer_attempt", last.seq)
-    attempt = before + 1 if wanted is None else wanted
+    attempt = before + 1 if requested is None else requested
     if attempt > before:
-        return Go(last.seq, attempt)
+        return Send(last.seq, attempt)
     return Superseded("newer_attempt" if attempt < before else _reason(last.event), last.seq)
 
 
-def judge(last: Last | None, writer: Writer) -> Union[Go, Stored, Superseded]:
+def resolve_conflict(last: LastMessage | None, writer: Writer) -> Union[Send, Stored, Superseded]:
     """What a refused sequence means for a message of a run that has begun."""
     attempt = writer.attempt
     if last is None:
         # The stream was made again, or the job's events were removed: nobody is written over.
-        return Go(0, attempt)
+        return Send(0, attempt)
     if last.msg_id == writer.msg_id:
         return Stored(last.seq)
     # Ours, but older: the server was restored from an older copy.
     if last.event is None or _is_ours(last, writer):
-        return Go(last.seq, attempt)
-    is_timeout = _is_timeout_of_edge(last)
+        return Send(last.seq, attempt)
+    is_timeout = _is_edge_timeout(last)
     # An end that names no attempt is the end of this one. A time-out is none: it is of what was written without one.
-    theirs = int(last.event.get("attempt", attempt if _is_over(last.event) and not is_timeout else 0))
+    theirs = int(last.event.get("attempt", attempt if _has_ended(last.event) and not is_timeout else 0))
     if theirs < attempt:
-        return Go(last.seq, attempt)
+        return Send(last.seq, attempt)
     if theirs > attempt:
         return Superseded("newer_attempt", last.seq)
     if not is_timeout:
         return Superseded(_reason(last.event), last.seq)
     # An edge took us for dead. It tells where the job was, so by a higher percent it speaks of somebody else's event.
     if float(last.event["progress"]) <= writer.percent:
-        return Go(last.seq, attempt)
+        return Send(last.seq, attempt)
     return Superseded("other_writer", last.seq)
 
 
-def _is_ours(last: Last, writer: Writer) -> bool:
+def _is_ours(last: LastMessage, writer: Writer) -> bool:
     return last.msg_id is not None and last.msg_id.startswith(writer.run)
 
 
-def _is_end(last: Last) -> bool:
+def _is_terminal(last: LastMessage) -> bool:
     """The end of its attempt; an edge's time-out is none, because its worker may come back."""
-    return last.event is not None and _is_over(last.event) and not _is_timeout_of_edge(last)
+    return last.event is not None and _has_ended(last.event) and not _is_edge_timeout(last)
 
 
-def _is_timeout_of_edge(last: Last) -> bool:
+def _is_edge_timeout(last: LastMessage) -> bool:
     """An edge gives it no id, and a worker gives one to whatever it writes: what has one is the end of its attempt."""
     error = {} if last.event is None else last.event.get("error", {})
     return not last.msg_id and error.get("code") == _TIMEOUT_CODE and error.get("retryable") is True
 
 
-def _is_over(event: Event) -> bool:
+def _has_ended(event: Event) -> bool:
     """The end of its attempt. Another one may follow a retryable error."""
     return bool(event["status"] != "processing")
 
 
 def _reason(event: Event) -> SupersededReason:
     """Why an event of our own attempt, by somebody else, is in the way."""
-    if not _is_over(event):
+    if not _has_ended(event):
         return "other_writer"
     return "timeout" if event.get("error", {}).get("code") == _TIMEOUT_CODE else "finished"

@@ -21,7 +21,7 @@ class InboxError(Exception):
         self.error = error
 
 
-class Refusals:
+class PermissionErrors:
     """Stands before the error callback of a client, and passes everything on. The client itself keeps only its last error,
     so of two refusals that come together one would never be heard.
     """
@@ -31,57 +31,59 @@ class Refusals:
         self._inner = inner
         self._waiting: dict[asyncio.Future[None], str] = {}
         # After how many reconnections NATS refused the inbox. It says so once, when the client subscribes to it.
-        self._deaf_since: int | None = None
-        self._hear(nc.last_error)
+        self._inbox_denied_since: int | None = None
+        self._record(nc.last_error)
 
     async def __call__(self, error: Exception) -> None:
-        self._hear(error)
+        self._record(error)
         await self._inner(error)
 
     @contextmanager
-    def during(self, api: str) -> Iterator[asyncio.Future[None]]:
+    def watch(self, api: str) -> Iterator[asyncio.Future[None]]:
         """Gives what ends with an InboxError or a PermissionError when the inbox or a request to ``api`` is refused."""
-        refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if self._deaf_since == self._nc.stats["reconnects"]:
-            refused.set_exception(self._inbox_error())
-        self._waiting[refused] = api
+        denied: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._inbox_denied_since == self._nc.stats["reconnects"]:
+            denied.set_exception(self._inbox_error())
+        self._waiting[denied] = api
         try:
-            yield refused
+            yield denied
         finally:
-            del self._waiting[refused]
+            del self._waiting[denied]
             # Whoever has another answer does not look at it.
-            if refused.done():
-                refused.exception()
+            if denied.done():
+                denied.exception()
 
-    def _hear(self, error: Exception | None) -> None:
+    def _record(self, error: Exception | None) -> None:
         # The client has no other word for it, and writes it in small letters.
         text = str(error).lower()
         if "permissions violation" not in text:
             return
         if f'subscription to "{self._inbox().lower()}' in text:
-            self._deaf_since = self._nc.stats["reconnects"]
-        for refused, api in self._waiting.items():
-            if refused.done():
+            self._inbox_denied_since = self._nc.stats["reconnects"]
+        for denied, api in self._waiting.items():
+            if denied.done():
                 continue
-            if self._deaf_since == self._nc.stats["reconnects"]:
-                refused.set_exception(self._inbox_error())
+            if self._inbox_denied_since == self._nc.stats["reconnects"]:
+                denied.set_exception(self._inbox_error())
             elif f'"{api.lower()}"' in text:
-                refused.set_exception(PermissionError("NATS does not permit it"))
+                denied.set_exception(PermissionError("NATS does not permit it"))
 
     def _inbox(self) -> str:
         # The client does not tell its prefix.
         return bytes(getattr(self._nc, "_inbox_prefix", b"_INBOX")).decode()
 
     def _inbox_error(self) -> InboxError:
-        return InboxError(NotPermittedError(None, (f"{self._inbox()}.>",), "NATS does not permit it", "subscribe"))
+        return InboxError(
+            NotPermittedError(None, (f"{self._inbox()}.>",), "NATS does not permit it", "subscribe")
+        )
 
 
-def refusals_of(nc: Client) -> Refusals:
+def permission_errors_of(nc: Client) -> PermissionErrors:
     """Those of a client that is connected: one for each, however many reporters use it."""
     # There is no other way to hear of them on a connection that somebody else has made.
     callback: ErrorCallback = nc._error_cb
-    if isinstance(callback, Refusals):
+    if isinstance(callback, PermissionErrors):
         return callback
-    refusals = Refusals(nc, callback)
-    nc._error_cb = refusals
-    return refusals
+    errors = PermissionErrors(nc, callback)
+    nc._error_cb = errors
+    return errors
