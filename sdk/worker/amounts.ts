@@ -3,9 +3,9 @@ import type { OnUnknown } from './json.js';
 import type { JobUpdate, Step } from './state.js';
 
 /**
- * An update without the amounts that say nothing. How much is done is computed, so sooner or later it is 0/0; that must
- * not end a job. A BigInt becomes a number.
- * @param onUnknown is told of each amount that was left out
+ * An update without unusable amounts. Amounts are computed, so sooner or later one is 0/0; that must not fail a job. A
+ * BigInt becomes a number.
+ * @param onUnknown gets each amount that was left out
  */
 export function withSoundAmounts(update: JobUpdate, onUnknown: OnUnknown): JobUpdate {
   // Nearly always.
@@ -25,7 +25,7 @@ export function withSoundAmounts(update: JobUpdate, onUnknown: OnUnknown): JobUp
   };
 }
 
-/** The amount that a job starts with, or undefined where it says nothing. */
+/** The total that a job starts with, or undefined where it is unusable. */
 export function soundTotal(total: unknown, onUnknown: OnUnknown): number | undefined {
   const number = amountOf(total, 0);
   if (number === undefined && total !== undefined) onUnknown(unknownText('/total', total));
@@ -56,7 +56,7 @@ function soundStep(step: Step, onUnknown: OnUnknown): Step {
   return { ...rest, ...place('index', index), ...place('total', total) };
 }
 
-/** A finite number from `min` on, null for null, undefined for all that says nothing. */
+/** A finite number from `min` on, null for null, undefined for everything else. */
 function amountOf(value: unknown, min: number): number | null | undefined {
   if (value === null || value === undefined) return value;
   const number = typeof value === 'bigint' ? Number(value) : value;
@@ -66,17 +66,17 @@ function amountOf(value: unknown, min: number): number | null | undefined {
 const unknownText = (path: string, value: unknown): string =>
   `${path} is ${typeof value === 'number' ? value : show(value)}; it is taken as unknown`;
 
-/** While a job runs it never shows 100: that is the end's alone. */
+/** A running job never shows 100: only a completed one does. */
 export const MAX_WHILE_RUNNING = 99.9;
 
-/** How much is done, as a report says it. */
+/** The amounts of a report. */
 export interface Amount {
   readonly progress?: number | undefined;
   readonly current?: number | undefined;
   readonly total?: number | undefined;
 }
 
-/** The part that is done, from 0 to 1; null when the amounts do not say it. `progress` wins over `current`. */
+/** The part that is done, from 0 to 1; null if the amounts do not tell. `progress` wins over `current`. */
 export function fractionOf({ progress, current, total }: Amount): number | null {
   if (progress !== undefined) return clamp(progress / 100);
   if (current === undefined || total === undefined || total <= 0) return null;
@@ -84,7 +84,7 @@ export function fractionOf({ progress, current, total }: Amount): number | null 
 }
 
 /**
- * The percent to show: to a tenth, never below the one before, and at most 99.9.
+ * The percent to show: rounded to a tenth, never below the one before, and at most 99.9.
  * @param before what was shown last, 0 at the start of an attempt
  * @param fraction what is done, from 0 to 1; null leaves the percent as it was
  */

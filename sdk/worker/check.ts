@@ -5,7 +5,7 @@ import type { Clock, History, ReplyHandler, Transport } from './ports.js';
 import type { Obstacle, Reply } from './reply.js';
 import { checkNumber } from './settings.js';
 
-/** What a check asks for. */
+/** Options of `Reporter.check`. */
 export interface CheckOptions {
   /** A job that these credentials may report: `headway-check`, unless given. Nothing is stored for it. */
   readonly processingId?: string;
@@ -31,44 +31,44 @@ export interface CheckProblem {
 export interface ReporterCheck {
   /** All of the others. */
   readonly ok: boolean;
-  /** NATS is there. */
+  /** NATS can be reached. */
   readonly connected: boolean;
   /** A stream takes events of the job from these credentials. */
   readonly canPublish: boolean;
-  /** Answers of JetStream arrive here. */
+  /** Replies of JetStream arrive here. */
   readonly isAcknowledged: boolean;
-  /** The job's last event can be read, which a second attempt has to know. */
+  /** The job's last event can be read, which a second attempt needs. */
   readonly canRead: boolean;
   readonly problems: readonly CheckProblem[];
 }
 
-/** What a check needs of its reporter. */
+/** What a check needs from its reporter. */
 export interface CheckDeps {
   readonly clock: Clock;
   readonly transport: Transport;
   readonly history: History;
   /** Random bytes as text. */
   readonly random: (bytes: number) => string;
-  /** What JetStream answered to the newest real event, where that kept it from being stored. */
+  /** Why JetStream could not store the newest real event; null: it could, or nothing is known. */
   readonly obstacle: () => { readonly kind: Obstacle; readonly detail: string } | null;
   /** Whether the connection is closed for good. */
   readonly isConnectionClosed: () => boolean;
-  /** What NATS refuses, of all jobs or of one; null: nothing, as far as is known. */
+  /** What NATS denies to all jobs or to this one; null: nothing, as far as is known. */
   readonly refusal: (processingId: string) => WorkerError | null;
-  /** Calls when any of this may have changed; what it returns calls it off. */
+  /** Calls when any of this may have changed; the result removes the handler. */
   readonly onChange: (call: () => void) => () => void;
 }
 
-/** The job that is asked about unless another one is given. */
+/** The job of the check unless you give another one. */
 export const CHECK_ID = 'headway-check';
 const CHECK_MS = 2_000;
-/** What setTimeout can hold. */
+/** The longest delay of setTimeout. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
-/** No stream has a message with this sequence: what is sent under this condition is answered, and never stored. */
+/** No stream has a message with this sequence: an event under this condition gets a reply, and is never stored. */
 const NEVER = Number.MAX_SAFE_INTEGER;
 
 /**
- * Finds out what a reporter can do, without storing anything: an event that JetStream has to refuse, and a read.
+ * Checks what a reporter can do, without storing anything: it publishes an event that JetStream must reject, and reads.
  * @throws InvalidEventError when the `processingId` is none
  * @throws InvalidOptionError when `timeoutMs` is no number from 0 on
  */
@@ -90,7 +90,7 @@ export async function checkReporter(deps: CheckDeps, options: CheckOptions): Pro
     const problems: CheckProblem[] = [];
     const published = withCause(publishProblem(deps, processingId, reply, timeoutMs), read);
     if (published !== null) problems.push(published);
-    // JetStream looks at the condition first, and only then whether there is room.
+    // JetStream checks the condition first, and the free space only after it.
     const obstacle = deps.obstacle();
     const isKept = obstacle !== null && published === null;
     if (isKept) problems.push({ code: obstacle.kind, message: sentence(obstacle.detail) });
@@ -125,7 +125,7 @@ function disconnectedProblem(deps: CheckDeps, id: string): CheckProblem {
   return { code: 'disconnected', message: 'NATS cannot be reached.' };
 }
 
-/** The answer to an event that cannot be stored; null: NATS refused something first. */
+/** The reply to an event that cannot be stored; null: NATS denied something first. */
 async function probe(deps: CheckDeps, id: string): Promise<Reply | null> {
   const { transport } = deps;
   let token = 0;
@@ -185,7 +185,7 @@ function publishProblem(
 
 type Read = Awaited<ReturnType<History['last']>> | undefined;
 
-/** That nobody takes an event has two causes. The API of JetStream tells them apart, where it may be asked. */
+/** "No stream" has two causes. The JetStream API tells them apart, where these credentials may use it. */
 function withCause(problem: CheckProblem | null, read: Read): CheckProblem | null {
   if (problem?.code !== 'no_stream') return problem;
   if (read?.kind === 'failed' && read.obstacle === 'no_jetstream')

@@ -1,38 +1,38 @@
 import { currentClaim, isConclusive, type LastMessage, type Writer } from './fencing.js';
 import type { Forbidden, History, LastRead, RangeRead } from './ports.js';
 
-/** What stands in the way of an event that was refused, as far as it can be known. */
+/** Which event conflicts with the one that was rejected, as far as it can be known. */
 export type LookupResult =
   | LastRead
-  /** The newest message says nothing of whose the job is, and what stands beneath it may not be read. */
+  /** The newest message does not tell who has the job, and earlier ones may not be read. */
   | (Omit<Forbidden, 'kind'> & { readonly kind: 'hidden' });
 
-/** Which event was refused. */
+/** The event that was rejected. */
 export interface ConflictQuery {
   readonly processingId: string;
-  /** The sequence that the subject's last message has, as JetStream said; null: it did not say. */
+  /** The sequence of the subject's last message, as JetStream reported it; null: it did not. */
   readonly reportedSeq: number | null;
-  /** The sequence that it was expected to have: up to there everything is known. */
+  /** The sequence that it was expected to have: everything up to it is known. */
   readonly expected: number;
   readonly writer: Writer;
 }
 
 /**
- * How many messages of a job are read at most to learn its attempt. The stream that Headway makes keeps as many of each
- * job; an attempt that is older counts as little as one that is not kept any more.
+ * How many messages of a job are read at most to find its attempt. Headway's stream keeps as many of each job, so an
+ * older attempt counts as one that is not kept any more.
  */
 const MAX_MESSAGES = 1_000;
-/** How far it is looked back at first, in sequences, and by what factor further each time. */
+/** How far back the first read goes, in sequences, and the factor for each further read. */
 const FIRST_SPAN = 8;
 const SPAN_FACTOR = 4;
 
-/** Finds the event that says whose the job is. Its `seq` is that of the job's newest message, whatever that one holds. */
+/** Finds the event that tells who has the job. Its `seq` is that of the job's newest message, whatever that one holds. */
 export async function lookupConflict(history: History, query: ConflictQuery): Promise<LookupResult> {
   const { processingId, reportedSeq, expected, writer } = query;
   const newest = await history.last(processingId, reportedSeq ?? 0);
   if (newest.kind !== 'read' || newest.last === null) return newest;
   const { last } = newest;
-  // Whoever begins must know of all attempts. And what is older than expected is another stream's, or an older copy.
+  // A run that starts must know all attempts. And a message older than expected is of another stream, or of an old replica.
   const after = writer.hasBegun && last.seq > expected ? expected : 0;
   const floor = after > 0 ? writer.attempt : 0;
   const previous: RangeRead = hasNoGap(last, after, writer)
@@ -42,7 +42,7 @@ export async function lookupConflict(history: History, query: ConflictQuery): Pr
     case 'read':
       return { kind: 'read', last: currentClaim([...previous.messages, last], writer, floor) };
     case 'forbidden':
-      // What names an attempt is believed then. An edge's time-out carries what it was judged by.
+      // Then trust an event that names its attempt. A timeout event of an edge names the attempt that it is about.
       if (last.event?.attempt === undefined) return { ...previous, kind: 'hidden' };
       return { kind: 'read', last: currentClaim([last], writer, floor) };
     case 'failed':
@@ -50,12 +50,12 @@ export async function lookupConflict(history: History, query: ConflictQuery): Pr
   }
 }
 
-// A condition that was met proves that nothing stands between.
+// A condition that was met proves that there is no event in between.
 const hasNoGap = (last: LastMessage, after: number, writer: Writer): boolean =>
   isConclusive(last, writer) || last.seq <= after + 1 || (last.expected !== null && last.expected <= after);
 
-// There is no question for the message before another one, only for the next one. So it is looked back in steps that
-// grow, until a message tells how high the attempts beneath it are.
+// JetStream can read the next message of a subject, but not the previous one. So read back in growing steps, until a
+// message proves how high the attempts before it are.
 async function readPreviousEvents(
   history: History,
   id: string,

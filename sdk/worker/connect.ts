@@ -18,8 +18,8 @@ import { checkObject, checkText, type ReporterOptions } from './settings.js';
 
 export interface ConnectOptions extends ReporterOptions {
   /**
-   * `nats://host:4222`, one or more, in a list or with commas between them; user and password may stand in the first.
-   * `nats://127.0.0.1:4222` by default, and where it is empty.
+   * `nats://host:4222`, one or more, as a list or separated by commas. The first may contain user and password.
+   * `nats://127.0.0.1:4222` by default, and for an empty text.
    */
   readonly servers?: string | readonly string[] | undefined;
   /** A credentials file. An empty name counts as none. */
@@ -32,7 +32,7 @@ export interface ConnectOptions extends ReporterOptions {
 
 /** How long one attempt to connect may take. */
 const DIAL_MS = 5_000;
-/** A server that hangs is given up after two of these without an answer. */
+/** A server that hangs is given up after two of these without a reply. */
 const PING_MS = 5_000;
 
 /**
@@ -49,8 +49,8 @@ export function createReporter(connection: NatsConnection, options: ReporterOpti
 }
 
 /**
- * A reporter with a connection of its own, which comes back for ever. Resolves when NATS is there or the first attempt
- * to reach it has failed: then it is tried again in the background, and `onWarning` is told.
+ * A reporter with a connection of its own, which reconnects without limit. Resolves when NATS is connected, or the first
+ * attempt has failed: then it tries again in the background, and `onWarning` is called.
  * @throws InvalidOptionError
  */
 export async function connectReporter(options: ConnectOptions = {}): Promise<Reporter> {
@@ -76,7 +76,7 @@ export async function connectReporter(options: ConnectOptions = {}): Promise<Rep
       return true;
     } catch (error) {
       const detail = error instanceof Error ? error.message : String(error);
-      // Trying again does not mend what the package does not take.
+      // Trying again does not fix an option that the package rejects.
       if (
         error instanceof TypeError ||
         (error instanceof NatsError && error.code === ErrorCode.InvalidOption)
@@ -126,7 +126,7 @@ async function readCredentials(file: string | undefined): Promise<Authenticator 
     throw new InvalidOptionError('credsFile', `names ${file}, which cannot be read (${code ?? 'unknown'})`);
   }
   try {
-    // It is only looked at when a server asks who is there; a file that holds nothing would be found out then.
+    // The package reads it only when a server asks for credentials, which is too late to report an invalid file.
     authenticator('nonce');
   } catch {
     throw new InvalidOptionError('credsFile', `names ${file}, which holds no credentials`);
@@ -143,7 +143,7 @@ function connectionOptions(options: ConnectOptions, authenticator: Authenticator
     name,
     timeout: DIAL_MS,
     maxReconnectAttempts: -1,
-    // Without it the second refusal in a row closes the connection for good.
+    // Without it the second rejection in a row closes the connection for good.
     ignoreAuthErrorAbort: true,
     reconnectTimeWait: 250,
     reconnectJitter: 250,
@@ -156,7 +156,7 @@ function connectionOptions(options: ConnectOptions, authenticator: Authenticator
 
 const SCHEMES: ReadonlySet<string> = new Set(['nats:', 'tls:']);
 
-// An address that is none would be dialled for ever, and nobody would be told why.
+// An invalid address would be dialled for ever, without an error.
 function addressesIn(servers: string | readonly string[] = []): readonly string[] {
   const list = typeof servers === 'string' ? servers.split(',') : servers;
   if (!Array.isArray(list))
@@ -203,7 +203,7 @@ function addressOf(
 
 const withoutLogin = (server: string): string => server.replace(/^(\w+:\/\/)?[^@/]*@/, '$1');
 
-/** What of the `nats` package's inside is looked at: it has no call for this. */
+/** The internals of the `nats` package that are used, because it has no API for this. */
 interface Inside {
   readonly protocol?: {
     readonly transport?: { readonly socket?: { unref?: () => unknown } };
@@ -212,8 +212,8 @@ interface Inside {
 }
 
 /**
- * Lets the process end although this connection stands: its socket and its pings do not keep it. Whoever waits for
- * something keeps the process by other means. Where the package looks different inside, the process is kept.
+ * Lets the process end while this connection is open: neither its socket nor its ping timer keeps it alive. The reporter
+ * keeps the process alive while something is pending. If those internals change, the connection keeps it alive.
  */
 export function unrefConnection(connection: NatsConnection): void {
   const unref = (): void => {
@@ -223,7 +223,7 @@ export function unrefConnection(connection: NatsConnection): void {
   };
   unref();
   void (async () => {
-    // A connection that is made again has another socket, and each ping another timer.
+    // A reconnect makes another socket, and each ping another timer.
     for await (const { type } of connection.status()) {
       if (type === Events.Reconnect || type === DebugEvents.PingTimer) unref();
     }

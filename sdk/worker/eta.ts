@@ -1,20 +1,20 @@
 /**
- * How long a job may still take, said only where its rate is steady: an estimate that jumps is worse than none.
+ * An estimate of the remaining time, given only where the rate is steady: an estimate that jumps is worse than none.
  *
- * Samples of (time, done) are kept over the whole attempt, evenly spaced. When there are `MAX_SAMPLES` of them, every second
- * one is let go and the spacing doubles, so that memory is bounded and the look back grows with the job. The newer
- * half of them decides. The rate is steady when the rates between neighbours differ from their mean, weighted by time,
- * by at most `MAX_DEVIATION` of it on average, and the mean up to now differs from that mean by at most as much.
+ * Samples of (time, done) cover the whole attempt, evenly spaced. When there are `MAX_SAMPLES` of them, every second one
+ * is dropped and the spacing doubles, so memory is bounded and the window grows with the job. The newer half of them
+ * decides. The rate is steady when the rates between neighbours differ from their mean, weighted by time, by at most
+ * `MAX_DEVIATION` of it on average, and the mean up to now differs from that mean by at most as much.
  */
 export interface RateEstimate {
   readonly spacingMs: number;
   readonly samples: readonly Sample[];
-  /** What the newer half of the samples says; null where it is not steady, or too little is known. */
+  /** The rate of the newer half of the samples; null where it is not steady, or there are too few. */
   readonly steady: { readonly since: Sample; readonly rate: number } | null;
 }
 
 interface Sample {
-  /** Milliseconds of any clock that does not jump. */
+  /** Milliseconds of a monotonic clock. */
   readonly at: number;
   /** The part that is done, 0 to 1. */
   readonly done: number;
@@ -29,10 +29,10 @@ const MAX_DEVIATION = 0.25;
 
 export const NO_RATE: RateEstimate = { spacingMs: FIRST_SPACING_MS, samples: [], steady: null };
 
-/** Takes note of how much is done at a time. Cheap: mostly it gives back what it got. */
+/** Adds a sample. Cheap: mostly it returns what it got. */
 export function addSample(rateEstimate: RateEstimate, at: number, done: number): RateEstimate {
   const last = rateEstimate.samples.at(-1);
-  // Less than before: the amounts were corrected, so what was seen says nothing about what comes.
+  // Less than before: the amounts were corrected, so earlier samples do not predict later ones.
   if (last !== undefined && done < last.done) return { ...NO_RATE, samples: [{ at, done }] };
   if (last !== undefined && at - last.at < rateEstimate.spacingMs) return rateEstimate;
   const all = [...rateEstimate.samples, { at, done }];

@@ -16,17 +16,17 @@ import type { Reply } from './reply.js';
 import type { ReporterWarning } from './warning.js';
 
 const WAITING: DeliveryPhase = { kind: 'waiting' };
-/** After so many questions that nobody heard in a row it is no matter of time. */
+/** After so many reads without a responder the cause is not temporary. */
 const MAX_UNANSWERED_READS = 3;
-/** For how long JetStream knows an id again: its 2 minutes, less what an event may take to get there. */
+/** How long JetStream detects a duplicate id: its 2 minutes, less the time that an event may take to arrive. */
 const DEDUP_WINDOW_MS = 110_000;
 const RETRY_FIRST_MS = 100;
 const RETRY_MAX_MS = 5_000;
 
 /**
- * Delivers a job's events, one at a time, exactly once: each under one id until it is stored, and
- * never over somebody else's. Each is conditional on the sequence of the one before; when that is refused, the job's
- * last event says why.
+ * Delivers a job's events, one at a time, exactly once. Each event keeps one message id until it is stored, and is
+ * conditional on the sequence of the event before it, so it never overwrites another worker's. If the condition fails,
+ * the job's last event decides what follows.
  */
 export class EventDelivery implements ReplyHandler, BufferedEvent {
   slot: ReplyHandler['slot'] = 'none';
@@ -39,7 +39,7 @@ export class EventDelivery implements ReplyHandler, BufferedEvent {
   readonly #requested: number | null;
   #inFlight: InFlightEvent | null = null;
   #hasBegun = false;
-  /** The sequence that the job's last message must have; 0: there is none, as with a new job. */
+  /** The sequence that the job's last message must have; 0: none, as for a new job. */
   #expected = 0;
   /** A try since the last acknowledgement may be stored. */
   #mayBeStored = false;
@@ -71,13 +71,13 @@ export class EventDelivery implements ReplyHandler, BufferedEvent {
     return this.#problem;
   }
 
-  /** When it has to be woken; Infinity when only an answer can move it on. */
+  /** When `onTimer` is due; Infinity if only a reply can continue. */
   get dueAt(): number {
     const phase = this.#inFlight?.phase;
     return phase?.kind === 'sent' || phase?.kind === 'backing_off' ? phase.until : Number.POSITIVE_INFINITY;
   }
 
-  /** Nothing may be on its way. */
+  /** Sends an event. Nothing may be in flight. */
   send(event: OutgoingEvent): void {
     this.#startEvent(event, {
       msgId: this.#ids.next(),
@@ -94,7 +94,7 @@ export class EventDelivery implements ReplyHandler, BufferedEvent {
   ): void {
     const token = this.#context.transport.registerReply(this);
     const { msgId, tries, triedAt, assumed, isReduced } = sent;
-    // Not by spreading: for each event that takes as long as all the rest.
+    // Without spread syntax, which takes as long for each event as everything else.
     this.#inFlight = {
       event,
       msgId,
@@ -110,7 +110,7 @@ export class EventDelivery implements ReplyHandler, BufferedEvent {
     this.#requestSlot(this.#inFlight);
   }
 
-  /** Nothing is sent any more. */
+  /** Drops the event in flight. */
   stop(): void {
     if (this.#inFlight === null) return;
     this.#context.transport.unregisterReply(this, this.#inFlight.token);
@@ -128,14 +128,14 @@ export class EventDelivery implements ReplyHandler, BufferedEvent {
     } else if (phase.kind === 'backing_off' && now >= phase.until) this.#requestSlot(inFlight);
   }
 
-  /** NATS is there. */
+  /** NATS can be reached. */
   onConnected(): void {
     const inFlight = this.#inFlight;
     if (inFlight?.phase.kind === 'waiting' || inFlight?.phase.kind === 'backing_off')
       this.#requestSlot(inFlight);
   }
 
-  /** NATS is away. */
+  /** The connection is lost. */
   onDisconnected(): void {
     const inFlight = this.#inFlight;
     if (inFlight === null || inFlight.phase.kind === 'looking_up') return;
@@ -143,7 +143,7 @@ export class EventDelivery implements ReplyHandler, BufferedEvent {
     inFlight.phase = WAITING;
   }
 
-  // What may be stored is kept: only under its own id it cannot be stored twice.
+  // An event that may be stored is kept: only its own message id keeps it from being stored twice.
   get evictable(): boolean {
     const inFlight = this.#inFlight;
     if (inFlight === null || this.#mayBeStored) return false;
@@ -241,7 +241,7 @@ export class EventDelivery implements ReplyHandler, BufferedEvent {
 
   #lookUp(inFlight: InFlightEvent, last: number | null): void {
     if (last !== null && last === this.#expected) {
-      // It has become what we expect, so ask once more.
+      // By now it is the expected one, so try again.
       this.#backOff(inFlight, 'another event is on its way');
       return;
     }
@@ -315,8 +315,8 @@ export class EventDelivery implements ReplyHandler, BufferedEvent {
     }
   }
 
-  // Somebody has this attempt, or a higher one. If the event may be stored beneath him, it goes under the id that it has:
-  // then JetStream knows it again, and the job is his.
+  // Another worker has this attempt, or a higher one. If the event may be stored before that worker's, it keeps its
+  // message id: then JetStream detects the duplicate, and the job belongs to the other worker.
   #rebuild(inFlight: InFlightEvent, attempt: number): void {
     const { msgId, tries, triedAt, isReduced } = inFlight;
     this.stop();
@@ -326,7 +326,7 @@ export class EventDelivery implements ReplyHandler, BufferedEvent {
     else this.send(event);
   }
 
-  // Under the same id: what is too large was stored by none of its tries. Waiting would hold up all that comes behind.
+  // Under the same id: no try can have stored an event that is too large. Waiting would block all later events.
   #reduceSize(inFlight: InFlightEvent): boolean {
     const { msgId, tries, triedAt, assumed, isReduced } = inFlight;
     const event = isReduced ? null : this.#owner.reduceSize(inFlight.event.body.length);
@@ -341,19 +341,19 @@ export class EventDelivery implements ReplyHandler, BufferedEvent {
     this.#backOff(inFlight, `the job's last event cannot be read (${detail})`);
   }
 
-  // Without the permission to read nobody tells whose the last event is.
+  // Without permission to read, it is unknown who wrote the last event.
   #assumeOwn(inFlight: InFlightEvent, reportedSeq: number | null): void {
-    // All that was sent was answered: it is somebody else's.
+    // Every try was answered, so another worker wrote it.
     if (!this.#mayBeStored || reportedSeq === null) this.#loseJob('other_writer', reportedSeq);
     else {
-      // It is ours, most likely. Under the same id JetStream knows it again and stores nothing.
+      // Most likely it is ours. Under the same id JetStream detects the duplicate and stores nothing.
       inFlight.assumed = reportedSeq;
       this.#sendBehind(inFlight, reportedSeq);
     }
   }
 
-  // A guess could write over a newer attempt, or behind an end. An author who names his attempt does not guess. And what
-  // is no event takes nobody his job, but it may stand on something that does.
+  // A guess could overwrite a newer attempt, or write after a terminal event. A caller that names the attempt does not
+  // guess. A message that is no event takes the job from nobody, but it may hide one that does.
   #proceedUnread(
     inFlight: InFlightEvent,
     reportedSeq: number | null,
@@ -378,13 +378,13 @@ export class EventDelivery implements ReplyHandler, BufferedEvent {
  * How long to wait before the next try, in milliseconds: full jitter, from 0 to a bound that doubles with each try, up
  * to 5 s.
  * @param tries how many have failed, from 1
- * @param chance from 0 to 1
+ * @param chance a random number from 0 to 1
  */
 export function backoffMs(tries: number, chance: number): number {
   return chance * Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** Math.min(tries - 1, 16));
 }
 
-/** What is told of an event that was refused by something that may not be read. */
+/** An event that conflicts with one that may not be read. */
 export interface ReadDenial {
   readonly processingId: string;
   readonly forbidden: Omit<Forbidden, 'kind'>;
@@ -393,7 +393,7 @@ export interface ReadDenial {
   readonly requested: number | null;
 }
 
-/** Says which permission is missing, and what is done until then. */
+/** Names the missing permission, and what happens until it is granted. */
 export function readPermissionWarning({
   processingId,
   forbidden,

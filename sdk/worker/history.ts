@@ -3,14 +3,14 @@ import { subjectOf } from '../../schemas/ids.js';
 import { type LastMessage, readEvent } from './fencing.js';
 import { inboxPermission } from './nats-transport.js';
 import type { Forbidden, History, LastRead, RangeRead } from './ports.js';
-import { inPlainWords } from './reply.js';
+import { describeError } from './reply.js';
 import type { Settings } from './settings.js';
 
 const NO_MESSAGE_FOUND = 10037;
 const NOT_FOUND = 404;
 const MSG_ID = 'Nats-Msg-Id';
 const EXPECTED = 'Nats-Expected-Last-Subject-Sequence';
-/** How long one question may take. */
+/** The timeout of one read, in milliseconds. */
 const ANSWER_MS = 5_000;
 
 type FailedRead = Extract<LastRead, { kind: 'failed' }>;
@@ -22,15 +22,15 @@ interface MessageAnswer {
 
 /**
  * Reads a job's newest message: from the stream's leader (`STREAM.MSG.GET`), or, where that is not permitted, from any
- * of its copies (`DIRECT.GET`, whose subject names the job, so that it can be permitted for single jobs). A copy may
- * lag, so what it says is compared with what is known to be stored. What stands beneath the newest only the leader tells.
+ * replica (`DIRECT.GET`, whose subject names the job, so that it can be permitted for single jobs). A replica may lag,
+ * so its answer is compared with what is known to be stored. Earlier messages are read from the leader only.
  */
 export function jobHistory(connection: () => NatsConnection | null, settings: Settings): History {
   const answer = async <T>(ask: (nc: NatsConnection) => Promise<T>): Promise<T | FailedRead> => {
     const nc = connection();
     return nc === null ? { kind: 'failed', detail: 'there is no connection' } : ask(nc);
   };
-  // Each refusal is a line in the log of the server.
+  // Each denied request is a line in the server's log.
   let isLeaderPermitted = true;
   const newest = async (nc: NatsConnection, id: string): Promise<LastRead> => {
     const early = isLeaderPermitted ? null : await getFromReplica(nc, settings, id);
@@ -88,7 +88,7 @@ async function getFromLeader(
   if (error?.err_code === NO_MESSAGE_FOUND) return { kind: 'read', last: null };
   if (message === undefined) {
     const { err_code = 0, description = 'no message' } = error ?? {};
-    return { kind: 'failed', ...inPlainWords(err_code, description) };
+    return { kind: 'failed', ...describeError(err_code, description) };
   }
   const headers = bytes(message.hdrs ?? '').toString();
   const header = (name: string): string | undefined =>
@@ -131,7 +131,7 @@ async function ask(nc: NatsConnection, subject: string, body: string): Promise<M
     const isCertain = code === ErrorCode.PermissionsViolation;
     const context = error instanceof NatsError ? error.permissionContext : undefined;
     const inboxes = context?.operation === 'subscription' ? inboxPermission(context.subject) : undefined;
-    // Nobody listens: most likely the account does not import the API, for the stream itself has just answered.
+    // No responder: most likely the account does not import the API, because the stream itself has just answered.
     const isForbidden = isCertain || code === ErrorCode.NoResponders;
     return isForbidden
       ? { kind: 'forbidden', detail, subjects: [subject], isCertain, inboxes }
@@ -139,7 +139,7 @@ async function ask(nc: NatsConnection, subject: string, body: string): Promise<M
   }
 }
 
-// Digits are what JetStream takes for a condition; anything else it refuses.
+// JetStream accepts only digits as a condition.
 const sequenceOf = (text: string | undefined): number | null =>
   text !== undefined && /^\d+$/.test(text) ? Number(text) : null;
 

@@ -1,33 +1,36 @@
-/** With so many on their way already, the next ones may wait for each other: they leave in one write. */
+/** With so many in flight, later sends linger, so that many leave in one write. */
 const LINGER_FROM = 32;
-/** How long they wait. */
+/** How long they linger at most, in milliseconds. */
 const LINGER_MS = 1;
-/** So many need not wait any longer. About what the `nats` package writes at once. */
+/** So many are sent without lingering. About what the `nats` package writes at once. */
 const BATCH_SIZE = 64;
 
-/** Somebody who sends: first outside, then perhaps waiting, then inside until the answer is there. */
+/** Sends with a slot: `none`, then perhaps `queued`, then `held` until the reply arrives. */
 export interface SlotOwner {
   slot: 'none' | 'queued' | 'held';
-  /** Sends; false when there is nothing to send any more. */
+  /** Sends; false if there is nothing to send any more. */
   onSlot(): boolean;
 }
 
 /**
- * How many may be on their way at once; the others wait in the order in which they came. Answers come in small pieces,
- * and a write for each of them would cost more than all the rest, so on a busy line sends are gathered: until they make
- * a write, or for a millisecond. Were they gathered for longer, the server would have nothing to do meanwhile.
+ * Limits how many events are in flight at once; the others wait in first-in, first-out order. Acknowledgements arrive a
+ * few at a time, and a write for each of them would cost more than everything else. So on a busy connection sends
+ * linger until they fill a write, or for a millisecond. If they lingered longer, the server would be idle meanwhile.
  */
 export class InFlightLimiter {
   readonly #size: number;
   readonly #later: (ms: number, call: () => void) => void;
-  /** In the order in which they came, from `#first` on; who does not wait any more is passed over. */
+  /** First in, first out, from `#first` on. Owners that are not `queued` any more are skipped. */
   #queue: SlotOwner[] = [];
   #first = 0;
   #held = 0;
   #isLingering = false;
   #isFlushing = false;
 
-  /** @param later calls once after so many milliseconds */
+  /**
+   * @param size how many may be in flight, from 1
+   * @param later calls once after so many milliseconds
+   */
   constructor(size: number, later: (ms: number, call: () => void) => void) {
     this.#size = size;
     this.#later = later;
@@ -50,7 +53,7 @@ export class InFlightLimiter {
     this.#linger();
   }
 
-  /** Nobody is on the way any more, and nobody waits. */
+  /** Nothing is in flight any more, and nothing waits. */
   clear(owners: Iterable<SlotOwner>): void {
     for (const owner of owners) owner.slot = 'none';
     this.#queue = [];
@@ -75,7 +78,7 @@ export class InFlightLimiter {
     }
   }
 
-  // Who is let in may have nothing to send and leave at once, which makes room for the next.
+  // An owner with nothing to send releases its slot at once, which makes room for the next one.
   #flush(): void {
     if (this.#isFlushing) return;
     this.#isFlushing = true;
@@ -89,7 +92,7 @@ export class InFlightLimiter {
     } finally {
       this.#isFlushing = false;
     }
-    // Moving up those behind for each one that has gone would take as long as the queue is.
+    // Removing each owner from the front would take time in proportion to the length of the queue.
     if (this.#first > this.#queue.length / 2) {
       this.#queue = this.#queue.slice(this.#first);
       this.#first = 0;
@@ -100,7 +103,7 @@ export class InFlightLimiter {
     owner.slot = 'held';
     this.#held += 1;
     if (owner.onSlot()) return;
-    // Whoever could not be sent may have left by himself.
+    // It may have released the slot itself.
     this.release(owner);
   }
 }

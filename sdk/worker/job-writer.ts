@@ -26,9 +26,9 @@ import {
 } from './send-state.js';
 import { firstState, inAttempt, type JobState, type JobUpdate, minimalState, updated } from './state.js';
 
-/** Whatever the message and the step are, an event with this much of the job's own fields is not too large. */
+/** With at most so many bytes of the job's own fields an event always fits, whatever its message and step. */
 const ALWAYS_FITS = 36_000;
-/** The number of an attempt may get longer until it is settled. */
+/** Bytes for more digits of the attempt, until the first event is stored. */
 const ROOM_FOR_ATTEMPT = 16;
 
 interface End {
@@ -37,7 +37,7 @@ interface End {
   readonly reject: (error: WorkerError) => void;
 }
 
-/** Writes one job's events: what they say, and when. How they get there is the courier's. */
+/** Decides what the events of one job say, and when they are sent. `EventDelivery` delivers them. */
 export class JobWriter implements TimerEntry, DeliveryOwner {
   heapIndex = -1;
   dueAt = 0;
@@ -54,7 +54,7 @@ export class JobWriter implements TimerEntry, DeliveryOwner {
   #intervalMs: number;
   readonly #started: Deferred;
   #state: JobState;
-  /** What the last event says, whether it is stored or not. */
+  /** The state that the last event holds, whether it is stored or not. */
   #sent: JobState;
   #sendState: SendState;
   #end: End | null = null;
@@ -64,17 +64,17 @@ export class JobWriter implements TimerEntry, DeliveryOwner {
   #abandoned: WorkerError | null = null;
   #heartbeatAt: number;
   #giveUpAt = Number.POSITIVE_INFINITY;
-  /** Until when somebody waits for the end; it is still sent after that. */
+  /** Until when the caller waits for the end; it is still sent after that. */
   #waitUntil = Number.POSITIVE_INFINITY;
-  /** What NATS refuses, which waiting does not mend. */
+  /** What NATS denies. Waiting does not fix that. */
   #refusal: WorkerError | null = null;
 
-  /** @throws InvalidEventError when the options are no job's */
+  /** @throws InvalidEventError when the options do not fit */
   constructor(context: ReporterContext, options: JobOptions) {
     const { settings, clock } = context;
     this.#context = context;
     this.#id = options.processingId;
-    // What a total is computed from may be empty, or not known yet.
+    // A computed total may be NaN.
     const total = soundTotal(options.total, this.onUnknown);
     checkJobOptions({ ...options, total });
     this.#shared = sharedMembers(options);
@@ -100,11 +100,11 @@ export class JobWriter implements TimerEntry, DeliveryOwner {
     this.#outerSignal = options.signal;
   }
 
-  /** Tells, once for the job, that a value says nothing. */
+  /** Warns, once for the job, about a value that counts as unknown. */
   readonly onUnknown = (problem: string): void => {
     if (this.#hasToldUnknown) return;
     this.#hasToldUnknown = true;
-    const message = `In the job ${this.#id} ${problem}. It is told once for a job.`;
+    const message = `In the job ${this.#id} ${problem}. This warning comes once for each job.`;
     this.#context.warn({ kind: 'bad_value', message, processingId: this.#id });
   };
 
@@ -143,7 +143,7 @@ export class JobWriter implements TimerEntry, DeliveryOwner {
     return !this.#hasEnded;
   }
 
-  /** Resolves when the first event is stored; rejects when the job is another's. */
+  /** Resolves when the first event is stored; rejects when another worker has the job. */
   get started(): Promise<void> {
     return this.#started.promise;
   }
@@ -198,15 +198,15 @@ export class JobWriter implements TimerEntry, DeliveryOwner {
     for (const isMinimal of [false, true]) {
       if (this.#hasEnded) return;
       try {
-        // Whoever stops the worker waits for all ends at once.
+        // `stop` waits for all ends at once.
         this.end(ending, isMinimal).catch(() => {});
       } catch {
-        // The job's own fields leave no room for the error: the bare one follows.
+        // The job's own fields leave no room for the error: try again without them.
       }
     }
   }
 
-  /** Sends what waits, and whatever may follow, without keeping the distance in time. */
+  /** From here on, sends without keeping the interval between updates. */
   flush(): void {
     if (this.#sendState.kind === 'closed') return;
     this.#intervalMs = 0;
@@ -214,7 +214,7 @@ export class JobWriter implements TimerEntry, DeliveryOwner {
     if (this.#sendState.kind === 'scheduled') this.onConnected();
   }
 
-  /** Gives the job up: nothing more is sent, and who waits for its end is told `error`. */
+  /** Gives the job up: nothing more is sent, and the promise of its end rejects with `error`. */
   abandon(error: WorkerError): void {
     if (this.#sendState.kind === 'closed') return;
     this.#abandoned = error;
@@ -228,7 +228,7 @@ export class JobWriter implements TimerEntry, DeliveryOwner {
     this.#started.reject(error);
   }
 
-  /** NATS refuses something that this job needs. It is tried again, but nobody has to wait for it. */
+  /** NATS denies something that this job needs. It is tried again, but the caller waits no longer than `closeTimeoutMs`. */
   onRefused(error: WorkerError): void {
     this.#refusal = error;
     if (this.#end === null) return;
@@ -265,8 +265,8 @@ export class JobWriter implements TimerEntry, DeliveryOwner {
   }
 
   rebuild(attempt: number): OutgoingEvent {
-    // The first event as it was: what has been reported since comes behind it. It is the end, where memory was too
-    // little for those before.
+    // The first event as it was: later reports follow it. It is the terminal event if memory was too full for earlier
+    // ones.
     const first = inAttempt(this.#sent, attempt);
     this.#state = inAttempt(this.#state, attempt);
     const isEnd = this.#sendState.kind === 'in_flight' && this.#sendState.sending === 'terminal';
@@ -280,7 +280,7 @@ export class JobWriter implements TimerEntry, DeliveryOwner {
     this.#context.warn({ kind: 'event_truncated', message, processingId: this.#id });
     const end = this.#sendState.sending === 'terminal' ? this.#end : null;
     if (end?.ending.status === 'completed' && end.ending.result !== null) {
-      // A result cannot be left out as if there were none.
+      // Leaving out a result would look like a job without one.
       const ending: Ending = { status: 'error', error: failureJson(error, {}, false) };
       this.#end = { ending, resolve: () => end.reject(error), reject: end.reject };
     } else if (end?.ending.status === 'error') {
@@ -302,7 +302,7 @@ export class JobWriter implements TimerEntry, DeliveryOwner {
 
   onEvicted(): void {
     this.#context.counts.dropped += 1;
-    const message = `An update of the job ${this.#id} was let go: too much is waiting for NATS.`;
+    const message = `An update of the job ${this.#id} was evicted: too much is waiting for NATS.`;
     this.#context.warn({ kind: 'dropped', message, processingId: this.#id });
     this.#step({ kind: 'evicted' });
   }
@@ -337,7 +337,7 @@ export class JobWriter implements TimerEntry, DeliveryOwner {
     this.#context.pendingChanged();
   }
 
-  // Waking too early costs a look; moving each wake-up costs more.
+  // A timer that fires too early costs little; moving it each time costs more.
   #scheduleTimer(): void {
     if (this.#sendState.kind === 'closed') return;
     const heldUntil =
@@ -364,7 +364,7 @@ export class JobWriter implements TimerEntry, DeliveryOwner {
     if (this.#end !== null) this.#limitWait();
   }
 
-  // Whoever waits is told; the end is sent all the same, for those who watch the job.
+  // The caller stops waiting; the end is still sent, for those who watch the job.
   #stopWaiting(): void {
     this.#waitUntil = Number.POSITIVE_INFINITY;
     const end = this.#end;
@@ -413,15 +413,15 @@ export interface Deferred {
   readonly reject: (error: WorkerError) => void;
 }
 
-/** A promise that others settle, once; whatever comes later is nothing. */
+/** A promise that is settled from outside, once; later calls do nothing. */
 export function deferred(): Deferred {
   let settle: { yes: () => void; no: (error: WorkerError) => void } | null = null;
   const promise = new Promise<void>((yes, no) => {
     settle = { yes, no };
   });
-  // Whoever does not wait for it is told by `onWarning`; the process must not end for it.
+  // A rejection that nobody awaits must not end the process; `onWarning` reports it.
   promise.catch(() => {});
-  // Node looks into it each time that a promise is settled again, which takes longer than the rest of an event.
+  // Node inspects every repeated settlement, which takes longer than the rest of an event.
   const once = (): typeof settle => {
     const first = settle;
     settle = null;

@@ -8,22 +8,22 @@ import type { ReporterWarning } from './warning.js';
 /** A job that runs. */
 export interface Job {
   readonly processingId: string;
-  /** From 1. It is settled when the first event is stored; while NATS is away at the start it is a guess. */
+  /** From 1. It is final when the first event is stored; until then, while NATS cannot be reached, it is a guess. */
   readonly attempt: number;
-  /** Aborts when the job is lost (the reason is a SupersededError), and with the signal that was given. */
+  /** Aborts when the job is lost (the reason is a SupersededError), and with the signal that you gave. */
   readonly signal: AbortSignal;
   /**
-   * Says where the job is. Returns at once; too many updates become fewer.
+   * Reports the progress. Returns at once; frequent updates are coalesced.
    * @throws SupersededError when the job is lost; InvalidEventError, EventTooLargeError when no event can hold this
    */
   report(update: JobUpdate): void;
   /**
-   * The end: it is done. Resolves when that is stored. `result` is any JSON; a number that JSON does not have is null.
+   * Completes the job. Resolves when that is stored. `result` is any JSON; NaN and Infinity become null.
    * @throws EventTooLargeError, InvalidEventError before anything is sent, and the job is still open; SupersededError,
    * JobEndedError, NotAcknowledgedError, ReporterClosedError
    */
   complete(result?: unknown): Promise<void>;
-  /** The end: it failed. Resolves when that is stored. Throws as `complete` does. */
+  /** Fails the job. Resolves when that is stored. Throws as `complete` does. */
   fail(error: unknown, options?: FailOptions): Promise<void>;
 }
 
@@ -69,27 +69,27 @@ export class JobHandle implements Job {
     }));
   }
 
-  /** For `run`: completes, unless the work has ended the job by itself. */
+  /** For `run`: completes, unless the work has ended the job itself. */
   async finish(result: unknown): Promise<void> {
     try {
       await (this.#jobWriter.ended ?? this.complete(result));
     } catch (error) {
-      // The work is done, but nobody can be shown its result; whoever watches the job must not wait for ever.
+      // The work is done, but its result cannot be sent. Clients that watch the job must not wait for ever.
       if (this.#jobWriter.ended === null) await this.failSafely(error);
       throw error;
     }
   }
 
-  /** For `run`: fails, in whatever form can be sent. Never throws: the job's own error is what matters. */
+  /** For `run`: fails the job, in whatever form can be sent. Never throws, because the job's own error matters more. */
   async failSafely(error: unknown): Promise<void> {
     try {
       await (this.#jobWriter.ended ?? this.fail(error));
     } catch (reason) {
-      // The end was refused by others, or the job is not ours any more: nothing that is left out would help.
+      // NATS rejected the end, or the job is not ours any more: sending less would not help.
       if (!this.#jobWriter.isOpen) return;
       const { processingId } = this;
       const why = reason instanceof Error ? reason.message : String(reason);
-      const message = `What the job ${processingId} failed with is published without its details: ${why}`;
+      const message = `The error of the job ${processingId} is published without its details: ${why}`;
       this.#warn({ kind: 'event_truncated', message, processingId });
       const short = (): Ending => ({ status: 'error', error: failureJson(error, {}, false, false) });
       for (const isMinimal of [false, true])
@@ -102,7 +102,7 @@ export class JobHandle implements Job {
       return this.#jobWriter.end(ending(), isMinimal);
     } catch (error) {
       const refused = Promise.reject(error);
-      // Whoever does not wait for it must not lose the process for it.
+      // A rejection that nobody awaits must not end the process.
       refused.catch(() => {});
       return refused;
     }

@@ -16,24 +16,24 @@ import type { Clock, ReplyHandler, Transport } from './ports.js';
 import { type Obstacle, parseReply } from './reply.js';
 import type { ReporterWarning } from './warning.js';
 
-/** nats-server's own limit, for as long as no server has told its. */
+/** The default of nats-server, until the first server has sent its own. */
 const USUAL_MAX_PAYLOAD = 1024 * 1024;
-/** A server counts the headers as well. */
+/** Room for headers, which the server counts as well. */
 const HEADERS = 4_096;
 
 export interface TransportEvents {
-  /** NATS is there: at first, and after each time away. */
+  /** NATS can be reached: for the first time, or again. */
   onConnected(): void;
-  /** NATS is away; what was on its way may be stored or not. */
+  /** The connection is lost; what was in flight may be stored or not. */
   onDisconnected(): void;
-  /** NATS refuses something that is needed, of one job or of all (null), which waiting does not mend. */
+  /** NATS denies something that one job or all (null) need. Waiting does not fix that. */
   onRefused(error: NotAuthorizedError | NotPermittedError, processingId: string | null): void;
   /** The connection was closed for good. */
   onClosed(): void;
   warn(warning: ReporterWarning): void;
 }
 
-/** A line over one connection, which may come later than the line. */
+/** A transport over one connection, which may be attached later. */
 export class NatsTransport implements Transport {
   readonly #events: TransportEvents;
   readonly #limiter: InFlightLimiter;
@@ -58,7 +58,7 @@ export class NatsTransport implements Transport {
     return this.#isConnected;
   }
 
-  /** What kept JetStream from storing the event that it answered last; null: it was stored, or nothing is known. */
+  /** Why JetStream could not store the event that it answered last; null: it was stored, or nothing is known. */
   get obstacle(): { readonly kind: Obstacle; readonly detail: string } | null {
     return this.#obstacle;
   }
@@ -71,12 +71,12 @@ export class NatsTransport implements Transport {
     return (this.#connection?.info?.max_payload ?? USUAL_MAX_PAYLOAD) - HEADERS;
   }
 
-  // A server says so in its greeting, by leaving it out.
+  // A server without JetStream leaves the field out of its INFO.
   get #hasJetStream(): boolean {
     return this.#connection?.info?.jetstream === true;
   }
 
-  /** Nothing is sent or heard any more. */
+  /** Stops sending and receiving. */
   close(): void {
     this.#isConnected = false;
     this.#isClosed = true;
@@ -86,7 +86,7 @@ export class NatsTransport implements Transport {
     this.#stopWatching();
   }
 
-  /** The connection is there. Called once. */
+  /** Sets the connection. Call it once. */
   attach(connection: NatsConnection): void {
     this.#connection = connection;
     const inbox = createInbox(this.#inboxPrefix ?? prefixOf(connection));
@@ -96,13 +96,13 @@ export class NatsTransport implements Transport {
     });
     const changes: AsyncIterable<Status> & Partial<QueuedIterator<Status>> = connection.status();
     void this.#watch(changes);
-    // The list of changes does not end with the connection.
+    // The iterator of status changes does not end with the connection.
     const forgetClosing = whenClosed(connection, () => this.#onClosed());
     this.#stopWatching = () => {
       changes.stop?.();
       forgetClosing();
     };
-    // While it dials again a connection knows nothing of a server.
+    // A connection that is reconnecting has no server info.
     if (connection.info !== undefined) this.#onConnected();
   }
 
@@ -133,7 +133,7 @@ export class NatsTransport implements Transport {
     this.#try((nc) => nc.publish(subject, body));
   }
 
-  // A connection that is away keeps what is published without a bound, so it is given nothing.
+  // While disconnected, a connection buffers without a bound, so nothing is given to it.
   #try(publish: (nc: NatsConnection) => void): boolean {
     if (!this.#isConnected || this.#connection === null) return false;
     try {
@@ -170,7 +170,7 @@ export class NatsTransport implements Transport {
     this.#events.onClosed();
   }
 
-  // On a connection that is shared, what others are refused is not ours to tell.
+  // On a shared connection, ignore what is denied to others.
   #onRefused(error: string, context: { operation: string; subject: string } | undefined): void {
     if (context === undefined) {
       if (isAuthorization(error)) this.#events.onRefused(new NotAuthorizedError(error), null);
@@ -208,7 +208,7 @@ export class NatsTransport implements Transport {
   }
 }
 
-/** Whether an error of the `nats` package says that the server refuses the credentials. */
+/** Whether an error code of the `nats` package means that the server refuses the credentials. */
 export function isAuthorization(code: string): boolean {
   return AUTHORIZATION.has(code);
 }
@@ -219,7 +219,7 @@ const AUTHORIZATION: ReadonlySet<string> = new Set([
   ErrorCode.AccountExpired,
 ]);
 
-// A connection may outlive many lines, and must not keep those that are closed.
+// A connection may outlive many transports, and must not retain those that are closed.
 function whenClosed(connection: NatsConnection, call: () => void): () => void {
   let wanted: (() => void) | null = call;
   void connection.closed().then(() => wanted?.());
@@ -228,10 +228,10 @@ function whenClosed(connection: NatsConnection, call: () => void): () => void {
   };
 }
 
-/** What has to be permitted for an inbox: all that begin as it does. Its own name is made by chance. */
+/** The subject to permit for an inbox: all with its prefix, because its last part is random. */
 export const inboxPermission = (inbox: string): string => inbox.replace(/\.[^.]+\.\*$/, '.>');
 
-// The package does not tell the prefix that a connection was made with, and permissions may hang on it.
+// The package does not expose the inbox prefix of a connection, and permissions may depend on it.
 function prefixOf(connection: NatsConnection): string | undefined {
   const { options } = connection as { options?: { inboxPrefix?: unknown } };
   return typeof options?.inboxPrefix === 'string' ? options.inboxPrefix : undefined;

@@ -10,51 +10,51 @@ export interface OutgoingEvent {
   readonly body: Uint8Array;
 }
 
-/** Whose events are delivered. */
+/** The job whose events an `EventDelivery` delivers. */
 export interface DeliveryOwner {
   readonly attempt: number;
-  /** Where the job is: no event of this attempt has said more. */
+  /** The percent of the job: no event of this attempt has a higher one. */
   readonly percent: number;
-  /** The run's first event, under another attempt. */
+  /** Builds the first event of the run again, under another attempt. */
   rebuild(attempt: number): OutgoingEvent;
-  /** The same event with less in it, as NATS takes none so large; null: there is nothing to leave out. */
+  /** Builds the event in flight again with less in it, because NATS rejects it as too large; null: nothing is in flight. */
   reduceSize(bytes: number): OutgoingEvent | null;
-  /** What was sent is stored. */
+  /** The event in flight is stored. */
   onStored(): void;
-  /** What was sent was let go for want of memory. */
+  /** The event in flight was evicted, because memory is full. */
   onEvicted(): void;
-  /** It has to be woken at another time than before. */
+  /** `dueAt` of the delivery has changed. */
   reschedule(): void;
-  /** The job belongs to somebody else: nothing may be sent any more. */
+  /** Another worker has the job: nothing may be sent any more. */
   onSuperseded(error: SupersededError): void;
 }
 
-/** Where it is. */
+/** The phases of an event in flight. */
 export type DeliveryPhase =
-  /** For NATS, or for a place in the window. */
+  /** It waits for the connection, or for a slot of the limiter. */
   | { readonly kind: 'waiting' }
   | { readonly kind: 'sent'; readonly until: number }
   | { readonly kind: 'backing_off'; readonly until: number }
-  /** What the job's last event is. */
+  /** Its condition failed, and the job's last event is being read. */
   | { readonly kind: 'looking_up' };
 
-/** One event on its way, through all of its tries. */
+/** One event in flight, through all of its tries. */
 export interface InFlightEvent {
   readonly event: OutgoingEvent;
   readonly msgId: string;
-  /** Under which its answers come. */
+  /** The token of its replies. */
   readonly token: number;
   phase: DeliveryPhase;
   tries: number;
-  /** When the first of them was made, by a clock that does not jump; NaN: none was. */
+  /** When the first try was made, in milliseconds of a monotonic clock; NaN: not yet. */
   triedAt: number;
-  /** How often in a row nobody heard the question for the job's last event. */
+  /** How many reads in a row of the job's last event had no responder. */
   unansweredReads: number;
   /**
-   * The sequence of the job's last event, behind which it is sent though it may be stored already: then the answer has a
-   * lower one.
+   * The sequence of the job's last event, where this one is sent after it although it may be stored already. If it is,
+   * the acknowledgement has a lower sequence.
    */
   assumed: number | null;
-  /** NATS takes no larger ones, so what can be left out is left out. */
+  /** Optional parts are left out, because NATS rejected the full event as too large. */
   isReduced: boolean;
 }

@@ -1,6 +1,6 @@
 import type { BufferedEvent } from './ports.js';
 
-/** The bytes of all events that are kept until they are acknowledged, and who is asked to let his go first. */
+/** Counts the bytes of all events that are not acknowledged, and evicts the oldest ones above a limit. */
 export class PendingBuffer {
   readonly #events = new Map<BufferedEvent, number>();
   #bytes = 0;
@@ -16,12 +16,12 @@ export class PendingBuffer {
     return this.#events.size;
   }
 
-  /** Above the bound the oldest that can be let go are let go, but never the one that has just come. */
+  /** Adds an event. Above the limit it evicts the oldest evictable events, but never the one that was just added. */
   add(buffered: BufferedEvent, bytes: number): void {
     this.remove(buffered);
     this.#events.set(buffered, bytes);
     this.#bytes += bytes;
-    // An end that comes in the place of an update is no reason to begin anew.
+    // A terminal event that takes the place of an evicted update must not start another round.
     if (this.#bytes <= this.maxBytes || this.#isEvicting) return;
     this.#isEvicting = true;
     for (const other of [...this.#events.keys()]) {

@@ -23,20 +23,20 @@ import { emitWarning, limitWarnings, type ReporterWarning } from './warning.js';
 /** Reports jobs over one connection. */
 export interface Reporter extends AsyncDisposable {
   /**
-   * Starts a job, runs `work`, and completes the job with what it returns, or fails it with what it throws, which is
-   * thrown on. Resolves when the end is stored.
+   * Starts a job and runs `work`. Completes the job with what it returns, or fails it with what it throws, and throws
+   * that on. Resolves when the end is stored.
    * @throws what `work` throws, and what `start` and `Job.complete` throw
    */
   run<T>(job: JobOptions, work: (job: Job) => Promise<T> | T): Promise<T>;
   /**
-   * Starts a job. Waits for the first event to be stored, but only so long (`startTimeoutMs`), and not while NATS is
-   * away: then the event is sent when it can be.
+   * Starts a job. Waits until the first event is stored, for `startTimeoutMs` at most. While NATS cannot be reached it
+   * does not wait: the event is sent later.
    * @throws InvalidEventError, ReporterClosedError; SupersededError when the attempt that was asked for is not newer
    */
   start(job: JobOptions): Promise<Job>;
   /**
-   * Tells within two seconds whether this reporter can publish, be acknowledged and read, and if not, why. Stores
-   * nothing. Whether there is room JetStream says of real events only: a store that was full at the last one is told.
+   * Checks within two seconds whether this reporter can publish, get acknowledgements and read, and if not, why. Stores
+   * nothing. JetStream reports a full store for real events only, so the check knows of it after one.
    * @throws ReporterClosedError; InvalidEventError when the `processingId` is none
    */
   check(options?: CheckOptions): Promise<ReporterCheck>;
@@ -49,8 +49,8 @@ export interface Reporter extends AsyncDisposable {
    */
   stop(why?: string): Promise<void>;
   /**
-   * Stops the reporter when the process is asked to end, and then lets it end by that signal, unless somebody else
-   * listens to it. What it returns calls that off.
+   * Stops the reporter when the process gets one of the signals, and then lets the process end by that signal, unless
+   * it has another listener. The result removes the handlers.
    * @param signals SIGTERM and SIGINT, unless given
    */
   closeOnSignals(signals?: readonly NodeJS.Signals[]): () => void;
@@ -58,11 +58,11 @@ export interface Reporter extends AsyncDisposable {
 }
 
 export interface ReporterStats extends Readonly<Counts> {
-  /** Whether NATS is there. */
+  /** Whether NATS can be reached. */
   readonly connected: boolean;
   /** Jobs whose end is not stored. */
   readonly openJobs: number;
-  /** Bytes of events that are kept until they are acknowledged. */
+  /** Bytes of events that are not acknowledged. */
   readonly pendingBytes: number;
 }
 
@@ -82,14 +82,14 @@ const systemClock: Clock = {
     return stamp;
   },
   later: (ms, call) => {
-    // Nothing here keeps a process that has nothing else to do; `#keepProcess` does, while something is pending.
+    // Timers do not keep the process alive; `#updateKeepAlive` does, while something is pending.
     const timer = setTimeout(call, ms).unref();
     return () => clearTimeout(timer);
   },
   chance: Math.random,
 };
 
-/** A reporter over a connection that may come later. */
+/** A reporter over a connection that may be attached later. */
 export class NatsReporter implements Reporter {
   readonly settings: Settings;
   readonly #warn: (warning: ReporterWarning) => void;
@@ -104,19 +104,19 @@ export class NatsReporter implements Reporter {
   #whenIdle: (() => void) | null = null;
   readonly #cleanups: (() => void)[] = [];
   #wasDisconnected = false;
-  /** The connection is closed for good: jobs go on, and nothing of them is sent. */
+  /** The connection is closed for good: jobs go on, but nothing is sent. */
   #isConnectionClosed = false;
-  /** What NATS refuses, of all jobs or of one, since it was there last. */
+  /** What NATS denies to all jobs (null) or to one, since the last connect. */
   readonly #refusals = new Map<string | null, WorkerError>();
   readonly #changeListeners = new Set<() => void>();
-  /** Jobs for whose events nobody waits any more. */
+  /** Jobs whose events nobody waits for any more. */
   readonly #unawaited = new Set<TimerEntry>();
-  /** How many calls wait for something else than a job's events. */
+  /** How many calls wait for something other than a job's events. */
   #pendingCalls = 0;
-  /** Keeps the process while it is there. */
+  /** Keeps the process alive while it is set. */
   #keepAliveTimer: NodeJS.Timeout | null = null;
 
-  /** @param closed what is left to do when the reporter is closed */
+  /** @param closed called at the end of `close` */
   constructor(
     options: ReporterOptions,
     private readonly closed: () => Promise<void> = async () => {},
@@ -177,9 +177,9 @@ export class NatsReporter implements Reporter {
     this.#warn(warning);
   }
 
-  /** NATS refuses something, of one job or of all (null), which waiting does not mend. */
+  /** NATS denies something to one job or to all (null). Waiting does not fix that. */
   onRefused(error: NotAuthorizedError | NotPermittedError, processingId: string | null): void {
-    // Whoever is refused for very many jobs is refused for all.
+    // A bound, for credentials that are denied for very many jobs.
     if (this.#refusals.size < MAX_REFUSALS) this.#refusals.set(processingId, error);
     const about = processingId === null ? {} : { processingId };
     this.warn({ kind: error.code, message: error.message, error, ...about });
@@ -279,7 +279,7 @@ export class NatsReporter implements Reporter {
     await this.closed();
   }
 
-  /** Keeps the process until the call is through. */
+  /** Keeps the process alive until the call is settled. */
   async #withKeepAlive<T>(call: () => Promise<T>): Promise<T> {
     this.#pendingCalls += 1;
     this.#updateKeepAlive();
@@ -291,7 +291,7 @@ export class NatsReporter implements Reporter {
     }
   }
 
-  // A process whose work is done ends without `close`, as soon as all that was reported is stored.
+  // A process whose work is done ends without `close`, as soon as all reports are stored.
   #updateKeepAlive(): void {
     const isKept = this.#pendingCalls > 0 || this.#counts.pendingJobs > this.#unawaited.size;
     if (isKept === (this.#keepAliveTimer !== null)) return;
@@ -303,7 +303,7 @@ export class NatsReporter implements Reporter {
     if (this.#counts.pendingJobs === 0) this.#whenIdle?.();
   }
 
-  /** The promise's outcome, or nothing when it does not come in time. */
+  /** Waits for the promise, for `ms` milliseconds at most. */
   async #atMost(ms: number, promise: Promise<void>): Promise<void> {
     let cancel: (() => void) | undefined;
     const late = new Promise<void>((resolve) => {
@@ -318,7 +318,7 @@ export class NatsReporter implements Reporter {
   }
 
   #onConnected(): void {
-    if (this.#wasDisconnected) this.warn({ kind: 'reconnected', message: 'NATS is there again.' });
+    if (this.#wasDisconnected) this.warn({ kind: 'reconnected', message: 'NATS can be reached again.' });
     this.#wasDisconnected = false;
     this.#refusals.clear();
     this.#changed();
@@ -341,11 +341,11 @@ export class NatsReporter implements Reporter {
   }
 }
 
-/** Listens to each signal once, however many jobs have it: Node takes more than ten listeners for a leak. */
+/** Adds one listener to each signal, however many jobs share it: Node warns of a leak above ten listeners. */
 export class AbortListeners {
   readonly #heard = new Map<AbortSignal, { readonly hear: () => void; readonly calls: Set<() => void> }>();
 
-  /** Calls when the signal aborts; what it returns calls it off. */
+  /** Calls when the signal aborts; the result removes the handler. */
   onAbort(signal: AbortSignal, call: () => void): () => void {
     const { hear, calls } = this.#heard.get(signal) ?? this.#listen(signal);
     calls.add(call);

@@ -6,13 +6,13 @@ import type { ReporterWarning } from './warning.js';
 export interface ReporterOptions {
   /** The stream that holds the events: `PROGRESS`. Only needed to read a job's last event. */
   readonly stream?: string;
-  /** What the JetStream API begins with: `$JS.API`, or what your account imports it as. */
+  /** The prefix of the JetStream API: `$JS.API`, or what your account imports it as. */
   readonly apiPrefix?: string;
-  /** What the inbox for acknowledgements begins with; the connection's own, unless given. */
+  /** The prefix of the inbox for acknowledgements; by default the connection's. */
   readonly inboxPrefix?: string;
-  /** Updates a second for each job, above 0: 10. `Infinity` lets every one go that the acknowledgements allow. */
+  /** Updates a second for each job, above 0: 10. With `Infinity` only acknowledgements limit them. */
   readonly maxUpdatesPerSecond?: number;
-  /** Events of all jobs that may be on their way at once, from 1: 4,096. */
+  /** Events of all jobs that may be in flight at once, from 1: 4,096. */
   readonly maxInFlight?: number;
   /** Bytes of events that may wait for NATS, from 64 KiB: 64 MiB. */
   readonly maxPendingBytes?: number;
@@ -25,14 +25,14 @@ export interface ReporterOptions {
   /**
    * How long an end waits to be stored, in milliseconds: 300,000. After it `complete`, `fail` and `run` reject with a
    * NotAcknowledgedError, and the end is still sent when it can be. `Infinity` waits for as long as it takes. Where NATS
-   * refuses the credentials or the permission, which waiting does not mend, the wait is `closeTimeoutMs` at most.
+   * refuses the credentials or the permission, which waiting does not fix, the wait is `closeTimeoutMs` at most.
    */
   readonly endTimeoutMs?: number;
   /** How long `close` waits for what is pending, in milliseconds: 10,000. */
   readonly closeTimeoutMs?: number;
   /** Whether the stack of an error is published with it: false. */
   readonly includeStack?: boolean;
-  /** Is told what the reporter copes with by itself. Without it: Node's warnings. */
+  /** Called with problems that the reporter handles itself. Without it: Node's warnings. */
   readonly onWarning?: (warning: ReporterWarning) => void;
 }
 
@@ -67,7 +67,7 @@ const RANGES = {
   maxInFlight: { min: 1, isWhole: true },
   maxPendingBytes: { min: 64 * 1024 },
   heartbeatSeconds: { min: 0, isBounded: true },
-  // Without a limit an answer that was lost would be waited for without an end.
+  // A reply can be lost, so the wait for it needs a limit.
   ackTimeoutMs: { min: 1, isBounded: true },
   startTimeoutMs: { min: 0 },
   endTimeoutMs: { min: 0 },

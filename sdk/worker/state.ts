@@ -14,8 +14,8 @@ export interface Step {
 }
 
 /**
- * What has changed. What is left out stays as it was; `null` takes it out. An amount that says nothing (NaN, Infinity, a
- * total below 0) counts as left out, and `onWarning` is told once.
+ * What has changed. What you leave out stays as it was; `null` removes it. An amount that is NaN, infinite, or a total
+ * below 0 counts as left out, with one warning for each job.
  */
 export interface JobUpdate {
   /** How many units of work are done. */
@@ -30,7 +30,7 @@ export interface JobUpdate {
   readonly fields?: Readonly<Record<string, unknown>>;
 }
 
-/** A job's whole current state, between two events. Never changed, only replaced. */
+/** A job's whole current state. Immutable. */
 export interface JobState {
   readonly attempt: number;
   readonly percent: number;
@@ -42,9 +42,9 @@ export interface JobState {
   readonly message: string | null;
   readonly step: Step | null;
   readonly indeterminate: boolean | null;
-  /** The job's own fields, each as JSON, so that what the job changes later is not sent by accident. */
+  /** The job's own fields, each as JSON, so that later changes to the values are not sent by accident. */
   readonly own: ReadonlyMap<string, string>;
-  /** What those take in an event, in bytes. */
+  /** The size of those in an event, in bytes. */
   readonly ownBytes: number;
 }
 
@@ -52,7 +52,7 @@ const MAX_MESSAGE = 4_096;
 const MAX_STEP_NAME = 256;
 const NO_FIELDS: ReadonlyMap<string, string> = new Map();
 
-/** The names that an update may not use: they are written by the reporter, or by the edge. */
+/** Names that an update may not use: the reporter or the edge writes them. */
 const RESERVED = new Set([...Object.keys(Event.properties), 'seq', 'prev_seq']);
 const KNOWN = new Set(['current', 'total', 'progress', 'message', 'step', 'indeterminate', 'fields']);
 
@@ -82,7 +82,7 @@ const Update = Type.Partial(
   }),
 );
 const compiled = TypeCompiler.Compile(Update);
-// Without the nulls it can say where in a field the mistake is.
+// Without the nulls it can point to the place inside a field.
 const explaining = TypeCompiler.Compile(
   Type.Partial(Type.Object({ ...Given.properties, fields: Type.Record(Type.String(), Type.Unknown()) })),
 );
@@ -109,9 +109,9 @@ export function firstState(
 }
 
 /**
- * The state after an update. Texts that are too long are shortened; numbers outside their range are moved into it.
- * @param now milliseconds of a clock that does not jump
- * @param onUnknown is told of what says nothing, such as an amount that is NaN, and is taken as not given
+ * The state after an update. Texts that are too long are truncated; numbers outside their range are clamped.
+ * @param now milliseconds of a monotonic clock
+ * @param onUnknown gets what counts as unknown, such as an amount that is NaN
  * @throws InvalidEventError for what no event can hold; then nothing has changed
  */
 export function updated(
@@ -127,7 +127,7 @@ export function updated(
   const own = update.fields === undefined ? state.own : ownFields(state.own, update.fields, onUnknown);
   const current = pick(update.current, state.current);
   const total = pick(update.total, state.total);
-  // Amounts of an earlier report say nothing about this one, so a message alone does not move the percent.
+  // Amounts of an earlier report do not count for this one, so a message alone does not move the percent.
   const isAmount = update.current !== undefined || update.total !== undefined;
   const fraction = fractionOf({
     progress: update.progress ?? undefined,
@@ -155,7 +155,7 @@ export function inAttempt(state: JobState, attempt: number): JobState {
   return { ...state, attempt };
 }
 
-/** The same state with what names the job and its place alone: what is left always fits into an event. */
+/** The same state without message, step and own fields: it always fits into an event. */
 export function minimalState(state: JobState): JobState {
   return { ...state, message: null, step: null, own: NO_FIELDS, ownBytes: 0 };
 }
@@ -184,7 +184,7 @@ function stepOf({ name, index, total }: Step): Step {
   };
 }
 
-// A name that is misspelt would be a field that nobody looks for.
+// A misspelt name would become a field that nobody reads.
 function checkNames(update: JobUpdate): void {
   for (const name in update) {
     if (KNOWN.has(name)) continue;

@@ -1,11 +1,11 @@
 import type { Clock, TimerEntry } from './ports.js';
 
-/** What setTimeout can hold. */
+/** The longest delay of setTimeout. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
-/** It rings at most this often, so that jobs that are due at nearly the same time are served in one go. */
+/** The timer fires at most this often, so that entries that are due at nearly the same time share one turn. */
 const RESOLUTION_MS = 5;
 
-/** Who is to be woken when, with one timer for all: a binary heap in which each one knows its place. */
+/** One timer for many entries: a binary heap in which each entry knows its index. */
 export class TimerHeap {
   readonly #heap: TimerEntry[] = [];
   #cancel: (() => void) | null = null;
@@ -14,7 +14,7 @@ export class TimerHeap {
 
   constructor(private readonly clock: Clock) {}
 
-  /** Wakes `entry` at `at`, instead of when it was to be woken before; Infinity takes it out. */
+  /** Calls `onTimer` of the entry at `at`, instead of the time that was set before; Infinity removes it. */
   set(entry: TimerEntry, at: number): void {
     if (entry.heapIndex < 0) {
       if (at === Number.POSITIVE_INFINITY) return;
@@ -44,8 +44,8 @@ export class TimerHeap {
     this.#arm();
   }
 
-  // A timer that is too early only looks; it is not moved each time that its first one is. But with nobody to be woken
-  // it would keep a process that is done.
+  // A timer that fires too early costs little; it is not moved each time that the first entry changes. But with an empty
+  // heap it would keep alive a process that is done.
   #arm(): void {
     const first = this.#heap[0];
     if (first === undefined) {
@@ -66,7 +66,7 @@ export class TimerHeap {
     this.#timerAt = Number.POSITIVE_INFINITY;
   }
 
-  /** No timer any more. */
+  /** Removes all entries and the timer. */
   stop(): void {
     this.#disarm();
     for (const entry of this.#heap) entry.heapIndex = -1;

@@ -1,67 +1,65 @@
 import type { NotAuthorizedError, NotPermittedError } from './errors.js';
 
-/**
- * What a worker's author may want to know, and need not act on: nothing of this reaches the job.
- */
+/** Something that you may want to know, and need not act on: it does not affect the job. */
 export interface ReporterWarning {
   readonly kind: WarningKind;
   /** For people. Holds no credentials. */
   readonly message: string;
-  /** The job it is about, if it is about one. */
+  /** The job, if it is about one. */
   readonly processingId?: string;
-  /** For programs: what NATS refuses, where that is the trouble. */
+  /** For programs: what NATS denies, where the warning is about that. */
   readonly error?: NotPermittedError | NotAuthorizedError;
 }
 
 export type WarningKind =
   /** NATS cannot be reached; states are kept and sent later. */
   | 'disconnected'
-  /** NATS is there again. */
+  /** NATS can be reached again. */
   | 'reconnected'
   /** The connection was closed for good by its owner. */
   | 'connection_closed'
-  /** An event was not taken, and is sent again. */
+  /** An event was not stored, and is sent again. */
   | 'retrying'
-  /** NATS refuses the credentials. It is tried again, but somebody has to mend it. */
+  /** NATS refuses the credentials. The reporter tries again, but somebody has to fix them. */
   | 'not_authorized'
   /** NATS does not permit something that the reporter needs. */
   | 'not_permitted'
   /**
-   * The job has events that this worker may not read. Without an `attempt` nothing is written until it may; with one,
+   * The job has events that this worker may not read. Without an `attempt` nothing is written until it may. With one,
    * this is that attempt, whatever was before.
    */
   | 'attempt_unknown'
-  /** Memory for what is waiting is full; an update that waited was let go, a newer one follows. */
+  /** The memory for pending events is full. An update was evicted; a newer one follows. */
   | 'dropped'
-  /** A number is none (NaN, Infinity, a total below 0): it is taken as unknown, and the job goes on. */
+  /** A number is NaN, infinite, or a total below 0. It counts as unknown, and the job goes on. */
   | 'bad_value'
   /** An update came after the job's end, and was left out. */
   | 'update_after_end'
   /** This worker has lost its job. */
   | 'superseded'
-  /** What a job failed with could not be sent as it is. */
+  /** An event, or the error of a job, could not be sent as it is. Less of it is sent. */
   | 'event_truncated'
-  /** The reporter was closed, or a wait given up, before the end of a job was acknowledged. */
+  /** The reporter was closed, or a wait timed out, before the end of a job was acknowledged. */
   | 'not_acknowledged';
 
-/** How often the same kind of trouble is told: once in so many milliseconds. */
+/** Each rate-limited kind passes once in so many milliseconds. */
 const INTERVAL_MS = 1_000;
-/** How often it is told again that NATS is still away, or still refuses the credentials. */
+/** The same for kinds that persist. */
 const PERSISTENT_INTERVAL_MS = 60_000;
 
-/** The kinds of which each one counts. */
+/** Kinds that are never suppressed. */
 const UNLIMITED: ReadonlySet<WarningKind> = new Set([
   'reconnected',
   'bad_value',
   'superseded',
   'not_acknowledged',
 ]);
-/** States that last: told when they begin, and then rarely, until NATS is back. */
+/** States that persist: they pass when they begin, and then rarely, until NATS can be reached again. */
 const PERSISTENT: ReadonlySet<WarningKind> = new Set(['disconnected', 'not_authorized']);
 
 /**
- * What the parts call: passes on to the author's callback, the frequent kinds at most once a second each, what lasts
- * once a minute. A callback that throws changes nothing.
+ * Wraps the callback: frequent kinds pass at most once a second each, persistent ones once a minute. What the callback
+ * throws is ignored.
  */
 export function limitWarnings(
   onWarning: (warning: ReporterWarning) => void,
@@ -84,7 +82,7 @@ export function limitWarnings(
   };
 }
 
-/** For authors who give no callback: Node's own warnings, on stderr. */
+/** The default callback: a warning of Node, on stderr. */
 export function emitWarning({ kind, message }: ReporterWarning): void {
   process.emitWarning(message, { type: 'HeadwayWarning', code: kind });
 }
