@@ -1,6 +1,6 @@
 import { isProcessingId, subjectOf } from '../../schemas/ids.js';
 import { InvalidEventError, type WorkerError } from './errors.js';
-import { eventHeaders, headerBase } from './headers.js';
+import { eventHeaders, headerBase } from './outgoing-event.js';
 import type { Clock, History, ReplyHandler, Transport } from './ports.js';
 import type { Obstacle, Reply } from './reply.js';
 import { checkNumber } from './settings.js';

@@ -8,9 +8,15 @@ import {
   resolveStart,
   type Writer,
 } from './fencing.js';
-import { eventHeaders, type HeaderBase } from './headers.js';
-import type { RunIds } from './ids.js';
-import type { DeliveryOwner, DeliveryPhase, InFlightEvent, OutgoingEvent } from './outgoing-event.js';
+import {
+  type DeliveryOwner,
+  type DeliveryPhase,
+  eventHeaders,
+  type HeaderBase,
+  type InFlightEvent,
+  type OutgoingEvent,
+  type RunIds,
+} from './outgoing-event.js';
 import type { BufferedEvent, Forbidden, ReplyHandler, ReporterContext } from './ports.js';
 import type { Reply } from './reply.js';
 import type { ReporterWarning } from './warning.js';

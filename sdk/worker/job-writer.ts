@@ -1,7 +1,5 @@
 import { EVENT_MAX_BYTES } from '../../schemas/event.js';
 import { aliveBody, aliveSubjectOf } from '../../schemas/ids.js';
-import { soundTotal } from './amounts.js';
-import { type Ending, encodeEvent, sharedMembers } from './encode.js';
 import {
   EventTooLargeError,
   JobEndedError,
@@ -11,11 +9,18 @@ import {
 } from './errors.js';
 import { EventDelivery } from './event-delivery.js';
 import { failureJson, minimalFailure } from './failure.js';
-import { headerBase } from './headers.js';
-import { RunIds } from './ids.js';
 import { checkJobOptions, heartbeatSeconds, type JobOptions } from './job-options.js';
-import type { DeliveryOwner, OutgoingEvent } from './outgoing-event.js';
+import {
+  type DeliveryOwner,
+  type Ending,
+  encodeEvent,
+  headerBase,
+  type OutgoingEvent,
+  RunIds,
+  sharedMembers,
+} from './outgoing-event.js';
 import type { ReporterContext, TimerEntry } from './ports.js';
+import { soundTotal } from './progress.js';
 import {
   hasWaiting,
   initialSendState,

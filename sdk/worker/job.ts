@@ -1,7 +1,7 @@
-import type { Ending } from './encode.js';
 import { type FailOptions, failureJson } from './failure.js';
 import type { JobWriter } from './job-writer.js';
 import { jsonOf } from './json.js';
+import type { Ending } from './outgoing-event.js';
 import type { JobUpdate } from './state.js';
 import type { ReporterWarning } from './warning.js';
 

@@ -8,11 +8,11 @@ import {
   type WorkerError,
 } from './errors.js';
 import { jobHistory } from './history.js';
-import { randomText } from './ids.js';
 import { type Job, JobHandle } from './job.js';
 import type { JobOptions } from './job-options.js';
 import { JobWriter } from './job-writer.js';
 import { NatsTransport } from './nats-transport.js';
+import { randomText } from './outgoing-event.js';
 import { PendingBuffer } from './pending-buffer.js';
 import type { Clock, Counts, ReporterContext, TimerEntry } from './ports.js';
 import { type ReporterOptions, type Settings, settingsOf } from './settings.js';

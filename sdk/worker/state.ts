@@ -2,10 +2,16 @@ import { type TSchema, Type } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
 import { Event } from '../../schemas/event.js';
 import { explain } from '../../schemas/explain.js';
-import { fractionOf, nextPercent, withSoundAmounts } from './amounts.js';
 import { InvalidEventError } from './errors.js';
-import { addSample, NO_RATE, type RateEstimate } from './eta.js';
 import { jsonOf, type OnUnknown, truncate } from './json.js';
+import {
+  addSample,
+  fractionOf,
+  NO_RATE,
+  nextPercent,
+  type RateEstimate,
+  withSoundAmounts,
+} from './progress.js';
 
 export interface Step {
   readonly name?: string;

@@ -2,12 +2,11 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { checkEvent } from '../../schemas/event.js';
-import { encodeEvent, sharedMembers } from '../../sdk/worker/encode.js';
 import { backoffMs } from '../../sdk/worker/event-delivery.js';
 import { failureJson } from '../../sdk/worker/failure.js';
-import { RunIds, randomText } from '../../sdk/worker/ids.js';
 import { heartbeatSeconds } from '../../sdk/worker/job-options.js';
 import { jsonOf, truncate } from '../../sdk/worker/json.js';
+import { encodeEvent, RunIds, randomText, sharedMembers } from '../../sdk/worker/outgoing-event.js';
 import { PendingBuffer } from '../../sdk/worker/pending-buffer.js';
 import type { BufferedEvent, TimerEntry } from '../../sdk/worker/ports.js';
 import { firstState, type JobUpdate, updated } from '../../sdk/worker/state.js';

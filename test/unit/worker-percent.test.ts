@@ -1,7 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { fractionOf, nextPercent } from '../../sdk/worker/amounts.js';
-import { addSample, NO_RATE, type RateEstimate, secondsLeft } from '../../sdk/worker/eta.js';
+import {
+  addSample,
+  fractionOf,
+  NO_RATE,
+  nextPercent,
+  type RateEstimate,
+  secondsLeft,
+} from '../../sdk/worker/progress.js';
 import { firstState, type JobUpdate, updated } from '../../sdk/worker/state.js';
 
 describe('the percent', () => {

@@ -1,7 +1,7 @@
 /** Values that say nothing: they never end a job, and what cannot be sent is named by its place. */
 import { expect, test } from 'vitest';
-import { encodeEvent } from '../../sdk/worker/encode.js';
 import { jsonOf } from '../../sdk/worker/json.js';
+import { encodeEvent } from '../../sdk/worker/outgoing-event.js';
 import type { JobUpdate } from '../../sdk/worker/state.js';
 import { firstState, updated } from '../../sdk/worker/state.js';
 import { Simulation } from './worker-simulation.js';
