@@ -34,22 +34,27 @@ export function jsonOf(value: unknown, path: string, onUnknown: OnUnknown = () =
 }
 
 /** A test of a value, with the objects that contain it. */
-type Judge = (value: unknown, within: readonly object[]) => boolean;
+type Predicate = (value: unknown, within: readonly object[]) => boolean;
 
-const isNoNumber: Judge = (value) => typeof value === 'number' && !Number.isFinite(value);
+const isNoNumber: Predicate = (value) => typeof value === 'number' && !Number.isFinite(value);
 
-const isUnwritable: Judge = (value, within) =>
+const isUnwritable: Predicate = (value, within) =>
   typeof value === 'bigint' || within.some((outer) => outer === value);
 
 /** The path of the first value that matches, or that throws when it is read; null: there is none. */
-function placeOf(value: unknown, path: string, judge: Judge, within: readonly object[] = []): string | null {
+function placeOf(
+  value: unknown,
+  path: string,
+  matches: Predicate,
+  within: readonly object[] = [],
+): string | null {
   try {
-    if (judge(value, within)) return path;
+    if (matches(value, within)) return path;
     if (typeof value !== 'object' || value === null || within.length > MAX_LEVELS) return null;
     const { toJSON } = value as { toJSON?: unknown };
     if (typeof toJSON === 'function') {
       const written: unknown = toJSON.call(value, path.slice(path.lastIndexOf('/') + 1));
-      return written === value ? null : placeOf(written, path, judge, [...within, value]);
+      return written === value ? null : placeOf(written, path, matches, [...within, value]);
     }
     for (const name of Object.keys(value)) {
       const inner = `${path}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
@@ -59,7 +64,7 @@ function placeOf(value: unknown, path: string, judge: Judge, within: readonly ob
       } catch {
         return inner;
       }
-      const found = placeOf(member, inner, judge, [...within, value]);
+      const found = placeOf(member, inner, matches, [...within, value]);
       if (found !== null) return found;
     }
     return null;

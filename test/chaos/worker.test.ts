@@ -100,7 +100,7 @@ describe('nothing is lost and nothing is doubled', () => {
     expect(warnings.map(({ kind }) => kind)).not.toContain('superseded');
   });
 
-  test('G3 faults: jobs that end while NATS is away are ended when it is back', async () => {
+  test('G3 faults: jobs that end while NATS cannot be reached are ended after the reconnect', async () => {
     await using nats = await startNats();
     await using nc = await connectNats(nats.url);
     await createStream(nc);
@@ -215,7 +215,7 @@ describe('the job does not notice', () => {
     expect(await load.check(nats.url)).toBe(10);
   });
 
-  test('G9 memory: what waits for NATS is bounded, updates are let go before ends', async () => {
+  test('G9 memory: pending events are bounded, updates are evicted before ends', async () => {
     await using nats = await startNats();
     await using nc = await connectNats(nats.url);
     await createStream(nc);

@@ -1,4 +1,4 @@
-/** What the tests of the worker SDK stand on: one nats-server with the stream, a job for each test, and its troubles. */
+/** The fixture of the worker SDK's tests: one nats-server with the stream, a job for each test, and its warnings. */
 import { beforeEach } from 'vitest';
 import type { ReporterWarning } from '../../sdk/worker/index.js';
 import { jobId } from '../harness/ids.js';

@@ -233,7 +233,7 @@ test('G6 the end: through losses, delays and cuts each state of a job is stored 
         expect(run.jobWriter.signal.aborted, 'nobody else was there').toBe(false);
         checkRun(program, run);
         const first = program.of(run)[0];
-        expect(first && numberOf(first), 'the first is never melted into another').toBe(0);
+        expect(first && numberOf(first), 'the first is never coalesced into another').toBe(0);
         const ids = program.simulation.stream.stored
           .map(({ msgId }) => msgId)
           .filter((msgId) => msgId !== '');
@@ -283,7 +283,7 @@ test('G6 the end: of several workers on one job the latest one wins; attempts on
   );
 });
 
-test('G9 memory: with too little memory updates are let go, but never the end, and the rest still holds', async () => {
+test('G9 memory: with too little memory updates are evicted, but never the end, and the rest still holds', async () => {
   await fc.assert(
     fc.asyncProperty(
       order,

@@ -78,7 +78,7 @@ test('the bare state says where the job is, and nothing that a worker could make
   expect(JSON.stringify([minimalState(state), [...minimalState(state).own]]).length).toBeLessThan(1_000);
 });
 
-test('a callback for trouble that is async and rejects ends no process', async () => {
+test('a callback for warnings that is async and rejects ends no process', async () => {
   const unhandled: unknown[] = [];
   const note = (reason: unknown): void => void unhandled.push(reason);
   process.on('unhandledRejection', note);

@@ -156,7 +156,7 @@ test('what is no event of the job is none: of another job, too large, or not UTF
   expect(readEvent('job', Buffer.from(JSON.stringify(event('job', { x: '\u00e9' })), 'latin1'))).toBeNull();
 });
 
-describe('what stands beneath the newest message', () => {
+describe('what precedes the newest message', () => {
   /** A job's messages, as a worker that may read all of them finds them. */
   const historyOf = (messages: LastMessage[], mayLook = true): History => ({
     last: async () => ({ kind: 'read', last: messages.at(-1) ?? null }),
@@ -260,7 +260,7 @@ describe('how much of a history is read', () => {
     expect(count).toEqual({ questions: 1, messages: 0 });
   });
 
-  test('G6 the end: far beneath a nameless event the newest worker is found, and not all of its history is read', async () => {
+  test('G6 the end: far before a nameless event the newest worker is found, and not all of its history is read', async () => {
     const worker = Array.from({ length: 900 }, (_, i) => at(i + 1, { attempt: 7 }, i));
     const { count, history } = counted([...worker, at(5_000_000, { message: 'queued' })]);
     const found = await lookupConflict(history, query);

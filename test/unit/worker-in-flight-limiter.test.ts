@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { InFlightLimiter, type SlotOwner } from '../../sdk/worker/in-flight-limiter.js';
 import { TestClock } from './test-clock.js';
 
-/** Says in `launched` that it was let in; its launch may do more, and sends nothing when that is false. */
+/** Adds to `launched` when it gets a slot; `launch` may do more, and sends nothing when it returns false. */
 function ownerOf(name: number, launched: number[], onSlot: () => boolean = () => true): SlotOwner {
   return {
     slot: 'none',
@@ -19,7 +19,7 @@ function ownerOf(name: number, launched: number[], onSlot: () => boolean = () =>
 const limiterOf = (size: number, clock: TestClock): InFlightLimiter =>
   new InFlightLimiter(size, (ms, call) => void clock.later(ms, call));
 
-test('never lets more in than it holds, keeps the order, and forgets nobody', () => {
+test('never grants more slots than its size, keeps the order, and forgets nobody', () => {
   const program = fc.array(fc.tuple(fc.constantFrom('enter', 'enter', 'leave', 'pass'), fc.nat(199)), {
     maxLength: 600,
     size: 'max',
@@ -30,9 +30,9 @@ test('never lets more in than it holds, keeps the order, and forgets nobody', ()
       const limiter = limiterOf(size, clock);
       const launched: number[] = [];
       const owners = Array.from({ length: 200 }, (_, name) => ownerOf(name, launched));
-      /** Those who have not been let in, in the order in which they came. */
+      /** Owners without a slot, in the order in which they came. */
       const due: number[] = [];
-      /** Whoever gives up waiting and comes again may still find his old place. */
+      /** An owner that gives up waiting and returns may get its old position. */
       const fickle = new Set<number>();
       const check = (): void => {
         expect(owners.filter(({ slot }) => slot === 'held').length).toBeLessThanOrEqual(size);

@@ -14,8 +14,8 @@ import { TimerHeap } from '../../sdk/worker/timer-heap.js';
 import { limitWarnings, type ReporterWarning } from '../../sdk/worker/warning.js';
 import { TestClock } from './test-clock.js';
 
-describe('the agenda', () => {
-  test('wakes everybody at his time, or a little later, with never more than one timer', () => {
+describe('the timer heap', () => {
+  test('fires each entry at its time, or a little later, with never more than one timer', () => {
     const plan = fc.array(
       fc.tuple(fc.nat(9), fc.oneof(fc.nat(500), fc.constant(Number.POSITIVE_INFINITY)), fc.nat(60)),
       { maxLength: 100, size: 'max' },
@@ -194,7 +194,7 @@ test.each([
   expect(() => write(levels + 1)).toThrow(expect.objectContaining({ code: 'invalid_event', path }));
 });
 
-test('frequent trouble is told once a second, and a callback that throws changes nothing', () => {
+test('frequent warnings pass once a second, and a callback that throws changes nothing', () => {
   const told: string[] = [];
   let now = 0;
   const warn = limitWarnings(
@@ -208,7 +208,7 @@ test('frequent trouble is told once a second, and a callback that throws changes
   expect(told).toEqual(['retrying', 'retrying']);
 });
 
-test('that NATS is away, or refuses the credentials, is told when it begins, then once a minute, and anew after it was back', () => {
+test('that NATS cannot be reached, or refuses the credentials, is a warning when it begins, then once a minute, and anew after a reconnect', () => {
   const told: string[] = [];
   let now = 0;
   const warn = limitWarnings(
@@ -223,7 +223,7 @@ test('that NATS is away, or refuses the credentials, is told when it begins, the
   expect(told.slice(2)).toEqual(['reconnected', 'disconnected', 'not_authorized']);
 });
 
-test('G9 memory: what is let go first is the oldest, never an end, and never what has just come, even if an end comes in its place', () => {
+test('G9 memory: the oldest update is evicted first, never a terminal event, and never the newest event, even if a terminal event takes its place', () => {
   const pending = new PendingBuffer(100);
   const gone: string[] = [];
   const buffered = (name: string, evictable: boolean, then?: () => void): BufferedEvent => ({

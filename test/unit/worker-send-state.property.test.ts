@@ -40,7 +40,7 @@ class Bench {
   isConnected = true;
   state: SendState = initialSendState(0, INTERVAL_MS);
   readonly sent: Sent[] = [{ at: 0, what: 'update', state: 0 }];
-  /** States that are stored, or let go before they were. */
+  /** States that are stored, or evicted before they were. */
   readonly stored: Sent[] = [];
 
   signal(signal: SendSignal): void {
@@ -184,7 +184,7 @@ test('a report leaves at once when nothing is in flight and the last one is long
   expect(bench.sent.at(-1)).toEqual({ at: 100, what: 'update', state: 1 });
 });
 
-test('while NATS is away reports wait, however long ago the last one was', () => {
+test('while NATS cannot be reached reports wait, however long ago the last one was', () => {
   const bench = played(['stored', 100, 'disconnected', 'report', 150, 'report']);
   expect(bench.sent).toHaveLength(1);
   expect(hasWaiting(bench.state)).toBe(true);
@@ -192,7 +192,7 @@ test('while NATS is away reports wait, however long ago the last one was', () =>
   expect(bench.sent.at(-1)).toEqual({ at: 250, what: 'update', state: 2 });
 });
 
-test('a lane that was closed sends nothing any more', () => {
+test('a job that was closed sends nothing any more', () => {
   const bench = played(['report']);
   bench.signal({ kind: 'close' });
   for (const next of ['stored', 'report', 200, 'reconnected', 'evicted'] as const) bench.take(next);

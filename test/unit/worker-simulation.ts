@@ -1,6 +1,6 @@
 /**
- * Workers against a JetStream in memory, over lines that lose, delay and cut: what the courier of the worker SDK has to
- * live with. Time, chance and the order of everything are the test's.
+ * Workers against a JetStream in memory, over connections that lose, delay and break: what the event delivery of the
+ * worker SDK has to handle. Time, chance and the order of everything are the test's.
  */
 import type { MsgHdrs } from 'nats';
 import { timeoutEvent } from '../../internal/liveness/timeout-event.js';
@@ -75,7 +75,7 @@ interface Request {
   readonly expected: number | null;
 }
 
-/** One worker process: its line, its timers, its pens. */
+/** One worker process: its connection, its timers, its job writers. */
 export class WorkerProcess implements Transport {
   isConnected = true;
   readonly maxPayload = 1024 * 1024;
@@ -257,7 +257,7 @@ export class Simulation {
     now: () => this.now,
     timestamp: () => new Date(this.now).toISOString(),
     later: () => {
-      throw new Error('pens have no timers of their own');
+      throw new Error('job writers have no timers of their own');
     },
     chance: () => 0.5,
   };

@@ -1,4 +1,4 @@
-"""What stands in the way of an event that was refused."""
+"""Finds the event that conflicts with one that was rejected."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Protocol
 from .fencing import LastMessage, Writer, current_claim, is_conclusive
 from .jetstream import ReadError
 
-# How many messages of a job are read at most to learn its attempt. The stream that Headway makes keeps as many of each
-# job; an attempt that is older counts as little as one that is not kept any more.
+# How many messages of a job are read at most to find its attempt. Headway's stream keeps as many of each job, so an
+# older attempt counts as one that is not kept any more.
 _MAX_MESSAGES = 1_000
-# How far it is looked back at first, in sequences, and by what factor further each time.
+# How far back the first read goes, in sequences, and the factor for each further read.
 _FIRST_SPAN = 8
 _SPAN_FACTOR = 4
 
@@ -24,7 +24,7 @@ class History(Protocol):
 
 
 class HiddenError(Exception):
-    """The newest message says nothing of whose the job is, and what stands beneath it may not be read."""
+    """The newest message does not tell who has the job, and earlier ones may not be read."""
 
     def __init__(self, error: ReadError) -> None:
         super().__init__(str(error))
@@ -34,16 +34,16 @@ class HiddenError(Exception):
 async def lookup_conflict(
     stream: History, subject: str, reported_seq: int | None, expected: int, writer: Writer
 ) -> LastMessage | None:
-    """Finds the event that says whose the job is. Its ``seq`` is that of the job's newest message.
+    """Finds the event that tells who has the job. Its ``seq`` is that of the job's newest message.
 
     :param told: the sequence that the subject's newest message has, as JetStream said; None: it did not say
-    :param expected: the sequence that it was expected to have: up to there everything is known
+    :param expected: the sequence that it was expected to have: everything up to it is known
     :raises ReadError, HiddenError: when it cannot be known for now
     """
     newest = await stream.last(subject, reported_seq or 0)
     if newest is None:
         return None
-    # Whoever begins must know of all attempts. And what is older than expected is another stream's, or an older copy.
+    # A run that starts must know all attempts. A message older than expected is of another stream, or an old replica.
     after = expected if writer.has_begun and newest.seq > expected else 0
     previous: list[LastMessage] = []
     if not _has_no_gap(newest, after, writer):
@@ -52,14 +52,14 @@ async def lookup_conflict(
         except ReadError as error:
             if not error.is_forbidden:
                 raise
-            # What names an attempt is believed then. An edge's time-out carries what it was judged by.
+            # Then trust an event that names its attempt. A timeout event of an edge names the attempt that it is about.
             if newest.event is None or "attempt" not in newest.event:
                 raise HiddenError(error) from error
     return current_claim([*previous, newest], writer, writer.attempt if after > 0 else 0)
 
 
 def _has_no_gap(newest: LastMessage, after: int, writer: Writer) -> bool:
-    """A condition that was met proves that nothing stands between."""
+    """A condition that was met proves that there is no event in between."""
     return (
         is_conclusive(newest, writer)
         or newest.seq <= after + 1
@@ -70,8 +70,8 @@ def _has_no_gap(newest: LastMessage, after: int, writer: Writer) -> bool:
 async def _read_previous(
     stream: History, subject: str, newest: LastMessage, after: int, writer: Writer
 ) -> list[LastMessage]:
-    """There is no question for the message before another one, only for the next one. So it is looked back in steps that
-    grow, until a message tells how high the attempts beneath it are."""
+    """JetStream can read the next message of a subject, but not the previous one. So read back in growing steps, until a
+    message proves how high the attempts before it are."""
     oldest = await stream.range(subject, after + 1, newest.seq, 1)
     if not oldest:
         return []

@@ -14,9 +14,9 @@ from .errors import InvalidOptionError, NotAuthorizedError
 from .options import WarningLimiter
 
 _RECONNECT_SECONDS = 0.5
-# What NATS does not permit, in the client's words, which are in small letters.
+# A permission error in the client's words, which are in lower case.
 _REFUSED = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"', re.IGNORECASE)
-# Whoever asked is told by the answer.
+# The caller of these requests gets the error.
 _ANSWERED = re.compile(r"progress\.|.*\.(stream\.msg|direct)\.get\.", re.IGNORECASE)
 _REFUSED_CREDENTIALS = re.compile(
     r"authorization failed|authorization violation|authentication expired", re.IGNORECASE
@@ -24,7 +24,7 @@ _REFUSED_CREDENTIALS = re.compile(
 
 
 class GivenConnection:
-    """Somebody else's: it is used, and left as it is."""
+    """The caller's connection: it is used, and left open."""
 
     def __init__(self, nc: Client) -> None:
         self.nc = nc
@@ -39,8 +39,8 @@ class GivenConnection:
 
 
 class OwnConnection:
-    """Connects, and connects again for as long as it takes: also where the client gives up for good, as it does when a
-    server refuses its credentials."""
+    """Connects, and reconnects without limit: also where the client gives up for good, as it does when a server refuses
+    its credentials."""
 
     def __init__(self, settings: dict[str, Any], warn: WarningLimiter) -> None:
         self.nc = Client()
@@ -49,7 +49,7 @@ class OwnConnection:
         self._settings = {
             "max_reconnect_attempts": -1,
             "reconnect_time_wait": _RECONNECT_SECONDS,
-            # A peer that is gone without a word is noticed after two of them.
+            # A dead peer is detected after two of them.
             "ping_interval": 10,
             **settings,
             "error_cb": self._on_error,
@@ -60,7 +60,7 @@ class OwnConnection:
         self._refused = asyncio.Event()
         self._last_complaint = ""
         self.refusal: NotAuthorizedError | None = None
-        """What NATS said when it refused the credentials; None once it has taken them."""
+        """The error with which NATS refused the credentials; None once it has accepted them."""
 
     async def open(self, wait_seconds: float) -> None:
         """Returns when there is a connection, or after ``wait_seconds`` without one.
@@ -98,7 +98,7 @@ class OwnConnection:
             self._task.cancel()
             await asyncio.wait({self._task}, timeout=1)
         closing = asyncio.ensure_future(self.nc.close())
-        # One that was never opened cannot be closed, which it says with an exception.
+        # A connection that was never opened raises an exception here.
         closing.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.wait({closing}, timeout=2)
 
@@ -138,7 +138,7 @@ class OwnConnection:
             if subject.startswith(ALIVE_PREFIX):
                 self._warn("not_permitted", f"NATS refuses: {operation} to {subject}")
                 return
-        # The same one comes with every try.
+        # The same error comes with every try.
         if complaint != self._last_complaint and not self.is_closed:
             self._last_complaint = complaint
             self._warn("connection", complaint)

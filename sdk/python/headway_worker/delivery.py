@@ -18,10 +18,10 @@ from .state import minimal_event
 
 _RETRY_FIRST_SECONDS = 0.1
 _RETRY_MAX_SECONDS = 5.0
-# After so many questions that nobody heard in a row it is no matter of time.
+# After so many reads without a responder the cause is not temporary.
 _MAX_UNANSWERED_READS = 3
 
-# For how long JetStream knows an id again: its 2 minutes, less what an event may take to get there.
+# How long JetStream detects a duplicate id: its 2 minutes, less the time that an event may take to arrive.
 _DEDUP_WINDOW_SECONDS = 110.0
 
 # How it went: the end is stored, or a failure instead of it, as NATS takes no result so large; another attempt has the
@@ -60,19 +60,19 @@ class EventDelivery:
         self._interval = interval
         self._stream = stream
         self._warn = warn
-        # Nobody can guess it, so nobody can have an event of ours taken for a duplicate.
+        # Random, so nobody can make JetStream drop our events as duplicates.
         self._run = f"{secrets.token_urlsafe(16)}."
         self._sent = 0
-        # A new job is the usual case: it costs no read. The log says so if it is another.
+        # A new job is the usual case and costs no read. A conflict tells if it is not new.
         self._next_send = Send(0, attempt or 1)
         # A try since the last acknowledgement may be stored.
         self._may_be_stored = False
         # When the first of them was made, by the clock of the event loop.
         self._tried_at = 0.0
-        # The sequence of the newest message, behind which ours is sent though it may be stored already: then the answer
-        # has a lower one.
+        # The sequence of the newest message, where ours is sent after it although it may be stored already. If it is, the
+        # acknowledgement has a lower sequence.
         self._assumed_seq: int | None = None
-        # How often in a row nobody heard the question for the job's last event.
+        # How many reads in a row of the job's last event had no responder.
         self._unanswered_reads = 0
         # The end could not be stored as it was.
         self._too_large: EventTooLargeError | None = None
@@ -86,13 +86,13 @@ class EventDelivery:
         self.idle = asyncio.Event()
         """Set while everything that was queued is stored."""
         self.refused = asyncio.Event()
-        """Set while NATS refuses the credentials or a permission: waiting does not mend that."""
+        """Set while NATS refuses the credentials or a permission: waiting does not fix that."""
         self.problem: str | None = None
         """Why the newest event is not stored yet, for people; None: nothing is known to be wrong."""
         self.done: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
 
     def enqueue(self, outgoing: OutgoingEvent) -> None:
-        """Takes the newest state, over one that has not been sent yet."""
+        """Queues the newest state, in place of one that has not been sent yet."""
         self._queue.put(outgoing)
         self.idle.clear()
         self._has_work.set()
@@ -143,7 +143,7 @@ class EventDelivery:
 
     async def _store(self, outgoing: OutgoingEvent) -> bool:
         """Whether it is stored; if not, it never will be. The same message is sent until that is known."""
-        # Whoever has read one id must not be able to guess the next.
+        # An id must not be guessable from earlier ones.
         msg_id = f"{self._run}{self._sent}.{secrets.token_urlsafe(9)}"
         is_reduced = False
         pause = _RETRY_FIRST_SECONDS
@@ -162,7 +162,7 @@ class EventDelivery:
                     self._warn("event_truncated", why, self._id)
                     if is_reduced:
                         return False
-                    # Under the same id: what is too large was stored by no try.
+                    # Under the same id: no try can have stored an event that is too large.
                     outgoing, self._too_large = minimal_event(outgoing)
                     is_reduced = True
                     continue
@@ -171,7 +171,7 @@ class EventDelivery:
                     self.problem = why
                     self._warn("retrying", why, self._id)
                 case Denied(error):
-                    # It was refused before JetStream saw it; but where answers are, it may be stored.
+                    # A denied publish never reached JetStream. But without a permitted inbox the event may be stored.
                     self._may_be_stored = self._may_be_stored or error.operation == "subscribe"
                     self._on_refused(error)
                     self._warn("not_permitted", str(error), self._id, error)
@@ -185,7 +185,7 @@ class EventDelivery:
             pause = min(pause * 2, _RETRY_MAX_SECONDS)
 
     async def _handle_conflict(self, outgoing: OutgoingEvent, msg_id: str, reported_seq: int | None) -> bool:
-        """Finds out what stands in the way: True when it is the message itself, else where to try next is known."""
+        """Looks up the conflict. True if the message itself is stored; else ``_next_send`` says how to send it again."""
         has_begun = self.attempt is not None
         writer = Writer(
             run=self._run,
@@ -218,15 +218,15 @@ class EventDelivery:
                 self.attempt = self.attempt or self._requested
                 raise _Finished(decision)
             case Send(expected, attempt):
-                # Somebody has this attempt, or a higher one. If the event may be stored beneath, JetStream knows it again
-                # by its id, and the job is the other's.
+                # Another worker has this attempt, or a higher one. If the event may be stored before that worker's,
+                # JetStream detects the duplicate, and the job belongs to the other worker.
                 if not has_begun and self._may_be_stored and attempt != self._next_send.attempt:
                     self._assumed_seq = expected
                 self._next_send = decision
                 return False
 
     def _on_read_failed(self, error: ReadError, reported_seq: int | None, is_hidden: bool = False) -> None:
-        """Whose the last event is cannot be known for now, or as long as it may not be read."""
+        """Who wrote the last event is unknown for now, or as long as it may not be read."""
         self._unanswered_reads = (
             self._unanswered_reads + 1 if error.is_forbidden and not error.is_certain else 0
         )
@@ -236,15 +236,15 @@ class EventDelivery:
         elif self.attempt is None or is_hidden:
             self._proceed_unread(error, reported_seq)
         elif not self._may_be_stored or reported_seq is None:
-            # All that was sent was answered: it is somebody else's.
+            # Every try was answered, so another worker wrote it.
             raise _Finished(Superseded("other_writer", reported_seq or 0))
         else:
-            # It is ours, most likely. Under the same id JetStream knows it again and stores nothing.
+            # Most likely it is ours. Under the same id JetStream detects the duplicate and stores nothing.
             self._next_send = Send(reported_seq, self.attempt)
 
     def _proceed_unread(self, read: ReadError, reported_seq: int | None) -> None:
-        """A guess could write over a newer attempt, or behind an end. An author who names the attempt does not guess. And
-        what is no event takes nobody his job, but it may stand on something that does."""
+        """A guess could overwrite a newer attempt, or write after a terminal event. A caller that names the attempt does
+        not guess. A message that is no event takes the job from nobody, but it may hide one that does."""
         error = NotPermittedError(self._id, read.subjects, str(read))
         if self.attempt is not None:
             self._warn("not_permitted", f"{error}. Nothing is written until then", self._id, error)

@@ -87,7 +87,7 @@ DeniedOperation = Literal["read", "publish", "subscribe"]
 
 class NotPermittedError(HeadwayError):
     """NATS does not permit something that the reporter needs: to read what a job's next event depends on, to publish its
-    events, or to get answers. It is told through ``on_warning``, never raised.
+    events, or to get answers. ``on_warning`` gets it; it is never raised.
 
     ``subjects`` are those of which one has to be permitted: to publish to, or with ``subscribe`` to subscribe to.
     ``detail`` is what NATS said. ``processing_id`` is None where it is about all jobs.
@@ -114,7 +114,7 @@ class NotPermittedError(HeadwayError):
 
 
 class NotAuthorizedError(HeadwayError):
-    """NATS refuses the credentials. It is told through ``on_warning``, never raised; the reporter goes on trying.
+    """NATS refuses the credentials. ``on_warning`` gets it; it is never raised. The reporter keeps trying.
     ``detail`` is what NATS said."""
 
     def __init__(self, detail: str) -> None:

@@ -1,4 +1,4 @@
-"""How long a job may still take, said only where its rate is steady: an estimate that jumps is worse than none. Pure."""
+"""An estimate of the remaining time, given only where the rate is steady: one that jumps is worse than none. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MAX_DEVIATION = 0.25
 
 class Eta:
     """Keeps samples of (seconds, percent) over the whole attempt, evenly spaced. When there are too many, every second
-    one is let go and the spacing doubles: memory is bounded, and the look back grows with the job."""
+    one is dropped and the spacing doubles: memory is bounded, and the window grows with the job."""
 
     def __init__(self) -> None:
         self._samples: list[tuple[float, float]] = []

@@ -62,10 +62,10 @@ class Writer:
 
 
 def is_conclusive(message: LastMessage, writer: Writer) -> bool:
-    """Whether a message tells by itself how high the attempts of its job are, so that nothing beneath it need be read.
+    """Whether a message alone tells how high the attempts of its job are, so that earlier ones need not be read.
 
-    What was written under an id and a condition was written by somebody who knew what stands beneath. Everybody else may
-    write any attempt at any time, or none; and the time-out of an edge, which has no id, repeats what it found.
+    A message with an id and a condition comes from a writer that knew the events before it. Other publishers may write
+    any attempt at any time, or none. The timeout event of an edge, which has no id, repeats the attempt that it found.
     """
     if _is_ours(message, writer):
         return True
@@ -78,12 +78,12 @@ def is_conclusive(message: LastMessage, writer: Writer) -> bool:
 
 
 def current_claim(messages: Sequence[LastMessage], writer: Writer, floor: int) -> LastMessage:
-    """Who has the job, by its messages: the one that holds the highest attempt, and what of that attempt counts most.
-    What names no attempt belongs to the highest before it, and only an end changes anything by that.
+    """The message that tells who has the job: one of the highest attempt, and the one of that attempt that counts most. An
+    event without an attempt belongs to the highest attempt before it, and matters only if it is terminal.
 
     :param messages: from the oldest to the newest, at least one
-    :param floor: the attempt that stands beneath them; 0: nothing does, as far as is known
-    :returns: with the sequence of the newest one; without an event where none of them says whose the job is
+    :param floor: the attempt before them; 0: none is known
+    :returns: with the sequence of the newest one; without an event where none of them tells who has the job
     """
     highest = floor
     claim: LastMessage | None = None
@@ -101,10 +101,10 @@ def current_claim(messages: Sequence[LastMessage], writer: Writer, floor: int) -
         beside = claim if attempt == highest else None
         highest = attempt
         if beside is not None:
-            # A time-out says that this attempt fell silent, and not whose it is.
+            # A timeout says that this attempt fell silent, not whose it is.
             if is_timeout and (writer.has_begun or _is_ours(beside, writer)):
                 continue
-            # And what follows an end does not undo it.
+            # And nothing after a terminal event undoes it.
             if _is_terminal(beside) and (is_timeout or not has_ended):
                 continue
         claim = replace(message, event={**event, "attempt": attempt})
@@ -116,11 +116,11 @@ def resolve_start(last: LastMessage | None, requested: int | None, writer: Write
     """Where an attempt begins: ``requested``, if that is higher than the last; without it, one more than the last."""
     if last is None or last.event is None:
         return Send(0 if last is None else last.seq, requested or 1)
-    # Whoever accepts a job may write "queued" without an attempt, which takes none. An end without one is the first's.
+    # A queue may write "queued" without an attempt, which uses none. A terminal event without one ends the first.
     before = int(last.event.get("attempt", 1 if _has_ended(last.event) else 0))
-    # Another worker counts on from what it finds. So if ours was stored, and the job then taken, its is the higher one;
-    # but ours was only a guess, and a job that was tried twice before has a higher one as well. Sent under the id that it
-    # has, JetStream tells the one from the other.
+    # Another worker counts up from what it finds. So if ours was stored and the job was then taken, the other attempt is
+    # higher. But ours was only a guess, and a job that ran twice before has a higher one, too. Sending under the same
+    # message id lets JetStream tell these cases apart.
     if (
         requested is None
         and writer.may_be_stored
@@ -135,7 +135,7 @@ def resolve_start(last: LastMessage | None, requested: int | None, writer: Write
 
 
 def resolve_conflict(last: LastMessage | None, writer: Writer) -> Union[Send, Stored, Superseded]:
-    """What a refused sequence means for a message of a run that has begun."""
+    """What follows from a conflict for a message of a run that has begun."""
     attempt = writer.attempt
     if last is None:
         # The stream was made again, or the job's events were removed: nobody is written over.
@@ -154,7 +154,7 @@ def resolve_conflict(last: LastMessage | None, writer: Writer) -> Union[Send, St
         return Superseded("newer_attempt", last.seq)
     if not is_timeout:
         return Superseded(_reason(last.event), last.seq)
-    # An edge took us for dead. It tells where the job was, so by a higher percent it speaks of somebody else's event.
+    # An edge timed us out. It repeats the percent of the last event, so a higher one comes from another writer.
     if float(last.event["progress"]) <= writer.percent:
         return Send(last.seq, attempt)
     return Superseded("other_writer", last.seq)
@@ -165,12 +165,12 @@ def _is_ours(last: LastMessage, writer: Writer) -> bool:
 
 
 def _is_terminal(last: LastMessage) -> bool:
-    """The end of its attempt; an edge's time-out is none, because its worker may come back."""
+    """Whether it ends its attempt. The timeout of an edge does not, because the worker may come back."""
     return last.event is not None and _has_ended(last.event) and not _is_edge_timeout(last)
 
 
 def _is_edge_timeout(last: LastMessage) -> bool:
-    """An edge gives it no id, and a worker gives one to whatever it writes: what has one is the end of its attempt."""
+    """An edge sets no message id, but a worker always does: an error with an id ends an attempt."""
     error = {} if last.event is None else last.event.get("error", {})
     return not last.msg_id and error.get("code") == _TIMEOUT_CODE and error.get("retryable") is True
 

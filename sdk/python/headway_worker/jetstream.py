@@ -26,7 +26,7 @@ _WRONG_LAST_SEQUENCE = 10071
 _WRONG_LAST_SEQUENCE_IN_FLIGHT = 10164
 _TOO_LARGE = (10053, 10054)
 _NO_MESSAGE_FOUND = 10037
-# How often it is looked whether a connection is still there, or there again.
+# How often the state of the connection is polled.
 _POLL_SECONDS = 0.2
 
 _T = TypeVar("_T")
@@ -164,7 +164,7 @@ class JobStream:
             await asyncio.sleep(_POLL_SECONDS)
         if self._was_disconnected:
             self._was_disconnected = False
-            self._warn("reconnected", "NATS is there again")
+            self._warn("reconnected", "NATS can be reached again")
 
     async def append(
         self, subject: str, body: bytes, msg_id: str, expected: int, headers: Mapping[str, str]
@@ -202,8 +202,8 @@ class JobStream:
         return Stored(ack.seq, ack.duplicate is True) if ack.seq else Retry("the event is on its way")
 
     async def last(self, subject: str, at_least: int) -> LastMessage | None:
-        """The newest message of a subject; None when there is none. By the word of the stream's leader, or where that
-        cannot be had, of any copy (which can be permitted for single jobs).
+        """The newest message of a subject; None when there is none. From the stream's leader, or if that is
+        denied, from any replica (which can be permitted for single jobs).
 
         :param at_least: a sequence that is known to be stored on the subject: an answer that is older is no answer
         :raises ReadError: when it cannot be had for now
@@ -215,7 +215,7 @@ class JobStream:
         return None if newest is None else _last_of(seq, newest, subject)
 
     async def _newest(self, subject: str) -> RawStreamMsg | None:
-        # The leader's word first. But each refusal is a line in the log of the server.
+        # The leader first. But each denied request is a line in the server's log.
         order = (True, False) if self._is_leader_denied else (False, True)
         denied: dict[bool, ReadError] = {}
         for from_replica in order:

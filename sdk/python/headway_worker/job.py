@@ -90,7 +90,7 @@ class Job:
         eta_seconds: float | None = None,
         fields: Mapping[str, Any] | None = None,
     ) -> None:
-        """Takes note of where the job stands, and returns at once. From any thread. What is left out stays as it was.
+        """Reports the progress, and returns at once. From any thread. What you leave out stays as it was.
 
         :param current: of ``total``, in whatever the job counts in; gives the percent unless ``progress`` is given
         :param progress: percent. It never falls, and stays below 100 until the job is completed
@@ -193,7 +193,7 @@ class Job:
                 self._host.on_exit(self, self._delivery)
 
     def about_to_stop(self, why: str) -> asyncio.Task[Any] | None:
-        """The task that runs the block, for the reporter to cancel. What is told of the job then is ``why``."""
+        """The task that runs the block, for the reporter to cancel. ``why`` goes into the error of the job."""
         self._stopped = why
         return None if self._has_ended else self._task
 
@@ -203,7 +203,7 @@ class Job:
             error = asyncio.CancelledError(f"The worker was stopped ({self._stopped}).")
         try:
             options = self._host.options
-            # Whoever cancels wants to be gone.
+            # A cancelled task must end soon.
             wait = options.close_seconds if isinstance(error, asyncio.CancelledError) else options.end_seconds
             problems: list[str] = []
             await self._end(lambda: self._fit_failure(self._failure(error), problems), wait, problems)
@@ -226,7 +226,7 @@ class Job:
     async def _end(
         self, make: Callable[[], OutgoingEvent], wait_seconds: float | None, problems: Sequence[str] = ()
     ) -> bool:
-        """``problems`` with what is sent are told when it has been made."""
+        """``problems`` with the event become warnings when it has been built."""
         with self._lock:
             self._running()
             if self._has_ended:
@@ -235,7 +235,7 @@ class Job:
             self._has_ended = True
         assert self._delivery is not None
         self._enqueue()
-        # Not before: whoever is told may report in his turn.
+        # Not before: the callback may report, too.
         for problem in problems:
             self._host.warn("event_truncated", problem, self.processing_id)
         await self._wait(self._delivery, wait_seconds)

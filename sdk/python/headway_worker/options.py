@@ -36,7 +36,7 @@ class ReporterWarning:
     """What a worker's author may want to know, and need not act on: nothing of this reaches the job.
 
     - ``disconnected``: NATS cannot be reached. States are kept and sent later.
-    - ``reconnected``: NATS is there again.
+    - ``reconnected``: NATS can be reached again.
     - ``connection_closed``: the owner closed the connection for good.
     - ``connection``: the client of NATS reports an error.
     - ``retrying``: an event was not stored, or not answered. It is sent again.
@@ -100,7 +100,7 @@ class Options:
     end_seconds: float | None = 300
     """How long the end of a job waits to be stored; None: for as long as it takes. After it ``complete`` and ``fail``
     return False, and the end is still sent when it can be. Where NATS refuses the credentials or the permission, which
-    waiting does not mend, the wait is ``close_seconds`` at the most."""
+    waiting does not fix, the wait is ``close_seconds`` at most."""
     close_seconds: float = 10
     """How long ``close`` waits for what is pending, and a job that is cancelled for its end to be stored."""
     include_stack: bool = False

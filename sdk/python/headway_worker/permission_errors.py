@@ -1,4 +1,4 @@
-"""What NATS refuses on a connection. It says so to the connection, and not in answer to a request."""
+"""Permission errors of a connection. NATS sends them to the connection, not as the reply to a request."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ErrorCallback = Callable[[Exception], Awaitable[None]]
 
 
 class InboxError(Exception):
-    """NATS does not permit to subscribe to the inbox, so no answer will ever come."""
+    """NATS does not permit the subscription to the inbox, so no reply will ever arrive."""
 
     def __init__(self, error: NotPermittedError) -> None:
         super().__init__(str(error))
@@ -22,15 +22,15 @@ class InboxError(Exception):
 
 
 class PermissionErrors:
-    """Stands before the error callback of a client, and passes everything on. The client itself keeps only its last error,
-    so of two refusals that come together one would never be heard.
+    """Wraps the error callback of a client, and passes everything on. The client keeps only its last error, so of two
+    errors at the same time one would be lost.
     """
 
     def __init__(self, nc: Client, inner: ErrorCallback) -> None:
         self._nc = nc
         self._inner = inner
         self._waiting: dict[asyncio.Future[None], str] = {}
-        # After how many reconnections NATS refused the inbox. It says so once, when the client subscribes to it.
+        # The count of reconnects at which NATS denied the inbox. It does so once, when the client subscribes.
         self._inbox_denied_since: int | None = None
         self._record(nc.last_error)
 
@@ -40,7 +40,7 @@ class PermissionErrors:
 
     @contextmanager
     def watch(self, api: str) -> Iterator[asyncio.Future[None]]:
-        """Gives what ends with an InboxError or a PermissionError when the inbox or a request to ``api`` is refused."""
+        """Yields a future that fails with an InboxError or a PermissionError if the inbox or a request to ``api`` is denied."""
         denied: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self._inbox_denied_since == self._nc.stats["reconnects"]:
             denied.set_exception(self._inbox_error())
@@ -49,12 +49,12 @@ class PermissionErrors:
             yield denied
         finally:
             del self._waiting[denied]
-            # Whoever has another answer does not look at it.
+            # Nobody may await it: mark its exception as retrieved.
             if denied.done():
                 denied.exception()
 
     def _record(self, error: Exception | None) -> None:
-        # The client has no other word for it, and writes it in small letters.
+        # The client has no class for it, and writes the text in lower case.
         text = str(error).lower()
         if "permissions violation" not in text:
             return
@@ -69,7 +69,7 @@ class PermissionErrors:
                 denied.set_exception(PermissionError("NATS does not permit it"))
 
     def _inbox(self) -> str:
-        # The client does not tell its prefix.
+        # The client does not expose its prefix.
         return bytes(getattr(self._nc, "_inbox_prefix", b"_INBOX")).decode()
 
     def _inbox_error(self) -> InboxError:
@@ -79,8 +79,8 @@ class PermissionErrors:
 
 
 def permission_errors_of(nc: Client) -> PermissionErrors:
-    """Those of a client that is connected: one for each, however many reporters use it."""
-    # There is no other way to hear of them on a connection that somebody else has made.
+    """The instance of a connected client: one for each client, however many reporters use it."""
+    # There is no other way to see them on a connection that the caller has made.
     callback: ErrorCallback = nc._error_cb
     if isinstance(callback, PermissionErrors):
         return callback

@@ -76,8 +76,8 @@ class Reporter:
     ) -> Job:
         """One run of a job, for ``async with``.
 
-        :param attempt: higher than the job's last; without it, the one after the last. So whoever starts a job again
-            has it, and a worker that is still at it loses it
+        :param attempt: higher than the job's last; without it, the one after the last. So a job that is
+            started again belongs to the new run, and a worker that still runs it loses it
         :param traceparent: W3C Trace Context; becomes a header of each event
         :param fields: your own fields, any JSON, in each event
         :raises InvalidEventError: when something does not fit the event contract
@@ -100,7 +100,7 @@ class Reporter:
         def on_unknown(problem: str) -> None:
             if not has_warned:
                 has_warned.append(problem)
-                self.warn("bad_value", f"{problem}. It is told once for a job", processing_id)
+                self.warn("bad_value", f"{problem}. This warning comes once for each job", processing_id)
 
         state = JobState(initial, attempt, self.options.clock(), fields, self.options.encoder, on_unknown)
         # At least three in the time after which silence is a stall or a failure.
@@ -122,8 +122,8 @@ class Reporter:
             return result
 
     async def check(self, processing_id: str = CHECK_ID, seconds: float = 2) -> Check:
-        """Tells within two seconds whether this reporter can publish, be acknowledged and read, and if not, why. Stores
-        nothing. Whether there is room JetStream says of real events only: a store that was full at the last one is told.
+        """Checks within two seconds whether this reporter can publish, get acknowledgements and read, and if not, why.
+        Stores nothing. JetStream reports a full store for real events only, so the check knows of it after one.
 
         :param processing_id: a job that these credentials may report
         :param seconds: how long the check may take
@@ -161,7 +161,7 @@ class Reporter:
 
     async def close(self) -> None:
         """Waits until everything is stored that was reported, at the most ``close_seconds``, and stops. What is not
-        stored by then is told as ``not_acknowledged``. Jobs that still run are left open."""
+        stored by then is a warning ``not_acknowledged``. Jobs that still run are left open."""
         self._is_closed = True
         while self._cleanups:
             self._cleanups.pop()()

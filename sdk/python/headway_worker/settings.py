@@ -1,4 +1,4 @@
-"""Whether settings fit: each by its type, range and form. Nothing is told of a value that may hold a password."""
+"""Checks settings by type, range and form. Error messages leave out values that may hold a password."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def connection_settings(servers: object, given: Mapping[str, Any]) -> dict[str, 
     known = inspect.signature(Client.connect).parameters
     for name, value in given.items():
         if name in _OWN:
-            raise InvalidOptionError(name, "is the reporter's own; what happens is told to on_warning")
+            raise InvalidOptionError(name, "is the reporter's own; the reporter calls on_warning instead")
         if name not in known or name in ("self", "servers"):
             raise InvalidOptionError(name, "is no setting of nats.connect")
         if name == "inbox_prefix":

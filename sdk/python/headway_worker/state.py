@@ -71,12 +71,12 @@ UNSET = Unset()
 
 
 class JobState:
-    """Merges reports into one state. What is refused leaves the state as it was.
+    """Merges reports into one state. An invalid report leaves the state as it was.
 
     :param begin: the fields of the job itself, None where they are not given
     :param attempt: only checked: it is put into an event when that is sent
     :param encoder: for values that JSON has no form for
-    :param on_unknown: is told of values that say nothing and are taken as not given, such as an amount that is NaN
+    :param on_unknown: called with values that count as unknown, such as an amount that is NaN
     :raises InvalidEventError: from every method, for what no event can hold
     :raises EventTooLargeError: from every method, for an event of more than 64 KiB
     """

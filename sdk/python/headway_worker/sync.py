@@ -27,9 +27,9 @@ from .state import UNSET, Step
 
 _T = TypeVar("_T")
 
-# Those that are not closed, whether or not the program still has them in its hands.
+# Reporters that are not closed, even if the program has no reference to them.
 _reporters: set[Reporter] = set()
-# What a forked process has of its parent's event loops. Were they let go, their sockets would be closed, or worse.
+# References of a forked process to its parent's event loops. Garbage collection would close their sockets.
 _inherited: list[object] = []
 
 
@@ -38,7 +38,7 @@ class _Thread:
 
     def __init__(self, make: Callable[[], connect]) -> None:
         self.loop = asyncio.new_event_loop()
-        # A daemon, since whoever forgets to close must not hang at the end.
+        # A daemon thread, so that a program that forgets to close does not hang at its end.
         self.thread = threading.Thread(target=self._run, name="headway-worker", daemon=True)
         self.thread.start()
         try:

@@ -17,7 +17,7 @@ Encoder = Callable[[Any], Any]
 """Gives for a value that JSON has no form for another one, of which the same is asked again. Raises TypeError for what it
 does not know."""
 OnUnknown = Callable[[str], None]
-"""Is told of a value that says nothing: where it stands and what it is, for people."""
+"""Called with a value that counts as unknown: where it is and what it is, for people."""
 
 
 def default_encoder(value: Any) -> Any:
@@ -67,7 +67,7 @@ class _TooDeep(Exception):
 
 def plain(value: Any, encoder: Encoder, path: str, on_unknown: OnUnknown, level: int = 2) -> Any:
     """A copy of a value of what JSON has, so that what the job changes later is not sent by accident. A number that JSON
-    does not have becomes None, and ``on_unknown`` is told.
+    does not have becomes None, and ``on_unknown`` is called.
 
     :param path: where it stands in the event, for the error
     :param level: how deep that is

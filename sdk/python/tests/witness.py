@@ -122,4 +122,4 @@ async def _quiet(error: Exception) -> None:
 
 
 def ignore(warning: ReporterWarning) -> None:
-    """What is told is not what is tested."""
+    """For tests that do not check warnings."""
