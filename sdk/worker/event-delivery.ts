@@ -41,7 +41,7 @@ export class EventDelivery implements ReplyHandler, BufferedEvent {
   readonly #headers: HeaderBase;
   readonly #ids: RunIds;
   readonly #subject: string;
-  /** The attempt that the author asked for. */
+  /** The attempt that the caller asked for. */
   readonly #requested: number | null;
   #inFlight: InFlightEvent | null = null;
   #hasBegun = false;
@@ -248,7 +248,7 @@ export class EventDelivery implements ReplyHandler, BufferedEvent {
   #lookUp(inFlight: InFlightEvent, last: number | null): void {
     if (last !== null && last === this.#expected) {
       // By now it is the expected one, so try again.
-      this.#backOff(inFlight, 'another event is on its way');
+      this.#backOff(inFlight, 'another event is in flight');
       return;
     }
     inFlight.phase = { kind: 'looking_up' };
@@ -266,9 +266,9 @@ export class EventDelivery implements ReplyHandler, BufferedEvent {
     // An acknowledgement may have come meanwhile.
     if (this.#inFlight !== inFlight || inFlight.phase.kind !== 'looking_up') return;
     inFlight.phase = WAITING;
-    const isUnheard = (result.kind === 'forbidden' || result.kind === 'hidden') && !result.isCertain;
-    inFlight.unansweredReads = isUnheard ? inFlight.unansweredReads + 1 : 0;
-    if (isUnheard && inFlight.unansweredReads < MAX_UNANSWERED_READS)
+    const isUnanswered = (result.kind === 'forbidden' || result.kind === 'hidden') && !result.isCertain;
+    inFlight.unansweredReads = isUnanswered ? inFlight.unansweredReads + 1 : 0;
+    if (isUnanswered && inFlight.unansweredReads < MAX_UNANSWERED_READS)
       this.#backOffUnread(inFlight, result.detail);
     else this.#applyLookup(inFlight, reportedSeq, result);
   }
@@ -395,7 +395,7 @@ export interface ReadDenial {
   readonly processingId: string;
   readonly forbidden: Omit<Forbidden, 'kind'>;
   readonly hasBegun: boolean;
-  /** The attempt that the author asked for. */
+  /** The attempt that the caller asked for. */
   readonly requested: number | null;
 }
 

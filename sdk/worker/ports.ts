@@ -107,7 +107,7 @@ export interface ReporterContext {
   /** Random bytes as text. */
   readonly random: (bytes: number) => string;
   /** Calls `onTimer` of the entry at a time, instead of the time that was set before; Infinity for never. */
-  setTimer(jobWriter: TimerEntry, at: number): void;
+  setTimer(entry: TimerEntry, at: number): void;
   /** Counts the bytes of an event that is not acknowledged; may evict others. */
   addPending(buffered: BufferedEvent, bytes: number): void;
   releasePending(buffered: BufferedEvent): void;
