@@ -4,9 +4,9 @@ import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { DemoError } from './errors.js';
-import { KILL_AFTER_MS, type TetherMessage } from './tether-message.js';
+import { KILL_AFTER_MS, type SupervisorMessage } from './supervisor-message.js';
 
-const TETHER = fileURLToPath(new URL('./tether.js', import.meta.url));
+const SUPERVISOR = fileURLToPath(new URL('./supervisor.js', import.meta.url));
 const KEPT_LINES = 40;
 
 /** What to run, and who hears what it says. */
@@ -36,19 +36,19 @@ export class CannotStart extends DemoError {
 export class Child implements AsyncDisposable {
   /** The exit code, when it is gone and all it said was read. */
   readonly exited: Promise<number>;
-  readonly #tether: ChildProcess;
+  readonly #supervisor: ChildProcess;
   readonly #lines: string[] = [];
   #started: { pid: number; folder: string | undefined } | undefined;
   #isStopping = false;
 
   private constructor({ command, args, env, folderPrefix = '', onLine }: ChildOptions) {
     // Options of the demo's own node (an inspector, a loader) are not meant for its children.
-    this.#tether = spawn(process.execPath, [TETHER, folderPrefix, command, ...args], {
+    this.#supervisor = spawn(process.execPath, [SUPERVISOR, folderPrefix, command, ...args], {
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       env,
     });
-    const outputs = [this.#tether.stdout, this.#tether.stderr].filter((stream) => stream !== null);
+    const outputs = [this.#supervisor.stdout, this.#supervisor.stderr].filter((stream) => stream !== null);
     const read = outputs.map((stream) => {
       const lines = createInterface({ input: stream });
       lines.on('line', (line) => {
@@ -59,8 +59,8 @@ export class Child implements AsyncDisposable {
       return new Promise<void>((resolve) => lines.once('close', resolve));
     });
     const exit = new Promise<number>((resolve) => {
-      this.#tether.once('exit', (code) => resolve(code ?? 1));
-      this.#tether.once('error', () => resolve(1));
+      this.#supervisor.once('exit', (code) => resolve(code ?? 1));
+      this.#supervisor.once('error', () => resolve(1));
     });
     // Not its event 'close', which does not come when the channel was closed from this side.
     this.exited = Promise.all([exit, ...read]).then(([code]) => code);
@@ -98,16 +98,16 @@ export class Child implements AsyncDisposable {
   /** Ends it, gently and then by force, and waits until it is gone. */
   async stop(): Promise<void> {
     this.#isStopping = true;
-    if (this.#tether.connected) this.#tether.disconnect();
+    if (this.#supervisor.connected) this.#supervisor.disconnect();
     const patience = new AbortController();
     const tooLong = delay(KILL_AFTER_MS + 300, true, { signal: patience.signal }).catch(() => false);
     const isLate = await Promise.race([this.exited.then(() => false), tooLong]);
     patience.abort();
     if (!isLate) return;
-    // Something holds the tether up, so what it would have done is done here.
+    // The supervisor hangs, so do here what it would have done.
     const { pid, folder } = this.#started ?? {};
     if (pid !== undefined) kill(pid);
-    this.#tether.kill('SIGKILL');
+    this.#supervisor.kill('SIGKILL');
     if (folder !== undefined) await rm(folder, { recursive: true, force: true, maxRetries: 5 });
   }
 
@@ -115,16 +115,16 @@ export class Child implements AsyncDisposable {
     await this.stop();
   }
 
-  #firstMessage(): Promise<TetherMessage> {
-    const failed = (reason: string): TetherMessage => ({ kind: 'failed', reason });
+  #firstMessage(): Promise<SupervisorMessage> {
+    const failed = (reason: string): SupervisorMessage => ({ kind: 'failed', reason });
     return new Promise((resolve) => {
-      this.#tether.once('message', (received) => {
-        const message = received as TetherMessage;
+      this.#supervisor.once('message', (received) => {
+        const message = received as SupervisorMessage;
         // Known also when nobody waits any more, for the end.
         if (message.kind === 'started') this.#started = message;
         resolve(message);
       });
-      this.#tether.once('error', (error) => resolve(failed(error.message)));
+      this.#supervisor.once('error', (error) => resolve(failed(error.message)));
       void this.exited.then(() => resolve(failed(this.#lines.at(-1) ?? 'it ended at once')));
     });
   }

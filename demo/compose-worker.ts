@@ -10,7 +10,7 @@ import { connectReporter, type Reporter } from '../sdk/worker/index.js';
 import { JOB_TYPE } from './job-type.js';
 
 /** Documents that are worked on at the same time. */
-const LANES = 3;
+const CONCURRENT_JOBS = 3;
 const PAGES = { min: 5, max: 20 };
 /** One document in so many turns out to be damaged. */
 const DAMAGED_ONE_IN = 8;
@@ -34,12 +34,12 @@ const reporter = await connectReporter({
   ...(process.env.NATS_URL && { servers: process.env.NATS_URL.split(',') }),
   ...(process.env.NATS_CREDS && { credsFile: process.env.NATS_CREDS }),
   name: 'headway-compose-worker',
-  onTrouble: ({ kind, message }) => say(`${kind}: ${message}`),
+  onWarning: ({ kind, message }) => say(`${kind}: ${message}`),
 });
-await Promise.all(Array.from({ length: LANES }, () => lane(reporter)));
+await Promise.all(Array.from({ length: CONCURRENT_JOBS }, () => runJobs(reporter)));
 await reporter.close();
 
-async function lane(reporter: Reporter): Promise<void> {
+async function runJobs(reporter: Reporter): Promise<void> {
   while (!stopping.signal.aborted) await workOn(reporter);
 }
 

@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import { closedError, DocumentAccessError, DocumentContentError, noSuchPageError } from './document-error.js';
 import { openPdf } from './pdf.js';
 import { paginate } from './text-pages.js';
-import { countCharacters, countWords } from './words.js';
+import { countCharacters, countWords } from './text-stats.js';
 
 export {
   DocumentAccessError,

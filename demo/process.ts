@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Document } from './document.js';
-import { headingOf } from './words.js';
+import { headingOf } from './text-stats.js';
 
 /** How far the work is after a page. */
 export interface PageProgress {

@@ -1,5 +1,4 @@
 import { fileURLToPath } from 'node:url';
-import { compare, readStored } from './check.js';
 import { Child, pause, untilAborted } from './child.js';
 import { type Edge, startEdge } from './edge.js';
 import { DemoError, Interrupted, said } from './errors.js';
@@ -8,6 +7,7 @@ import { type Nats, openNats } from './nats.js';
 import type { DemoOptions } from './options.js';
 import type { Screen } from './screen.js';
 import { plural } from './text.js';
+import { compare, readStored } from './verify.js';
 import { Watcher } from './watcher.js';
 
 /** What the demo runs with. */

@@ -1,11 +1,11 @@
 import { isProcessingId, subjectOf } from '../../schemas/ids.js';
 import { InvalidEventError, type WorkerError } from './errors.js';
-import { eventHeaders, headerBase } from './headers.js';
-import type { Caller, Clock, History, Line } from './ports.js';
+import { eventHeaders, headerBase } from './outgoing-event.js';
+import type { Clock, History, ReplyHandler, Transport } from './ports.js';
 import type { Obstacle, Reply } from './reply.js';
 import { checkNumber } from './settings.js';
 
-/** What a check asks for. */
+/** Options of `Reporter.check`. */
 export interface CheckOptions {
   /** A job that these credentials may report: `headway-check`, unless given. Nothing is stored for it. */
   readonly processingId?: string;
@@ -16,7 +16,7 @@ export interface CheckOptions {
 /** Why a reporter cannot do its work. */
 export interface CheckProblem {
   readonly code:
-    | 'away'
+    | 'disconnected'
     | 'connection_closed'
     | 'not_authorized'
     | 'not_permitted'
@@ -31,58 +31,58 @@ export interface CheckProblem {
 export interface ReporterCheck {
   /** All of the others. */
   readonly ok: boolean;
-  /** NATS is there. */
+  /** NATS can be reached. */
   readonly connected: boolean;
   /** A stream takes events of the job from these credentials. */
   readonly canPublish: boolean;
-  /** Answers of JetStream arrive here. */
+  /** Replies of JetStream arrive here. */
   readonly isAcknowledged: boolean;
-  /** The job's last event can be read, which a second attempt has to know. */
+  /** The job's last event can be read, which a second attempt needs. */
   readonly canRead: boolean;
   readonly problems: readonly CheckProblem[];
 }
 
-/** What a check needs of its reporter. */
+/** What a check needs from its reporter. */
 export interface CheckDeps {
   readonly clock: Clock;
-  readonly line: Line;
+  readonly transport: Transport;
   readonly history: History;
   /** Random bytes as text. */
   readonly random: (bytes: number) => string;
-  /** What JetStream answered to the newest real event, where that kept it from being stored. */
+  /** Why JetStream could not store the newest real event; null: it could, or nothing is known. */
   readonly obstacle: () => { readonly kind: Obstacle; readonly detail: string } | null;
   /** Whether the connection is closed for good. */
-  readonly isOver: () => boolean;
-  /** What NATS refuses, of all jobs or of one; null: nothing, as far as is known. */
+  readonly isConnectionClosed: () => boolean;
+  /** What NATS denies to all jobs or to this one; null: nothing, as far as is known. */
   readonly refusal: (processingId: string) => WorkerError | null;
-  /** Calls when any of this may have changed; what it returns calls it off. */
+  /** Calls when any of this may have changed; the result removes the handler. */
   readonly onChange: (call: () => void) => () => void;
 }
 
-/** The job that is asked about unless another one is given. */
+/** The job of the check unless you give another one. */
 export const CHECK_ID = 'headway-check';
 const CHECK_MS = 2_000;
-/** What setTimeout can hold. */
-const LONGEST_MS = 2 ** 31 - 1;
-/** No stream has a message with this sequence: what is sent under this condition is answered, and never stored. */
+/** The longest delay of setTimeout. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+/** No stream has a message with this sequence: an event under this condition gets a reply, and is never stored. */
 const NEVER = Number.MAX_SAFE_INTEGER;
 
 /**
- * Finds out what a reporter can do, without storing anything: an event that JetStream has to refuse, and a read.
+ * Checks what a reporter can do, without storing anything: it publishes an event that JetStream must reject, and reads.
  * @throws InvalidEventError when the `processingId` is none
  * @throws InvalidOptionError when `timeoutMs` is no number from 0 on
  */
 export async function checkReporter(deps: CheckDeps, options: CheckOptions): Promise<ReporterCheck> {
   const { processingId = CHECK_ID, timeoutMs = CHECK_MS } = options;
   if (!isProcessingId(processingId)) throw new InvalidEventError('/processingId', 'is no processing_id');
-  checkNumber('timeoutMs', timeoutMs, { least: 0 });
-  const deadline = deferredDeadline(deps.clock, Math.min(timeoutMs, LONGEST_MS));
+  checkNumber('timeoutMs', timeoutMs, { min: 0 });
+  const deadline = deferredDeadline(deps.clock, Math.min(timeoutMs, MAX_TIMER_MS));
   try {
     await Promise.race([
       deadline.late,
-      settled(deps, () => deps.line.open || isHopeless(deps, processingId)),
+      settled(deps, () => deps.transport.isConnected || isHopeless(deps, processingId)),
     ]);
-    if (!deps.line.open) return failedCheck([whyAway(deps, processingId)]);
+    if (!deps.transport.isConnected) return failedCheck([disconnectedProblem(deps, processingId)]);
     const [reply, read] = await Promise.all([
       Promise.race([deadline.late, probe(deps, processingId)]),
       Promise.race([deadline.late, deps.history.last(processingId, 0)]),
@@ -90,7 +90,7 @@ export async function checkReporter(deps: CheckDeps, options: CheckOptions): Pro
     const problems: CheckProblem[] = [];
     const published = withCause(publishProblem(deps, processingId, reply, timeoutMs), read);
     if (published !== null) problems.push(published);
-    // JetStream looks at the condition first, and only then whether there is room.
+    // JetStream checks the condition first, and the free space only after it.
     const obstacle = deps.obstacle();
     const isKept = obstacle !== null && published === null;
     if (isKept) problems.push({ code: obstacle.kind, message: sentence(obstacle.detail) });
@@ -114,38 +114,40 @@ const failedCheck = (problems: readonly CheckProblem[]): ReporterCheck => ({
   problems,
 });
 
-const isHopeless = (deps: CheckDeps, id: string): boolean => deps.isOver() || deps.refusal(id) !== null;
+const isHopeless = (deps: CheckDeps, id: string): boolean =>
+  deps.isConnectionClosed() || deps.refusal(id) !== null;
 
-function whyAway(deps: CheckDeps, id: string): CheckProblem {
-  if (deps.isOver()) return { code: 'connection_closed', message: 'The connection to NATS was closed.' };
+function disconnectedProblem(deps: CheckDeps, id: string): CheckProblem {
+  if (deps.isConnectionClosed())
+    return { code: 'connection_closed', message: 'The connection to NATS was closed.' };
   const refusal = deps.refusal(id);
   if (refusal !== null) return { code: 'not_authorized', message: refusal.message };
-  return { code: 'away', message: 'NATS cannot be reached.' };
+  return { code: 'disconnected', message: 'NATS cannot be reached.' };
 }
 
-/** The answer to an event that cannot be stored; null: NATS refused something first. */
+/** The reply to an event that cannot be stored; null: NATS denied something first. */
 async function probe(deps: CheckDeps, id: string): Promise<Reply | null> {
-  const { line } = deps;
+  const { transport } = deps;
   let token = 0;
   let answer: Reply | null = null;
-  const caller: Caller = {
-    place: 'outside',
-    launch: () => false,
-    answered: (reply) => {
+  const handler: ReplyHandler = {
+    slot: 'none',
+    onSlot: () => false,
+    onReply: (reply) => {
       answer = reply;
       changed();
     },
   };
   let changed = (): void => {};
-  token = line.listen(caller);
+  token = transport.registerReply(handler);
   try {
     const own = { msgId: `check.${deps.random(16)}`, expected: NEVER, status: 'processing', timestamp: '' };
     const headers = eventHeaders(headerBase(id, undefined, undefined), own);
-    line.publish(subjectOf(id), new Uint8Array(), token, headers);
+    transport.publish(subjectOf(id), new Uint8Array(), token, headers);
     await new Promise<void>((resolve) => {
       const stop = deps.onChange(() => look());
       const look = (): void => {
-        if (answer === null && !isHopeless(deps, id) && line.open) return;
+        if (answer === null && !isHopeless(deps, id) && transport.isConnected) return;
         stop();
         resolve();
       };
@@ -153,7 +155,7 @@ async function probe(deps: CheckDeps, id: string): Promise<Reply | null> {
     });
     return answer;
   } finally {
-    line.forget(caller, token);
+    transport.unregisterReply(handler, token);
   }
 }
 
@@ -166,7 +168,7 @@ function publishProblem(
   if (reply === undefined || reply === null) {
     const refusal = deps.refusal(id);
     if (refusal !== null) return { code: 'not_permitted', message: refusal.message };
-    if (!deps.line.open) return whyAway(deps, id);
+    if (!deps.transport.isConnected) return disconnectedProblem(deps, id);
     return { code: 'not_acknowledged', message: `JetStream gave no answer within ${timeoutMs} ms.` };
   }
   switch (reply.kind) {
@@ -183,7 +185,7 @@ function publishProblem(
 
 type Read = Awaited<ReturnType<History['last']>> | undefined;
 
-/** That nobody takes an event has two causes. The API of JetStream tells them apart, where it may be asked. */
+/** "No stream" has two causes. The JetStream API tells them apart, where these credentials may use it. */
 function withCause(problem: CheckProblem | null, read: Read): CheckProblem | null {
   if (problem?.code !== 'no_stream') return problem;
   if (read?.kind === 'failed' && read.obstacle === 'no_jetstream')

@@ -4,21 +4,22 @@ import {
   type ConnectionOptions,
   connect,
   credsAuthenticator,
+  DebugEvents,
   ErrorCode,
+  Events,
   type NatsConnection,
   NatsError,
 } from 'nats';
-import { backoffMs } from './backoff.js';
 import { InvalidOptionError, NotAuthorizedError } from './errors.js';
-import { isAuthorization } from './line.js';
+import { backoffMs } from './event-delivery.js';
+import { isAuthorization } from './nats-transport.js';
 import { NatsReporter, type Reporter } from './reporter.js';
 import { checkObject, checkText, type ReporterOptions } from './settings.js';
-import { unrefConnection } from './unref.js';
 
 export interface ConnectOptions extends ReporterOptions {
   /**
-   * `nats://host:4222`, one or more, in a list or with commas between them; user and password may stand in the first.
-   * `nats://127.0.0.1:4222` by default, and where it is empty.
+   * `nats://host:4222`, one or more, as a list or separated by commas. The first may contain user and password.
+   * `nats://127.0.0.1:4222` by default, and for an empty text.
    */
   readonly servers?: string | readonly string[] | undefined;
   /** A credentials file. An empty name counts as none. */
@@ -31,7 +32,7 @@ export interface ConnectOptions extends ReporterOptions {
 
 /** How long one attempt to connect may take. */
 const DIAL_MS = 5_000;
-/** A server that hangs is given up after two of these without an answer. */
+/** A server that hangs is given up after two of these without a reply. */
 const PING_MS = 5_000;
 
 /**
@@ -48,8 +49,8 @@ export function createReporter(connection: NatsConnection, options: ReporterOpti
 }
 
 /**
- * A reporter with a connection of its own, which comes back for ever. Resolves when NATS is there or the first attempt
- * to reach it has failed: then it is tried again in the background, and `onTrouble` is told.
+ * A reporter with a connection of its own, which reconnects without limit. Resolves when NATS is connected, or the first
+ * attempt has failed: then it tries again in the background, and `onWarning` is called.
  * @throws InvalidOptionError
  */
 export async function connectReporter(options: ConnectOptions = {}): Promise<Reporter> {
@@ -75,17 +76,17 @@ export async function connectReporter(options: ConnectOptions = {}): Promise<Rep
       return true;
     } catch (error) {
       const detail = error instanceof Error ? error.message : String(error);
-      // Trying again does not mend what the package does not take.
+      // Trying again does not fix an option that the package rejects.
       if (
         error instanceof TypeError ||
         (error instanceof NatsError && error.code === ErrorCode.InvalidOption)
       )
         throw new InvalidOptionError('connection', `has what the \`nats\` package does not take: ${detail}`);
       if (error instanceof NatsError && isAuthorization(error.code)) {
-        reporter.refused(new NotAuthorizedError(detail), null);
+        reporter.onRefused(new NotAuthorizedError(detail), null);
       } else {
         const message = `NATS cannot be reached (${detail}); states are kept until it can be.`;
-        reporter.tell({ kind: 'away', message });
+        reporter.warn({ kind: 'disconnected', message });
       }
       return false;
     }
@@ -125,7 +126,7 @@ async function readCredentials(file: string | undefined): Promise<Authenticator 
     throw new InvalidOptionError('credsFile', `names ${file}, which cannot be read (${code ?? 'unknown'})`);
   }
   try {
-    // It is only looked at when a server asks who is there; a file that holds nothing would be found out then.
+    // The package reads it only when a server asks for credentials, which is too late to report an invalid file.
     authenticator('nonce');
   } catch {
     throw new InvalidOptionError('credsFile', `names ${file}, which holds no credentials`);
@@ -142,7 +143,7 @@ function connectionOptions(options: ConnectOptions, authenticator: Authenticator
     name,
     timeout: DIAL_MS,
     maxReconnectAttempts: -1,
-    // Without it the second refusal in a row closes the connection for good.
+    // Without it the second rejection in a row closes the connection for good.
     ignoreAuthErrorAbort: true,
     reconnectTimeWait: 250,
     reconnectJitter: 250,
@@ -155,7 +156,7 @@ function connectionOptions(options: ConnectOptions, authenticator: Authenticator
 
 const SCHEMES: ReadonlySet<string> = new Set(['nats:', 'tls:']);
 
-// An address that is none would be dialled for ever, and nobody would be told why.
+// An invalid address would be dialled for ever, without an error.
 function addressesIn(servers: string | readonly string[] = []): readonly string[] {
   const list = typeof servers === 'string' ? servers.split(',') : servers;
   if (!Array.isArray(list))
@@ -176,11 +177,11 @@ function addressesIn(servers: string | readonly string[] = []): readonly string[
 function isAddress(server: string): boolean {
   try {
     decodeURIComponent(/^(?:\w+:\/\/)?([^@/]*)@/.exec(server)?.[1] ?? '');
-    const bare = withoutLogin(server);
-    const url = new URL(/^\w+:\/\//.test(bare) ? bare : `nats://${bare}`);
+    const minimalState = withoutLogin(server);
+    const url = new URL(/^\w+:\/\//.test(minimalState) ? minimalState : `nats://${minimalState}`);
     const isHost = url.hostname !== '' && url.username === '' && url.port !== '0';
     // A question mark alone is none of its parts.
-    return SCHEMES.has(url.protocol) && isHost && /^\/?$/.test(url.pathname) && !/[?#]/.test(bare);
+    return SCHEMES.has(url.protocol) && isHost && /^\/?$/.test(url.pathname) && !/[?#]/.test(minimalState);
   } catch {
     return false;
   }
@@ -193,11 +194,38 @@ function addressOf(
   const login = servers
     .map((server) => /^(?:\w+:\/\/)?([^@/]*)@/.exec(server)?.[1])
     .find((found) => found !== undefined);
-  const bare = servers.map(withoutLogin);
-  if (login === undefined) return { servers: bare };
+  const minimalState = servers.map(withoutLogin);
+  if (login === undefined) return { servers: minimalState };
   const [user = '', ...rest] = login.split(':');
-  if (rest.length === 0) return { servers: bare, token: decodeURIComponent(user) };
-  return { servers: bare, user: decodeURIComponent(user), pass: decodeURIComponent(rest.join(':')) };
+  if (rest.length === 0) return { servers: minimalState, token: decodeURIComponent(user) };
+  return { servers: minimalState, user: decodeURIComponent(user), pass: decodeURIComponent(rest.join(':')) };
 }
 
 const withoutLogin = (server: string): string => server.replace(/^(\w+:\/\/)?[^@/]*@/, '$1');
+
+/** The internals of the `nats` package that are used, because it has no API for this. */
+interface Inside {
+  readonly protocol?: {
+    readonly transport?: { readonly socket?: { unref?: () => unknown } };
+    readonly heartbeats?: { readonly timer?: { unref?: () => unknown } };
+  };
+}
+
+/**
+ * Lets the process end while this connection is open: neither its socket nor its ping timer keeps it alive. The reporter
+ * keeps the process alive while something is pending. If those internals change, the connection keeps it alive.
+ */
+export function unrefConnection(connection: NatsConnection): void {
+  const unref = (): void => {
+    const { protocol } = connection as Inside;
+    protocol?.transport?.socket?.unref?.();
+    protocol?.heartbeats?.timer?.unref?.();
+  };
+  unref();
+  void (async () => {
+    // A reconnect makes another socket, and each ping another timer.
+    for await (const { type } of connection.status()) {
+      if (type === Events.Reconnect || type === DebugEvents.PingTimer) unref();
+    }
+  })();
+}

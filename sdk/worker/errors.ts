@@ -40,7 +40,7 @@ export class SupersededError extends WorkerError {
   }
 }
 
-/** What was given is no event, or no job. A mistake in the program. */
+/** The values do not fit into an event. A mistake in the program. */
 export class InvalidEventError extends WorkerError {
   readonly code = 'invalid_event';
   constructor(
@@ -98,7 +98,7 @@ export class NotAcknowledgedError extends WorkerError {
 /** What these credentials may not do: read what a job's next event depends on, publish events, or get answers. */
 export type DeniedOperation = 'read' | 'publish' | 'subscribe';
 
-/** NATS does not permit something that the reporter needs. It is told through `onTrouble`, never thrown. */
+/** NATS does not permit something that the reporter needs. `onWarning` gets it; it is never thrown. */
 export class NotPermittedError extends WorkerError {
   readonly code = 'not_permitted';
   constructor(
@@ -125,7 +125,7 @@ function deniedText(id: string | null, subjects: string, detail: string, operati
   }
 }
 
-/** NATS refuses the credentials. It is told through `onTrouble`, never thrown; the reporter goes on trying. */
+/** NATS refuses the credentials. `onWarning` gets it; it is never thrown. The reporter keeps trying. */
 export class NotAuthorizedError extends WorkerError {
   readonly code = 'not_authorized';
   constructor(

@@ -2,8 +2,7 @@ import { Type } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
 import { explain } from '../../schemas/explain.js';
 import { InvalidEventError } from './errors.js';
-import { jsonOf, type OnUnknown } from './json.js';
-import { shorten } from './text.js';
+import { jsonOf, type OnUnknown, truncate } from './json.js';
 
 export interface FailOptions {
   /** true: another attempt may follow. What the error's own `retryable` says, else false. */
@@ -43,17 +42,17 @@ export function failureJson(
   const details = includeDetails ? propertyOf(error, 'details') : undefined;
   const stack = includeStack && isError(error) ? textIn(error, 'stack') : null;
   let text =
-    `{"code":${JSON.stringify(shorten(code, MAX_CODE))},` +
-    `"message":${JSON.stringify(shorten(message, MAX_MESSAGE))},"retryable":${retryable}`;
+    `{"code":${JSON.stringify(truncate(code, MAX_CODE))},` +
+    `"message":${JSON.stringify(truncate(message, MAX_MESSAGE))},"retryable":${retryable}`;
   if (details !== undefined) text += `,"details":${jsonOf(details, '/error/details', onUnknown)}`;
-  if (stack !== null) text += `,"stack":${JSON.stringify(shorten(stack, MAX_STACK))}`;
+  if (stack !== null) text += `,"stack":${JSON.stringify(truncate(stack, MAX_STACK))}`;
   return `${text}}`;
 }
 
 /** The `error` of an event without what a worker can make large. */
-export function briefly(json: string): string {
+export function minimalFailure(json: string): string {
   const { code, message, retryable } = JSON.parse(json) as Record<string, unknown>;
-  return JSON.stringify({ code, message: shorten(String(message), MAX_BRIEF_MESSAGE), retryable });
+  return JSON.stringify({ code, message: truncate(String(message), MAX_BRIEF_MESSAGE), retryable });
 }
 
 // Anything can be thrown: what throws in its turn when it is looked at must not keep the job from its end.

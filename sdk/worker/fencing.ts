@@ -2,51 +2,51 @@ import { checkEvent, EVENT_MAX_BYTES, type Event } from '../../schemas/event.js'
 import { isTooDeep } from '../../schemas/nesting.js';
 import type { SupersededReason } from './errors.js';
 
-/** The newest message of a job, as the stream has it. */
+/** A job's newest message in the stream. */
 export interface LastMessage {
   readonly seq: number;
   /** Its `Nats-Msg-Id`, '' without one. */
   readonly msgId: string;
-  /** null: it is no event, and nobody is shown it. */
+  /** null: it is no valid event. */
   readonly event: Event | null;
   /**
-   * The sequence that its writer expected the message before it to have, as its header says (0: none); null: it was
-   * written without a condition.
+   * The sequence that its header `Nats-Expected-Last-Subject-Sequence` names (0: none); null: it was written without
+   * this condition.
    */
   readonly expected: number | null;
 }
 
-/** Who asks. */
+/** The run whose message was rejected. */
 export interface Writer {
-  /** Begins each of this run's message ids, and nobody else's. */
+  /** The prefix of this run's message ids, and of no other's. */
   readonly runId: string;
-  /** The id of the message that was refused. */
+  /** The id of the message that was rejected. */
   readonly msgId: string;
   readonly attempt: number;
-  /** Where its job is: none of its events said more. */
+  /** The highest percent of its events. */
   readonly percent: number;
   /** Whether an event of this run is stored. */
   readonly hasBegun: boolean;
-  /** A try of this message may have been stored. */
-  readonly isUnsure: boolean;
-  /** If it was, JetStream still knows its id, and does not store it again. */
-  readonly isKnownAgain: boolean;
+  /** A try of this message may be stored. */
+  readonly mayBeStored: boolean;
+  /** If it is, JetStream still detects the duplicate id, and does not store it again. */
+  readonly isInDedupWindow: boolean;
 }
 
-/** What to do with an event that was refused because the subject's last message is not the expected one. */
-export type Verdict =
-  /** It is stored after all, as the last one. */
+/** What to do with an event that was rejected because the subject's last message is not the expected one. */
+export type FencingDecision =
+  /** It is stored already, as the last one. */
   | { readonly kind: 'stored'; readonly seq: number }
-  /** Nobody stands in the way: send it again, and expect `seq` to be the last. */
+  /** No conflict: send it again, on the condition that `expected` is the last sequence. */
   | { readonly kind: 'send'; readonly expected: number; readonly attempt: number }
-  /** The job belongs to somebody else. */
+  /** Another worker has the job. */
   | { readonly kind: 'superseded'; readonly reason: SupersededReason; readonly seq: number };
 
-/** The code of the error that an edge writes for a job which fell silent. */
+/** The error code that an edge writes for a job that timed out. */
 const TIMEOUT_CODE = 'timeout';
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
-/** Reads a job's stored message as an event; null when it is none. Never throws. */
+/** Reads a stored message as an event of the job; null when it is none. Never throws. */
 export function readEvent(processingId: string, body: Uint8Array): Event | null {
   if (body.length > EVENT_MAX_BYTES) return null;
   try {
@@ -61,9 +61,9 @@ export function readEvent(processingId: string, body: Uint8Array): Event | null 
 }
 
 /**
- * Whether a message tells by itself how high the attempts of its job are, so that nothing beneath it need be read. What
- * was written under an id and a condition was written by somebody who knew what stands beneath. Everybody else may write
- * any attempt at any time, or none; and the time-out of an edge, which has no id, repeats what it found.
+ * Whether a message alone tells how high the attempts of its job are, so that earlier ones need not be read. A message
+ * with an id and a condition comes from a writer that knew the events before it. Other publishers may write any attempt
+ * at any time, or none. The timeout event of an edge, which has no id, repeats the attempt that it found.
  */
 export function isConclusive(message: LastMessage, writer: Writer): boolean {
   if (isOurs(message, writer)) return true;
@@ -74,13 +74,13 @@ export function isConclusive(message: LastMessage, writer: Writer): boolean {
 }
 
 /**
- * Who has the job, by its messages: the one that holds the highest attempt, and what of that attempt counts most. What
- * names no attempt belongs to the highest before it, and only an end changes anything by that.
+ * The message that tells who has the job: one of the highest attempt, and the one of that attempt that counts most. An
+ * event without an attempt belongs to the highest attempt before it, and matters only if it is terminal.
  * @param messages from the oldest to the newest, at least one
- * @param floor the attempt that stands beneath them; 0: nothing does, as far as is known
- * @returns with the sequence of the newest one, and with `event` null where none of them says whose the job is
+ * @param floor the attempt before them; 0: none is known
+ * @returns with the sequence of the newest one; `event` is null where none of them tells who has the job
  */
-export function standingOf(messages: readonly LastMessage[], writer: Writer, floor: number): LastMessage {
+export function currentClaim(messages: readonly LastMessage[], writer: Writer, floor: number): LastMessage {
   let highest = floor;
   let claim: LastMessage | null = null;
   for (const message of messages) {
@@ -94,7 +94,7 @@ export function standingOf(messages: readonly LastMessage[], writer: Writer, flo
     if (attempt < highest) continue;
     const isBesideClaim = claim !== null && attempt === highest;
     highest = attempt;
-    // A time-out says that this attempt fell silent, and not whose it is; and what follows an end does not undo it.
+    // A timeout says that this attempt fell silent, not whose it is. And nothing after a terminal event undoes it.
     if (isBesideClaim && isTimeout && (writer.hasBegun || isOurs(claim, writer))) continue;
     if (isBesideClaim && isEnd(claim) && (isTimeout || event.status === 'processing')) continue;
     claim = { ...message, event: { ...event, attempt } };
@@ -107,15 +107,19 @@ export function standingOf(messages: readonly LastMessage[], writer: Writer, flo
  * For the first event of a run.
  * @param requested the attempt that the author asked for; null takes the one after the last
  */
-export function judgeStart(last: LastMessage | null, writer: Writer, requested: number | null): Verdict {
+export function resolveStart(
+  last: LastMessage | null,
+  writer: Writer,
+  requested: number | null,
+): FencingDecision {
   if (last === null) return { kind: 'send', expected: 0, attempt: requested ?? 1 };
   if (last.msgId === writer.msgId) return { kind: 'stored', seq: last.seq };
   if (isOurs(last, writer)) return { kind: 'send', expected: last.seq, attempt: writer.attempt };
   const before = attemptOf(last.event);
-  // Another worker counts on from what it finds. So if ours was stored, and the job then taken, his is the higher one;
-  // but ours was only a guess, and a job that was tried twice before has a higher one as well. Sent under the id that it
-  // has, JetStream tells the one from the other.
-  const isTaken = writer.isUnsure && !writer.isKnownAgain && before > writer.attempt;
+  // Another worker counts up from what it finds. So if ours was stored and the job was then taken, the other attempt is
+  // higher. But ours was only a guess, and a job that ran twice before has a higher one, too. Sending under the same
+  // message id lets JetStream tell these cases apart.
+  const isTaken = writer.mayBeStored && !writer.isInDedupWindow && before > writer.attempt;
   const attempt = requested ?? (isTaken ? writer.attempt : before + 1);
   if (attempt > before) return { kind: 'send', expected: last.seq, attempt };
   const reason = attempt < before ? 'newer_attempt' : reasonOf(last.event);
@@ -123,19 +127,19 @@ export function judgeStart(last: LastMessage | null, writer: Writer, requested: 
 }
 
 /** For every later event of a run. */
-export function judgeConflict(last: LastMessage | null, writer: Writer): Verdict {
+export function resolveConflict(last: LastMessage | null, writer: Writer): FencingDecision {
   const { attempt } = writer;
-  // Purged, expired, or the stream was made anew: there is nobody to be written over.
+  // Purged, expired, or the stream was created again: there is nothing to overwrite.
   if (last === null) return { kind: 'send', expected: 0, attempt };
   if (last.msgId === writer.msgId) return { kind: 'stored', seq: last.seq };
   if (isOurs(last, writer)) return { kind: 'send', expected: last.seq, attempt };
   const isTimeout = isTimeoutOfEdge(last);
-  // An end that names no attempt is the end of this one. A time-out is none: it is of what somebody wrote without one.
+  // A terminal event without an attempt ends this one. A timeout without one does not: it is about an event without one.
   const theirs = last.event?.attempt ?? (hasEnded(last.event) && !isTimeout ? attempt : 0);
   if (theirs > attempt) return { kind: 'superseded', reason: 'newer_attempt', seq: last.seq };
-  // What belongs to an older attempt, or to none, came late.
+  // An event of an older attempt, or of none, came late.
   if (theirs < attempt) return { kind: 'send', expected: last.seq, attempt };
-  // An edge took us for dead. It tells where the job was, so by a higher percent it speaks of somebody else's event.
+  // An edge timed us out. It repeats the percent of the last event, so a higher one comes from another writer.
   if (isTimeout && (last.event?.progress ?? 0) <= writer.percent) {
     return { kind: 'send', expected: last.seq, attempt };
   }
@@ -149,12 +153,11 @@ export function judgeConflict(last: LastMessage | null, writer: Writer): Verdict
 const isOurs = (last: LastMessage | null, writer: Writer): boolean =>
   last?.msgId.startsWith(writer.runId) === true;
 
-/** The end of its attempt; an edge's time-out is none, because its worker may come back. */
+/** Whether it ends its attempt. The timeout of an edge does not, because the worker may come back. */
 const isEnd = (message: LastMessage | null): boolean =>
   message !== null && hasEnded(message.event) && !isTimeoutOfEdge(message);
 
-// Whoever accepts a job may write "queued" without an attempt; that takes no attempt away. An end without one is the
-// end of the first.
+// A queue may write "queued" without an attempt; that uses no attempt. A terminal event without one ends the first.
 function attemptOf(event: Event | null): number {
   if (event === null) return 0;
   return event.attempt ?? (event.status === 'processing' ? 0 : 1);
@@ -167,6 +170,6 @@ function reasonOf(event: Event | null): SupersededReason {
   return event?.error?.code === TIMEOUT_CODE ? 'timeout' : 'finished';
 }
 
-// An edge gives it no id, and a worker gives one to whatever he writes: what has one is the end of somebody's attempt.
+// An edge sets no message id, but a worker always does: an error with an id ends an attempt.
 const isTimeoutOfEdge = ({ event, msgId }: LastMessage): boolean =>
   msgId === '' && event?.error?.code === TIMEOUT_CODE && event.error.retryable === true;

@@ -24,4 +24,4 @@ export type { Reporter, ReporterStats } from './reporter.js';
 export type { ReporterOptions } from './settings.js';
 export type { JobUpdate, Step } from './state.js';
 export { WorkerStoppedError } from './stop.js';
-export type { Trouble, TroubleKind } from './trouble.js';
+export type { ReporterWarning, WarningKind } from './warning.js';

@@ -20,7 +20,7 @@ export interface JobOptions {
   readonly stallAfterSeconds?: number | undefined;
   /** Silence for so many seconds is a failure. */
   readonly timeoutSeconds?: number | undefined;
-  /** Seconds between two signs of life; 0 sends none. The reporter's, unless given here. */
+  /** Seconds between two heartbeats; 0 sends none. The reporter's, unless given here. */
   readonly heartbeatSeconds?: number | undefined;
   /** W3C Trace Context; becomes a header of each event. */
   readonly traceparent?: string | undefined;
@@ -58,15 +58,15 @@ export function checkJobOptions(options: JobOptions): Static<typeof Options> {
 }
 
 /** More often they would take all the time there is, and an edge does not look as often. */
-const LEAST_HEARTBEAT_SECONDS = 0.05;
+const MIN_HEARTBEAT_SECONDS = 0.05;
 
 /**
- * The seconds between two signs of life: what was asked for, but at least three in the time after which silence is a
+ * The seconds between two heartbeats: what was asked for, but at least three in the time after which silence is a
  * stall or a failure. 0 sends none.
  */
 export function heartbeatSeconds(options: JobOptions, byDefault: number): number {
   const asked = options.heartbeatSeconds ?? byDefault;
   if (asked === 0) return 0;
   const patience = Math.min(options.stallAfterSeconds ?? Infinity, options.timeoutSeconds ?? Infinity);
-  return Math.min(asked, Math.max(patience / 3, LEAST_HEARTBEAT_SECONDS));
+  return Math.min(asked, Math.max(patience / 3, MIN_HEARTBEAT_SECONDS));
 }

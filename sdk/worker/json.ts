@@ -2,15 +2,15 @@ import { show } from '../../schemas/explain.js';
 import { isTooDeep, MAX_LEVELS } from '../../schemas/nesting.js';
 import { InvalidEventError } from './errors.js';
 
-/** Is told of a value that says nothing: where it stands and what it is, for people. */
+/** Called with a value that counts as unknown: where it is and what it is, for people. */
 export type OnUnknown = (problem: string) => void;
 
 /**
- * A value as JSON. A number that is none (NaN, Infinity) becomes null, as JSON has no word for it.
- * @param path where it stands in the event, for the error: each of its parts is a level
- * @param onUnknown is told of the first number that is none
- * @throws InvalidEventError that names the place of what has no form in JSON: a function, a BigInt, a circle, what throws;
- * or when it is nested too deeply for an event
+ * A value as JSON. NaN and Infinity become null, because JSON does not have them.
+ * @param path its JSON Pointer in the event, for the error: each part is a level
+ * @param onUnknown gets the first NaN or Infinity
+ * @throws InvalidEventError with the path of what JSON cannot hold: a function, a BigInt, a circular reference, a value
+ * that throws; or when it is nested too deeply for an event
  */
 export function jsonOf(value: unknown, path: string, onUnknown: OnUnknown = () => {}): string {
   let json: string | undefined;
@@ -33,23 +33,28 @@ export function jsonOf(value: unknown, path: string, onUnknown: OnUnknown = () =
   return json;
 }
 
-/** What a value is to `JSON.stringify`, with those that it stands in. */
-type Judge = (value: unknown, within: readonly object[]) => boolean;
+/** A test of a value, with the objects that contain it. */
+type Predicate = (value: unknown, within: readonly object[]) => boolean;
 
-const isNoNumber: Judge = (value) => typeof value === 'number' && !Number.isFinite(value);
+const isNoNumber: Predicate = (value) => typeof value === 'number' && !Number.isFinite(value);
 
-const isUnwritable: Judge = (value, within) =>
+const isUnwritable: Predicate = (value, within) =>
   typeof value === 'bigint' || within.some((outer) => outer === value);
 
-/** The place of the first value that is so judged, or that throws when it is looked at; null: there is none. */
-function placeOf(value: unknown, path: string, judge: Judge, within: readonly object[] = []): string | null {
+/** The path of the first value that matches, or that throws when it is read; null: there is none. */
+function placeOf(
+  value: unknown,
+  path: string,
+  matches: Predicate,
+  within: readonly object[] = [],
+): string | null {
   try {
-    if (judge(value, within)) return path;
+    if (matches(value, within)) return path;
     if (typeof value !== 'object' || value === null || within.length > MAX_LEVELS) return null;
     const { toJSON } = value as { toJSON?: unknown };
     if (typeof toJSON === 'function') {
       const written: unknown = toJSON.call(value, path.slice(path.lastIndexOf('/') + 1));
-      return written === value ? null : placeOf(written, path, judge, [...within, value]);
+      return written === value ? null : placeOf(written, path, matches, [...within, value]);
     }
     for (const name of Object.keys(value)) {
       const inner = `${path}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
@@ -59,7 +64,7 @@ function placeOf(value: unknown, path: string, judge: Judge, within: readonly ob
       } catch {
         return inner;
       }
-      const found = placeOf(member, inner, judge, [...within, value]);
+      const found = placeOf(member, inner, matches, [...within, value]);
       if (found !== null) return found;
     }
     return null;
@@ -68,11 +73,29 @@ function placeOf(value: unknown, path: string, judge: Judge, within: readonly ob
   }
 }
 
-// A value can throw anything when it is asked for its JSON.
+// `toJSON` of a value can throw anything.
 function reasonIn(error: unknown): string {
   try {
     return String(error instanceof Error ? error.message : error).split('\n')[0] ?? '';
   } catch {
     return 'unknown';
   }
+}
+
+/**
+ * The first `max` characters (Unicode code points) of a text; a longer one ends with "…". Half of a surrogate pair is no
+ * character, and is replaced by U+FFFD.
+ */
+export function truncate(text: string, max: number): string {
+  if (text.length <= max) return text.toWellFormed();
+  let count = 0;
+  let end = 0;
+  let cut = 0;
+  for (const character of text) {
+    count += 1;
+    if (count === max) cut = end;
+    if (count > max) return `${text.slice(0, cut).toWellFormed()}…`;
+    end += character.length;
+  }
+  return text.toWellFormed();
 }

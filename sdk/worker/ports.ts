@@ -1,56 +1,56 @@
 import type { MsgHdrs } from 'nats';
 import type { LastMessage } from './fencing.js';
+import type { SlotOwner } from './in-flight-limiter.js';
 import type { Obstacle, Reply } from './reply.js';
 import type { Settings } from './settings.js';
-import type { Trouble } from './trouble.js';
-import type { Ticket } from './window.js';
+import type { ReporterWarning } from './warning.js';
 
-/** Time and chance, from outside. */
+/** Time and randomness, passed in. */
 export interface Clock {
-  /** Milliseconds that never jump. */
+  /** Milliseconds of a monotonic clock. */
   now(): number;
-  /** The time of day as RFC 3339, for people. */
+  /** The wall clock as RFC 3339. */
   timestamp(): string;
-  /** Calls once after `ms`; what it returns calls it off. */
+  /** Calls once after `ms` milliseconds; the result cancels the timer. */
   later(ms: number, call: () => void): () => void;
   /** From 0 to 1, not including 1. */
   chance(): number;
 }
 
-/** Who sends one event at a time on the line, and waits for answers. */
-export interface Caller extends Ticket {
-  answered(reply: Reply): void;
+/** Sends one event at a time over the transport, and handles its replies. */
+export interface ReplyHandler extends SlotOwner {
+  onReply(reply: Reply): void;
 }
 
-/** The way to NATS: one inbox for all answers, and a window for what is on its way. */
-export interface Line {
-  /** Whether NATS is there. */
-  readonly open: boolean;
-  /** The largest body that this NATS takes, in bytes. */
+/** The connection to NATS: one inbox for all replies, and a limit of events in flight. */
+export interface Transport {
+  /** Whether NATS can be reached. */
+  readonly isConnected: boolean;
+  /** The largest body that this server accepts, in bytes. */
   readonly maxPayload: number;
-  /** A token for one event: its answers come to `caller`, whichever try they are to. */
-  listen(caller: Caller): number;
-  /** No answers under this token any more; frees the place in the window. */
-  forget(caller: Caller, token: number): void;
-  /** Calls `launch` as soon as the window has a place: at once, or later. */
-  enter(caller: Caller): void;
-  /** This try is not waited for any more: its place is free. */
-  leave(caller: Caller): void;
-  /** Publishes; false when that was not possible. */
+  /** Returns a token for one event: `handler` gets the replies to all of its tries. */
+  registerReply(handler: ReplyHandler): number;
+  /** Drops further replies under this token, and releases the slot. */
+  unregisterReply(handler: ReplyHandler, token: number): void;
+  /** Calls `onSlot` as soon as a slot is free: at once, or later. */
+  acquireSlot(handler: ReplyHandler): void;
+  /** Nobody waits for this try any more: its slot is free. */
+  releaseSlot(handler: ReplyHandler): void;
+  /** Publishes; false if that was not possible. */
   publish(subject: string, body: Uint8Array, token: number, headers: MsgHdrs): boolean;
-  /** Publishes something that nobody acknowledges; not kept when NATS is away. */
-  cast(subject: string, body: Uint8Array): void;
+  /** Publishes without acknowledgement; dropped while NATS cannot be reached. */
+  publishUnacked(subject: string, body: Uint8Array): void;
 }
 
-/** What the stream says of a job's last event. */
+/** The result of reading a job's last event. */
 export type LastRead =
   | { readonly kind: 'read'; readonly last: LastMessage | null }
-  /** This connection may not read. */
+  /** These credentials may not read. */
   | Forbidden
-  /** Try again. `obstacle`: it does not help until somebody has looked after it. */
+  /** Try again. With an `obstacle` that does not help until somebody has removed it. */
   | { readonly kind: 'failed'; readonly detail: string; readonly obstacle?: Obstacle | undefined };
 
-/** What the stream holds of a job between two sequences. */
+/** The result of reading a job's messages between two sequences. */
 export type RangeRead =
   | { readonly kind: 'read'; readonly messages: readonly LastMessage[] }
   | Forbidden
@@ -59,27 +59,27 @@ export type RangeRead =
 export interface Forbidden {
   readonly kind: 'forbidden';
   readonly detail: string;
-  /** The subjects of which one would have to be permitted. */
+  /** One of these subjects must be permitted. */
   readonly subjects: readonly string[];
-  /** NATS said so. Otherwise nobody was there to hear the question, which may also pass. */
+  /** NATS denied it. Otherwise there was no responder, which may be temporary. */
   readonly isCertain: boolean;
-  /** The inboxes that have to be permitted, where NATS refuses those for answers. */
+  /** The inbox subjects that must be permitted, where NATS denies the subscription for replies. */
   readonly inboxes?: string | undefined;
-  /** Nobody has the API that the leader of a stream answers at: there is no JetStream for this account. */
+  /** The API of the stream leader has no responder: this account has no JetStream. */
   readonly hasNoApi?: boolean | undefined;
 }
 
 export interface History {
   /**
    * The newest message of a job.
-   * @param atLeast a sequence that is known to be stored on the subject: an answer that is older is no answer
+   * @param atLeast a sequence that is known to be stored on the subject; an older answer counts as failed
    */
   last(processingId: string, atLeast: number): Promise<LastRead>;
   /**
    * The messages of a job from the sequence `from` on, below `before`, from the oldest to the newest.
-   * @param most how many are read; those after them are left out
+   * @param limit how many are read; later ones are left out
    */
-  range(processingId: string, from: number, before: number, most: number): Promise<RangeRead>;
+  range(processingId: string, from: number, before: number, limit: number): Promise<RangeRead>;
 }
 
 /** Counts of one reporter. */
@@ -88,50 +88,50 @@ export interface Counts {
   acknowledged: number;
   /** Tries beyond the first. */
   retried: number;
-  /** Reports that were melted into a newer one. */
+  /** Reports that were coalesced into a newer one. */
   coalesced: number;
-  /** Updates that were let go because memory was full. */
+  /** Updates that were evicted because memory was full. */
   dropped: number;
-  /** Jobs with something that is not acknowledged. */
+  /** Jobs with an event that is not acknowledged. */
   pendingJobs: number;
 }
 
-/** What a job's pen needs of the reporter around it. */
-export interface Surroundings {
+/** What a `JobWriter` needs from its reporter. */
+export interface ReporterContext {
   readonly settings: Settings;
   readonly clock: Clock;
-  readonly line: Line;
+  readonly transport: Transport;
   readonly history: History;
   readonly counts: Counts;
-  readonly tell: (trouble: Trouble) => void;
+  readonly warn: (warning: ReporterWarning) => void;
   /** Random bytes as text. */
   readonly random: (bytes: number) => string;
-  /** Asks to be woken at a time, instead of when it asked for before; Infinity for never. */
-  wake(pen: Waker, at: number): void;
-  /** Takes note of bytes that are kept for an event that is not acknowledged; may let others go. */
-  keep(keeper: Keeper, bytes: number): void;
-  letGo(keeper: Keeper): void;
-  /** Calls when the signal aborts; what it returns calls it off. */
+  /** Calls `onTimer` of the entry at a time, instead of the time that was set before; Infinity for never. */
+  setTimer(entry: TimerEntry, at: number): void;
+  /** Counts the bytes of an event that is not acknowledged; may evict others. */
+  addPending(buffered: BufferedEvent, bytes: number): void;
+  releasePending(buffered: BufferedEvent): void;
+  /** Calls when the signal aborts; the result removes the handler. */
   onAbort(signal: AbortSignal, call: () => void): () => void;
   /** `counts.pendingJobs` has changed. */
   pendingChanged(): void;
-  /** Nobody waits any more for what this job still sends. */
-  unawaited(pen: Waker): void;
-  /** This job needs nothing any more. */
-  done(pen: Waker): void;
+  /** Nobody waits any more for the events that this job still sends. */
+  unawaited(jobWriter: TimerEntry): void;
+  /** This job is over. */
+  removeWriter(jobWriter: TimerEntry): void;
 }
 
-/** Something that is woken at times. */
-export interface Waker {
-  /** Its place in the agenda; the agenda's own. */
-  place: number;
-  wakeAt: number;
-  awake(now: number): void;
+/** An entry of the timer heap. */
+export interface TimerEntry {
+  /** Its index in the heap, -1 outside of it. Only the heap writes it. */
+  heapIndex: number;
+  dueAt: number;
+  onTimer(now: number): void;
 }
 
-/** Somebody who keeps an event until it is acknowledged. */
-export interface Keeper {
-  /** Whether it can be let go: it is no end, and the job goes on. */
+/** An event that is kept until it is acknowledged. */
+export interface BufferedEvent {
+  /** Whether it can be evicted: it is no terminal event, and it cannot be stored already. */
   readonly evictable: boolean;
   evict(): void;
 }

@@ -1,24 +1,24 @@
 /** What JetStream answers to a publish. */
 export type Reply =
-  /** It is stored at `seq`; `duplicate`: it was before. */
+  /** It is stored at `seq`; `duplicate`: an earlier try was. */
   | { readonly kind: 'stored'; readonly seq: number; readonly duplicate: boolean }
-  /** The subject's last event is not the expected one. `last` is its sequence (0: there is none), where it is told. */
+  /** The subject's last event is not the expected one. `last` is its sequence (0: none), if it is known. */
   | { readonly kind: 'conflict'; readonly last: number | null }
-  /** Not now: send it again. `unsure`: it may be stored, or be about to be. */
+  /** Not now: send it again. `mayBeStored`: it may be stored, or be about to be. */
   | {
       readonly kind: 'busy';
       readonly detail: string;
-      readonly unsure: boolean;
+      readonly mayBeStored: boolean;
       readonly obstacle?: Obstacle | undefined;
     }
-  /** No, and nobody knows for how long. */
+  /** Rejected, for an unknown time. */
   | { readonly kind: 'refused'; readonly detail: string; readonly obstacle?: Obstacle | undefined }
   | { readonly kind: 'too_large'; readonly detail: string };
 
-/** What keeps JetStream from storing anything at all, so that somebody has to look after it. */
+/** What keeps JetStream from storing any event. Somebody has to fix it. */
 export type Obstacle = 'storage_full' | 'no_stream' | 'no_jetstream';
 
-/** What an operator has to hear of an error, in plain words; JetStream's own words follow in brackets. */
+/** Errors that an operator must fix, in plain words; JetStream's own words follow in brackets. */
 const OBSTACLES: readonly {
   readonly codes: readonly number[];
   readonly obstacle: Obstacle;
@@ -35,7 +35,7 @@ const WRONG_LAST_SEQUENCE = 10071;
 const WRONG_LAST_SEQUENCE_IN_FLIGHT = 10164;
 const DUPLICATE_IN_FLIGHT = 10158;
 /** Also for a moment while a cluster chooses a leader. */
-const NOBODY_LISTENS = {
+const NO_RESPONDER = {
   obstacle: 'no_stream',
   detail: 'no stream takes it now; if there is none, run `headway init`',
 } as const;
@@ -47,7 +47,7 @@ const NO_JETSTREAM = {
 const TOO_LARGE = new Set([10053, 10054]);
 const NOT_NOW = new Set([429, 503]);
 
-/** What nearly all of them are. */
+/** The form of nearly all acknowledgements. */
 const PLAIN_ACK = /^\{"stream":"[^"\\]*", ?"seq":([1-9]\d*)\}$/;
 
 interface PubAck {
@@ -57,14 +57,14 @@ interface PubAck {
 }
 
 /**
- * Reads an answer. Never throws: what is not understood counts as "not now".
- * @param status the status in the message's header, 0 without one; 503 means that nobody listens
- * @param hasJetStream whether the server that we are connected to has JetStream, as it says itself
+ * Parses a reply. Never throws: an unknown reply counts as `busy`.
+ * @param status the status in the message's header, 0 without one; 503 means no responder
+ * @param hasJetStream whether the server that we are connected to has JetStream, by its INFO
  */
 export function parseReply(status: number, text: string, hasJetStream = true): Reply {
   if (status !== 0) {
-    if (status !== 503) return { kind: 'busy', detail: `status ${status}`, unsure: false };
-    return { kind: 'busy', unsure: false, ...(hasJetStream ? NOBODY_LISTENS : NO_JETSTREAM) };
+    if (status !== 503) return { kind: 'busy', detail: `status ${status}`, mayBeStored: false };
+    return { kind: 'busy', mayBeStored: false, ...(hasJetStream ? NO_RESPONDER : NO_JETSTREAM) };
   }
   const stored = PLAIN_ACK.exec(text);
   if (stored !== null) return { kind: 'stored', seq: Number(stored[1]), duplicate: false };
@@ -72,35 +72,35 @@ export function parseReply(status: number, text: string, hasJetStream = true): R
   try {
     ack = JSON.parse(text) as PubAck;
   } catch {
-    return { kind: 'busy', detail: 'the answer is not JSON', unsure: true };
+    return { kind: 'busy', detail: 'the answer is not JSON', mayBeStored: true };
   }
   const error = ack?.error;
   if (error === undefined) {
-    // A cluster answers a duplicate of what it has not stored yet with the sequence 0.
+    // A cluster answers a duplicate of an event that it has not stored yet with the sequence 0.
     return typeof ack?.seq === 'number' && ack.seq > 0
       ? { kind: 'stored', seq: ack.seq, duplicate: ack.duplicate === true }
-      : { kind: 'busy', detail: 'the event is on its way', unsure: true };
+      : { kind: 'busy', detail: 'the event is on its way', mayBeStored: true };
   }
   const { code = 0, err_code = 0, description = '' } = error;
-  const { detail, obstacle } = inPlainWords(err_code || code, description);
+  const { detail, obstacle } = describeError(err_code || code, description);
   if (err_code === WRONG_LAST_SEQUENCE) return { kind: 'conflict', last: sequenceIn(description) };
   if (err_code === WRONG_LAST_SEQUENCE_IN_FLIGHT || err_code === DUPLICATE_IN_FLIGHT) {
-    return { kind: 'busy', detail, unsure: true };
+    return { kind: 'busy', detail, mayBeStored: true };
   }
   if (TOO_LARGE.has(err_code)) return { kind: 'too_large', detail };
   return NOT_NOW.has(code)
-    ? { kind: 'busy', detail, unsure: false, obstacle }
+    ? { kind: 'busy', detail, mayBeStored: false, obstacle }
     : { kind: 'refused', detail, obstacle };
 }
 
-/** What an error of JetStream means: in plain words where there are some, else as JetStream said it. */
-export function inPlainWords(
+/** What an error of JetStream means: in plain words if it is a known one, else in JetStream's words. */
+export function describeError(
   code: number,
   description: string,
 ): { readonly detail: string; readonly obstacle: Obstacle | undefined } {
   const said = `${code} ${description}`.trim();
   const known = OBSTACLES.find(({ codes }) => codes.includes(code));
-  // Of the errors of a store only these are about room.
+  // Of the errors of a store only these mean that it is full.
   const isRoom = code !== 10077 || /maximum (bytes|messages)/.test(description);
   if (known === undefined || !isRoom) return { detail: said, obstacle: undefined };
   return { detail: `${known.words} (${said})`, obstacle: known.obstacle };

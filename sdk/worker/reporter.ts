@@ -1,6 +1,4 @@
 import type { NatsConnection } from 'nats';
-import { Agenda } from './agenda.js';
-import { Budget } from './budget.js';
 import { CHECK_ID, type CheckDeps, type CheckOptions, checkReporter, type ReporterCheck } from './check.js';
 import {
   ConnectionClosedError,
@@ -10,34 +8,35 @@ import {
   type WorkerError,
 } from './errors.js';
 import { jobHistory } from './history.js';
-import { randomText } from './ids.js';
 import { type Job, JobHandle } from './job.js';
 import type { JobOptions } from './job-options.js';
-import { NatsLine } from './line.js';
-import { Pen } from './pen.js';
-import type { Clock, Counts, Surroundings, Waker } from './ports.js';
+import { JobWriter } from './job-writer.js';
+import { NatsTransport } from './nats-transport.js';
+import { randomText } from './outgoing-event.js';
+import { PendingBuffer } from './pending-buffer.js';
+import type { Clock, Counts, ReporterContext, TimerEntry } from './ports.js';
 import { type ReporterOptions, type Settings, settingsOf } from './settings.js';
-import { Signals } from './signals.js';
 import { STOP_SIGNALS, stopOnSignals, WorkerStoppedError } from './stop.js';
-import { type Trouble, teller, warn } from './trouble.js';
+import { TimerHeap } from './timer-heap.js';
+import { emitWarning, limitWarnings, type ReporterWarning } from './warning.js';
 
 /** Reports jobs over one connection. */
 export interface Reporter extends AsyncDisposable {
   /**
-   * Starts a job, runs `work`, and completes the job with what it returns, or fails it with what it throws, which is
-   * thrown on. Resolves when the end is stored.
+   * Starts a job and runs `work`. Completes the job with what it returns, or fails it with what it throws, and throws
+   * that on. Resolves when the end is stored.
    * @throws what `work` throws, and what `start` and `Job.complete` throw
    */
   run<T>(job: JobOptions, work: (job: Job) => Promise<T> | T): Promise<T>;
   /**
-   * Starts a job. Waits for the first event to be stored, but only so long (`startTimeoutMs`), and not while NATS is
-   * away: then the event is sent when it can be.
+   * Starts a job. Waits until the first event is stored, for `startTimeoutMs` at most. While NATS cannot be reached it
+   * does not wait: the event is sent later.
    * @throws InvalidEventError, ReporterClosedError; SupersededError when the attempt that was asked for is not newer
    */
   start(job: JobOptions): Promise<Job>;
   /**
-   * Tells within two seconds whether this reporter can publish, be acknowledged and read, and if not, why. Stores
-   * nothing. Whether there is room JetStream says of real events only: a store that was full at the last one is told.
+   * Checks within two seconds whether this reporter can publish, get acknowledgements and read, and if not, why. Stores
+   * nothing. JetStream reports a full store for real events only, so the check knows of it after one.
    * @throws ReporterClosedError; InvalidEventError when the `processingId` is none
    */
   check(options?: CheckOptions): Promise<ReporterCheck>;
@@ -50,8 +49,8 @@ export interface Reporter extends AsyncDisposable {
    */
   stop(why?: string): Promise<void>;
   /**
-   * Stops the reporter when the process is asked to end, and then lets it end by that signal, unless somebody else
-   * listens to it. What it returns calls that off.
+   * Stops the reporter when the process gets one of the signals, and then lets the process end by that signal, unless
+   * it has another listener. The result removes the handlers.
    * @param signals SIGTERM and SIGINT, unless given
    */
   closeOnSignals(signals?: readonly NodeJS.Signals[]): () => void;
@@ -59,15 +58,15 @@ export interface Reporter extends AsyncDisposable {
 }
 
 export interface ReporterStats extends Readonly<Counts> {
-  /** Whether NATS is there. */
+  /** Whether NATS can be reached. */
   readonly connected: boolean;
   /** Jobs whose end is not stored. */
   readonly openJobs: number;
-  /** Bytes of events that are kept until they are acknowledged. */
+  /** Bytes of events that are not acknowledged. */
   readonly pendingBytes: number;
 }
 
-const MOST_REFUSALS = 1_000;
+const MAX_REFUSALS = 1_000;
 
 let stampedAt = 0;
 let stamp = '';
@@ -83,82 +82,83 @@ const systemClock: Clock = {
     return stamp;
   },
   later: (ms, call) => {
-    // Nothing here keeps a process that has nothing else to do; `#keepProcess` does, while something is pending.
+    // Timers do not keep the process alive; `#updateKeepAlive` does, while something is pending.
     const timer = setTimeout(call, ms).unref();
     return () => clearTimeout(timer);
   },
   chance: Math.random,
 };
 
-/** A reporter over a connection that may come later. */
+/** A reporter over a connection that may be attached later. */
 export class NatsReporter implements Reporter {
   readonly settings: Settings;
-  readonly #tell: (trouble: Trouble) => void;
+  readonly #warn: (warning: ReporterWarning) => void;
   readonly #clock = systemClock;
-  readonly #line: NatsLine;
-  readonly #agenda: Agenda;
-  readonly #budget: Budget;
+  readonly #transport: NatsTransport;
+  readonly #timers: TimerHeap;
+  readonly #pending: PendingBuffer;
   readonly #counts: Counts = { acknowledged: 0, retried: 0, coalesced: 0, dropped: 0, pendingJobs: 0 };
-  readonly #around: Surroundings;
-  readonly #pens = new Set<Pen>();
+  readonly #context: ReporterContext;
+  readonly #jobWriters = new Set<JobWriter>();
   #closing: Promise<void> | null = null;
   #whenIdle: (() => void) | null = null;
-  readonly #callsOff: (() => void)[] = [];
-  #isAway = false;
-  /** The connection is closed for good: jobs go on, and nothing of them is sent. */
-  #isOver = false;
-  /** What NATS refuses, of all jobs or of one, since it was there last. */
+  readonly #cleanups: (() => void)[] = [];
+  #wasDisconnected = false;
+  /** The connection is closed for good: jobs go on, but nothing is sent. */
+  #isConnectionClosed = false;
+  /** What NATS denies to all jobs (null) or to one, since the last connect. */
   readonly #refusals = new Map<string | null, WorkerError>();
-  readonly #watching = new Set<() => void>();
-  /** Jobs for whose events nobody waits any more. */
-  readonly #unawaited = new Set<Waker>();
-  /** How many calls wait for something else than a job's events. */
-  #waiting = 0;
-  /** Keeps the process while it is there. */
-  #handle: NodeJS.Timeout | null = null;
+  readonly #changeListeners = new Set<() => void>();
+  /** Jobs whose events nobody waits for any more. */
+  readonly #unawaited = new Set<TimerEntry>();
+  /** How many calls wait for something other than a job's events. */
+  #pendingCalls = 0;
+  /** Keeps the process alive while it is set. */
+  #keepAliveTimer: NodeJS.Timeout | null = null;
 
-  /** @param closed what is left to do when the reporter is closed */
+  /** @param closed called at the end of `close` */
   constructor(
     options: ReporterOptions,
     private readonly closed: () => Promise<void> = async () => {},
   ) {
     const settings = settingsOf(options);
     this.settings = settings;
-    this.#tell = teller(options.onTrouble ?? warn, this.#clock.now);
-    this.#agenda = new Agenda(this.#clock);
-    this.#budget = new Budget(settings.maxPendingBytes);
+    this.#warn = limitWarnings(options.onWarning ?? emitWarning, this.#clock.now);
+    this.#timers = new TimerHeap(this.#clock);
+    this.#pending = new PendingBuffer(settings.maxPendingBytes);
     const events = {
-      opened: () => this.#opened(),
-      cut: () => this.#cut(),
-      over: () => this.#over(),
-      refused: (error: NotAuthorizedError | NotPermittedError, id: string | null) => this.refused(error, id),
-      tell: (trouble: Trouble) => this.tell(trouble),
+      onConnected: () => this.#onConnected(),
+      onDisconnected: () => this.#onDisconnected(),
+      onClosed: () => this.#onClosed(),
+      onRefused: (error: NotAuthorizedError | NotPermittedError, id: string | null) =>
+        this.onRefused(error, id),
+      warn: (warning: ReporterWarning) => this.warn(warning),
     };
-    this.#line = new NatsLine(events, this.#clock, settings.maxInFlight, options.inboxPrefix);
-    const signals = new Signals();
-    this.#around = {
+    this.#transport = new NatsTransport(events, this.#clock, settings.maxInFlight, options.inboxPrefix);
+    const signals = new AbortListeners();
+    this.#context = {
       settings,
       clock: this.#clock,
-      line: this.#line,
-      history: jobHistory(() => this.#line.connection, settings),
+      transport: this.#transport,
+      history: jobHistory(() => this.#transport.connection, settings),
       counts: this.#counts,
-      tell: events.tell,
+      warn: events.warn,
       random: randomText(),
-      wake: (waker, at) => this.#agenda.set(waker, at),
-      keep: (keeper, bytes) => this.#budget.keep(keeper, bytes),
-      letGo: (keeper) => {
-        this.#budget.letGo(keeper);
-        if (this.#whenIdle !== null) queueMicrotask(() => this.#lookIdle());
+      setTimer: (entry, at) => this.#timers.set(entry, at),
+      addPending: (buffered, bytes) => this.#pending.add(buffered, bytes),
+      releasePending: (buffered) => {
+        this.#pending.remove(buffered);
+        if (this.#whenIdle !== null) queueMicrotask(() => this.#checkIdle());
       },
       onAbort: (signal, call) => signals.onAbort(signal, call),
-      pendingChanged: () => this.#keepProcess(),
-      unawaited: (pen) => {
-        this.#unawaited.add(pen);
-        this.#keepProcess();
+      pendingChanged: () => this.#updateKeepAlive(),
+      unawaited: (jobWriter) => {
+        this.#unawaited.add(jobWriter);
+        this.#updateKeepAlive();
       },
-      done: (pen) => {
-        this.#pens.delete(pen as Pen);
-        if (this.#unawaited.delete(pen)) this.#keepProcess();
+      removeWriter: (jobWriter) => {
+        this.#jobWriters.delete(jobWriter as JobWriter);
+        if (this.#unawaited.delete(jobWriter)) this.#updateKeepAlive();
       },
     };
   }
@@ -166,31 +166,31 @@ export class NatsReporter implements Reporter {
   get stats(): ReporterStats {
     return {
       ...this.#counts,
-      connected: this.#line.open,
-      openJobs: this.#pens.size,
-      pendingBytes: this.#budget.bytes,
+      connected: this.#transport.isConnected,
+      openJobs: this.#jobWriters.size,
+      pendingBytes: this.#pending.bytes,
     };
   }
 
-  tell(trouble: Trouble): void {
-    if (trouble.kind === 'away' || trouble.kind === 'not_authorized') this.#isAway = true;
-    this.#tell(trouble);
+  warn(warning: ReporterWarning): void {
+    if (warning.kind === 'disconnected' || warning.kind === 'not_authorized') this.#wasDisconnected = true;
+    this.#warn(warning);
   }
 
-  /** NATS refuses something, of one job or of all (null), which waiting does not mend. */
-  refused(error: NotAuthorizedError | NotPermittedError, processingId: string | null): void {
-    // Whoever is refused for very many jobs is refused for all.
-    if (this.#refusals.size < MOST_REFUSALS) this.#refusals.set(processingId, error);
+  /** NATS denies something to one job or to all (null). Waiting does not fix that. */
+  onRefused(error: NotAuthorizedError | NotPermittedError, processingId: string | null): void {
+    // A bound, for credentials that are denied for very many jobs.
+    if (this.#refusals.size < MAX_REFUSALS) this.#refusals.set(processingId, error);
     const about = processingId === null ? {} : { processingId };
-    this.tell({ kind: error.code, message: error.message, error, ...about });
-    for (const pen of [...this.#pens]) {
-      if (processingId === null || pen.processingId === processingId) pen.refuse(error);
+    this.warn({ kind: error.code, message: error.message, error, ...about });
+    for (const jobWriter of [...this.#jobWriters]) {
+      if (processingId === null || jobWriter.processingId === processingId) jobWriter.onRefused(error);
     }
     this.#changed();
   }
 
   attach(connection: NatsConnection): void {
-    if (this.#closing === null) this.#line.attach(connection);
+    if (this.#closing === null) this.#transport.attach(connection);
   }
 
   async run<T>(options: JobOptions, work: (job: Job) => Promise<T> | T): Promise<T> {
@@ -216,35 +216,35 @@ export class NatsReporter implements Reporter {
     this.#refusals.delete(options.processingId ?? CHECK_ID);
     const deps: CheckDeps = {
       clock: this.#clock,
-      line: this.#line,
-      history: this.#around.history,
-      random: this.#around.random,
-      obstacle: () => this.#line.obstacle,
-      isOver: () => this.#isOver,
+      transport: this.#transport,
+      history: this.#context.history,
+      random: this.#context.random,
+      obstacle: () => this.#transport.obstacle,
+      isConnectionClosed: () => this.#isConnectionClosed,
       refusal: (id) => this.#refusals.get(null) ?? this.#refusals.get(id) ?? null,
       onChange: (call) => {
-        this.#watching.add(call);
-        return () => void this.#watching.delete(call);
+        this.#changeListeners.add(call);
+        return () => void this.#changeListeners.delete(call);
       },
     };
-    return this.#kept(() => checkReporter(deps, options));
+    return this.#withKeepAlive(() => checkReporter(deps, options));
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.#kept(() => this.#close());
+    this.#closing ??= this.#withKeepAlive(() => this.#close());
     return this.#closing;
   }
 
   stop(why = 'its reporter was stopped'): Promise<void> {
     const error = new WorkerStoppedError(why);
-    for (const pen of [...this.#pens]) pen.interrupt(error);
+    for (const jobWriter of [...this.#jobWriters]) jobWriter.interrupt(error);
     return this.close();
   }
 
   closeOnSignals(signals: readonly NodeJS.Signals[] = STOP_SIGNALS): () => void {
-    const callOff = stopOnSignals(signals, (signal) => this.stop(signal));
-    this.#callsOff.push(callOff);
-    return callOff;
+    const removeHandler = stopOnSignals(signals, (signal) => this.stop(signal));
+    this.#cleanups.push(removeHandler);
+    return removeHandler;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -254,56 +254,56 @@ export class NatsReporter implements Reporter {
   async #start(options: JobOptions): Promise<JobHandle> {
     if (this.#closing !== null) throw new ReporterClosedError();
     const { settings } = this;
-    const pen = new Pen(this.#around, options);
-    this.#pens.add(pen);
-    pen.begin();
+    const jobWriter = new JobWriter(this.#context, options);
+    this.#jobWriters.add(jobWriter);
+    jobWriter.begin();
     const refusal = this.#refusals.get(null);
-    if (refusal !== undefined) pen.refuse(refusal);
-    if (this.#isOver) pen.abandon(new ConnectionClosedError());
-    if (this.#line.open) await this.#atMost(settings.startTimeoutMs, pen.started);
-    return new JobHandle(options.processingId, pen, settings.includeStack, this.#tell);
+    if (refusal !== undefined) jobWriter.onRefused(refusal);
+    if (this.#isConnectionClosed) jobWriter.abandon(new ConnectionClosedError());
+    if (this.#transport.isConnected) await this.#atMost(settings.startTimeoutMs, jobWriter.started);
+    return new JobHandle(options.processingId, jobWriter, settings.includeStack, this.#warn);
   }
 
   async #close(): Promise<void> {
-    for (const pen of this.#pens) pen.flush();
+    for (const jobWriter of this.#jobWriters) jobWriter.flush();
     const idle = new Promise<void>((resolve) => {
       this.#whenIdle = resolve;
     });
-    this.#lookIdle();
+    this.#checkIdle();
     await this.#atMost(this.settings.closeTimeoutMs, idle);
     const error: WorkerError = new ReporterClosedError();
-    for (const pen of [...this.#pens]) pen.abandon(error);
-    for (const callOff of this.#callsOff) callOff();
-    this.#agenda.stop();
-    this.#line.close();
+    for (const jobWriter of [...this.#jobWriters]) jobWriter.abandon(error);
+    for (const removeHandler of this.#cleanups) removeHandler();
+    this.#timers.stop();
+    this.#transport.close();
     await this.closed();
   }
 
-  /** Keeps the process until the call is through. */
-  async #kept<T>(call: () => Promise<T>): Promise<T> {
-    this.#waiting += 1;
-    this.#keepProcess();
+  /** Keeps the process alive until the call is settled. */
+  async #withKeepAlive<T>(call: () => Promise<T>): Promise<T> {
+    this.#pendingCalls += 1;
+    this.#updateKeepAlive();
     try {
       return await call();
     } finally {
-      this.#waiting -= 1;
-      this.#keepProcess();
+      this.#pendingCalls -= 1;
+      this.#updateKeepAlive();
     }
   }
 
-  // A process whose work is done ends without `close`, as soon as all that was reported is stored.
-  #keepProcess(): void {
-    const isKept = this.#waiting > 0 || this.#counts.pendingJobs > this.#unawaited.size;
-    if (isKept === (this.#handle !== null)) return;
-    if (this.#handle !== null) clearInterval(this.#handle);
-    this.#handle = isKept ? setInterval(() => {}, 2 ** 31 - 1) : null;
+  // A process whose work is done ends without `close`, as soon as all reports are stored.
+  #updateKeepAlive(): void {
+    const isKept = this.#pendingCalls > 0 || this.#counts.pendingJobs > this.#unawaited.size;
+    if (isKept === (this.#keepAliveTimer !== null)) return;
+    if (this.#keepAliveTimer !== null) clearInterval(this.#keepAliveTimer);
+    this.#keepAliveTimer = isKept ? setInterval(() => {}, 2 ** 31 - 1) : null;
   }
 
-  #lookIdle(): void {
+  #checkIdle(): void {
     if (this.#counts.pendingJobs === 0) this.#whenIdle?.();
   }
 
-  /** The promise's outcome, or nothing when it does not come in time. */
+  /** Waits for the promise, for `ms` milliseconds at most. */
   async #atMost(ms: number, promise: Promise<void>): Promise<void> {
     let cancel: (() => void) | undefined;
     const late = new Promise<void>((resolve) => {
@@ -317,26 +317,53 @@ export class NatsReporter implements Reporter {
     }
   }
 
-  #opened(): void {
-    if (this.#isAway) this.tell({ kind: 'back', message: 'NATS is there again.' });
-    this.#isAway = false;
+  #onConnected(): void {
+    if (this.#wasDisconnected) this.warn({ kind: 'reconnected', message: 'NATS can be reached again.' });
+    this.#wasDisconnected = false;
     this.#refusals.clear();
     this.#changed();
-    for (const pen of [...this.#pens]) pen.opened();
+    for (const jobWriter of [...this.#jobWriters]) jobWriter.onConnected();
   }
 
-  #over(): void {
-    this.#isOver = true;
+  #onClosed(): void {
+    this.#isConnectionClosed = true;
     this.#changed();
-    for (const pen of [...this.#pens]) pen.abandon(new ConnectionClosedError());
+    for (const jobWriter of [...this.#jobWriters]) jobWriter.abandon(new ConnectionClosedError());
   }
 
   #changed(): void {
-    for (const call of [...this.#watching]) call();
+    for (const call of [...this.#changeListeners]) call();
   }
 
-  #cut(): void {
+  #onDisconnected(): void {
     this.#changed();
-    for (const pen of [...this.#pens]) pen.cut();
+    for (const jobWriter of [...this.#jobWriters]) jobWriter.onDisconnected();
+  }
+}
+
+/** Adds one listener to each signal, however many jobs share it: Node warns of a leak above ten listeners. */
+export class AbortListeners {
+  readonly #heard = new Map<AbortSignal, { readonly hear: () => void; readonly calls: Set<() => void> }>();
+
+  /** Calls when the signal aborts; the result removes the handler. */
+  onAbort(signal: AbortSignal, call: () => void): () => void {
+    const { hear, calls } = this.#heard.get(signal) ?? this.#listen(signal);
+    calls.add(call);
+    return () => {
+      if (!calls.delete(call) || calls.size > 0) return;
+      this.#heard.delete(signal);
+      signal.removeEventListener('abort', hear);
+    };
+  }
+
+  #listen(signal: AbortSignal) {
+    const calls = new Set<() => void>();
+    const hear = (): void => {
+      for (const call of [...calls]) call();
+    };
+    signal.addEventListener('abort', hear, { once: true });
+    const heard = { hear, calls };
+    this.#heard.set(signal, heard);
+    return heard;
   }
 }

@@ -1,22 +1,22 @@
 import { show } from '../../schemas/explain.js';
 import { InvalidOptionError } from './errors.js';
-import type { Trouble } from './trouble.js';
+import type { ReporterWarning } from './warning.js';
 
 /** All have defaults; what does not fit is an InvalidOptionError. */
 export interface ReporterOptions {
   /** The stream that holds the events: `PROGRESS`. Only needed to read a job's last event. */
   readonly stream?: string;
-  /** What the JetStream API begins with: `$JS.API`, or what your account imports it as. */
+  /** The prefix of the JetStream API: `$JS.API`, or what your account imports it as. */
   readonly apiPrefix?: string;
-  /** What the inbox for acknowledgements begins with; the connection's own, unless given. */
+  /** The prefix of the inbox for acknowledgements; by default the connection's. */
   readonly inboxPrefix?: string;
-  /** Updates a second for each job, above 0: 10. `Infinity` lets every one go that the acknowledgements allow. */
+  /** Updates a second for each job, above 0: 10. With `Infinity` only acknowledgements limit them. */
   readonly maxUpdatesPerSecond?: number;
-  /** Events of all jobs that may be on their way at once, from 1: 4,096. */
+  /** Events of all jobs that may be in flight at once, from 1: 4,096. */
   readonly maxInFlight?: number;
   /** Bytes of events that may wait for NATS, from 64 KiB: 64 MiB. */
   readonly maxPendingBytes?: number;
-  /** Seconds between two signs of life of a job: 5. 0 sends none. */
+  /** Seconds between two heartbeats of a job: 5. 0 sends none. */
   readonly heartbeatSeconds?: number;
   /** How long one try waits for its acknowledgement, in milliseconds: 5,000. */
   readonly ackTimeoutMs?: number;
@@ -25,19 +25,19 @@ export interface ReporterOptions {
   /**
    * How long an end waits to be stored, in milliseconds: 300,000. After it `complete`, `fail` and `run` reject with a
    * NotAcknowledgedError, and the end is still sent when it can be. `Infinity` waits for as long as it takes. Where NATS
-   * refuses the credentials or the permission, which waiting does not mend, the wait is `closeTimeoutMs` at most.
+   * refuses the credentials or the permission, which waiting does not fix, the wait is `closeTimeoutMs` at most.
    */
   readonly endTimeoutMs?: number;
   /** How long `close` waits for what is pending, in milliseconds: 10,000. */
   readonly closeTimeoutMs?: number;
   /** Whether the stack of an error is published with it: false. */
   readonly includeStack?: boolean;
-  /** Is told what the reporter copes with by itself. Without it: Node's warnings. */
-  readonly onTrouble?: (trouble: Trouble) => void;
+  /** Called with problems that the reporter handles itself. Without it: Node's warnings. */
+  readonly onWarning?: (warning: ReporterWarning) => void;
 }
 
 /** The options, complete. */
-export type Settings = Readonly<Required<Omit<ReporterOptions, 'onTrouble' | 'inboxPrefix'>>>;
+export type Settings = Readonly<Required<Omit<ReporterOptions, 'onWarning' | 'inboxPrefix'>>>;
 
 const DEFAULTS: Settings = {
   stream: 'PROGRESS',
@@ -54,8 +54,8 @@ const DEFAULTS: Settings = {
 };
 
 interface Range {
-  readonly least: number;
-  /** `least` itself does not fit. */
+  readonly min: number;
+  /** `min` itself does not fit. */
   readonly isAbove?: boolean;
   readonly isWhole?: boolean;
   /** Without an end it would never be. */
@@ -63,15 +63,15 @@ interface Range {
 }
 
 const RANGES = {
-  maxUpdatesPerSecond: { least: 0, isAbove: true },
-  maxInFlight: { least: 1, isWhole: true },
-  maxPendingBytes: { least: 64 * 1024 },
-  heartbeatSeconds: { least: 0, isBounded: true },
-  // Without a limit an answer that was lost would be waited for without an end.
-  ackTimeoutMs: { least: 1, isBounded: true },
-  startTimeoutMs: { least: 0 },
-  endTimeoutMs: { least: 0 },
-  closeTimeoutMs: { least: 0 },
+  maxUpdatesPerSecond: { min: 0, isAbove: true },
+  maxInFlight: { min: 1, isWhole: true },
+  maxPendingBytes: { min: 64 * 1024 },
+  heartbeatSeconds: { min: 0, isBounded: true },
+  // A reply can be lost, so the wait for it needs a limit.
+  ackTimeoutMs: { min: 1, isBounded: true },
+  startTimeoutMs: { min: 0 },
+  endTimeoutMs: { min: 0 },
+  closeTimeoutMs: { min: 0 },
 } satisfies Record<string, Range>;
 
 /** @throws InvalidOptionError */
@@ -88,21 +88,21 @@ export function settingsOf(options: ReporterOptions): Settings {
   checkPrefix('apiPrefix', settings.apiPrefix, '$JS.API');
   if (options.inboxPrefix !== undefined) checkPrefix('inboxPrefix', options.inboxPrefix, '_INBOX');
   check('includeStack', includeStack, typeof includeStack === 'boolean', 'true or false');
-  const { onTrouble } = options;
-  check('onTrouble', onTrouble, ['undefined', 'function'].includes(typeof onTrouble), 'a function');
+  const { onWarning } = options;
+  check('onWarning', onWarning, ['undefined', 'function'].includes(typeof onWarning), 'a function');
   return settings as unknown as Settings;
 }
 
 /** @throws InvalidOptionError when it is no number of this range */
 export function checkNumber(name: string, value: unknown, range: Range): void {
-  const { least, isAbove = false, isWhole = false, isBounded = false } = range;
+  const { min, isAbove = false, isWhole = false, isBounded = false } = range;
   const kind = isWhole ? 'an integer' : isBounded ? 'a finite number' : 'a number';
   const isFit =
     typeof value === 'number' &&
-    (isAbove ? value > least : value >= least) &&
+    (isAbove ? value > min : value >= min) &&
     (!isWhole || Number.isSafeInteger(value)) &&
     (!isBounded || Number.isFinite(value));
-  check(name, value, isFit, `${kind} ${isAbove ? 'above' : 'from'} ${least}`);
+  check(name, value, isFit, `${kind} ${isAbove ? 'above' : 'from'} ${min}`);
 }
 
 /** @throws InvalidOptionError when it holds nothing that could be an option */

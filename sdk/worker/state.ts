@@ -2,12 +2,16 @@ import { type TSchema, Type } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
 import { Event } from '../../schemas/event.js';
 import { explain } from '../../schemas/explain.js';
-import { withSoundAmounts } from './amounts.js';
 import { InvalidEventError } from './errors.js';
-import { NO_PACE, observe, type Pace } from './eta.js';
-import { jsonOf, type OnUnknown } from './json.js';
-import { fractionOf, nextPercent } from './percent.js';
-import { shorten } from './text.js';
+import { jsonOf, type OnUnknown, truncate } from './json.js';
+import {
+  addSample,
+  fractionOf,
+  NO_RATE,
+  nextPercent,
+  type RateEstimate,
+  withSoundAmounts,
+} from './progress.js';
 
 export interface Step {
   readonly name?: string;
@@ -16,8 +20,8 @@ export interface Step {
 }
 
 /**
- * What has changed. What is left out stays as it was; `null` takes it out. An amount that says nothing (NaN, Infinity, a
- * total below 0) counts as left out, and `onTrouble` is told once.
+ * What has changed. What you leave out stays as it was; `null` removes it. An amount that is NaN, infinite, or a total
+ * below 0 counts as left out, with one warning for each job.
  */
 export interface JobUpdate {
   /** How many units of work are done. */
@@ -32,21 +36,21 @@ export interface JobUpdate {
   readonly fields?: Readonly<Record<string, unknown>>;
 }
 
-/** A job's whole current state, between two events. Never changed, only replaced. */
+/** A job's whole current state. Immutable. */
 export interface JobState {
   readonly attempt: number;
   readonly percent: number;
   /** The part that is done, 0 to 1; null while the job has not said it. */
   readonly done: number | null;
-  readonly pace: Pace;
+  readonly rateEstimate: RateEstimate;
   readonly current: number | null;
   readonly total: number | null;
   readonly message: string | null;
   readonly step: Step | null;
   readonly indeterminate: boolean | null;
-  /** The job's own fields, each as JSON, so that what the job changes later is not sent by accident. */
+  /** The job's own fields, each as JSON, so that later changes to the values are not sent by accident. */
   readonly own: ReadonlyMap<string, string>;
-  /** What those take in an event, in bytes. */
+  /** The size of those in an event, in bytes. */
   readonly ownBytes: number;
 }
 
@@ -54,7 +58,7 @@ const MAX_MESSAGE = 4_096;
 const MAX_STEP_NAME = 256;
 const NO_FIELDS: ReadonlyMap<string, string> = new Map();
 
-/** The names that an update may not use: they are written by the reporter, or by the edge. */
+/** Names that an update may not use: the reporter or the edge writes them. */
 const RESERVED = new Set([...Object.keys(Event.properties), 'seq', 'prev_seq']);
 const KNOWN = new Set(['current', 'total', 'progress', 'message', 'step', 'indeterminate', 'fields']);
 
@@ -84,7 +88,7 @@ const Update = Type.Partial(
   }),
 );
 const compiled = TypeCompiler.Compile(Update);
-// Without the nulls it can say where in a field the mistake is.
+// Without the nulls it can point to the place inside a field.
 const explaining = TypeCompiler.Compile(
   Type.Partial(Type.Object({ ...Given.properties, fields: Type.Record(Type.String(), Type.Unknown()) })),
 );
@@ -99,10 +103,10 @@ export function firstState(
     attempt,
     percent: 0,
     done: null,
-    pace: NO_PACE,
+    rateEstimate: NO_RATE,
     current: null,
     total: total ?? null,
-    message: message === undefined ? null : shorten(message, MAX_MESSAGE),
+    message: message === undefined ? null : truncate(message, MAX_MESSAGE),
     step: null,
     indeterminate: null,
     own: NO_FIELDS,
@@ -111,9 +115,9 @@ export function firstState(
 }
 
 /**
- * The state after an update. Texts that are too long are shortened; numbers outside their range are moved into it.
- * @param now milliseconds of a clock that does not jump
- * @param onUnknown is told of what says nothing, such as an amount that is NaN, and is taken as not given
+ * The state after an update. Texts that are too long are truncated; numbers outside their range are clamped.
+ * @param now milliseconds of a monotonic clock
+ * @param onUnknown gets what counts as unknown, such as an amount that is NaN
  * @throws InvalidEventError for what no event can hold; then nothing has changed
  */
 export function updated(
@@ -129,7 +133,7 @@ export function updated(
   const own = update.fields === undefined ? state.own : ownFields(state.own, update.fields, onUnknown);
   const current = pick(update.current, state.current);
   const total = pick(update.total, state.total);
-  // Amounts of an earlier report say nothing about this one, so a message alone does not move the percent.
+  // Amounts of an earlier report do not count for this one, so a message alone does not move the percent.
   const isAmount = update.current !== undefined || update.total !== undefined;
   const fraction = fractionOf({
     progress: update.progress ?? undefined,
@@ -140,11 +144,11 @@ export function updated(
     attempt: state.attempt,
     percent: nextPercent(state.percent, fraction),
     done: fraction ?? state.done,
-    pace: fraction === null ? state.pace : observe(state.pace, now, fraction),
+    rateEstimate: fraction === null ? state.rateEstimate : addSample(state.rateEstimate, now, fraction),
     current,
     total,
     message:
-      update.message == null ? pick(update.message, state.message) : shorten(update.message, MAX_MESSAGE),
+      update.message == null ? pick(update.message, state.message) : truncate(update.message, MAX_MESSAGE),
     step: update.step == null ? pick(update.step, state.step) : stepOf(update.step),
     indeterminate: pick(update.indeterminate, state.indeterminate),
     own,
@@ -157,8 +161,8 @@ export function inAttempt(state: JobState, attempt: number): JobState {
   return { ...state, attempt };
 }
 
-/** The same state with what names the job and its place alone: what is left always fits into an event. */
-export function bare(state: JobState): JobState {
+/** The same state without message, step and own fields: it always fits into an event. */
+export function minimalState(state: JobState): JobState {
   return { ...state, message: null, step: null, own: NO_FIELDS, ownBytes: 0 };
 }
 
@@ -180,13 +184,13 @@ const pick = <T>(given: T | null | undefined, before: T | null): T | null =>
 
 function stepOf({ name, index, total }: Step): Step {
   return {
-    ...(name !== undefined && { name: shorten(name, MAX_STEP_NAME) }),
+    ...(name !== undefined && { name: truncate(name, MAX_STEP_NAME) }),
     ...(index !== undefined && { index }),
     ...(total !== undefined && { total }),
   };
 }
 
-// A name that is misspelt would be a field that nobody looks for.
+// A misspelt name would become a field that nobody reads.
 function checkNames(update: JobUpdate): void {
   for (const name in update) {
     if (KNOWN.has(name)) continue;

@@ -1,10 +1,10 @@
 import { constants } from 'node:os';
 import { InvalidOptionError } from './errors.js';
 
-/** Signals that ask a process to end. */
+/** Signals that ask a process to terminate. */
 export const STOP_SIGNALS: readonly NodeJS.Signals[] = ['SIGTERM', 'SIGINT'];
 
-/** The reason that a job's signal is aborted with, and what it fails with, when its process is asked to end. */
+/** The abort reason of a job's signal, and the error of the job, when its process is asked to terminate. */
 export class WorkerStoppedError extends Error {
   readonly code = 'cancelled';
   readonly retryable = true;
@@ -16,30 +16,30 @@ export class WorkerStoppedError extends Error {
 }
 
 /**
- * Calls `stop` at the first of the signals, and then gives the signal back to the process, which ends by it unless
- * somebody else listens. What it returns calls it off.
- * @throws InvalidOptionError for what is no signal that a process can hear
+ * Calls `stop` at the first of the signals, and then sends the signal to the process again, which ends by it unless it
+ * has another listener. The result removes the handlers.
+ * @throws InvalidOptionError for a signal that a process cannot handle
  */
 export function stopOnSignals(
   signals: readonly NodeJS.Signals[],
   stop: (signal: NodeJS.Signals) => Promise<void>,
 ): () => void {
   for (const signal of signals) {
-    // The system gives these to nobody, and Node would wait for a name that is none for ever.
+    // A process cannot handle SIGKILL and SIGSTOP, and Node would ignore an unknown name.
     const isCaught = signal in constants.signals && signal !== 'SIGKILL' && signal !== 'SIGSTOP';
     if (!isCaught) throw new InvalidOptionError('signals', `has ${signal}; expected names such as SIGTERM`);
   }
-  const callOff = (): void => {
+  const removeHandler = (): void => {
     for (const signal of signals) process.off(signal, onSignal);
   };
   const onSignal = (signal: NodeJS.Signals): void => {
-    callOff();
+    removeHandler();
     const isAlone = process.listenerCount(signal) === 0;
     void stop(signal).finally(() => {
-      // Without a listener the system ends the process, with the exit code that tells the signal.
+      // Without a listener the system ends the process, with the exit code of the signal.
       if (isAlone) process.kill(process.pid, signal);
     });
   };
   for (const signal of signals) process.on(signal, onSignal);
-  return callOff;
+  return removeHandler;
 }

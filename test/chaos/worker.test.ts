@@ -1,7 +1,7 @@
 /** The worker SDK while NATS is killed, cut off, frozen, or not there at all. */
 import { describe, expect, test } from 'vitest';
 import { checkEvent, type Event } from '../../schemas/event.js';
-import { connectReporter, type Job, type Reporter, type Trouble } from '../../sdk/worker/index.js';
+import { connectReporter, type Job, type Reporter, type ReporterWarning } from '../../sdk/worker/index.js';
 import { jobId } from '../harness/ids.js';
 import { startNatsCluster } from '../harness/nats-cluster.js';
 import { startNats } from '../harness/nats-server.js';
@@ -82,11 +82,11 @@ describe('nothing is lost and nothing is doubled', () => {
     await using nats = await startNats();
     await using nc = await connectNats(nats.url);
     await createStream(nc);
-    const troubles: Trouble[] = [];
+    const warnings: ReporterWarning[] = [];
     await using reporter = await connectReporter({
       servers: nats.url,
       maxUpdatesPerSecond: 200,
-      onTrouble: (trouble) => void troubles.push(trouble),
+      onWarning: (warning) => void warnings.push(warning),
     });
     const load = await Load.start(reporter);
     for (let kill = 0; kill < 4; kill++) {
@@ -96,15 +96,15 @@ describe('nothing is lost and nothing is doubled', () => {
     await grown(reporter, 5 * JOBS);
     await load.complete();
     expect(await load.check(nats.url)).toBe(reporter.stats.acknowledged);
-    expect(troubles.map(({ kind }) => kind)).toEqual(expect.arrayContaining(['away', 'back']));
-    expect(troubles.map(({ kind }) => kind)).not.toContain('superseded');
+    expect(warnings.map(({ kind }) => kind)).toEqual(expect.arrayContaining(['disconnected', 'reconnected']));
+    expect(warnings.map(({ kind }) => kind)).not.toContain('superseded');
   });
 
-  test('G3 faults: jobs that end while NATS is away are ended when it is back', async () => {
+  test('G3 faults: jobs that end while NATS cannot be reached are ended after the reconnect', async () => {
     await using nats = await startNats();
     await using nc = await connectNats(nats.url);
     await createStream(nc);
-    await using reporter = await connectReporter({ servers: nats.url, onTrouble: () => {} });
+    await using reporter = await connectReporter({ servers: nats.url, onWarning: () => {} });
     const load = await Load.start(reporter);
     await grown(reporter, JOBS);
     await nats.kill();
@@ -124,7 +124,7 @@ describe('nothing is lost and nothing is doubled', () => {
       servers: `nats://${proxy.host}`,
       maxUpdatesPerSecond: 500,
       connection: { reconnectTimeWait: 20, reconnectJitter: 10 },
-      onTrouble: () => {},
+      onWarning: () => {},
     });
     const load = await Load.start(reporter);
     for (let cut = 0; cut < 8; cut++) {
@@ -153,7 +153,7 @@ describe('nothing is lost and nothing is doubled', () => {
       servers: nats.url,
       maxUpdatesPerSecond: 200,
       ackTimeoutMs: 100,
-      onTrouble: () => {},
+      onWarning: () => {},
     });
     const load = await Load.start(reporter);
     await grown(reporter, 2 * JOBS);
@@ -174,7 +174,7 @@ describe('nothing is lost and nothing is doubled', () => {
       servers: cluster.urls,
       maxUpdatesPerSecond: 100,
       ackTimeoutMs: 1_000,
-      onTrouble: () => {},
+      onWarning: () => {},
     });
     const load = await Load.start(reporter);
     for (let kill = 0; kill < 2; kill++) {
@@ -197,12 +197,12 @@ describe('the job does not notice', () => {
     await using nc = await connectNats(nats.url);
     await createStream(nc);
     await nats.stop();
-    const troubles: Trouble[] = [];
+    const warnings: ReporterWarning[] = [];
     await using reporter = await connectReporter({
       servers: nats.url,
-      onTrouble: (trouble) => void troubles.push(trouble),
+      onWarning: (warning) => void warnings.push(warning),
     });
-    expect(troubles.map(({ kind }) => kind)).toContain('away');
+    expect(warnings.map(({ kind }) => kind)).toContain('disconnected');
     const load = await Load.start(reporter, 5);
     for (let n = 0; n < 1_000; n++) load.report();
     load.pause();
@@ -215,17 +215,17 @@ describe('the job does not notice', () => {
     expect(await load.check(nats.url)).toBe(10);
   });
 
-  test('G9 memory: what waits for NATS is bounded, updates are let go before ends', async () => {
+  test('G9 memory: pending events are bounded, updates are evicted before ends', async () => {
     await using nats = await startNats();
     await using nc = await connectNats(nats.url);
     await createStream(nc);
     await nats.stop();
-    const troubles: Trouble[] = [];
+    const warnings: ReporterWarning[] = [];
     const maxPendingBytes = 64 * 1024;
     await using reporter = await connectReporter({
       servers: nats.url,
       maxPendingBytes,
-      onTrouble: (trouble) => void troubles.push(trouble),
+      onWarning: (warning) => void warnings.push(warning),
     });
     const load = await Load.start(reporter, 1_000);
     load.pause();
@@ -235,7 +235,7 @@ describe('the job does not notice', () => {
     const ended = load.complete();
     await nats.start();
     await ended;
-    expect(troubles.map(({ kind }) => kind)).toContain('dropped');
+    expect(warnings.map(({ kind }) => kind)).toContain('dropped');
     await using again = await connectNats(nats.url);
     const events = await storedEvents(again, 'PROGRESS');
     const ends = events.filter(({ json }) => (json as Event).status === 'completed');
@@ -246,7 +246,7 @@ describe('the job does not notice', () => {
   test('a reporter that never reaches NATS can be closed, and leaves nothing behind', async () => {
     await using nats = await startNats();
     await nats.stop();
-    const reporter = await connectReporter({ servers: nats.url, closeTimeoutMs: 20, onTrouble: () => {} });
+    const reporter = await connectReporter({ servers: nats.url, closeTimeoutMs: 20, onWarning: () => {} });
     const job = await reporter.start({ processingId: jobId() });
     job.report({ progress: 10 });
     await reporter.close();

@@ -5,7 +5,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { compare, type Stored } from '../../demo/check.js';
+import { compare, type Stored } from '../../demo/verify.js';
 import type { ProgressUpdate } from '../../schemas/frames.js';
 import { Child } from '../harness/child.js';
 import { WsClient } from '../harness/client.js';

@@ -8,7 +8,7 @@ import {
   connectReporter,
   NotAuthorizedError,
   NotPermittedError,
-  type Trouble,
+  type ReporterWarning,
 } from '../../sdk/worker/index.js';
 import { jobId } from '../harness/ids.js';
 import { startNats } from '../harness/nats-server.js';
@@ -22,8 +22,8 @@ for (const user of ['edge', 'admin', 'worker', 'single', 'reader', 'operator']) 
 
 /** What a reporter tells. */
 function heard() {
-  const troubles: Trouble[] = [];
-  return { troubles, onTrouble: (trouble: Trouble): void => void troubles.push(trouble) };
+  const warnings: ReporterWarning[] = [];
+  return { warnings, onWarning: (warning: ReporterWarning): void => void warnings.push(warning) };
 }
 
 const fine = { connected: true, canPublish: true, isAcknowledged: true, canRead: true };
@@ -33,8 +33,8 @@ describe('a check', () => {
     await using nats = await startNats();
     await using nc = await connectNats(nats.url);
     await createStream(nc);
-    const { troubles, onTrouble } = heard();
-    await using reporter = await connectReporter({ servers: nats.url, onTrouble });
+    const { warnings, onWarning } = heard();
+    await using reporter = await connectReporter({ servers: nats.url, onWarning });
     expect(await reporter.check()).toEqual({ ok: true, ...fine, problems: [] });
     await reporter.run({ processingId: 'job' }, () => 'done');
     expect(await reporter.check({ processingId: 'job' })).toEqual({ ok: true, ...fine, problems: [] });
@@ -42,16 +42,16 @@ describe('a check', () => {
       'progress.job',
       'progress.job',
     ]);
-    expect(troubles).toEqual([]);
+    expect(warnings).toEqual([]);
     await expect(reporter.check({ processingId: 'a b' })).rejects.toMatchObject({ code: 'invalid_event' });
   });
 
   test('names a password that is refused', async () => {
     await using nats = await startNats({ config: 'authorization { user: a, password: b }' });
-    const { troubles, onTrouble } = heard();
+    const { warnings, onWarning } = heard();
     await using reporter = await connectReporter({
       servers: nats.url.replace('//', '//a:wrong@'),
-      onTrouble,
+      onWarning,
       closeTimeoutMs: 0,
     });
     const { ok, problems } = await reporter.check();
@@ -59,13 +59,13 @@ describe('a check', () => {
     expect(problems).toEqual([
       { code: 'not_authorized', message: expect.stringContaining('NATS refuses the credentials') },
     ]);
-    expect(troubles.map(({ kind }) => kind)).toEqual(['not_authorized']);
-    expect(troubles[0]?.error).toBeInstanceOf(NotAuthorizedError);
+    expect(warnings.map(({ kind }) => kind)).toEqual(['not_authorized']);
+    expect(warnings[0]?.error).toBeInstanceOf(NotAuthorizedError);
   });
 
   test('names a stream that is missing', async () => {
     await using nats = await startNats();
-    await using reporter = await connectReporter({ servers: nats.url, onTrouble: () => {} });
+    await using reporter = await connectReporter({ servers: nats.url, onWarning: () => {} });
     const { problems, ...can } = await reporter.check();
     expect(can).toEqual({ ok: false, ...fine, canPublish: false, canRead: false });
     expect(problems.map(({ code }) => code)).toEqual(['no_stream', 'not_readable']);
@@ -74,16 +74,16 @@ describe('a check', () => {
 
   test('names a NATS without JetStream, and one that is not there', async () => {
     await using nats = await startNats({ jetstream: false });
-    await using reporter = await connectReporter({ servers: nats.url, onTrouble: () => {} });
+    await using reporter = await connectReporter({ servers: nats.url, onWarning: () => {} });
     const { problems } = await reporter.check();
     expect(problems.map(({ code }) => code)).toEqual(['no_jetstream', 'not_readable']);
     const { url } = nats;
     await nats[Symbol.asyncDispose]();
-    await using away = await connectReporter({ servers: url, onTrouble: () => {}, closeTimeoutMs: 0 });
+    await using away = await connectReporter({ servers: url, onWarning: () => {}, closeTimeoutMs: 0 });
     expect(await away.check({ timeoutMs: 50 })).toMatchObject({
       ok: false,
       connected: false,
-      problems: [{ code: 'away' }],
+      problems: [{ code: 'disconnected' }],
     });
   });
 
@@ -100,7 +100,7 @@ describe('a check', () => {
     await createStream(admin);
     const checked = async (user: string) => {
       const servers = nats.url.replace('//', `//${user}:secret@`);
-      await using reporter = await connectReporter({ servers, onTrouble: () => {}, closeTimeoutMs: 0 });
+      await using reporter = await connectReporter({ servers, onWarning: () => {}, closeTimeoutMs: 0 });
       return await reporter.check();
     };
     expect(await checked('reader')).toMatchObject({
@@ -132,7 +132,7 @@ describe('a check', () => {
       connectReporter({
         servers: nats.url.replace('//', `//${user}:secret-of-${user}@`),
         ...(inboxPrefix !== undefined && { inboxPrefix }),
-        onTrouble: () => {},
+        onWarning: () => {},
       });
     await using worker = await connectAs('worker');
     expect(await worker.check()).toEqual({ ok: true, ...fine, problems: [] });
@@ -194,7 +194,7 @@ describe('G8 bad input: a check says what is wrong, in the same words in Node an
     await using reporter = await connectReporter({
       servers: as(given.login),
       ...(given.inboxPrefix !== undefined && { inboxPrefix: given.inboxPrefix }),
-      onTrouble: () => {},
+      onWarning: () => {},
       closeTimeoutMs: 0,
     });
     const { processingId } = given;
@@ -224,21 +224,21 @@ describe('a store that is full', () => {
       if (answer.json<{ error?: unknown }>().error === undefined) await full(subject);
     };
     await full(jetstream === '' ? 'progress.filler' : 'other');
-    const { troubles, onTrouble } = heard();
+    const { warnings, onWarning } = heard();
     await using reporter = await connectReporter({
       servers: nats.url,
-      onTrouble,
+      onWarning,
       startTimeoutMs: 0,
       endTimeoutMs: 0,
     });
     const id = jobId();
     await expect(
       reporter.run({ processingId: id, message: 'x'.repeat(4_000), total: 1 }, async () => {
-        await waitFor(() => troubles.length > 0, { what: 'it to say so' });
+        await waitFor(() => warnings.length > 0, { what: 'it to say so' });
         return 'y'.repeat(50_000);
       }),
     ).rejects.toMatchObject({ code: 'not_acknowledged', reason: expect.stringContaining('storage is full') });
-    expect(troubles[0]).toMatchObject({
+    expect(warnings[0]).toMatchObject({
       kind: 'retrying',
       message: expect.stringContaining('storage is full'),
     });
@@ -262,10 +262,10 @@ describe('an end that is not acknowledged', () => {
   test('G6 the end: is waited for as long as `endTimeoutMs`, says why, and is stored when it can be', async () => {
     await using nats = await startNats();
     await using nc = await connectNats(nats.url);
-    const { troubles, onTrouble } = heard();
+    const { warnings, onWarning } = heard();
     await using reporter = await connectReporter({
       servers: nats.url,
-      onTrouble,
+      onWarning,
       startTimeoutMs: 0,
       endTimeoutMs: 300,
     });
@@ -274,7 +274,7 @@ describe('an end that is not acknowledged', () => {
       code: 'not_acknowledged',
       reason: expect.stringContaining('run `headway init`'),
     });
-    expect(troubles.map(({ kind }) => kind)).toContain('not_acknowledged');
+    expect(warnings.map(({ kind }) => kind)).toContain('not_acknowledged');
     await createStream(nc);
     await waitFor(() => reporter.stats.openJobs === 0, { what: 'the end to be stored' });
     const events = await storedEvents(nc, 'PROGRESS', id);
@@ -283,14 +283,14 @@ describe('an end that is not acknowledged', () => {
 
   test('where the server has no JetStream says that', async () => {
     await using nats = await startNats({ jetstream: false });
-    const { troubles, onTrouble } = heard();
-    const options = { servers: nats.url, onTrouble, startTimeoutMs: 0, endTimeoutMs: 100, closeTimeoutMs: 0 };
+    const { warnings, onWarning } = heard();
+    const options = { servers: nats.url, onWarning, startTimeoutMs: 0, endTimeoutMs: 100, closeTimeoutMs: 0 };
     await using reporter = await connectReporter(options);
     await expect(reporter.run({ processingId: jobId() }, () => 'done')).rejects.toMatchObject({
       code: 'not_acknowledged',
       reason: expect.stringContaining('this server has no JetStream'),
     });
-    expect(troubles[0]?.message).toContain('this server has no JetStream');
+    expect(warnings[0]?.message).toContain('this server has no JetStream');
   });
 
   test.each([
@@ -305,16 +305,16 @@ describe('an end that is not acknowledged', () => {
     });
     await using admin = await connectNats(nats.url, { user: 'admin', pass: 'secret' });
     await createStream(admin);
-    const { troubles, onTrouble } = heard();
+    const { warnings, onWarning } = heard();
     await using reporter = await connectReporter({
       servers: nats.url.replace('//', `//${login}@`),
-      onTrouble,
+      onWarning,
       startTimeoutMs: 0,
       closeTimeoutMs: 100,
     });
     const run = reporter.run({ processingId: jobId() }, () => 'done');
     await expect(run).rejects.toMatchObject({ code: 'not_acknowledged', cause: expect.any(refusal) });
-    expect(troubles[0]?.error).toBeInstanceOf(refusal);
-    expect(JSON.stringify(troubles)).not.toContain('wrong');
+    expect(warnings[0]?.error).toBeInstanceOf(refusal);
+    expect(JSON.stringify(warnings)).not.toContain('wrong');
   });
 });

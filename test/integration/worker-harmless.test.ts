@@ -16,14 +16,14 @@ import { jobId } from '../harness/ids.js';
 import { startNats } from '../harness/nats-server.js';
 import { connectNats, createStream, storedEvents } from '../harness/publish.js';
 import { waitFor, withTimeout } from '../harness/wait.js';
-import { workerScene } from './worker-scene.js';
+import { workerFixture } from './worker-fixture.js';
 
-const scene = workerScene();
-const { troubles, onTrouble } = scene;
-const kinds = (): string[] => troubles.map(({ kind }) => kind);
+const fixture = workerFixture();
+const { warnings, onWarning } = fixture;
+const kinds = (): string[] => warnings.map(({ kind }) => kind);
 
 async function lastStored(): Promise<Record<string, unknown>> {
-  return (await storedEvents(scene.nc, 'PROGRESS', scene.id)).at(-1)?.json as Record<string, unknown>;
+  return (await storedEvents(fixture.nc, 'PROGRESS', fixture.id)).at(-1)?.json as Record<string, unknown>;
 }
 
 describe('G6 the end: it is written whatever the job throws or gives back', () => {
@@ -41,21 +41,21 @@ describe('G6 the end: it is written whatever the job throws or gives back', () =
       }),
     ],
   ])('%s', async (_, error) => {
-    await using reporter = createReporter(scene.nc, { onTrouble });
-    const run = reporter.run({ processingId: scene.id }, () => Promise.reject(error));
+    await using reporter = createReporter(fixture.nc, { onWarning });
+    const run = reporter.run({ processingId: fixture.id }, () => Promise.reject(error));
     await expect(run).rejects.toBe(error);
     expect(await lastStored()).toMatchObject({ status: 'error', error: { retryable: false } });
     expect(reporter.stats.openJobs).toBe(0);
   });
 
   test('a result that throws at being written', async () => {
-    await using reporter = createReporter(scene.nc, { onTrouble });
+    await using reporter = createReporter(fixture.nc, { onWarning });
     const result = {
       toJSON() {
         throw 'boo';
       },
     };
-    await expect(reporter.run({ processingId: scene.id }, () => result)).rejects.toBeInstanceOf(
+    await expect(reporter.run({ processingId: fixture.id }, () => result)).rejects.toBeInstanceOf(
       InvalidEventError,
     );
     expect(await lastStored()).toMatchObject({ status: 'error', error: { code: 'invalid_event' } });
@@ -63,9 +63,9 @@ describe('G6 the end: it is written whatever the job throws or gives back', () =
   });
 
   test('a job whose own fields leave no room for its error', async () => {
-    await using reporter = createReporter(scene.nc, { onTrouble });
+    await using reporter = createReporter(fixture.nc, { onWarning });
     const error = new Error('e'.repeat(4_000));
-    const run = reporter.run({ processingId: scene.id, jobType: 'a.b' }, (job) => {
+    const run = reporter.run({ processingId: fixture.id, jobType: 'a.b' }, (job) => {
       job.report({ progress: 40, fields: { mine: 'x'.repeat(65_000) } });
       throw error;
     });
@@ -73,21 +73,21 @@ describe('G6 the end: it is written whatever the job throws or gives back', () =
     const last = await lastStored();
     expect(last).toMatchObject({ status: 'error', progress: 40, job_type: 'a.b', error: { code: 'error' } });
     expect(last.mine).toBeUndefined();
-    expect(kinds()).toContain('not_sendable');
+    expect(kinds()).toContain('event_truncated');
     expect(reporter.stats.openJobs).toBe(0);
   });
 });
 
 describe('a connection that its owner closes', () => {
   test('is told, and whoever waits for an end is told too, instead of waiting for ever', async () => {
-    const own = await connectNats(scene.nats.url);
-    const reporter = createReporter(own, { onTrouble });
-    const job = await reporter.start({ processingId: scene.id });
+    const own = await connectNats(fixture.nats.url);
+    const reporter = createReporter(own, { onWarning });
+    const job = await reporter.start({ processingId: fixture.id });
     await using silent = await startNats();
     const nowhere = await connectNats(silent.url);
-    const stuck = createReporter(nowhere, { onTrouble, startTimeoutMs: 1 });
+    const stuck = createReporter(nowhere, { onWarning, startTimeoutMs: 1 });
     // There is no stream, so nothing is ever acknowledged.
-    const waiting = stuck.run({ processingId: scene.id }, () => 1).catch((error: unknown) => error);
+    const waiting = stuck.run({ processingId: fixture.id }, () => 1).catch((error: unknown) => error);
     await waitFor(() => kinds().includes('retrying'), { what: 'a try that failed' });
 
     await own.close();
@@ -98,7 +98,7 @@ describe('a connection that its owner closes', () => {
 
     // The job itself goes on.
     job.report({ progress: 50 });
-    expect(troubles.at(-1)?.message).toContain('connection was closed');
+    expect(warnings.at(-1)?.message).toContain('connection was closed');
     await expect(job.complete()).rejects.toBeInstanceOf(ConnectionClosedError);
     let hasWorked = false;
     const next = reporter.run({ processingId: jobId() }, () => {
@@ -118,13 +118,13 @@ describe('an event that was not taken', () => {
     // Nothing else wakes the job within this test.
     await using reporter = await connectReporter({
       servers: own.url,
-      onTrouble,
+      onWarning,
       startTimeoutMs: 1,
       ackTimeoutMs: 600_000,
       heartbeatSeconds: 0,
     });
     // There is no stream yet.
-    const run = reporter.run({ processingId: scene.id }, () => 1);
+    const run = reporter.run({ processingId: fixture.id }, () => 1);
     await waitFor(() => reporter.stats.retried >= 2, { what: 'a third try' });
     const operator = await connectNats(own.url);
     await createStream(operator);
@@ -136,8 +136,8 @@ describe('an event that was not taken', () => {
 describe('the way to NATS, as an author gives it', () => {
   test('several addresses in one text, as an edge takes them from NATS_URL', async () => {
     await using reporter = await connectReporter({
-      servers: `${scene.nats.url}, nats://127.0.0.1:9`,
-      onTrouble,
+      servers: `${fixture.nats.url}, nats://127.0.0.1:9`,
+      onWarning,
     });
     expect(reporter.stats.connected).toBe(true);
   });
@@ -152,17 +152,17 @@ describe('the way to NATS, as an author gives it', () => {
       credsFile,
       pem('NATS USER JWT', 'a.b.c') + pem('USER NKEY SEED', new TextDecoder().decode(seed.getSeed())),
     );
-    const servers = scene.nats.url.replace('nats://', 'nats://user:a#b?c@');
-    await using reporter = await connectReporter({ servers, credsFile, onTrouble });
+    const servers = fixture.nats.url.replace('nats://', 'nats://user:a#b?c@');
+    await using reporter = await connectReporter({ servers, credsFile, onWarning });
     expect(reporter.stats.connected).toBe(true);
   });
 
   test('what the environment leaves empty counts as not given', async () => {
     await using reporter = await connectReporter({
-      servers: scene.nats.url,
+      servers: fixture.nats.url,
       credsFile: '',
       name: undefined,
-      onTrouble,
+      onWarning,
     });
     expect(reporter.stats.connected).toBe(true);
   });
@@ -174,16 +174,16 @@ describe('the way to NATS, as an author gives it', () => {
     [{ servers: [5] as unknown as string[] }, 'servers'],
     [{ credsFile: import.meta.filename }, 'credsFile'],
   ])('what can never connect is an error at once: %j', async (options, option) => {
-    const made = connectReporter({ servers: scene.nats.url, ...options, onTrouble, closeTimeoutMs: 0 });
+    const made = connectReporter({ servers: fixture.nats.url, ...options, onWarning, closeTimeoutMs: 0 });
     const error = await made.then((reporter) => reporter.close()).catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(InvalidOptionError);
     expect(error).toMatchObject({ option });
   });
 
   test('a signal that is none is refused by name, and leaves nothing behind', async () => {
-    await using reporter = createReporter(scene.nc, { onTrouble });
+    await using reporter = createReporter(fixture.nc, { onWarning });
     const signal = {} as AbortSignal;
-    const run = reporter.run({ processingId: scene.id, signal }, () => 1);
+    const run = reporter.run({ processingId: fixture.id, signal }, () => 1);
     await expect(run).rejects.toMatchObject({ code: 'invalid_event', path: '/signal' });
     expect(reporter.stats).toMatchObject({ openJobs: 0, pendingJobs: 0 });
   });
@@ -201,7 +201,7 @@ describe('an event that this NATS takes none so large of is sent with less, and 
     await using nats = await startNats();
     await using nc = await connectNats(nats.url);
     await createStream(nc, 'PROGRESS', { max_msg_size: 2_000 });
-    await using reporter = createReporter(nc, { onTrouble, maxUpdatesPerSecond: 1_000 });
+    await using reporter = createReporter(nc, { onWarning, maxUpdatesPerSecond: 1_000 });
     await reporter.run({ processingId: 'a', message: big.slice(0, 4_000) }, async (job) => {
       job.report({ progress: 10, fields: { big } });
       await waitFor(async () => (await sent(nats.url, 'a')).length === 2, { what: 'the update' });
@@ -213,14 +213,14 @@ describe('an event that this NATS takes none so large of is sent with less, and 
     expect(events.slice(0, 3).map(({ progress }) => progress)).toEqual([0, 10, 20]);
     expect(events.at(-1)).toMatchObject({ status: 'completed', progress: 100 });
     expect(events.filter((event) => event.big !== undefined)).toEqual([]);
-    expect(kinds()).toContain('not_sendable');
+    expect(kinds()).toContain('event_truncated');
   });
 
   test('a result that cannot be stored fails the job, and whoever waits is told why', async () => {
     await using nats = await startNats();
     await using nc = await connectNats(nats.url);
     await createStream(nc, 'PROGRESS', { max_msg_size: 2_000 });
-    await using reporter = createReporter(nc, { onTrouble });
+    await using reporter = createReporter(nc, { onWarning });
     await expect(reporter.run({ processingId: 'a' }, () => big)).rejects.toThrow(
       /its stream takes none so large/,
     );
@@ -245,7 +245,7 @@ describe('an event that this NATS takes none so large of is sent with less, and 
     await using nc = await connectNats(nats.url);
     await createStream(nc);
     await nats.stop();
-    await using reporter = await connectReporter({ servers: nats.url, onTrouble });
+    await using reporter = await connectReporter({ servers: nats.url, onWarning });
     const run = reporter.run({ processingId: 'a', message: 'm' }, (job) => {
       job.report({ progress: 10, fields: { big: big + big } });
     });

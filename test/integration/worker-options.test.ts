@@ -10,7 +10,7 @@ beforeAll(async () => {
 });
 afterAll(() => nats?.[Symbol.asyncDispose]());
 
-const quiet = { onTrouble: () => {}, closeTimeoutMs: 0 };
+const quiet = { onWarning: () => {}, closeTimeoutMs: 0 };
 
 /** Why the options are refused; undefined: they are not. */
 async function refused(options: unknown): Promise<unknown> {
@@ -40,7 +40,7 @@ describe('G8 bad input: an option of a reporter', () => {
     ['endTimeoutMs', [-1, Number.NaN, '5', null], 'a number from 0'],
     ['closeTimeoutMs', [-1, Number.NaN, '5', null], 'a number from 0'],
     ['includeStack', ['no', 0, null], 'true or false'],
-    ['onTrouble', ['print', null], 'a function'],
+    ['onWarning', ['print', null], 'a function'],
     ['name', [3, null], 'a text'],
     ['credsFile', [3, null], 'a text'],
     ['connection', ['x', 3, null], 'an object'],

@@ -9,7 +9,7 @@ import {
   connectReporter,
   InvalidOptionError,
   NotPermittedError,
-  type Trouble,
+  type ReporterWarning,
 } from '../../sdk/worker/index.js';
 import { jobId } from '../harness/ids.js';
 import { type NatsServer, startNats } from '../harness/nats-server.js';
@@ -21,9 +21,9 @@ for (const user of ['edge', 'admin', 'worker', 'single', 'reader', 'operator']) 
   process.env[`HEADWAY_${user.toUpperCase()}_PASSWORD`] = `secret-of-${user}`;
 }
 
-let troubles: Trouble[];
+let warnings: ReporterWarning[];
 let id: string;
-const onTrouble = (trouble: Trouble): void => void troubles.push(trouble);
+const onWarning = (warning: ReporterWarning): void => void warnings.push(warning);
 const urlOf = (server: NatsServer, user: string): string =>
   server.url.replace('//', `//${user}:secret-of-${user}@`);
 
@@ -37,7 +37,7 @@ afterAll(async () => {
   await nats?.[Symbol.asyncDispose]();
 });
 beforeEach(() => {
-  troubles = [];
+  warnings = [];
   id = jobId();
 });
 
@@ -50,7 +50,7 @@ async function attempts(server: NatsServer, user: string, job = id): Promise<str
 }
 
 test('G6 the end: with the permissions of docs/nats a second run is the next attempt, also behind an end', async () => {
-  await using reporter = await connectReporter({ servers: urlOf(nats, 'worker'), onTrouble });
+  await using reporter = await connectReporter({ servers: urlOf(nats, 'worker'), onWarning });
   await reporter.run({ processingId: id }, () => 'one');
   const run = reporter.run({ processingId: id }, async () => {
     await reporter.run({ processingId: id }, () => 'three');
@@ -58,13 +58,13 @@ test('G6 the end: with the permissions of docs/nats a second run is the next att
   await expect(run).rejects.toMatchObject({ code: 'superseded', reason: 'newer_attempt', attempt: 2 });
   const expected = ['1 processing', '1 completed', '2 processing', '3 processing', '3 completed'];
   expect(await attempts(nats, 'admin')).toEqual(expected);
-  expect(troubles.map(({ kind }) => kind)).toEqual(['superseded']);
+  expect(warnings.map(({ kind }) => kind)).toEqual(['superseded']);
   expect(nats.log()).not.toContain('secret-of-worker');
 });
 
 test('with the permissions of docs/nats a worker that was timed out goes on behind the time-out', async () => {
   await using edge = await connectNats(nats.url, { user: 'edge', pass: 'secret-of-edge' });
-  await using reporter = await connectReporter({ servers: urlOf(nats, 'worker'), onTrouble });
+  await using reporter = await connectReporter({ servers: urlOf(nats, 'worker'), onWarning });
   await reporter.run({ processingId: id }, async () => {
     // Between its own events there are others'.
     await reporter.run({ processingId: jobId() }, () => 'another job');
@@ -73,7 +73,7 @@ test('with the permissions of docs/nats a worker that was timed out goes on behi
     await edge.jetstream({ checkAPI: false }).publish(`progress.${id}`, text);
   });
   expect(await attempts(nats, 'admin')).toEqual(['1 processing', '1 error', '1 completed']);
-  expect(troubles).toEqual([]);
+  expect(warnings).toEqual([]);
 });
 
 describe('a worker that may publish and nothing else', () => {
@@ -96,10 +96,10 @@ describe('a worker that may publish and nothing else', () => {
   });
 
   test('G6 the end: runs a new job; of a second run nothing is written without an attempt, and it says what is missing', async () => {
-    const options = { servers: urlOf(own, 'worker'), onTrouble, startTimeoutMs: 50, closeTimeoutMs: 100 };
+    const options = { servers: urlOf(own, 'worker'), onWarning, startTimeoutMs: 50, closeTimeoutMs: 100 };
     await using reporter = await connectReporter(options);
     await reporter.run({ processingId: id }, () => 'one');
-    expect(troubles).toEqual([]);
+    expect(warnings).toEqual([]);
     // The work is done all the same.
     let isDone = false;
     const again = reporter.run({ processingId: id, signal: AbortSignal.timeout(200) }, () => {
@@ -107,7 +107,7 @@ describe('a worker that may publish and nothing else', () => {
     });
     await expect(again).rejects.toMatchObject({ code: 'not_acknowledged' });
     expect(isDone).toBe(true);
-    const told = troubles.find(({ kind }) => kind === 'attempt_unknown');
+    const told = warnings.find(({ kind }) => kind === 'attempt_unknown');
     expect(told?.error).toBeInstanceOf(NotPermittedError);
     const subjects = [`$JS.API.DIRECT.GET.PROGRESS.progress.${id}`, '$JS.API.STREAM.MSG.GET.PROGRESS'];
     expect(told?.error).toMatchObject({ subjects });
@@ -118,7 +118,7 @@ describe('a worker that may publish and nothing else', () => {
   });
 
   test('loses its job to another all the same', async () => {
-    await using reporter = await connectReporter({ servers: urlOf(own, 'worker'), onTrouble });
+    await using reporter = await connectReporter({ servers: urlOf(own, 'worker'), onWarning });
     const run = reporter.run({ processingId: id }, async () => {
       await reporter.run({ processingId: id, attempt: 2 }, () => 'his');
     });
@@ -132,7 +132,7 @@ test('a worker that is trusted with one job uses the inbox that it may use', asy
     servers: urlOf(nats, 'single'),
     inboxPrefix: '_INBOX_single',
     closeTimeoutMs: 100,
-    onTrouble,
+    onWarning,
   };
   await using reporter = await connectReporter(options);
   await reporter.run({ processingId: 'job-1' }, () => 'done');
@@ -140,20 +140,20 @@ test('a worker that is trusted with one job uses the inbox that it may use', asy
   // It says what it is refused, and the job itself goes on.
   const job = await reporter.start({ processingId: 'job-2', signal: AbortSignal.timeout(1) });
   job.report({ progress: 1 });
-  expect(troubles.map(({ message }) => message).join()).toContain('publish to progress.job-2');
+  expect(warnings.map(({ message }) => message).join()).toContain('publish to progress.job-2');
 });
 
 test('G6 the end: over what is no event nothing is written, until it may be looked beneath', async () => {
   await using admin = await connectNats(nats.url, { user: 'admin', pass: 'secret-of-admin' });
-  await using reporter = await connectReporter({ servers: urlOf(nats, 'worker'), onTrouble });
+  await using reporter = await connectReporter({ servers: urlOf(nats, 'worker'), onWarning });
   const job = await reporter.start({ processingId: id });
   await publish(admin, jobId());
   await publishRaw(admin, `progress.${id}`, 'no event');
   job.report({ progress: 50 });
-  await waitFor(() => troubles.some(({ error }) => error instanceof NotPermittedError), {
+  await waitFor(() => warnings.some(({ error }) => error instanceof NotPermittedError), {
     what: 'it to say what is missing',
   });
-  expect(troubles.find(({ error }) => error !== undefined)).toMatchObject({
+  expect(warnings.find(({ error }) => error !== undefined)).toMatchObject({
     kind: 'not_permitted',
     error: { subjects: ['$JS.API.STREAM.MSG.GET.PROGRESS'] },
   });
@@ -168,7 +168,7 @@ test('G6 the end: over what is no event nothing is written, until it may be look
 
 test('G6 the end: behind an event that names no attempt a run is the one after the highest, where it may be looked beneath', async () => {
   await using admin = await connectNats(nats.url, { user: 'admin', pass: 'secret-of-admin' });
-  const unlimited = { maxUpdatesPerSecond: Number.POSITIVE_INFINITY, onTrouble };
+  const unlimited = { maxUpdatesPerSecond: Number.POSITIVE_INFINITY, onWarning };
   await using reporter = await connectReporter({ servers: urlOf(nats, 'admin'), ...unlimited });
   await publish(admin, id, { message: 'queued' });
   await reporter.run({ processingId: id }, () => 'one');
@@ -198,17 +198,17 @@ test('G6 the end: behind an event that names no attempt a run is the one after t
 
 test('G6 the end: with the permissions of docs/nats a run begins behind "queued" where its condition says that nothing was before, and else waits', async () => {
   await using admin = await connectNats(nats.url, { user: 'admin', pass: 'secret-of-admin' });
-  await using reporter = await connectReporter({ servers: urlOf(nats, 'worker'), onTrouble });
+  await using reporter = await connectReporter({ servers: urlOf(nats, 'worker'), onWarning });
   const queued = (): string => JSON.stringify(event(id, { message: 'queued' }));
   const js = admin.jetstream();
   await publish(admin, jobId());
   await js.publish(`progress.${id}`, queued(), { expect: { lastSubjectSequence: 0 } });
   await reporter.run({ processingId: id }, () => 'one');
-  expect(troubles).toEqual([]);
+  expect(warnings).toEqual([]);
   await js.publish(`progress.${id}`, queued());
   const again = reporter.run({ processingId: id }, () => 'two');
-  await waitFor(() => troubles.some(({ kind }) => kind === 'attempt_unknown'), { what: 'it to say so' });
-  expect(troubles[0]?.error).toMatchObject({ subjects: ['$JS.API.STREAM.MSG.GET.PROGRESS'] });
+  await waitFor(() => warnings.some(({ kind }) => kind === 'attempt_unknown'), { what: 'it to say so' });
+  expect(warnings[0]?.error).toMatchObject({ subjects: ['$JS.API.STREAM.MSG.GET.PROGRESS'] });
   expect(await attempts(nats, 'admin')).toHaveLength(4);
   await publish(admin, id, { attempt: 4, message: 'named' });
   await again;
@@ -226,13 +226,13 @@ test('mistakes in the options are told at once, by name', async () => {
 test('credentials that are refused are told, and the job goes on', async () => {
   await using reporter = await connectReporter({
     servers: nats.url.replace('//', '//worker:wrong@'),
-    onTrouble,
+    onWarning,
     closeTimeoutMs: 0,
   });
   const job = await reporter.start({ processingId: id });
   job.report({ progress: 10 });
-  expect(troubles.map(({ kind, message }) => `${kind} ${message}`).join()).toMatch(
+  expect(warnings.map(({ kind, message }) => `${kind} ${message}`).join()).toMatch(
     /not_authorized .*Authorization/i,
   );
-  expect(JSON.stringify(troubles)).not.toContain('wrong');
+  expect(JSON.stringify(warnings)).not.toContain('wrong');
 });

@@ -6,17 +6,17 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { Child } from '../harness/child.js';
 import { publishRaw, storedEvents } from '../harness/publish.js';
 import { waitFor, withTimeout } from '../harness/wait.js';
-import { workerScene } from './worker-scene.js';
+import { workerFixture } from './worker-fixture.js';
 
-const scene = workerScene();
+const fixture = workerFixture();
 const SDK = pathToFileURL(join(process.cwd(), 'dist/sdk/worker/index.js')).href;
 
 /** Starts a program that has a reporter. */
 async function worker(program: string, options = ''): Promise<Child> {
   const text = `
     import { connectReporter } from ${JSON.stringify(SDK)};
-    const id = ${JSON.stringify(scene.id)};
-    const reporter = await connectReporter({ servers: ${JSON.stringify(scene.nats.url)}, ${options} });
+    const id = ${JSON.stringify(fixture.id)};
+    const reporter = await connectReporter({ servers: ${JSON.stringify(fixture.nats.url)}, ${options} });
     ${program}`;
   const child = await Child.spawn('worker', process.execPath, ['--input-type=module', '-e', text]);
   onTestFinished(async () => void (await child.kill()));
@@ -24,7 +24,7 @@ async function worker(program: string, options = ''): Promise<Child> {
 }
 
 async function stored(): Promise<Record<string, unknown>[]> {
-  return (await storedEvents(scene.nc, 'PROGRESS', scene.id)).map(
+  return (await storedEvents(fixture.nc, 'PROGRESS', fixture.id)).map(
     ({ json }) => json as Record<string, unknown>,
   );
 }
@@ -95,7 +95,7 @@ describe('G6 the end: a process that is asked to end', () => {
       expect(child.output()).toContain(`told The worker was stopped (${signal}).`);
       const error = { code: 'cancelled', message: `The worker was stopped (${signal}).`, retryable: true };
       expect((await stored()).at(-1)).toMatchObject({ status: 'error', progress: 30, error });
-      const other = await storedEvents(scene.nc, 'PROGRESS', `${scene.id}-2`);
+      const other = await storedEvents(fixture.nc, 'PROGRESS', `${fixture.id}-2`);
       expect(other.at(-1)?.json).toMatchObject({ status: 'error', error });
     },
   );
@@ -113,11 +113,11 @@ describe('G6 the end: a process that is asked to end', () => {
   test('leaves a job alone that another worker has taken meanwhile', async () => {
     const child = await worker(open(''));
     await child.line((line) => (line === 'busy' ? line : undefined), 'it to be busy');
-    const event = { processing_id: scene.id, status: 'processing', progress: 1, attempt: 2 };
+    const event = { processing_id: fixture.id, status: 'processing', progress: 1, attempt: 2 };
     await waitFor(async () => (await stored()).length >= 2, { what: 'its report to be stored' });
     await publishRaw(
-      scene.nc,
-      `progress.${scene.id}`,
+      fixture.nc,
+      `progress.${fixture.id}`,
       JSON.stringify({ ...event, timestamp: new Date().toISOString() }),
     );
     child.signal('SIGTERM');

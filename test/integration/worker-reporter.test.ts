@@ -20,24 +20,24 @@ import { jobId } from '../harness/ids.js';
 import { startNats } from '../harness/nats-server.js';
 import { connectNats, publish, type StoredEvent, storedEvents } from '../harness/publish.js';
 import { waitFor, withTimeout } from '../harness/wait.js';
-import { workerScene } from './worker-scene.js';
+import { workerFixture } from './worker-fixture.js';
 
-const scene = workerScene();
-const { troubles, onTrouble } = scene;
+const fixture = workerFixture();
+const { warnings, onWarning } = fixture;
 
 type Body = Record<string, unknown> & { status: string; progress: number; attempt: number };
 const bodyOf = ({ json }: StoredEvent): Body => json as Body;
 
 /** What is stored of the job, all of it valid. */
-async function stored(job = scene.id): Promise<Body[]> {
-  const bodies = (await storedEvents(scene.nc, 'PROGRESS', job)).map(bodyOf);
+async function stored(job = fixture.id): Promise<Body[]> {
+  const bodies = (await storedEvents(fixture.nc, 'PROGRESS', job)).map(bodyOf);
   for (const body of bodies) expect(checkEvent(body)).toBeNull();
   return bodies;
 }
 
 /** The headers of the job's last event. */
-async function lastHeaders(job = scene.id): Promise<Map<string, string>> {
-  const jsm = await scene.nc.jetstreamManager();
+async function lastHeaders(job = fixture.id): Promise<Map<string, string>> {
+  const jsm = await fixture.nc.jetstreamManager();
   const message = await jsm.streams.getMessage('PROGRESS', { last_by_subj: `progress.${job}` });
   return new Map([...message.header].map(([name, values]) => [name, values[0] ?? '']));
 }
@@ -45,9 +45,9 @@ async function lastHeaders(job = scene.id): Promise<Map<string, string>> {
 describe('run', () => {
   test('starts, reports, completes with the result, and gives it back', async () => {
     // So few that the report is never sent on its own, also where the start takes long.
-    await using reporter = createReporter(scene.nc, { onTrouble, maxUpdatesPerSecond: 0.01 });
+    await using reporter = createReporter(fixture.nc, { onWarning, maxUpdatesPerSecond: 0.01 });
     const options = {
-      processingId: scene.id,
+      processingId: fixture.id,
       jobType: 'pdf.words',
       total: 4,
       message: 'opening',
@@ -60,12 +60,12 @@ describe('run', () => {
         step: { name: 'read', index: 3, total: 4 },
         fields: { words: 17 },
       });
-      expect([job.attempt, job.processingId, job.signal.aborted]).toEqual([1, scene.id, false]);
+      expect([job.attempt, job.processingId, job.signal.aborted]).toEqual([1, fixture.id, false]);
       return { pages: 4 };
     });
     expect(result).toEqual({ pages: 4 });
     const shared = {
-      processing_id: scene.id,
+      processing_id: fixture.id,
       job_type: 'pdf.words',
       attempt: 1,
       stall_after_seconds: 60,
@@ -85,18 +85,18 @@ describe('run', () => {
         timestamp: expect.any(String),
       },
     ]);
-    expect(troubles).toEqual([]);
+    expect(warnings).toEqual([]);
     expect(reporter.stats).toMatchObject({ openJobs: 0, pendingJobs: 0, pendingBytes: 0, acknowledged: 2 });
   });
 
   test('fails with what the work throws, without its stack, and throws it on', async () => {
-    await using reporter = createReporter(scene.nc, { onTrouble });
+    await using reporter = createReporter(fixture.nc, { onWarning });
     const error = Object.assign(new Error('page 7 is damaged'), {
       code: 'page_unreadable',
       retryable: true,
       details: { page: 7 },
     });
-    const run = reporter.run({ processingId: scene.id }, async (job) => {
+    const run = reporter.run({ processingId: fixture.id }, async (job) => {
       job.report({ progress: 42 });
       throw error;
     });
@@ -112,9 +112,9 @@ describe('run', () => {
   });
 
   test('puts the stack on the wire only when asked to', async () => {
-    await using reporter = createReporter(scene.nc, { onTrouble, includeStack: true });
+    await using reporter = createReporter(fixture.nc, { onWarning, includeStack: true });
     await expect(
-      reporter.run({ processingId: scene.id }, () => Promise.reject(new TypeError('no'))),
+      reporter.run({ processingId: fixture.id }, () => Promise.reject(new TypeError('no'))),
     ).rejects.toThrow('no');
     expect((await stored()).at(-1)?.error).toMatchObject({
       code: 'TypeError',
@@ -123,8 +123,8 @@ describe('run', () => {
   });
 
   test('leaves an end that the work wrote by itself as it is', async () => {
-    await using reporter = createReporter(scene.nc, { onTrouble });
-    await reporter.run({ processingId: scene.id }, async (job) => {
+    await using reporter = createReporter(fixture.nc, { onWarning });
+    await reporter.run({ processingId: fixture.id }, async (job) => {
       void job.complete('mine');
       return 'not mine';
     });
@@ -135,28 +135,28 @@ describe('run', () => {
   });
 
   test('a result that is too large fails the job clearly: nobody waits for ever', async () => {
-    await using reporter = createReporter(scene.nc, { onTrouble });
-    const run = reporter.run({ processingId: scene.id }, () => 'x'.repeat(70_000));
+    await using reporter = createReporter(fixture.nc, { onWarning });
+    const run = reporter.run({ processingId: fixture.id }, () => 'x'.repeat(70_000));
     await expect(run).rejects.toBeInstanceOf(EventTooLargeError);
     expect((await stored()).at(-1)?.error).toMatchObject({ code: 'event_too_large' });
   });
 
   test('details that are too large, or no JSON, are left out of the error', async () => {
-    await using reporter = createReporter(scene.nc, { onTrouble });
+    await using reporter = createReporter(fixture.nc, { onWarning });
     for (const details of ['x'.repeat(70_000), 10n]) {
       const job = jobId();
       const error = Object.assign(new Error('bad'), { details });
       await expect(reporter.run({ processingId: job }, () => Promise.reject(error))).rejects.toBe(error);
       expect((await stored(job)).at(-1)?.error).toEqual({ code: 'error', message: 'bad', retryable: false });
     }
-    expect(troubles.map(({ kind }) => kind)).toContain('not_sendable');
+    expect(warnings.map(({ kind }) => kind)).toContain('event_truncated');
   });
 });
 
 describe('single calls', () => {
   test('a thousand reports at once become few events, and the first, the last and the end are among them', async () => {
-    await using reporter = createReporter(scene.nc, { onTrouble, maxUpdatesPerSecond: 1 });
-    const job = await reporter.start({ processingId: scene.id, total: 1_000 });
+    await using reporter = createReporter(fixture.nc, { onWarning, maxUpdatesPerSecond: 1 });
+    const job = await reporter.start({ processingId: fixture.id, total: 1_000 });
     for (let current = 1; current <= 1_000; current++) job.report({ current });
     await waitFor(() => reporter.stats.pendingJobs === 0, { what: 'the last state to be stored' });
     await job.complete();
@@ -173,8 +173,8 @@ describe('single calls', () => {
   });
 
   test('what is too large is refused before it is sent, and the job goes on with less', async () => {
-    await using reporter = createReporter(scene.nc, { onTrouble });
-    const job = await reporter.start({ processingId: scene.id });
+    await using reporter = createReporter(fixture.nc, { onWarning });
+    const job = await reporter.start({ processingId: fixture.id });
     const large = 'x'.repeat(70_000);
     expect(() => job.report({ fields: { large } })).toThrow(EventTooLargeError);
     await expect(job.complete(large)).rejects.toMatchObject({ code: 'event_too_large', limit: 65_536 });
@@ -186,8 +186,8 @@ describe('single calls', () => {
   });
 
   test('the largest event that fits is stored, whatever characters it is of', async () => {
-    await using reporter = createReporter(scene.nc, { onTrouble });
-    const job = await reporter.start({ processingId: scene.id });
+    await using reporter = createReporter(fixture.nc, { onWarning });
+    const job = await reporter.start({ processingId: fixture.id });
     let bytes = 65_536;
     // The error says how large it would be, so the room that is left is known.
     await job.complete('é'.repeat(40_000)).catch((error: EventTooLargeError) => {
@@ -195,22 +195,22 @@ describe('single calls', () => {
     });
     await expect(job.complete('x'.repeat(bytes + 1))).rejects.toBeInstanceOf(EventTooLargeError);
     await job.complete('x'.repeat(bytes));
-    expect((await storedEvents(scene.nc, 'PROGRESS', scene.id)).at(-1)?.raw.length).toBe(65_536);
+    expect((await storedEvents(fixture.nc, 'PROGRESS', fixture.id)).at(-1)?.raw.length).toBe(65_536);
   });
 
   test('G8 bad input: what no event can hold is refused at the call, by name, and nothing of it is sent', async () => {
-    await using reporter = createReporter(scene.nc, { onTrouble });
+    await using reporter = createReporter(fixture.nc, { onWarning });
     await expect(reporter.start({ processingId: 'a.b' })).rejects.toThrow(/\/processingId is "a\.b"/);
-    await expect(reporter.start({ processingId: scene.id, jobType: 'a b' })).rejects.toMatchObject({
+    await expect(reporter.start({ processingId: fixture.id, jobType: 'a b' })).rejects.toMatchObject({
       path: '/jobType',
     });
-    await expect(reporter.start({ processingId: scene.id, attempt: 0 })).rejects.toMatchObject({
+    await expect(reporter.start({ processingId: fixture.id, attempt: 0 })).rejects.toMatchObject({
       path: '/attempt',
     });
-    await expect(reporter.start({ processingId: scene.id, traceparent: '00-x' })).rejects.toMatchObject({
+    await expect(reporter.start({ processingId: fixture.id, traceparent: '00-x' })).rejects.toMatchObject({
       path: '/traceparent',
     });
-    const job = await reporter.start({ processingId: scene.id });
+    const job = await reporter.start({ processingId: fixture.id });
     const circle: Record<string, unknown> = {};
     circle.self = circle;
     const bad: [unknown, string][] = [
@@ -234,8 +234,8 @@ describe('single calls', () => {
   });
 
   test('G6 the end: after it nothing is written, and a second end is an error', async () => {
-    await using reporter = createReporter(scene.nc, { onTrouble });
-    const job = await reporter.start({ processingId: scene.id });
+    await using reporter = createReporter(fixture.nc, { onWarning });
+    const job = await reporter.start({ processingId: fixture.id });
     const end = job.complete('first');
     await expect(job.fail(new Error('late'))).rejects.toBeInstanceOf(JobEndedError);
     job.report({ progress: 50 });
@@ -246,13 +246,13 @@ describe('single calls', () => {
       ['processing', undefined],
       ['completed', 'first'],
     ]);
-    expect(troubles.map(({ kind }) => kind)).toEqual(['late_update']);
+    expect(warnings.map(({ kind }) => kind)).toEqual(['update_after_end']);
   });
 
   test('traceparent and CloudEvents go along as headers, and the body is the same', async () => {
-    await using reporter = createReporter(scene.nc, { onTrouble });
+    await using reporter = createReporter(fixture.nc, { onWarning });
     const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
-    const options = { processingId: scene.id, traceparent, cloudEvents: { source: '/workers/7' } };
+    const options = { processingId: fixture.id, traceparent, cloudEvents: { source: '/workers/7' } };
     await (await reporter.start(options)).complete(1);
     const headers = await lastHeaders();
     const last = (await stored()).at(-1);
@@ -264,7 +264,7 @@ describe('single calls', () => {
       'ce-id': headers.get('Nats-Msg-Id'),
       'ce-source': '/workers/7',
       'ce-type': 'headway.progress.completed',
-      'ce-subject': scene.id,
+      'ce-subject': fixture.id,
       'ce-time': last?.timestamp,
       'ce-datacontenttype': 'application/json',
     });
@@ -277,12 +277,12 @@ describe('single calls', () => {
 
   test('signs of life are sent while the job runs, are not stored, and stop with it', async () => {
     const heard: string[] = [];
-    const subscription = scene.nc.subscribe(`alive.progress.${scene.id}`, {
+    const subscription = fixture.nc.subscribe(`alive.progress.${fixture.id}`, {
       callback: (_, message) => void heard.push(message.string()),
     });
-    await scene.nc.flush();
-    await using reporter = createReporter(scene.nc, { onTrouble, heartbeatSeconds: 0.02 });
-    const job = await reporter.start({ processingId: scene.id });
+    await fixture.nc.flush();
+    await using reporter = createReporter(fixture.nc, { onWarning, heartbeatSeconds: 0.02 });
+    const job = await reporter.start({ processingId: fixture.id });
     await waitFor(() => heard.length >= 3, { what: 'three signs of life' });
     await job.complete();
     // Messages of one connection come in order, so what this job sends is heard after all that it was to send before.
@@ -290,7 +290,7 @@ describe('single calls', () => {
     const other = await reporter.start({ processingId: jobId(), heartbeatSeconds: 0.02 });
     await waitFor(() => reporter.stats.openJobs === 1, { what: 'the other job alone' });
     await other.complete();
-    await scene.nc.flush();
+    await fixture.nc.flush();
     expect(heard.length - at).toBeLessThanOrEqual(1);
     expect(heard.every((text) => text === '{"attempt":1}')).toBe(true);
     expect((await stored()).map(({ status }) => status)).toEqual(['processing', 'completed']);
@@ -298,9 +298,9 @@ describe('single calls', () => {
   });
 
   test('the signal that was given aborts the job, which can still be failed', async () => {
-    await using reporter = createReporter(scene.nc, { onTrouble });
+    await using reporter = createReporter(fixture.nc, { onWarning });
     const controller = new AbortController();
-    const run = reporter.run({ processingId: scene.id, signal: controller.signal }, async (job) => {
+    const run = reporter.run({ processingId: fixture.id, signal: controller.signal }, async (job) => {
       const aborted = new Promise((_, reject) => {
         job.signal.addEventListener('abort', () => reject(job.signal.reason));
       });
@@ -316,7 +316,7 @@ describe('single calls', () => {
 });
 
 test('one signal for many jobs has one listener, aborts all of them, and keeps none when they are over', async () => {
-  await using reporter = createReporter(scene.nc, { onTrouble });
+  await using reporter = createReporter(fixture.nc, { onWarning });
   const controller = new AbortController();
   const { signal } = controller;
   const listeners = (): number => getEventListeners(signal, 'abort').length;
@@ -342,14 +342,14 @@ test('G9 memory: a reporter that is closed leaves nothing of itself at a connect
   const collect = runInNewContext('gc') as () => void;
   const gone: WeakRef<Reporter>[] = [];
   const use = async (): Promise<void> => {
-    const reporter = createReporter(scene.nc, { onTrouble });
+    const reporter = createReporter(fixture.nc, { onWarning });
     await reporter.run({ processingId: jobId() }, () => {});
     await reporter.close();
     gone.push(new WeakRef(reporter));
   };
   for (let i = 0; i < 5; i++) await use();
   const left = async (): Promise<boolean> => {
-    await scene.nc.flush();
+    await fixture.nc.flush();
     collect();
     return gone.filter((one) => one.deref() !== undefined).length === 0;
   };
@@ -365,12 +365,12 @@ describe('attempts', () => {
     });
 
   test('each run of a job is one more attempt, after an end and after a failure', async () => {
-    await using reporter = createReporter(scene.nc, { onTrouble });
+    await using reporter = createReporter(fixture.nc, { onWarning });
     await expect(
-      reporter.run({ processingId: scene.id }, () => Promise.reject(new Error('one'))),
+      reporter.run({ processingId: fixture.id }, () => Promise.reject(new Error('one'))),
     ).rejects.toThrow('one');
-    await reporter.run({ processingId: scene.id }, () => 'two');
-    expect(await reporter.run({ processingId: scene.id }, (job) => job.attempt)).toBe(3);
+    await reporter.run({ processingId: fixture.id }, () => 'two');
+    expect(await reporter.run({ processingId: fixture.id }, (job) => job.attempt)).toBe(3);
     expect((await stored()).map(({ attempt, status }) => `${attempt} ${status}`)).toEqual([
       '1 processing',
       '1 error',
@@ -379,17 +379,17 @@ describe('attempts', () => {
       '3 processing',
       '3 completed',
     ]);
-    expect(troubles).toEqual([]);
+    expect(warnings).toEqual([]);
   });
 
   test('G6 the end: of two workers the one that began later goes on; the other is told at its next report and overwrites nothing', async () => {
-    await using one = createReporter(scene.nc, { onTrouble });
-    await using connection = await connectNats(scene.nats.url);
-    await using two = createReporter(connection, { onTrouble });
-    const first = await one.start({ processingId: scene.id });
+    await using one = createReporter(fixture.nc, { onWarning });
+    await using connection = await connectNats(fixture.nats.url);
+    await using two = createReporter(connection, { onWarning });
+    const first = await one.start({ processingId: fixture.id });
     first.report({ progress: 10 });
     await waitFor(() => one.stats.pendingJobs === 0, { what: 'the first worker to rest' });
-    const second = await two.start({ processingId: scene.id });
+    const second = await two.start({ processingId: fixture.id });
     expect(second.attempt).toBe(2);
     first.report({ progress: 20 });
     expect(await lost(first)).toMatchObject({ code: 'superseded', attempt: 1, reason: 'newer_attempt' });
@@ -406,9 +406,9 @@ describe('attempts', () => {
   });
 
   test('an end that cannot be written because the job was taken is refused, and run says so', async () => {
-    await using reporter = createReporter(scene.nc, { onTrouble });
-    const run = reporter.run({ processingId: scene.id }, async () => {
-      await reporter.run({ processingId: scene.id }, () => 'his');
+    await using reporter = createReporter(fixture.nc, { onWarning });
+    const run = reporter.run({ processingId: fixture.id }, async () => {
+      await reporter.run({ processingId: fixture.id }, () => 'his');
       return 'mine';
     });
     await expect(run).rejects.toMatchObject({ code: 'superseded', reason: 'newer_attempt' });
@@ -420,25 +420,25 @@ describe('attempts', () => {
   });
 
   test('an attempt that was asked for must be a newer one', async () => {
-    await using reporter = createReporter(scene.nc, { onTrouble });
-    await reporter.run({ processingId: scene.id, attempt: 5 }, () => null);
+    await using reporter = createReporter(fixture.nc, { onWarning });
+    await reporter.run({ processingId: fixture.id, attempt: 5 }, () => null);
     const refused = (attempt: number): Promise<unknown> =>
-      reporter.start({ processingId: scene.id, attempt }).catch((error: unknown) => error);
+      reporter.start({ processingId: fixture.id, attempt }).catch((error: unknown) => error);
     expect(await refused(4)).toMatchObject({ code: 'superseded', reason: 'newer_attempt' });
     expect(await refused(5)).toMatchObject({ code: 'superseded', reason: 'finished' });
-    await reporter.run({ processingId: scene.id, attempt: 9 }, () => null);
+    await reporter.run({ processingId: fixture.id, attempt: 9 }, () => null);
     expect((await stored()).map(({ attempt }) => attempt)).toEqual([5, 5, 9, 9]);
     expect(reporter.stats.openJobs).toBe(0);
   });
 
   test('what somebody wrote before the first attempt takes no attempt, and what an old attempt writes late does no harm', async () => {
-    await using reporter = createReporter(scene.nc, { onTrouble });
-    await publish(scene.nc, scene.id, { message: 'queued' });
-    const job = await reporter.start({ processingId: scene.id, attempt: 2 });
-    await publish(scene.nc, scene.id, { attempt: 1, progress: 99 });
+    await using reporter = createReporter(fixture.nc, { onWarning });
+    await publish(fixture.nc, fixture.id, { message: 'queued' });
+    const job = await reporter.start({ processingId: fixture.id, attempt: 2 });
+    await publish(fixture.nc, fixture.id, { attempt: 1, progress: 99 });
     job.report({ progress: 10 });
     await job.complete();
-    const events = await storedEvents(scene.nc, 'PROGRESS', scene.id);
+    const events = await storedEvents(fixture.nc, 'PROGRESS', fixture.id);
     expect(events.map(bodyOf).map(({ attempt, progress }) => [attempt, progress])).toEqual([
       [undefined, 0],
       [2, 0],
@@ -448,10 +448,10 @@ describe('attempts', () => {
   });
 
   test('a stream that was purged or made anew takes nobody his job', async () => {
-    await using reporter = createReporter(scene.nc, { onTrouble });
-    const job = await reporter.start({ processingId: scene.id });
-    const jsm = await scene.nc.jetstreamManager();
-    await jsm.streams.purge('PROGRESS', { filter: `progress.${scene.id}` });
+    await using reporter = createReporter(fixture.nc, { onWarning });
+    const job = await reporter.start({ processingId: fixture.id });
+    const jsm = await fixture.nc.jetstreamManager();
+    await jsm.streams.purge('PROGRESS', { filter: `progress.${fixture.id}` });
     job.report({ progress: 10 });
     await job.complete('there');
     expect((await stored()).at(-1)).toMatchObject({ status: 'completed', attempt: 1, result: 'there' });
@@ -460,8 +460,8 @@ describe('attempts', () => {
 
 describe('closing', () => {
   test('sends what is pending, refuses what is new, and leaves a connection that was given open', async () => {
-    const reporter = createReporter(scene.nc, { onTrouble });
-    const job = await reporter.start({ processingId: scene.id });
+    const reporter = createReporter(fixture.nc, { onWarning });
+    const job = await reporter.start({ processingId: fixture.id });
     job.report({ progress: 10 });
     job.report({ progress: 20 });
     await reporter.close();
@@ -469,28 +469,28 @@ describe('closing', () => {
     job.report({ progress: 30 });
     await expect(job.complete()).rejects.toBeInstanceOf(ReporterClosedError);
     await expect(reporter.start({ processingId: jobId() })).rejects.toBeInstanceOf(ReporterClosedError);
-    expect(scene.nc.isClosed()).toBe(false);
+    expect(fixture.nc.isClosed()).toBe(false);
     expect((await stored()).at(-1)).toMatchObject({ progress: 20 });
     await reporter.close();
   });
 
   test('waits for ends, but not for ever', async () => {
     await using own = await startNats();
-    const reporter: Reporter = await connectReporter({ servers: own.url, onTrouble, closeTimeoutMs: 50 });
-    const job = await reporter.start({ processingId: scene.id });
+    const reporter: Reporter = await connectReporter({ servers: own.url, onWarning, closeTimeoutMs: 50 });
+    const job = await reporter.start({ processingId: fixture.id });
     // There is no stream, so nothing is ever acknowledged.
     const end = job.complete().catch((error: unknown) => error);
     await withTimeout(reporter.close(), 5_000, 'closing');
     expect(await end).toBeInstanceOf(ReporterClosedError);
-    expect(troubles.map(({ kind }) => kind)).toEqual(
+    expect(warnings.map(({ kind }) => kind)).toEqual(
       expect.arrayContaining(['retrying', 'not_acknowledged']),
     );
   });
 
   test('the wait for an end can be given up by the signal', async () => {
     await using own = await startNats();
-    await using reporter = await connectReporter({ servers: own.url, onTrouble, closeTimeoutMs: 50 });
-    const job = await reporter.start({ processingId: scene.id, signal: AbortSignal.timeout(1) });
+    await using reporter = await connectReporter({ servers: own.url, onWarning, closeTimeoutMs: 50 });
+    const job = await reporter.start({ processingId: fixture.id, signal: AbortSignal.timeout(1) });
     await expect(job.complete()).rejects.toMatchObject({ code: 'not_acknowledged' });
   });
 });

@@ -7,24 +7,24 @@ import { jobId } from '../harness/ids.js';
 import { startTcpProxy } from '../harness/proxy.js';
 import { publish, publishRaw, storedEvents } from '../harness/publish.js';
 import { waitFor } from '../harness/wait.js';
-import { workerScene } from './worker-scene.js';
+import { workerFixture } from './worker-fixture.js';
 
-const scene = workerScene();
-const { troubles, onTrouble } = scene;
+const fixture = workerFixture();
+const { warnings, onWarning } = fixture;
 
 /** As an edge does it: the last event's state, and only if nothing was stored since. */
 async function timeOut(changes: Partial<Event> = {}): Promise<number> {
-  const last = (await storedEvents(scene.nc, 'PROGRESS', scene.id)).at(-1);
+  const last = (await storedEvents(fixture.nc, 'PROGRESS', fixture.id)).at(-1);
   const text = timeoutEvent({ ...(last?.json as Event), ...changes }, 60_000, '2026-01-31T12:00:00.000Z');
-  const js = scene.nc.jetstream();
-  const { seq } = await js.publish(`progress.${scene.id}`, text, {
+  const js = fixture.nc.jetstream();
+  const { seq } = await js.publish(`progress.${fixture.id}`, text, {
     expect: { streamName: 'PROGRESS', lastSubjectSequence: last?.seq ?? 0 },
   });
   return seq;
 }
 
 async function shown(): Promise<string[]> {
-  const events = (await storedEvents(scene.nc, 'PROGRESS', scene.id)).map(({ json }) => json as Event);
+  const events = (await storedEvents(fixture.nc, 'PROGRESS', fixture.id)).map(({ json }) => json as Event);
   for (const event of events) expect(checkEvent(event)).toBeNull();
   return events.map(({ attempt, status, progress }) => `${attempt} ${status} ${progress}`);
 }
@@ -38,14 +38,14 @@ const lost = async (job: Job): Promise<unknown> => {
 };
 
 test('a worker that was cut off, and timed out meanwhile, goes on behind the time-out and completes; the percent never falls', async () => {
-  await using proxy = await startTcpProxy(scene.nats.port);
+  await using proxy = await startTcpProxy(fixture.nats.port);
   await using reporter = await connectReporter({
     servers: `nats://${proxy.host}`,
     connection: { reconnectTimeWait: 20, reconnectJitter: 10 },
     maxUpdatesPerSecond: 1_000,
-    onTrouble,
+    onWarning,
   });
-  const job = await reporter.start({ processingId: scene.id });
+  const job = await reporter.start({ processingId: fixture.id });
   job.report({ progress: 60 });
   await rested(reporter);
   proxy.refuse();
@@ -67,25 +67,25 @@ test('a worker that was cut off, and timed out meanwhile, goes on behind the tim
     '1 error 60',
     '1 completed 100',
   ]);
-  expect(troubles.map(({ kind }) => kind).filter((kind) => kind === 'superseded')).toEqual([]);
+  expect(warnings.map(({ kind }) => kind).filter((kind) => kind === 'superseded')).toEqual([]);
 });
 
 test('a worker whose attempt has no number of its own goes on, too: a time-out without an attempt is of the first', async () => {
-  await using reporter = createReporter(scene.nc, { onTrouble });
-  await publish(scene.nc, scene.id, { message: 'queued' });
-  await reporter.run({ processingId: scene.id }, async (job) => {
-    await publish(scene.nc, scene.id, { message: 'queued again' });
+  await using reporter = createReporter(fixture.nc, { onWarning });
+  await publish(fixture.nc, fixture.id, { message: 'queued' });
+  await reporter.run({ processingId: fixture.id }, async (job) => {
+    await publish(fixture.nc, fixture.id, { message: 'queued again' });
     await timeOut();
     job.report({ progress: 10 });
   });
   expect((await shown()).at(-1)).toBe('1 completed 100');
-  expect(troubles).toEqual([]);
+  expect(warnings).toEqual([]);
 });
 
 test('G6 the end: a time-out that is not retryable is an end, and a newer attempt behind a time-out has the job', async () => {
-  await using reporter = createReporter(scene.nc, { onTrouble });
-  const ended = await reporter.start({ processingId: scene.id });
-  await publish(scene.nc, scene.id, {
+  await using reporter = createReporter(fixture.nc, { onWarning });
+  const ended = await reporter.start({ processingId: fixture.id });
+  await publish(fixture.nc, fixture.id, {
     status: 'error',
     attempt: 1,
     error: { code: 'timeout', retryable: false },
@@ -93,10 +93,10 @@ test('G6 the end: a time-out that is not retryable is an end, and a newer attemp
   ended.report({ progress: 50 });
   expect(await lost(ended)).toMatchObject({ reason: 'timeout' });
 
-  scene.id = jobId();
-  const old = await reporter.start({ processingId: scene.id });
+  fixture.id = jobId();
+  const old = await reporter.start({ processingId: fixture.id });
   await timeOut();
-  await reporter.run({ processingId: scene.id }, async (job) => {
+  await reporter.run({ processingId: fixture.id }, async (job) => {
     expect(job.attempt).toBe(2);
     await timeOut();
     old.report({ progress: 50 });
@@ -113,11 +113,11 @@ test('G6 the end: a time-out that is not retryable is an end, and a newer attemp
 });
 
 test('G6 the end: another worker in the same attempt is not hidden by a time-out, nor by what is no event', async () => {
-  await using reporter = createReporter(scene.nc, { onTrouble });
-  for (const cover of [timeOut, () => publishRaw(scene.nc, `progress.${scene.id}`, 'no event')]) {
-    scene.id = jobId();
-    const job = await reporter.start({ processingId: scene.id });
-    await publish(scene.nc, scene.id, { attempt: 1, progress: 0 });
+  await using reporter = createReporter(fixture.nc, { onWarning });
+  for (const cover of [timeOut, () => publishRaw(fixture.nc, `progress.${fixture.id}`, 'no event')]) {
+    fixture.id = jobId();
+    const job = await reporter.start({ processingId: fixture.id });
+    await publish(fixture.nc, fixture.id, { attempt: 1, progress: 0 });
     await cover();
     job.report({ progress: 50 });
     expect(await lost(job)).toMatchObject({ reason: 'other_writer' });
@@ -125,24 +125,24 @@ test('G6 the end: another worker in the same attempt is not hidden by a time-out
 });
 
 test('G6 the end: what is no event hides no end and no attempt from a run that begins', async () => {
-  await using reporter = createReporter(scene.nc, { onTrouble });
-  await reporter.run({ processingId: scene.id, attempt: 7 }, () => 'done');
-  await publishRaw(scene.nc, `progress.${scene.id}`, 'no event');
-  await publish(scene.nc, scene.id, { progress: 'none' });
-  const again = reporter.start({ processingId: scene.id, attempt: 7 });
+  await using reporter = createReporter(fixture.nc, { onWarning });
+  await reporter.run({ processingId: fixture.id, attempt: 7 }, () => 'done');
+  await publishRaw(fixture.nc, `progress.${fixture.id}`, 'no event');
+  await publish(fixture.nc, fixture.id, { progress: 'none' });
+  const again = reporter.start({ processingId: fixture.id, attempt: 7 });
   await expect(again).rejects.toMatchObject({ code: 'superseded', reason: 'finished' });
-  expect(await reporter.run({ processingId: scene.id }, ({ attempt }) => attempt)).toBe(8);
+  expect(await reporter.run({ processingId: fixture.id }, ({ attempt }) => attempt)).toBe(8);
 });
 
 test('G8 bad input: what is no event takes nobody his job', async () => {
-  await using reporter = createReporter(scene.nc, { onTrouble });
-  await reporter.run({ processingId: scene.id }, async (job) => {
-    await publishRaw(scene.nc, `progress.${scene.id}`, 'no event');
+  await using reporter = createReporter(fixture.nc, { onWarning });
+  await reporter.run({ processingId: fixture.id }, async (job) => {
+    await publishRaw(fixture.nc, `progress.${fixture.id}`, 'no event');
     job.report({ progress: 50 });
     await rested(reporter);
-    await publish(scene.nc, scene.id, { attempt: 9, processing_id: 'another' });
+    await publish(fixture.nc, fixture.id, { attempt: 9, processing_id: 'another' });
   });
-  expect(troubles).toEqual([]);
-  const last = (await storedEvents(scene.nc, 'PROGRESS', scene.id)).at(-1);
+  expect(warnings).toEqual([]);
+  const last = (await storedEvents(fixture.nc, 'PROGRESS', fixture.id)).at(-1);
   expect(last?.json).toMatchObject({ status: 'completed', attempt: 1 });
 });

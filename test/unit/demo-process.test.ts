@@ -3,7 +3,7 @@ import { describe, expect, test, vi } from 'vitest';
 import type { Document } from '../../demo/document.js';
 import { type PageProgress, processDocument } from '../../demo/process.js';
 import { paginate } from '../../demo/text-pages.js';
-import { countCharacters, countWords, headingOf } from '../../demo/words.js';
+import { countCharacters, countWords, headingOf } from '../../demo/text-stats.js';
 
 /** A document of these pages; reading one takes `readMs` on the clock. */
 function documentOf(texts: string[], clock?: { ms: number }, readMs = 0): Document {

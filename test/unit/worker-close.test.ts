@@ -1,30 +1,30 @@
 import { expect, test } from 'vitest';
-import { World } from './worker-world.js';
+import { Simulation } from './worker-simulation.js';
 
-const percents = (world: World): unknown[] =>
-  world.stream.stored.map(({ text }) => (JSON.parse(text) as { progress: number }).progress);
+const percents = (simulation: Simulation): unknown[] =>
+  simulation.stream.stored.map(({ text }) => (JSON.parse(text) as { progress: number }).progress);
 
 test.each([
   ['waits for its turn', true],
   ['waits behind the one on its way', false],
 ])('at a close the newest state is sent at once, where it %s', async (_, isAnswered) => {
-  const world = new World('duplicate first');
-  const process = world.process('all', { maxUpdatesPerSecond: 0.05 });
-  const pen = process.start({ processingId: 'job' });
+  const simulation = new Simulation('duplicate first');
+  const process = simulation.process('all', { maxUpdatesPerSecond: 0.05 });
+  const jobWriter = process.start({ processingId: 'job' });
   const answer = (): void => {
     process.arrive(0);
     process.answer(0);
   };
   if (isAnswered) answer();
-  pen.report({ progress: 50 });
+  jobWriter.report({ progress: 50 });
   expect(process.requests).toHaveLength(isAnswered ? 0 : 1);
-  pen.flush();
+  jobWriter.flush();
   if (!isAnswered) answer();
   answer();
-  expect(percents(world)).toEqual([0, 50]);
+  expect(percents(simulation)).toEqual([0, 50]);
   // The job may go on until the reporter is closed.
-  pen.report({ progress: 60 });
+  jobWriter.report({ progress: 60 });
   answer();
-  expect(percents(world)).toEqual([0, 50, 60]);
+  expect(percents(simulation)).toEqual([0, 50, 60]);
   expect(process.counts.pendingJobs).toBe(0);
 });

@@ -4,9 +4,15 @@ import { expect, test } from 'vitest';
 import { checkEvent, type Event, isFinished } from '../../schemas/event.js';
 import { readEvent } from '../../sdk/worker/fencing.js';
 import { SupersededError } from '../../sdk/worker/index.js';
-import type { Pen } from '../../sdk/worker/pen.js';
+import type { JobWriter } from '../../sdk/worker/job-writer.js';
 import { event } from '../harness/publish.js';
-import { type CheckOrder, type MayRead, type Stored, type WorkerProcess, World } from './worker-world.js';
+import {
+  type CheckOrder,
+  type MayRead,
+  Simulation,
+  type Stored,
+  type WorkerProcess,
+} from './worker-simulation.js';
 
 const RUNS = Number(process.env.HEADWAY_PROPERTY_RUNS ?? 1_000);
 const SEED = process.env.HEADWAY_PROPERTY_SEED;
@@ -30,7 +36,10 @@ const step = fc.oneof(
     }),
   },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('forgetAnswer' as const), who }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('cut' as const, 'reopen' as const), who }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ do: fc.constantFrom('disconnect' as const, 'reconnect' as const), who }),
+  },
   {
     weight: 4,
     arbitrary: fc.record({
@@ -45,14 +54,14 @@ type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
 interface Run {
   readonly process: WorkerProcess;
-  readonly pen: Pen;
+  readonly jobWriter: JobWriter;
   /** The number of the newest state that was reported. */
   newest: number;
   ended: 'no' | 'waiting' | 'stored' | Error;
 }
 
 class Program {
-  readonly world: World;
+  readonly simulation: Simulation;
   readonly runs: Run[] = [];
 
   constructor(
@@ -61,7 +70,7 @@ class Program {
     readonly maxPendingBytes: number,
     attemptsBefore: number,
   ) {
-    this.world = new World(order);
+    this.simulation = new Simulation(order);
     for (let attempt = 1; attempt <= attemptsBefore; attempt++) this.failed(attempt);
     this.start();
   }
@@ -69,12 +78,17 @@ class Program {
   /** Somebody tried it before. */
   failed(attempt: number): void {
     const failure = { attempt, status: 'error', error: { code: 'x', message: 'x', retryable: true } };
-    this.world.stream.publish('progress.job', JSON.stringify(event('job', failure)), `old-${attempt}`, null);
+    this.simulation.stream.publish(
+      'progress.job',
+      JSON.stringify(event('job', failure)),
+      `old-${attempt}`,
+      null,
+    );
   }
 
   start(): void {
-    const process = this.world.process(this.mayRead, { maxPendingBytes: this.maxPendingBytes });
-    this.runs.push({ process, pen: process.start({ processingId: 'job' }), newest: 0, ended: 'no' });
+    const process = this.simulation.process(this.mayRead, { maxPendingBytes: this.maxPendingBytes });
+    this.runs.push({ process, jobWriter: process.start({ processingId: 'job' }), newest: 0, ended: 'no' });
   }
 
   async take(next: Step): Promise<void> {
@@ -102,35 +116,35 @@ class Program {
       case 'forgetAnswer':
         process?.replies.shift();
         break;
-      case 'cut':
-        process?.cut();
+      case 'disconnect':
+        process?.disconnect();
         break;
-      case 'reopen':
-        process?.reopen();
+      case 'reconnect':
+        process?.reconnect();
         break;
       case 'pass':
-        this.world.pass(next.ms);
+        this.simulation.pass(next.ms);
         break;
       case 'takeOver':
         if (this.runs.length < MOST_RUNS) this.start();
         break;
       case 'timeOut':
         // Who may not read cannot tell it from another worker's event.
-        if (this.mayRead !== 'nothing') this.world.timeOut('job');
+        if (this.mayRead !== 'nothing') this.simulation.timeOut('job');
         break;
       case 'litter':
         // And who may not look beneath what is no event waits until he may.
-        if (this.mayRead === 'all') this.world.litter('job');
+        if (this.mayRead === 'all') this.simulation.litter('job');
         break;
     }
-    await this.world.settle();
+    await this.simulation.settle();
   }
 
   report(run: Run): void {
     if (run.ended !== 'no') return;
     run.newest += 1;
     try {
-      run.pen.report({ fields: { n: run.newest } });
+      run.jobWriter.report({ fields: { n: run.newest } });
     } catch (error) {
       run.ended = error as Error;
     }
@@ -140,7 +154,7 @@ class Program {
     if (run.ended !== 'no') return;
     run.ended = 'waiting';
     try {
-      run.pen.end({ status: 'completed', result: null }).then(
+      run.jobWriter.end({ status: 'completed', result: null }).then(
         () => {
           run.ended = 'stored';
         },
@@ -155,7 +169,7 @@ class Program {
 
   /** What is stored of one run, in order. */
   stored(run: Run): Stored[] {
-    return this.world.stream.stored.filter(({ msgId }) => msgId.startsWith(run.process.name));
+    return this.simulation.stream.stored.filter(({ msgId }) => msgId.startsWith(run.process.name));
   }
 
   of(run: Run): Event[] {
@@ -163,7 +177,7 @@ class Program {
   }
 
   get events(): Event[] {
-    return this.world.stream.stored
+    return this.simulation.stream.stored
       .map(({ text }) => readEvent('job', Buffer.from(text)))
       .filter((event) => event !== null);
   }
@@ -183,9 +197,9 @@ function checkRun(program: Program, run: Run): void {
     const isNewer = Number(now?.[0]) > Number(before?.[0]);
     expect(isNewer || now?.[1] === true, JSON.stringify(states)).toBe(true);
   }
-  const isLost = run.pen.signal.aborted;
+  const isLost = run.jobWriter.signal.aborted;
   if (isLost) {
-    expect(run.pen.signal.reason).toBeInstanceOf(SupersededError);
+    expect(run.jobWriter.signal.reason).toBeInstanceOf(SupersededError);
     if (run.ended === 'waiting') expect.fail('whoever waits for the end of a lost job is told');
     return;
   }
@@ -211,16 +225,18 @@ test('G6 the end: through losses, delays and cuts each state of a job is stored 
         // Who may read nothing writes nothing where something was written before.
         const program = new Program(checkOrder, mayRead, 1_000_000, mayRead === 'nothing' ? 0 : before);
         // Where the sequence is looked at first, whoever sees too little does not find his own first event again.
-        if (checkOrder === 'expected first' && mayRead !== 'all') await program.world.heal();
+        if (checkOrder === 'expected first' && mayRead !== 'all') await program.simulation.heal();
         for (const next of steps) if (next.do !== 'takeOver') await program.take(next);
-        await program.world.heal();
+        await program.simulation.heal();
         const run = program.runs[0] as Run;
-        if (program.world.now >= KNOWN_AGAIN_MS && before > 1 && run.pen.signal.aborted) return;
-        expect(run.pen.signal.aborted, 'nobody else was there').toBe(false);
+        if (program.simulation.now >= KNOWN_AGAIN_MS && before > 1 && run.jobWriter.signal.aborted) return;
+        expect(run.jobWriter.signal.aborted, 'nobody else was there').toBe(false);
         checkRun(program, run);
         const first = program.of(run)[0];
-        expect(first && numberOf(first), 'the first is never melted into another').toBe(0);
-        const ids = program.world.stream.stored.map(({ msgId }) => msgId).filter((msgId) => msgId !== '');
+        expect(first && numberOf(first), 'the first is never coalesced into another').toBe(0);
+        const ids = program.simulation.stream.stored
+          .map(({ msgId }) => msgId)
+          .filter((msgId) => msgId !== '');
         expect(ids).toHaveLength(new Set(ids).size);
       },
     ),
@@ -237,13 +253,13 @@ test('G6 the end: of several workers on one job the latest one wins; attempts on
       async (checkOrder, before, steps) => {
         const program = new Program(checkOrder, 'all', 1_000_000, before);
         for (const next of steps) await program.take(next);
-        await program.world.heal();
+        await program.simulation.heal();
         for (const run of program.runs) {
           // A run that has lost its job hears of it at its next report, at the latest.
           program.report(run);
           program.end(run);
         }
-        await program.world.heal();
+        await program.simulation.heal();
         for (const run of program.runs) checkRun(program, run);
         const { events } = program;
         for (let i = 1; i < events.length; i++) {
@@ -258,7 +274,7 @@ test('G6 the end: of several workers on one job the latest one wins; attempts on
           .sort(([a], [b]) => (a?.seq ?? 0) - (b?.seq ?? 0));
         const all = inTurn.flat().map(({ seq }) => seq);
         expect(all, 'a job that was taken is not taken back').toEqual([...all].sort((a, b) => a - b));
-        if (program.world.now >= KNOWN_AGAIN_MS && before > 1) return;
+        if (program.simulation.now >= KNOWN_AGAIN_MS && before > 1) return;
         const last = events.at(-1);
         expect(last?.status).toBe('completed');
       },
@@ -267,7 +283,7 @@ test('G6 the end: of several workers on one job the latest one wins; attempts on
   );
 });
 
-test('G9 memory: with too little memory updates are let go, but never the end, and the rest still holds', async () => {
+test('G9 memory: with too little memory updates are evicted, but never the end, and the rest still holds', async () => {
   await fc.assert(
     fc.asyncProperty(
       order,
@@ -283,9 +299,9 @@ test('G9 memory: with too little memory updates are let go, but never the end, a
           if (index % 7 === 0) process.start({ processingId: `other-${index}` }).report({ fields: { big } });
           await program.take(next);
         }
-        await program.world.heal();
+        await program.simulation.heal();
         const run = program.runs[0] as Run;
-        const events = program.world.stream.stored.filter(
+        const events = program.simulation.stream.stored.filter(
           ({ subject, msgId }) => subject === 'progress.job' && msgId.startsWith('w'),
         );
         const last = JSON.parse(events.at(-1)?.text ?? '{}') as Event;
@@ -303,19 +319,19 @@ test('G9 memory: with too little memory updates are let go, but never the end, a
 test.each<CheckOrder>(['duplicate first', 'expected first'])(
   'G6 the end: where memory was too little for all that came before it, the end begins the attempt (%s)',
   async (checkOrder) => {
-    const world = new World(checkOrder);
+    const simulation = new Simulation(checkOrder);
     const failure = { attempt: 1, status: 'error', error: { code: 'x', message: 'x', retryable: true } };
-    world.stream.publish('progress.job', JSON.stringify(event('job', failure)), 'old', null);
-    const process = world.process('all', { maxPendingBytes: 64 * 1024 });
-    process.cut();
-    const pen = process.start({ processingId: 'job' });
-    pen.report({ progress: 10 });
+    simulation.stream.publish('progress.job', JSON.stringify(event('job', failure)), 'old', null);
+    const process = simulation.process('all', { maxPendingBytes: 64 * 1024 });
+    process.disconnect();
+    const jobWriter = process.start({ processingId: 'job' });
+    jobWriter.report({ progress: 10 });
     for (let i = 0; i < 20; i++) process.start({ processingId: `${i}`, message: 'x'.repeat(4_000) });
     expect(process.counts.dropped).toBeGreaterThan(0);
-    const end = pen.end({ status: 'completed', result: '{"words":1234}' });
-    await world.heal();
+    const end = jobWriter.end({ status: 'completed', result: '{"words":1234}' });
+    await simulation.heal();
     await end;
-    const events = world.stream.stored.filter(({ subject }) => subject === 'progress.job');
+    const events = simulation.stream.stored.filter(({ subject }) => subject === 'progress.job');
     expect(events.slice(1).map(({ text }) => JSON.parse(text))).toEqual([
       expect.objectContaining({ attempt: 2, status: 'completed', progress: 100, result: { words: 1234 } }),
     ]);

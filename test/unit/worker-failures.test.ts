@@ -4,8 +4,8 @@ import { describe, expect, test } from 'vitest';
 import { InvalidEventError } from '../../sdk/worker/errors.js';
 import { type FailOptions, failureJson } from '../../sdk/worker/failure.js';
 import { jsonOf } from '../../sdk/worker/json.js';
-import { bare, firstState, updated } from '../../sdk/worker/state.js';
-import { type Trouble, teller } from '../../sdk/worker/trouble.js';
+import { firstState, minimalState, updated } from '../../sdk/worker/state.js';
+import { limitWarnings, type ReporterWarning } from '../../sdk/worker/warning.js';
 
 const given = (own: object) => Object.assign(new Error('no'), own);
 const getter = (name: string) =>
@@ -74,18 +74,18 @@ test('the bare state says where the job is, and nothing that a worker could make
     { current: 5, step: { name: 'read' }, fields: { mine: 'x'.repeat(65_000) } },
     0,
   );
-  expect(bare(state)).toMatchObject({ attempt: 3, percent: 50, current: 5, total: 10 });
-  expect(JSON.stringify([bare(state), [...bare(state).own]]).length).toBeLessThan(1_000);
+  expect(minimalState(state)).toMatchObject({ attempt: 3, percent: 50, current: 5, total: 10 });
+  expect(JSON.stringify([minimalState(state), [...minimalState(state).own]]).length).toBeLessThan(1_000);
 });
 
-test('a callback for trouble that is async and rejects ends no process', async () => {
+test('a callback for warnings that is async and rejects ends no process', async () => {
   const unhandled: unknown[] = [];
   const note = (reason: unknown): void => void unhandled.push(reason);
   process.on('unhandledRejection', note);
   try {
-    const told: (trouble: Trouble) => unknown = () => Promise.reject(new Error('from the callback'));
-    const tell = teller(told, () => 0);
-    tell({ kind: 'away', message: '' });
+    const told: (warning: ReporterWarning) => unknown = () => Promise.reject(new Error('from the callback'));
+    const warn = limitWarnings(told, () => 0);
+    warn({ kind: 'disconnected', message: '' });
     // Rejections that nobody handles are told when the microtasks are through.
     await new Promise((resolve) => setImmediate(resolve));
     expect(unhandled).toEqual([]);

@@ -1,14 +1,14 @@
 import { describe, expect, test } from 'vitest';
 import { timeoutEvent } from '../../internal/liveness/timeout-event.js';
 import type { Event } from '../../schemas/event.js';
+import { lookupConflict } from '../../sdk/worker/conflict-lookup.js';
 import {
-  judgeConflict,
-  judgeStart,
+  type FencingDecision,
   type LastMessage,
   readEvent,
-  type Verdict,
+  resolveConflict,
+  resolveStart,
 } from '../../sdk/worker/fencing.js';
-import { inquire } from '../../sdk/worker/inquiry.js';
 import type { History } from '../../sdk/worker/ports.js';
 import { parseReply, type Reply } from '../../sdk/worker/reply.js';
 import { event } from '../harness/publish.js';
@@ -19,8 +19,8 @@ const writer = {
   attempt: 2,
   percent: 40,
   hasBegun: true,
-  isUnsure: false,
-  isKnownAgain: true,
+  mayBeStored: false,
+  isInDedupWindow: true,
 };
 const starting = { ...writer, hasBegun: false };
 const last = (fields: Record<string, unknown>, msgId = 'another'): LastMessage => ({
@@ -34,11 +34,12 @@ const noEvent: LastMessage = { seq: 40, msgId: '', event: null, expected: null }
 const silent = (fields: Record<string, unknown> = {}, msgId = ''): LastMessage =>
   last({ status: 'error', progress: 40, error: { code: 'timeout', retryable: true }, ...fields }, msgId);
 const ended = { status: 'completed', progress: 100 };
-const send = (attempt: number, expected = 40): Verdict => ({ kind: 'send', expected, attempt });
-const lost = (reason: string): Verdict => ({ kind: 'superseded', reason, seq: 40 }) as Verdict;
+const send = (attempt: number, expected = 40): FencingDecision => ({ kind: 'send', expected, attempt });
+const lost = (reason: string): FencingDecision =>
+  ({ kind: 'superseded', reason, seq: 40 }) as FencingDecision;
 
 describe('the first event of a run', () => {
-  test.each<[string, LastMessage | null, number | null, Verdict]>([
+  test.each<[string, LastMessage | null, number | null, FencingDecision]>([
     ['no event', null, null, send(1, 0)],
     ['no event', null, 7, send(7, 0)],
     ['its own message', last({}, 'run.7.x'), null, { kind: 'stored', seq: 40 }],
@@ -63,34 +64,34 @@ describe('the first event of a run', () => {
     ['the time-out of attempt 3', silent({ attempt: 3 }), null, send(4)],
     ['the time-out of attempt 3', silent({ attempt: 3 }), 3, lost('timeout')],
     ['the time-out of an event without an attempt', silent(), null, send(2)],
-  ])('finds %s', (_, found, requested, verdict) => {
+  ])('finds %s', (_, found, requested, decision) => {
     expect(
-      judgeStart(
+      resolveStart(
         found,
         { ...starting, attempt: requested ?? 1 + Number(found?.msgId.startsWith('run.')) },
         requested,
       ),
-    ).toEqual(verdict);
+    ).toEqual(decision);
   });
 
   test('that may have been stored, and finds a higher attempt, is told by JetStream whether it was overtaken', () => {
     const first = { ...starting, attempt: 1 };
-    const unsure = { ...first, isUnsure: true };
-    expect(judgeStart(last({ attempt: 2 }), unsure, null)).toEqual(send(3));
-    expect(judgeStart(last({ attempt: 2 }), unsure, 1)).toEqual(lost('newer_attempt'));
-    expect(judgeStart(last({ attempt: 1 }), unsure, null)).toEqual(send(2));
-    expect(judgeStart(last({ attempt: 2 }), first, null)).toEqual(send(3));
+    const mayBeStored = { ...first, mayBeStored: true };
+    expect(resolveStart(last({ attempt: 2 }), mayBeStored, null)).toEqual(send(3));
+    expect(resolveStart(last({ attempt: 2 }), mayBeStored, 1)).toEqual(lost('newer_attempt'));
+    expect(resolveStart(last({ attempt: 1 }), mayBeStored, null)).toEqual(send(2));
+    expect(resolveStart(last({ attempt: 2 }), first, null)).toEqual(send(3));
   });
 
   test('that may have been stored so long ago that JetStream has forgotten it yields to a higher attempt', () => {
-    const unsure = { ...starting, attempt: 1, isUnsure: true, isKnownAgain: false };
-    expect(judgeStart(last({ attempt: 2 }), unsure, null)).toEqual(lost('newer_attempt'));
-    expect(judgeStart(last({ attempt: 1 }), unsure, null)).toEqual(send(2));
+    const mayBeStored = { ...starting, attempt: 1, mayBeStored: true, isInDedupWindow: false };
+    expect(resolveStart(last({ attempt: 2 }), mayBeStored, null)).toEqual(lost('newer_attempt'));
+    expect(resolveStart(last({ attempt: 1 }), mayBeStored, null)).toEqual(send(2));
   });
 });
 
 describe('a later event of attempt 2', () => {
-  test.each<[string, LastMessage | null, Verdict]>([
+  test.each<[string, LastMessage | null, FencingDecision]>([
     ['nothing: the stream was purged', null, send(2, 0)],
     ['its own message', last({ attempt: 2 }, 'run.7.x'), { kind: 'stored', seq: 40 }],
     ['an earlier message of its own', last({ attempt: 2 }, 'run.6.y'), send(2)],
@@ -123,13 +124,13 @@ describe('a later event of attempt 2', () => {
     ['a late end of an older attempt', last({ attempt: 1, ...ended }), send(2)],
     ['an event without an attempt', last({}), send(2)],
     ['what is no event', noEvent, send(2)],
-  ])('finds %s', (_, found, verdict) => {
-    expect(judgeConflict(found, writer)).toEqual(verdict);
+  ])('finds %s', (_, found, decision) => {
+    expect(resolveConflict(found, writer)).toEqual(decision);
   });
 });
 
 test('a later event of attempt 1 goes on behind a time-out without an attempt', () => {
-  expect(judgeConflict(silent(), { ...writer, attempt: 1 })).toEqual(send(1));
+  expect(resolveConflict(silent(), { ...writer, attempt: 1 })).toEqual(send(1));
 });
 
 test('the real time-out of an edge is one, whatever the event before it', () => {
@@ -140,8 +141,8 @@ test('the real time-out of an edge is one, whatever the event before it', () => 
     const text = timeoutEvent(event('job', fields) as unknown as Event, 61_234, new Date().toISOString());
     const found = readEvent('job', Buffer.from(text));
     expect(found?.attempt).toBe(2);
-    expect(judgeConflict({ ...noEvent, event: found }, writer)).toEqual(send(2));
-    expect(judgeConflict({ ...noEvent, event: found }, { ...writer, attempt: 1 })).toEqual(
+    expect(resolveConflict({ ...noEvent, event: found }, writer)).toEqual(send(2));
+    expect(resolveConflict({ ...noEvent, event: found }, { ...writer, attempt: 1 })).toEqual(
       lost('newer_attempt'),
     );
   }
@@ -155,23 +156,23 @@ test('what is no event of the job is none: of another job, too large, or not UTF
   expect(readEvent('job', Buffer.from(JSON.stringify(event('job', { x: '\u00e9' })), 'latin1'))).toBeNull();
 });
 
-describe('what stands beneath the newest message', () => {
+describe('what precedes the newest message', () => {
   /** A job's messages, as a worker that may read all of them finds them. */
   const historyOf = (messages: LastMessage[], mayLook = true): History => ({
     last: async () => ({ kind: 'read', last: messages.at(-1) ?? null }),
-    range: async (_, from, before, most) =>
+    range: async (_, from, before, limit) =>
       mayLook
         ? {
             kind: 'read',
-            messages: messages.filter(({ seq }) => from <= seq && seq < before).slice(0, most),
+            messages: messages.filter(({ seq }) => from <= seq && seq < before).slice(0, limit),
           }
         : { kind: 'forbidden', detail: 'no', subjects: ['all'], isCertain: true },
   });
   const at = (seq: number, message: LastMessage): LastMessage => ({ ...message, seq });
-  const about = { processingId: 'job', told: 40, expected: 30, writer };
+  const about = { processingId: 'job', reportedSeq: 40, expected: 30, writer };
   const own = at(30, last({ attempt: 2 }, 'run.6.y'));
 
-  test.each<[string, LastMessage[], Verdict]>([
+  test.each<[string, LastMessage[], FencingDecision]>([
     ['only its own', [own, noEvent], send(2)],
     [
       'another worker in its attempt',
@@ -194,34 +195,39 @@ describe('what stands beneath the newest message', () => {
     [
       'an older copy of the stream',
       [at(10, last({ attempt: 3 })), at(12, noEvent)],
-      { ...lost('newer_attempt'), seq: 12 } as Verdict,
+      { ...lost('newer_attempt'), seq: 12 } as FencingDecision,
     ],
-  ])('a later event finds %s', async (_, messages, verdict) => {
-    const found = await inquire(historyOf(messages), about);
-    expect(found.kind === 'read' && judgeConflict(found.last, writer)).toEqual(verdict);
+  ])('a later event finds %s', async (_, messages, decision) => {
+    const found = await lookupConflict(historyOf(messages), about);
+    expect(found.kind === 'read' && resolveConflict(found.last, writer)).toEqual(decision);
   });
 
   test('what may not be looked at counts as hidden; a time-out speaks for itself, and so does what follows at once', async () => {
-    expect(await inquire(historyOf([own, noEvent], false), about)).toMatchObject({ kind: 'hidden' });
-    expect(await inquire(historyOf([own, silent({ attempt: 2 })], false), about)).toMatchObject({
+    expect(await lookupConflict(historyOf([own, noEvent], false), about)).toMatchObject({ kind: 'hidden' });
+    expect(await lookupConflict(historyOf([own, silent({ attempt: 2 })], false), about)).toMatchObject({
       kind: 'read',
       last: { seq: 40, event: { attempt: 2 } },
     });
-    expect(await inquire(historyOf([own, at(31, noEvent)], false), about)).toMatchObject({ kind: 'read' });
+    expect(await lookupConflict(historyOf([own, at(31, noEvent)], false), about)).toMatchObject({
+      kind: 'read',
+    });
   });
 
   test('a first event finds the last attempt under what is no event, and its own under a time-out', async () => {
     const first = { ...starting, attempt: 1 };
     const began = { ...about, expected: 0, writer: first };
-    const under = await inquire(
+    const under = await lookupConflict(
       historyOf([at(5, last({ attempt: 7, ...ended })), at(6, noEvent), noEvent]),
       began,
     );
-    expect(under.kind === 'read' && judgeStart(under.last, first, null)).toEqual(send(8));
+    expect(under.kind === 'read' && resolveStart(under.last, first, null)).toEqual(send(8));
     const stored = [at(5, last({ attempt: 1 }, 'run.7.x')), silent({ attempt: 1 })];
-    const unsure = { ...first, isUnsure: true };
-    const mine = await inquire(historyOf(stored), { ...began, writer: unsure });
-    expect(mine.kind === 'read' && judgeStart(mine.last, unsure, 1)).toEqual({ kind: 'stored', seq: 40 });
+    const mayBeStored = { ...first, mayBeStored: true };
+    const mine = await lookupConflict(historyOf(stored), { ...began, writer: mayBeStored });
+    expect(mine.kind === 'read' && resolveStart(mine.last, mayBeStored, 1)).toEqual({
+      kind: 'stored',
+      seq: 40,
+    });
   });
 });
 
@@ -231,8 +237,8 @@ describe('how much of a history is read', () => {
     const count = { questions: 0, messages: 0 };
     const history: History = {
       last: async () => ({ kind: 'read', last: messages.at(-1) ?? null }),
-      range: async (_, from, before, most) => {
-        const found = messages.filter(({ seq }) => from <= seq && seq < before).slice(0, most);
+      range: async (_, from, before, limit) => {
+        const found = messages.filter(({ seq }) => from <= seq && seq < before).slice(0, limit);
         count.questions += 1;
         count.messages += found.length;
         return { kind: 'read', messages: found };
@@ -241,7 +247,7 @@ describe('how much of a history is read', () => {
     return { count, history };
   };
   const first = { ...starting, attempt: 1 };
-  const inquiry = { processingId: 'job', told: null, expected: 0, writer: first };
+  const query = { processingId: 'job', reportedSeq: null, expected: 0, writer: first };
   const at = (seq: number, fields: Record<string, unknown>, expected: number | null = null): LastMessage => ({
     ...last(fields, expected === null ? '' : 'worker'),
     seq,
@@ -250,14 +256,14 @@ describe('how much of a history is read', () => {
 
   test('a lonely "queued" of a new job costs one question, wherever in the stream it stands', async () => {
     const { count, history } = counted([at(10_000_000, { message: 'queued' })]);
-    expect(await inquire(history, inquiry)).toMatchObject({ kind: 'read', last: { event: null } });
+    expect(await lookupConflict(history, query)).toMatchObject({ kind: 'read', last: { event: null } });
     expect(count).toEqual({ questions: 1, messages: 0 });
   });
 
-  test('G6 the end: far beneath a nameless event the newest worker is found, and not all of its history is read', async () => {
+  test('G6 the end: far before a nameless event the newest worker is found, and not all of its history is read', async () => {
     const worker = Array.from({ length: 900 }, (_, i) => at(i + 1, { attempt: 7 }, i));
     const { count, history } = counted([...worker, at(5_000_000, { message: 'queued' })]);
-    const found = await inquire(history, inquiry);
+    const found = await lookupConflict(history, query);
     expect(found).toMatchObject({ kind: 'read', last: { seq: 5_000_000, event: { attempt: 7 } } });
     expect(count.questions).toBeLessThan(20);
   });
@@ -265,7 +271,10 @@ describe('how much of a history is read', () => {
   test('G9 memory: of a history without an end the newest 1,000 messages or so count, and no more are read', async () => {
     const raw = Array.from({ length: 20_000 }, (_, i) => at(i + 1, { attempt: i === 100 ? 50 : 3 }));
     const { count, history } = counted(raw);
-    expect(await inquire(history, inquiry)).toMatchObject({ kind: 'read', last: { event: { attempt: 3 } } });
+    expect(await lookupConflict(history, query)).toMatchObject({
+      kind: 'read',
+      last: { event: { attempt: 3 } },
+    });
     expect(count.messages).toBeLessThanOrEqual(1_001);
   });
 });
@@ -285,7 +294,7 @@ describe('what JetStream answers', () => {
       'a duplicate of what is on its way',
       0,
       '{"stream":"P","seq":0,"duplicate":true}',
-      { kind: 'busy', unsure: true },
+      { kind: 'busy', mayBeStored: true },
     ],
     ['another last event', 0, error(400, 10071, 'wrong last sequence: 17'), { kind: 'conflict', last: 17 }],
     ['no last event', 0, error(400, 10071, 'wrong last sequence: 0'), { kind: 'conflict', last: 0 }],
@@ -295,11 +304,16 @@ describe('what JetStream answers', () => {
       error(400, 10071, 'wrong last sequence'),
       { kind: 'conflict', last: null },
     ],
-    ['another event on its way', 0, error(400, 10164, 'wrong last sequence'), { kind: 'busy', unsure: true }],
-    ['the same event on its way', 0, error(409, 10158), { kind: 'busy', unsure: true }],
-    ['too many requests', 0, error(429, 10167), { kind: 'busy', unsure: false }],
-    ['no leader', 0, error(503, 10008), { kind: 'busy', unsure: false }],
-    ['nobody', 503, '', { kind: 'busy', unsure: false }],
+    [
+      'another event on its way',
+      0,
+      error(400, 10164, 'wrong last sequence'),
+      { kind: 'busy', mayBeStored: true },
+    ],
+    ['the same event on its way', 0, error(409, 10158), { kind: 'busy', mayBeStored: true }],
+    ['too many requests', 0, error(429, 10167), { kind: 'busy', mayBeStored: false }],
+    ['no leader', 0, error(503, 10008), { kind: 'busy', mayBeStored: false }],
+    ['nobody', 503, '', { kind: 'busy', mayBeStored: false }],
     ['too large', 0, error(400, 10054), { kind: 'too_large' }],
     [
       'a stream that is full',
@@ -307,7 +321,7 @@ describe('what JetStream answers', () => {
       error(503, 10077, 'maximum bytes exceeded'),
       {
         kind: 'busy',
-        unsure: false,
+        mayBeStored: false,
         obstacle: 'storage_full',
         detail: 'storage is full: the stream takes no more (10077 maximum bytes exceeded)',
       },
@@ -325,8 +339,8 @@ describe('what JetStream answers', () => {
       { kind: 'busy', detail: '10077 disk broken', obstacle: undefined },
     ],
     ['another refusal', 0, error(400, 10109, 'x'), { kind: 'refused', detail: '10109 x' }],
-    ['nonsense', 0, 'nonsense', { kind: 'busy', unsure: true }],
-    ['null', 0, 'null', { kind: 'busy', unsure: true }],
+    ['nonsense', 0, 'nonsense', { kind: 'busy', mayBeStored: true }],
+    ['null', 0, 'null', { kind: 'busy', mayBeStored: true }],
   ])('%s', (_, status, text, reply) => {
     expect(parseReply(status, text)).toMatchObject(reply);
   });

@@ -2,22 +2,20 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { checkEvent } from '../../schemas/event.js';
-import { Agenda } from '../../sdk/worker/agenda.js';
-import { backoffMs } from '../../sdk/worker/backoff.js';
-import { Budget } from '../../sdk/worker/budget.js';
-import { encodeEvent, sharedMembers } from '../../sdk/worker/encode.js';
+import { backoffMs } from '../../sdk/worker/event-delivery.js';
 import { failureJson } from '../../sdk/worker/failure.js';
-import { RunIds, randomText } from '../../sdk/worker/ids.js';
 import { heartbeatSeconds } from '../../sdk/worker/job-options.js';
-import { jsonOf } from '../../sdk/worker/json.js';
-import type { Keeper, Waker } from '../../sdk/worker/ports.js';
+import { jsonOf, truncate } from '../../sdk/worker/json.js';
+import { encodeEvent, RunIds, randomText, sharedMembers } from '../../sdk/worker/outgoing-event.js';
+import { PendingBuffer } from '../../sdk/worker/pending-buffer.js';
+import type { BufferedEvent, TimerEntry } from '../../sdk/worker/ports.js';
 import { firstState, type JobUpdate, updated } from '../../sdk/worker/state.js';
-import { shorten } from '../../sdk/worker/text.js';
-import { type Trouble, teller } from '../../sdk/worker/trouble.js';
+import { TimerHeap } from '../../sdk/worker/timer-heap.js';
+import { limitWarnings, type ReporterWarning } from '../../sdk/worker/warning.js';
 import { TestClock } from './test-clock.js';
 
-describe('the agenda', () => {
-  test('wakes everybody at his time, or a little later, with never more than one timer', () => {
+describe('the timer heap', () => {
+  test('fires each entry at its time, or a little later, with never more than one timer', () => {
     const plan = fc.array(
       fc.tuple(fc.nat(9), fc.oneof(fc.nat(500), fc.constant(Number.POSITIVE_INFINITY)), fc.nat(60)),
       { maxLength: 100, size: 'max' },
@@ -25,14 +23,14 @@ describe('the agenda', () => {
     fc.assert(
       fc.property(plan, (steps) => {
         const clock = new TestClock();
-        const agenda = new Agenda(clock);
+        const timers = new TimerHeap(clock);
         const due = new Map<number, number>();
-        const wakers = Array.from(
+        const entries = Array.from(
           { length: 10 },
-          (_, who): Waker => ({
-            place: -1,
-            wakeAt: 0,
-            awake: (now) => {
+          (_, who): TimerEntry => ({
+            heapIndex: -1,
+            dueAt: 0,
+            onTimer: (now) => {
               expect(now).toBeGreaterThanOrEqual(due.get(who) ?? Number.POSITIVE_INFINITY);
               due.delete(who);
             },
@@ -42,7 +40,7 @@ describe('the agenda', () => {
           const at = clock.at + inMs;
           if (Number.isFinite(at)) due.set(who, at);
           else due.delete(who);
-          agenda.set(wakers[who] as Waker, at);
+          timers.set(entries[who] as TimerEntry, at);
           if (due.size === 0) expect(clock.timers.size).toBe(0);
           clock.pass(pass);
           expect(clock.timers.size).toBeLessThanOrEqual(1);
@@ -120,14 +118,14 @@ test('null takes a field out, and what is left out stays', () => {
 });
 
 test('a text is shortened by characters, and never in the middle of one', () => {
-  expect(shorten('abc', 3)).toBe('abc');
-  expect(shorten('abcd', 3)).toBe('ab…');
-  expect(shorten('👍👍👍', 3)).toBe('👍👍👍');
-  expect(shorten('👍👍👍👍', 3)).toBe('👍👍…');
-  expect(shorten('a\uD83D', 3)).toBe('a\uFFFD');
+  expect(truncate('abc', 3)).toBe('abc');
+  expect(truncate('abcd', 3)).toBe('ab…');
+  expect(truncate('👍👍👍', 3)).toBe('👍👍👍');
+  expect(truncate('👍👍👍👍', 3)).toBe('👍👍…');
+  expect(truncate('a\uD83D', 3)).toBe('a\uFFFD');
   fc.assert(
     fc.property(fc.string({ unit: 'binary' }), fc.integer({ min: 1, max: 20 }), (text, max) => {
-      expect([...shorten(text, max)].length).toBeLessThanOrEqual(max);
+      expect([...truncate(text, max)].length).toBeLessThanOrEqual(max);
     }),
   );
 });
@@ -175,7 +173,7 @@ test('waits between tries are random, from nothing to a bound that doubles up to
   expect(backoffMs(7, 0)).toBe(0);
 });
 
-test('signs of life come at least three times in the time after which silence means something', () => {
+test('heartbeats come at least three times in the time after which silence means something', () => {
   expect(heartbeatSeconds({ processingId: 'a' }, 5)).toBe(5);
   expect(heartbeatSeconds({ processingId: 'a', stallAfterSeconds: 6 }, 5)).toBe(2);
   expect(heartbeatSeconds({ processingId: 'a', stallAfterSeconds: 60, timeoutSeconds: 3 }, 5)).toBe(1);
@@ -196,55 +194,55 @@ test.each([
   expect(() => write(levels + 1)).toThrow(expect.objectContaining({ code: 'invalid_event', path }));
 });
 
-test('frequent trouble is told once a second, and a callback that throws changes nothing', () => {
+test('frequent warnings pass once a second, and a callback that throws changes nothing', () => {
   const told: string[] = [];
   let now = 0;
-  const tell = teller(
-    ({ kind }: Trouble) => {
+  const warn = limitWarnings(
+    ({ kind }: ReporterWarning) => {
       told.push(kind);
       throw new Error('from the callback');
     },
     () => now,
   );
-  for (now = 0; now < 2_000; now += 100) tell({ kind: 'retrying', message: '' });
+  for (now = 0; now < 2_000; now += 100) warn({ kind: 'retrying', message: '' });
   expect(told).toEqual(['retrying', 'retrying']);
 });
 
-test('that NATS is away, or refuses the credentials, is told when it begins, then once a minute, and anew after it was back', () => {
+test('that NATS cannot be reached, or refuses the credentials, is a warning when it begins, then once a minute, and anew after a reconnect', () => {
   const told: string[] = [];
   let now = 0;
-  const tell = teller(
-    ({ kind }: Trouble) => void told.push(kind),
+  const warn = limitWarnings(
+    ({ kind }: ReporterWarning) => void told.push(kind),
     () => now,
   );
-  for (; now < 120_000; now += 5_000) tell({ kind: 'away', message: 'at each dial' });
-  expect(told).toEqual(['away', 'away']);
-  tell({ kind: 'back', message: '' });
-  tell({ kind: 'away', message: '' });
-  for (; now < 180_000; now += 5_000) tell({ kind: 'not_authorized', message: '' });
-  expect(told.slice(2)).toEqual(['back', 'away', 'not_authorized']);
+  for (; now < 120_000; now += 5_000) warn({ kind: 'disconnected', message: 'at each dial' });
+  expect(told).toEqual(['disconnected', 'disconnected']);
+  warn({ kind: 'reconnected', message: '' });
+  warn({ kind: 'disconnected', message: '' });
+  for (; now < 180_000; now += 5_000) warn({ kind: 'not_authorized', message: '' });
+  expect(told.slice(2)).toEqual(['reconnected', 'disconnected', 'not_authorized']);
 });
 
-test('G9 memory: what is let go first is the oldest, never an end, and never what has just come, even if an end comes in its place', () => {
-  const budget = new Budget(100);
+test('G9 memory: the oldest update is evicted first, never a terminal event, and never the newest event, even if a terminal event takes its place', () => {
+  const pending = new PendingBuffer(100);
   const gone: string[] = [];
-  const keeper = (name: string, evictable: boolean, then?: () => void): Keeper => ({
+  const buffered = (name: string, evictable: boolean, then?: () => void): BufferedEvent => ({
     evictable,
     evict: () => {
       gone.push(name);
       then?.();
     },
   });
-  const end = keeper('end', false);
-  budget.keep(keeper('first end', false), 40);
-  budget.keep(
-    keeper('old', true, () => budget.keep(end, 30)),
+  const end = buffered('end', false);
+  pending.add(buffered('first end', false), 40);
+  pending.add(
+    buffered('old', true, () => pending.add(end, 30)),
     30,
   );
-  budget.keep(keeper('newer', true), 20);
-  expect([gone, budget.bytes]).toEqual([[], 90]);
-  budget.keep(keeper('newest', true), 30);
-  expect([gone, budget.bytes]).toEqual([['old', 'newer'], 100]);
-  budget.letGo(end);
-  expect(budget.bytes).toBe(70);
+  pending.add(buffered('newer', true), 20);
+  expect([gone, pending.bytes]).toEqual([[], 90]);
+  pending.add(buffered('newest', true), 30);
+  expect([gone, pending.bytes]).toEqual([['old', 'newer'], 100]);
+  pending.remove(end);
+  expect(pending.bytes).toBe(70);
 });

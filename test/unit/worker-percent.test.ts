@@ -1,7 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { NO_PACE, observe, type Pace, secondsLeft } from '../../sdk/worker/eta.js';
-import { fractionOf, nextPercent } from '../../sdk/worker/percent.js';
+import {
+  addSample,
+  fractionOf,
+  NO_RATE,
+  nextPercent,
+  type RateEstimate,
+  secondsLeft,
+} from '../../sdk/worker/progress.js';
 import { firstState, type JobUpdate, updated } from '../../sdk/worker/state.js';
 
 describe('the percent', () => {
@@ -72,51 +78,51 @@ describe('the seconds left', () => {
     seconds: number,
     rate: (second: number) => number,
     everyMs = 100,
-  ): { pace: Pace; at: number; done: number } {
-    let pace = NO_PACE;
+  ): { rateEstimate: RateEstimate; at: number; done: number } {
+    let rateEstimate = NO_RATE;
     let done = 0;
     let at = 0;
     for (; at <= seconds * 1_000; at += everyMs) {
-      pace = observe(pace, at, done);
+      rateEstimate = addSample(rateEstimate, at, done);
       done += (rate(at / 1_000) * everyMs) / 1_000;
     }
-    return { pace, at, done };
+    return { rateEstimate, at, done };
   }
 
   test('are told of a steady rate, at any length', () => {
     for (const seconds of [5, 10, 60, 3_600]) {
       const rate = 1 / (4 * seconds);
-      const { pace, at, done } = worked(seconds, () => rate);
-      expect(Number(secondsLeft(pace, at, done)) / ((1 - done) / rate)).toBeCloseTo(1, 1);
+      const { rateEstimate, at, done } = worked(seconds, () => rate);
+      expect(Number(secondsLeft(rateEstimate, at, done)) / ((1 - done) / rate)).toBeCloseTo(1, 1);
     }
   });
 
   test('are not told early, of a job that stands still, or of one that jumps', () => {
-    expect(secondsLeft(NO_PACE, 0, 0)).toBeNull();
+    expect(secondsLeft(NO_RATE, 0, 0)).toBeNull();
     const early = worked(1.5, () => 0.01);
-    expect(secondsLeft(early.pace, early.at, early.done)).toBeNull();
+    expect(secondsLeft(early.rateEstimate, early.at, early.done)).toBeNull();
     const still = worked(60, () => 0);
-    expect(secondsLeft(still.pace, still.at, still.done)).toBeNull();
+    expect(secondsLeft(still.rateEstimate, still.at, still.done)).toBeNull();
     const jumping = worked(60, (second) => (Math.floor(second / 10) % 2 === 0 ? 0.02 : 0));
-    expect(secondsLeft(jumping.pace, jumping.at, jumping.done)).toBeNull();
+    expect(secondsLeft(jumping.rateEstimate, jumping.at, jumping.done)).toBeNull();
   });
 
   test('are not told any more when a steady job stops, and are again when it goes on', () => {
-    const { pace, at, done } = worked(20, () => 0.01);
-    expect(secondsLeft(pace, at, done)).toBe(80);
-    expect(secondsLeft(pace, at + 30_000, done)).toBeNull();
+    const { rateEstimate, at, done } = worked(20, () => 0.01);
+    expect(secondsLeft(rateEstimate, at, done)).toBe(80);
+    expect(secondsLeft(rateEstimate, at + 30_000, done)).toBeNull();
   });
 
   test('follow a rate that has changed for good', () => {
-    const { pace, at, done } = worked(200, (second) => (second < 20 ? 0.01 : 0.002));
-    expect(secondsLeft(pace, at, done)).toBeCloseTo((1 - done) / 0.002, -1);
+    const { rateEstimate, at, done } = worked(200, (second) => (second < 20 ? 0.01 : 0.002));
+    expect(secondsLeft(rateEstimate, at, done)).toBeCloseTo((1 - done) / 0.002, -1);
   });
 
   test('begin anew when the amounts are corrected downwards', () => {
-    const { pace, at } = worked(20, () => 0.01);
-    const corrected = observe(pace, at, 0.05);
+    const { rateEstimate, at } = worked(20, () => 0.01);
+    const corrected = addSample(rateEstimate, at, 0.05);
     expect(corrected.samples).toEqual([{ at, done: 0.05 }]);
-    expect(secondsLeft(pace, at, 0.05)).toBeNull();
+    expect(secondsLeft(rateEstimate, at, 0.05)).toBeNull();
   });
 
   test('need little memory, and are a number from 0, whatever is observed', () => {
@@ -126,13 +132,13 @@ describe('the seconds left', () => {
     );
     fc.assert(
       fc.property(seen, (observations) => {
-        let pace = NO_PACE;
+        let rateEstimate = NO_RATE;
         let at = 0;
         for (const [ms, done] of observations) {
           at += ms;
-          pace = observe(pace, at, done);
-          expect(pace.samples.length).toBeLessThan(16);
-          const seconds = secondsLeft(pace, at, done);
+          rateEstimate = addSample(rateEstimate, at, done);
+          expect(rateEstimate.samples.length).toBeLessThan(16);
+          const seconds = secondsLeft(rateEstimate, at, done);
           if (seconds !== null) expect(seconds).toBeGreaterThanOrEqual(0);
           if (seconds !== null) expect(Number.isFinite(seconds)).toBe(true);
         }

@@ -4,8 +4,8 @@ import { expect, test } from 'vitest';
 import type { Event } from '../../schemas/event.js';
 import { readEvent } from '../../sdk/worker/fencing.js';
 import { SupersededError } from '../../sdk/worker/index.js';
-import type { Pen } from '../../sdk/worker/pen.js';
-import { type CheckOrder, type MayRead, type WorkerProcess, World } from './worker-world.js';
+import type { JobWriter } from '../../sdk/worker/job-writer.js';
+import { type CheckOrder, type MayRead, Simulation, type WorkerProcess } from './worker-simulation.js';
 
 const RUNS = Number(process.env.HEADWAY_PROPERTY_RUNS ?? 1_000);
 const SEED = process.env.HEADWAY_PROPERTY_SEED;
@@ -32,7 +32,10 @@ const steps = (raw: fc.Arbitrary<Record<string, unknown>>, timeOuts: boolean) =>
       { weight: 2, arbitrary: fc.record({ do: fc.constant('end' as const), who }) },
       // A process that is frozen for a while: nothing of it moves until it moves again.
       { weight: 8, arbitrary: fc.record({ do: fc.constant('move' as const), who }) },
-      { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('cut' as const, 'reopen' as const), who }) },
+      {
+        weight: 2,
+        arbitrary: fc.record({ do: fc.constantFrom('disconnect' as const, 'reconnect' as const), who }),
+      },
       { weight: 3, arbitrary: fc.record({ do: fc.constant('start' as const) }) },
       { weight: 5, arbitrary: fc.record({ do: fc.constant('raw' as const), fields: raw }) },
       {
@@ -50,51 +53,51 @@ type Step = ReturnType<typeof steps> extends fc.Arbitrary<(infer T)[]> ? T : nev
 
 interface Run {
   readonly process: WorkerProcess;
-  readonly pen: Pen;
+  readonly jobWriter: JobWriter;
 }
 
-async function run(world: World, mayRead: MayRead, program: readonly Step[]): Promise<Run[]> {
+async function run(simulation: Simulation, mayRead: MayRead, program: readonly Step[]): Promise<Run[]> {
   const runs: Run[] = [];
   for (const step of program) {
     const one = 'who' in step ? runs[step.who] : undefined;
     switch (step.do) {
       case 'report':
-        quietly(() => one?.pen.report({ progress: 10 }));
+        quietly(() => one?.jobWriter.report({ progress: 10 }));
         break;
       case 'end':
-        quietly(() => void one?.pen.end({ status: 'completed', result: null }).catch(() => {}));
+        quietly(() => void one?.jobWriter.end({ status: 'completed', result: null }).catch(() => {}));
         break;
       case 'move':
         one?.process.arrive(0);
         one?.process.answer(0);
         one?.process.reads.shift()?.();
         break;
-      case 'cut':
-        one?.process.cut();
+      case 'disconnect':
+        one?.process.disconnect();
         break;
-      case 'reopen':
-        one?.process.reopen();
+      case 'reconnect':
+        one?.process.reconnect();
         break;
       case 'start':
         if (runs.length < MOST_RUNS) {
-          const process = world.process(mayRead);
-          runs.push({ process, pen: process.start({ processingId: 'job' }) });
+          const process = simulation.process(mayRead);
+          runs.push({ process, jobWriter: process.start({ processingId: 'job' }) });
         }
         break;
       case 'raw':
-        world.raw('job', step.fields);
+        simulation.raw('job', step.fields);
         break;
       case 'timeOut':
-        world.timeOut('job');
+        simulation.timeOut('job');
         break;
       case 'litter':
-        world.litter('job');
+        simulation.litter('job');
         break;
       case 'pass':
-        world.pass(step.ms);
+        simulation.pass(step.ms);
         break;
     }
-    await world.settle();
+    await simulation.settle();
   }
   return runs;
 }
@@ -108,15 +111,15 @@ function quietly(call: () => void): void {
 }
 
 /** The job's attempt after each of its messages, by PROTOCOL.md: the highest so far; one that names none belongs to it. */
-function checkWorkers(world: World): void {
+function checkWorkers(simulation: Simulation): void {
   let highest = 0;
   let hasEnded = false;
-  for (const { text, msgId } of world.stream.stored) {
+  for (const { text, msgId } of simulation.stream.stored) {
     const event = readEvent('job', Buffer.from(text));
     if (event === null) continue;
     const attempt = event.attempt ?? Math.max(highest, Number(event.status !== 'processing'));
     if (msgId !== '') {
-      const story = world.stream.stored
+      const story = simulation.stream.stored
         .map((one) => `${one.msgId === '' ? 'raw' : one.msgId} ${one.text}`)
         .join('\n');
       expect(attempt, `an attempt below the job's:\n${story}`).toBeGreaterThanOrEqual(highest);
@@ -137,20 +140,20 @@ const order = fc.constantFrom<CheckOrder>('duplicate first', 'expected first');
 test('G6 the end: beside publishers that name no attempt, or a wrong one, no worker falls back behind the highest attempt, or writes behind its end', async () => {
   await fc.assert(
     fc.asyncProperty(order, steps(fc.oneof(nameless, named), true), async (checkOrder, program) => {
-      const world = new World(checkOrder);
-      const runs = await run(world, 'all', program);
-      await world.heal();
-      checkWorkers(world);
+      const simulation = new Simulation(checkOrder);
+      const runs = await run(simulation, 'all', program);
+      await simulation.heal();
+      checkWorkers(simulation);
       // The job is free for whoever begins it now.
-      const last = world.process('all');
+      const last = simulation.process('all');
       const done = last.start({ processingId: 'job' }).end({ status: 'completed', result: null });
-      await world.heal();
+      await simulation.heal();
       await done;
-      checkWorkers(world);
-      for (const { pen } of runs) quietly(() => pen.report({ progress: 20 }));
-      await world.heal();
-      checkWorkers(world);
-      const stored = world.stream.stored.at(-1);
+      checkWorkers(simulation);
+      for (const { jobWriter } of runs) quietly(() => jobWriter.report({ progress: 20 }));
+      await simulation.heal();
+      checkWorkers(simulation);
+      const stored = simulation.stream.stored.at(-1);
       expect(stored?.msgId.startsWith(last.name), 'nobody takes it back').toBe(true);
     }),
     CHECKS,
@@ -160,13 +163,13 @@ test('G6 the end: beside publishers that name no attempt, or a wrong one, no wor
 test('G6 the end: with permission for the newest message alone, beside publishers that name no attempt, the same', async () => {
   await fc.assert(
     fc.asyncProperty(order, steps(nameless, false), async (checkOrder, program) => {
-      const world = new World(checkOrder);
-      await run(world, 'newest', program);
-      for (const process of world.processes) process.reopen();
+      const simulation = new Simulation(checkOrder);
+      await run(simulation, 'newest', program);
+      for (const process of simulation.processes) process.reconnect();
       // An event that names an attempt lets those go on that may not look beneath the others.
-      world.raw('job', { attempt: 90, message: 'taken' });
-      await world.heal();
-      checkWorkers(world);
+      simulation.raw('job', { attempt: 90, message: 'taken' });
+      await simulation.heal();
+      checkWorkers(simulation);
     }),
     CHECKS,
   );

@@ -1,17 +1,17 @@
 /** Values that say nothing: they never end a job, and what cannot be sent is named by its place. */
 import { expect, test } from 'vitest';
-import { encodeEvent } from '../../sdk/worker/encode.js';
 import { jsonOf } from '../../sdk/worker/json.js';
+import { encodeEvent } from '../../sdk/worker/outgoing-event.js';
 import type { JobUpdate } from '../../sdk/worker/state.js';
 import { firstState, updated } from '../../sdk/worker/state.js';
-import { World } from './worker-world.js';
+import { Simulation } from './worker-simulation.js';
 
-/** What is sent after an update that follows `{ current: 2, total: 10 }`, and what was told. */
-function sent(update: unknown): { event: Record<string, unknown>; told: string[] } {
-  const told: string[] = [];
+/** What is sent after an update that follows `{ current: 2, total: 10 }`, and which problems were found. */
+function sent(update: unknown): { event: Record<string, unknown>; problems: string[] } {
+  const problems: string[] = [];
   const before = updated(firstState(1, undefined, undefined), { current: 2, total: 10 }, 0);
-  const state = updated(before, update as JobUpdate, 1, (problem) => void told.push(problem));
-  return { event: JSON.parse(encodeEvent('"processing_id":"a"', state, null, 1, 'x')), told };
+  const state = updated(before, update as JobUpdate, 1, (problem) => void problems.push(problem));
+  return { event: JSON.parse(encodeEvent('"processing_id":"a"', state, null, 1, 'x')), problems };
 }
 
 const nowhere = { current: 2, total: 10, progress: 20 };
@@ -37,35 +37,37 @@ test.each<[string, unknown, Record<string, unknown>, number]>([
   ],
   ['a step below 0', { step: { name: 's', index: -1, total: 1.5 } }, { ...nowhere, step: { name: 's' } }, 2],
 ])('G8 bad input: an amount that is %s is taken as unknown', (_, update, expected, times) => {
-  const { event, told } = sent(update);
+  const { event, problems } = sent(update);
   expect(event).toMatchObject(expected);
   expect(event.step).toEqual(expected.step);
-  expect(told).toHaveLength(times);
-  for (const problem of told) expect(problem).toMatch(/^\/\S+ is .+; it is taken as unknown$/);
+  expect(problems).toHaveLength(times);
+  for (const problem of problems) expect(problem).toMatch(/^\/\S+ is .+; it is taken as unknown$/);
 });
 
 test('G8 bad input: a job tells of such values once, also of the total that it starts with, and goes on', async () => {
-  const world = new World('duplicate first');
-  const process = world.process('all');
-  const pen = process.start({ processingId: 'job', total: Number.NaN });
-  for (let i = 0; i < 5; i++) pen.report({ progress: Number.NaN });
-  pen.report({ progress: 50 });
-  const end = pen.end({ status: 'completed', result: null });
-  await world.heal();
+  const simulation = new Simulation('duplicate first');
+  const process = simulation.process('all');
+  const jobWriter = process.start({ processingId: 'job', total: Number.NaN });
+  for (let i = 0; i < 5; i++) jobWriter.report({ progress: Number.NaN });
+  jobWriter.report({ progress: 50 });
+  const end = jobWriter.end({ status: 'completed', result: null });
+  await simulation.heal();
   await end;
-  expect(process.told.filter(({ kind }) => kind !== 'retrying')).toEqual([
+  expect(process.warnings.filter(({ kind }) => kind !== 'retrying')).toEqual([
     { kind: 'bad_value', processingId: 'job', message: expect.stringContaining('/total is NaN') },
   ]);
-  expect(JSON.parse(world.stream.last('progress.job')?.text ?? '')).toMatchObject({ status: 'completed' });
+  expect(JSON.parse(simulation.stream.last('progress.job')?.text ?? '')).toMatchObject({
+    status: 'completed',
+  });
 });
 
 test('a number in a result that JSON does not have is null, and told with its place', () => {
-  const told: string[] = [];
+  const problems: string[] = [];
   const result = { pages: [{ mean: 0 / 0 }], none: null };
-  expect(jsonOf(result, '/result', (problem) => void told.push(problem))).toBe(
+  expect(jsonOf(result, '/result', (problem) => void problems.push(problem))).toBe(
     '{"pages":[{"mean":null}],"none":null}',
   );
-  expect(told).toEqual(['/result/pages/0/mean is a number that JSON does not have; it is sent as null']);
+  expect(problems).toEqual(['/result/pages/0/mean is a number that JSON does not have; it is sent as null']);
   expect(jsonOf({ none: null }, '/result', () => expect.fail())).toBe('{"none":null}');
 });
 

@@ -7,7 +7,7 @@ async with connect_reporter(servers="nats://127.0.0.1:4222") as reporter:
 """
 
 from .check import Check, CheckProblem
-from .contract import EVENT_MAX_BYTES, Flaw, Invalid, Valid, check_event, decode_event
+from .contract import EVENT_MAX_BYTES, Invalid, Valid, ValidationIssue, check_event, decode_event
 from .errors import (
     EventTooLargeError,
     HeadwayError,
@@ -20,9 +20,9 @@ from .errors import (
     SupersededError,
 )
 from .job import Job
-from .options import Options, Trouble
+from .options import Options, ReporterWarning
 from .reporter import Reporter, connect_reporter
-from .state import Moment, Step
+from .state import Step, Timestamp
 from .values import default_encoder
 
 __all__ = [
@@ -30,7 +30,6 @@ __all__ = [
     "Check",
     "CheckProblem",
     "EventTooLargeError",
-    "Flaw",
     "HeadwayError",
     "Invalid",
     "InvalidEventError",
@@ -38,15 +37,16 @@ __all__ = [
     "Job",
     "JobEndedError",
     "JobFailed",
-    "Moment",
     "NotAuthorizedError",
     "NotPermittedError",
     "Options",
     "Reporter",
+    "ReporterWarning",
     "Step",
     "SupersededError",
-    "Trouble",
+    "Timestamp",
     "Valid",
+    "ValidationIssue",
     "check_event",
     "connect_reporter",
     "decode_event",

@@ -7,19 +7,24 @@ import secrets
 from dataclasses import dataclass
 from typing import Literal, Union
 
-from .contract import MAX_SAFE_INTEGER, Flaw, is_processing_id, subject_of
+from .contract import MAX_SAFE_INTEGER, ValidationIssue, is_processing_id, subject_of
 from .errors import InvalidEventError
-from .fence import Stored
-from .log import Again, Conflict, Denied, JobLog, Outcome, ReadError, Refused
-from .words import Obstacle
+from .fencing import Stored
+from .jetstream import Conflict, Denied, JobStream, Outcome, ReadError, Refused, Retry
+from .jetstream_errors import Obstacle
 
 CHECK_ID = "headway-check"
 # How often it is looked whether a connection is there.
-_LOOK_SECONDS = 0.02
+_POLL_SECONDS = 0.02
 
 ProblemCode = Union[
     Literal[
-        "away", "connection_closed", "not_authorized", "not_permitted", "not_acknowledged", "not_readable"
+        "disconnected",
+        "connection_closed",
+        "not_authorized",
+        "not_permitted",
+        "not_acknowledged",
+        "not_readable",
     ],
     Obstacle,
 ]
@@ -51,53 +56,53 @@ class Check:
         return self.connected and self.can_publish and self.is_acknowledged and self.can_read
 
 
-async def check_log(log: JobLog, processing_id: str, seconds: float) -> Check:
+async def run_check(stream: JobStream, processing_id: str, seconds: float) -> Check:
     """Publishes what JetStream has to refuse, since no stream has a message of that sequence, and reads.
 
     :raises InvalidEventError: when the ``processing_id`` is none
     """
     if not is_processing_id(processing_id):
-        raise InvalidEventError(Flaw("/processing_id", "is no processing_id"))
+        raise InvalidEventError(ValidationIssue("/processing_id", "is no processing_id"))
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
-    while not log.is_connected:
-        if log.is_over:
+    while not stream.is_connected:
+        if stream.is_closed:
             return _failed("connection_closed", "The connection to NATS was closed.")
-        if log.refusal is not None:
-            return _failed("not_authorized", _sentence(str(log.refusal)))
+        if stream.refusal is not None:
+            return _failed("not_authorized", _sentence(str(stream.refusal)))
         if loop.time() >= deadline:
-            return _failed("away", _AWAY)
-        await asyncio.sleep(_LOOK_SECONDS)
+            return _failed("disconnected", _DISCONNECTED)
+        await asyncio.sleep(_POLL_SECONDS)
     subject = subject_of(processing_id)
     left = max(0.0, deadline - loop.time())
     probing = asyncio.ensure_future(
-        log.append(subject, b"", f"check.{secrets.token_urlsafe(16)}", MAX_SAFE_INTEGER, {})
+        stream.append(subject, b"", f"check.{secrets.token_urlsafe(16)}", MAX_SAFE_INTEGER, {})
     )
-    reading = asyncio.ensure_future(_read(log, subject))
+    reading = asyncio.ensure_future(_read(stream, subject))
     await asyncio.wait({probing, reading}, timeout=left)
     for task in (probing, reading):
         task.cancel()
     outcome = probing.result() if probing.done() and not probing.cancelled() else None
-    if not log.is_connected:
-        return _failed("away", _AWAY)
+    if not stream.is_connected:
+        return _failed("disconnected", _DISCONNECTED)
     late = f"no answer within {seconds * 1_000:g} ms"
     unread = reading.result() if reading.done() and not reading.cancelled() else ReadError(late)
     published = _with_cause(_problem_of(outcome, late), unread)
     problems = [] if published is None else [published]
     # JetStream looks at the condition first, and only then whether there is room.
-    if published is None and log.obstacle is not None:
-        kind, words = log.obstacle
-        problems.append(CheckProblem(kind, _sentence(words)))
+    if published is None and stream.obstacle is not None:
+        kind, detail = stream.obstacle
+        problems.append(CheckProblem(kind, _sentence(detail)))
     can_publish = not problems
     if unread is not None:
         problems.append(_read_problem(unread, published))
     is_acknowledged = outcome is not None and not isinstance(outcome, Denied)
-    if isinstance(outcome, Again):
+    if isinstance(outcome, Retry):
         is_acknowledged = outcome.is_answered
     return Check(True, can_publish, is_acknowledged, unread is None, tuple(problems))
 
 
-_AWAY = "NATS cannot be reached."
+_DISCONNECTED = "NATS cannot be reached."
 
 
 def _sentence(text: str) -> str:
@@ -114,7 +119,7 @@ def _problem_of(outcome: Outcome | None, late: str) -> CheckProblem | None:
             return None
         case Denied(error):
             return CheckProblem("not_permitted", _sentence(str(error)))
-        case Again(why, obstacle):
+        case Retry(why, obstacle):
             return CheckProblem(obstacle or "not_acknowledged", _sentence(why))
         case Refused(why):
             return CheckProblem("not_acknowledged", _sentence(why))
@@ -133,9 +138,9 @@ def _with_cause(problem: CheckProblem | None, unread: ReadError | None) -> Check
     return problem
 
 
-async def _read(log: JobLog, subject: str) -> ReadError | None:
+async def _read(stream: JobStream, subject: str) -> ReadError | None:
     try:
-        await log.last(subject, 0)
+        await stream.last(subject, 0)
         return None
     except ReadError as error:
         return error

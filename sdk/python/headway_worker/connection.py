@@ -11,24 +11,26 @@ from nats.errors import AuthorizationError, Error
 
 from .contract import ALIVE_PREFIX
 from .errors import InvalidOptionError, NotAuthorizedError
-from .options import Teller
+from .options import WarningLimiter
 
-_AGAIN_SECONDS = 0.5
-# What NATS does not permit, in the client's words, which are in small letters.
+_RECONNECT_SECONDS = 0.5
+# A permission error in the client's words, which are in lower case.
 _REFUSED = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"', re.IGNORECASE)
-# Whoever asked is told by the answer.
+# The caller of these requests gets the error.
 _ANSWERED = re.compile(r"progress\.|.*\.(stream\.msg|direct)\.get\.", re.IGNORECASE)
-_REFUSED_CREDENTIALS = re.compile(r"authorization failed|authorization violation|authentication expired", re.IGNORECASE)
+_REFUSED_CREDENTIALS = re.compile(
+    r"authorization failed|authorization violation|authentication expired", re.IGNORECASE
+)
 
 
 class GivenConnection:
-    """Somebody else's: it is used, and left as it is."""
+    """The caller's connection: it is used, and left open."""
 
     def __init__(self, nc: Client) -> None:
         self.nc = nc
 
     @property
-    def is_over(self) -> bool:
+    def is_closed(self) -> bool:
         return self.nc.is_closed
 
     @property
@@ -37,17 +39,17 @@ class GivenConnection:
 
 
 class OwnConnection:
-    """Connects, and connects again for as long as it takes: also where the client gives up for good, as it does when a
-    server refuses its credentials."""
+    """Connects, and reconnects without limit: also where the client gives up for good, as it does when a server refuses
+    its credentials."""
 
-    def __init__(self, settings: dict[str, Any], tell: Teller) -> None:
+    def __init__(self, settings: dict[str, Any], warn: WarningLimiter) -> None:
         self.nc = Client()
-        self.is_over = False
-        self._tell = tell
+        self.is_closed = False
+        self._warn = warn
         self._settings = {
             "max_reconnect_attempts": -1,
-            "reconnect_time_wait": _AGAIN_SECONDS,
-            # A peer that is gone without a word is noticed after two of them.
+            "reconnect_time_wait": _RECONNECT_SECONDS,
+            # A dead peer is detected after two of them.
             "ping_interval": 10,
             **settings,
             "error_cb": self._on_error,
@@ -56,9 +58,9 @@ class OwnConnection:
         self._inbox_prefix = prefix.decode() if isinstance(prefix, bytes) else str(prefix)
         self._task: asyncio.Task[None] | None = None
         self._refused = asyncio.Event()
-        self._complaint = ""
+        self._last_complaint = ""
         self.refusal: NotAuthorizedError | None = None
-        """What NATS said when it refused the credentials; None once it has taken them."""
+        """The error with which NATS refused the credentials; None once it has accepted them."""
 
     async def open(self, wait_seconds: float) -> None:
         """Returns when there is a connection, or after ``wait_seconds`` without one.
@@ -66,7 +68,7 @@ class OwnConnection:
         :raises InvalidOptionError: for settings that no connection can be made with
         """
         opened = asyncio.Event()
-        self._task = asyncio.get_running_loop().create_task(self._keep(opened))
+        self._task = asyncio.get_running_loop().create_task(self._connect_forever(opened))
         waiting = asyncio.ensure_future(opened.wait())
         refused = asyncio.ensure_future(self._refused.wait())
         try:
@@ -80,26 +82,28 @@ class OwnConnection:
             waiting.cancel()
             refused.cancel()
         if self._task.done():
-            self.is_over = True
+            self.is_closed = True
             try:
                 self._task.result()
             except (TypeError, ValueError, AttributeError, AssertionError, ImportError, Error) as error:
                 why = str(error) or type(error).__name__
-                raise InvalidOptionError("nats", f"has settings that nats.connect does not take: {why}") from error
+                raise InvalidOptionError(
+                    "nats", f"has settings that nats.connect does not take: {why}"
+                ) from error
 
     async def close(self) -> None:
         """Returns within some seconds, whatever the server does."""
-        self.is_over = True
+        self.is_closed = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task}, timeout=1)
         closing = asyncio.ensure_future(self.nc.close())
-        # One that was never opened cannot be closed, which it says with an exception.
+        # A connection that was never opened raises an exception here.
         closing.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.wait({closing}, timeout=2)
 
-    async def _keep(self, opened: asyncio.Event) -> None:
-        while not self.is_over:
+    async def _connect_forever(self, opened: asyncio.Event) -> None:
+        while not self.is_closed:
             closed = asyncio.Event()
 
             async def on_closed(closed: asyncio.Event = closed) -> None:
@@ -109,21 +113,21 @@ class OwnConnection:
             await self._on_connected()
             opened.set()
             await closed.wait()
-            await asyncio.sleep(_AGAIN_SECONDS)
+            await asyncio.sleep(_RECONNECT_SECONDS)
             self.nc = Client()
 
     async def _on_connected(self) -> None:
-        self._complaint = ""
+        self._last_complaint = ""
         self.refusal = None
         self._refused.clear()
 
     async def _on_error(self, error: Exception) -> None:
         complaint = str(error) or type(error).__name__
         refusal = _refusal_of(error)
-        if refusal is not None and not self.is_over:
+        if refusal is not None and not self.is_closed:
             self.refusal = refusal
             self._refused.set()
-            self._tell("not_authorized", str(refusal), None, refusal)
+            self._warn("not_authorized", str(refusal), None, refusal)
             return
         refused = _REFUSED.search(complaint)
         if refused is not None:
@@ -132,12 +136,12 @@ class OwnConnection:
             if is_inbox if operation == "subscription" else _ANSWERED.match(subject):
                 return
             if subject.startswith(ALIVE_PREFIX):
-                self._tell("not_permitted", f"NATS refuses: {operation} to {subject}")
+                self._warn("not_permitted", f"NATS refuses: {operation} to {subject}")
                 return
-        # The same one comes with every try.
-        if complaint != self._complaint and not self.is_over:
-            self._complaint = complaint
-            self._tell("connection", complaint)
+        # The same error comes with every try.
+        if complaint != self._last_complaint and not self.is_closed:
+            self._last_complaint = complaint
+            self._warn("connection", complaint)
 
 
 def _refusal_of(error: Exception | None) -> NotAuthorizedError | None:

@@ -26,7 +26,7 @@ Reason = Literal["bad_subject", "too_large", "not_utf8", "not_json", "too_deep",
 
 
 @dataclass(frozen=True)
-class Flaw:
+class ValidationIssue:
     """Where a value breaks the contract (a JSON Pointer, '' for the whole) and how."""
 
     path: str
@@ -92,13 +92,13 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
-def _text(most: int) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, str) and len(value) <= most
+def _text(limit: int) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, str) and len(value) <= limit
 
 
-def _integer(least: int) -> Callable[[Any], bool]:
+def _integer(minimum: int) -> Callable[[Any], bool]:
     # 3.0 is an integer in JSON.
-    return lambda value: _is_number(value) and value == int(value) and least <= value <= MAX_SAFE_INTEGER
+    return lambda value: _is_number(value) and value == int(value) and minimum <= value <= MAX_SAFE_INTEGER
 
 
 def _is_bool(value: Any) -> bool:
@@ -152,31 +152,31 @@ _ERROR: dict[str, _Rule] = {
 _BELONGS = {"result": "completed", "error": "error"}
 
 
-def check_event(value: Any) -> Flaw | None:
+def check_event(value: Any) -> ValidationIssue | None:
     """What is wrong with a value as an event, or None. What the contract does not name is left alone."""
     if not isinstance(value, Mapping):
-        return Flaw("", "is not an object")
-    for name, (_, wanted) in _REQUIRED.items():
+        return ValidationIssue("", "is not an object")
+    for name, (_, requested) in _REQUIRED.items():
         if name not in value:
-            return Flaw(f"/{name}", f"is missing; expected {wanted}")
-    flaw = _check(value, {**_REQUIRED, **_OPTIONAL}, "")
+            return ValidationIssue(f"/{name}", f"is missing; expected {requested}")
+    issue = _check(value, {**_REQUIRED, **_OPTIONAL}, "")
     for name, rules in (("step", _STEP), ("error", _ERROR)):
-        if flaw is None and name in value:
-            flaw = _check(value[name], rules, f"/{name}")
-    if flaw is not None:
-        return flaw
+        if issue is None and name in value:
+            issue = _check(value[name], rules, f"/{name}")
+    if issue is not None:
+        return issue
     for name, status in _BELONGS.items():
         if name in value and value["status"] != status:
-            return Flaw(
+            return ValidationIssue(
                 f"/{name}", f'comes only with status "{status}", and the status is "{value["status"]}"'
             )
     return None
 
 
-def _check(value: Event, rules: Mapping[str, _Rule], path: str) -> Flaw | None:
-    for name, (fits, wanted) in rules.items():
+def _check(value: Event, rules: Mapping[str, _Rule], path: str) -> ValidationIssue | None:
+    for name, (fits, requested) in rules.items():
         if name in value and not fits(value[name]):
-            return Flaw(f"{path}/{name}", f"is {_show(value[name])}; expected {wanted}")
+            return ValidationIssue(f"{path}/{name}", f"is {_show(value[name])}; expected {requested}")
     return None
 
 
@@ -233,11 +233,11 @@ def decode_event(subject: str, body: bytes) -> Union[Valid, Invalid]:
         return Invalid("too_deep", "", f"the event is nested more than {MAX_LEVELS} levels deep")
     try:
         value = json.loads(text, parse_int=_integer_of, parse_constant=_refuse)
-        flaw = check_event(value)
+        issue = check_event(value)
     except ValueError as error:
         return Invalid("not_json", "", str(error))
-    if flaw is not None:
-        return Invalid("schema", flaw.path, str(flaw))
+    if issue is not None:
+        return Invalid("schema", issue.path, str(issue))
     if value["processing_id"] != name:
         return Invalid(
             "subject_mismatch",

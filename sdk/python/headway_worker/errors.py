@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from .contract import Flaw
+from .contract import ValidationIssue
 
 
 class HeadwayError(Exception):
@@ -27,9 +27,9 @@ class InvalidEventError(HeadwayError, ValueError):
 
     code = "invalid_event"
 
-    def __init__(self, flaw: Flaw) -> None:
-        super().__init__(str(flaw))
-        self.flaw = flaw
+    def __init__(self, issue: ValidationIssue) -> None:
+        super().__init__(str(issue))
+        self.issue = issue
 
 
 class EventTooLargeError(HeadwayError, ValueError):
@@ -39,9 +39,9 @@ class EventTooLargeError(HeadwayError, ValueError):
 
     def __init__(self, size: int, limit: int | None) -> None:
         """``limit`` is None where NATS takes fewer than 64 KiB and does not say how many."""
-        most = "this NATS takes none so large" if limit is None else f"at most {limit} are allowed"
+        allowed = "this NATS takes none so large" if limit is None else f"at most {limit} are allowed"
         super().__init__(
-            f"the event would have {size} bytes; {most}. Store what is large elsewhere, and put a link to it into the event"
+            f"the event would have {size} bytes; {allowed}. Store what is large elsewhere, and put a link to it into the event"
         )
         self.size = size
         self.limit = limit
@@ -87,7 +87,7 @@ DeniedOperation = Literal["read", "publish", "subscribe"]
 
 class NotPermittedError(HeadwayError):
     """NATS does not permit something that the reporter needs: to read what a job's next event depends on, to publish its
-    events, or to get answers. It is told through ``on_trouble``, never raised.
+    events, or to get answers. ``on_warning`` gets it; it is never raised.
 
     ``subjects`` are those of which one has to be permitted: to publish to, or with ``subscribe`` to subscribe to.
     ``detail`` is what NATS said. ``processing_id`` is None where it is about all jobs.
@@ -114,7 +114,7 @@ class NotPermittedError(HeadwayError):
 
 
 class NotAuthorizedError(HeadwayError):
-    """NATS refuses the credentials. It is told through ``on_trouble``, never raised; the reporter goes on trying.
+    """NATS refuses the credentials. ``on_warning`` gets it; it is never raised. The reporter keeps trying.
     ``detail`` is what NATS said."""
 
     def __init__(self, detail: str) -> None:

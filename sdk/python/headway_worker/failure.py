@@ -1,4 +1,4 @@
-"""What is told of an exception that ended a job. Pure."""
+"""The parts of an exception that are published when it ends a job. Pure."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Failure:
 
 
 def failure_of(error: BaseException | str, include_stack: bool) -> Failure:
-    """``code``, ``retryable`` and ``details`` are the exception's own where it has them; of its other properties nothing
-    is told. The stack only if it is asked for: every viewer of the job would see it."""
+    """``code``, ``retryable`` and ``details`` are the exception's own where it has them; its other attributes
+    are not published. The stack only if the options ask for it: every viewer of the job would see it."""
     if isinstance(error, str):
         return Failure("error", error, False)
     if isinstance(error, asyncio.CancelledError):

@@ -8,29 +8,29 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Callable, Mapping, Protocol, Sequence
 
+from .delivery import Ending, EventDelivery
 from .errors import EventTooLargeError, InvalidEventError, JobEndedError, SupersededError
 from .failure import Failure, failure_of
-from .fence import Superseded
-from .mailbox import Draft
-from .options import Options, Teller
-from .pump import Ending, Pump
+from .fencing import Superseded
+from .options import Options, WarningLimiter
+from .send_queue import OutgoingEvent
 from .state import UNSET, JobState, Step
 
 
-class Host(Protocol):
+class JobHost(Protocol):
     """What a job needs of its reporter."""
 
     options: Options
-    tell: Teller
+    warn: WarningLimiter
 
     @property
     def is_connected(self) -> bool: ...
 
-    def started(self, job: Job) -> Pump:
-        """Runs a pump for the job, and signs of life."""
+    def start_delivery(self, job: Job) -> EventDelivery:
+        """Starts delivering the job's events, and its heartbeats."""
 
-    def left(self, job: Job, pump: Pump) -> None:
-        """The block is over: no more signs of life. What was offered is still sent."""
+    def on_exit(self, job: Job, delivery: EventDelivery) -> None:
+        """The block is over: no more heartbeats. What is queued is still sent."""
 
 
 class Job:
@@ -49,10 +49,10 @@ class Job:
         heartbeat_seconds: float,
         headers: Mapping[str, str],
         state: JobState,
-        host: Host,
+        host: JobHost,
     ) -> None:
         self.processing_id = processing_id
-        self.wanted_attempt = attempt
+        self.requested_attempt = attempt
         self.heartbeat_seconds = heartbeat_seconds
         self.headers = headers
         self.superseded = asyncio.Event()
@@ -62,7 +62,7 @@ class Job:
         self._lock = threading.Lock()
         self._thread = 0
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._pump: Pump | None = None
+        self._delivery: EventDelivery | None = None
         self._lost_to: Superseded | None = None
         self._has_ended = False
         self._task: asyncio.Task[Any] | None = None
@@ -71,7 +71,7 @@ class Job:
     @property
     def attempt(self) -> int | None:
         """Which attempt this is; None until its first event is stored."""
-        return None if self._pump is None else self._pump.attempt
+        return None if self._delivery is None else self._delivery.attempt
 
     @property
     def has_ended(self) -> bool:
@@ -90,7 +90,7 @@ class Job:
         eta_seconds: float | None = None,
         fields: Mapping[str, Any] | None = None,
     ) -> None:
-        """Takes note of where the job stands, and returns at once. From any thread. What is left out stays as it was.
+        """Reports the progress, and returns at once. From any thread. What you leave out stays as it was.
 
         :param current: of ``total``, in whatever the job counts in; gives the percent unless ``progress`` is given
         :param progress: percent. It never falls, and stays below 100 until the job is completed
@@ -115,8 +115,8 @@ class Job:
                     eta_seconds=eta_seconds,
                     fields=fields,
                 )
-        is_over = self._pump is not None and self._pump.done.done()
-        todo = self._late if self._has_ended or is_over else self._offer
+        is_over = self._delivery is not None and self._delivery.done.done()
+        todo = self._warn_update_after_end if self._has_ended or is_over else self._enqueue
         if threading.get_ident() == self._thread:
             todo()
         else:
@@ -153,28 +153,28 @@ class Job:
         return await self._end(lambda: self._state.fail(options.clock(), failure), options.end_seconds)
 
     async def __aenter__(self) -> Job:
-        if self._pump is not None:
+        if self._delivery is not None:
             raise RuntimeError(f"the job {self.processing_id} was started before; make another")
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         self._thread = threading.get_ident()
-        self._pump = pump = self._host.started(self)
-        pump.done.add_done_callback(self._done)
-        self._offer()
+        self._delivery = delivery = self._host.start_delivery(self)
+        delivery.done.add_done_callback(self._on_done)
+        self._enqueue()
         try:
             if self._host.is_connected:
-                begun = asyncio.ensure_future(pump.begun.wait())
+                begun = asyncio.ensure_future(delivery.begun.wait())
                 await asyncio.wait({begun}, timeout=self._host.options.start_seconds)
                 begun.cancel()
-            if pump.done.done() and isinstance(pump.done.result(), Superseded):
-                raise self._superseded_by(pump.done.result())
+            if delivery.done.done() and isinstance(delivery.done.result(), Superseded):
+                raise self._superseded_by(delivery.done.result())
         except asyncio.CancelledError as error:
             # Its first event may be stored all the same.
             await self._fail_with(error)
-            self._host.left(self, pump)
+            self._host.on_exit(self, delivery)
             raise
         except BaseException:
-            self._host.left(self, pump)
+            self._host.on_exit(self, delivery)
             raise
         return self
 
@@ -189,11 +189,11 @@ class Job:
             elif isinstance(error, (Exception, asyncio.CancelledError)) and self._lost_to is None:
                 await self._fail_with(error)
         finally:
-            if self._pump is not None:
-                self._host.left(self, self._pump)
+            if self._delivery is not None:
+                self._host.on_exit(self, self._delivery)
 
     def about_to_stop(self, why: str) -> asyncio.Task[Any] | None:
-        """The task that runs the block, for the reporter to cancel. What is told of the job then is ``why``."""
+        """The task that runs the block, for the reporter to cancel. ``why`` goes into the error of the job."""
         self._stopped = why
         return None if self._has_ended else self._task
 
@@ -203,14 +203,14 @@ class Job:
             error = asyncio.CancelledError(f"The worker was stopped ({self._stopped}).")
         try:
             options = self._host.options
-            # Whoever cancels wants to be gone.
+            # A cancelled task must end soon.
             wait = options.close_seconds if isinstance(error, asyncio.CancelledError) else options.end_seconds
             problems: list[str] = []
-            await self._end(lambda: self._fitting(self._failure(error), problems), wait, problems)
+            await self._end(lambda: self._fit_failure(self._failure(error), problems), wait, problems)
         except SupersededError:
             pass
 
-    def _fitting(self, failure: Failure, problems: list[str]) -> Draft:
+    def _fit_failure(self, failure: Failure, problems: list[str]) -> OutgoingEvent:
         """What a job failed with, or as much of it as can be sent, with the reasons in ``problems``."""
         at = self._host.options.clock()
         for less in (failure, replace(failure, details=None), replace(failure, details=None, stack=None)):
@@ -218,62 +218,62 @@ class Job:
                 return self._state.fail(at, less)
             except (InvalidEventError, EventTooLargeError) as problem:
                 problems.append(f"its error cannot be sent as it is: {problem}")
-        return self._state.fail_briefly(at, failure)
+        return self._state.fail_minimal(at, failure)
 
     def _failure(self, error: BaseException | str) -> Failure:
         return failure_of(error, self._host.options.include_stack)
 
     async def _end(
-        self, make: Callable[[], Draft], wait_seconds: float | None, problems: Sequence[str] = ()
+        self, make: Callable[[], OutgoingEvent], wait_seconds: float | None, problems: Sequence[str] = ()
     ) -> bool:
-        """``problems`` with what is sent are told when it has been made."""
+        """``problems`` with the event become warnings when it has been built."""
         with self._lock:
             self._running()
             if self._has_ended:
                 raise JobEndedError(self.processing_id)
             make()
             self._has_ended = True
-        assert self._pump is not None
-        self._offer()
-        # Not before: whoever is told may report in his turn.
+        assert self._delivery is not None
+        self._enqueue()
+        # Not before: the callback may report, too.
         for problem in problems:
-            self._host.tell("not_sendable", problem, self.processing_id)
-        await self._wait(self._pump, wait_seconds)
-        if not self._pump.done.done():
-            why = self._pump.problem or ("" if self._host.is_connected else "NATS cannot be reached")
+            self._host.warn("event_truncated", problem, self.processing_id)
+        await self._wait(self._delivery, wait_seconds)
+        if not self._delivery.done.done():
+            why = self._delivery.problem or ("" if self._host.is_connected else "NATS cannot be reached")
             message = f"its end is not stored yet{why and f' ({why})'}, and is tried again"
-            self._host.tell("not_acknowledged", message, self.processing_id)
+            self._host.warn("not_acknowledged", message, self.processing_id)
             return False
-        ending = self._pump.done.result()
+        ending = self._delivery.done.result()
         if isinstance(ending, Superseded):
             raise self._superseded_by(ending)
         if isinstance(ending, EventTooLargeError):
             raise ending
         if ending == "lost":
             # A block that ends returns nothing that would say so.
-            self._host.tell(
+            self._host.warn(
                 "not_acknowledged",
                 "its end is not stored, and will not be: its reporter or its connection is closed, or NATS refused it",
                 self.processing_id,
             )
         return ending == "stored"
 
-    async def _wait(self, pump: Pump, seconds: float | None) -> None:
+    async def _wait(self, delivery: EventDelivery, seconds: float | None) -> None:
         """Until the job has its end; but not for long where waiting does not help."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        refused = asyncio.ensure_future(pump.refused.wait())
-        either: set[asyncio.Future[Any]] = {pump.done, refused}
+        refused = asyncio.ensure_future(delivery.refused.wait())
+        either: set[asyncio.Future[Any]] = {delivery.done, refused}
         try:
             await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
             refused.cancel()
-        if pump.done.done():
+        if delivery.done.done():
             return
         close_seconds = self._host.options.close_seconds
         left = close_seconds if seconds is None else min(close_seconds, began + seconds - loop.time())
         if left > 0:
-            await asyncio.wait({pump.done}, timeout=left)
+            await asyncio.wait({delivery.done}, timeout=left)
 
     def _running(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
@@ -282,21 +282,23 @@ class Job:
             raise self._superseded_by(self._lost_to)
         return self._loop
 
-    def _offer(self) -> None:
+    def _enqueue(self) -> None:
         # The newest state, not that of the call: calls from other threads may come here late.
-        if self._pump is not None and not self._pump.done.done():
-            self._pump.offer(self._state.draft)
+        if self._delivery is not None and not self._delivery.done.done():
+            self._delivery.enqueue(self._state.outgoing)
 
-    def _late(self) -> None:
+    def _warn_update_after_end(self) -> None:
         after = "its end" if self._has_ended else "its reporter or its connection was closed"
-        self._host.tell("late_update", f"a report came after {after}, and was left out", self.processing_id)
+        self._host.warn(
+            "update_after_end", f"a report came after {after}, and was left out", self.processing_id
+        )
 
-    def _done(self, done: asyncio.Future[Ending]) -> None:
+    def _on_done(self, done: asyncio.Future[Ending]) -> None:
         ending = done.result()
         if isinstance(ending, Superseded):
             self._lost_to = ending
             self.superseded.set()
-            self._host.tell("superseded", str(self._superseded_by(ending)), self.processing_id)
+            self._host.warn("superseded", str(self._superseded_by(ending)), self.processing_id)
 
     def _superseded_by(self, ending: Ending) -> SupersededError:
         assert isinstance(ending, Superseded)

@@ -9,14 +9,14 @@ from typing import Callable, Literal
 
 from .errors import NotAuthorizedError, NotPermittedError
 from .settings import check_callable, check_flag, check_number, check_prefix, check_source, check_stream
-from .state import Moment
+from .state import Timestamp
 from .values import Encoder, default_encoder
 
 logger = logging.getLogger("headway_worker")
 
-TroubleKind = Literal[
-    "away",
-    "back",
+WarningKind = Literal[
+    "disconnected",
+    "reconnected",
     "connection_closed",
     "connection",
     "retrying",
@@ -24,55 +24,59 @@ TroubleKind = Literal[
     "not_permitted",
     "attempt_unknown",
     "bad_value",
-    "late_update",
+    "update_after_end",
     "superseded",
-    "not_sendable",
+    "event_truncated",
     "not_acknowledged",
 ]
 
 
 @dataclass(frozen=True)
-class Trouble:
+class ReporterWarning:
     """What a worker's author may want to know, and need not act on: nothing of this reaches the job.
 
-    ``away``: NATS cannot be reached, states are kept and sent later; ``back``: it is there again;
-    ``connection_closed``: the connection was closed for good by its owner; ``connection``: what it complains of;
-    ``retrying``: something was not taken or not answered, and is tried again; ``not_authorized``: NATS refuses the
-    credentials, which is tried again, but somebody has to mend it; ``not_permitted``: NATS does not permit
-    something that is needed, and nothing is written until it does; ``attempt_unknown``: the job has events that this
-    worker may not read: without an ``attempt`` nothing is written until it may, with one this is that attempt, whatever
-    was before; ``bad_value``: a number is none (NaN, infinite, a total below 0): it is taken as unknown, and the job goes
-    on; ``late_update``: a report came after the job's end, and was left out; ``superseded``: this worker has lost its job; ``not_sendable``: NATS will never take
-    this event, or what a job failed with could not be sent as it is; ``not_acknowledged``: the reporter was closed, or
-    a wait given up, before something was acknowledged.
+    - ``disconnected``: NATS cannot be reached. States are kept and sent later.
+    - ``reconnected``: NATS can be reached again.
+    - ``connection_closed``: the owner closed the connection for good.
+    - ``connection``: the client of NATS reports an error.
+    - ``retrying``: an event was not stored, or not answered. It is sent again.
+    - ``not_authorized``: NATS refuses the credentials. The reporter tries again, but somebody has to fix them.
+    - ``not_permitted``: NATS does not permit something that is needed. Nothing is written until it does.
+    - ``attempt_unknown``: the job has events that this worker may not read. Without an ``attempt`` nothing is written
+      until it may. With one, this is that attempt, whatever was before.
+    - ``bad_value``: a number is NaN, infinite, or a total below 0. It counts as unknown, and the job goes on.
+    - ``update_after_end``: a report came after the job's end, and was left out.
+    - ``superseded``: this worker has lost its job.
+    - ``event_truncated``: NATS does not take this event, or an error could not be sent as it is. Less of it is sent.
+    - ``not_acknowledged``: the reporter was closed, or a wait timed out, before an event was acknowledged.
     """
 
-    kind: TroubleKind
+    kind: WarningKind
     message: str
     processing_id: str | None = None
     error: NotPermittedError | NotAuthorizedError | None = None
-    """For programs: what NATS refuses, where that is the trouble."""
+    """For programs: what NATS refuses, where the warning is about that."""
 
 
 # How often the frequent kinds are told: each once in so many seconds.
-_EVERY_SECONDS = 1.0
+_INTERVAL_SECONDS = 1.0
 # States that last: told when they begin, and then so often, until NATS is back.
-_STILL_EVERY_SECONDS = 60.0
-_LASTING: frozenset[TroubleKind] = frozenset({"away", "not_authorized"})
-_FREQUENT: frozenset[TroubleKind] = frozenset(
-    {"retrying", "not_permitted", "attempt_unknown", "late_update", "connection", "not_sendable"}
+_PERSISTENT_INTERVAL_SECONDS = 60.0
+_PERSISTENT: frozenset[WarningKind] = frozenset({"disconnected", "not_authorized"})
+_RATE_LIMITED: frozenset[WarningKind] = frozenset(
+    {"retrying", "not_permitted", "attempt_unknown", "update_after_end", "connection", "event_truncated"}
 )
 
 
-def log_trouble(trouble: Trouble) -> None:
-    """What is done with trouble unless something else is asked for."""
-    level = logging.INFO if trouble.kind == "back" else logging.WARNING
-    about = "" if trouble.processing_id is None else f"job {trouble.processing_id}: "
-    logger.log(level, "%s: %s%s", trouble.kind, about, trouble.message)
+def log_warning(warning: ReporterWarning) -> None:
+    """What is done with warnings unless something else is asked for."""
+    level = logging.INFO if warning.kind == "reconnected" else logging.WARNING
+    about = "" if warning.processing_id is None else f"job {warning.processing_id}: "
+    logger.log(level, "%s: %s%s", warning.kind, about, warning.message)
 
 
-def system_clock() -> Moment:
-    return Moment(time.time(), time.monotonic())
+def system_clock() -> Timestamp:
+    return Timestamp(time.time(), time.monotonic())
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ class Options:
     max_in_flight: int = 256
     """Events of all jobs that may be on their way at once."""
     heartbeat_seconds: float = 5
-    """Between two signs of life of a job; 0 sends none."""
+    """Between two heartbeats of a job; 0 sends none."""
     ack_seconds: float = 5
     """How long one try waits for its acknowledgement."""
     start_seconds: float = 2
@@ -96,7 +100,7 @@ class Options:
     end_seconds: float | None = 300
     """How long the end of a job waits to be stored; None: for as long as it takes. After it ``complete`` and ``fail``
     return False, and the end is still sent when it can be. Where NATS refuses the credentials or the permission, which
-    waiting does not mend, the wait is ``close_seconds`` at the most."""
+    waiting does not fix, the wait is ``close_seconds`` at most."""
     close_seconds: float = 10
     """How long ``close`` waits for what is pending, and a job that is cancelled for its end to be stored."""
     include_stack: bool = False
@@ -107,9 +111,9 @@ class Options:
     """Called for values in results, details and own fields that JSON has no form for; gives another value. It raises
     TypeError for what it does not know. Unless given: dates and times in ISO 8601, UUIDs and Decimals as text, numpy's
     numbers and arrays as numbers and lists."""
-    on_trouble: Callable[[Trouble], None] = log_trouble
+    on_warning: Callable[[ReporterWarning], None] = log_warning
     """Called in the event loop; of a bad value in the thread that gave it. What it raises is logged and goes no further."""
-    clock: Callable[[], Moment] = system_clock
+    clock: Callable[[], Timestamp] = system_clock
 
     def __post_init__(self) -> None:
         """:raises InvalidOptionError: for what does not fit"""
@@ -126,34 +130,40 @@ class Options:
         check_number("close_seconds", self.close_seconds, 0)
         check_flag("include_stack", self.include_stack)
         check_source("ce_source", self.ce_source)
-        for name in ("encoder", "on_trouble", "clock"):
+        for name in ("encoder", "on_warning", "clock"):
             check_callable(name, getattr(self, name))
 
 
-class Teller:
-    """Tells the author of trouble, the frequent kinds at most once a second each, what lasts once a minute. Never
+class WarningLimiter:
+    """Passes warnings on: the frequent kinds at most once a second each, what lasts once a minute. Never
     raises."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._last: dict[TroubleKind, float] = {}
+        self._last: dict[WarningKind, float] = {}
 
     def __call__(
         self,
-        kind: TroubleKind,
+        kind: WarningKind,
         message: str,
         processing_id: str | None = None,
         error: NotPermittedError | NotAuthorizedError | None = None,
     ) -> None:
-        now = self._options.clock().steady
-        every = _STILL_EVERY_SECONDS if kind in _LASTING else _EVERY_SECONDS if kind in _FREQUENT else 0
-        if now - self._last.get(kind, float("-inf")) < every:
+        now = self._options.clock().monotonic
+        interval = (
+            _PERSISTENT_INTERVAL_SECONDS
+            if kind in _PERSISTENT
+            else _INTERVAL_SECONDS
+            if kind in _RATE_LIMITED
+            else 0
+        )
+        if now - self._last.get(kind, float("-inf")) < interval:
             return
-        if kind == "back":
-            for lasting in _LASTING:
-                self._last.pop(lasting, None)
+        if kind == "reconnected":
+            for persistent in _PERSISTENT:
+                self._last.pop(persistent, None)
         self._last[kind] = now
         try:
-            self._options.on_trouble(Trouble(kind, message, processing_id, error))
+            self._options.on_warning(ReporterWarning(kind, message, processing_id, error))
         except Exception:
-            logger.exception("on_trouble raised")
+            logger.exception("on_warning raised")

@@ -11,14 +11,14 @@ from typing import Any, Awaitable, Callable, Iterable, Mapping, TypeVar
 
 from nats.aio.client import Client
 
-from .check import CHECK_ID, Check, check_log
+from .check import CHECK_ID, Check, run_check
 from .connection import GivenConnection, OwnConnection
-from .contract import ALIVE_PREFIX, Flaw
+from .contract import ALIVE_PREFIX, ValidationIssue
+from .delivery import EventDelivery
 from .errors import InvalidEventError, InvalidOptionError
+from .jetstream import Connection, JobStream
 from .job import Job
-from .log import Connection, JobLog
-from .options import Options, Teller, logger
-from .pump import Pump
+from .options import Options, WarningLimiter, logger
 from .settings import DEFAULT_SERVER, check_number, connection_settings
 from .signals import STOP_SIGNALS, on_signals
 from .state import JobState
@@ -28,9 +28,9 @@ _TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]*)?"
 )
 # More often they would take all the time there is, and an edge does not look as often.
-_HEARTBEAT_LEAST_SECONDS = 0.05
+_HEARTBEAT_MIN_SECONDS = 0.05
 # How often the event loop turns until a block has ended: some layers of waiting inside of it.
-_TURNS = 100
+_LOOP_TURNS = 100
 _T = TypeVar("_T")
 
 
@@ -43,23 +43,23 @@ class Reporter:
         if not isinstance(nc, Client):
             raise InvalidOptionError("nc", f"is {type(nc).__name__}; expected a connection of nats-py")
         _check_options(options)
-        self._set_up(GivenConnection(nc), options, Teller(options))
+        self._set_up(GivenConnection(nc), options, WarningLimiter(options))
 
-    def _set_up(self, connection: Connection, options: Options, tell: Teller) -> None:
+    def _set_up(self, connection: Connection, options: Options, warn: WarningLimiter) -> None:
         self.options = options
-        self.tell = tell
+        self.warn = warn
         self._connection = connection
-        self._log = JobLog(connection, options, tell)
-        self._pumps: dict[Pump, asyncio.Task[None]] = {}
-        self._beats: dict[Job, asyncio.Task[None]] = {}
+        self._stream = JobStream(connection, options, warn)
+        self._deliveries: dict[EventDelivery, asyncio.Task[None]] = {}
+        self._heartbeats: dict[Job, asyncio.Task[None]] = {}
         self._jobs: set[Job] = set()
-        self._calls_off: list[Callable[[], None]] = []
+        self._cleanups: list[Callable[[], None]] = []
         self._is_closed = False
 
     @property
     def is_connected(self) -> bool:
         """Whether NATS is there. Jobs run without it, too."""
-        return self._log.is_connected
+        return self._stream.is_connected
 
     def job(
         self,
@@ -76,16 +76,18 @@ class Reporter:
     ) -> Job:
         """One run of a job, for ``async with``.
 
-        :param attempt: higher than the job's last; without it, the one after the last. So whoever starts a job again
-            has it, and a worker that is still at it loses it
+        :param attempt: higher than the job's last; without it, the one after the last. So a job that is
+            started again belongs to the new run, and a worker that still runs it loses it
         :param traceparent: W3C Trace Context; becomes a header of each event
         :param fields: your own fields, any JSON, in each event
         :raises InvalidEventError: when something does not fit the event contract
         :raises EventTooLargeError: when the fields alone are larger than 64 KiB
         """
         if traceparent is not None and not _TRACEPARENT.fullmatch(traceparent):
-            raise InvalidEventError(Flaw("/traceparent", "is not a traceparent as in W3C Trace Context"))
-        begin = {
+            raise InvalidEventError(
+                ValidationIssue("/traceparent", "is not a traceparent as in W3C Trace Context")
+            )
+        initial = {
             "processing_id": processing_id,
             "job_type": job_type,
             "total": total,
@@ -93,25 +95,23 @@ class Reporter:
             "stall_after_seconds": stall_after_seconds,
             "timeout_seconds": timeout_seconds,
         }
-        has_told: list[str] = []
+        has_warned: list[str] = []
 
-        def note(problem: str) -> None:
-            if not has_told:
-                has_told.append(problem)
-                self.tell("bad_value", f"{problem}. It is told once for a job", processing_id)
+        def on_unknown(problem: str) -> None:
+            if not has_warned:
+                has_warned.append(problem)
+                self.warn("bad_value", f"{problem}. This warning comes once for each job", processing_id)
 
-        state = JobState(begin, attempt, self.options.clock(), fields, self.options.encoder, note)
+        state = JobState(initial, attempt, self.options.clock(), fields, self.options.encoder, on_unknown)
         # At least three in the time after which silence is a stall or a failure.
         patience = min(seconds for seconds in (stall_after_seconds, timeout_seconds, float("inf")) if seconds)
-        heartbeat = min(self.options.heartbeat_seconds, max(patience / 3, _HEARTBEAT_LEAST_SECONDS))
+        heartbeat = min(self.options.heartbeat_seconds, max(patience / 3, _HEARTBEAT_MIN_SECONDS))
         headers = {} if traceparent is None else {"traceparent": traceparent}
         return Job(processing_id, attempt, heartbeat, headers, state, self)
 
-    async def run(
-        self, processing_id: str, work: Callable[[Job], Awaitable[_T] | _T], **settings: Any
-    ) -> _T:
+    async def run(self, processing_id: str, work: Callable[[Job], Awaitable[_T] | _T], **settings: Any) -> _T:
         """Runs ``work`` as a job, which is completed with what it returns (None: without a result). A plain function runs
-        in a thread, since one that works holds up the event loop, and with it the signs of life.
+        in a thread, since one that works holds up the event loop, and with it the heartbeats.
         ``settings`` are those of :meth:`job`."""
         async with self.job(processing_id, **settings) as job:
             given = work(job) if _is_asynchronous(work) else await asyncio.to_thread(work, job)
@@ -122,8 +122,8 @@ class Reporter:
             return result
 
     async def check(self, processing_id: str = CHECK_ID, seconds: float = 2) -> Check:
-        """Tells within two seconds whether this reporter can publish, be acknowledged and read, and if not, why. Stores
-        nothing. Whether there is room JetStream says of real events only: a store that was full at the last one is told.
+        """Checks within two seconds whether this reporter can publish, get acknowledgements and read, and if not, why.
+        Stores nothing. JetStream reports a full store for real events only, so the check knows of it after one.
 
         :param processing_id: a job that these credentials may report
         :param seconds: how long the check may take
@@ -131,7 +131,7 @@ class Reporter:
         :raises InvalidOptionError: when ``seconds`` is no number from 0 on
         """
         check_number("seconds", seconds, 0)
-        return await check_log(self._log, processing_id, seconds)
+        return await run_check(self._stream, processing_id, seconds)
 
     async def stop(self, why: str = "its reporter was stopped") -> None:
         """Cancels the tasks whose jobs still run, which fails these jobs as retryable and with the code ``cancelled``, and
@@ -142,7 +142,7 @@ class Reporter:
             if task is not None:
                 task.cancel()
         # The blocks end when their tasks run: then their ends are what is pending.
-        await _turn()
+        await _run_pending_callbacks()
         await self.close()
         cancelled = [task for task in tasks if task is not None]
         if cancelled:
@@ -155,36 +155,36 @@ class Reporter:
 
         :param signals: SIGTERM and SIGINT, unless given
         """
-        call_off = on_signals(signals, lambda one: self.stop(one.name))
-        self._calls_off.append(call_off)
-        return call_off
+        remove_handler = on_signals(signals, lambda one: self.stop(one.name))
+        self._cleanups.append(remove_handler)
+        return remove_handler
 
     async def close(self) -> None:
         """Waits until everything is stored that was reported, at the most ``close_seconds``, and stops. What is not
-        stored by then is told as ``not_acknowledged``. Jobs that still run are left open."""
+        stored by then is a warning ``not_acknowledged``. Jobs that still run are left open."""
         self._is_closed = True
-        while self._calls_off:
-            self._calls_off.pop()()
-        for beat in self._beats.values():
-            beat.cancel()
-        for pump in self._pumps:
-            pump.flush()
+        while self._cleanups:
+            self._cleanups.pop()()
+        for heartbeat_task in self._heartbeats.values():
+            heartbeat_task.cancel()
+        for delivery in self._deliveries:
+            delivery.flush()
         deadline = asyncio.get_running_loop().time() + self.options.close_seconds
-        while busy := [pump for pump in self._pumps if not pump.idle.is_set()]:
-            idle = [asyncio.ensure_future(pump.idle.wait()) for pump in busy]
+        while busy := [delivery for delivery in self._deliveries if not delivery.idle.is_set()]:
+            idle = [asyncio.ensure_future(delivery.idle.wait()) for delivery in busy]
             left = max(0.0, deadline - asyncio.get_running_loop().time())
             _, late = await asyncio.wait(idle, timeout=left)
             for waiting in late:
                 waiting.cancel()
             if late:
                 break
-            # A block around one that has ended offers its own end only now.
-            await _turn()
-        while self._pumps:
+            # A block around one that has ended queues its own end only now.
+            await _run_pending_callbacks()
+        while self._deliveries:
             # Again and again: the client swallows a cancellation that comes while it writes.
-            for task in self._pumps.values():
+            for task in self._deliveries.values():
                 task.cancel()
-            await asyncio.wait(list(self._pumps.values()), timeout=0.5)
+            await asyncio.wait(list(self._deliveries.values()), timeout=0.5)
 
     async def __aenter__(self) -> Reporter:
         return self
@@ -196,43 +196,43 @@ class Reporter:
 
     # --- for jobs: the protocol Host
 
-    def started(self, job: Job) -> Pump:
+    def start_delivery(self, job: Job) -> EventDelivery:
         if self._is_closed:
             raise RuntimeError("the reporter is closed")
         options = self.options
         interval = 1 / options.max_updates_per_second
-        pump = Pump(
+        delivery = EventDelivery(
             job.processing_id,
-            job.wanted_attempt,
+            job.requested_attempt,
             job.headers,
             options.ce_source,
             interval,
-            self._log,
-            self.tell,
+            self._stream,
+            self.warn,
         )
         loop = asyncio.get_running_loop()
         self._jobs.add(job)
-        task = loop.create_task(pump.run())
-        self._pumps[pump] = task
-        task.add_done_callback(lambda done: self._pump_ended(pump, done))
+        task = loop.create_task(delivery.run())
+        self._deliveries[delivery] = task
+        task.add_done_callback(lambda done: self._on_delivery_done(delivery, done))
         if job.heartbeat_seconds > 0:
-            self._beats[job] = loop.create_task(self._beat(job))
-        return pump
+            self._heartbeats[job] = loop.create_task(self._send_heartbeats(job))
+        return delivery
 
-    def left(self, job: Job, pump: Pump) -> None:
+    def on_exit(self, job: Job, delivery: EventDelivery) -> None:
         self._jobs.discard(job)
-        if (beat := self._beats.pop(job, None)) is not None:
-            beat.cancel()
-        if not job.has_ended and (task := self._pumps.get(pump)) is not None:
+        if (heartbeat_task := self._heartbeats.pop(job, None)) is not None:
+            heartbeat_task.cancel()
+        if not job.has_ended and (task := self._deliveries.get(delivery)) is not None:
             task.cancel()
 
-    def _pump_ended(self, pump: Pump, task: asyncio.Task[None]) -> None:
-        del self._pumps[pump]
+    def _on_delivery_done(self, delivery: EventDelivery, task: asyncio.Task[None]) -> None:
+        del self._deliveries[delivery]
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("the reporter has a defect", exc_info=error)
 
-    async def _beat(self, job: Job) -> None:
-        """Signs of life, which are never stored."""
+    async def _send_heartbeats(self, job: Job) -> None:
+        """Heartbeats, which are never stored."""
         while not job.superseded.is_set():
             await asyncio.sleep(job.heartbeat_seconds)
             if job.has_ended:
@@ -241,11 +241,9 @@ class Reporter:
                 continue
             try:
                 body = b'{"attempt":%d}' % job.attempt
-                await asyncio.wait_for(
-                    self._connection.nc.publish(ALIVE_PREFIX + job.processing_id, body), 1
-                )
+                await asyncio.wait_for(self._connection.nc.publish(ALIVE_PREFIX + job.processing_id, body), 1)
             except Exception as error:  # noqa: BLE001 the next one comes by itself
-                logger.debug("no sign of life: %s", error)
+                logger.debug("no heartbeat: %s", error)
 
 
 def _check_options(options: object) -> None:
@@ -253,9 +251,9 @@ def _check_options(options: object) -> None:
         raise InvalidOptionError("options", f"is {type(options).__name__}; expected Options(...)")
 
 
-async def _turn() -> None:
+async def _run_pending_callbacks() -> None:
     """Lets everything run that can."""
-    for _ in range(_TURNS):
+    for _ in range(_LOOP_TURNS):
         await asyncio.sleep(0)
 
 
@@ -284,10 +282,10 @@ class connect_reporter(Reporter):  # noqa: N801 it is used as a function
     ) -> None:
         _check_options(options)
         check_number("wait_seconds", wait_seconds, 0)
-        tell = Teller(options)
-        self._own = OwnConnection(connection_settings(servers, nats), tell)
+        warn = WarningLimiter(options)
+        self._own = OwnConnection(connection_settings(servers, nats), warn)
         self._wait_seconds = wait_seconds
-        self._set_up(self._own, options, tell)
+        self._set_up(self._own, options, warn)
 
     async def __aenter__(self) -> Reporter:
         await self._own.open(self._wait_seconds)

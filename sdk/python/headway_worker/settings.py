@@ -1,4 +1,4 @@
-"""Whether settings fit: each by its type, range and form. Nothing is told of a value that may hold a password."""
+"""Checks settings by type, range and form. Error messages leave out values that may hold a password."""
 
 from __future__ import annotations
 
@@ -15,24 +15,34 @@ from nats.aio.client import Client
 from .errors import InvalidOptionError
 
 DEFAULT_SERVER = "nats://127.0.0.1:4222"
-_ADDRESS = f"expected one such as {DEFAULT_SERVER} (in a user or password write @ : / , % as %40 %3A %2F %2C %25)"
+_ADDRESS = (
+    f"expected one such as {DEFAULT_SERVER} (in a user or password write @ : / , % as %40 %3A %2F %2C %25)"
+)
 _SCHEMES = ("nats", "tls", "ws", "wss")
 # Escapes are two hexadecimal digits.
 _ESCAPES = re.compile(r"(?:[^%]|%[0-9A-Fa-f]{2})*")
-# The reporter's own: it tells what they would hear through `on_trouble`.
+# The reporter's own: it tells what they would hear through `on_warning`.
 _OWN = ("error_cb", "closed_cb", "reconnected_cb")
 
 
 def check_number(
-    name: str, value: object, least: float, *, above: bool = False, infinite: bool = True, whole: bool = False
+    name: str,
+    value: object,
+    minimum: float,
+    *,
+    above: bool = False,
+    infinite: bool = True,
+    whole: bool = False,
 ) -> None:
-    """:raises InvalidOptionError: when it is no number from ``least`` on, or ``above`` it"""
+    """:raises InvalidOptionError: when it is no number from ``minimum`` on, or ``above`` it"""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value)
-    if is_number and (value > least if above else value >= least):  # type: ignore[operator]
+    if is_number and (value > minimum if above else value >= minimum):  # type: ignore[operator]
         if (infinite or math.isfinite(value)) and (not whole or isinstance(value, int)):  # type: ignore[arg-type]
             return
     kind = "an integer" if whole else "a number" if infinite else "a finite number"
-    raise InvalidOptionError(name, f"is {value!r}; expected {kind} {'above' if above else 'from'} {least:g}")
+    raise InvalidOptionError(
+        name, f"is {value!r}; expected {kind} {'above' if above else 'from'} {minimum:g}"
+    )
 
 
 def check_stream(name: str, value: object) -> None:
@@ -45,7 +55,9 @@ def check_prefix(name: str, value: object, example: str) -> None:
     """:raises InvalidOptionError: when no subject can begin with it"""
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
     if not isinstance(text, str) or not re.fullmatch(r"[^\s.*>]+(\.[^\s.*>]+)*", text):
-        raise InvalidOptionError(name, f"is {value!r}; expected the beginning of a subject, such as {example}")
+        raise InvalidOptionError(
+            name, f"is {value!r}; expected the beginning of a subject, such as {example}"
+        )
 
 
 def check_flag(name: str, value: object) -> None:
@@ -75,7 +87,7 @@ def connection_settings(servers: object, given: Mapping[str, Any]) -> dict[str, 
     known = inspect.signature(Client.connect).parameters
     for name, value in given.items():
         if name in _OWN:
-            raise InvalidOptionError(name, "is the reporter's own; what happens is told to on_trouble")
+            raise InvalidOptionError(name, "is the reporter's own; the reporter calls on_warning instead")
         if name not in known or name in ("self", "servers"):
             raise InvalidOptionError(name, "is no setting of nats.connect")
         if name == "inbox_prefix":
@@ -107,7 +119,9 @@ def _addresses(servers: object) -> list[str]:
             raise InvalidOptionError("servers", f"has no address at place {place}; {_ADDRESS}")
         found.append(server)
     if len({_url_of(server).scheme in ("ws", "wss") for server in found}) > 1:
-        raise InvalidOptionError("servers", "has addresses of WebSockets (ws, wss) beside others; expected one kind")
+        raise InvalidOptionError(
+            "servers", "has addresses of WebSockets (ws, wss) beside others; expected one kind"
+        )
     return found
 
 
@@ -122,7 +136,9 @@ def _is_address(server: str) -> bool:
     except ValueError:
         return False
     login, at, host = url.netloc.rpartition("@")
-    is_host = bool(url.hostname) and re.fullmatch(r"\[[0-9A-Fa-f:.%\w]+\]|[^\s\[\]:]+", re.sub(r":\d+$", "", host))
+    is_host = bool(url.hostname) and re.fullmatch(
+        r"\[[0-9A-Fa-f:.%\w]+\]|[^\s\[\]:]+", re.sub(r":\d+$", "", host)
+    )
     is_bare = url.path in ("", "/") and not url.query and not url.fragment and not server.endswith(("?", "#"))
     return bool(
         url.scheme in _SCHEMES

@@ -17,17 +17,17 @@ def on_signals(
     """Calls ``stop`` in the event loop at the first of the signals, and then gives the signal back to the process, which
     ends by it. Call it in the main thread. What it returns calls it off."""
     loop = asyncio.get_running_loop()
-    wanted = tuple(signals)
-    before: dict[signal.Signals, Any] = {one: signal.getsignal(one) for one in wanted}
+    requested = tuple(signals)
+    before: dict[signal.Signals, Any] = {one: signal.getsignal(one) for one in requested}
     running: list[asyncio.Task[None]] = []
 
     def restore(one: signal.Signals, handler: Any) -> None:
         loop.remove_signal_handler(one)
         signal.signal(one, signal.SIG_DFL if handler is None else handler)
 
-    def call_off() -> None:
+    def remove_handler() -> None:
         if not running:
-            for one in wanted:
+            for one in requested:
                 restore(one, before[one])
 
     async def stopped(one: signal.Signals) -> None:
@@ -42,9 +42,9 @@ def on_signals(
         if not running:
             running.append(asyncio.ensure_future(stopped(one)))
 
-    for one in wanted:
+    for one in requested:
         loop.add_signal_handler(one, arrived, one)
-    return call_off
+    return remove_handler
 
 
 def _is_somebodys(handler: Any) -> bool:

@@ -16,7 +16,7 @@ from .contract import (
     MESSAGE_MAX_CHARACTERS,
     STEP_NAME_MAX_CHARACTERS,
     Event,
-    Flaw,
+    ValidationIssue,
     check_event,
     encode,
     is_too_deep,
@@ -24,11 +24,11 @@ from .contract import (
 from .errors import EventTooLargeError, InvalidEventError
 from .eta import Eta
 from .failure import Failure
-from .mailbox import Draft
-from .values import Encoder, Note, amount_of, default_encoder, place_of, plain
+from .send_queue import OutgoingEvent
+from .values import Encoder, OnUnknown, amount_of, default_encoder, place_of, plain
 
 # 100 is for `completed` alone.
-MOST_WHILE_PROCESSING = 99.9
+MAX_WHILE_PROCESSING = 99.9
 
 _ATTEMPT_BYTES = len(b'"attempt":,') + len(str(MAX_SAFE_INTEGER))
 _RESERVED = frozenset(
@@ -38,16 +38,20 @@ _RESERVED = frozenset(
 # True only while the job runs.
 _RUNNING = frozenset(("eta_seconds", "indeterminate"))
 # What names the job and its place: with only these an event is never large.
-KEPT_BRIEFLY = frozenset(
+MINIMAL_FIELDS = frozenset(
     "processing_id progress timestamp job_type stall_after_seconds timeout_seconds".split()
 )
 
 
-class Moment(NamedTuple):
-    """``wall``: seconds since 1970, for timestamps. ``steady``: seconds of a clock that never jumps."""
+_TRUNCATED_FIELDS = MINIMAL_FIELDS | frozenset("status current total indeterminate eta_seconds".split())
+_MINIMAL_MESSAGE_CHARACTERS = 256
+
+
+class Timestamp(NamedTuple):
+    """``wall``: seconds since 1970, for timestamps. ``monotonic``: seconds of a clock that never jumps."""
 
     wall: float
-    steady: float
+    monotonic: float
 
 
 @dataclass(frozen=True)
@@ -67,42 +71,42 @@ UNSET = Unset()
 
 
 class JobState:
-    """Merges reports into one state. What is refused leaves the state as it was.
+    """Merges reports into one state. An invalid report leaves the state as it was.
 
     :param begin: the fields of the job itself, None where they are not given
     :param attempt: only checked: it is put into an event when that is sent
     :param encoder: for values that JSON has no form for
-    :param note: is told of values that say nothing and are taken as not given, such as an amount that is NaN
+    :param on_unknown: called with values that count as unknown, such as an amount that is NaN
     :raises InvalidEventError: from every method, for what no event can hold
     :raises EventTooLargeError: from every method, for an event of more than 64 KiB
     """
 
     def __init__(
         self,
-        begin: Event,
+        initial: Event,
         attempt: int | None,
-        at: Moment,
+        at: Timestamp,
         fields: Event | None = None,
         encoder: Encoder = default_encoder,
-        note: Note = lambda _: None,
+        on_unknown: OnUnknown = lambda _: None,
     ) -> None:
         self._eta = Eta()
         self._encoder = encoder
-        self._note = note
-        total = self._amount("total", begin.get("total"), 0)
-        given = {name: value for name, value in {**begin, "total": total}.items() if value is not None}
+        self._on_unknown = on_unknown
+        total = self._amount("total", initial.get("total"), 0)
+        given = {name: value for name, value in {**initial, "total": total}.items() if value is not None}
         self._event: dict[str, Any] = {**given, "status": "processing", "progress": 0.0}
         self._event["message"] = (
-            _cut(given["message"], MESSAGE_MAX_CHARACTERS) if "message" in given else _GONE
+            _truncate(given["message"], MESSAGE_MAX_CHARACTERS) if "message" in given else _REMOVED
         )
         first = {**self._event, **self._own(fields), "timestamp": _timestamp(at)}
         if attempt is not None:
             self._take({**first, "attempt": attempt})
-        self.draft = self._take(first)
+        self.outgoing = self._take(first)
 
     def report(
         self,
-        at: Moment,
+        at: Timestamp,
         *,
         current: float | None = None,
         total: float | None = None,
@@ -112,7 +116,7 @@ class JobState:
         indeterminate: bool | None = None,
         eta_seconds: float | None = None,
         fields: Event | None = None,
-    ) -> Draft:
+    ) -> OutgoingEvent:
         """The next `processing` event. What is left out stays as it was."""
         current = self._amount("current", current)
         total = self._amount("total", total, 0)
@@ -123,7 +127,7 @@ class JobState:
             "current": current,
             "total": total,
             "progress": percent,
-            "message": _cut(message, MESSAGE_MAX_CHARACTERS),
+            "message": _truncate(message, MESSAGE_MAX_CHARACTERS),
             "step": self._step(step),
             "indeterminate": indeterminate,
         }
@@ -134,33 +138,33 @@ class JobState:
         }
         event.pop("eta_seconds", None)
         shown = event["progress"]
-        left = self._eta.seconds_left(at.steady, shown) if eta_seconds is None else eta_seconds
+        left = self._eta.seconds_left(at.monotonic, shown) if eta_seconds is None else eta_seconds
         if left is not None and event.get("indeterminate") is not True:
             event["eta_seconds"] = left
-        draft = self._take({**event, "timestamp": _timestamp(at)})
+        outgoing = self._take({**event, "timestamp": _timestamp(at)})
         if percent is not None:
-            self._eta.note(at.steady, shown)
-        return draft
+            self._eta.add_sample(at.monotonic, shown)
+        return outgoing
 
-    def complete(self, at: Moment, result: Any = UNSET) -> Draft:
+    def complete(self, at: Timestamp, result: Any = UNSET) -> OutgoingEvent:
         """The `completed` event, with 100 per cent."""
         over = {} if isinstance(result, Unset) else {"result": self._plain(result, "/result")}
         reached = float(self._event["progress"])
         return self._take({**self._ending(at), "status": "completed", "progress": 100, **over}, reached)
 
-    def fail(self, at: Moment, failure: Failure) -> Draft:
+    def fail(self, at: Timestamp, failure: Failure) -> OutgoingEvent:
         """The `error` event. The percent stays where it was."""
         details = None if failure.details is None else self._plain(failure.details, "/error/details", 3)
         error = _error(replace(failure, details=details))
         return self._take({**self._ending(at), "status": "error", "error": error})
 
-    def fail_briefly(self, at: Moment, failure: Failure) -> Draft:
+    def fail_minimal(self, at: Timestamp, failure: Failure) -> OutgoingEvent:
         """As `fail`, without details and the worker's own fields: what is left always fits."""
-        kept = {name: value for name, value in self._ending(at).items() if name in KEPT_BRIEFLY}
+        kept = {name: value for name, value in self._ending(at).items() if name in MINIMAL_FIELDS}
         brief = Failure(str(failure.code), str(failure.message), failure.retryable is True)
         return self._take({**kept, "status": "error", "error": _error(brief)})
 
-    def _ending(self, at: Moment) -> dict[str, Any]:
+    def _ending(self, at: Timestamp) -> dict[str, Any]:
         kept = {name: value for name, value in self._event.items() if name not in _RUNNING}
         return {**kept, "timestamp": _timestamp(at)}
 
@@ -173,18 +177,18 @@ class JobState:
             progress = 100 * done / of if done is not None and of is not None and of > 0 else None
         if progress is None:
             return None
-        return max(float(self._event["progress"]), min(round(float(progress), 1), MOST_WHILE_PROCESSING))
+        return max(float(self._event["progress"]), min(round(float(progress), 1), MAX_WHILE_PROCESSING))
 
-    def _amount(self, name: str, value: Any, least: float = -math.inf) -> float | None:
+    def _amount(self, name: str, value: Any, minimum: float = -math.inf) -> float | None:
         if value is None:
             return None
-        amount = amount_of(value, least)
+        amount = amount_of(value, minimum)
         if amount is None:
-            self._note(f"/{name} is {_shown(value)}; it is taken as unknown")
+            self._on_unknown(f"/{name} is {_shown(value)}; it is taken as unknown")
         return amount
 
     def _plain(self, value: Any, path: str, level: int = 2) -> Any:
-        return plain(value, self._encoder, path, self._note, level)
+        return plain(value, self._encoder, path, self._on_unknown, level)
 
     def _own(self, fields: Mapping[str, Any] | None) -> dict[str, Any]:
         """A worker's own fields, copied. None takes one out."""
@@ -192,9 +196,9 @@ class JobState:
         for name, value in (fields or {}).items():
             if not isinstance(name, str) or name in _RESERVED:
                 raise InvalidEventError(
-                    Flaw(f"/{name}", "is a name of the protocol that a report may not set")
+                    ValidationIssue(f"/{name}", "is a name of the protocol that a report may not set")
                 )
-            own[name] = _GONE if value is None else self._plain(value, f"/{name}")
+            own[name] = _REMOVED if value is None else self._plain(value, f"/{name}")
         return own
 
     def _step(self, step: Step | str | None) -> dict[str, Any] | None:
@@ -203,40 +207,64 @@ class JobState:
         if isinstance(step, str):
             step = Step(step)
         if not isinstance(step, Step):
-            raise InvalidEventError(Flaw("/step", f"is {step!r}; expected a Step, or its name"))
-        parts: dict[str, Any] = {"name": _cut(step.name, STEP_NAME_MAX_CHARACTERS)}
+            raise InvalidEventError(ValidationIssue("/step", f"is {step!r}; expected a Step, or its name"))
+        parts: dict[str, Any] = {"name": _truncate(step.name, STEP_NAME_MAX_CHARACTERS)}
         for name, value in (("index", step.index), ("total", step.total)):
             parts[name] = None if value is None else place_of(value)
             if value is not None and parts[name] is None:
-                self._note(f"/step/{name} is {_shown(value)}; it is taken as unknown")
+                self._on_unknown(f"/step/{name} is {_shown(value)}; it is taken as unknown")
         return {name: value for name, value in parts.items() if value is not None}
 
-    def _take(self, event: dict[str, Any], reached: float | None = None) -> Draft:
-        event = {name: value for name, value in event.items() if value is not _GONE}
-        flaw = check_event(event)
-        if flaw is not None:
-            raise InvalidEventError(flaw)
+    def _take(self, event: dict[str, Any], reached: float | None = None) -> OutgoingEvent:
+        event = {name: value for name, value in event.items() if value is not _REMOVED}
+        issue = check_event(event)
+        if issue is not None:
+            raise InvalidEventError(issue)
         try:
             text = encode(event)
         except (TypeError, ValueError, RecursionError) as error:
-            raise InvalidEventError(Flaw("", f"cannot be written as JSON: {error}")) from error
+            raise InvalidEventError(ValidationIssue("", f"cannot be written as JSON: {error}")) from error
         if is_too_deep(text.decode()):
             deep = next((name for name, value in event.items() if is_too_deep(f"[{json.dumps(value)}]")), "")
             raise InvalidEventError(
-                Flaw(f"/{deep}" if deep else "", f"makes the event more than {MAX_LEVELS} levels deep")
+                ValidationIssue(
+                    f"/{deep}" if deep else "", f"makes the event more than {MAX_LEVELS} levels deep"
+                )
             )
         size = len(text) + _ATTEMPT_BYTES
         if size > EVENT_MAX_BYTES:
             raise EventTooLargeError(size, EVENT_MAX_BYTES)
         self._event = event
         progress = float(event["progress"])
-        self.draft = Draft(
+        self.outgoing = OutgoingEvent(
             event["status"], event["timestamp"], text, progress, progress if reached is None else reached
         )
-        return self.draft
+        return self.outgoing
 
 
-_GONE = Unset()
+def minimal_event(outgoing: OutgoingEvent) -> tuple[OutgoingEvent, EventTooLargeError | None]:
+    """The same event with what names the job and its place alone. A result cannot be left out as if there were none: then
+    it is the failure that is given back beside it."""
+    event = json.loads(outgoing.json)
+    kept = {name: value for name, value in event.items() if name in _TRUNCATED_FIELDS}
+    failure = None
+    if "result" in event:
+        failure = EventTooLargeError(len(outgoing.json), None)
+        error = {"code": failure.code, "message": str(failure), "retryable": False}
+        kept = {**kept, "status": "error", "progress": outgoing.reached, "error": error}
+    elif "error" in event:
+        error = {name: event["error"][name] for name in ("code", "retryable") if name in event["error"]}
+        kept["error"] = {
+            **error,
+            "message": str(event["error"].get("message", ""))[:_MINIMAL_MESSAGE_CHARACTERS],
+        }
+    reduced = OutgoingEvent(
+        kept["status"], outgoing.timestamp, encode(kept), float(kept["progress"]), outgoing.reached
+    )
+    return reduced, failure
+
+
+_REMOVED = Unset()
 
 
 def _shown(value: object) -> str:
@@ -250,8 +278,8 @@ def _shown(value: object) -> str:
 
 def _error(failure: Failure) -> dict[str, Any]:
     error = {
-        "code": _cut(failure.code, ERROR_CODE_MAX_CHARACTERS),
-        "message": _cut(failure.message, MESSAGE_MAX_CHARACTERS),
+        "code": _truncate(failure.code, ERROR_CODE_MAX_CHARACTERS),
+        "message": _truncate(failure.message, MESSAGE_MAX_CHARACTERS),
         "retryable": failure.retryable,
         "details": failure.details,
         "stack": failure.stack,
@@ -259,11 +287,11 @@ def _error(failure: Failure) -> dict[str, Any]:
     return {name: value for name, value in error.items() if value is not None}
 
 
-def _cut(text: str | None, most: int) -> str | None:
+def _truncate(text: str | None, limit: int) -> str | None:
     # A text for people that is too long is no reason to break a job.
-    return text if not isinstance(text, str) or len(text) <= most else f"{text[: most - 1]}…"
+    return text if not isinstance(text, str) or len(text) <= limit else f"{text[: limit - 1]}…"
 
 
-def _timestamp(at: Moment) -> str:
+def _timestamp(at: Timestamp) -> str:
     moment = datetime.fromtimestamp(at.wall, timezone.utc)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

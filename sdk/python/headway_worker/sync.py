@@ -27,9 +27,9 @@ from .state import UNSET, Step
 
 _T = TypeVar("_T")
 
-# Those that are not closed, whether or not the program still has them in its hands.
+# Reporters that are not closed, even if the program has no reference to them.
 _reporters: set[Reporter] = set()
-# What a forked process has of its parent's event loops. Were they let go, their sockets would be closed, or worse.
+# References of a forked process to its parent's event loops. Garbage collection would close their sockets.
 _inherited: list[object] = []
 
 
@@ -38,7 +38,7 @@ class _Thread:
 
     def __init__(self, make: Callable[[], connect]) -> None:
         self.loop = asyncio.new_event_loop()
-        # A daemon, since whoever forgets to close must not hang at the end.
+        # A daemon thread, so that a program that forgets to close does not hang at its end.
         self.thread = threading.Thread(target=self._run, name="headway-worker", daemon=True)
         self.thread.start()
         try:
@@ -51,7 +51,7 @@ class _Thread:
         """Runs it in the loop, and waits for what it gives."""
         if threading.current_thread() is self.thread:
             coroutine.close()
-            raise RuntimeError("on_trouble runs in the reporter's own thread, which cannot wait for itself")
+            raise RuntimeError("on_warning runs in the reporter's own thread, which cannot wait for itself")
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
 
     def end(self) -> None:
@@ -161,7 +161,9 @@ class Job:
 
     def _check_process(self) -> None:
         if os.getpid() != self._pid:
-            raise RuntimeError(f"the job {self.processing_id} is of the process that began it, not of its child")
+            raise RuntimeError(
+                f"the job {self.processing_id} is of the process that began it, not of its child"
+            )
 
 
 class Reporter:
@@ -250,7 +252,7 @@ class Reporter:
                 self._thread = _Thread(self._make)
             return self._thread
 
-    def _forked(self) -> None:
+    def _reset_after_fork(self) -> None:
         """In a child: the thread is its parent's, and the lock may be held by one that is not there."""
         _inherited.append(self._thread)
         self._lock = threading.Lock()
@@ -265,7 +267,7 @@ def connect_reporter(
     **nats: Any,
 ) -> Reporter:
     """A reporter that connects with its first job. The parameters are those of :func:`headway_worker.connect_reporter`;
-    ``options.on_trouble`` is called in the reporter's own thread.
+    ``options.on_warning`` is called in the reporter's own thread.
 
     :raises InvalidOptionError: when an address or a setting does not fit
     """
@@ -274,7 +276,7 @@ def connect_reporter(
 
 def _after_fork() -> None:
     for reporter in list(_reporters):
-        reporter._forked()
+        reporter._reset_after_fork()
 
 
 def _at_exit() -> None:

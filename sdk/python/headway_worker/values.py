@@ -10,14 +10,14 @@ from decimal import Decimal
 from typing import Any, Callable, Mapping
 from uuid import UUID
 
-from .contract import MAX_LEVELS, MAX_SAFE_INTEGER, Flaw
+from .contract import MAX_LEVELS, MAX_SAFE_INTEGER, ValidationIssue
 from .errors import InvalidEventError
 
 Encoder = Callable[[Any], Any]
 """Gives for a value that JSON has no form for another one, of which the same is asked again. Raises TypeError for what it
 does not know."""
-Note = Callable[[str], None]
-"""Is told of a value that says nothing: where it stands and what it is, for people."""
+OnUnknown = Callable[[str], None]
+"""Called with a value that counts as unknown: where it is and what it is, for people."""
 
 
 def default_encoder(value: Any) -> Any:
@@ -37,15 +37,19 @@ def default_encoder(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
-def amount_of(value: Any, least: float = -math.inf) -> float | None:
-    """A finite number from ``least`` on; None for what says nothing. Decimals, fractions and numpy's numbers count, True
+def amount_of(value: Any, minimum: float = -math.inf) -> float | None:
+    """A finite number from ``minimum`` on; None for what says nothing. Decimals, fractions and numpy's numbers count, True
     and texts do not."""
     if isinstance(value, (bool, str, bytes)) or type(value).__name__ in ("bool_", "bool"):
         return None
     try:
         # An integer stays one.
         number = value if type(value) in (int, float) else float(value)
-        return number if math.isfinite(number) and least <= number and abs(number) <= MAX_SAFE_INTEGER else None
+        return (
+            number
+            if math.isfinite(number) and minimum <= number and abs(number) <= MAX_SAFE_INTEGER
+            else None
+        )
     except Exception:
         # What is asked for a number may raise anything.
         return None
@@ -61,21 +65,23 @@ class _TooDeep(Exception):
     """Where it is too deep does not fit on a line."""
 
 
-def plain(value: Any, encoder: Encoder, path: str, note: Note, level: int = 2) -> Any:
+def plain(value: Any, encoder: Encoder, path: str, on_unknown: OnUnknown, level: int = 2) -> Any:
     """A copy of a value of what JSON has, so that what the job changes later is not sent by accident. A number that JSON
-    does not have becomes None, and ``note`` is told.
+    does not have becomes None, and ``on_unknown`` is called.
 
     :param path: where it stands in the event, for the error
     :param level: how deep that is
     :raises InvalidEventError: that names the place of what has no form, or is nested too deeply for an event
     """
     try:
-        return _plain(value, encoder, path, note, level)
+        return _plain(value, encoder, path, on_unknown, level)
     except _TooDeep:
-        raise InvalidEventError(Flaw(path, f"makes the event more than {MAX_LEVELS} levels deep")) from None
+        raise InvalidEventError(
+            ValidationIssue(path, f"makes the event more than {MAX_LEVELS} levels deep")
+        ) from None
 
 
-def _plain(value: Any, encoder: Encoder, path: str, note: Note, level: int) -> Any:
+def _plain(value: Any, encoder: Encoder, path: str, on_unknown: OnUnknown, level: int) -> Any:
     if value is None or isinstance(value, (bool, str)):
         # Not of a class of its own: an Enum of texts is one.
         return value if value is None or isinstance(value, bool) else str.__str__(value)
@@ -84,25 +90,27 @@ def _plain(value: Any, encoder: Encoder, path: str, note: Note, level: int) -> A
     if isinstance(value, float):
         if math.isfinite(value):
             return float(value)
-        note(f"{path} is a number that JSON does not have; it is sent as null")
+        on_unknown(f"{path} is a number that JSON does not have; it is sent as null")
         return None
     if isinstance(value, Mapping):
         _check_level(level)
         return {
-            _name(name, path): _plain(inner, encoder, f"{path}/{_escaped(name)}", note, level + 1)
+            _name(name, path): _plain(inner, encoder, f"{path}/{_escaped(name)}", on_unknown, level + 1)
             for name, inner in value.items()
         }
     if isinstance(value, (list, tuple)):
         _check_level(level)
-        return [_plain(inner, encoder, f"{path}/{at}", note, level + 1) for at, inner in enumerate(value)]
+        return [
+            _plain(inner, encoder, f"{path}/{at}", on_unknown, level + 1) for at, inner in enumerate(value)
+        ]
     try:
         other = encoder(value)
     except Exception as error:
-        raise InvalidEventError(Flaw(path, f"cannot be written as JSON: {error}")) from error
+        raise InvalidEventError(ValidationIssue(path, f"cannot be written as JSON: {error}")) from error
     if other is value or level > MAX_LEVELS:
-        raise InvalidEventError(Flaw(path, f"cannot be written as JSON: {type(value).__name__}"))
+        raise InvalidEventError(ValidationIssue(path, f"cannot be written as JSON: {type(value).__name__}"))
     # Counted as a level, so that an encoder that never gets there ends.
-    return _plain(other, encoder, path, note, level + 1)
+    return _plain(other, encoder, path, on_unknown, level + 1)
 
 
 def _check_level(level: int) -> None:
@@ -116,7 +124,9 @@ def _name(name: Any, path: str) -> str:
         return str.__str__(name)
     if name is None or isinstance(name, (bool, int)) or (isinstance(name, float) and math.isfinite(name)):
         return json.dumps(name)
-    raise InvalidEventError(Flaw(path, f"has {type(name).__name__} as the name of a member; expected text"))
+    raise InvalidEventError(
+        ValidationIssue(path, f"has {type(name).__name__} as the name of a member; expected text")
+    )
 
 
 def _escaped(name: Any) -> str:

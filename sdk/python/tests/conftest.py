@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
-
 from nats_server import NatsServer
 
 TEST_SECONDS = 20

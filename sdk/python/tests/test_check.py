@@ -9,20 +9,21 @@ from typing import Any
 
 import nats
 import pytest
+from nats.js.api import DiscardPolicy, StreamConfig
+from nats_server import NatsServer
+from witness import Witness, ignore, until, witness
+
 from headway_worker import (
     Check,
     InvalidEventError,
     NotAuthorizedError,
     NotPermittedError,
     Options,
-    Trouble,
+    ReporterWarning,
     connect_reporter,
 )
-from nats.js.api import DiscardPolicy, StreamConfig
-from nats_server import NatsServer
-from witness import Witness, ignore, until, witness
 
-QUIET = Options(on_trouble=ignore, close_seconds=0.1)
+QUIET = Options(on_warning=ignore, close_seconds=0.1)
 FINE = Check(True, True, True, True, ())
 
 
@@ -31,10 +32,10 @@ def codes(check: Check) -> list[str]:
 
 
 async def test_a_check_of_a_reporter_that_can_do_everything(server: NatsServer, job_id: str) -> None:
-    troubles: list[Trouble] = []
+    warnings: list[ReporterWarning] = []
     async with (
         witness(server.url) as log,
-        connect_reporter(server.url, Options(on_trouble=troubles.append)) as reporter,
+        connect_reporter(server.url, Options(on_warning=warnings.append)) as reporter,
     ):
         assert await reporter.check() == FINE
         async with reporter.job(job_id):
@@ -43,14 +44,14 @@ async def test_a_check_of_a_reporter_that_can_do_everything(server: NatsServer, 
         assert checked == FINE and checked.ok
         assert len(await log.events(job_id)) == 2
         assert await log.events("headway-check") == []
-        assert troubles == []
+        assert warnings == []
         with pytest.raises(InvalidEventError):
             await reporter.check("a b")
 
 
 async def test_a_check_names_a_password_that_is_refused(tmp_path: Path) -> None:
-    troubles: list[Trouble] = []
-    options = Options(on_trouble=troubles.append, close_seconds=0.1)
+    warnings: list[ReporterWarning] = []
+    options = Options(on_warning=warnings.append, close_seconds=0.1)
     with NatsServer(tmp_path, "authorization { user: a, password: b }") as server:
         wrong = server.url.replace("//", "//a:wrong@")
         async with connect_reporter(wrong, options, reconnect_time_wait=0.02) as reporter:
@@ -60,10 +61,10 @@ async def test_a_check_names_a_password_that_is_refused(tmp_path: Path) -> None:
             # The end is not waited for without a limit.
             async with reporter.job("a"):
                 pass
-        assert [trouble.kind for trouble in troubles].count("not_authorized") == 1
-        assert isinstance(troubles[0].error, NotAuthorizedError)
-        assert "not_acknowledged" in [trouble.kind for trouble in troubles]
-        assert all("wrong" not in trouble.message for trouble in troubles)
+        assert [warning.kind for warning in warnings].count("not_authorized") == 1
+        assert isinstance(warnings[0].error, NotAuthorizedError)
+        assert "not_acknowledged" in [warning.kind for warning in warnings]
+        assert all("wrong" not in warning.message for warning in warnings)
 
 
 async def test_a_check_names_what_is_missing(tmp_path: Path) -> None:
@@ -74,7 +75,7 @@ async def test_a_check_names_what_is_missing(tmp_path: Path) -> None:
             assert all("run `headway init`" in problem.message for problem in checked.problems)
             server.kill()
             await until("it to be away", lambda: not reporter.is_connected)
-            assert codes(await reporter.check(seconds=0.3))[0] == "away"
+            assert codes(await reporter.check(seconds=0.3))[0] == "disconnected"
 
 
 PERMISSIONS = """
@@ -110,15 +111,18 @@ async def test_a_check_names_what_is_not_permitted(tmp_path: Path) -> None:
 async def test_no_permission_to_publish_is_told_at_once_and_the_end_is_not_waited_for_long(
     tmp_path: Path,
 ) -> None:
-    troubles: list[Trouble] = []
+    warnings: list[ReporterWarning] = []
     with NatsServer(tmp_path, PERMISSIONS) as server:
         url = server.url.replace("//", "//reader:secret@")
-        options = Options(on_trouble=troubles.append, close_seconds=0.1)
-        async with witness(server.url.replace("//", "//admin:secret@")), connect_reporter(url, options) as reporter:
+        options = Options(on_warning=warnings.append, close_seconds=0.1)
+        async with (
+            witness(server.url.replace("//", "//admin:secret@")),
+            connect_reporter(url, options) as reporter,
+        ):
             async with reporter.job("a") as job:
                 assert await job.complete() is False
-        error = troubles[0].error
-        assert troubles[0].kind == "not_permitted" and isinstance(error, NotPermittedError)
+        error = warnings[0].error
+        assert warnings[0].kind == "not_permitted" and isinstance(error, NotPermittedError)
         assert (error.operation, error.subjects) == ("publish", ("progress.a",))
 
 
@@ -126,28 +130,30 @@ async def test_no_permission_to_publish_is_told_at_once_and_the_end_is_not_waite
 async def test_a_store_that_is_full_is_named_and_what_waited_is_stored_when_there_is_room(
     tmp_path: Path, full: str
 ) -> None:
-    troubles: list[Trouble] = []
+    warnings: list[ReporterWarning] = []
     is_server = full == "the server"
     with NatsServer(tmp_path, "", "max_file_store: 1MB" if is_server else "") as server:
         nc = await nats.connect(server.url)
         js = nc.jetstream()
         bounded: dict[str, Any] = {} if is_server else {"max_bytes": 63_000, "discard": DiscardPolicy.NEW}
-        await js.add_stream(StreamConfig(name="PROGRESS", subjects=["progress.*"], allow_direct=True, **bounded))
+        await js.add_stream(
+            StreamConfig(name="PROGRESS", subjects=["progress.*"], allow_direct=True, **bounded)
+        )
         await js.add_stream(StreamConfig(name="OTHER", subjects=["other"]))
         filler = "other" if is_server else "progress.filler"
         while "error" not in json.loads((await nc.request(filler, b"x" * 60_000)).data):
             pass
-        options = Options(on_trouble=troubles.append, start_seconds=0, end_seconds=0.2)
+        options = Options(on_warning=warnings.append, start_seconds=0, end_seconds=0.2)
         async with connect_reporter(server.url, options) as reporter:
             async with reporter.job("a", message="x" * 4_000) as job:
                 assert await job.complete() is False
-            assert troubles[0].kind == "retrying" and "storage is full" in troubles[0].message
-            assert "storage is full" in troubles[-1].message
+            assert warnings[0].kind == "retrying" and "storage is full" in warnings[0].message
+            assert "storage is full" in warnings[-1].message
             checked = await reporter.check()
             assert (checked.ok, codes(checked)) == (False, ["storage_full"])
             await js.purge_stream("OTHER" if is_server else "PROGRESS")
-            assert job._pump is not None
-            await asyncio.wait_for(asyncio.shield(job._pump.done), 10)
+            assert job._delivery is not None
+            await asyncio.wait_for(asyncio.shield(job._delivery.done), 10)
             assert (await reporter.check()).ok
         assert (await Witness(nc).shown("a"))[-1] == (1, "completed", 100)
         await nc.close()
@@ -156,16 +162,16 @@ async def test_a_store_that_is_full_is_named_and_what_waited_is_stored_when_ther
 async def test_G6_an_end_is_waited_for_as_long_as_end_seconds_and_is_stored_when_it_can_be(
     tmp_path: Path,
 ) -> None:
-    troubles: list[Trouble] = []
-    options = Options(on_trouble=troubles.append, start_seconds=0, end_seconds=0.3)
+    warnings: list[ReporterWarning] = []
+    options = Options(on_warning=warnings.append, start_seconds=0, end_seconds=0.3)
     with NatsServer(tmp_path) as server:
         async with connect_reporter(server.url, options) as reporter:
             async with reporter.job("a") as job:
                 assert await job.complete("done") is False
-            told = [trouble.message for trouble in troubles if trouble.kind == "not_acknowledged"]
+            told = [warning.message for warning in warnings if warning.kind == "not_acknowledged"]
             assert "run `headway init`" in told[0]
             async with witness(server.url) as log:
-                pump = job._pump
-                assert pump is not None
-                await until("the end to be stored", pump.done.done)
+                delivery = job._delivery
+                assert delivery is not None
+                await until("the end to be stored", delivery.done.done)
                 assert (await log.shown("a"))[-1] == (1, "completed", 100)

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from headway_worker import Check, CheckProblem, Options, connect_reporter
 from nats_server import NatsServer
 from witness import ignore, witness
+
+from headway_worker import Check, CheckProblem, Options, connect_reporter
 
 TOP = Path(__file__).parents[3]
 CASES = json.loads((TOP / "test" / "harness" / "worker-checks.json").read_text("utf-8"))
@@ -47,7 +48,7 @@ async def test_G8_a_check(case: dict[str, Any], tmp_path: Path, monkeypatch: pyt
         async def check() -> Check:
             prefix = {"inbox_prefix": case["inboxPrefix"]} if "inboxPrefix" in case else {}
             asked = (case["processingId"],) if "processingId" in case else ()
-            options = Options(on_trouble=ignore, close_seconds=0)
+            options = Options(on_warning=ignore, close_seconds=0)
             async with connect_reporter(url_of(case.get("login", "")), options, **prefix) as reporter:
                 return await reporter.check(*asked)
 

@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from headway_worker import (
-    Job,
-    Options,
-    Trouble,
-    connect_reporter,
-)
 from nats_server import NatsServer
 from proxy import proxied
 from witness import ignore, until, witness
 
+from headway_worker import (
+    Job,
+    Options,
+    ReporterWarning,
+    connect_reporter,
+)
 
 HURRY: dict[str, Any] = {"max_updates_per_second": 50}
 
@@ -32,8 +32,8 @@ def rising(shown: list[tuple[Any, ...]]) -> None:
 
 
 async def test_G3_the_server_is_killed_in_mid_job(own_server: NatsServer) -> None:
-    troubles: list[Trouble] = []
-    options = Options(on_trouble=troubles.append, **HURRY)
+    warnings: list[ReporterWarning] = []
+    options = Options(on_warning=warnings.append, **HURRY)
     async with connect_reporter(own_server.url, options, reconnect_time_wait=0.05) as reporter:
         async with witness(own_server.url):
             pass
@@ -54,7 +54,7 @@ async def test_G3_the_server_is_killed_in_mid_job(own_server: NatsServer) -> Non
 
         await asyncio.gather(kill(), *(work(index) for index in range(20)))
         # Between two events of all jobs it may be there again.
-        assert {"away", "retrying"} & {trouble.kind for trouble in troubles}
+        assert {"disconnected", "retrying"} & {warning.kind for warning in warnings}
         async with witness(own_server.url) as log:
             for number in range(20):
                 shown = await log.shown(f"job-{number}")
@@ -69,7 +69,7 @@ async def test_G3_the_server_is_killed_in_mid_job(own_server: NatsServer) -> Non
 async def test_G3_an_event_whose_acknowledgement_is_lost_is_stored_once(
     own_server: NatsServer, window: float
 ) -> None:
-    options = Options(ack_seconds=0.2, on_trouble=ignore, **HURRY)
+    options = Options(ack_seconds=0.2, on_warning=ignore, **HURRY)
     async with witness(own_server.url) as log, proxied(own_server.port) as proxy:
         await log.nc.jetstream().delete_stream("PROGRESS")
         await log.make_stream(duplicate_window=window)
@@ -93,7 +93,7 @@ async def test_G3_an_event_whose_acknowledgement_is_lost_is_stored_once(
 async def test_G3_an_acknowledgement_is_not_waited_for_on_a_connection_that_is_gone(
     own_server: NatsServer,
 ) -> None:
-    options = Options(ack_seconds=60, on_trouble=ignore)
+    options = Options(ack_seconds=60, on_warning=ignore)
     async with witness(own_server.url) as log, proxied(own_server.port) as proxy:
         async with connect_reporter(proxy.url, options, reconnect_time_wait=0.05) as reporter:
             async with reporter.job("a") as job:
@@ -107,7 +107,7 @@ async def test_G3_an_acknowledgement_is_not_waited_for_on_a_connection_that_is_g
 
 
 async def test_G3_a_first_event_and_an_end_whose_acknowledgements_are_lost(own_server: NatsServer) -> None:
-    options = Options(ack_seconds=0.1, start_seconds=0.2, on_trouble=ignore, **HURRY)
+    options = Options(ack_seconds=0.1, start_seconds=0.2, on_warning=ignore, **HURRY)
     async with witness(own_server.url) as log, proxied(own_server.port) as proxy:
         await log.nc.jetstream().delete_stream("PROGRESS")
         await log.make_stream(duplicate_window=0.1)
@@ -136,8 +136,8 @@ async def test_G3_a_stream_that_was_made_again_gets_the_state(own_server: NatsSe
 
 async def test_nats_that_is_not_there_never_blocks_or_breaks_a_job(own_server: NatsServer) -> None:
     own_server.kill()
-    troubles: list[Trouble] = []
-    options = Options(on_trouble=troubles.append, end_seconds=0.05)
+    warnings: list[ReporterWarning] = []
+    options = Options(on_warning=warnings.append, end_seconds=0.05)
     async with connect_reporter(
         own_server.url, options, wait_seconds=0.05, reconnect_time_wait=0.05
     ) as reporter:
@@ -146,18 +146,18 @@ async def test_nats_that_is_not_there_never_blocks_or_breaks_a_job(own_server: N
             for number in range(2_000):
                 job.report(progress=number / 20, fields={"own": "x" * 100})
             assert job.attempt is None
-        assert {"away", "not_acknowledged"} <= {trouble.kind for trouble in troubles}
+        assert {"disconnected", "not_acknowledged"} <= {warning.kind for warning in warnings}
         await asyncio.to_thread(own_server.start)
         async with witness(own_server.url) as log:
             await until("the connection", lambda: reporter.is_connected)
             while len(await log.shown("a")) < 2:
                 await asyncio.sleep(0.01)
             assert await log.shown("a") == [(1, "processing", 0), (1, "completed", 100)]
-        assert "back" in [trouble.kind for trouble in troubles]
+        assert "reconnected" in [warning.kind for warning in warnings]
 
 
 async def test_a_job_that_is_cancelled_while_nats_is_away_ends_soon(own_server: NatsServer) -> None:
-    options = Options(on_trouble=ignore, close_seconds=0.05)
+    options = Options(on_warning=ignore, close_seconds=0.05)
     async with connect_reporter(own_server.url, options) as reporter:
         async with witness(own_server.url):
             pass
@@ -177,7 +177,7 @@ async def test_a_job_that_is_cancelled_while_nats_is_away_ends_soon(own_server: 
 
 
 async def test_closing_waits_for_what_is_pending_and_tells_what_it_left(own_server: NatsServer) -> None:
-    troubles: list[Trouble] = []
+    warnings: list[ReporterWarning] = []
     async with witness(own_server.url) as log:
         async with connect_reporter(own_server.url, Options(max_updates_per_second=3)) as reporter:
             job = reporter.job("a")
@@ -185,20 +185,20 @@ async def test_closing_waits_for_what_is_pending_and_tells_what_it_left(own_serv
             job.report(progress=10)
             job.report(progress=20)
         assert await log.shown("a") == [(1, "processing", 0), (1, "processing", 20)]
-    options = Options(on_trouble=troubles.append, close_seconds=0.2)
+    options = Options(on_warning=warnings.append, close_seconds=0.2)
     async with connect_reporter(own_server.url, options) as reporter:
         job = reporter.job("b")
         await job.__aenter__()
         await asyncio.to_thread(own_server.kill)
         job.report(progress=10)
-    assert "not_acknowledged" in [trouble.kind for trouble in troubles]
+    assert "not_acknowledged" in [warning.kind for warning in warnings]
 
 
 async def test_closing_does_not_wait_for_the_distance_between_updates(
     server: NatsServer, job_id: str
 ) -> None:
-    troubles: list[Trouble] = []
-    options = Options(on_trouble=troubles.append, max_updates_per_second=0.05)
+    warnings: list[ReporterWarning] = []
+    options = Options(on_warning=warnings.append, max_updates_per_second=0.05)
     async with witness(server.url) as log:
         for name, percents in ((f"{job_id}-stored", ()), (f"{job_id}-waits", (77,))):
             reporter = connect_reporter(server.url, options)
@@ -209,12 +209,12 @@ async def test_closing_does_not_wait_for_the_distance_between_updates(
                 job.report(progress=percent)
             await asyncio.wait_for(reporter.close(), 5)
             assert [percent for _, _, percent in await log.shown(name)] == [0, *percents]
-    assert troubles == []
+    assert warnings == []
 
 
 async def test_a_job_that_ends_after_its_reporter_is_told_so(server: NatsServer, job_id: str) -> None:
-    troubles: list[Trouble] = []
-    reporter = connect_reporter(server.url, Options(on_trouble=troubles.append))
+    warnings: list[ReporterWarning] = []
+    reporter = connect_reporter(server.url, Options(on_warning=warnings.append))
     await reporter.__aenter__()
 
     async def work(job: Job) -> int:
@@ -223,12 +223,12 @@ async def test_a_job_that_ends_after_its_reporter_is_told_so(server: NatsServer,
         return 5
 
     assert await reporter.run(job_id, work) == 5
-    assert [trouble.kind for trouble in troubles] == ["late_update", "not_acknowledged"]
-    assert {trouble.processing_id for trouble in troubles} == {job_id}
+    assert [warning.kind for warning in warnings] == ["update_after_end", "not_acknowledged"]
+    assert {warning.processing_id for warning in warnings} == {job_id}
 
 
 async def test_a_job_that_is_cancelled_while_it_begins_is_not_left_open(own_server: NatsServer) -> None:
-    options = Options(on_trouble=ignore, close_seconds=0.1, start_seconds=60)
+    options = Options(on_warning=ignore, close_seconds=0.1, start_seconds=60)
     async with witness(own_server.url) as log, connect_reporter(own_server.url, options) as reporter:
 
         async def work() -> None:

@@ -6,23 +6,24 @@ import asyncio
 from typing import Any
 
 import pytest
-from headway_worker import (
-    Options,
-    Reporter,
-    SupersededError,
-    Trouble,
-    connect_reporter,
-)
 from nats_server import NatsServer
 from proxy import proxied
 from witness import ignore, until, witness
 
+from headway_worker import (
+    Options,
+    Reporter,
+    ReporterWarning,
+    SupersededError,
+    connect_reporter,
+)
+
 
 async def test_G6_a_new_attempt_takes_the_job_from_the_old_one(server: NatsServer, job_id: str) -> None:
-    troubles: list[Trouble] = []
+    warnings: list[ReporterWarning] = []
     async with (
         witness(server.url) as log,
-        connect_reporter(server.url, Options(on_trouble=troubles.append)) as one,
+        connect_reporter(server.url, Options(on_warning=warnings.append)) as one,
         connect_reporter(server.url) as other,
     ):
         with pytest.raises(SupersededError) as caught:
@@ -36,7 +37,7 @@ async def test_G6_a_new_attempt_takes_the_job_from_the_old_one(server: NatsServe
                         old.report(current=7)
                 # The end, too, is a report.
         assert (caught.value.reason, caught.value.attempt) == ("newer_attempt", 1)
-        assert [trouble.kind for trouble in troubles] == ["superseded"]
+        assert [warning.kind for warning in warnings] == ["superseded"]
         shown = await log.shown(job_id)
         begun = shown.index((2, "processing", 0))
         assert all(attempt == 2 for attempt, _, _ in shown[begun:])
@@ -46,8 +47,8 @@ async def test_G6_a_new_attempt_takes_the_job_from_the_old_one(server: NatsServe
 async def test_G6_two_workers_that_begin_together(server: NatsServer, job_id: str) -> None:
     async with (
         witness(server.url) as log,
-        connect_reporter(server.url, Options(on_trouble=ignore)) as one,
-        connect_reporter(server.url, Options(on_trouble=ignore)) as other,
+        connect_reporter(server.url, Options(on_warning=ignore)) as one,
+        connect_reporter(server.url, Options(on_warning=ignore)) as other,
     ):
 
         async def work(reporter: Reporter) -> Any:
@@ -67,8 +68,8 @@ async def test_G6_two_workers_that_begin_together(server: NatsServer, job_id: st
 
 
 async def test_G6_a_finished_job_is_not_resurrected(server: NatsServer, job_id: str) -> None:
-    troubles: list[Trouble] = []
-    options = Options(on_trouble=troubles.append)
+    warnings: list[ReporterWarning] = []
+    options = Options(on_warning=warnings.append)
     async with witness(server.url) as log, connect_reporter(server.url, options) as reporter:
         async with reporter.job(job_id, attempt=3) as job:
             await job.complete()
@@ -79,7 +80,7 @@ async def test_G6_a_finished_job_is_not_resurrected(server: NatsServer, job_id: 
                 async with reporter.job(job_id, attempt=attempt):
                     raise AssertionError("must not be entered")
         assert await log.shown(job_id) == before
-        assert "late_update" in [trouble.kind for trouble in troubles]
+        assert "update_after_end" in [warning.kind for warning in warnings]
         async with reporter.job(job_id) as job:
             assert job.attempt == 4
 
@@ -87,7 +88,7 @@ async def test_G6_a_finished_job_is_not_resurrected(server: NatsServer, job_id: 
 async def test_G6_rubbish_behind_an_end_hides_nothing(server: NatsServer, job_id: str) -> None:
     async with (
         witness(server.url) as log,
-        connect_reporter(server.url, Options(on_trouble=ignore)) as reporter,
+        connect_reporter(server.url, Options(on_warning=ignore)) as reporter,
     ):
         async with reporter.job(job_id, attempt=7):
             pass
@@ -121,7 +122,7 @@ async def test_a_worker_that_was_away_is_superseded_when_it_comes_back(
     server: NatsServer, job_id: str
 ) -> None:
     async with witness(server.url) as log, proxied(server.port) as proxy:
-        quiet = Options(on_trouble=ignore, ack_seconds=0.3, max_updates_per_second=50)
+        quiet = Options(on_warning=ignore, ack_seconds=0.3, max_updates_per_second=50)
         async with connect_reporter(proxy.url, quiet, reconnect_time_wait=0.05) as away:
             with pytest.raises(SupersededError):
                 async with away.job(job_id) as lost:
@@ -142,7 +143,7 @@ async def test_a_worker_that_was_away_is_superseded_when_it_comes_back(
 async def test_G6_a_job_that_was_taken_while_its_first_event_was_unanswered_is_not_taken_back(
     server: NatsServer, job_id: str, has_ended: bool
 ) -> None:
-    quiet = Options(on_trouble=ignore, start_seconds=0.1)
+    quiet = Options(on_warning=ignore, start_seconds=0.1)
     async with witness(server.url) as log, proxied(server.port) as proxy:
         async with (
             connect_reporter(proxy.url, quiet, reconnect_time_wait=0.05) as away,
@@ -178,7 +179,7 @@ async def test_a_run_that_is_not_the_second_begins_though_its_first_try_went_una
     own_server: NatsServer,
 ) -> None:
     async with witness(own_server.url) as log, proxied(own_server.port) as proxy:
-        quiet = Options(on_trouble=ignore, start_seconds=0.1)
+        quiet = Options(on_warning=ignore, start_seconds=0.1)
         async with connect_reporter(proxy.url, quiet, reconnect_time_wait=0.05) as reporter:
             for _ in range(2):
                 async with reporter.job("a") as job:

@@ -59,8 +59,8 @@ def check(server: NatsServer, good: str, bad: str) -> None:
     def ended(job_id: str) -> list[dict[str, Any]] | None:
         found = events(server, job_id)
         over = [event for event in found if event["status"] != "processing"]
-        is_over = over and (over[-1]["status"] == "completed" or over[-1]["error"]["retryable"] is False)
-        return found if is_over else None
+        is_closed = over and (over[-1]["status"] == "completed" or over[-1]["error"]["retryable"] is False)
+        return found if is_closed else None
 
     done = wait_for(f"the end of {good}", lambda: ended(good), 40)
     assert (done[-1]["status"], done[-1]["result"], done[-1]["attempt"]) == ("completed", {"words": 3}, 1)

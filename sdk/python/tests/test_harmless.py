@@ -6,6 +6,9 @@ import asyncio
 from typing import Any
 
 import pytest
+from nats_server import NatsServer
+from witness import witness
+
 from headway_worker import (
     EventTooLargeError,
     InvalidEventError,
@@ -13,12 +16,10 @@ from headway_worker import (
     JobFailed,
     Options,
     Reporter,
-    Trouble,
+    ReporterWarning,
     check_event,
     connect_reporter,
 )
-from nats_server import NatsServer
-from witness import witness
 
 
 class Raising(Exception):
@@ -69,26 +70,26 @@ async def test_whoever_is_told_of_trouble_may_report(server: NatsServer, job_id:
     kinds: list[str] = []
     jobs: list[Job] = []
 
-    def told(trouble: Trouble) -> None:
-        kinds.append(trouble.kind)
+    def told(warning: ReporterWarning) -> None:
+        kinds.append(warning.kind)
         jobs[0].report(message="could not send the details")
 
     class Undetailed(Exception):
         details = object()
 
-    options = Options(on_trouble=told)
+    options = Options(on_warning=told)
     async with witness(server.url) as log, connect_reporter(server.url, options) as reporter:
         with pytest.raises(Undetailed):
             async with reporter.job(job_id) as job:
                 jobs.append(job)
                 raise Undetailed
-        assert kinds[0] == "not_sendable"
+        assert kinds[0] == "event_truncated"
         assert (await log.shown(job_id))[-1] == (1, "error", 0)
 
 
 async def test_what_nats_takes_none_so_large_of_is_sent_with_less(own_server: NatsServer) -> None:
     kinds: list[str] = []
-    options = Options(on_trouble=lambda trouble: kinds.append(trouble.kind), max_updates_per_second=1_000)
+    options = Options(on_warning=lambda warning: kinds.append(warning.kind), max_updates_per_second=1_000)
     async with witness(own_server.url) as log, connect_reporter(own_server.url, options) as reporter:
         await log.nc.jetstream().delete_stream("PROGRESS")
         await log.make_stream(max_msg_size=2_000)
@@ -102,7 +103,7 @@ async def test_what_nats_takes_none_so_large_of_is_sent_with_less(own_server: Na
             ("processing", 10),
             ("completed", 100),
         ]
-        assert "not_sendable" in kinds
+        assert "event_truncated" in kinds
 
         async def work(job: Job) -> str:
             job.report(progress=70)
@@ -153,8 +154,8 @@ def test_a_number_that_no_float_can_hold_is_none(name: str) -> None:
         "timestamp": "2026-01-31T12:00:00Z",
         name: 10**400,
     }
-    flaw = check_event(event)
-    assert flaw is not None and flaw.path == f"/{name}"
+    issue = check_event(event)
+    assert issue is not None and issue.path == f"/{name}"
 
 
 async def test_a_job_with_such_a_number_is_refused_by_name(server: NatsServer, job_id: str) -> None:

@@ -7,6 +7,9 @@ import time
 
 import nats
 import pytest
+from nats_server import NatsServer
+from witness import ignore, until, witness
+
 from headway_worker import (
     EventTooLargeError,
     InvalidEventError,
@@ -16,8 +19,6 @@ from headway_worker import (
     Options,
     connect_reporter,
 )
-from nats_server import NatsServer
-from witness import ignore, until, witness
 
 
 async def test_a_job_completes_at_the_end_of_its_block(server: NatsServer, job_id: str) -> None:
@@ -83,7 +84,7 @@ async def test_a_job_fails_with_the_exception_of_its_block(server: NatsServer, j
 async def test_an_error_that_cannot_be_sent_does_not_hide_itself(server: NatsServer, job_id: str) -> None:
     async with (
         witness(server.url) as log,
-        connect_reporter(server.url, Options(on_trouble=ignore)) as reporter,
+        connect_reporter(server.url, Options(on_warning=ignore)) as reporter,
     ):
         with pytest.raises(JobFailed, match="why"):
             async with reporter.job(job_id):
@@ -201,12 +202,12 @@ async def test_reports_from_threads(server: NatsServer, job_id: str) -> None:
 async def test_a_program_that_ends_leaves_its_job_open(server: NatsServer, job_id: str) -> None:
     async with (
         witness(server.url) as log,
-        connect_reporter(server.url, Options(on_trouble=ignore)) as reporter,
+        connect_reporter(server.url, Options(on_warning=ignore)) as reporter,
     ):
         try:
             async with reporter.job(job_id):
                 raise SystemExit
         except SystemExit:
             pass
-        await until("the pump to end", lambda: not reporter._pumps)
+        await until("the delivery to end", lambda: not reporter._deliveries)
         assert await log.shown(job_id) == [(1, "processing", 0)]

@@ -8,12 +8,12 @@ import random
 from typing import Any, Mapping, cast
 
 import pytest
-from headway_worker.contract import Valid, decode_event
-from headway_worker.fence import Last, Stored
-from headway_worker.log import Conflict, JobLog, Outcome
-from headway_worker.mailbox import Draft
-from headway_worker.pump import Pump
-from headway_worker.shorten import encode
+
+from headway_worker.contract import Valid, decode_event, encode
+from headway_worker.delivery import EventDelivery
+from headway_worker.fencing import LastMessage, Stored
+from headway_worker.jetstream import Conflict, JobStream, Outcome
+from headway_worker.send_queue import OutgoingEvent
 
 TIMESTAMP = "2026-01-31T12:00:00Z"
 SUBJECT = "progress.a"
@@ -23,13 +23,15 @@ class MemoryLog:
     """A stream of one job. Each call waits until the test lets its worker move."""
 
     def __init__(self) -> None:
-        self.found: list[Last] = []
+        self.found: list[LastMessage] = []
 
     def put(self, body: bytes, msg_id: str | None, expected: int | None) -> int:
         decoded = decode_event(SUBJECT, body)
         # Other jobs write between.
         seq = 3 * len(self.found) + 3
-        self.found.append(Last(seq, decoded.event if isinstance(decoded, Valid) else None, msg_id, expected))
+        self.found.append(
+            LastMessage(seq, decoded.event if isinstance(decoded, Valid) else None, msg_id, expected)
+        )
         return seq
 
 
@@ -51,11 +53,11 @@ class WorkerLog:
         newest = found[-1].seq if found else 0
         return Stored(self.memory.put(body, msg_id, expected)) if newest == expected else Conflict(newest)
 
-    async def last(self, subject: str, at_least: int) -> Last | None:
+    async def last(self, subject: str, at_least: int) -> LastMessage | None:
         await self.may_move.acquire()
         return self.memory.found[-1] if self.memory.found else None
 
-    async def range(self, subject: str, start: int, before: int, most: int) -> list[Last]:
+    async def range(self, subject: str, start: int, before: int, most: int) -> list[LastMessage]:
         await self.may_move.acquire()
         return [one for one in self.memory.found if start <= one.seq < before][:most]
 
@@ -70,20 +72,20 @@ def raw(chance: random.Random) -> bytes:
     return b"litter" if chance.random() < 0.1 else encode(event)
 
 
-def draft(status: str) -> Draft:
+def outgoing(status: str) -> OutgoingEvent:
     event = {"processing_id": "a", "status": status, "progress": 0, "timestamp": TIMESTAMP}
-    return Draft(cast(Any, status), TIMESTAMP, encode(event))
+    return OutgoingEvent(cast(Any, status), TIMESTAMP, encode(event))
 
 
-def check(found: list[Last]) -> None:
+def check(found: list[LastMessage]) -> None:
     """By PROTOCOL.md the attempt of a job is the highest so far, and what names none belongs to it."""
     highest = 0
     has_ended = False
     for one in found:
         if one.event is None:
             continue
-        is_over = one.event["status"] != "processing"
-        attempt = int(one.event.get("attempt", max(highest, int(is_over))))
+        is_closed = one.event["status"] != "processing"
+        attempt = int(one.event.get("attempt", max(highest, int(is_closed))))
         story = json.dumps([(other.msg_id, other.event) for other in found], indent=1)
         if one.msg_id is not None:
             assert attempt >= highest, f"an attempt below the job's: {story}"
@@ -92,29 +94,29 @@ def check(found: list[Last]) -> None:
         highest = max(highest, attempt)
         error = one.event.get("error", {})
         is_timeout = one.msg_id is None and error.get("code") == "timeout" and error.get("retryable") is True
-        has_ended = has_ended or (attempt == highest and is_over and not is_timeout)
+        has_ended = has_ended or (attempt == highest and is_closed and not is_timeout)
 
 
 async def program(chance: random.Random) -> MemoryLog:
     memory = MemoryLog()
-    workers: list[tuple[Pump, WorkerLog]] = []
+    workers: list[tuple[EventDelivery, WorkerLog]] = []
     tasks: list[asyncio.Task[None]] = []
-    has_ended: set[Pump] = set()
+    has_ended: set[EventDelivery] = set()
 
-    def start() -> Pump:
+    def start() -> EventDelivery:
         log = WorkerLog(memory)
-        pump = Pump("a", None, {}, None, 0, cast(JobLog, log), lambda *_: None)
-        workers.append((pump, log))
-        tasks.append(asyncio.ensure_future(pump.run()))
-        pump.offer(draft("processing"))
-        return pump
+        delivery = EventDelivery("a", None, {}, None, 0, cast(JobStream, log), lambda *_: None)
+        workers.append((delivery, log))
+        tasks.append(asyncio.ensure_future(delivery.run()))
+        delivery.enqueue(outgoing("processing"))
+        return delivery
 
-    def offer(pump: Pump, status: str) -> None:
-        if pump.done.done() or pump in has_ended:
+    def offer(delivery: EventDelivery, status: str) -> None:
+        if delivery.done.done() or delivery in has_ended:
             return
-        pump.offer(draft(status))
+        delivery.enqueue(outgoing(status))
         if status != "processing":
-            has_ended.add(pump)
+            has_ended.add(delivery)
 
     async def settle() -> None:
         for _ in range(8):
@@ -141,8 +143,8 @@ async def program(chance: random.Random) -> MemoryLog:
                 log.may_move.release()
             await settle()
         assert await asyncio.wait_for(asyncio.shield(last.done), 5) == "stored"
-        for pump, _ in workers:
-            offer(pump, "processing")
+        for delivery, _ in workers:
+            offer(delivery, "processing")
         for _ in range(20):
             await settle()
         newest = memory.found[-1]

@@ -8,9 +8,10 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from headway_worker import HeadwayError, InvalidOptionError, Options, Reporter, connect_reporter, sync
 from nats_server import NatsServer
 from witness import ignore
+
+from headway_worker import HeadwayError, InvalidOptionError, Options, Reporter, connect_reporter, sync
 
 ABSENT = "nats://127.0.0.1:1"
 
@@ -27,7 +28,7 @@ OPTIONS: list[tuple[str, list[Any], str]] = [
     ("include_stack", ["no", 0, None], "True or False"),
     ("ce_source", ["", "a b", "a\nb", 3], "a URI"),
     ("encoder", [3, None], "a function"),
-    ("on_trouble", ["print", None], "a function"),
+    ("on_warning", ["print", None], "a function"),
     ("clock", [1, None], "a function"),
 ]
 
@@ -52,9 +53,29 @@ def test_what_is_unusual_and_fits() -> None:
 
 
 ADDRESSES: list[Any] = [
-    *("nats://127.0.0.1:99999", "nats://127.0.0.1:abc", "nats://127.0.0.1:0", "nats://127.0.0.1:-5", "nats://"),
-    *("nats://:4222", "nats://[::1", "nats://a b:4222", "nats:127.0.0.1:4222", "http://127.0.0.1:4222", "nats://h/path"),
-    *("nats://h:1?x=1", "nats://h:1#x", "nats://u:p@ss@h:1", "nats://u:p/s@h:1", "nats://u:%zz@h:1", "nats://@h:1"),
+    *(
+        "nats://127.0.0.1:99999",
+        "nats://127.0.0.1:abc",
+        "nats://127.0.0.1:0",
+        "nats://127.0.0.1:-5",
+        "nats://",
+    ),
+    *(
+        "nats://:4222",
+        "nats://[::1",
+        "nats://a b:4222",
+        "nats:127.0.0.1:4222",
+        "http://127.0.0.1:4222",
+        "nats://h/path",
+    ),
+    *(
+        "nats://h:1?x=1",
+        "nats://h:1#x",
+        "nats://u:p@ss@h:1",
+        "nats://u:p/s@h:1",
+        "nats://u:%zz@h:1",
+        "nats://@h:1",
+    ),
     [ABSENT, 3],
     [ABSENT, "nats://h:port"],
 ]
@@ -64,7 +85,9 @@ ADDRESSES: list[Any] = [
 @pytest.mark.parametrize("make", [connect_reporter, sync.connect_reporter])
 def test_G8_an_address(servers: Any, make: Any) -> None:
     place = len(servers) if isinstance(servers, list) else 1
-    with pytest.raises(InvalidOptionError, match=rf"servers has no address at place {place}; expected one such as nats"):
+    with pytest.raises(
+        InvalidOptionError, match=rf"servers has no address at place {place}; expected one such as nats"
+    ):
         make(servers)
 
 
@@ -114,7 +137,9 @@ def test_G8_a_setting_of_the_connection(settings: dict[str, Any], problem: str) 
 
 
 async def test_G8_a_setting_that_only_the_client_can_judge() -> None:
-    with pytest.raises(InvalidOptionError, match="the option nats has settings that nats.connect does not take"):
+    with pytest.raises(
+        InvalidOptionError, match="the option nats has settings that nats.connect does not take"
+    ):
         async with connect_reporter(ABSENT, reconnect_time_wait="x"):
             pass
 
@@ -135,12 +160,14 @@ def test_whoever_caught_these_before_still_does() -> None:
 
 
 @pytest.mark.parametrize("login", ["user", "token"])
-async def test_a_password_with_signs_of_an_address_is_written_with_escapes(tmp_path: Path, login: str) -> None:
+async def test_a_password_with_signs_of_an_address_is_written_with_escapes(
+    tmp_path: Path, login: str
+) -> None:
     secret = "p@s:s/w,o%r"
     permitted = f'token: "{secret}"' if login == "token" else f'user: "us,er", password: "{secret}"'
     with NatsServer(tmp_path, f"authorization {{ {permitted} }}") as server:
         who = quote(secret, safe="") if login == "token" else f"{quote('us,er')}:{quote(secret, safe='')}"
         address = server.url.replace("//", f"//{who}@")
         for servers in (address, f"{ABSENT},{address}", [address, server.url]):
-            async with connect_reporter(servers, Options(on_trouble=ignore), dont_randomize=True) as reporter:
+            async with connect_reporter(servers, Options(on_warning=ignore), dont_randomize=True) as reporter:
                 assert reporter.is_connected

@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from headway_worker import connect_reporter
 from nats_server import NatsServer
 from witness import until, witness
+
+from headway_worker import connect_reporter
 
 HERE = Path(__file__).parent
 PROGRAM = """
@@ -37,7 +38,7 @@ async def main(url, job_id):
             print("cleaned up", flush=True)
 
 async def log_of(job):
-    return 0 if job.attempt is None or not job._pump.idle.is_set() else 1
+    return 0 if job.attempt is None or not job._delivery.idle.is_set() else 1
 
 asyncio.run(main(*sys.argv[1:]))
 """
@@ -74,7 +75,9 @@ async def test_G6_a_process_that_is_asked_to_end_fails_its_jobs_as_retryable(
         assert (await log.events(job_id))[-1].event["progress"] == 30
 
 
-async def test_G6_the_ends_of_blocks_in_blocks_are_stored_when_a_reporter_stops(own_server: NatsServer) -> None:
+async def test_G6_the_ends_of_blocks_in_blocks_are_stored_when_a_reporter_stops(
+    own_server: NatsServer,
+) -> None:
     async with witness(own_server.url) as log, connect_reporter(own_server.url) as reporter:
 
         async def work() -> None:
@@ -82,7 +85,7 @@ async def test_G6_the_ends_of_blocks_in_blocks_are_stored_when_a_reporter_stops(
                 await asyncio.Event().wait()
 
         task = asyncio.ensure_future(work())
-        await until("the jobs to run", lambda: len(reporter._beats) == 3)
+        await until("the jobs to run", lambda: len(reporter._heartbeats) == 3)
         for name in ("outer", "middle", "inner"):
             while not await log.events(name):
                 pass

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-import os
 import subprocess
 import sys
 import threading
@@ -13,10 +12,12 @@ from pathlib import Path
 from typing import Any, Callable, Iterator
 
 import pytest
-from headway_worker import JobFailed, Options, SupersededError, connect_reporter as connect_async
-from headway_worker.sync import Job, Reporter, connect_reporter
 from nats_server import NatsServer
 from witness import Stored, ignore, witness
+
+from headway_worker import JobFailed, Options, SupersededError
+from headway_worker import connect_reporter as connect_async
+from headway_worker.sync import Job, Reporter, connect_reporter
 
 HERE = Path(__file__).parent
 
@@ -24,7 +25,7 @@ HERE = Path(__file__).parent
 @pytest.fixture
 def reporter(server: NatsServer) -> Iterator[Reporter]:
     stored(server, "none")
-    with connect_reporter(server.url, Options(on_trouble=ignore)) as made:
+    with connect_reporter(server.url, Options(on_warning=ignore)) as made:
         yield made
 
 
@@ -52,7 +53,11 @@ def test_a_block_reports_completes_and_fails(server: NatsServer, reporter: Repor
         with reporter.job(job_id):
             raise JobFailed("Page 7 is damaged", code="page_unreadable", retryable=True)
     last = stored(server, job_id)[-1].event
-    assert (last["attempt"], last["error"]["code"], last["error"]["retryable"]) == (2, "page_unreadable", True)
+    assert (last["attempt"], last["error"]["code"], last["error"]["retryable"]) == (
+        2,
+        "page_unreadable",
+        True,
+    )
     with reporter.job(job_id) as job:
         assert job.fail("given up", code="given_up") is True
     assert shown(server, job_id)[-1] == (3, "error", 0)
@@ -186,14 +191,14 @@ for progress in range(51):
 def test_a_reporter_that_is_closed_or_waits_for_itself_says_so(server: NatsServer, job_id: str) -> None:
     told: list[str] = []
 
-    def on_trouble(_: object) -> None:
+    def on_warning(_: object) -> None:
         try:
             reporter.check()
         except RuntimeError as error:
             told.append(str(error))
 
     stored(server, "none")
-    reporter = connect_reporter(server.url, Options(on_trouble=on_trouble))
+    reporter = connect_reporter(server.url, Options(on_warning=on_warning))
     with reporter.job(job_id) as job:
         job.complete()
         job.report(message="late")

@@ -5,28 +5,29 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from headway_worker import Options, SupersededError, Trouble, connect_reporter
 from nats_server import NatsServer
 from proxy import proxied
 from witness import ignore, until, witness
 
+from headway_worker import Options, ReporterWarning, SupersededError, connect_reporter
+
 
 async def test_a_worker_that_was_cut_off_and_timed_out_goes_on(server: NatsServer, job_id: str) -> None:
-    troubles: list[Trouble] = []
+    warnings: list[ReporterWarning] = []
     async with witness(server.url) as log, proxied(server.port) as proxy:
-        options = Options(on_trouble=troubles.append, ack_seconds=0.3, max_updates_per_second=1000)
+        options = Options(on_warning=warnings.append, ack_seconds=0.3, max_updates_per_second=1000)
         async with connect_reporter(proxy.url, options, reconnect_time_wait=0.05) as reporter:
             async with reporter.job(job_id) as job:
                 job.report(progress=60)
-                assert job._pump is not None
-                await asyncio.wait_for(job._pump.idle.wait(), 5)
+                assert job._delivery is not None
+                await asyncio.wait_for(job._delivery.idle.wait(), 5)
                 proxy.is_closed = True
                 proxy.cut()
                 await until("it to be away", lambda: not reporter.is_connected)
                 job.report(progress=20, message="still here")
                 await log.time_out(job_id)
                 proxy.is_closed = False
-                await asyncio.wait_for(job._pump.idle.wait(), 10)
+                await asyncio.wait_for(job._delivery.idle.wait(), 10)
                 assert not job.superseded.is_set()
                 # And once more, while it is there.
                 await log.time_out(job_id)
@@ -38,13 +39,13 @@ async def test_a_worker_that_was_cut_off_and_timed_out_goes_on(server: NatsServe
             (1, "error", 60),
             (1, "completed", 100),
         ]
-        assert "superseded" not in [trouble.kind for trouble in troubles]
+        assert "superseded" not in [warning.kind for warning in warnings]
 
 
 async def test_G6_a_time_out_that_is_an_end(server: NatsServer, job_id: str) -> None:
     async with (
         witness(server.url) as log,
-        connect_reporter(server.url, Options(on_trouble=ignore)) as reporter,
+        connect_reporter(server.url, Options(on_warning=ignore)) as reporter,
     ):
         with pytest.raises(SupersededError) as caught:
             async with reporter.job(job_id) as job:
@@ -59,7 +60,7 @@ async def test_G6_a_time_out_that_is_an_end(server: NatsServer, job_id: str) -> 
 async def test_G6_a_newer_attempt_behind_a_time_out(server: NatsServer, job_id: str) -> None:
     async with (
         witness(server.url) as log,
-        connect_reporter(server.url, Options(on_trouble=ignore)) as reporter,
+        connect_reporter(server.url, Options(on_warning=ignore)) as reporter,
     ):
         with pytest.raises(SupersededError) as caught:
             async with reporter.job(job_id) as old:
@@ -82,7 +83,7 @@ async def test_G6_a_newer_attempt_behind_a_time_out(server: NatsServer, job_id: 
 async def test_G6_another_worker_is_not_hidden_by_a_time_out(server: NatsServer, job_id: str) -> None:
     async with (
         witness(server.url) as log,
-        connect_reporter(server.url, Options(on_trouble=ignore)) as reporter,
+        connect_reporter(server.url, Options(on_warning=ignore)) as reporter,
     ):
         with pytest.raises(SupersededError) as caught:
             async with reporter.job(job_id) as job:
@@ -94,11 +95,11 @@ async def test_G6_another_worker_is_not_hidden_by_a_time_out(server: NatsServer,
 
 
 async def test_G8_rubbish_takes_nobody_the_job(server: NatsServer, job_id: str) -> None:
-    troubles: list[Trouble] = []
-    options = Options(on_trouble=troubles.append)
+    warnings: list[ReporterWarning] = []
+    options = Options(on_warning=warnings.append)
     async with witness(server.url) as log, connect_reporter(server.url, options) as reporter:
         async with reporter.job(job_id) as job:
             await log.publish(job_id, b"rubbish")
             job.report(progress=50)
             await log.publish(job_id, {"processing_id": "another", "attempt": 9})
-        assert troubles == []
+        assert warnings == []

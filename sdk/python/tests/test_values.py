@@ -11,12 +11,21 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from headway_worker import InvalidEventError, Moment, Options, Step, Trouble, connect_reporter, default_encoder
-from headway_worker.state import JobState
 from nats_server import NatsServer
 from witness import witness
 
-AT = Moment(0, 0)
+from headway_worker import (
+    InvalidEventError,
+    Options,
+    ReporterWarning,
+    Step,
+    Timestamp,
+    connect_reporter,
+    default_encoder,
+)
+from headway_worker.state import JobState
+
+AT = Timestamp(0, 0)
 
 
 class Scalar:
@@ -42,7 +51,7 @@ class Raising:
 
 def reported(**says: Any) -> tuple[dict[str, Any], list[str]]:
     told: list[str] = []
-    state = JobState({"processing_id": "a"}, None, AT, note=told.append)
+    state = JobState({"processing_id": "a"}, None, AT, on_unknown=told.append)
     state.report(AT, current=2, total=10)
     event: dict[str, Any] = json.loads(state.report(AT, **says).body(1))
     return event, told
@@ -84,7 +93,7 @@ def test_an_amount_may_be_of_any_kind_of_numbers(five: Any) -> None:
 
 def test_what_a_result_holds_by_default() -> None:
     told: list[str] = []
-    state = JobState({"processing_id": "a"}, None, AT, note=told.append)
+    state = JobState({"processing_id": "a"}, None, AT, on_unknown=told.append)
     result = {
         "price": Decimal("1.10"),
         "id": UUID(int=1),
@@ -106,7 +115,9 @@ def test_what_a_result_holds_by_default() -> None:
         "pair": [1, None],
         "3": [None, None],
     }
-    assert told == [f"/result/3/{at} is a number that JSON does not have; it is sent as null" for at in (0, 1)]
+    assert told == [
+        f"/result/3/{at} is a number that JSON does not have; it is sent as null" for at in (0, 1)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -122,7 +133,7 @@ def test_what_cannot_be_sent_is_named_by_its_place(result: Any, path: str) -> No
     state = JobState({"processing_id": "a"}, None, AT)
     with pytest.raises(InvalidEventError) as caught:
         state.complete(AT, result)
-    assert caught.value.flaw.path == path
+    assert caught.value.issue.path == path
 
 
 def test_an_encoder_that_never_gets_there_ends() -> None:
@@ -136,12 +147,12 @@ def test_an_encoder_that_never_gets_there_ends() -> None:
 
 
 async def test_a_job_goes_on_tells_it_once_and_uses_the_encoder(server: NatsServer, job_id: str) -> None:
-    troubles: list[Trouble] = []
+    warnings: list[ReporterWarning] = []
 
     def encoder(value: Any) -> Any:
         return sorted(value) if isinstance(value, set) else default_encoder(value)
 
-    options = Options(on_trouble=troubles.append, encoder=encoder)
+    options = Options(on_warning=warnings.append, encoder=encoder)
     async with witness(server.url) as log, connect_reporter(server.url, options) as reporter:
         async with reporter.job(job_id, total=math.nan, fields={"tags": {"b", "a"}}) as job:
             for _ in range(5):
@@ -153,5 +164,5 @@ async def test_a_job_goes_on_tells_it_once_and_uses_the_encoder(server: NatsServ
             ["a", "b"],
             {"ids": [1, 3], "price": "1"},
         )
-    assert [trouble.kind for trouble in troubles] == ["bad_value"]
-    assert "/total is nan" in troubles[0].message
+    assert [warning.kind for warning in warnings] == ["bad_value"]
+    assert "/total is nan" in warnings[0].message

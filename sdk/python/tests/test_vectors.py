@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from headway_worker import Invalid, Valid, check_event, decode_event
 
 FOLDER = Path(__file__).parents[3] / "schemas" / "vectors"

@@ -1,5 +1,5 @@
-/** What a tether tells the demo about its command. */
-export type TetherMessage =
+/** What the supervisor reports to the demo about its command. */
+export type SupervisorMessage =
   | { readonly kind: 'started'; readonly pid: number; readonly folder: string | undefined }
   /** It could not be started at all; `reason` is a system error such as ENOENT. */
   | { readonly kind: 'failed'; readonly reason: string };

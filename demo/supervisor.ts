@@ -3,7 +3,7 @@
  * closing the channel between them, which the system also does when the demo dies of anything, `kill -9` included.
  * So there is one way to the end and not two.
  *
- *     node tether.js <prefix of a temporary folder, or nothing> <command> [<argument> …]
+ *     node supervisor.js <prefix of a temporary folder, or nothing> <command> [<argument> …]
  *
  * The folder is made before the command starts and removed when it is gone; `{folder}` in arguments stands for it.
  */
@@ -11,12 +11,12 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { KILL_AFTER_MS, type TetherMessage } from './tether-message.js';
+import { KILL_AFTER_MS, type SupervisorMessage } from './supervisor-message.js';
 
 const [prefix = '', command = '', ...args] = process.argv.slice(2);
 const folder = prefix === '' ? undefined : mkdtempSync(join(tmpdir(), prefix));
 
-function tell(message: TetherMessage, then: () => void = () => {}): void {
+function send(message: SupervisorMessage, then: () => void = () => {}): void {
   // With a callback, because that nobody listens any more is no error here: 'disconnect' tells it.
   process.send?.(message, undefined, undefined, then);
 }
@@ -40,11 +40,11 @@ function stop(): void {
 child.on('error', (error: NodeJS.ErrnoException) => {
   // Also emitted when a signal cannot be sent; the process then still runs.
   if (child.pid !== undefined) return;
-  tell({ kind: 'failed', reason: error.code ?? error.message }, () => end(1));
+  send({ kind: 'failed', reason: error.code ?? error.message }, () => end(1));
 });
 // As shells have it: a signal counts from 128.
 child.on('exit', (code, signal) => end(code ?? 128 + (signal === null ? 0 : constants.signals[signal])));
-child.on('spawn', () => tell({ kind: 'started', pid: child.pid ?? 0, folder }));
+child.on('spawn', () => send({ kind: 'started', pid: child.pid ?? 0, folder }));
 
 process.on('disconnect', stop);
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop);

@@ -7,8 +7,8 @@ from typing import Literal
 
 
 @dataclass(frozen=True)
-class Draft:
-    """An event as JSON, but for its attempt, which is not known before the log was read."""
+class OutgoingEvent:
+    """An event as JSON, but for its attempt, which is not known before the stream was read."""
 
     status: Literal["processing", "completed", "error"]
     timestamp: str
@@ -26,25 +26,25 @@ class Draft:
         return b'{"attempt":%d,%s' % (attempt, self.json[1:])
 
 
-class Mailbox:
+class SendQueue:
     """Never holds more than two. What is put over an unsent event replaces it, but never the first."""
 
     def __init__(self) -> None:
-        self._drafts: list[Draft] = []
+        self._events: list[OutgoingEvent] = []
         self._first_is_out = False
 
     @property
     def is_empty(self) -> bool:
-        return not self._drafts
+        return not self._events
 
-    def put(self, draft: Draft) -> None:
+    def put(self, outgoing: OutgoingEvent) -> None:
         """The caller puts nothing behind the end."""
         kept = 0 if self._first_is_out else 1
-        self._drafts = [*self._drafts[:kept], draft]
+        self._events = [*self._events[:kept], outgoing]
 
-    def take(self) -> Draft | None:
+    def take(self) -> OutgoingEvent | None:
         """The one to send now."""
-        if not self._drafts:
+        if not self._events:
             return None
         self._first_is_out = True
-        return self._drafts.pop(0)
+        return self._events.pop(0)

@@ -19,7 +19,7 @@ _OBSTACLES: tuple[tuple[tuple[int, ...], Obstacle, str], ...] = (
 )
 
 
-def in_plain_words(
+def describe_error(
     error: Union[APIError, NoStreamResponseError], has_jetstream: bool = True
 ) -> tuple[str, Obstacle | None]:
     """The words for people, and what they mean for programs, where it is an obstacle.
@@ -37,7 +37,7 @@ def in_plain_words(
     said = f"{code} {description}"
     # Of the errors of a store only these are about room.
     is_room = code != _STORE_FAILED or "maximum bytes" in description or "maximum messages" in description
-    for codes, obstacle, words in _OBSTACLES:
+    for codes, obstacle, summary in _OBSTACLES:
         if code in codes and is_room:
-            return f"{words} ({said})", obstacle
+            return f"{summary} ({said})", obstacle
     return said, None

@@ -19,7 +19,7 @@ export interface Stored {
 }
 
 /** How what a client received compares with what was stored. */
-export interface Verdict {
+export interface ComparisonResult {
   readonly isFine: boolean;
   readonly lines: readonly string[];
 }
@@ -73,7 +73,7 @@ export function compare(
   stored: Stored,
   received: readonly ProgressUpdate[],
   leftOut: readonly string[],
-): Verdict {
+): ComparisonResult {
   const truth = new Map(stored.events.map((event) => [event.seq, event]));
   const trimmedBelow = oldestOfFullJobs(stored);
   const seen = new Set<number>();

@@ -1,4 +1,4 @@
-"""The job log in JetStream: append behind a known sequence, and read a job's last event."""
+"""The stream of events in JetStream: append behind a known sequence, and read a job's last event."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from nats.js.api import RawStreamMsg
 
 from .contract import SUBJECT_PREFIX, Valid, decode_event
 from .errors import NotAuthorizedError, NotPermittedError
-from .fence import Last, Stored
-from .options import Options, Teller
-from .refusals import InboxError, refusals_of
-from .words import Obstacle, in_plain_words
+from .fencing import LastMessage, Stored
+from .jetstream_errors import Obstacle, describe_error
+from .options import Options, WarningLimiter
+from .permission_errors import InboxError, permission_errors_of
 
 _WRONG_LAST_SEQUENCE = 10071
 # Also while another message of the subject is on its way to the copies; it does not say which is the last.
 _WRONG_LAST_SEQUENCE_IN_FLIGHT = 10164
 _TOO_LARGE = (10053, 10054)
 _NO_MESSAGE_FOUND = 10037
-# How often it is looked whether a connection is still there, or there again.
-_LOOK_SECONDS = 0.2
+# How often the state of the connection is polled.
+_POLL_SECONDS = 0.2
 
 _T = TypeVar("_T")
 
 
 class Connection(Protocol):
-    """Where the log is. ``nc`` may be another client after an outage."""
+    """Where the stream is. ``nc`` may be another client after an outage."""
 
     @property
     def nc(self) -> Client: ...
 
     @property
-    def is_over(self) -> bool:
+    def is_closed(self) -> bool:
         """The connection is closed and will not come back."""
 
     @property
@@ -56,7 +56,7 @@ class Conflict:
 
 
 @dataclass(frozen=True)
-class Again:
+class Retry:
     """Not stored as far as is known. The same message may be sent again."""
 
     why: str
@@ -79,7 +79,7 @@ class Denied:
     error: NotPermittedError
 
 
-Outcome = Union[Stored, Conflict, Again, Refused, Denied]
+Outcome = Union[Stored, Conflict, Retry, Refused, Denied]
 
 
 class ReadError(Exception):
@@ -112,22 +112,22 @@ class ReadError(Exception):
         self.has_no_api = has_no_api
 
 
-class ConnectionOver(Exception):
+class ConnectionClosed(Exception):
     """The connection was closed for good."""
 
 
-class JobLog:
+class JobStream:
     """One for all jobs of a reporter."""
 
-    def __init__(self, connection: Connection, options: Options, tell: Teller) -> None:
+    def __init__(self, connection: Connection, options: Options, warn: WarningLimiter) -> None:
         self._connection = connection
         self._stream = options.stream
         self._api_prefix = options.api_prefix
         self._timeout = options.ack_seconds
-        self._window = asyncio.Semaphore(options.max_in_flight)
-        self._tell = tell
-        self._is_away = False
-        self._is_leader_closed = False
+        self._in_flight = asyncio.Semaphore(options.max_in_flight)
+        self._warn = warn
+        self._was_disconnected = False
+        self._is_leader_denied = False
         self.obstacle: tuple[Obstacle, str] | None = None
         """What kept JetStream from storing the event that it answered last, and the words for people; None: it was
         stored, or nothing is known."""
@@ -137,34 +137,34 @@ class JobLog:
         return self._connection.nc.is_connected
 
     @property
-    def is_over(self) -> bool:
-        return self._connection.is_over
+    def is_closed(self) -> bool:
+        return self._connection.is_closed
 
     @property
     def refusal(self) -> NotAuthorizedError | None:
         return self._connection.refusal
 
-    async def connected(self, refused: Callable[[NotAuthorizedError], None] = lambda _: None) -> None:
+    async def connected(self, denied: Callable[[NotAuthorizedError], None] = lambda _: None) -> None:
         """Returns when there is a connection.
 
         :param refused: called while NATS refuses the credentials
         :raises ConnectionOver: when there never will be
         """
         while not self.is_connected:
-            if self._connection.is_over:
-                raise ConnectionOver
+            if self._connection.is_closed:
+                raise ConnectionClosed
             refusal = self.refusal
             if refusal is not None:
-                self._is_away = True
-                self._tell("not_authorized", str(refusal), None, refusal)
-                refused(refusal)
+                self._was_disconnected = True
+                self._warn("not_authorized", str(refusal), None, refusal)
+                denied(refusal)
             else:
-                self._is_away = True
-                self._tell("away", "NATS cannot be reached; states are kept until it is back")
-            await asyncio.sleep(_LOOK_SECONDS)
-        if self._is_away:
-            self._is_away = False
-            self._tell("back", "NATS is there again")
+                self._was_disconnected = True
+                self._warn("disconnected", "NATS cannot be reached; states are kept until it is back")
+            await asyncio.sleep(_POLL_SECONDS)
+        if self._was_disconnected:
+            self._was_disconnected = False
+            self._warn("reconnected", "NATS can be reached again")
 
     async def append(
         self, subject: str, body: bytes, msg_id: str, expected: int, headers: Mapping[str, str]
@@ -172,8 +172,8 @@ class JobLog:
         """Stores one message if the newest of its subject is ``expected`` (0: there is none). Never raises."""
         condition = {"Nats-Msg-Id": msg_id, "Nats-Expected-Last-Subject-Sequence": str(expected)}
         try:
-            async with self._window:
-                ack = await self._answered(
+            async with self._in_flight:
+                ack = await self._request(
                     self._jetstream().publish(
                         subject, body, timeout=self._timeout, headers={**headers, **condition}
                     ),
@@ -181,7 +181,7 @@ class JobLog:
                 )
         except nats.js.errors.APIError as error:
             outcome = _outcome_of(error)
-            if isinstance(outcome, Again) and outcome.obstacle is not None:
+            if isinstance(outcome, Retry) and outcome.obstacle is not None:
                 self.obstacle = outcome.obstacle, outcome.why
             return outcome
         except InboxError as error:
@@ -190,20 +190,20 @@ class JobLog:
             processing_id = subject.removeprefix(SUBJECT_PREFIX)
             return Denied(NotPermittedError(processing_id, (subject,), str(error), "publish"))
         except nats.js.errors.NoStreamResponseError as error:
-            words, obstacle = in_plain_words(error, self._has_jetstream)
-            self.obstacle = None if obstacle is None else (obstacle, words)
-            return Again(words, obstacle, is_answered=True)
+            detail, obstacle = describe_error(error, self._has_jetstream)
+            self.obstacle = None if obstacle is None else (obstacle, detail)
+            return Retry(detail, obstacle, is_answered=True)
         except nats.errors.MaxPayloadError:
             return Refused(f"this NATS takes at most {self._connection.nc.max_payload} bytes")
         except Exception as error:  # noqa: BLE001 a reporter must outlive whatever a connection may raise
-            return Again(_words(error))
+            return Retry(_describe(error))
         self.obstacle = None
         # A cluster answers a duplicate of what it has not stored yet with the sequence 0.
-        return Stored(ack.seq, ack.duplicate is True) if ack.seq else Again("the event is on its way")
+        return Stored(ack.seq, ack.duplicate is True) if ack.seq else Retry("the event is on its way")
 
-    async def last(self, subject: str, at_least: int) -> Last | None:
-        """The newest message of a subject; None when there is none. By the word of the stream's leader, or where that
-        cannot be had, of any copy (which can be permitted for single jobs).
+    async def last(self, subject: str, at_least: int) -> LastMessage | None:
+        """The newest message of a subject; None when there is none. From the stream's leader, or if that is
+        denied, from any replica (which can be permitted for single jobs).
 
         :param at_least: a sequence that is known to be stored on the subject: an answer that is older is no answer
         :raises ReadError: when it cannot be had for now
@@ -215,37 +215,37 @@ class JobLog:
         return None if newest is None else _last_of(seq, newest, subject)
 
     async def _newest(self, subject: str) -> RawStreamMsg | None:
-        # The leader's word first. But each refusal is a line in the log of the server.
-        order = (True, False) if self._is_leader_closed else (False, True)
-        refused: dict[bool, ReadError] = {}
-        for from_copy in order:
+        # The leader first. But each denied request is a line in the server's log.
+        order = (True, False) if self._is_leader_denied else (False, True)
+        denied: dict[bool, ReadError] = {}
+        for from_replica in order:
             try:
-                return await self._get(subject, from_copy=from_copy)
+                return await self._get(subject, from_replica=from_replica)
             except ReadError as error:
-                refused[from_copy] = error
-                if not from_copy:
-                    self._is_leader_closed = error.is_forbidden
-        leader, copy = refused[False], refused[True]
+                denied[from_replica] = error
+                if not from_replica:
+                    self._is_leader_denied = error.is_forbidden
+        leader, replica = denied[False], denied[True]
         raise ReadError(
             str(leader),
-            leader.is_forbidden and copy.is_forbidden,
-            leader.is_certain and copy.is_certain,
-            (*copy.subjects, *leader.subjects),
+            leader.is_forbidden and replica.is_forbidden,
+            leader.is_certain and replica.is_certain,
+            (*replica.subjects, *leader.subjects),
             detail=leader.detail,
             obstacle=leader.obstacle,
-            inboxes=leader.inboxes or copy.inboxes,
+            inboxes=leader.inboxes or replica.inboxes,
             has_no_api=leader.is_forbidden and not leader.is_certain,
         )
 
-    async def range(self, subject: str, start: int, before: int, most: int) -> list[Last]:
-        """The messages of a subject from the sequence ``start`` on, below ``before``, at most ``most``, from the oldest
+    async def range(self, subject: str, start: int, before: int, limit: int) -> list[LastMessage]:
+        """The messages of a subject from the sequence ``start`` on, below ``before``, at most ``limit``, from the oldest
         to the newest.
 
         :raises ReadError: as ``last``
         """
-        found: list[Last] = []
+        found: list[LastMessage] = []
         at = start
-        while at < before and len(found) < most:
+        while at < before and len(found) < limit:
             message = await self._get(subject, at)
             if message is None or message.seq is None or message.seq >= before:
                 break
@@ -253,22 +253,25 @@ class JobLog:
             at = message.seq + 1
         return found
 
-    async def _get(self, subject: str, at: int | None = None, from_copy: bool = False) -> RawStreamMsg | None:
+    async def _get(
+        self, subject: str, at: int | None = None, from_replica: bool = False
+    ) -> RawStreamMsg | None:
         """The newest message of a subject, or its first from ``at`` on."""
-        asked = f"DIRECT.GET.{self._stream}.{subject}" if from_copy else f"STREAM.MSG.GET.{self._stream}"
+        asked = f"DIRECT.GET.{self._stream}.{subject}" if from_replica else f"STREAM.MSG.GET.{self._stream}"
         api = f"{self._api_prefix}.{asked}"
         try:
-            async with self._window:
-                return await self._answered(
-                    self._jetstream().get_msg(self._stream, at, subject, from_copy, next=at is not None), api
+            async with self._in_flight:
+                return await self._request(
+                    self._jetstream().get_msg(self._stream, at, subject, from_replica, next=at is not None),
+                    api,
                 )
         except nats.js.errors.NotFoundError as error:
             # A copy answers without a number.
             if error.err_code in (_NO_MESSAGE_FOUND, None):
                 return None
-            words, obstacle = in_plain_words(error)
-            why = f"its last event cannot be read by {api}: {words}"
-            raise ReadError(why, detail=words, obstacle=obstacle) from error
+            detail, obstacle = describe_error(error)
+            why = f"its last event cannot be read by {api}: {detail}"
+            raise ReadError(why, detail=detail, obstacle=obstacle) from error
         except InboxError as error:
             why = f"its last event cannot be read by {api}: {error}"
             raise ReadError(why, inboxes=error.error.subjects[0]) from error
@@ -278,13 +281,13 @@ class JobLog:
                 isinstance(error, nats.js.errors.ServiceUnavailableError) and error.code is None
             )
             is_certain = isinstance(error, PermissionError)
-            why = f"its last event cannot be read by {api}: {_words(error)}"
-            obstacle = in_plain_words(error)[1] if isinstance(error, nats.js.errors.APIError) else None
+            why = f"its last event cannot be read by {api}: {_describe(error)}"
+            obstacle = describe_error(error)[1] if isinstance(error, nats.js.errors.APIError) else None
             raise ReadError(
-                why, is_nobody or is_certain, is_certain, (api,), detail=_words(error), obstacle=obstacle
+                why, is_nobody or is_certain, is_certain, (api,), detail=_describe(error), obstacle=obstacle
             ) from error
 
-    async def _answered(self, request: Coroutine[Any, Any, _T], api: str) -> _T:
+    async def _request(self, request: Coroutine[Any, Any, _T], api: str) -> _T:
         """What the request gives, for as long as the connection stands that it went out on.
 
         :raises PermissionError: when NATS does not permit to publish to ``api``
@@ -297,16 +300,16 @@ class JobLog:
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
             # The client's own time-out does not cover its writing to a connection that takes nothing.
-            with refusals_of(nc).during(api) as refused:
-                ways: tuple[asyncio.Future[Any], ...] = (task, refused)
-                for _ in range(math.ceil(2 * self._timeout / _LOOK_SECONDS)):
-                    await asyncio.wait(ways, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            with permission_errors_of(nc).watch(api) as denied:
+                ways: tuple[asyncio.Future[Any], ...] = (task, denied)
+                for _ in range(math.ceil(2 * self._timeout / _POLL_SECONDS)):
+                    await asyncio.wait(ways, timeout=_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
                     if task.done():
                         return task.result()
                     if not nc.is_connected or nc.stats["reconnects"] != reconnects:
                         raise ConnectionError("the connection was cut")
-                    if refused.done():
-                        refused.result()
+                    if denied.done():
+                        denied.result()
             raise asyncio.TimeoutError
         finally:
             task.cancel()
@@ -321,14 +324,14 @@ class JobLog:
         return self._connection.nc.jetstream(prefix=self._api_prefix, timeout=self._timeout)
 
 
-def _last_of(seq: int, message: RawStreamMsg, subject: str) -> Last:
+def _last_of(seq: int, message: RawStreamMsg, subject: str) -> LastMessage:
     decoded = decode_event(subject, message.data or b"")
     event = decoded.event if isinstance(decoded, Valid) else None
     headers = message.headers or {}
     condition = headers.get("Nats-Expected-Last-Subject-Sequence", "")
     # Digits are what JetStream takes for a condition; anything else it refuses.
     expected = int(condition) if condition.isascii() and condition.isdigit() else None
-    return Last(seq, event, headers.get("Nats-Msg-Id"), expected)
+    return LastMessage(seq, event, headers.get("Nats-Msg-Id"), expected)
 
 
 def _outcome_of(error: nats.js.errors.APIError) -> Outcome:
@@ -338,14 +341,14 @@ def _outcome_of(error: nats.js.errors.APIError) -> Outcome:
     if error.err_code == _WRONG_LAST_SEQUENCE_IN_FLIGHT:
         return Conflict(None)
     if error.err_code in _TOO_LARGE:
-        return Refused(_words(error))
-    return Again(*in_plain_words(error), is_answered=True)
+        return Refused(_describe(error))
+    return Retry(*describe_error(error), is_answered=True)
 
 
-def _words(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     match error:
         case nats.js.errors.NoStreamResponseError() | nats.js.errors.APIError():
-            return in_plain_words(error)[0]
+            return describe_error(error)[0]
         case asyncio.TimeoutError() | nats.errors.TimeoutError():
             return "no answer in time"
         case _:

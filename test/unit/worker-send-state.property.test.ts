@@ -2,13 +2,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
-  firstLane,
   hasWaiting,
+  initialSendState,
   isPending,
-  type Lane,
-  type LaneSignal,
-  stepLane,
-} from '../../sdk/worker/lane.js';
+  reduce,
+  type SendSignal,
+  type SendState,
+} from '../../sdk/worker/send-state.js';
 
 const RUNS = Number(process.env.HEADWAY_PROPERTY_RUNS ?? 1_000);
 const SEED = process.env.HEADWAY_PROPERTY_SEED;
@@ -19,13 +19,16 @@ const step = fc.oneof(
   { weight: 6, arbitrary: fc.constant('report' as const) },
   { weight: 4, arbitrary: fc.constant('stored' as const) },
   { weight: 4, arbitrary: fc.integer({ min: 1, max: 150 }) },
-  { weight: 1, arbitrary: fc.constantFrom('away' as const, 'back' as const, 'evicted' as const) },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom('disconnected' as const, 'reconnected' as const, 'evicted' as const),
+  },
 );
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
 interface Sent {
   readonly at: number;
-  readonly what: 'newest' | 'end';
+  readonly what: 'update' | 'terminal';
   /** The number of the newest report at that time. */
   readonly state: number;
 }
@@ -34,56 +37,56 @@ interface Sent {
 class Bench {
   now = 0;
   newest = 0;
-  isOpen = true;
-  lane: Lane = firstLane(0, INTERVAL_MS);
-  readonly sent: Sent[] = [{ at: 0, what: 'newest', state: 0 }];
-  /** States that are stored, or let go before they were. */
+  isConnected = true;
+  state: SendState = initialSendState(0, INTERVAL_MS);
+  readonly sent: Sent[] = [{ at: 0, what: 'update', state: 0 }];
+  /** States that are stored, or evicted before they were. */
   readonly stored: Sent[] = [];
 
-  signal(signal: LaneSignal): void {
-    const { lane, send } = stepLane(this.lane, signal, this.now, INTERVAL_MS);
-    this.lane = lane;
+  signal(signal: SendSignal): void {
+    const { state, send } = reduce(this.state, signal, this.now, INTERVAL_MS);
+    this.state = state;
     if (send !== null) this.sent.push({ at: this.now, what: send, state: this.newest });
   }
 
   take(next: Step): void {
     if (typeof next === 'number') {
       this.now += next;
-      if (this.isOpen) this.signal({ kind: 'due' });
+      if (this.isConnected) this.signal({ kind: 'due' });
       return;
     }
     switch (next) {
       case 'report':
         this.newest += 1;
-        this.signal({ kind: 'report', open: this.isOpen });
+        this.signal({ kind: 'report', isConnected: this.isConnected });
         break;
       case 'stored':
         this.land();
         break;
-      case 'away':
-        this.isOpen = false;
+      case 'disconnected':
+        this.isConnected = false;
         break;
-      case 'back':
-        this.isOpen = true;
+      case 'reconnected':
+        this.isConnected = true;
         this.signal({ kind: 'due' });
         break;
       case 'evicted':
-        if (this.lane.kind === 'flying' && this.lane.carries === 'newest') this.sent.pop();
+        if (this.state.kind === 'in_flight' && this.state.sending === 'update') this.sent.pop();
         this.signal({ kind: 'evicted' });
         break;
     }
   }
 
   land(): void {
-    if (this.lane.kind !== 'flying') return;
+    if (this.state.kind !== 'in_flight') return;
     const last = this.sent.at(-1);
     if (last !== undefined) this.stored.push(last);
     this.signal({ kind: 'stored' });
   }
 
   rest(): void {
-    this.isOpen = true;
-    for (let turn = 0; turn < 10 && isPending(this.lane); turn++) {
+    this.isConnected = true;
+    for (let turn = 0; turn < 10 && isPending(this.state); turn++) {
       this.land();
       this.take(INTERVAL_MS);
     }
@@ -102,7 +105,7 @@ describe('any program', () => {
       fc.property(fc.array(step, { maxLength: 60, size: 'max' }), (steps) => {
         const bench = played(steps);
         bench.rest();
-        expect(bench.lane.kind).toBe('resting');
+        expect(bench.state.kind).toBe('idle');
         expect(bench.stored.at(-1)?.state).toBe(bench.newest);
       }),
       CHECKS,
@@ -139,8 +142,8 @@ describe('any program', () => {
         ),
         (steps) => {
           const bench = played(steps);
-          expect(bench.sent[0]).toEqual({ at: 0, what: 'newest', state: 0 });
-          expect(bench.sent.length - bench.stored.length).toBe(bench.lane.kind === 'flying' ? 1 : 0);
+          expect(bench.sent[0]).toEqual({ at: 0, what: 'update', state: 0 });
+          expect(bench.sent.length - bench.stored.length).toBe(bench.state.kind === 'in_flight' ? 1 : 0);
         },
       ),
       CHECKS,
@@ -154,21 +157,21 @@ describe('any program', () => {
         fc.array(step, { maxLength: 20, size: 'max' }),
         (before, after) => {
           const bench = played(before);
-          const isFlying = bench.lane.kind === 'flying';
+          const isInFlight = bench.state.kind === 'in_flight';
           const at = bench.now;
           bench.signal({ kind: 'end' });
           // A stray report after the end changes nothing.
-          bench.signal({ kind: 'report', open: true });
-          if (isFlying) bench.land();
-          expect(bench.sent.at(-1)).toEqual({ at, what: 'end', state: bench.newest });
+          bench.signal({ kind: 'report', isConnected: true });
+          if (isInFlight) bench.land();
+          expect(bench.sent.at(-1)).toEqual({ at, what: 'terminal', state: bench.newest });
           for (const next of after) if (next !== 'stored') bench.take(next);
           bench.signal({ kind: 'end' });
           bench.land();
-          expect(bench.sent.filter(({ what }) => what === 'end')).toHaveLength(1);
-          expect(bench.sent.at(-1)?.what).toBe('end');
-          expect(bench.lane.kind).toBe('closed');
+          expect(bench.sent.filter(({ what }) => what === 'terminal')).toHaveLength(1);
+          expect(bench.sent.at(-1)?.what).toBe('terminal');
+          expect(bench.state.kind).toBe('closed');
           for (const next of after) bench.take(next);
-          expect(bench.sent.at(-1)?.what).toBe('end');
+          expect(bench.sent.at(-1)?.what).toBe('terminal');
         },
       ),
       CHECKS,
@@ -178,21 +181,21 @@ describe('any program', () => {
 
 test('a report leaves at once when nothing is in flight and the last one is long ago', () => {
   const bench = played(['stored', 100, 'report']);
-  expect(bench.sent.at(-1)).toEqual({ at: 100, what: 'newest', state: 1 });
+  expect(bench.sent.at(-1)).toEqual({ at: 100, what: 'update', state: 1 });
 });
 
-test('while NATS is away reports wait, however long ago the last one was', () => {
-  const bench = played(['stored', 100, 'away', 'report', 150, 'report']);
+test('while NATS cannot be reached reports wait, however long ago the last one was', () => {
+  const bench = played(['stored', 100, 'disconnected', 'report', 150, 'report']);
   expect(bench.sent).toHaveLength(1);
-  expect(hasWaiting(bench.lane)).toBe(true);
-  bench.take('back');
-  expect(bench.sent.at(-1)).toEqual({ at: 250, what: 'newest', state: 2 });
+  expect(hasWaiting(bench.state)).toBe(true);
+  bench.take('reconnected');
+  expect(bench.sent.at(-1)).toEqual({ at: 250, what: 'update', state: 2 });
 });
 
-test('a lane that was closed sends nothing any more', () => {
+test('a job that was closed sends nothing any more', () => {
   const bench = played(['report']);
   bench.signal({ kind: 'close' });
-  for (const next of ['stored', 'report', 200, 'back', 'evicted'] as const) bench.take(next);
+  for (const next of ['stored', 'report', 200, 'reconnected', 'evicted'] as const) bench.take(next);
   bench.signal({ kind: 'end' });
   expect(bench.sent).toHaveLength(1);
 });

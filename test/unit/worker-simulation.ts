@@ -1,27 +1,27 @@
 /**
- * Workers against a JetStream in memory, over lines that lose, delay and cut: what the courier of the worker SDK has to
- * live with. Time, chance and the order of everything are the test's.
+ * Workers against a JetStream in memory, over connections that lose, delay and break: what the event delivery of the
+ * worker SDK has to handle. Time, chance and the order of everything are the test's.
  */
 import type { MsgHdrs } from 'nats';
 import { timeoutEvent } from '../../internal/liveness/timeout-event.js';
-import { Budget } from '../../sdk/worker/budget.js';
 import { type LastMessage, readEvent } from '../../sdk/worker/fencing.js';
 import type { JobOptions } from '../../sdk/worker/job-options.js';
-import { Pen } from '../../sdk/worker/pen.js';
+import { JobWriter } from '../../sdk/worker/job-writer.js';
+import { PendingBuffer } from '../../sdk/worker/pending-buffer.js';
 import type {
-  Caller,
   Clock,
   Counts,
   Forbidden,
   LastRead,
-  Line,
-  Surroundings,
-  Waker,
+  ReplyHandler,
+  ReporterContext,
+  TimerEntry,
+  Transport,
 } from '../../sdk/worker/ports.js';
 import type { Reply } from '../../sdk/worker/reply.js';
+import { AbortListeners } from '../../sdk/worker/reporter.js';
 import { settingsOf } from '../../sdk/worker/settings.js';
-import { Signals } from '../../sdk/worker/signals.js';
-import type { Trouble } from '../../sdk/worker/trouble.js';
+import type { ReporterWarning } from '../../sdk/worker/warning.js';
 import { event } from '../harness/publish.js';
 
 export interface Stored {
@@ -68,114 +68,114 @@ export class Stream {
 
 interface Request {
   readonly token: number;
-  readonly caller: Caller;
+  readonly handler: ReplyHandler;
   readonly subject: string;
   readonly text: string;
   readonly msgId: string;
   readonly expected: number | null;
 }
 
-/** One worker process: its line, its timers, its pens. */
-export class WorkerProcess implements Line {
-  open = true;
+/** One worker process: its connection, its timers, its job writers. */
+export class WorkerProcess implements Transport {
+  isConnected = true;
   readonly maxPayload = 1024 * 1024;
-  readonly told: Trouble[] = [];
+  readonly warnings: ReporterWarning[] = [];
   readonly counts: Counts = { acknowledged: 0, retried: 0, coalesced: 0, dropped: 0, pendingJobs: 0 };
-  readonly pens = new Set<Pen>();
+  readonly jobWriters = new Set<JobWriter>();
   /** On the way to JetStream. */
   requests: Request[] = [];
   /** On the way back. */
   replies: { token: number; reply: Reply }[] = [];
   /** Questions for the last event. */
   reads: (() => void)[] = [];
-  casts = 0;
-  readonly #callers = new Map<number, Caller>();
-  readonly #wakes = new Map<Waker, number>();
-  readonly #around: Surroundings;
+  unackedPublishes = 0;
+  readonly #handlers = new Map<number, ReplyHandler>();
+  readonly #wakes = new Map<TimerEntry, number>();
+  readonly #context: ReporterContext;
   #tokens = 0;
 
   constructor(
-    readonly world: World,
+    readonly simulation: Simulation,
     readonly name: string,
     mayRead: MayRead,
     options: { maxUpdatesPerSecond?: number; maxPendingBytes?: number },
   ) {
     let ids = 0;
     const settings = settingsOf({ ...options, ackTimeoutMs: 5_000 });
-    const budget = new Budget(settings.maxPendingBytes);
-    const signals = new Signals();
-    this.#around = {
+    const pending = new PendingBuffer(settings.maxPendingBytes);
+    const signals = new AbortListeners();
+    this.#context = {
       settings,
-      clock: world.clock,
-      line: this,
+      clock: simulation.clock,
+      transport: this,
       history: {
         last: (id) =>
           this.#read(mayRead, mayRead === 'all' || mayRead === 'newest', () => ({
             kind: 'read',
             last: this.#stored(id).at(-1) ?? null,
           })),
-        range: (id, from, before, most) =>
+        range: (id, from, before, limit) =>
           this.#read(mayRead, mayRead === 'all', () => ({
             kind: 'read',
             messages: this.#stored(id)
               .filter(({ seq }) => from <= seq && seq < before)
-              .slice(0, most),
+              .slice(0, limit),
           })),
       },
       counts: this.counts,
-      tell: (trouble) => void this.told.push(trouble),
+      warn: (warning) => void this.warnings.push(warning),
       random: () => `${name}${ids++}`,
-      wake: (waker, at) => {
-        waker.place = at === Number.POSITIVE_INFINITY ? -1 : 0;
-        waker.wakeAt = at;
-        if (waker.place < 0) this.#wakes.delete(waker);
-        else this.#wakes.set(waker, at);
+      setTimer: (entry, at) => {
+        entry.heapIndex = at === Number.POSITIVE_INFINITY ? -1 : 0;
+        entry.dueAt = at;
+        if (entry.heapIndex < 0) this.#wakes.delete(entry);
+        else this.#wakes.set(entry, at);
       },
-      keep: (keeper, bytes) => budget.keep(keeper, bytes),
-      letGo: (keeper) => budget.letGo(keeper),
+      addPending: (buffered, bytes) => pending.add(buffered, bytes),
+      releasePending: (buffered) => pending.remove(buffered),
       onAbort: (signal, call) => signals.onAbort(signal, call),
       pendingChanged: () => {},
       unawaited: () => {},
-      done: (pen) => void this.pens.delete(pen as Pen),
+      removeWriter: (jobWriter) => void this.jobWriters.delete(jobWriter as JobWriter),
     };
   }
 
-  start(options: JobOptions): Pen {
-    const pen = new Pen(this.#around, options);
-    this.pens.add(pen);
-    pen.begin();
-    return pen;
+  start(options: JobOptions): JobWriter {
+    const jobWriter = new JobWriter(this.#context, options);
+    this.jobWriters.add(jobWriter);
+    jobWriter.begin();
+    return jobWriter;
   }
 
-  listen(caller: Caller): number {
+  registerReply(handler: ReplyHandler): number {
     const token = this.#tokens++;
-    this.#callers.set(token, caller);
+    this.#handlers.set(token, handler);
     return token;
   }
 
-  forget(_caller: Caller, token: number): void {
-    this.#callers.delete(token);
+  unregisterReply(_caller: ReplyHandler, token: number): void {
+    this.#handlers.delete(token);
   }
 
-  enter(caller: Caller): void {
-    caller.launch();
+  acquireSlot(handler: ReplyHandler): void {
+    handler.onSlot();
   }
 
-  leave(): void {}
+  releaseSlot(): void {}
 
   publish(subject: string, body: Uint8Array, token: number, headers: MsgHdrs): boolean {
-    const caller = this.#callers.get(token);
-    if (!this.open || caller === undefined) return false;
+    const handler = this.#handlers.get(token);
+    if (!this.isConnected || handler === undefined) return false;
     const text = Buffer.from((headers as unknown as { encode(): Uint8Array }).encode()).toString();
     const msgId = /Nats-Msg-Id: (\S+)/.exec(text)?.[1] ?? '';
     const expected = /Nats-Expected-Last-Subject-Sequence: (\d+)/.exec(text)?.[1];
-    const request = { token, caller, subject, text: Buffer.from(body).toString(), msgId };
+    const request = { token, handler, subject, text: Buffer.from(body).toString(), msgId };
     this.requests.push({ ...request, expected: expected === undefined ? null : Number(expected) });
     return true;
   }
 
-  cast(): void {
-    if (this.open) this.casts += 1;
+  publishUnacked(): void {
+    if (this.isConnected) this.unackedPublishes += 1;
   }
 
   /** A request reaches JetStream, whatever has become of the line. */
@@ -183,7 +183,7 @@ export class WorkerProcess implements Line {
     const [request] = this.requests.splice(index, 1);
     if (request === undefined) return;
     const { token, subject, text, msgId, expected } = request;
-    const reply = this.world.stream.publish(subject, text, msgId, expected);
+    const reply = this.simulation.stream.publish(subject, text, msgId, expected);
     this.replies.push({ token, reply });
   }
 
@@ -193,34 +193,34 @@ export class WorkerProcess implements Line {
     if (request === undefined || how === 'nothing') return;
     const { token, subject, text, msgId, expected } = request;
     // A cluster says so of a second try, and stores the first one later.
-    if (how === 'in process') this.world.stream.publish(subject, text, msgId, expected);
-    this.replies.push({ token, reply: { kind: 'busy', detail: how, unsure: how === 'in process' } });
+    if (how === 'in process') this.simulation.stream.publish(subject, text, msgId, expected);
+    this.replies.push({ token, reply: { kind: 'busy', detail: how, mayBeStored: how === 'in process' } });
   }
 
   answer(index: number): void {
     const [answer] = this.replies.splice(index, 1);
-    if (answer !== undefined && this.open) this.#callers.get(answer.token)?.answered(answer.reply);
+    if (answer !== undefined && this.isConnected) this.#handlers.get(answer.token)?.onReply(answer.reply);
   }
 
-  cut(): void {
-    if (!this.open) return;
-    this.open = false;
+  disconnect(): void {
+    if (!this.isConnected) return;
+    this.isConnected = false;
     this.replies = [];
-    for (const pen of [...this.pens]) pen.cut();
+    for (const jobWriter of [...this.jobWriters]) jobWriter.onDisconnected();
   }
 
-  reopen(): void {
-    if (this.open) return;
-    this.open = true;
-    for (const pen of [...this.pens]) pen.opened();
+  reconnect(): void {
+    if (this.isConnected) return;
+    this.isConnected = true;
+    for (const jobWriter of [...this.jobWriters]) jobWriter.onConnected();
   }
 
   wakeDue(): void {
-    for (const [waker, at] of [...this.#wakes]) {
-      if (at > this.world.now || waker.place < 0) continue;
-      waker.place = -1;
-      this.#wakes.delete(waker);
-      waker.awake(this.world.now);
+    for (const [entry, at] of [...this.#wakes]) {
+      if (at > this.simulation.now || entry.heapIndex < 0) continue;
+      entry.heapIndex = -1;
+      this.#wakes.delete(entry);
+      entry.onTimer(this.simulation.now);
     }
   }
 
@@ -230,7 +230,7 @@ export class WorkerProcess implements Line {
   }
 
   #stored(id: string): LastMessage[] {
-    return this.world.stream.stored
+    return this.simulation.stream.stored
       .filter(({ subject }) => subject === `progress.${id}`)
       .map(({ seq, msgId, text, expected }) => {
         return { seq, msgId, event: readEvent(id, Buffer.from(text)), expected };
@@ -240,7 +240,7 @@ export class WorkerProcess implements Line {
   #read<T>(mayRead: MayRead, isPermitted: boolean, look: () => T): Promise<T | Forbidden | Failed> {
     return new Promise((resolve) => {
       this.reads.push(() => {
-        if (!this.open) return resolve({ kind: 'failed', detail: 'away' });
+        if (!this.isConnected) return resolve({ kind: 'failed', detail: 'not connected' });
         if (isPermitted) return resolve(look());
         const isCertain = mayRead !== 'nobody there';
         resolve({ kind: 'forbidden', detail: 'no permission', subjects: ['read'], isCertain });
@@ -249,7 +249,7 @@ export class WorkerProcess implements Line {
   }
 }
 
-export class World {
+export class Simulation {
   now = 0;
   readonly stream: Stream;
   readonly processes: WorkerProcess[] = [];
@@ -257,7 +257,7 @@ export class World {
     now: () => this.now,
     timestamp: () => new Date(this.now).toISOString(),
     later: () => {
-      throw new Error('pens have no timers of their own');
+      throw new Error('job writers have no timers of their own');
     },
     chance: () => 0.5,
   };
@@ -308,7 +308,7 @@ export class World {
 
   /** Everything works from here on, until nothing is on its way and nothing waits. */
   async heal(): Promise<void> {
-    for (const process of this.processes) process.reopen();
+    for (const process of this.processes) process.reconnect();
     for (let round = 0; round < 10_000; round++) {
       for (const process of this.processes) {
         while (process.requests.length > 0) process.arrive(0);
