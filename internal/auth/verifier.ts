@@ -12,7 +12,7 @@ import {
   type TokenErrorReason,
 } from './token-error.js';
 
-export type { TokenErrorReason as TokenDefect };
+export type { TokenErrorReason };
 
 export type VerifyResult =
   | { readonly ok: true; readonly grant: Grant }

@@ -1,7 +1,7 @@
 import type { ErrorCode } from '../../schemas/close-codes.js';
 import { type ExtractedToken, extractToken } from '../auth/bearer-token.js';
 import { type Grant, narrow } from '../auth/grant.js';
-import type { TokenDefect, Verifier, VerifyResult } from '../auth/verifier.js';
+import type { TokenErrorReason, Verifier, VerifyResult } from '../auth/verifier.js';
 import type { Scope } from '../eventlog/scope.js';
 import type { ConnectionCredentials, Expiry, Renewal } from '../session/ports.js';
 import { limitKey, type TrustedProxies } from './client-address.js';
@@ -95,7 +95,7 @@ export type AuthResult =
       readonly ok: false;
       readonly code: ErrorCode;
       readonly message: string;
-      readonly defect: TokenDefect | null;
+      readonly defect: TokenErrorReason | null;
       readonly limit: Limit | null;
     };
 
@@ -373,7 +373,7 @@ function originRefused(address: string, origin: string): UpgradeRejection {
   };
 }
 
-function refused(code: ErrorCode, message: string, defect: TokenDefect | null = null): AuthResult {
+function refused(code: ErrorCode, message: string, defect: TokenErrorReason | null = null): AuthResult {
   return { ok: false, code, message, defect, limit: null };
 }
 
@@ -381,6 +381,6 @@ function tooMany(limit: Limit, message: string): AuthResult {
   return { ok: false, code: 'too_many_connections', message, defect: null, limit };
 }
 
-function codeOf(defect: TokenDefect): ErrorCode {
+function codeOf(defect: TokenErrorReason): ErrorCode {
   return defect === 'expired' ? 'token_expired' : 'unauthorized';
 }

@@ -49,7 +49,7 @@ export class ConnectionMonitor {
   }
 
   /**
-   * What `request` answers, or LinkLostError as soon as the link is lost.
+   * What `request` answers, or ConnectionLostError as soon as the link is lost.
    * @param signal stops waiting for the link
    */
   async runWhileConnected<T>(signal: AbortSignal, request: () => Promise<T>): Promise<T> {

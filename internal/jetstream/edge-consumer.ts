@@ -44,7 +44,7 @@ export class EdgeConsumer {
   /**
    * Waits until nobody pulls from it. Two edges that pull from one consumer would take each other's events. Of an edge
    * that is gone the pulls expire.
-   * @throws EdgeIdTakenError
+   * @throws EdgeIdConflictError
    */
   async waitForConsumerName(): Promise<void> {
     const { jsm, stream, edgeId, now } = this.#options;
@@ -60,7 +60,7 @@ export class EdgeConsumer {
 
   /**
    * Makes it in place of the last one.
-   * @throws EdgeIdTakenError while another process pulls from it; NatsError
+   * @throws EdgeIdConflictError while another process pulls from it; NatsError
    */
   async create(timeout: AdaptiveTimeout, config: Partial<ConsumerConfig>): Promise<ConsumerInfo> {
     const { jsm, stream } = this.#options;

@@ -38,7 +38,7 @@ const PULL: PullLimits = { bytes: 8 * 1024 * 1024, messages: 2_000, prefetch: tr
  * message. Without a job's id all comes that the stream holds, also what is on no job's subject.
  *
  * @param signal ends the read with the signal's reason, also in the midst of it: half a read is never taken for a whole
- * @throws StreamMissingError, NatsAuthError, JetStreamUnavailableError; StreamReplacedError from a read with an end
+ * @throws StreamNotFoundError, NatsAuthError, JetStreamUnavailableError; StreamRecreatedError from a read with an end
  */
 export async function* readStored(
   access: ReadAccess,

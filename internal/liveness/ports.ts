@@ -7,7 +7,7 @@ export interface LivenessLimits {
   readonly maxWatched: number;
 }
 
-/** Told what is due. It may call back into the `Lifecycle`. Silences are whole milliseconds that this edge listened. */
+/** Told what is due. It may call back into the `LivenessMonitor`. Silences are whole milliseconds that this edge listened. */
 export interface LivenessSink {
   /** Once for each silence. */
   stalled(id: string, silentMs: number): void;

@@ -37,7 +37,7 @@ export const TIMEOUT_WRITER_LIMITS: TimeoutWriterLimits = { concurrency: 8, maxP
 
 /**
  * What came of one timeout: it is in the log; or the job has moved on (somebody else wrote the timeout, it gave a
- * sign of life); or the stream keeps nothing of the job; or it could not be written: `Lifecycle.again` tells it once more.
+ * sign of life); or the stream keeps nothing of the job; or it could not be written: `LivenessMonitor.retryTimeout` tells it once more.
  */
 export type TimeoutOutcome = 'written' | 'moved' | 'gone' | 'failed';
 

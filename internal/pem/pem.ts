@@ -6,7 +6,7 @@ export class InvalidFileError extends Error {}
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 const ENCRYPTED = /^-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: 4,ENCRYPTED/m;
 
-/** All certificates of a PEM file, in their order; at least one. @throws Unfit */
+/** All certificates of a PEM file, in their order; at least one. @throws InvalidFileError */
 export function parseCertificates(content: Buffer): X509Certificate[] {
   const blocks = content.toString('latin1').match(CERTIFICATE);
   if (blocks === null)
@@ -21,7 +21,7 @@ export function parseCertificates(content: Buffer): X509Certificate[] {
 export const damaged = (): InvalidFileError =>
   new InvalidFileError('expected a PEM file with a certificate, but what is in it is damaged');
 
-/** The private key of a PEM file. @throws Unfit */
+/** The private key of a PEM file. @throws InvalidFileError */
 export function parseKey(content: Buffer): KeyObject {
   // Whoever loads it would ask for the passphrase at the terminal, or wait for it.
   if (ENCRYPTED.test(content.toString('latin1'))) {

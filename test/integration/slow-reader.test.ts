@@ -66,7 +66,7 @@ test('G4 slow readers, G9 memory: ten that stop reading while 40 MB pass cost li
     `    resident memory: before ${mib(before)}, at most ${mib(peak)}, after ${mib(after)} MiB\n`,
   );
   await waitFor(async () => (await metric(edge.http, 'headway_history_reads_pending')) === 0, {
-    what: 'no cold read left',
+    what: 'no history read left',
   });
   await nc.close();
 });

@@ -62,7 +62,7 @@ test('G6 the end: with the permissions of docs/nats a second run is the next att
   expect(nats.log()).not.toContain('secret-of-worker');
 });
 
-test('with the permissions of docs/nats a worker that was timed out goes on behind the time-out', async () => {
+test('with the permissions of docs/nats a worker that was timed out goes on behind the timeout', async () => {
   await using edge = await connectNats(nats.url, { user: 'edge', pass: 'secret-of-edge' });
   await using reporter = await connectReporter({ servers: urlOf(nats, 'worker'), onWarning });
   await reporter.run({ processingId: id }, async () => {

@@ -37,7 +37,7 @@ const lost = async (job: Job): Promise<unknown> => {
   return job.signal.reason;
 };
 
-test('a worker that was cut off, and timed out meanwhile, goes on behind the time-out and completes; the percent never falls', async () => {
+test('a worker that was cut off, and timed out meanwhile, goes on behind the timeout and completes; the percent never falls', async () => {
   await using proxy = await startTcpProxy(fixture.nats.port);
   await using reporter = await connectReporter({
     servers: `nats://${proxy.host}`,
@@ -70,7 +70,7 @@ test('a worker that was cut off, and timed out meanwhile, goes on behind the tim
   expect(warnings.map(({ kind }) => kind).filter((kind) => kind === 'superseded')).toEqual([]);
 });
 
-test('a worker whose attempt has no number of its own goes on, too: a time-out without an attempt is of the first', async () => {
+test('a worker whose attempt has no number of its own goes on, too: a timeout without an attempt is of the first', async () => {
   await using reporter = createReporter(fixture.nc, { onWarning });
   await publish(fixture.nc, fixture.id, { message: 'queued' });
   await reporter.run({ processingId: fixture.id }, async (job) => {
@@ -82,7 +82,7 @@ test('a worker whose attempt has no number of its own goes on, too: a time-out w
   expect(warnings).toEqual([]);
 });
 
-test('G6 the end: a time-out that is not retryable is an end, and a newer attempt behind a time-out has the job', async () => {
+test('G6 the end: a timeout that is not retryable is an end, and a newer attempt behind a timeout has the job', async () => {
   await using reporter = createReporter(fixture.nc, { onWarning });
   const ended = await reporter.start({ processingId: fixture.id });
   await publish(fixture.nc, fixture.id, {
@@ -112,7 +112,7 @@ test('G6 the end: a time-out that is not retryable is an end, and a newer attemp
   ]);
 });
 
-test('G6 the end: another worker in the same attempt is not hidden by a time-out, nor by what is no event', async () => {
+test('G6 the end: another worker in the same attempt is not hidden by a timeout, nor by what is no event', async () => {
   await using reporter = createReporter(fixture.nc, { onWarning });
   for (const cover of [timeOut, () => publishRaw(fixture.nc, `progress.${fixture.id}`, 'no event')]) {
     fixture.id = jobId();

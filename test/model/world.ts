@@ -11,7 +11,7 @@ import { type ModelMessage, ModelStream } from './stream.js';
 export interface WorldOptions extends LogLimits {
   readonly maxPerSubject: number;
   readonly maxReplay: number;
-  /** Messages in one page of a cold read. */
+  /** Messages in one page of a history read. */
   readonly pageSize: number;
   /** Whether the edge may take a job that it does not know for a new one. */
   readonly complete: boolean;
@@ -19,7 +19,7 @@ export interface WorldOptions extends LogLimits {
 
 /**
  * An edge's pure rooms (log, hub, sessions) around a model of JetStream, in which everything that takes time in the
- * real one is a step of its own: the feed's delivery, the answers of cold reads, the turns of the event loop.
+ * real one is a step of its own: the feed's delivery, the answers of history reads, the turns of the event loop.
  */
 export class World {
   readonly stream: ModelStream;
@@ -129,7 +129,7 @@ export class World {
     for (const run of this.#turns.splice(0)) run();
   }
 
-  /** The oldest `count` cold reads are answered. */
+  /** The oldest `count` history reads are answered. */
   async answer(count: number): Promise<void> {
     for (const answer of this.#answers.splice(0, count)) answer();
     // The session takes the answer in a promise's reaction.

@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
 import {
   createVerifier,
-  type TokenDefect,
+  type TokenErrorReason,
   type Verifier,
   type VerifierSettings,
 } from '../../internal/auth/verifier.js';
@@ -30,7 +30,7 @@ export function verifier(settings: Partial<VerifierSettings> = {}): Verifier {
 export async function defectOf(
   token: string,
   settings?: Partial<VerifierSettings>,
-): Promise<TokenDefect | 'none'> {
+): Promise<TokenErrorReason | 'none'> {
   const verdict = await verifier(settings).verify(token);
   if (verdict.ok) return 'none';
   expect(verdict.message).toMatch(/^[ -~]{10,220}$/);

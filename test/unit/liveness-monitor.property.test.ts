@@ -65,7 +65,7 @@ const periodMs = (period: number | undefined, byDefault: number | null): number 
     ? (byDefault ?? Number.POSITIVE_INFINITY)
     : Math.min(Math.max(period * 1_000, 1), 2 ** 31 * 1_000);
 
-/** Runs a program against a `Lifecycle`, and against the naive watcher that judges what it tells. */
+/** Runs a program against a `LivenessMonitor`, and against the naive watcher that judges what it tells. */
 class World {
   told = { stalls: 0, timeouts: 0 };
   readonly #jobs = new Map<string, Watched>();

@@ -5,7 +5,7 @@ import type { LivenessLimits } from '../../internal/liveness/ports.js';
 const OFF: LivenessLimits = { stallAfterMs: null, timeoutMs: null, maxWatched: 1_000 };
 const TICK_MS = 250;
 
-/** A `Lifecycle` that follows from time 0 on, what it told, and a clock that is moved by hand. */
+/** A `LivenessMonitor` that follows from time 0 on, what it told, and a clock that is moved by hand. */
 function start(limits: Partial<LivenessLimits> = {}, from = 0) {
   const told: string[] = [];
   const room = { has: true };

@@ -4,7 +4,7 @@ import type { TSchema } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { describe, expect, test } from 'vitest';
 import type { KeyReport } from '../../internal/auth/jwks.js';
-import type { TokenDefect } from '../../internal/auth/verifier.js';
+import type { TokenErrorReason } from '../../internal/auth/verifier.js';
 import { decodeEvent, type InvalidReason, updateFrame } from '../../internal/eventlog/decode.js';
 import type { FailureReason } from '../../internal/jetstream/consumer-failure.js';
 import type { ReadKind } from '../../internal/jetstream/history-reader.js';
@@ -345,7 +345,7 @@ describe('OPERATIONS.md', () => {
       claims: true,
       unknown_key: true,
       keys_unavailable: true,
-    } satisfies Record<TokenDefect, true>;
+    } satisfies Record<TokenErrorReason, true>;
     const listed = table(section(operations, 'Tokens'), '`defect`').map((row) => bare(row['`defect`']));
     expect(listed).toEqual(Object.keys(defects));
   });

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import type { TokenDefect } from '../../internal/auth/verifier.js';
+import type { TokenErrorReason } from '../../internal/auth/verifier.js';
 import { craft, hmac, JWT_SECRET, keyPair, part } from '../harness/jwt.js';
 import { defectOf, GOOD, HS256, SECONDS, sign, signed, without } from './auth-fixture.js';
 
@@ -13,7 +13,7 @@ const NONE = ['none', 'None', 'NONE', 'nOnE', 'none ', ' none', '', '\u0000none'
 const IDS = (count: number) => Array.from({ length: count }, (_, i) => `${i}`);
 
 describe('G7 nobody unauthorised: a token is refused', () => {
-  const tokens: [what: string, defect: TokenDefect, text: string][] = [
+  const tokens: [what: string, defect: TokenErrorReason, text: string][] = [
     ['that is empty', 'missing', ''],
     ['of one word', 'malformed', 'password'],
     ['of dots', 'malformed', '..'],
@@ -63,7 +63,7 @@ describe('G7 nobody unauthorised: a token is refused', () => {
     ['with crit null', 'malformed', signed(GOOD, { ...HS256, crit: null })],
     ['with a key id that is a number', 'malformed', signed(GOOD, { ...HS256, kid: 7 })],
     ['with an endless key id', 'malformed', signed(GOOD, { ...HS256, kid: 'x'.repeat(600) })],
-    ...NONE.map((alg): [string, TokenDefect, string] => [
+    ...NONE.map((alg): [string, TokenErrorReason, string] => [
       `of alg ${JSON.stringify(alg)}, unsigned`,
       'algorithm',
       `${part({ alg })}.${part(GOOD)}.`,
@@ -141,7 +141,7 @@ describe('G7 nobody unauthorised: a token is refused', () => {
 
   const settings = { issuer: 'https://id.example', audience: 'headway' };
   const named = { ...GOOD, iss: settings.issuer, aud: settings.audience };
-  test.each<[what: string, defect: TokenDefect, claims: unknown]>([
+  test.each<[what: string, defect: TokenErrorReason, claims: unknown]>([
     ['without an issuer', 'issuer', { ...GOOD, aud: named.aud }],
     ['of another issuer', 'issuer', { ...named, iss: 'https://id.example/' }],
     ['with a list of issuers', 'issuer', { ...named, iss: [named.iss] }],

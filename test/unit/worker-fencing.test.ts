@@ -61,9 +61,9 @@ describe('the first event of a run', () => {
     ['an end without an attempt', last(ended), null, send(2)],
     ['an end without an attempt', last(ended), 1, lost('finished')],
     ['what is no event', noEvent, null, send(1)],
-    ['the time-out of attempt 3', silent({ attempt: 3 }), null, send(4)],
-    ['the time-out of attempt 3', silent({ attempt: 3 }), 3, lost('timeout')],
-    ['the time-out of an event without an attempt', silent(), null, send(2)],
+    ['the timeout of attempt 3', silent({ attempt: 3 }), null, send(4)],
+    ['the timeout of attempt 3', silent({ attempt: 3 }), 3, lost('timeout')],
+    ['the timeout of an event without an attempt', silent(), null, send(2)],
   ])('finds %s', (_, found, requested, decision) => {
     expect(
       resolveStart(
@@ -100,26 +100,22 @@ describe('a later event of attempt 2', () => {
     ['another worker in its attempt', last({ attempt: 2 }), lost('other_writer')],
     ['an end that another wrote', last({ attempt: 2, ...ended }), lost('finished')],
     ['an end without an attempt', last(ended), lost('finished')],
-    ['the time-out of an edge', silent({ attempt: 2 }), send(2)],
-    ['the time-out of a newer attempt', silent({ attempt: 3 }), lost('newer_attempt')],
-    ['the time-out of an older attempt', silent({ attempt: 1 }), send(2)],
-    ['the time-out of an event without an attempt', silent(), send(2)],
+    ['the timeout of an edge', silent({ attempt: 2 }), send(2)],
+    ['the timeout of a newer attempt', silent({ attempt: 3 }), lost('newer_attempt')],
+    ['the timeout of an older attempt', silent({ attempt: 1 }), send(2)],
+    ['the timeout of an event without an attempt', silent(), send(2)],
     [
-      'a time-out that tells of more than was reported',
+      'a timeout that tells of more than was reported',
       silent({ attempt: 2, progress: 41 }),
       lost('other_writer'),
     ],
     ['a worker that failed with that code', silent({ attempt: 2 }, 'another'), lost('timeout')],
     [
-      'a time-out that is an end',
+      'a timeout that is an end',
       silent({ attempt: 2, error: { code: 'timeout', retryable: false } }),
       lost('timeout'),
     ],
-    [
-      'a time-out that is an end, without an attempt',
-      silent({ error: { code: 'timeout' } }),
-      lost('timeout'),
-    ],
+    ['a timeout that is an end, without an attempt', silent({ error: { code: 'timeout' } }), lost('timeout')],
     ['a late event of an older attempt', last({ attempt: 1 }), send(2)],
     ['a late end of an older attempt', last({ attempt: 1, ...ended }), send(2)],
     ['an event without an attempt', last({}), send(2)],
@@ -129,11 +125,11 @@ describe('a later event of attempt 2', () => {
   });
 });
 
-test('a later event of attempt 1 goes on behind a time-out without an attempt', () => {
+test('a later event of attempt 1 goes on behind a timeout without an attempt', () => {
   expect(resolveConflict(silent(), { ...writer, attempt: 1 })).toEqual(send(1));
 });
 
-test('the real time-out of an edge is one, whatever the event before it', () => {
+test('the real timeout of an edge is one, whatever the event before it', () => {
   for (const fields of [
     { attempt: 2, progress: 40 },
     { attempt: 2, progress: 40, own: 'x'.repeat(65_000) },
@@ -186,9 +182,9 @@ describe('what precedes the newest message', () => {
     ],
     ['a newer attempt', [own, at(35, last({ attempt: 3 })), at(36, noEvent), noEvent], lost('newer_attempt')],
     ['an end', [own, at(35, last({ attempt: 2, ...ended })), noEvent], lost('finished')],
-    ['a time-out', [own, at(35, silent({ attempt: 2 })), noEvent], send(2)],
+    ['a timeout', [own, at(35, silent({ attempt: 2 })), noEvent], send(2)],
     [
-      'another worker under a time-out',
+      'another worker under a timeout',
       [own, at(34, last({ attempt: 2 })), at(35, silent({ attempt: 2 })), noEvent],
       lost('other_writer'),
     ],
@@ -202,7 +198,7 @@ describe('what precedes the newest message', () => {
     expect(found.kind === 'read' && resolveConflict(found.last, writer)).toEqual(decision);
   });
 
-  test('what may not be looked at counts as hidden; a time-out speaks for itself, and so does what follows at once', async () => {
+  test('what may not be looked at counts as hidden; a timeout speaks for itself, and so does what follows at once', async () => {
     expect(await lookupConflict(historyOf([own, noEvent], false), about)).toMatchObject({ kind: 'hidden' });
     expect(await lookupConflict(historyOf([own, silent({ attempt: 2 })], false), about)).toMatchObject({
       kind: 'read',
@@ -213,7 +209,7 @@ describe('what precedes the newest message', () => {
     });
   });
 
-  test('a first event finds the last attempt under what is no event, and its own under a time-out', async () => {
+  test('a first event finds the last attempt under what is no event, and its own under a timeout', async () => {
     const first = { ...starting, attempt: 1 };
     const began = { ...about, expected: 0, writer: first };
     const under = await lookupConflict(

@@ -131,7 +131,7 @@ function checkWorkers(simulation: Simulation): void {
   }
 }
 
-// The time-out of an edge, which has no id, is no end: the worker may come back.
+// The timeout of an edge, which has no id, is no end: the worker may come back.
 const isEnd = ({ status, error }: Event, msgId: string): boolean =>
   status !== 'processing' && !(msgId === '' && error?.code === 'timeout');
 

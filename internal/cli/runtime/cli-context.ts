@@ -20,7 +20,7 @@ export interface CliContext {
   readonly columns: () => number;
   /** The height of stdout's terminal, in rows; 24 where it is none. */
   readonly rows: () => number;
-  /** Aborted, with an `Interrupted`, by each of `STOP_SIGNALS`. */
+  /** Aborted, with an `SignalError`, by each of `STOP_SIGNALS`. */
   readonly stopped: AbortSignal;
   /** One line that a person types; null when stdin is no terminal, at its end, and when the command is stopped. */
   readonly prompt: (question: string) => Promise<string | null>;
@@ -86,7 +86,7 @@ const SIGNAL_NUMBERS = { SIGHUP: 1, SIGINT: 2, SIGQUIT: 3, SIGTERM: 15 } as cons
 export type StopSignal = keyof typeof SIGNAL_NUMBERS;
 export const STOP_SIGNALS = Object.keys(SIGNAL_NUMBERS) as readonly StopSignal[];
 
-/** A person or the system ended the command: the reason of `Io.stopped`. */
+/** A person or the system ended the command: the reason of `CliContext.stopped`. */
 export class SignalError extends Error {
   /** What a shell would say of a program that the signal killed: 130 for SIGINT, 143 for SIGTERM. */
   readonly exitCode: number;

@@ -5,7 +5,7 @@ const CTRL_Z = '\u001a';
 const CTRL_BACKSLASH = '\u001c';
 
 /**
- * Keys as they are pressed, without Enter; see `Io.keys`. The terminal makes no signals of keys then, so that is done
+ * Keys as they are pressed, without Enter; see `CliContext.keys`. The terminal makes no signals of keys then, so that is done
  * here.
  */
 export function keys(pressed: (typed: string) => void, stop: (signal: StopSignal) => void): () => void {

@@ -39,7 +39,7 @@ export function addNatsOptions(command: Command): Command {
 /**
  * Connects, does `use`, and closes the connection on every way out.
  * @param name the connection's name, as operators see it in NATS: "headway list"
- * @throws HeadwayError for whatever NATS refuses or cannot do; Interrupted when the command is stopped
+ * @throws HeadwayError for whatever NATS refuses or cannot do; SignalError when the command is stopped
  */
 export async function withNats<T>(
   context: CliContext,
@@ -68,7 +68,7 @@ export async function withNats<T>(
 
 /**
  * The configuration and state of a stream whose events are to be read.
- * @throws StreamForeignError when it neither takes nor keeps any, and what `streamInfo` throws
+ * @throws NotAProgressStreamError when it neither takes nor keeps any, and what `streamInfo` throws
  */
 export async function eventStreamInfo(access: StreamAccess): Promise<StreamInfo> {
   const info = await streamInfo(access);
@@ -81,7 +81,7 @@ export async function eventStreamInfo(access: StreamAccess): Promise<StreamInfo>
 
 /**
  * The stream's configuration and state, whatever it holds.
- * @throws StreamMissingError, NatsAuthError, JetStreamUnavailableError
+ * @throws StreamNotFoundError, NatsAuthError, JetStreamUnavailableError
  */
 export async function streamInfo({ jsm, stream, shownUrl }: StreamAccess): Promise<StreamInfo> {
   try {

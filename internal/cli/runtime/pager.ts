@@ -4,7 +4,7 @@ import { type CliContext, type Pager, UsageError } from './cli-context.js';
 const DEFAULT_PAGER = 'less -FRX';
 
 /**
- * Does `use` with an `Io` whose output goes through a pager, when it is a terminal and the output is longer than it. What is
+ * Does `use` with an `CliContext` whose output goes through a pager, when it is a terminal and the output is longer than it. What is
  * shorter is written as it is, at the end. Notes wait until the pager is closed: it has the screen.
  * @param isWanted false: the output is written as it comes
  * @throws what `use` throws; UsageError when there is no such pager

@@ -146,7 +146,7 @@ def resolve_conflict(last: LastMessage | None, writer: Writer) -> Union[Send, St
     if last.event is None or _is_ours(last, writer):
         return Send(last.seq, attempt)
     is_timeout = _is_edge_timeout(last)
-    # An end that names no attempt is the end of this one. A time-out is none: it is of what was written without one.
+    # An end that names no attempt is the end of this one. A timeout is none: it is of what was written without one.
     theirs = int(last.event.get("attempt", attempt if _has_ended(last.event) and not is_timeout else 0))
     if theirs < attempt:
         return Send(last.seq, attempt)

@@ -299,7 +299,7 @@ class JobStream:
         # Nobody may ask for it any more.
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
-            # The client's own time-out does not cover its writing to a connection that takes nothing.
+            # The client's own timeout does not cover its writing to a connection that takes nothing.
             with permission_errors_of(nc).watch(api) as denied:
                 ways: tuple[asyncio.Future[Any], ...] = (task, denied)
                 for _ in range(math.ceil(2 * self._timeout / _POLL_SECONDS)):

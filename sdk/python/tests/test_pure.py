@@ -186,7 +186,7 @@ async def test_what_stands_beneath_the_newest_message(found: list[LastMessage], 
 async def test_what_may_not_be_looked_at() -> None:
     with pytest.raises(HiddenError):
         await lookup_conflict(Messages(OWN, RUBBISH, may_look=False), "a", 40, 30, WRITER)
-    # A time-out speaks for itself, and so does what follows at once.
+    # A timeout speaks for itself, and so does what follows at once.
     for newest in (at(40, silent(attempt=2)), at(31, RUBBISH)):
         assert await lookup_conflict(Messages(OWN, newest, may_look=False), "a", 40, 30, WRITER) == newest
 

@@ -41,7 +41,7 @@ export function checkOptions(options: ExportOptions, now: number): void {
 
 /**
  * Writes what is stored, and says on stderr how much that was.
- * @throws UsageError, JobMissingError, ExportGapError, OutputError, ExportStopped, and whatever NATS refuses
+ * @throws UsageError, JobNotFoundError, ExportGapError, OutputError, ExportStopped, and whatever NATS refuses
  */
 export async function exportStored(
   access: StreamAccess,

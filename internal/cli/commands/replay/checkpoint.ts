@@ -143,14 +143,14 @@ export class Checkpoint {
     return new Checkpoint(access, name, info, chosen, holder);
   }
 
-  /** Everything up to `seq`, `count` messages more than last time, was shown. @throws PlaceLostError */
+  /** Everything up to `seq`, `count` messages more than last time, was shown. @throws CheckpointTakenError */
   show(seq: number, count: number): void {
     if (this.#lost !== null) throw this.#lost;
     this.#ledger.show(seq, count);
     this.#wake();
   }
 
-  /** Waits while too much was shown that the checkpoint does not know of. @throws PlaceLostError */
+  /** Waits while too much was shown that the checkpoint does not know of. @throws CheckpointTakenError */
   async room(signal: AbortSignal): Promise<void> {
     while (this.#ledger.unplaced >= MAX_UNPLACED) {
       signal.throwIfAborted();

@@ -46,7 +46,7 @@ const CLIENT_LOOK_MS = 20;
 
 /**
  * Shows what is stored again, at its pace. Nothing is written to the stream.
- * @throws UsageError, JobMissingError, PlaceLostError, and whatever NATS refuses or the output does not take
+ * @throws UsageError, JobNotFoundError, CheckpointTakenError, and whatever NATS refuses or the output does not take
  */
 export async function replay(
   access: StreamAccess,
