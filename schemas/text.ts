@@ -74,3 +74,15 @@ export const printableJson = (json: string): string =>
       .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
       .join(''),
   );
+
+/**
+ * The address that a text is; null when it is none. Not by `URL.canParse`: after some thousands of calls it says of an
+ * address with letters such as ü that it is none (Node 20.20 and 22.23; both in V8's fast path).
+ */
+export function parseUrl(text: string): URL | null {
+  try {
+    return new URL(text);
+  } catch {
+    return null;
+  }
+}

@@ -1,5 +1,6 @@
 import type { EdgeConfig } from '../../schemas/config.js';
 import { isShort } from '../../schemas/config-access.js';
+import { parseUrl } from '../../schemas/text.js';
 import type { KeyReport } from '../auth/jwks.js';
 import { secretProblem } from '../auth/shared-secret.js';
 import { createVerifier, type Verifier } from '../auth/verifier.js';
@@ -97,7 +98,8 @@ export function accessMistakes(config: Partial<EdgeConfig>): string[] {
 }
 
 function hasPassword(url: string | undefined): boolean {
-  return url !== undefined && URL.canParse(url) && new URL(url).username + new URL(url).password !== '';
+  const parsed = url === undefined ? null : parseUrl(url);
+  return parsed !== null && parsed.username + parsed.password !== '';
 }
 
 /** @throws ConfigError */

@@ -1,5 +1,6 @@
 import { type CryptoKey, jwtVerify } from 'jose';
 import { checkClaims } from '../../schemas/claims.js';
+import { parseUrl } from '../../schemas/text.js';
 import { type Grant, grantOf } from './grant.js';
 import { KEY_SET_LIMITS, type KeyReport, type KeySetLimits, RemoteKeys } from './jwks.js';
 import { type JwtHeader, parseJwtHeader } from './jwt-header.js';
@@ -142,7 +143,7 @@ export function createVerifier(
 }
 
 function keySetUrl(text: string): URL {
-  const url = URL.canParse(text) ? new URL(text) : null;
+  const url = parseUrl(text);
   if (url === null || !/^https?:$/.test(url.protocol) || url.username !== '' || url.password !== '') {
     throw new RangeError('the JWKS URL is not valid; expected http or https, without user name and password');
   }

@@ -1,4 +1,5 @@
 import { show } from '../../schemas/explain.js';
+import { parseUrl } from '../../schemas/text.js';
 
 /** What an `Origin` header is: not there, the page's own, one of the list, or neither. */
 export type OriginVerdict = 'none' | 'own' | 'listed' | 'refused';
@@ -80,7 +81,7 @@ function readOrigin(entry: string): { readonly origin: string } | { readonly pro
   if (!/^https?$/i.test(scheme)) return { problem: 'has a scheme other than http and https' };
   if (authority.includes('@')) return { problem: 'has a user name or a password' };
   if (/[/\\?#]/.test(authority)) return { problem: 'goes on behind its host and port' };
-  const url = AUTHORITY.test(authority) && URL.canParse(entry) ? new URL(entry) : null;
+  const url = AUTHORITY.test(authority) ? parseUrl(entry) : null;
   if (url === null || !HOST.test(url.host)) return { problem: 'has no valid host, or no valid port' };
   return { origin: url.origin };
 }

@@ -136,6 +136,12 @@ describe('the setting', () => {
     expect(parseOrigins(text)).toEqual({ ok: true, origins });
   });
 
+  test('means the same however often it is read', () => {
+    const text = 'https://bücher.de';
+    const wrong = Array.from({ length: 50_000 }, () => parseOrigins(text)).filter(({ ok }) => !ok);
+    expect(wrong).toEqual([]);
+  });
+
   test.each<[string, string]>([
     ['*', 'entry 1 ("*") has a wildcard'],
     ['https://*.example.com', 'has a wildcard'],
