@@ -70,10 +70,13 @@ export class TlsFilesError extends HeadwayError {
 
 export class NatsUnreachableError extends HeadwayError {
   readonly code = 'nats_unreachable';
-  constructor(url: string, detail: string) {
+  /** @param remedy what to do about it, where that is known better than to start a server or to name another */
+  constructor(url: string, detail: string, remedy?: string) {
     super(
-      `Cannot reach NATS at ${url} (${detail}). Start a nats-server 2.10 or newer with JetStream ` +
-        "(nats-server -js), or set NATS_URL, or headway's --server, to where it is.",
+      `Cannot reach NATS at ${url} (${detail}). ${
+        remedy ??
+        "Start a nats-server 2.10 or newer with JetStream (nats-server -js), or set NATS_URL, or headway's --server, to where it is."
+      }`,
     );
   }
 }

@@ -20,10 +20,13 @@ give_up() {
 
 # The first line of what a binary says of its version; fails when it does not run.
 version_of() {
+  local said
+  # Read to its end: a binary that writes on into a closed pipe counts as failed.
   case ${1##*/} in
-    nginx | haproxy) "$1" -v ;;
-    caddy) "$1" version ;;
-  esac 2>&1 | head -n 1 | grep -E '[0-9]+\.[0-9]+'
+    nginx | haproxy) said=$("$1" -v 2>&1) || return 1 ;;
+    caddy) said=$("$1" version 2>&1) || return 1 ;;
+  esac
+  grep -E '[0-9]+\.[0-9]+' <<<"${said%%$'\n'*}"
 }
 
 # Packages put them into an sbin folder, which is not on everybody's PATH.

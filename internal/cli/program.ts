@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { HeadwayError } from '../errors.js';
 import { ALIASES, addGlobalOptions, commandLine, commandName, suggestChoice } from './flags/command-line.js';
+import { wrapIndented } from './output/width.js';
 import { type CliContext, Exit, PipeClosed, SignalError, VERSION } from './runtime/cli-context.js';
 import { EXIT, EXIT_CODES_HELP, exitCodeOf } from './runtime/exit-codes.js';
 
@@ -48,7 +49,7 @@ export async function run(args: readonly string[], context: CliContext): Promise
     .configureOutput({
       // Help and the version. Commander does not wait for what is written.
       writeOut: (text) => {
-        asked += text;
+        asked += context.terminal.out ? wrapIndented(text, context.columns()) : text;
       },
       writeErr: context.stderr,
       // Errors are written below, in the same way as our own.

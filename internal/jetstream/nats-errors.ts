@@ -56,7 +56,8 @@ export function explainConnectError({ url, shownUrl, wasEncrypted }: Attempt, er
   const { code, message } = (
     error instanceof Error ? error : new Error('unknown error')
   ) as NodeJS.ErrnoException;
-  const unreachable = (detail: string): HeadwayError => new NatsUnreachableError(shownUrl, detail);
+  const unreachable = (detail: string, remedy?: string): HeadwayError =>
+    new NatsUnreachableError(shownUrl, detail, remedy);
   switch (code) {
     case ErrorCode.AuthorizationViolation:
     case ErrorCode.AuthenticationExpired:
@@ -73,10 +74,16 @@ export function explainConnectError({ url, shownUrl, wasEncrypted }: Attempt, er
     case ErrorCode.ServerOptionNotAvailable:
       return unreachable('tls://, NATS_CA and NATS_CERT ask for TLS, but it offers none');
     case 'ERR_TLS_CERT_ALTNAME_INVALID':
-      return unreachable('its certificate is for another host than the one in NATS_URL');
+      return unreachable(
+        'its certificate is for another host than the one in NATS_URL',
+        'Set NATS_URL to a name that is in the certificate, or give the server a certificate with this one.',
+      );
     case 'CERT_HAS_EXPIRED':
     case 'CERT_NOT_YET_VALID':
-      return unreachable(`its certificate is not valid at this time: ${code}`);
+      return unreachable(
+        `its certificate is not valid at this time: ${code}`,
+        'Give the server a certificate that is, and look at the clocks of both machines.',
+      );
     case 'DEPTH_ZERO_SELF_SIGNED_CERT':
     case 'SELF_SIGNED_CERT_IN_CHAIN':
     case 'UNABLE_TO_GET_ISSUER_CERT':
@@ -84,7 +91,8 @@ export function explainConnectError({ url, shownUrl, wasEncrypted }: Attempt, er
     case 'UNABLE_TO_VERIFY_LEAF_SIGNATURE':
     case 'CERT_SIGNATURE_FAILURE':
       return unreachable(
-        `its certificate is not from an authority that is trusted here, which NATS_CA would name: ${code}`,
+        `its certificate is not from an authority that is trusted here: ${code}`,
+        'Set NATS_CA to a PEM file with the certificate of the authority that has signed it.',
       );
     case 'ERR_INVALID_URL':
       return unreachable('NATS_URL is not an address');

@@ -7,7 +7,7 @@ import { ListView } from '../../internal/cli/commands/list/view.js';
 import { silentTable } from '../../internal/cli/commands/stalled.js';
 import { describeStats } from '../../internal/cli/commands/stats/text.js';
 import { tailWriter } from '../../internal/cli/commands/tail/writer.js';
-import { widthOf } from '../../internal/cli/output/width.js';
+import { widthOf, wrapIndented } from '../../internal/cli/output/width.js';
 import { type JobEvent, readEvent } from '../../internal/cli/reads/job-event.js';
 import type { StoredMessage } from '../../internal/jetstream/read-stored.js';
 import { quietIo } from '../harness/fake-cli-context.js';
@@ -235,4 +235,24 @@ test('columns stay where they are when a list is redrawn, whatever becomes of it
   const after = view.draw([second, { ...first, seq: 99 }]);
   expect(after[0]).toBe(before[0]);
   expect(after.map((line) => line.slice(0, 6))).toEqual(before.map((line) => line.slice(0, 6)));
+});
+
+describe('help', () => {
+  const text =
+    'What it does, in a sentence that is\nlonger than narrow terminals.\n\nExamples:\n  headway list --limit 20   the newest\n';
+
+  test('stays as it is where it fits', () => expect(wrapIndented(text, 40)).toBe(text));
+
+  test('flows where it does not, and examples are wrapped under themselves', () => {
+    expect(wrapIndented(text, 30).split('\n')).toEqual([
+      'What it does, in a sentence',
+      'that is longer than narrow',
+      'terminals.',
+      '',
+      'Examples:',
+      '  headway list --limit 20',
+      '    the newest',
+      '',
+    ]);
+  });
 });

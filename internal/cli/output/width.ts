@@ -49,3 +49,27 @@ function leading(
   }
   return short;
 }
+
+/**
+ * Text for a terminal that is narrower than it was written for: paragraphs flow, and a line that is set in is wrapped
+ * under its own beginning. Text that fits stays as it is.
+ */
+export function wrapIndented(text: string, width: number): string {
+  const lines = text.split('\n');
+  if (lines.every((line) => widthOf(line) <= width)) return text;
+  const joined: string[] = [];
+  for (const line of lines) {
+    const last = joined.at(-1) ?? '';
+    const flows = /^\S.*[^:]$/.test(last) && /^\S/.test(line);
+    if (flows) joined[joined.length - 1] = `${last} ${line}`;
+    else joined.push(line);
+  }
+  return joined.flatMap((line) => wrappedLine(line, width)).join('\n');
+}
+
+function wrappedLine(line: string, width: number): string[] {
+  if (widthOf(line) <= width) return [line];
+  const indent = /^ */.exec(line)?.[0] ?? '';
+  const rest = wrapAnsi(line.slice(indent.length), Math.max(1, width - indent.length - 2)).split('\n');
+  return rest.map((one, index) => `${indent}${index === 0 || indent === '' ? '' : '  '}${one}`);
+}

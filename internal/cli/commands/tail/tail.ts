@@ -55,7 +55,7 @@ Examples:
 export function addTailCommand(program: Command, context: CliContext): void {
   const command = program
     .command('tail')
-    .summary('show the newest events, and follow')
+    .summary('show the newest events; -f goes on with what comes')
     .description('Shows the newest events of all jobs or of some, and with -f what comes.')
     .addArgument(
       createArgument('[ids...]', "jobs, or patterns such as 'upload-*'; without any: all of them").argParser(
