@@ -308,7 +308,7 @@ export class PullConsumer {
       const left = Number(headers?.get(`Nats-Pending-${this.#isCounting ? 'Messages' : 'Bytes'}`) || asked);
       if (TOO_BIG.test(description) && left >= asked) this.#isBig = true;
       this.#owed = Math.max(0, this.#owed - left);
-      if (this.#pulls.size === 0) this.#allEnded();
+      if (this.#pulls.size === 0 || this.#owed === 0) this.#allEnded();
       if (this.#limits.prefetch || (this.#isBig && this.#buffer.length === 0)) this.#pull();
       if (this.#pulls.size === 0) this.#wake();
       return;

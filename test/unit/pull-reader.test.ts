@@ -23,7 +23,7 @@ interface Scene {
   /** Delivers the message `seq` as the consumer's number `delivery`. */
   readonly deliver: (seq: number, delivery?: number, size?: number) => void;
   /** Says something about a pull: the last one, where no other is named. */
-  readonly status: (code: number, description?: string, pendingBytes?: number, pull?: Pull) => void;
+  readonly status: (code: number, description?: string, pending?: number, pull?: Pull) => void;
   readonly pulls: Pull[];
   readonly refuse: (subject: string) => void;
   readonly loseLink: () => void;
@@ -89,14 +89,14 @@ function scene(limits = LIMITS, policy = DeliverPolicy.All): Scene {
         reply: `$JS.ACK.S.c.1.${seq}.${delivery}.1700000000123999999.0`,
         data: new Uint8Array(size),
       } as Msg),
-    status: (code, description = '', pendingBytes, pull = pulls.at(-1)) =>
+    status: (code, description = '', pending, pull = pulls.at(-1)) =>
       callback(null, {
         subject: pull?.reply ?? '',
         data: new Uint8Array(),
         headers: {
           code,
           description,
-          get: (name: string) => (name === 'Nats-Pending-Bytes' ? String(pendingBytes ?? '') : ''),
+          get: (name: string) => (/^Nats-Pending-(Bytes|Messages)$/.test(name) ? String(pending ?? '') : ''),
         },
       } as unknown as Msg),
     refuse: (subject) => refused({ operation: 'publish', subject }),
@@ -232,6 +232,22 @@ describe('a consumer that is pulled from', () => {
     expect(pulls).toHaveLength(3);
     deliver(23);
     expect(await soon(consumer)).toEqual([23]);
+    expect(bytesOf(pulls.slice(3))).toEqual([500_000]);
+    consumer.close();
+  });
+
+  test('pulls that were filled without a word are over as well when the others end with nothing owed', async () => {
+    const limits = { bytes: 1_000_000, messages: 100, prefetch: true };
+    const { consumer, pulls, deliver, status } = scene(limits, DeliverPolicy.LastPerSubject);
+    await soon(consumer);
+    for (let seq = 1; seq <= 10; seq++) deliver(seq, seq, 1_000);
+    await soon(consumer);
+    const asked = pulls.map(({ batch }) => batch);
+    expect(asked).toEqual([7, 7, 8]);
+    consumer.limitByBytes();
+    // The server says nothing of the first one, which it has filled.
+    status(408, 'Request Timeout', 4, pulls[1]);
+    status(408, 'Request Timeout', 8, pulls[2]);
     expect(bytesOf(pulls.slice(3))).toEqual([500_000]);
     consumer.close();
   });
