@@ -147,6 +147,36 @@ describe('formats', () => {
   });
 });
 
+test('list --limit shows every job of a stream that keeps one message of each, while all of them report without pause', async () => {
+  await using own = await startNats();
+  await using to = await connectNats(own.url);
+  await createStream(to, 'PROGRESS', { max_msgs_per_subject: 1 });
+  const ids = Array.from({ length: 20 }, (_, at) => `job-${at}`);
+  await publishAll(
+    to,
+    ids.map((id) => event(id)),
+  );
+  let isOver = false;
+  const reporting = (async () => {
+    while (!isOver)
+      await publishAll(
+        to,
+        ids.map((id) => event(id)),
+      );
+  })();
+  try {
+    for (let i = 0; i < 5; i++) {
+      const { code, stdout } = await headway(['list', '--limit', '20', '-o', 'name'], {
+        env: natsEnv(own.url),
+      });
+      expect([code, stdout.trimEnd().split('\n').toSorted()]).toEqual([0, ids.toSorted()]);
+    }
+  } finally {
+    isOver = true;
+    await reporting;
+  }
+});
+
 describe.skipIf(noTerminal !== null)(`at a terminal (${noTerminal ?? 'python3, pty'})`, () => {
   const shown = async (args: string[], columns: number, rows = 100, more = {}): Promise<string[]> => {
     await using command = startHeadwayAtTerminal(args, {
@@ -200,6 +230,28 @@ describe.skipIf(noTerminal !== null)(`at a terminal (${noTerminal ?? 'python3, p
       }
     },
   );
+
+  test('list -f --limit: older jobs come up when those that were shown are wanted no more', async () => {
+    await using own = await startNats();
+    await using to = await connectNats(own.url);
+    await createStream(to);
+    const ids = Array.from({ length: 100 }, (_, at) => `job-${at}`);
+    await publishAll(
+      to,
+      ids.map((id) => event(id)),
+    );
+    const args = ['list', '-f', '--limit', '5', '--status', 'processing'];
+    await using watch = startHeadwayAtTerminal(args, { env: natsEnv(own.url) });
+    await watch.shows('5 jobs; Ctrl-C ends');
+    const done = { status: 'completed', progress: 100 } as const;
+    await publishAll(
+      to,
+      ids.slice(60).map((id) => event(id, done)),
+    );
+    const picture = () => stripVTControlCharacters(watch.stdout).split('JOB ').at(-1) ?? '';
+    const wanted = ids.slice(55, 60);
+    await waitFor(() => wanted.every((id) => picture().includes(id)), { what: 'the next jobs' });
+  });
 
   test('list -f hears heartbeats: a job that sends them is not stalled, until it stops', async () => {
     await using own = await startNats();

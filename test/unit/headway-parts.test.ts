@@ -234,6 +234,18 @@ describe('the newest of many', () => {
     ).toEqual([1_000, 998]);
     expect(newest.size).toBe(3);
   });
+
+  test('say when others would stand where some were dropped', () => {
+    const newest = new LatestById<{ id: string; seq: number }>(3);
+    for (let seq = 1; seq <= 70; seq++) newest.put({ id: `job-${seq}`, seq });
+    expect(newest.isShortOf(3)).toBe(false);
+    newest.drop('job-70', 70);
+    expect([newest.size, newest.isShortOf(2), newest.isShortOf(3)]).toEqual([2, false, true]);
+    newest.clear();
+    for (const seq of [1, 2]) newest.put({ id: `job-${seq}`, seq });
+    // All that there are.
+    expect(newest.isShortOf(3)).toBe(false);
+  });
 });
 
 describe('selection', () => {

@@ -2,6 +2,7 @@
 export class LatestById<T extends { readonly id: string; readonly seq: number }> {
   readonly #limit: number;
   readonly #items = new Map<string, T>();
+  #hasPruned = false;
 
   /** @param limit from 1; Infinity keeps all */
   constructor(limit: number) {
@@ -34,6 +35,16 @@ export class LatestById<T extends { readonly id: string; readonly seq: number }>
 
   clear(): void {
     this.#items.clear();
+    this.#hasPruned = false;
+  }
+
+  /**
+   * Whether names were dropped in whose place older ones would stand that are not kept any more: then only a new read
+   * says which.
+   * @param wanted how many are wanted
+   */
+  isShortOf(wanted: number): boolean {
+    return this.#hasPruned && this.#items.size < Math.min(wanted, this.#limit);
   }
 
   /** The newest first. */
@@ -43,6 +54,7 @@ export class LatestById<T extends { readonly id: string; readonly seq: number }>
 
   #prune(): void {
     const kept = this.sorted();
+    this.#hasPruned = true;
     this.#items.clear();
     for (const item of kept) this.#items.set(item.id, item);
   }

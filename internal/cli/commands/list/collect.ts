@@ -84,11 +84,13 @@ export async function collect<T>(
         await streamInfo(access)
       ).state,
     ));
-  if (!isDone) {
+  while (!isDone) {
     await eachState(context, access, progress, (job) => {
       if (isWanted(job)) newest.put(sortable(job));
       else newest.drop(job.id, job.seq);
     });
+    if (!newest.isShortOf(limit)) break;
+    newest.clear();
   }
   const found = newest.sorted();
   if (sortBy !== 'age') found.sort((one, other) => compareKeys(one.key, other.key));

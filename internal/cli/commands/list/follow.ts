@@ -16,8 +16,8 @@ import { pruneDeleted } from './prune.js';
 import { type ListStyle, listTable, type Row, rowOf } from './rows.js';
 import { ListView } from './view.js';
 
-/** More jobs than any terminal has rows; the view keeps so many, so that rows that leave it uncover others. */
-const VIEW_ROWS = 2_000;
+/** The view keeps so many jobs at least, so that rows that leave it uncover others. */
+const KEPT_ROWS = 50_000;
 const DRAW_EVERY_MS = 250;
 /** Ages change also where nothing happens. */
 const REDRAW_EVERY_MS = 1_000;
@@ -58,10 +58,16 @@ async function followInLines(
   progress: Progress,
 ): Promise<void> {
   const newest = new LatestById<Row>(limit);
-  const upTo = await eachState(context, access, progress, (job) => {
-    if (isWanted(job)) newest.put(rowOf(job, style));
-    else newest.drop(job.id, job.seq);
-  });
+  const read = () =>
+    eachState(context, access, progress, (job) => {
+      if (isWanted(job)) newest.put(rowOf(job, style));
+      else newest.drop(job.id, job.seq);
+    });
+  let upTo = await read();
+  while (newest.isShortOf(limit)) {
+    newest.clear();
+    upTo = await read();
+  }
   const table = listTable(newest.sorted(), style);
   await writeLines(context, table.lines);
   const emitter = new LineWriter(context);
@@ -74,12 +80,12 @@ async function followInLines(
 async function followOnTerminal(
   context: CliContext,
   access: StreamAccess,
-  { limit = VIEW_ROWS }: ListOptions,
+  { limit = Number.POSITIVE_INFINITY }: ListOptions,
   style: ListStyle,
   isWanted: (job: JobEvent) => boolean,
   progress: Progress,
 ): Promise<void> {
-  const newest = new LatestById<Row>(Math.min(limit, VIEW_ROWS));
+  const newest = new LatestById<Row>(KEPT_ROWS);
   let isChanged = true;
   const take = (job: JobEvent): void => {
     if (isWanted(job)) newest.put(rowOf(job, style));
@@ -95,7 +101,7 @@ async function followOnTerminal(
       if (isChanged || waited >= REDRAW_EVERY_MS) {
         isChanged = false;
         waited = 0;
-        await screen.draw(view.draw(newest.sorted()));
+        await screen.draw(view.draw(newest.sorted().slice(0, limit)));
       }
       await delay(DRAW_EVERY_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
     }
@@ -118,9 +124,11 @@ async function followOnTerminal(
         context,
         access,
         upTo,
-        (jobs) => {
+        async (jobs) => {
           for (const job of jobs) take(job);
-          return Promise.resolve();
+          if (!newest.isShortOf(Math.min(limit, context.rows()))) return;
+          newest.clear();
+          await eachState(context, access, progress, take);
         },
         replaced,
       ),

@@ -6,12 +6,13 @@ import { type JobEvent, readEvent } from '../../reads/job-event.js';
 import type { LatestById } from '../../reads/latest-by-id.js';
 import type { CliContext } from '../../runtime/cli-context.js';
 import { type StreamAccess, streamInfo } from '../../runtime/nats.js';
-import { readStatus } from '../../runtime/status.js';
 
 /** The first look back is over so many messages for each job that is wanted; each further one over so many times as many. */
 const FIRST_LOOK = 4;
 const FIRST_LOOK_LEAST = 256;
 const FURTHER = 4;
+/** How often what came meanwhile is read before all jobs are read instead. */
+const MOST_LOOKS_AHEAD = 4;
 
 export interface Recent {
   /** Whether a job is one of those that are wanted, by its last state. */
@@ -54,14 +55,16 @@ export async function readRecent<T extends { readonly id: string; readonly seq: 
     end = start - 1;
     count *= FURTHER;
   }
-  await lookAhead(context, access, state.last_seq, { isWanted, newest, make });
+  if (!(await lookAhead(context, access, state.last_seq, { isWanted, newest, make }))) return false;
   // Some of those that were enough may be wanted no more.
   if (newest.size < limit && end >= state.first_seq && !look.isBeforeBegin) return false;
   look.tellInvalid(context);
   return true;
 }
 
-// A job that reports meanwhile may lose its older messages before they are read: then its newest one is here.
+// A job that reports meanwhile may lose its older messages before they are read: then its newest one is here. It may lose
+// that one, too, but only by as many newer ones as the stream keeps of each job.
+/** @returns false: jobs report faster than this reads, so some may have been missed */
 async function lookAhead<T extends { readonly id: string; readonly seq: number }>(
   context: CliContext,
   access: StreamAccess,
@@ -71,18 +74,25 @@ async function lookAhead<T extends { readonly id: string; readonly seq: number }
     newest,
     make,
   }: Pick<Recent, 'isWanted'> & { newest: LatestById<T>; make: (job: JobEvent) => T },
-): Promise<void> {
-  const { state } = await streamInfo(access);
-  if (state.last_seq <= from) return;
-  const range = { id: null, from: { kind: 'seq', seq: from + 1 }, until: { seq: state.last_seq } } as const;
-  for await (const batch of readStored(access, range, context.stopped, readStatus(context))) {
-    for (const message of batch) {
-      const read = readEvent(message);
-      if (!read.ok) continue;
-      if (isWanted(read.job)) newest.put(make(read.job));
-      else newest.drop(read.job.id, read.job.seq);
+): Promise<boolean> {
+  let seen = from;
+  for (let looks = 0; looks < MOST_LOOKS_AHEAD; looks++) {
+    const { state, config } = await streamInfo(access);
+    const keptOfEach =
+      config.max_msgs_per_subject > 0 ? config.max_msgs_per_subject : Number.POSITIVE_INFINITY;
+    if (state.last_seq <= seen || (looks > 0 && state.last_seq - seen < keptOfEach)) return true;
+    const range = { id: null, from: { kind: 'seq', seq: seen + 1 }, until: { seq: state.last_seq } } as const;
+    seen = state.last_seq;
+    for await (const batch of readStored(access, range, context.stopped)) {
+      for (const message of batch) {
+        const read = readEvent(message);
+        if (!read.ok) continue;
+        if (isWanted(read.job)) newest.put(make(read.job));
+        else newest.drop(read.job.id, read.job.seq);
+      }
     }
   }
+  return false;
 }
 
 /** The newest valid event of each job, from one look back to the next. */
