@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-node22 test-node24 test-nats-2.10 test-container test-proxies test-browser test-stalls soak fuzz bench \
+.PHONY: help setup demo test test-chaos test-node22 test-node24 test-nats-2.10 test-container test-proxies test-browser test-stalls soak fuzz bench \
 	audit build check format clean distclean \
 	need-node need-nats need-nats-for-tests
 
@@ -34,9 +34,12 @@ demo: setup build ## run the demo; your own documents: make demo FILES="a.pdf b.
 	@if [ -z "$${NATS_URL:-}" ]; then NATS_SERVER_BIN=$$(scripts/nats-server.sh) || exit 1; export NATS_SERVER_BIN; fi; \
 	exec node dist/cmd/demo.js $(FILES)
 
-test: need-node need-nats-for-tests $(PACKAGES) check build ## check types and style, build, run all tests
+test: need-node need-nats-for-tests $(PACKAGES) check build ## check types and style, build, run the tests
 	@$(call server); echo "== tests on Node $$(node --version), $$("$$NATS_SERVER_BIN" -v)"; \
-	$(VITEST) && exec scripts/test-python.sh
+	$(VITEST) --project unit --project integration && exec scripts/test-python.sh
+
+test-chaos: need-node need-nats-for-tests $(PACKAGES) build ## run the tests of faults: servers and edges that are killed, frozen and cut off
+	@$(call server); exec $(VITEST) --project chaos
 
 test-node22: need-node need-nats-for-tests $(PACKAGES) build ## run all tests on Node 22 (installed privately when needed)
 	@$(call server); \

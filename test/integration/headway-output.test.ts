@@ -169,7 +169,8 @@ test('list --limit shows every job of a stream that keeps one message of each, w
       const { code, stdout } = await headway(['list', '--limit', '20', '-o', 'name'], {
         env: natsEnv(own.url),
       });
-      expect([code, stdout.trimEnd().split('\n').toSorted()]).toEqual([0, ids.toSorted()]);
+      expect(code).toBe(0);
+      expect(new Set(stdout.trimEnd().split('\n'))).toEqual(new Set(ids));
     }
   } finally {
     isOver = true;

@@ -286,11 +286,11 @@ describe('shell completion', () => {
       expect(found).toEqual(expected);
     };
     await withNats(['get', ''], expect.arrayContaining(['evil', 'fail', 'long']));
-    await withNats(['logs', '-f', 'e'], ['evil']);
-    await withNats(['wait', 'long', '--timeout', '1m', 'f'], ['fail']);
-    await withNats(['fail', '--reason', 'x', 'l'], ['long']);
-    await withNats(['--stream', 'PROGRESS', 'tail', '--', 'l'], ['long']);
-    await withNats(['token', '--job', 'f'], ['fail']);
+    await withNats(['logs', '-f', 'ev'], ['evil']);
+    await withNats(['wait', 'long', '--timeout', '1m', 'fa'], ['fail']);
+    await withNats(['fail', '--reason', 'x', 'lo'], ['long']);
+    await withNats(['--stream', 'PROGRESS', 'tail', '--', 'lo'], ['long']);
+    await withNats(['token', '--job', 'fa'], ['fail']);
     await withNats(['ls', '--type', ''], expect.arrayContaining(['typed.one']));
     await withNats(['tail', '--job-type=typed'], ['typed.one']);
     await withNats(['list', '--status', 's'], ['stalled']);

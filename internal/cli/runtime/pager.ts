@@ -1,11 +1,11 @@
-import { type CliContext, type Pager, UsageError } from './cli-context.js';
+import { type CliContext, type Pager, PipeClosed, UsageError } from './cli-context.js';
 
 /** What `git` gives `less`: colours, nothing where one screen is enough, and what was read stays on the screen. */
 const DEFAULT_PAGER = 'less -FRX';
 
 /**
- * Does `use` with an `CliContext` whose output goes through a pager, when it is a terminal and the output is longer than it. What is
- * shorter is written as it is, at the end. Notes wait until the pager is closed: it has the screen.
+ * Does `use` with a `CliContext` whose output goes through a pager, when it is a terminal and the output is longer than
+ * it. What is shorter is written as it is, at the end. Notes wait until the pager is closed: it has the screen.
  * @param isWanted false: the output is written as it comes
  * @throws what `use` throws; UsageError when there is no such pager
  */
@@ -27,8 +27,12 @@ export async function withPager<T>(
     return done;
   } catch (error) {
     // What was written before the error is shown as well.
-    await output.end().catch(() => undefined);
-    throw error;
+    const noPager = await output.end().then(
+      () => null,
+      (reason: unknown) => reason,
+    );
+    // One that is not there may have closed the pipe before all was written.
+    throw error instanceof PipeClosed && noPager instanceof UsageError ? noPager : error;
   }
 }
 
