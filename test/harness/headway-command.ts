@@ -117,6 +117,7 @@ export class HeadwayCommand implements AsyncDisposable {
   ) {
     this.#child = child;
     this.#release = guard(child.pid ?? 0);
+    child.stdin?.on('error', () => undefined);
     for (const name of ['stdout', 'stderr'] as const) {
       const stream = child[name];
       if (cut.includes(name)) stream?.destroy();
@@ -150,7 +151,7 @@ export class HeadwayCommand implements AsyncDisposable {
     });
   }
 
-  /** Types at the terminal: `'\u0003'` is Ctrl-C. */
+  /** Types at the terminal: `'\u0003'` is Ctrl-C. What has ended takes no keys. */
   type(keys: string): void {
     this.#child.stdin?.write(keys);
   }
