@@ -39,7 +39,8 @@ const runs = (program, option) => run(program, [option]).status === 0;
 const lastLine = (text) => text.trim().split('\n').at(-1) ?? '';
 
 function askNpm() {
-  const { stdout, stderr } = run('npm', ['audit', '--omit=dev', '--json']);
+  const { stdout, stderr, error } = run('npm', ['audit', '--omit=dev', '--json']);
+  if (error !== undefined) throw new Skipped(`npm cannot be run (${error.code ?? error.message})`);
   let report;
   try {
     report = JSON.parse(stdout);
