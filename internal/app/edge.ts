@@ -60,13 +60,14 @@ export async function startEdge(
     const { access, feed } = await openFeed(core, opened);
     return await serve({ ...core, access, feed, uws, tls }, opened);
   } catch (error) {
-    await opened.close();
+    // Why it could not start is what its operator has to know.
+    await opened.close().catch(() => undefined);
     throw error;
   }
 }
 
 /** How each resource is closed again. */
-class OpenedResources {
+export class OpenedResources {
   readonly #closers: (() => void | Promise<void>)[] = [];
 
   /** Adds what closes a resource that was just opened. */
@@ -74,9 +75,20 @@ class OpenedResources {
     this.#closers.push(close);
   }
 
-  /** Closes them all, those that were opened last first. */
+  /**
+   * Closes them all, those that were opened last first.
+   * @throws what the first one throws that fails; the others are closed all the same
+   */
   async close(): Promise<void> {
-    for (let close = this.#closers.pop(); close !== undefined; close = this.#closers.pop()) await close();
+    const failures: unknown[] = [];
+    for (let close = this.#closers.pop(); close !== undefined; close = this.#closers.pop()) {
+      try {
+        await close();
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
   }
 }
 
@@ -166,8 +178,8 @@ interface Serving extends Core {
 /** Listens, and looks after the sessions until the edge is closed. */
 async function serve(deps: Serving, opened: OpenedResources): Promise<RunningEdge> {
   const { config, logger, metrics, log, hub, history, liveness, access, feed, uws, tls } = deps;
-  const state = { isDraining: false };
-  const readiness = () => (state.isDraining ? DRAINING : readinessOf(deps));
+  let isDraining = false;
+  const readiness = () => (isDraining ? DRAINING : readinessOf(deps));
   const routes = {
     ...webSocketDeps(
       { config, logger, log, hub, stalledFor: (id) => liveness.stalledFor(id) },
@@ -207,7 +219,7 @@ async function serve(deps: Serving, opened: OpenedResources): Promise<RunningEdg
     metricsPort: operators?.port ?? null,
     isReady: () => readiness().ready,
     close: async () => {
-      state.isDraining = true;
+      isDraining = true;
       server.stopListening();
       logger.info({ connections: hub.size, ms: config.drainMs }, 'draining');
       await drain(hub, config.drainMs);

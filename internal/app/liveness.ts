@@ -69,7 +69,7 @@ class JobLiveness implements Liveness {
   readonly #heartbeats: HeartbeatSubscription;
   readonly #ticking: NodeJS.Timeout;
   #isFollowing = false;
-  #isListeningSince = Number.POSITIVE_INFINITY;
+  #listeningSince = Number.POSITIVE_INFINITY;
   #isAsking = false;
 
   constructor(deps: LivenessDeps) {
@@ -137,8 +137,8 @@ class JobLiveness implements Liveness {
       this.#monitor.pause();
       return;
     }
-    this.#isListeningSince = now();
-    this.#monitor.resume(this.#isListeningSince);
+    this.#listeningSince = now();
+    this.#monitor.resume(this.#listeningSince);
   }
 
   // Silence counts up to the last question that NATS has answered: what it sent before its answer was heard. So nothing
@@ -149,7 +149,7 @@ class JobLiveness implements Liveness {
     const asked = now();
     try {
       await this.#deps.connection.flush();
-      if (this.#isListening && asked >= this.#isListeningSince) this.#monitor.tick(asked);
+      if (this.#isListening && asked >= this.#listeningSince) this.#monitor.tick(asked);
     } catch {
       // The connection was lost: the feed says so.
     } finally {

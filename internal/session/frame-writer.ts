@@ -28,7 +28,7 @@ export interface FrameWriterOptions {
  */
 export class FrameWriter {
   readonly #deps: FrameWriterOptions;
-  readonly #tenure: TokenExpiry | null;
+  readonly #tokenExpiry: TokenExpiry | null;
   #isOpen = true;
   /** One job: the valid event that the next one to be sent follows; null where that is not known. */
   #previous: number | null = null;
@@ -37,7 +37,7 @@ export class FrameWriter {
 
   constructor(deps: FrameWriterOptions) {
     this.#deps = deps;
-    this.#tenure = deps.credentials === null ? null : new TokenExpiry(deps.credentials);
+    this.#tokenExpiry = deps.credentials === null ? null : new TokenExpiry(deps.credentials);
     this.#sentAt = deps.now();
   }
 
@@ -67,7 +67,7 @@ export class FrameWriter {
 
   /** When the token expires, as RFC 3339 writes it; empty: there is none. */
   get expiresText(): string {
-    return this.#tenure?.expiresText ?? '';
+    return this.#tokenExpiry?.expiresText ?? '';
   }
 
   /** So many records were looked at. @returns what that cost */
@@ -101,21 +101,25 @@ export class FrameWriter {
 
   /** Whether it is open and its token good; one that has expired is closed with the reason. */
   isUsable(): boolean {
-    const tenure = this.#tenure;
-    if (tenure !== null && this.#isOpen && tenure.isExpired(this.#deps.wallClock())) {
-      this.fail('token_expired', `the token expired at ${tenure.expiresText}; connect again with a new one`);
+    const tokenExpiry = this.#tokenExpiry;
+    if (tokenExpiry !== null && this.#isOpen && tokenExpiry.isExpired(this.#deps.wallClock())) {
+      this.fail(
+        'token_expired',
+        `the token expired at ${tokenExpiry.expiresText}; connect again with a new one`,
+      );
     }
     return this.#isOpen;
   }
 
   /** Sends the warning that the token is about to expire, where it is due. */
   warnIfDue(): void {
-    if (this.#tenure?.shouldWarn(this.#deps.wallClock())) this.send(frames.tokenExpiring(this.expiresText));
+    if (this.#tokenExpiry?.shouldWarn(this.#deps.wallClock()))
+      this.send(frames.tokenExpiring(this.expiresText));
   }
 
   /** Has a new token checked. Where the edge runs open nothing comes of it. */
   renew(token: string, then: (renewal: Renewal) => void): void {
-    this.#tenure?.renew(token, (renewal) => {
+    this.#tokenExpiry?.renew(token, (renewal) => {
       if (this.#isOpen) then(renewal);
     });
   }

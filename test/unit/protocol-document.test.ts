@@ -160,8 +160,8 @@ describe('PROTOCOL.md', () => {
     const [left, after] = (said ?? []).slice(1).map((seconds) => Number(seconds) * 1_000) as [number, number];
     const warnMs = (EdgeConfig.properties.tokenWarningSeconds.default as number) * 1_000;
     const permit = { expiry: { at: left, text: '' }, warnMs, renew: () => Promise.reject() };
-    const tenure = new TokenExpiry(permit as never);
-    expect([0, after - 1, after, left].map((now) => tenure.shouldWarn(now))).toEqual([
+    const tokenExpiry = new TokenExpiry(permit as never);
+    expect([0, after - 1, after, left].map((now) => tokenExpiry.shouldWarn(now))).toEqual([
       false,
       false,
       true,

@@ -5,8 +5,8 @@ import { TokenExpiry } from '../../internal/session/token-expiry.js';
 const expiry = (at: number) => ({ at, text: new Date(at).toISOString() });
 const renewed = (at: number): Renewal => ({ kind: 'renewed', expiry: expiry(at), narrow: (scope) => scope });
 
-/** A tenure until 10,000 that warns 1,000 before; the test answers what becomes of new tokens. */
-function tenure(at = 10_000, warnMs = 1_000) {
+/** The expiry of a token at 10,000 that warns 1,000 before; the test answers what becomes of new tokens. */
+function createExpiry(at = 10_000, warnMs = 1_000) {
   const answers: ((renewal: Renewal) => void)[] = [];
   const credentials: ConnectionCredentials = {
     expiry: expiry(at),
@@ -16,7 +16,7 @@ function tenure(at = 10_000, warnMs = 1_000) {
   const told: Renewal[] = [];
   const made = new TokenExpiry(credentials);
   return {
-    tenure: made,
+    tokenExpiry: made,
     told,
     renew: () => made.renew('a token', (renewal) => told.push(renewal)),
     async answer(index: number, renewal: Renewal) {
@@ -26,15 +26,15 @@ function tenure(at = 10_000, warnMs = 1_000) {
   };
 }
 
-test('a tenure is over at the very millisecond of its expiry, not before', () => {
-  const { tenure: until } = tenure();
+test('a token is expired at the very millisecond of its expiry, not before', () => {
+  const { tokenExpiry: until } = createExpiry();
   expect(until.isExpired(9_999)).toBe(false);
   expect(until.isExpired(10_000)).toBe(true);
   expect(until.expiresText).toBe('1970-01-01T00:00:10.000Z');
 });
 
 test('the warning is due once, from its time on', () => {
-  const { tenure: until } = tenure();
+  const { tokenExpiry: until } = createExpiry();
   expect(until.shouldWarn(0)).toBe(false);
   expect(until.shouldWarn(8_999)).toBe(false);
   expect(until.shouldWarn(9_000)).toBe(true);
@@ -43,7 +43,7 @@ test('the warning is due once, from its time on', () => {
 });
 
 test('a token that lives shorter than the warning time is warned of when half its life has passed, once', () => {
-  const { tenure: until } = tenure(10_000, 60_000);
+  const { tokenExpiry: until } = createExpiry(10_000, 60_000);
   expect(until.shouldWarn(0)).toBe(false);
   expect(until.shouldWarn(4_999)).toBe(false);
   expect(until.shouldWarn(5_000)).toBe(true);
@@ -51,7 +51,7 @@ test('a token that lives shorter than the warning time is warned of when half it
 });
 
 test('short tokens that are renewed one after the other are not warned of at once', async () => {
-  const { tenure: until, renew, answer } = tenure(10_000, 60_000);
+  const { tokenExpiry: until, renew, answer } = createExpiry(10_000, 60_000);
   expect(until.shouldWarn(0)).toBe(false);
   expect(until.shouldWarn(5_000)).toBe(true);
   renew();
@@ -62,7 +62,7 @@ test('short tokens that are renewed one after the other are not warned of at onc
 });
 
 test('a new token moves the end and is warned of by itself', async () => {
-  const { tenure: until, renew, answer } = tenure();
+  const { tokenExpiry: until, renew, answer } = createExpiry();
   expect(until.shouldWarn(0)).toBe(false);
   expect(until.shouldWarn(9_000)).toBe(true);
   renew();
@@ -77,14 +77,14 @@ test('a new token moves the end and is warned of by itself', async () => {
 });
 
 test('a new token that ends sooner moves the end as well', async () => {
-  const { tenure: until, renew, answer } = tenure();
+  const { tokenExpiry: until, renew, answer } = createExpiry();
   renew();
   await answer(0, renewed(5_000));
   expect(until.isExpired(5_000)).toBe(true);
 });
 
 test('the same token once more is not warned of again', async () => {
-  const { tenure: until, renew, answer } = tenure();
+  const { tokenExpiry: until, renew, answer } = createExpiry();
   expect(until.shouldWarn(0)).toBe(false);
   expect(until.shouldWarn(9_000)).toBe(true);
   renew();
@@ -95,7 +95,7 @@ test('the same token once more is not warned of again', async () => {
 test.each<Renewal>([{ kind: 'unknown' }, { kind: 'refused', code: 'unauthorized', message: 'bad' }])(
   'a token that is not taken ($kind) changes nothing, and is told of',
   async (renewal) => {
-    const { tenure: until, renew, answer, told } = tenure();
+    const { tokenExpiry: until, renew, answer, told } = createExpiry();
     expect(until.shouldWarn(0)).toBe(false);
     expect(until.shouldWarn(9_000)).toBe(true);
     renew();
@@ -108,7 +108,7 @@ test.each<Renewal>([{ kind: 'unknown' }, { kind: 'refused', code: 'unauthorized'
 );
 
 test('of several tokens that are being checked only the newest counts, in whichever order they are done', async () => {
-  const { tenure: until, renew, answer, told } = tenure();
+  const { tokenExpiry: until, renew, answer, told } = createExpiry();
   for (let i = 0; i < 3; i++) renew();
   await answer(2, renewed(30_000));
   await answer(0, renewed(99_000));

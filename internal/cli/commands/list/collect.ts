@@ -85,12 +85,12 @@ export async function collect<T>(
       ).state,
     ));
   while (!isDone) {
+    newest.clear();
     await eachState(context, access, progress, (job) => {
       if (isWanted(job)) newest.put(sortable(job));
       else newest.drop(job.id, job.seq);
     });
     if (!newest.isShortOf(limit)) break;
-    newest.clear();
   }
   const found = newest.sorted();
   if (sortBy !== 'age') found.sort((one, other) => compareKeys(one.key, other.key));

@@ -18,6 +18,7 @@ import { ListView } from './view.js';
 
 /** The view keeps so many jobs at least, so that rows that leave it uncover others. */
 const KEPT_ROWS = 50_000;
+const UNTOLD: Progress = { show: () => undefined, clear: () => undefined };
 const DRAW_EVERY_MS = 250;
 /** Ages change also where nothing happens. */
 const REDRAW_EVERY_MS = 1_000;
@@ -58,16 +59,11 @@ async function followInLines(
   progress: Progress,
 ): Promise<void> {
   const newest = new LatestById<Row>(limit);
-  const read = () =>
-    eachState(context, access, progress, (job) => {
-      if (isWanted(job)) newest.put(rowOf(job, style));
-      else newest.drop(job.id, job.seq);
-    });
-  let upTo = await read();
-  while (newest.isShortOf(limit)) {
+  let upTo: number;
+  do {
     newest.clear();
-    upTo = await read();
-  }
+    upTo = await eachState(context, access, progress, (job) => keepOrDrop(job, newest, style, isWanted));
+  } while (newest.isShortOf(limit));
   const table = listTable(newest.sorted(), style);
   await writeLines(context, table.lines);
   const emitter = new LineWriter(context);
@@ -75,6 +71,17 @@ async function followInLines(
     for (const job of jobs) if (isWanted(job)) await emitter.line(table.add(rowOf(job, style)));
     await emitter.flush();
   });
+}
+
+/** A job is among the wanted from here on, or not any more. */
+function keepOrDrop(
+  job: JobEvent,
+  newest: LatestById<Row>,
+  style: ListStyle,
+  isWanted: (job: JobEvent) => boolean,
+): void {
+  if (isWanted(job)) newest.put(rowOf(job, style));
+  else newest.drop(job.id, job.seq);
 }
 
 async function followOnTerminal(
@@ -88,8 +95,7 @@ async function followOnTerminal(
   const newest = new LatestById<Row>(KEPT_ROWS);
   let isChanged = true;
   const take = (job: JobEvent): void => {
-    if (isWanted(job)) newest.put(rowOf(job, style));
-    else newest.drop(job.id, job.seq);
+    keepOrDrop(job, newest, style, isWanted);
     isChanged = true;
   };
   const upTo = await eachState(context, access, progress, take);
@@ -128,7 +134,8 @@ async function followOnTerminal(
           for (const job of jobs) take(job);
           if (!newest.isShortOf(Math.min(limit, context.rows()))) return;
           newest.clear();
-          await eachState(context, access, progress, take);
+          // Nothing is told beside the view, which has the screen.
+          await eachState(context, access, UNTOLD, take);
         },
         replaced,
       ),
