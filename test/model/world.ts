@@ -129,6 +129,11 @@ export class World {
     for (const run of this.#turns.splice(0)) run();
   }
 
+  /** How many events the edge has in memory; some of them may have left the stream. */
+  get remembered(): number {
+    return this.#log.stats.tailEvents;
+  }
+
   /** The oldest `count` history reads are answered. */
   async answer(count: number): Promise<void> {
     for (const answer of this.#answers.splice(0, count)) answer();
