@@ -11,7 +11,6 @@ import type { ReadKind } from '../../internal/jetstream/history-reader.js';
 import { streamConfig, streamDifferences } from '../../internal/jetstream/stream.js';
 import type { SessionState } from '../../internal/session/state.js';
 import { TokenExpiry } from '../../internal/session/token-expiry.js';
-import { Metrics } from '../../internal/telemetry/metrics.js';
 import { Claims, checkClaims, TOKEN_MAX_CHARACTERS } from '../../schemas/claims.js';
 import { CLOSE_CODES, closeCode, ERROR_CODES } from '../../schemas/close-codes.js';
 import { EdgeConfig, settings } from '../../schemas/config.js';
@@ -34,6 +33,7 @@ import {
   sections,
   table,
 } from './documents.js';
+import { metricRows } from './reference.js';
 
 // The documents are held against the code: what they list is what there is, with the same ranges.
 
@@ -101,7 +101,10 @@ function expectFields(rows: readonly Row[], schema: TSchema, prefix = ''): void 
 }
 
 const protocol = sections(read('docs/PROTOCOL.md'));
-const operations = sections(read('docs/OPERATIONS.md'));
+const [settingsPage, metricsPage, logPage, errorsPage] = ['settings', 'metrics', 'log', 'errors'].map(
+  (name) => sections(read(`docs/reference/${name}.md`)),
+) as [Section[], Section[], Section[], Section[]];
+const production = sections(read('docs/guides/production.md'));
 
 describe('PROTOCOL.md', () => {
   test('"Events" has every field of an event, and examples that are events', () => {
@@ -292,28 +295,36 @@ describe('PROTOCOL.md', () => {
     expect(rows.map((row) => Number(row['']))).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
   });
 
-  test.each(table(section(protocol, 'Guarantees'), '').map((row) => [row[''], row] as const))(
-    'guarantee %s: the tests that hold it bear its number',
-    (number, row) => {
-      const files = quoted(row.tests);
-      const isMissing = (row['in this version'] ?? '').startsWith('not yet');
-      expect(files.length === 0).toBe(isMissing);
-      const numbered = new RegExp(`\\bG${number} \\w`);
-      expect(files.filter((file) => !numbered.test(read(join('test', file))))).toEqual([]);
-    },
-  );
+  test('is the specification alone: no word of tests, of versions, or of what is to come', () => {
+    const text = read('docs/PROTOCOL.md');
+    expect(text.match(/\b(?:test|unit|integration|chaos)\/|in this version|\bnot there yet\b/g)).toBeNull();
+  });
 });
 
-describe('OPERATIONS.md', () => {
+const tests = filesIn(['test'], '.test.ts').concat('test/conformance/suite.ts');
+
+test.each(table(section(protocol, 'Guarantees'), '').map((row) => [row['']]))(
+  'guarantee %s: tests bear its number, pure ones and ones with servers',
+  (number) => {
+    const numbered = new RegExp(`\\bG${number} \\w`);
+    const folders = new Set(
+      tests.filter((file) => numbered.test(read(file))).map((file) => file.split('/')[1]),
+    );
+    expect(folders).toContain('unit');
+    expect(folders.size).toBeGreaterThan(1);
+  },
+);
+
+describe('the guide for production and docs/reference', () => {
   // Where the schema says in its own words what it takes, these; not what stands in brackets behind them.
   const settingRanges = (schema: TSchema): string[] =>
     schema.type === 'string' && schema.expected !== undefined
       ? [String(schema.expected).replace(/ \(.*\)$/, '')]
       : ranges(schema, String);
-  const rows = table(section(operations, 'Settings'), 'variable');
+  const rows = table(section(settingsPage, 'Settings of an edge'), 'variable');
 
   test('"Settings" is what `npm run schemas` makes of the schema', () => {
-    const document = read('docs/OPERATIONS.md');
+    const document = read('docs/reference/settings.md');
     expect(withSettingsTable(document)).toBe(document);
     expect(() => withSettingsTable('no place for it')).toThrow('no place for the table');
   });
@@ -332,7 +343,7 @@ describe('OPERATIONS.md', () => {
     for (const phrase of range) expect(row?.range).toContain(phrase);
   });
 
-  test('"Tokens" lists every defect that the log can name', () => {
+  test('"Defects of tokens" lists every defect that the log can name', () => {
     const defects = {
       missing: true,
       malformed: true,
@@ -346,44 +357,25 @@ describe('OPERATIONS.md', () => {
       unknown_key: true,
       keys_unavailable: true,
     } satisfies Record<TokenErrorReason, true>;
-    const listed = table(section(operations, 'Tokens'), '`defect`').map((row) => bare(row['`defect`']));
+    const listed = table(section(errorsPage, 'Defects of tokens'), '`defect`').map((row) =>
+      bare(row['`defect`']),
+    );
     expect(listed).toEqual(Object.keys(defects));
   });
 
-  test('"Metrics" lists every metric of ours, with its type and labels', async () => {
-    const all = new Metrics();
-    all.observe({
-      connections: () => ({ job: 0, all: 0 }),
-      sessionStates: () => new Map(),
-      feedFollowing: () => false,
-      feedLag: () => ({ events: 0, seconds: 0 }),
-      log: () => ({ head: 0, tailStart: 0, tailBytes: 0, tailEvents: 0, lastStateBytes: 0, jobs: 0 }),
-      historyReads: () => ({ pending: 0, waiting: 0, requesters: 0, longestMs: 0 }),
-      unauthenticated: () => 0,
-      httpSockets: () => 0,
-      liveness: () => ({ isListening: false, watched: 0, overdue: 0, rejected: 0, evicted: 0 }),
-    });
-    const { registry } = all;
-    const metrics = (await registry.getMetricsAsJSON()).filter(({ name }) => name.startsWith('headway_'));
-    const listed = table(section(operations, 'Metrics'), 'metric').map((row) => [
-      bare(row.metric),
-      row.type,
-      bare(row.labels).split(', ').filter(Boolean),
-    ]);
-    expect(listed).toEqual(
-      metrics.map(({ name, type }) => {
-        const { labelNames } = registry.getSingleMetric(name) as unknown as { labelNames: string[] };
-        return [name, type, labelNames];
-      }),
+  const labels = table(section(metricsPage, 'Values of the labels'), 'label');
+  const values = (metric: string): string[] =>
+    quoted(labels.find((row) => quoted(row.of).includes(metric))?.values);
+
+  test('"Values of the labels" has every label of every metric', async () => {
+    const listed = labels.flatMap((row) => quoted(row.of).map((metric) => `${metric} ${bare(row.label)}`));
+    const there = (await metricRows()).flatMap(({ name, labels: own }) =>
+      own.map((label) => `${name} ${label}`),
     );
+    expect(listed.toSorted(byName)).toEqual(there.toSorted(byName));
   });
 
-  const meaning = (metric: string): string[] =>
-    quoted(
-      table(section(operations, 'Metrics'), 'metric').find((row) => bare(row.metric) === metric)?.meaning,
-    );
-
-  test('"Metrics" names the values of the labels', () => {
+  test('"Values of the labels" has those of the code', () => {
     const reasons = {
       disconnected: true,
       heartbeats_missed: true,
@@ -397,14 +389,14 @@ describe('OPERATIONS.md', () => {
       stream_changed: true,
       failed: true,
     } satisfies Record<Exclude<FailureReason, 'closed'>, true>;
-    expect(meaning('headway_feed_lost_total')).toEqual(Object.keys(reasons));
+    expect(values('headway_feed_lost_total')).toEqual(Object.keys(reasons));
     const kinds = { page: true, last_state: true, records: true, kept: true, head: true } satisfies Record<
       ReadKind,
       true
     >;
-    expect(meaning('headway_history_read_seconds')).toEqual(Object.keys(kinds));
+    expect(values('headway_history_read_seconds')).toEqual(Object.keys(kinds));
     const results = { fetched: true, failed: true } satisfies Record<KeyReport['kind'], true>;
-    expect(meaning('headway_key_fetches_total').slice(1)).toEqual(Object.keys(results));
+    expect(values('headway_key_fetches_total')).toEqual(Object.keys(results));
     const states = {
       loading: true,
       fetching: true,
@@ -413,7 +405,7 @@ describe('OPERATIONS.md', () => {
       catching_up: true,
       live: true,
     } satisfies Record<Exclude<SessionState['name'], 'ended'>, true>;
-    expect(meaning('headway_sessions')).toEqual(Object.keys(states));
+    expect(values('headway_sessions')).toEqual(Object.keys(states));
   });
 
   test('"Log" lists every line that an edge writes, with its level', () => {
@@ -423,7 +415,7 @@ describe('OPERATIONS.md', () => {
     const written = [...source.matchAll(call)].map(([, level, line]) => `${line}: ${level}`);
     // One call passes a text that is made elsewhere: the warning about a variable.
     expect(written).toHaveLength([...source.matchAll(/logger\.\w+\(/g)].length - 1);
-    const listed = table(section(operations, 'Log'), '`msg`').map(
+    const listed = table(section(logPage, 'Log'), '`msg`').map(
       (row) => `${bare(row['`msg`'])}: ${row.level}`,
     );
     expect(listed.toSorted(byName)).toEqual([...new Set(written)].toSorted(byName));
@@ -434,21 +426,20 @@ describe('OPERATIONS.md', () => {
       ([, ready, details = '']) =>
         [...details.matchAll(/'([^']+)'/g)].map(([, detail]) => `${ready}: ${detail}`),
     );
-    const listed = table(section(operations, 'Health'), '`ready`').map(
+    const listed = table(section(production, 'Health'), '`ready`').map(
       (row) => `${bare(row['`ready`'])}: ${quoted(row['`detail`'])[0]}`,
     );
     expect(listed.toSorted(byName)).toEqual(said.toSorted(byName));
   });
 
-  test('"When an edge does not start" lists every error by its own words', () => {
+  test('"Start-up errors" has the own words of every error', () => {
     const errors = read('internal/errors.ts')
       .split(/^export class /m)
       .slice(1)
       .map((text) => text.replace(/'\s*\+\s*'/g, ''));
-    const listed = [
-      ...table(section(operations, 'When an edge does not start'), 'it says'),
-      ...table(section(sections(read('docs/COMMANDS.md')), 'When it says no'), 'it says'),
-    ].map((row) => (quoted(row['it says'])[0] ?? '').split('…').map((piece) => piece.trim()));
+    const listed = table(section(errorsPage, 'Start-up errors'), 'code').map((row) =>
+      (quoted(row['it says'])[0] ?? '').split('…').map((piece) => piece.trim()),
+    );
     expect(
       listed.map((pieces) => errors.filter((error) => pieces.every((piece) => error.includes(piece))).length),
     ).toEqual(listed.map(() => 1));
@@ -456,7 +447,7 @@ describe('OPERATIONS.md', () => {
   });
 
   test('"The stream" says which fields an edge insists on', () => {
-    const fields = table(section(operations, 'The stream'), 'field').map((row) => ({
+    const fields = table(section(production, 'The stream'), 'field').map((row) => ({
       names: bare(row.field).split(', '),
       isFixed: (row['yours to change?'] ?? '').startsWith('**no**'),
     }));
