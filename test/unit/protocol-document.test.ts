@@ -535,6 +535,18 @@ describe('what points to a place in the documents', () => {
     expect(files.filter((file) => !existsSync(join(ROOT, file)))).toEqual([]);
   });
 
+  // A list of links to places of its own, before the first section.
+  const contents = (path: string) => [
+    ...(read(path).split(/^## /m)[0] ?? '').matchAll(/^- \[([^\]]+)\]\(#[\w-]+\)/gm),
+  ];
+  test.each(documents.filter((path) => contents(path).length > 1))(
+    '%s: its list of contents has every section, in order',
+    (path) => {
+      const headings = sections(read(path)).filter(({ level }) => level === 2);
+      expect(contents(path).map(([, title]) => title)).toEqual(headings.map(({ title }) => title));
+    },
+  );
+
   test.each(documents)('%s: its links lead somewhere', (path) => {
     const links = [
       ...read(path)
