@@ -5,10 +5,12 @@ import { Value } from '@sinclair/typebox/value';
 import { describe, expect, test } from 'vitest';
 import type { KeyReport } from '../../internal/auth/jwks.js';
 import type { TokenErrorReason } from '../../internal/auth/verifier.js';
+import type { Limit } from '../../internal/edge/connection-guard.js';
 import { decodeEvent, type InvalidReason, updateFrame } from '../../internal/eventlog/decode.js';
 import type { FailureReason } from '../../internal/jetstream/consumer-failure.js';
 import type { ReadKind } from '../../internal/jetstream/history-reader.js';
 import { streamConfig, streamDifferences } from '../../internal/jetstream/stream.js';
+import type { TimeoutOutcome } from '../../internal/liveness/timeout-writer.js';
 import type { SessionState } from '../../internal/session/state.js';
 import { TokenExpiry } from '../../internal/session/token-expiry.js';
 import { Claims, checkClaims, TOKEN_MAX_CHARACTERS } from '../../schemas/claims.js';
@@ -395,6 +397,28 @@ describe('the guide for production and docs/reference', () => {
       true
     >;
     expect(values('headway_history_read_seconds')).toEqual(Object.keys(kinds));
+    const limits = {
+      connections: true,
+      connections_per_address: true,
+      connections_per_subject: true,
+      unauthenticated: true,
+      unauthenticated_per_address: true,
+      upgrades: true,
+      upgrades_per_address: true,
+      pending_reads: true,
+      pending_reads_per_subject: true,
+      client_frames: true,
+      client_bytes: true,
+      http_sockets: true,
+      http_sockets_per_address: true,
+      open_files: true,
+    } satisfies Record<Limit, true>;
+    expect(values('headway_limits_reached_total')).toEqual(Object.keys(limits));
+    const outcomes = { written: true, moved: true, gone: true, failed: true } satisfies Record<
+      TimeoutOutcome,
+      true
+    >;
+    expect(values('headway_timeouts_total')).toEqual(Object.keys(outcomes));
     const results = { fetched: true, failed: true } satisfies Record<KeyReport['kind'], true>;
     expect(values('headway_key_fetches_total')).toEqual(Object.keys(results));
     const states = {
