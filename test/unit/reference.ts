@@ -237,7 +237,7 @@ export async function metricsPage(document: string): Promise<string> {
   return withPart(document, 'metrics', { head: ['metric', 'type', 'labels', 'meaning'], rows, written: 0 });
 }
 
-/** docs/reference/commands.md as it has to be: `help` gives what the program prints for `--help`. */
+/** docs/reference/command-help.md as it has to be: `help` gives what the program prints for `--help`. */
 export async function commandsPage(
   document: string,
   names: readonly string[],
@@ -245,7 +245,7 @@ export async function commandsPage(
 ): Promise<string> {
   const parts: string[] = [];
   for (const name of names) {
-    parts.push(`### headway ${name}\n\n\`\`\`text\n${(await help(name)).trim()}\n\`\`\``);
+    parts.push(`## headway ${name}\n\n\`\`\`text\n${(await help(name)).trim()}\n\`\`\``);
   }
   return withPart(document, 'commands', parts.join('\n\n'));
 }
