@@ -114,7 +114,9 @@ describe('PROTOCOL.md', () => {
   });
 
   test('"token_expiring" says when it comes to a token that lives shorter', () => {
-    const said = /with (\d+) s\s+left it comes after (\d+) s/.exec(section(protocol, 'token_expiring').text);
+    const said = /with (\d+) s\s+left it\s+comes after (\d+) s/.exec(
+      section(protocol, 'token_expiring').text,
+    );
     const [left, after] = (said ?? []).slice(1).map((seconds) => Number(seconds) * 1_000) as [number, number];
     const warnMs = (EdgeConfig.properties.tokenWarningSeconds.default as number) * 1_000;
     const permit = { expiry: { at: left, text: '' }, warnMs, renew: () => Promise.reject() };
