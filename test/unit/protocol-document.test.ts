@@ -180,7 +180,7 @@ describe('PROTOCOL.md', () => {
   });
 
   test('"The life of a connection" shows frames that an edge could send', () => {
-    const frames = [...section(protocol, 'The life of a connection').text.matchAll(/^ +<- (\{.*\})$/gm)].map(
+    const frames = [...section(protocol, 'The life of a connection').text.matchAll(/^<- (\{.*\})$/gm)].map(
       (line) =>
         JSON.parse((line[1] ?? '').replace(',...}', ',"timestamp":"2026-01-31T12:00:00Z"}')) as {
           type: string;

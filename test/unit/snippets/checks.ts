@@ -24,6 +24,8 @@ export type Check = (blocks: readonly Block[]) => Promise<string[]>;
 /** Runs a program with a text on its standard input; gives what it printed, also when it fails. */
 async function output(program: string, args: readonly string[], input = ''): Promise<string> {
   const started = exec(program, [...args], { cwd: ROOT, maxBuffer: 2 ** 24 });
+  // A program that ends without reading it is none that failed.
+  started.child.stdin?.on('error', () => undefined);
   started.child.stdin?.end(input);
   try {
     const { stdout, stderr } = await started;
