@@ -169,8 +169,15 @@ function commandErrors(): Table {
   return { head: ['class', 'code', 'exit code', 'meaning', 'what to do'], rows, written: 1 };
 }
 
+/** What the package for Node is made of; what is built or installed beside it is not. */
+const workerSources = (): string =>
+  filesIn(['sdk/worker'], '.ts')
+    .filter((path) => !/\/(?:node_modules|dist)\/|\.d\.ts$/.test(path))
+    .map(read)
+    .join('\n');
+
 function workerErrors(): Table {
-  const sources = filesIn(['sdk/worker'], '.ts').map(read).join('\n');
+  const sources = workerSources();
   const rows = [...errorClasses(sources, 'WorkerError'), ...errorClasses(sources, 'Error')]
     .filter(({ name }) => name !== 'WorkerError')
     .map((one) => [code(one.name), one.code === '' ? '' : code(one.code), one.meaning]);
@@ -188,8 +195,7 @@ function pythonErrors(): Table {
 }
 
 function warnings(): Table {
-  const node = read('sdk/worker/warning.ts');
-  const list = node.slice(node.indexOf('export type WarningKind'), node.indexOf('/** Each rate-limited'));
+  const list = /export type WarningKind =([\s\S]*?'\w+');\n/.exec(workerSources())?.[1] ?? '';
   const ofNode = new Map(
     [...list.matchAll(/\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\n\s*\| '(\w+)'/g)].map(([, text = '', kind = '']) => [
       kind,
