@@ -1,4 +1,4 @@
-/** The page's code in the README, as it stands there, in Chromium. */
+/** The code of docs/guides/page.md, as it stands there, in Chromium. */
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { JobsPage, launchChromium, PageServer } from '../harness/browser.js';
