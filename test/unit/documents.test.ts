@@ -2,7 +2,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { CODE, filesIn, ROOT, read, section, sections, table } from './documents.js';
+import { CODE, filesIn, quoted, ROOT, read, section, sections, table } from './documents.js';
 
 /** What is made or installed here, and no part of the project. */
 const NOT_OURS = new Set(['.git', '.tools', 'coverage', 'dist', 'node_modules']);
@@ -149,4 +149,25 @@ test('the guide for tokens explains every reason for which one is refused', () =
     rows.flatMap((row) => [...(row['`defect`'] ?? '').matchAll(/`(\w+)`/g)].map(([, name]) => name)),
   );
   expect(explained).toEqual(new Set(reasons));
+});
+
+describe('CONTRIBUTING.md, "How the guarantees are tested"', () => {
+  const rows = table(section(sections(read('CONTRIBUTING.md')), 'How the guarantees are tested'), '');
+  const promises = table(section(sections(read('docs/PROTOCOL.md')), 'Guarantees'), '');
+
+  test('it has every guarantee of the protocol', () => {
+    expect(promises.length).toBe(10);
+    expect(rows.map((row) => row[''])).toEqual(promises.map((row) => row['']));
+  });
+
+  test.each(rows.map((row) => [row[''], row] as const))(
+    'guarantee %s: its tests bear its number',
+    (number, row) => {
+      expect(quoted(row['begins with'])[0]).toMatch(new RegExp(`^G${number} \\w`));
+      const files = quoted(row['held by, of `test/`']);
+      expect(files.length).toBeGreaterThan(1);
+      const numbered = new RegExp(`\\bG${number} \\w`);
+      expect(files.filter((file) => !numbered.test(read(join('test', file))))).toEqual([]);
+    },
+  );
 });
