@@ -23,6 +23,7 @@ import {
   bare,
   below,
   byName,
+  CODE,
   filesIn,
   quoted,
   ROOT,
@@ -509,6 +510,11 @@ describe('what points to a place in the documents', () => {
   ];
   const code = filesIn(['cmd', 'demo', 'internal', 'schemas'], '.ts');
   const titles = (path: string) => sections(read(path)).map(({ title }) => title);
+  const anchor = (title: string) =>
+    title
+      .toLowerCase()
+      .replace(/[^\w\- ]/g, '')
+      .replaceAll(' ', '-');
 
   test('comments in the code name sections that exist', () => {
     const named = [...code, 'biome.json'].flatMap((file) =>
@@ -536,6 +542,20 @@ describe('what points to a place in the documents', () => {
     const files = [...text.matchAll(/\btest\/[\w./-]+\.ts\b/g)].map(([file]) => file);
     expect(files.length).toBeGreaterThan(10);
     expect(files.filter((file) => !existsSync(join(ROOT, file)))).toEqual([]);
+  });
+
+  test.each(documents)('%s: its links lead somewhere', (path) => {
+    const links = [
+      ...read(path)
+        .replace(CODE, '')
+        .matchAll(/\]\((?!\w+:)([^)#]*)(?:#([^)]*))?\)/g),
+    ];
+    const broken = links.filter(([, file = '', fragment]) => {
+      const target = file === '' ? path : join(dirname(path), file);
+      if (fragment === undefined) return !existsSync(join(ROOT, target));
+      return !documents.includes(target) || !titles(target).map(anchor).includes(fragment);
+    });
+    expect(broken.map(([monitor]) => monitor)).toEqual([]);
   });
 
   test.each(documents.filter((path) => path.startsWith('docs/decisions/')))(
