@@ -97,7 +97,7 @@ describe('links', () => {
 
 describe('files that are named', () => {
   /** Where the paths of a document begin: at the top, or in the folder that its table is about. */
-  const FROM = ['', 'internal', 'internal/cli', 'internal/jetstream', 'test/harness'];
+  const FROM = ['', 'internal', 'internal/cli', 'internal/jetstream', 'test', 'test/harness'];
   const isPath = (text: string) =>
     /^(?:[\w.-]+\/)+[\w.-]*$/.test(text) && !NOT_OURS.has(text.split('/')[0] ?? '');
   const isThere = (path: string) => FROM.some((folder) => existsSync(join(ROOT, folder, path)));
