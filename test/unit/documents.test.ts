@@ -98,8 +98,12 @@ describe('links', () => {
 describe('files that are named', () => {
   /** Where the paths of a document begin: at the top, or in the folder that its table is about. */
   const FROM = ['', 'internal', 'internal/cli', 'internal/jetstream', 'test', 'test/harness'];
+  /** What looks like a path, and is the name of a package from before. */
+  const NO_PATHS = ['headway/worker'];
   const isPath = (text: string) =>
-    /^(?:[\w.-]+\/)+[\w.-]*$/.test(text) && !NOT_OURS.has(text.split('/')[0] ?? '');
+    /^(?:[\w.-]+\/)+[\w.-]*$/.test(text) &&
+    !NOT_OURS.has(text.split('/')[0] ?? '') &&
+    !NO_PATHS.includes(text);
   const isThere = (path: string) => FROM.some((folder) => existsSync(join(ROOT, folder, path)));
   const named = (path: string) =>
     [
