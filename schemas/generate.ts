@@ -1,15 +1,19 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { eventSource } from './event-source.js';
 import { jsonSchemaFiles } from './json-schema.js';
 import { withSettingsTable } from './settings-table.js';
 
 // Run from the top of the repository (`npm run schemas`). What it writes is committed: schemas/json/ for other
-// languages to use, and the table of settings for operators to read.
+// languages to use, event.generated.ts for what has no TypeBox, and the table of settings for operators to read.
 const folder = 'schemas/json';
 mkdirSync(folder, { recursive: true });
 for (const [name, text] of jsonSchemaFiles()) {
   writeFileSync(`${folder}/${name}`, text);
   process.stdout.write(`${folder}/${name}\n`);
 }
+
+writeFileSync('schemas/event.generated.ts', eventSource());
+process.stdout.write('schemas/event.generated.ts\n');
 
 const operations = 'docs/OPERATIONS.md';
 writeFileSync(operations, withSettingsTable(readFileSync(operations, 'utf8')));
