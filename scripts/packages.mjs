@@ -96,7 +96,10 @@ async function packWorkspace(workspace, version, scratch) {
   checkVersion(`${workspace}/package.json`, manifest.version, version);
   const stage = join(scratch, workspace);
   mkdirSync(stage, { recursive: true });
-  for (const file of ['package.json', 'README.md']) cpSync(join(source, file), join(stage, file));
+  // `private`: what is beside the sources has no dist/, and must not be published by mistake.
+  const { private: _private, ...published } = manifest;
+  writeFileSync(join(stage, 'package.json'), `${JSON.stringify(published, null, 2)}\n`);
+  cpSync(join(source, 'README.md'), join(stage, 'README.md'));
   cpSync(join(ROOT, 'LICENSE'), join(stage, 'LICENSE'));
   await bundle(join(source, 'index.ts'), Object.keys(manifest.dependencies ?? {}), join(stage, 'dist'));
   const declared = join(scratch, 'types', workspace);
@@ -117,24 +120,32 @@ function checkVersion(file, version, wanted) {
     throw new CannotPackError(`${file} has version ${version}; package.json has ${wanted}`);
 }
 
-/** Why there can be no wheel on this machine; null: there can. */
-function whyNoPython() {
-  const python = spawnSync('python3', ['-c', 'import sys; sys.exit(sys.version_info < (3, 10))']);
-  if (python.error !== undefined) return 'there is no python3 on this machine';
-  return python.status === 0 ? null : 'python3 is older than 3.10';
-}
-
+/** Sees to it that a wheel can be built. @returns why there can be none on this machine; null: there can */
 function preparePython() {
+  const isNew = [
+    '-c',
+    'import sys; print(sys.version, sys.executable); sys.exit(sys.version_info < (3, 10))',
+  ];
+  const python = spawnSync('python3', isNew, { encoding: 'utf8' });
+  if (python.error !== undefined) return 'there is no python3 on this machine';
+  if (python.status !== 0) return 'python3 is older than 3.10';
   const mark = join(VENV, '.installed');
-  const wanted = `${run('python3', ['-c', 'import sys; print(sys.version, sys.executable)'])}${SETUPTOOLS}\n`;
-  if (existsSync(mark) && readFileSync(mark, 'utf8') === wanted) return;
+  const wanted = `${python.stdout}${SETUPTOOLS}\n`;
+  if (existsSync(mark) && readFileSync(mark, 'utf8') === wanted) return null;
   rmSync(VENV, { recursive: true, force: true });
   say('== downloading setuptools (about 1.2 MB) into .tools/python-build');
-  run('python3', ['-m', 'venv', VENV]);
-  run(join(VENV, 'bin/python'), [
-    ...['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--no-input', SETUPTOOLS],
-  ]);
+  try {
+    run('python3', ['-m', 'venv', VENV]);
+    run(join(VENV, 'bin/python'), [
+      ...['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--no-input'],
+      ...['--retries', '1', '--timeout', '15', SETUPTOOLS],
+    ]);
+  } catch (error) {
+    if (!(error instanceof CannotPackError)) throw error;
+    return error.message.split('\n').findLast((line) => line.trim() !== '');
+  }
   writeFileSync(mark, wanted);
+  return null;
 }
 
 // Nobody can follow a link to a file of the repository from a package.
@@ -177,12 +188,9 @@ try {
   mkdirSync(OUT, { recursive: true });
   const files = [];
   for (const workspace of workspaces) files.push(await packWorkspace(workspace, version, scratch));
-  const obstacle = whyNoPython();
-  if (obstacle !== null) say(`packages: the wheel is left out: ${obstacle}`);
-  else {
-    preparePython();
-    files.push(buildWheel(version, scratch));
-  }
+  const obstacle = preparePython();
+  if (obstacle === null) files.push(buildWheel(version, scratch));
+  else say(`packages: the wheel is left out: ${obstacle}`);
   for (const file of files)
     say(`dist/packages/${file}  ${(statSync(join(OUT, file)).size / 1_000).toFixed(1)} kB`);
 } catch (error) {

@@ -52,6 +52,7 @@ function installed(): string[] {
 interface Manifest {
   readonly version: string;
   readonly scripts?: unknown;
+  readonly private?: boolean;
   readonly dependencies?: Readonly<Record<string, string>>;
 }
 const readManifest = (file: string) => JSON.parse(readFileSync(file, 'utf8')) as Manifest;
@@ -60,9 +61,9 @@ const inPackage = (file: string) => join(folder.path, 'node_modules/@headway/wor
 describe('what is installed', () => {
   test('is the package, nats, and what nats needs', () => {
     expect(new Set(installed())).toEqual(new Set(['@headway/worker', 'nats', 'nkeys.js', 'tweetnacl']));
-    const { dependencies, scripts } = readManifest(inPackage('package.json'));
+    const { dependencies, scripts, private: isPrivate } = readManifest(inPackage('package.json'));
     expect(Object.keys(dependencies ?? {})).toEqual(['nats']);
-    expect(scripts).toBeUndefined();
+    expect([scripts, isPrivate]).toEqual([undefined, undefined]);
   });
 
   test(`is small: packed, it has less than ${MAX_PACKED_BYTES} bytes`, () => {
