@@ -11,7 +11,8 @@ WORKDIR /app
 # NPM_CONFIG_REGISTRY is given by whoever installs from a mirror; unset, npm uses its own default.
 ARG NPM_CONFIG_REGISTRY
 COPY package.json package-lock.json ./
-RUN npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+# Without the workspaces: they bring no package that is needed here, and would leave a link that leads nowhere.
+RUN npm ci --workspaces=false --ignore-scripts --no-audit --no-fund --loglevel=error
 COPY . .
 RUN npm run --silent build
 
@@ -22,7 +23,7 @@ COPY package.json package-lock.json ./
 COPY scripts/verify-uws.mjs scripts/uws-binaries.json scripts/
 # The WebSocket library comes as two packages, with a binary for every system and every Node; this image needs one of
 # them. All of them have to be the ones that were checked.
-RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error \
+RUN npm ci --omit=dev --workspaces=false --ignore-scripts --no-audit --no-fund --loglevel=error \
   && node scripts/verify-uws.mjs \
   && node -e 'console.log("uws_" + process.platform + "_" + process.arch + "_" + process.versions.modules + ".node")' >/tmp/binary \
   && find node_modules -name 'uws_*.node' ! -name "$(cat /tmp/binary)" -delete

@@ -4,8 +4,8 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-chaos test-node22 test-node24 test-nats-2.10 test-container test-proxies test-browser test-stalls soak fuzz bench \
-	audit build check format clean distclean \
+.PHONY: help setup demo test test-chaos test-node22 test-node24 test-nats-2.10 test-container test-proxies test-browser test-packages test-stalls soak fuzz \
+	bench audit build packages check format clean distclean \
 	need-node need-nats need-nats-for-tests
 
 FILES ?=
@@ -73,6 +73,9 @@ test-proxies: need-node need-nats-for-tests $(PACKAGES) build ## run what needs 
 test-browser: need-node need-nats-for-tests $(PACKAGES) build ## run the tests in Chromium (CHROMIUM_BIN, or one on the PATH)
 	@exec scripts/test-browser.sh $(OPTIONS)
 
+test-packages: need-node need-nats-for-tests $(PACKAGES) packages ## install what `make packages` makes into empty projects, and run the README's examples
+	@$(call server); HEADWAY_PACKAGES=1 exec $(VITEST) --project packages
+
 test-stalls: need-node need-nats-for-tests $(PACKAGES) build ## run the tests with servers while their processes stand still now and then
 	@$(call server); HEADWAY_STALLS=$(STALLS) exec $(VITEST) --project integration --project chaos
 
@@ -99,6 +102,10 @@ build: $(PACKAGES) ## compile to dist/
 	  -o -path ./dist -o -path ./coverage \) -prune -o -cnewer $(BUILT) -print | head -n 1)" ]; then \
 	  echo '== build'; touch $(PACKAGES).building && npm run --silent build && mv $(PACKAGES).building $(BUILT); \
 	fi
+
+packages: need-node $(PACKAGES) ## write what authors of workers install to dist/packages/: npm tarballs and a wheel
+	@echo '== packages'
+	@node scripts/packages.mjs
 
 check: $(PACKAGES) ## check types and style
 	@echo '== types and style'

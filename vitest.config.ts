@@ -57,6 +57,18 @@ const browser = {
   },
 };
 
+// These install what `make packages` has written into empty projects, from npm's registry and PyPI: make test-packages.
+const packages = {
+  test: {
+    name: 'packages',
+    include: ['test/packages/**/*.test.ts'],
+    testTimeout: 180_000,
+    hookTimeout: 180_000,
+    pool: 'forks' as const,
+    sequence: { groupOrder: 7 },
+  },
+};
+
 // Integration and chaos run side by side, so that there is one end at which workers stand idle, and not two. Most of
 // their tests wait most of the time: for a server, for a silence, for a process to end. So one more runs than there are
 // cores; with two more, on a machine that was busy besides, the herd missed its deadline.
@@ -73,6 +85,7 @@ export default defineConfig({
       ...(isInContainers ? [container] : []),
       ...(process.env.HEADWAY_PROXIES ? [proxies] : []),
       ...(process.env.CHROMIUM_BIN ? [browser] : []),
+      ...(process.env.HEADWAY_PACKAGES ? [packages] : []),
       {
         test: {
           name: 'unit',

@@ -1,6 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
-import { JobType, ProcessingId } from './ids.js';
+import { JobType, ProcessingId } from './fields.js';
 import { Text } from './text.js';
 
 /** A token is at most this many characters, wherever it comes from. PROTOCOL.md, "Connecting". */

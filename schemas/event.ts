@@ -1,11 +1,11 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
+import { EVENT_MAX_BYTES, misplacedEnding } from './event-check.js';
 import { type Explanation, explain } from './explain.js';
-import { JobType, ProcessingId } from './ids.js';
+import { JobType, ProcessingId } from './fields.js';
 import { Text } from './text.js';
 
-/** An event is at most this many bytes of UTF-8. PROTOCOL.md, "Events". */
-export const EVENT_MAX_BYTES = 64 * 1024;
+export { EVENT_MAX_BYTES };
 
 const Step = Type.Object(
   {
@@ -83,17 +83,7 @@ const compiled = TypeCompiler.Compile(Event);
 
 /** Says what is wrong with `value` as an event, or null when it is one. Never throws. */
 export function checkEvent(value: unknown): Explanation | null {
-  if (!compiled.Check(value)) return explain(compiled, value);
-  if (value.result !== undefined && value.status !== 'completed') {
-    return {
-      path: '/result',
-      problem: `comes only with status "completed", and the status is "${value.status}"`,
-    };
-  }
-  if (value.error !== undefined && value.status !== 'error') {
-    return { path: '/error', problem: `comes only with status "error", and the status is "${value.status}"` };
-  }
-  return null;
+  return compiled.Check(value) ? misplacedEnding(value) : explain(compiled, value);
 }
 
 /** Whether an event is a job's end: `completed`, or an `error` that is not retryable. */

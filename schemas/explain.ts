@@ -1,5 +1,4 @@
-import type { TSchema } from '@sinclair/typebox';
-import type { TypeCheck } from '@sinclair/typebox/compiler';
+import { firstMismatch, type Mismatch, type Schema } from './schema.js';
 
 /** Where a value breaks its schema (a JSON Pointer, '' for the whole) and how. */
 export interface Explanation {
@@ -44,7 +43,7 @@ export function show(value: unknown): string {
 }
 
 /** What a schema asks for, in words. */
-export function expectation(schema: TSchema): string {
+export function expectation(schema: Schema): string {
   if (schema.const !== undefined) return JSON.stringify(schema.const);
   if (Array.isArray(schema.anyOf)) return schema.anyOf.map(expectation).join(' or ');
   if (schema.format === 'date-time') return 'a date and time as in RFC 3339, such as 2026-01-31T12:00:00Z';
@@ -63,12 +62,26 @@ export function expectation(schema: TSchema): string {
   return schema.type === 'object' ? 'an object' : `a value of type ${schema.type}`;
 }
 
+/** A compiled check of TypeBox, as far as it is needed here. */
+interface Check {
+  Errors(value: unknown): { First(): Mismatch | undefined };
+}
+
 /** The first thing that is wrong with `value`. Call it only when the check has failed. */
-export function explain(check: TypeCheck<TSchema>, value: unknown): Explanation {
+export function explain(check: Check, value: unknown): Explanation {
   const first = check.Errors(value).First();
-  if (first === undefined) return { path: '', problem: 'does not fit' };
-  const wanted = expectation(first.schema);
-  return first.value === undefined
-    ? { path: first.path, problem: `is missing; expected ${wanted}` }
-    : { path: first.path, problem: `is ${show(first.value)}; expected ${wanted}` };
+  return first === undefined ? { path: '', problem: 'does not fit' } : explanationOf(first);
+}
+
+/** The first thing that is wrong with `value`, in the words of `explain`; null: it fits. Needs no compiled check. */
+export function mistakeIn(schema: Schema, value: unknown): Explanation | null {
+  const first = firstMismatch(schema, value);
+  return first === null ? null : explanationOf(first);
+}
+
+function explanationOf({ path, schema, value }: Mismatch): Explanation {
+  const wanted = expectation(schema);
+  const problem =
+    value === undefined ? `is missing; expected ${wanted}` : `is ${show(value)}; expected ${wanted}`;
+  return { path, problem };
 }

@@ -2,7 +2,8 @@ import { type Static, Type } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
 import { ERROR_CODES, type ErrorCode } from './close-codes.js';
 import { Event } from './event.js';
-import { Cursor, Epoch, PROTOCOL, ProcessingId, ScopeId, Sequence } from './ids.js';
+import { Cursor, Epoch, ProcessingId, ScopeId, Sequence } from './fields.js';
+import { PROTOCOL } from './ids.js';
 
 // Each frame has its section in PROTOCOL.md, under its `type`; a test holds the two together.
 

@@ -1,5 +1,3 @@
-import { Type } from '@sinclair/typebox';
-
 /** The protocol's name: the `protocol` of `hello` and the WebSocket subprotocol. PROTOCOL.md, "Connecting". */
 export const PROTOCOL = 'progress.v1';
 
@@ -15,36 +13,13 @@ export const ALIVE_PREFIX = `alive.${SUBJECT_PREFIX}`;
 export const PROCESSING_ID_PATTERN = '^[A-Za-z0-9_-]{1,128}$';
 export const JOB_TYPE_PATTERN = '^[A-Za-z0-9_.-]{1,64}$';
 
-export const ProcessingId = Type.String({
-  pattern: PROCESSING_ID_PATTERN,
-  description: 'The job: 1 to 128 of A-Z a-z 0-9 _ -, so that it is always one subject token.',
-});
-
-export const JobType = Type.String({
-  pattern: JOB_TYPE_PATTERN,
-  description: 'The kind of job: 1 to 64 of A-Z a-z 0-9 _ . -',
-});
-
-/** A stream sequence that exists: an integer from 1 that JavaScript holds exactly. */
-export const Sequence = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
-
-/** A place in the stream: the sequence of the last event seen, 0 before the first. */
-export const Cursor = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
-
-export const Epoch = Type.String({
-  pattern: '^[A-Za-z0-9_-]{1,64}$',
-  description: 'The name of one incarnation of the stream; a cursor is valid only in its epoch.',
-});
-
-export const ScopeId = Type.String({
-  pattern: '^[A-Za-z0-9_-]{1,64}$',
-  description: 'The name of what a connection follows; a cursor is valid only in its scope.',
-});
+export const EPOCH_PATTERN = '^[A-Za-z0-9_-]{1,64}$';
+export const SCOPE_ID_PATTERN = '^[A-Za-z0-9_-]{1,64}$';
 
 const processingId = new RegExp(PROCESSING_ID_PATTERN);
 const jobType = new RegExp(JOB_TYPE_PATTERN);
-const epoch = new RegExp(Epoch.pattern as string);
-const scopeId = new RegExp(ScopeId.pattern as string);
+const epoch = new RegExp(EPOCH_PATTERN);
+const scopeId = new RegExp(SCOPE_ID_PATTERN);
 
 export const isProcessingId = (text: string): boolean => processingId.test(text);
 export const isJobType = (text: string): boolean => jobType.test(text);

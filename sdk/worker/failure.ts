@@ -1,6 +1,5 @@
-import { Type } from '@sinclair/typebox';
-import { TypeCompiler } from '@sinclair/typebox/compiler';
-import { explain } from '../../schemas/explain.js';
+import { mistakeIn } from '../../schemas/explain.js';
+import type { Schema } from '../../schemas/schema.js';
 import { InvalidEventError } from './errors.js';
 import { jsonOf, type OnUnknown, truncate } from './json.js';
 
@@ -11,9 +10,10 @@ export interface FailOptions {
   readonly code?: string;
 }
 
-const compiled = TypeCompiler.Compile(
-  Type.Object({ retryable: Type.Optional(Type.Boolean()), code: Type.Optional(Type.String()) }),
-);
+const OPTIONS: Schema = {
+  type: 'object',
+  properties: { retryable: { type: 'boolean' }, code: { type: 'string' } },
+};
 
 const MAX_CODE = 128;
 const MAX_MESSAGE = 4_096;
@@ -32,10 +32,8 @@ export function failureJson(
   includeDetails = true,
   onUnknown: OnUnknown = () => {},
 ): string {
-  if (!compiled.Check(options)) {
-    const { path, problem } = explain(compiled, options);
-    throw new InvalidEventError(`/error${path}`, problem);
-  }
+  const wrong = mistakeIn(OPTIONS, options);
+  if (wrong !== null) throw new InvalidEventError(`/error${wrong.path}`, wrong.problem);
   const code = options.code ?? (textIn(error, 'code') || nameOf(error));
   const message = typeof error === 'string' ? error : (textIn(error, 'message') ?? 'The job failed.');
   const retryable = options.retryable ?? propertyOf(error, 'retryable') === true;

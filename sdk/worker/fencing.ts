@@ -1,4 +1,5 @@
-import { checkEvent, EVENT_MAX_BYTES, type Event } from '../../schemas/event.js';
+import type { EventFields } from '../../schemas/event.generated.js';
+import { EVENT_MAX_BYTES, mistakeInEvent } from '../../schemas/event-check.js';
 import { isTooDeep } from '../../schemas/nesting.js';
 import type { SupersededReason } from './errors.js';
 
@@ -8,7 +9,7 @@ export interface LastMessage {
   /** Its `Nats-Msg-Id`, '' without one. */
   readonly msgId: string;
   /** null: it is no valid event. */
-  readonly event: Event | null;
+  readonly event: EventFields | null;
   /**
    * The sequence that its header `Nats-Expected-Last-Subject-Sequence` names (0: none); null: it was written without
    * this condition.
@@ -47,13 +48,13 @@ const TIMEOUT_CODE = 'timeout';
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /** Reads a stored message as an event of the job; null when it is none. Never throws. */
-export function readEvent(processingId: string, body: Uint8Array): Event | null {
+export function readEvent(processingId: string, body: Uint8Array): EventFields | null {
   if (body.length > EVENT_MAX_BYTES) return null;
   try {
     const text = utf8.decode(body);
     const value: unknown = JSON.parse(text);
-    if (isTooDeep(text) || checkEvent(value) !== null) return null;
-    const event = value as Event;
+    if (isTooDeep(text) || mistakeInEvent(value) !== null) return null;
+    const event = value as EventFields;
     return event.processing_id === processingId ? event : null;
   } catch {
     return null;
@@ -158,14 +159,14 @@ const isEnd = (message: LastMessage | null): boolean =>
   message !== null && hasEnded(message.event) && !isTimeoutOfEdge(message);
 
 // A queue may write "queued" without an attempt; that uses no attempt. A terminal event without one ends the first.
-function attemptOf(event: Event | null): number {
+function attemptOf(event: EventFields | null): number {
   if (event === null) return 0;
   return event.attempt ?? (event.status === 'processing' ? 0 : 1);
 }
 
-const hasEnded = (event: Event | null): boolean => event !== null && event.status !== 'processing';
+const hasEnded = (event: EventFields | null): boolean => event !== null && event.status !== 'processing';
 
-function reasonOf(event: Event | null): SupersededReason {
+function reasonOf(event: EventFields | null): SupersededReason {
   if (!hasEnded(event)) return 'other_writer';
   return event?.error?.code === TIMEOUT_CODE ? 'timeout' : 'finished';
 }

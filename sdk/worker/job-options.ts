@@ -1,7 +1,6 @@
-import { type Static, Type } from '@sinclair/typebox';
-import { TypeCompiler } from '@sinclair/typebox/compiler';
-import { Event } from '../../schemas/event.js';
-import { explain } from '../../schemas/explain.js';
+import { EVENT_SCHEMA } from '../../schemas/event.generated.js';
+import { mistakeIn } from '../../schemas/explain.js';
+import type { Schema } from '../../schemas/schema.js';
 import { InvalidEventError } from './errors.js';
 
 /** What a job is, when it starts. */
@@ -31,30 +30,36 @@ export interface JobOptions {
 }
 
 // The limits of the protocol, from where they are written down.
-const Options = Type.Object({
-  processingId: Event.properties.processing_id,
-  jobType: Event.properties.job_type,
-  total: Type.Optional(Type.Number({ minimum: 0 })),
-  attempt: Event.properties.attempt,
-  message: Type.Optional(Type.String()),
-  stallAfterSeconds: Event.properties.stall_after_seconds,
-  timeoutSeconds: Event.properties.timeout_seconds,
-  heartbeatSeconds: Type.Optional(Type.Number({ minimum: 0 })),
-  traceparent: Type.Optional(Type.String()),
-  cloudEvents: Type.Optional(Type.Union([Type.Boolean(), Type.Object({ source: Type.String() })])),
-});
-const compiled = TypeCompiler.Compile(Options);
+const { processing_id, job_type, attempt, stall_after_seconds, timeout_seconds } = EVENT_SCHEMA.properties;
+const OPTIONS: Schema = {
+  type: 'object',
+  required: ['processingId'],
+  properties: {
+    processingId: processing_id,
+    jobType: job_type,
+    total: { type: 'number', minimum: 0 },
+    attempt,
+    message: { type: 'string' },
+    stallAfterSeconds: stall_after_seconds,
+    timeoutSeconds: timeout_seconds,
+    heartbeatSeconds: { type: 'number', minimum: 0 },
+    traceparent: { type: 'string' },
+    cloudEvents: {
+      anyOf: [
+        { type: 'boolean' },
+        { type: 'object', required: ['source'], properties: { source: { type: 'string' } } },
+      ],
+    },
+  },
+};
 
 /** @throws InvalidEventError that names the field */
-export function checkJobOptions(options: JobOptions): Static<typeof Options> {
+export function checkJobOptions(options: JobOptions): void {
   const signal: Partial<AbortSignal> | undefined = options.signal;
   if (signal !== undefined && typeof signal?.addEventListener !== 'function')
     throw new InvalidEventError('/signal', 'is no AbortSignal');
-  if (!compiled.Check(options)) {
-    const { path, problem } = explain(compiled, options);
-    throw new InvalidEventError(path, problem);
-  }
-  return options;
+  const wrong = mistakeIn(OPTIONS, options);
+  if (wrong !== null) throw new InvalidEventError(wrong.path, wrong.problem);
 }
 
 /** More often they would take all the time there is, and an edge does not look as often. */

@@ -1,4 +1,4 @@
-import { EVENT_MAX_BYTES } from '../../schemas/event.js';
+import { EVENT_MAX_BYTES } from '../../schemas/event-check.js';
 import { aliveBody, aliveSubjectOf } from '../../schemas/ids.js';
 import {
   EventTooLargeError,

@@ -1,7 +1,6 @@
-import { type TSchema, Type } from '@sinclair/typebox';
-import { TypeCompiler } from '@sinclair/typebox/compiler';
-import { Event } from '../../schemas/event.js';
-import { explain } from '../../schemas/explain.js';
+import { EVENT_SCHEMA } from '../../schemas/event.generated.js';
+import { mistakeIn } from '../../schemas/explain.js';
+import { firstMismatch, type Schema } from '../../schemas/schema.js';
 import { InvalidEventError } from './errors.js';
 import { jsonOf, type OnUnknown, truncate } from './json.js';
 import {
@@ -59,39 +58,35 @@ const MAX_STEP_NAME = 256;
 const NO_FIELDS: ReadonlyMap<string, string> = new Map();
 
 /** Names that an update may not use: the reporter or the edge writes them. */
-const RESERVED = new Set([...Object.keys(Event.properties), 'seq', 'prev_seq']);
+const RESERVED = new Set([...Object.keys(EVENT_SCHEMA.properties), 'seq', 'prev_seq']);
 const KNOWN = new Set(['current', 'total', 'progress', 'message', 'step', 'indeterminate', 'fields']);
 
-const Given = Type.Object({
-  current: Type.Number(),
-  total: Type.Number(),
-  progress: Type.Number(),
-  message: Type.String(),
-  indeterminate: Type.Boolean(),
-  step: Type.Object({
-    name: Type.Optional(Type.String()),
-    index: Type.Optional(Type.Integer({ minimum: 0 })),
-    total: Type.Optional(Type.Integer({ minimum: 0 })),
-  }),
-});
-const orNull = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
-const { current, total, progress, message, indeterminate, step } = Given.properties;
-const Update = Type.Partial(
-  Type.Object({
-    current: orNull(current),
-    total: orNull(total),
-    progress: orNull(progress),
-    message: orNull(message),
-    indeterminate: orNull(indeterminate),
-    step: orNull(step),
-    fields: Type.Record(Type.String(), Type.Unknown()),
-  }),
-);
-const compiled = TypeCompiler.Compile(Update);
+const GIVEN: Readonly<Record<string, Schema>> = {
+  current: { type: 'number' },
+  total: { type: 'number' },
+  progress: { type: 'number' },
+  message: { type: 'string' },
+  indeterminate: { type: 'boolean' },
+  step: {
+    type: 'object',
+    properties: {
+      name: { type: 'string' },
+      index: { type: 'integer', minimum: 0 },
+      total: { type: 'integer', minimum: 0 },
+    },
+  },
+};
+const FIELDS: Schema = { type: 'object' };
+const orNull = (schema: Schema): Schema => ({ anyOf: [schema, { type: 'null' }] });
+const UPDATE: Schema = {
+  type: 'object',
+  properties: {
+    ...Object.fromEntries(Object.entries(GIVEN).map(([name, schema]) => [name, orNull(schema)])),
+    fields: FIELDS,
+  },
+};
 // Without the nulls it can point to the place inside a field.
-const explaining = TypeCompiler.Compile(
-  Type.Partial(Type.Object({ ...Given.properties, fields: Type.Record(Type.String(), Type.Unknown()) })),
-);
+const EXPLAINING: Schema = { type: 'object', properties: { ...GIVEN, fields: FIELDS } };
 
 /** A job at the start of an attempt. */
 export function firstState(
@@ -126,9 +121,9 @@ export function updated(
   now: number,
   onUnknown: OnUnknown = () => {},
 ): JobState {
-  if (typeof given !== 'object' || given === null) throw mistakeIn(given);
+  if (typeof given !== 'object' || given === null) throw invalidUpdate(given);
   const update = withSoundAmounts(given, onUnknown);
-  if (!compiled.Check(update)) throw mistakeIn(update);
+  if (firstMismatch(UPDATE, update) !== null) throw invalidUpdate(update);
   checkNames(update);
   const own = update.fields === undefined ? state.own : ownFields(state.own, update.fields, onUnknown);
   const current = pick(update.current, state.current);
@@ -166,10 +161,10 @@ export function minimalState(state: JobState): JobState {
   return { ...state, message: null, step: null, own: NO_FIELDS, ownBytes: 0 };
 }
 
-function mistakeIn(update: unknown): InvalidEventError {
+function invalidUpdate(update: unknown): InvalidEventError {
   const given = Object.entries(Object(update)).filter(([, value]) => value !== null);
-  const { path, problem } = explain(explaining, Object.fromEntries(given));
-  return new InvalidEventError(path, problem);
+  const wrong = mistakeIn(EXPLAINING, Object.fromEntries(given));
+  return new InvalidEventError(wrong?.path ?? '', wrong?.problem ?? 'does not fit');
 }
 
 function sizeOf(own: ReadonlyMap<string, string>): number {

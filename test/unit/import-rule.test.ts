@@ -100,7 +100,7 @@ const PACKAGES: Record<string, readonly string[]> = {
   'internal/cli/commands/get': ['nats', 'commander', 'node:fs'],
   cmd: ['node:os', 'node:crypto'],
   demo: ['nats', 'ws', 'p-retry', 'pino-pretty', 'node:child_process'],
-  'sdk/worker': ['nats', '@sinclair/typebox', 'node:crypto'],
+  'sdk/worker': ['nats', 'node:crypto'],
 };
 /** These do I/O, so all of Node is theirs. */
 const NODE_USERS = [
@@ -179,6 +179,10 @@ const FORBIDDEN: [folder: string, statement: string, rule?: string][] = [
   ['sdk/client', "import '../../internal/session/hub.js';"],
   ['sdk/worker', "import type { Scope } from '../../internal/eventlog/scope.js';"],
   ['sdk/worker', "import '../../internal/app/edge.js';"],
+  // TypeBox is not in the worker's package.
+  ['sdk/worker', "import { Type } from '@sinclair/typebox';"],
+  ['sdk/worker', "import { Event } from '../../schemas/event.js';"],
+  ['sdk/worker', "import type { ServerFrame } from '../../schemas/frames.js';"],
   ['sdk/react', "import 'uWebSockets.js';"],
   ['sdk/react', "import 'uWebSockets.js-node24';"],
   ['web', "import '../internal/eventlog/log.js';"],
@@ -195,6 +199,8 @@ const ALLOWED: [folder: string, statement: string][] = [
   ...FOLDERS.map((from): [string, string] => [from, "import './beside-it.js';"]),
   ['internal/jetstream', 'export const now = Date.now();'],
   ['sdk/client', "import '../../schemas/frames.js';"],
+  ['sdk/worker', "import '../../schemas/event-check.js';"],
+  ['sdk/worker', "import '../../schemas/event.generated.js';"],
   ['web', "import '../sdk/client/index.js';"],
   ['web', "import '../schemas/frames.js';"],
   ['test/unit', "import '../../internal/eventlog/log.js';"],

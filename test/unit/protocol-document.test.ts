@@ -9,8 +9,8 @@ import { Claims, checkClaims, TOKEN_MAX_CHARACTERS } from '../../schemas/claims.
 import { CLOSE_CODES, closeCode, ERROR_CODES } from '../../schemas/close-codes.js';
 import { EdgeConfig } from '../../schemas/config.js';
 import { checkEvent, EVENT_MAX_BYTES, Event } from '../../schemas/event.js';
+import { Cursor, Epoch, JobType, ScopeId } from '../../schemas/fields.js';
 import { CLIENT_FRAMES, RESET_REASONS, SERVER_FRAMES } from '../../schemas/frames.js';
-import { Cursor, Epoch, JobType, ScopeId } from '../../schemas/ids.js';
 import {
   bare,
   below,

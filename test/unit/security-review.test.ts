@@ -19,10 +19,14 @@ test('each line of the security review names a test that is there', () => {
 
 test('every package that is installed is held by its digest, so that npm takes no other', () => {
   const { packages } = JSON.parse(read('package-lock.json')) as {
-    packages: Record<string, { integrity?: string; monitor?: boolean; inBundle?: boolean }>;
+    packages: Record<string, { integrity?: string; resolved?: string; link?: boolean }>;
   };
+  // The folders of this repository that are packages themselves, and the links to them.
+  const { workspaces } = JSON.parse(read('package.json')) as { workspaces: string[] };
+  const own = ['', ...workspaces];
   const without = Object.entries(packages).filter(
-    ([path, { integrity, monitor }]) => path !== '' && monitor !== true && !/^sha512-/.test(integrity ?? ''),
+    ([path, { integrity, resolved = '', link }]) =>
+      !own.includes(link === true ? resolved : path) && !/^sha512-/.test(integrity ?? ''),
   );
   expect(without.map(([path]) => path)).toEqual([]);
 });
