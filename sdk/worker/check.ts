@@ -1,8 +1,7 @@
 import { isProcessingId, subjectOf } from '../../schemas/ids.js';
 import { InvalidEventError, type WorkerError } from './errors.js';
 import { eventHeaders, headerBase } from './outgoing-event.js';
-import type { Clock, History, ReplyHandler, Transport } from './ports.js';
-import type { Obstacle, Reply } from './reply.js';
+import type { Clock, History, Obstacle, Reply, ReplyHandler, Transport } from './ports.js';
 import { checkNumber } from './settings.js';
 
 /** Options of `Reporter.check`. */
@@ -133,13 +132,15 @@ async function probe(deps: CheckDeps, id: string): Promise<Reply | null> {
   const handler: ReplyHandler = {
     slot: 'none',
     onSlot: () => false,
+    evictable: false,
+    evict: () => {},
     onReply: (reply) => {
       answer = reply;
       changed();
     },
   };
   let changed = (): void => {};
-  token = transport.registerReply(handler);
+  token = transport.registerReply(handler, 0);
   try {
     const own = { msgId: `check.${deps.random(16)}`, expected: NEVER, status: 'processing', timestamp: '' };
     const headers = eventHeaders(headerBase(id, undefined, undefined), own);

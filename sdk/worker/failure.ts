@@ -2,7 +2,8 @@ import { Type } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
 import { explain } from '../../schemas/explain.js';
 import { InvalidEventError } from './errors.js';
-import { jsonOf, type OnUnknown, truncate } from './json.js';
+import { truncate } from './state.js';
+import { jsonOf, type OnUnknown } from './values.js';
 
 export interface FailOptions {
   /** true: another attempt may follow. What the error's own `retryable` says, else false. */

@@ -22,6 +22,6 @@ export type { Job } from './job.js';
 export type { JobOptions } from './job-options.js';
 export type { Reporter, ReporterStats } from './reporter.js';
 export type { ReporterOptions } from './settings.js';
+export { WorkerStoppedError } from './signals.js';
 export type { JobUpdate, Step } from './state.js';
-export { WorkerStoppedError } from './stop.js';
 export type { ReporterWarning, WarningKind } from './warning.js';
