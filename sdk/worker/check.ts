@@ -121,7 +121,7 @@ function disconnectedProblem(deps: CheckDeps, id: string): CheckProblem {
     return { code: 'connection_closed', message: 'The connection to NATS was closed.' };
   const refusal = deps.refusal(id);
   if (refusal !== null) return { code: 'not_authorized', message: refusal.message };
-  return { code: 'disconnected', message: 'NATS cannot be reached.' };
+  return { code: 'disconnected', message: `${deps.transport.unreachable}.` };
 }
 
 /** The reply to an event that cannot be stored; null: NATS denied something first. */

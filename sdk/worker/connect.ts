@@ -8,7 +8,7 @@ import {
   type NatsConnection,
   NatsError,
 } from 'nats';
-import { isAuthorization, unrefConnection } from './connection.js';
+import { dialFailure, isAuthorization, unrefConnection } from './connection.js';
 import { InvalidOptionError, NotAuthorizedError } from './errors.js';
 import { backoffMs } from './event-delivery.js';
 import { NatsReporter, type Reporter } from './reporter.js';
@@ -83,8 +83,7 @@ export async function connectReporter(options: ConnectOptions = {}): Promise<Rep
       if (error instanceof NatsError && isAuthorization(error.code)) {
         reporter.onRefused(new NotAuthorizedError(detail), null);
       } else {
-        const message = `NATS cannot be reached (${detail}); states are kept until it can be.`;
-        reporter.warn({ kind: 'disconnected', message });
+        reporter.onDialFailed([settings.servers ?? []].flat(), dialFailure(error));
       }
       return false;
     }

@@ -4,6 +4,7 @@ import {
   ErrorCode,
   Events,
   type NatsConnection,
+  NatsError,
   type QueuedIterator,
   type Status,
 } from 'nats';
@@ -79,6 +80,27 @@ function whenClosed(connection: NatsConnection, call: () => void): () => void {
   return () => {
     wanted = null;
   };
+}
+
+/**
+ * Where and why NATS cannot be reached, for people. Holds no credentials.
+ * @param servers addresses of NATS, perhaps with a user and a password, or without a scheme
+ */
+export function unreachableText(servers: readonly string[], reason: string): string {
+  const addresses = servers.filter(Boolean).map((server) => {
+    const [, scheme = 'nats://', address = ''] = /^(\w+:\/\/)?(?:.*@)?(.*)$/s.exec(server) ?? [];
+    return scheme + address;
+  });
+  const at = addresses.length === 0 ? '' : ` at ${addresses.join(' or ')}`;
+  return `NATS cannot be reached${at}: ${reason}`;
+}
+
+/** Why a try to connect has failed: the code of the system, where there is one. */
+export function dialFailure(error: unknown): string {
+  const cause: unknown = error instanceof NatsError ? (error.chainedError ?? error) : error;
+  const { code, message } = cause as Partial<NodeJS.ErrnoException>;
+  if (code !== undefined && /^E[A-Z]+$/.test(code)) return code;
+  return message ?? String(cause);
 }
 
 const AUTHORIZATION: ReadonlySet<string> = new Set([

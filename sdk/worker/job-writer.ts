@@ -421,7 +421,8 @@ export class JobWriter implements TimerEntry, ReplyHandler {
 
   #notAcknowledged(): NotAcknowledgedError {
     const refusal = this.#refusal;
-    const disconnected = this.#context.transport.isConnected ? null : 'NATS cannot be reached';
+    const { isConnected, unreachable } = this.#context.transport;
+    const disconnected = isConnected ? null : unreachable;
     const reason = refusal?.message.replace(/\.$/, '') ?? disconnected ?? this.#delivery.problem;
     return new NotAcknowledgedError(
       this.processingId,

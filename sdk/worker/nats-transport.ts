@@ -1,5 +1,5 @@
 import type { Msg, MsgHdrs, NatsConnection, Subscription } from 'nats';
-import { type ConnectionEvents, newInbox, watchConnection } from './connection.js';
+import { type ConnectionEvents, newInbox, unreachableText, watchConnection } from './connection.js';
 import { type ApiError, replyOfError, replyOfStatus } from './jetstream-errors.js';
 import type { BufferedEvent, Clock, Obstacle, Reply, ReplyHandler, SlotOwner, Transport } from './ports.js';
 
@@ -34,6 +34,7 @@ export class NatsTransport implements Transport {
   #tokens = 0;
   #isConnected = false;
   #isClosed = false;
+  #dialFailure = unreachableText([], 'no connection was made yet');
   #obstacle: { readonly kind: Obstacle; readonly detail: string } | null = null;
   #subscription: Subscription | null = null;
   #stopWatching: () => void = () => {};
@@ -52,6 +53,11 @@ export class NatsTransport implements Transport {
 
   get isConnected(): boolean {
     return this.#isConnected;
+  }
+
+  get unreachable(): string {
+    if (this.#connection === null) return this.#dialFailure;
+    return unreachableText([this.#connection.getServer()], 'the connection was lost');
   }
 
   /** Why JetStream could not store the event that it answered last; null: it was stored, or nothing is known. */
@@ -85,6 +91,11 @@ export class NatsTransport implements Transport {
     this.#handlers.clear();
     if (this.#connection?.isClosed() === false) this.#subscription?.unsubscribe();
     this.#stopWatching();
+  }
+
+  /** A try to connect has failed, before there is a connection. */
+  onDialFailed(servers: readonly string[], reason: string): void {
+    this.#dialFailure = unreachableText(servers, reason);
   }
 
   /** Sets the connection. Call it once. */

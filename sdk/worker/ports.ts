@@ -59,6 +59,8 @@ export interface ReplyHandler extends SlotOwner, BufferedEvent {
 export interface Transport {
   /** Whether NATS can be reached. */
   readonly isConnected: boolean;
+  /** Where and why NATS cannot be reached, for people, as far as is known. */
+  readonly unreachable: string;
   /** The largest body that this server accepts, in bytes. */
   readonly maxPayload: number;
   /**

@@ -147,6 +147,13 @@ export class NatsReporter implements Reporter {
     this.#changed();
   }
 
+  /** A try to connect has failed; more follow. */
+  onDialFailed(servers: readonly string[], reason: string): void {
+    this.#transport.onDialFailed(servers, reason);
+    const message = `${this.#transport.unreachable}; states are kept until it can be.`;
+    this.warn({ kind: 'disconnected', message });
+  }
+
   attach(connection: NatsConnection): void {
     if (this.#closing === null) this.#transport.attach(connection);
   }

@@ -78,6 +78,7 @@ interface Request {
 /** One worker process: its connection, its timers, its job writers. */
 export class WorkerProcess implements Transport {
   isConnected = true;
+  readonly unreachable = 'NATS cannot be reached';
   /** As many events are in flight as may be. */
   isFull = false;
   readonly maxPayload = 1024 * 1024;
