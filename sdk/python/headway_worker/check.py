@@ -71,7 +71,7 @@ async def run_check(stream: JobStream, processing_id: str, seconds: float) -> Ch
         if stream.refusal is not None:
             return _failed("not_authorized", _sentence(str(stream.refusal)))
         if loop.time() >= deadline:
-            return _failed("disconnected", _DISCONNECTED)
+            return _failed("disconnected", f"{stream.unreachable}.")
         await asyncio.sleep(_POLL_SECONDS)
     subject = subject_of(processing_id)
     left = max(0.0, deadline - loop.time())
@@ -84,7 +84,7 @@ async def run_check(stream: JobStream, processing_id: str, seconds: float) -> Ch
         task.cancel()
     outcome = probing.result() if probing.done() and not probing.cancelled() else None
     if not stream.is_connected:
-        return _failed("disconnected", _DISCONNECTED)
+        return _failed("disconnected", f"{stream.unreachable}.")
     late = f"no answer within {seconds * 1_000:g} ms"
     unread = reading.result() if reading.done() and not reading.cancelled() else ReadError(late)
     published = _with_cause(_problem_of(outcome, late), unread)
@@ -100,9 +100,6 @@ async def run_check(stream: JobStream, processing_id: str, seconds: float) -> Ch
     if isinstance(outcome, Retry):
         is_acknowledged = outcome.is_answered
     return Check(True, can_publish, is_acknowledged, unread is None, tuple(problems))
-
-
-_DISCONNECTED = "NATS cannot be reached."
 
 
 def _sentence(text: str) -> str:

@@ -46,6 +46,10 @@ class Connection(Protocol):
     def refusal(self) -> NotAuthorizedError | None:
         """NATS refuses the credentials, and it is tried again."""
 
+    @property
+    def unreachable(self) -> str:
+        """Where and why NATS cannot be reached, for people, as far as is known. Holds no credentials."""
+
 
 @dataclass(frozen=True)
 class Conflict:
@@ -144,11 +148,15 @@ class JobStream:
     def refusal(self) -> NotAuthorizedError | None:
         return self._connection.refusal
 
+    @property
+    def unreachable(self) -> str:
+        return self._connection.unreachable
+
     async def connected(self, denied: Callable[[NotAuthorizedError], None] = lambda _: None) -> None:
         """Returns when there is a connection.
 
-        :param refused: called while NATS refuses the credentials
-        :raises ConnectionOver: when there never will be
+        :param denied: called while NATS refuses the credentials
+        :raises ConnectionClosed: when there never will be
         """
         while not self.is_connected:
             if self._connection.is_closed:
@@ -160,7 +168,7 @@ class JobStream:
                 denied(refusal)
             else:
                 self._was_disconnected = True
-                self._warn("disconnected", "NATS cannot be reached; states are kept until it is back")
+                self._warn("disconnected", f"{self.unreachable}; states are kept until it is back")
             await asyncio.sleep(_POLL_SECONDS)
         if self._was_disconnected:
             self._was_disconnected = False

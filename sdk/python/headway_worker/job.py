@@ -26,6 +26,9 @@ class JobHost(Protocol):
     @property
     def is_connected(self) -> bool: ...
 
+    @property
+    def unreachable(self) -> str: ...
+
     def start_delivery(self, job: Job) -> EventDelivery:
         """Starts delivering the job's events, and its heartbeats."""
 
@@ -240,7 +243,7 @@ class Job:
             self._host.warn("event_truncated", problem, self.processing_id)
         await self._wait(self._delivery, wait_seconds)
         if not self._delivery.done.done():
-            why = self._delivery.problem or ("" if self._host.is_connected else "NATS cannot be reached")
+            why = self._delivery.problem or ("" if self._host.is_connected else self._host.unreachable)
             message = f"its end is not stored yet{why and f' ({why})'}, and is tried again"
             self._host.warn("not_acknowledged", message, self.processing_id)
             return False

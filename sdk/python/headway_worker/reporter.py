@@ -61,6 +61,11 @@ class Reporter:
         """Whether NATS is there. Jobs run without it, too."""
         return self._stream.is_connected
 
+    @property
+    def unreachable(self) -> str:
+        """Where and why NATS cannot be reached, for people. Holds no credentials."""
+        return self._stream.unreachable
+
     def job(
         self,
         processing_id: str,
