@@ -13,7 +13,7 @@ from nats.errors import AuthorizationError, Error
 
 from .contract import ALIVE_PREFIX
 from .errors import InvalidOptionError, NotAuthorizedError
-from .options import WarningLimiter
+from .warning import WarningLimiter
 
 _RECONNECT_SECONDS = 0.5
 # A permission error in the client's words, which are in lower case.
