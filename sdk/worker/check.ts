@@ -1,8 +1,7 @@
 import { isProcessingId, subjectOf } from '../../schemas/ids.js';
 import { InvalidEventError, type WorkerError } from './errors.js';
 import { eventHeaders, headerBase } from './outgoing-event.js';
-import type { Clock, History, ReplyHandler, Transport } from './ports.js';
-import type { Obstacle, Reply } from './reply.js';
+import type { Clock, History, Obstacle, Reply, ReplyHandler, Transport } from './ports.js';
 import { checkNumber } from './settings.js';
 
 /** Options of `Reporter.check`. */
@@ -122,7 +121,7 @@ function disconnectedProblem(deps: CheckDeps, id: string): CheckProblem {
     return { code: 'connection_closed', message: 'The connection to NATS was closed.' };
   const refusal = deps.refusal(id);
   if (refusal !== null) return { code: 'not_authorized', message: refusal.message };
-  return { code: 'disconnected', message: 'NATS cannot be reached.' };
+  return { code: 'disconnected', message: `${deps.transport.unreachable}.` };
 }
 
 /** The reply to an event that cannot be stored; null: NATS denied something first. */
@@ -133,13 +132,15 @@ async function probe(deps: CheckDeps, id: string): Promise<Reply | null> {
   const handler: ReplyHandler = {
     slot: 'none',
     onSlot: () => false,
+    evictable: false,
+    evict: () => {},
     onReply: (reply) => {
       answer = reply;
       changed();
     },
   };
   let changed = (): void => {};
-  token = transport.registerReply(handler);
+  token = transport.registerReply(handler, 0);
   try {
     const own = { msgId: `check.${deps.random(16)}`, expected: NEVER, status: 'processing', timestamp: '' };
     const headers = eventHeaders(headerBase(id, undefined, undefined), own);

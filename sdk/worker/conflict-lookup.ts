@@ -1,5 +1,7 @@
+import { NotPermittedError } from './errors.js';
 import { currentClaim, isConclusive, type LastMessage, type Writer } from './fencing.js';
 import type { Forbidden, History, LastRead, RangeRead } from './ports.js';
+import type { ReporterWarning } from './warning.js';
 
 /** Which event conflicts with the one that was rejected, as far as it can be known. */
 export type LookupResult =
@@ -26,8 +28,20 @@ const MAX_MESSAGES = 1_000;
 const FIRST_SPAN = 8;
 const SPAN_FACTOR = 4;
 
-/** Finds the event that tells who has the job. Its `seq` is that of the job's newest message, whatever that one holds. */
+/**
+ * Finds the event that tells who has the job. Its `seq` is that of the job's newest message, whatever that one holds.
+ * Never rejects.
+ */
 export async function lookupConflict(history: History, query: ConflictQuery): Promise<LookupResult> {
+  if (query.reportedSeq === 0) return { kind: 'read', last: null };
+  try {
+    return await currentEvent(history, query);
+  } catch (error) {
+    return { kind: 'failed', detail: String(error) };
+  }
+}
+
+async function currentEvent(history: History, query: ConflictQuery): Promise<LookupResult> {
   const { processingId, reportedSeq, expected, writer } = query;
   const newest = await history.last(processingId, reportedSeq ?? 0);
   if (newest.kind !== 'read' || newest.last === null) return newest;
@@ -80,4 +94,36 @@ async function readPreviousEvents(
     before = from;
   }
   return { kind: 'read', messages: [first, ...found] };
+}
+
+/** An event that conflicts with one that may not be read. */
+export interface ReadDenial {
+  readonly processingId: string;
+  readonly forbidden: Omit<Forbidden, 'kind'>;
+  readonly hasBegun: boolean;
+  /** The attempt that the caller asked for. */
+  readonly requested: number | null;
+}
+
+/** Names the missing permission, and what happens until it is granted. */
+export function readPermissionWarning({
+  processingId,
+  forbidden,
+  hasBegun,
+  requested,
+}: ReadDenial): ReporterWarning {
+  const error = new NotPermittedError(processingId, forbidden.subjects, forbidden.detail);
+  const about = { processingId, error };
+  if (hasBegun) {
+    return {
+      ...about,
+      kind: 'not_permitted',
+      message: `${error.message} Nothing is written until then.`,
+    };
+  }
+  const until =
+    requested === null
+      ? 'Nothing is written until then, or give the attempt.'
+      : `This is attempt ${requested} whatever was before.`;
+  return { ...about, kind: 'attempt_unknown', message: `${error.message} ${until}` };
 }

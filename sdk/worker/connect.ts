@@ -4,15 +4,13 @@ import {
   type ConnectionOptions,
   connect,
   credsAuthenticator,
-  DebugEvents,
   ErrorCode,
-  Events,
   type NatsConnection,
   NatsError,
 } from 'nats';
+import { dialFailure, isAuthorization, unrefConnection } from './connection.js';
 import { InvalidOptionError, NotAuthorizedError } from './errors.js';
 import { backoffMs } from './event-delivery.js';
-import { isAuthorization } from './nats-transport.js';
 import { NatsReporter, type Reporter } from './reporter.js';
 import { checkObject, checkText, type ReporterOptions } from './settings.js';
 
@@ -85,8 +83,7 @@ export async function connectReporter(options: ConnectOptions = {}): Promise<Rep
       if (error instanceof NatsError && isAuthorization(error.code)) {
         reporter.onRefused(new NotAuthorizedError(detail), null);
       } else {
-        const message = `NATS cannot be reached (${detail}); states are kept until it can be.`;
-        reporter.warn({ kind: 'disconnected', message });
+        reporter.onDialFailed([settings.servers ?? []].flat(), dialFailure(error));
       }
       return false;
     }
@@ -202,30 +199,3 @@ function addressOf(
 }
 
 const withoutLogin = (server: string): string => server.replace(/^(\w+:\/\/)?[^@/]*@/, '$1');
-
-/** The internals of the `nats` package that are used, because it has no API for this. */
-interface Inside {
-  readonly protocol?: {
-    readonly transport?: { readonly socket?: { unref?: () => unknown } };
-    readonly heartbeats?: { readonly timer?: { unref?: () => unknown } };
-  };
-}
-
-/**
- * Lets the process end while this connection is open: neither its socket nor its ping timer keeps it alive. The reporter
- * keeps the process alive while something is pending. If those internals change, the connection keeps it alive.
- */
-export function unrefConnection(connection: NatsConnection): void {
-  const unref = (): void => {
-    const { protocol } = connection as Inside;
-    protocol?.transport?.socket?.unref?.();
-    protocol?.heartbeats?.timer?.unref?.();
-  };
-  unref();
-  void (async () => {
-    // A reconnect makes another socket, and each ping another timer.
-    for await (const { type } of connection.status()) {
-      if (type === Events.Reconnect || type === DebugEvents.PingTimer) unref();
-    }
-  })();
-}

@@ -1,7 +1,8 @@
 import { mistakeIn } from '../../schemas/explain.js';
 import type { Schema } from '../../schemas/schema.js';
 import { InvalidEventError } from './errors.js';
-import { jsonOf, type OnUnknown, truncate } from './json.js';
+import { truncate } from './state.js';
+import { jsonOf, type OnUnknown } from './values.js';
 
 export interface FailOptions {
   /** true: another attempt may follow. What the error's own `retryable` says, else false. */

@@ -1,9 +1,9 @@
 import { ErrorCode, type Msg, type NatsConnection, NatsError } from 'nats';
 import { subjectOf } from '../../schemas/ids.js';
+import { inboxPermission } from './connection.js';
 import { type LastMessage, readEvent } from './fencing.js';
-import { inboxPermission } from './nats-transport.js';
+import { describeError } from './jetstream-errors.js';
 import type { Forbidden, History, LastRead, RangeRead } from './ports.js';
-import { describeError } from './reply.js';
 import type { Settings } from './settings.js';
 
 const NO_MESSAGE_FOUND = 10037;

@@ -1,26 +1,18 @@
-import { EVENT_MAX_BYTES } from '../../schemas/event-check.js';
 import { aliveBody, aliveSubjectOf } from '../../schemas/ids.js';
+import { type ConflictQuery, lookupConflict } from './conflict-lookup.js';
 import {
   EventTooLargeError,
   JobEndedError,
   NotAcknowledgedError,
-  type SupersededError,
+  SupersededError,
+  type SupersededReason,
   type WorkerError,
 } from './errors.js';
-import { EventDelivery } from './event-delivery.js';
-import { failureJson, minimalFailure } from './failure.js';
+import { type DeliveryOutcome, EventDelivery } from './event-delivery.js';
+import { Deferred, JobEnd } from './job-end.js';
 import { checkJobOptions, heartbeatSeconds, type JobOptions } from './job-options.js';
-import {
-  type DeliveryOwner,
-  type Ending,
-  encodeEvent,
-  headerBase,
-  type OutgoingEvent,
-  RunIds,
-  sharedMembers,
-} from './outgoing-event.js';
-import type { ReporterContext, TimerEntry } from './ports.js';
-import { soundTotal } from './progress.js';
+import { type Ending, EventEncoder, headerBase, type OutgoingEvent, RunIds } from './outgoing-event.js';
+import type { Reply, ReplyHandler, ReporterContext, TimerEntry } from './ports.js';
 import {
   hasWaiting,
   initialSendState,
@@ -29,48 +21,49 @@ import {
   type SendSignal,
   type SendState,
 } from './send-state.js';
-import { firstState, inAttempt, type JobState, type JobUpdate, minimalState, updated } from './state.js';
+import { JobSignal } from './signals.js';
+import {
+  firstState,
+  inAttempt,
+  type JobState,
+  type JobUpdate,
+  minimalState,
+  soundTotal,
+  updated,
+} from './state.js';
+import { once, type WarningKind } from './warning.js';
 
-/** With at most so many bytes of the job's own fields an event always fits, whatever its message and step. */
-const ALWAYS_FITS = 36_000;
-/** Bytes for more digits of the attempt, until the first event is stored. */
-const ROOM_FOR_ATTEMPT = 16;
-
-interface End {
-  readonly ending: Ending;
-  readonly resolve: () => void;
-  readonly reject: (error: WorkerError) => void;
-}
-
-/** Decides what the events of one job say, and when they are sent. `EventDelivery` delivers them. */
-export class JobWriter implements TimerEntry, DeliveryOwner {
+/**
+ * One job: decides what its events say (`JobState`) and when they are sent (`SendState`). It asks `EventDelivery` how,
+ * and does what that says. Everything that happens to a job comes here first: reports, slots, replies, timers.
+ */
+export class JobWriter implements TimerEntry, ReplyHandler {
+  readonly processingId: string;
   heapIndex = -1;
   dueAt = 0;
-  #hasToldUnknown = false;
+  slot: ReplyHandler['slot'] = 'none';
   readonly #context: ReporterContext;
-  readonly #id: string;
-  readonly #shared: string;
+  readonly #encoder: EventEncoder;
   readonly #delivery: EventDelivery;
-  readonly #controller = new AbortController();
-  readonly #outerSignal: AbortSignal | undefined;
-  #stopListening: () => void = () => {};
-  readonly #aliveSubject: string;
+  /** The token of the replies to the event in flight; 0: nothing is in flight. */
+  #token = 0;
+  readonly #signal: JobSignal;
+  readonly signal: AbortSignal;
   readonly #heartbeatMs: number;
   #intervalMs: number;
-  readonly #started: Deferred;
+  readonly #started = new Deferred();
+  /** Resolves when the first event is stored; rejects when another worker has the job. */
+  readonly started = this.#started.promise;
   #state: JobState;
   /** The state that the last event holds, whether it is stored or not. */
   #sent: JobState;
   #sendState: SendState;
-  #end: End | null = null;
+  #end: JobEnd | null = null;
   #ended: Promise<void> | null = null;
   #hasEnded = false;
   #lost: SupersededError | null = null;
   #abandoned: WorkerError | null = null;
   #heartbeatAt: number;
-  #giveUpAt = Number.POSITIVE_INFINITY;
-  /** Until when the caller waits for the end; it is still sent after that. */
-  #waitUntil = Number.POSITIVE_INFINITY;
   /** What NATS denies. Waiting does not fix that. */
   #refusal: WorkerError | null = null;
 
@@ -78,64 +71,41 @@ export class JobWriter implements TimerEntry, DeliveryOwner {
   constructor(context: ReporterContext, options: JobOptions) {
     const { settings, clock } = context;
     this.#context = context;
-    this.#id = options.processingId;
+    this.processingId = options.processingId;
     // A computed total may be NaN.
     const total = soundTotal(options.total, this.onUnknown);
     checkJobOptions({ ...options, total });
-    this.#shared = sharedMembers(options);
+    this.#encoder = new EventEncoder(options, clock);
     const headers = headerBase(options.processingId, options.traceparent, options.cloudEvents);
-    this.#delivery = new EventDelivery(
-      context,
-      this,
-      headers,
-      new RunIds(context.random),
-      options.attempt ?? null,
-    );
+    this.#delivery = new EventDelivery(context, headers, new RunIds(context.random), options.attempt ?? null);
     this.#state = firstState(options.attempt ?? 1, total, options.message);
     this.#sent = this.#state;
     this.#intervalMs = 1_000 / settings.maxUpdatesPerSecond;
     this.#heartbeatMs = heartbeatSeconds(options, settings.heartbeatSeconds) * 1_000;
-    this.#aliveSubject = aliveSubjectOf(options.processingId);
-    this.#started = deferred();
     const now = clock.now();
     this.#heartbeatAt = this.#heartbeatMs === 0 ? Number.POSITIVE_INFINITY : now + this.#heartbeatMs;
     this.#sendState = initialSendState(now, this.#intervalMs);
     context.counts.pendingJobs += 1;
-    context.pendingChanged();
-    this.#outerSignal = options.signal;
+    context.keepAlive.hold();
+    this.#signal = new JobSignal(options.signal, context.abortListeners);
+    this.signal = this.#signal.own;
   }
 
   /** Warns, once for the job, about a value that counts as unknown. */
-  readonly onUnknown = (problem: string): void => {
-    if (this.#hasToldUnknown) return;
-    this.#hasToldUnknown = true;
-    const message = `In the job ${this.#id} ${problem}. This warning comes once for each job.`;
-    this.#context.warn({ kind: 'bad_value', message, processingId: this.#id });
-  };
+  readonly onUnknown = once((problem: string) => {
+    const message = `In the job ${this.processingId} ${problem}. This warning comes once for each job.`;
+    this.#warn('bad_value', message);
+  });
 
   /** Sends the first event. */
   begin(): void {
-    if (this.#outerSignal?.aborted) this.#onOuterAbort();
-    else if (this.#outerSignal)
-      this.#stopListening = this.#context.onAbort(this.#outerSignal, () => this.#onOuterAbort());
-    this.#delivery.send(this.#buildEvent(null));
+    this.#signal.follow(() => this.#onOuterAbort());
+    this.#send(this.#buildEvent(null));
     this.#scheduleTimer();
-  }
-
-  get processingId(): string {
-    return this.#id;
   }
 
   get attempt(): number {
     return this.#state.attempt;
-  }
-
-  get percent(): number {
-    return this.#state.percent;
-  }
-
-  get signal(): AbortSignal {
-    return this.#controller.signal;
   }
 
   /** The promise of `end`, once it was called. */
@@ -148,24 +118,19 @@ export class JobWriter implements TimerEntry, DeliveryOwner {
     return !this.#hasEnded;
   }
 
-  /** Resolves when the first event is stored; rejects when another worker has the job. */
-  get started(): Promise<void> {
-    return this.#started.promise;
-  }
-
   /** @throws SupersededError, InvalidEventError, EventTooLargeError */
   report(update: JobUpdate): void {
     if (this.#lost !== null) throw this.#lost;
-    const { clock, transport, counts, warn } = this.#context;
+    const { clock, transport, counts } = this.#context;
     if (this.#hasEnded) {
       const after = this.#abandoned === null ? 'its end' : 'its reporter or its connection was closed';
-      const message = `An update of the job ${this.#id} came after ${after}, and was left out.`;
-      warn({ kind: 'update_after_end', message, processingId: this.#id });
+      const message = `An update of the job ${this.processingId} came after ${after}, and was left out.`;
+      this.#warn('update_after_end', message);
       return;
     }
     const now = clock.now();
     const next = updated(this.#state, update, now, this.onUnknown);
-    if (next.ownBytes > ALWAYS_FITS || transport.maxPayload < EVENT_MAX_BYTES) this.#checkSize(next, null);
+    this.#checkSize(next, null);
     this.#state = next;
     if (hasWaiting(this.#sendState)) counts.coalesced += 1;
     this.#step({ kind: 'report', isConnected: transport.isConnected }, now);
@@ -173,42 +138,30 @@ export class JobWriter implements TimerEntry, DeliveryOwner {
 
   /**
    * Resolves when the end is stored.
-   * @param isBare without the job's own fields, message and step, so that it fits
+   * @param isMinimal without the job's own fields, message and step, so that it fits
    * @throws SupersededError, JobEndedError, EventTooLargeError, at once; the promise rejects with SupersededError,
    * ReporterClosedError, NotAcknowledgedError
    */
   end(ending: Ending, isMinimal = false): Promise<void> {
     if (this.#lost !== null) throw this.#lost;
     if (this.#abandoned !== null) throw this.#abandoned;
-    if (this.#hasEnded) throw new JobEndedError(this.#id);
+    if (this.#hasEnded) throw new JobEndedError(this.processingId);
     const state = isMinimal ? minimalState(this.#state) : this.#state;
     this.#checkSize(state, ending);
     this.#state = state;
     this.#hasEnded = true;
-    const { promise, resolve, reject } = deferred();
-    this.#end = { ending, resolve, reject };
-    this.#ended = promise;
-    this.#waitUntil = this.#context.clock.now() + this.#context.settings.endTimeoutMs;
-    if (this.#outerSignal?.aborted) this.#limitWait();
+    const end = new JobEnd(ending, this.#context);
+    this.#end = end;
+    this.#ended = end.promise;
+    if (this.#signal.isOuterAborted) this.#onOuterAbort();
     if (this.#refusal !== null) this.onRefused(this.#refusal);
     this.#step({ kind: 'end' });
-    return promise;
+    return end.promise;
   }
 
-  /** Fails the job with `error`, in whatever form can be sent, and aborts its signal with it. */
-  interrupt(error: Error): void {
-    this.#controller.abort(error);
-    if (this.#hasEnded) return;
-    const ending: Ending = { status: 'error', error: failureJson(error, {}, false) };
-    for (const isMinimal of [false, true]) {
-      if (this.#hasEnded) return;
-      try {
-        // `stop` waits for all ends at once.
-        this.end(ending, isMinimal).catch(() => {});
-      } catch {
-        // The job's own fields leave no room for the error: try again without them.
-      }
-    }
+  /** Aborts the job's signal. */
+  abort(reason: unknown): void {
+    this.#signal.abort(reason);
   }
 
   /** From here on, sends without keeping the interval between updates. */
@@ -223,11 +176,10 @@ export class JobWriter implements TimerEntry, DeliveryOwner {
   abandon(error: WorkerError): void {
     if (this.#sendState.kind === 'closed') return;
     this.#abandoned = error;
-    const end = this.#end;
-    this.#close();
+    const end = this.#close();
     if (end !== null) {
-      const message = `The end of the job ${this.#id} was not acknowledged: ${error.message}`;
-      this.#context.warn({ kind: 'not_acknowledged', message, processingId: this.#id });
+      const message = `The end of the job ${this.processingId} was not acknowledged: ${error.message}`;
+      this.#warn('not_acknowledged', message);
       end.reject(error);
     }
     this.#started.reject(error);
@@ -237,14 +189,13 @@ export class JobWriter implements TimerEntry, DeliveryOwner {
   onRefused(error: WorkerError): void {
     this.#refusal = error;
     if (this.#end === null) return;
-    const { clock, settings } = this.#context;
-    this.#waitUntil = Math.min(this.#waitUntil, clock.now() + settings.closeTimeoutMs);
+    this.#end.limitWait();
     this.#scheduleTimer();
   }
 
   onConnected(): void {
     this.#refusal = null;
-    this.#delivery.onConnected();
+    this.#act(this.#delivery.onConnected());
     this.#step({ kind: 'due' });
   }
 
@@ -255,82 +206,165 @@ export class JobWriter implements TimerEntry, DeliveryOwner {
 
   onTimer(now: number): void {
     if (this.#sendState.kind === 'closed') return;
-    if (now >= this.#giveUpAt) {
+    const due = this.#end?.onTimer(now);
+    if (due === 'stop_waiting') this.#stopWaiting();
+    if (due === 'give_up') {
       this.abandon(this.#notAcknowledged());
       return;
     }
-    if (now >= this.#waitUntil) this.#stopWaiting();
     if (now >= this.#heartbeatAt) {
       this.#heartbeatAt = now + this.#heartbeatMs;
-      this.#context.transport.publishUnacked(this.#aliveSubject, Buffer.from(aliveBody(this.#state.attempt)));
+      const body = Buffer.from(aliveBody(this.attempt));
+      this.#context.transport.publishUnacked(aliveSubjectOf(this.processingId), body);
     }
-    this.#delivery.onTimer(now);
+    this.#act(this.#delivery.onTimer(now));
     if (this.#context.transport.isConnected) this.#step({ kind: 'due' }, now);
     else this.#scheduleTimer();
   }
 
-  rebuild(attempt: number): OutgoingEvent {
+  onSlot(): boolean {
+    const outcome = this.#delivery.onSlot(this.#token);
+    this.#act(outcome);
+    return outcome.kind !== 'unchanged';
+  }
+
+  onReply(reply: Reply): void {
+    this.#act(this.#delivery.onReply(reply, this.#state));
+  }
+
+  get evictable(): boolean {
+    return this.#delivery.evictable;
+  }
+
+  evict(): void {
+    this.#dropInFlight();
+    this.#context.counts.dropped += 1;
+    this.#warn(
+      'dropped',
+      `An update of the job ${this.processingId} was evicted: too much is waiting for NATS.`,
+    );
+    this.#step({ kind: 'evicted' });
+  }
+
+  /** Does what the delivery says. */
+  #act(outcome: DeliveryOutcome): void {
+    const { transport, warn } = this.#context;
+    switch (outcome.kind) {
+      case 'unchanged':
+        return;
+      case 'sent':
+        this.#scheduleTimer();
+        return;
+      case 'waiting':
+        for (const warning of outcome.warnings) warn(warning);
+        this.#requestSlot();
+        this.#scheduleTimer();
+        return;
+      case 'backing_off':
+        transport.releaseSlot(this);
+        for (const warning of outcome.warnings) warn(warning);
+        this.#scheduleTimer();
+        return;
+      case 'look_up':
+        transport.releaseSlot(this);
+        void this.#lookUp(outcome.query);
+        return;
+      case 'rebuild':
+        this.#replace(this.#rebuild(outcome.attempt));
+        return;
+      case 'reduce':
+        this.#replace(this.#reduce(outcome.bytes));
+        return;
+      case 'stored':
+        this.#unregister();
+        this.#onStored(outcome.isFirst);
+        return;
+      case 'superseded':
+        this.#unregister();
+        this.#onSuperseded(outcome.reason, outcome.seq);
+        return;
+    }
+  }
+
+  #send(event: OutgoingEvent): void {
+    this.#delivery.send(event);
+    this.#register(event);
+  }
+
+  /** Sends the event in flight as it was built again. */
+  #replace(event: OutgoingEvent): void {
+    this.#unregister();
+    this.#delivery.replace(event);
+    this.#register(event);
+    this.#scheduleTimer();
+  }
+
+  #register(event: OutgoingEvent): void {
+    this.#token = this.#context.transport.registerReply(this, event.body.length);
+    this.#requestSlot();
+  }
+
+  #requestSlot(): void {
+    if (this.#context.transport.isConnected) this.#context.transport.acquireSlot(this);
+  }
+
+  #unregister(): void {
+    this.#context.transport.unregisterReply(this, this.#token);
+    this.#token = 0;
+  }
+
+  #dropInFlight(): void {
+    if (this.#token === 0) return;
+    this.#delivery.stop();
+    this.#unregister();
+  }
+
+  async #lookUp(query: ConflictQuery): Promise<void> {
+    const result = await lookupConflict(this.#context.history, query);
+    this.#act(this.#delivery.onLookup(query, result, this.#state));
+  }
+
+  #rebuild(attempt: number): OutgoingEvent {
     // The first event as it was: later reports follow it. It is the terminal event if memory was too full for earlier
     // ones.
     const first = inAttempt(this.#sent, attempt);
     this.#state = inAttempt(this.#state, attempt);
-    const isEnd = this.#sendState.kind === 'in_flight' && this.#sendState.sending === 'terminal';
-    return this.#buildEvent(isEnd ? (this.#end?.ending ?? null) : null, this.#context.clock.now(), first);
+    return this.#buildEvent(this.#endInFlight, this.#context.clock.now(), first);
   }
 
-  reduceSize(bytes: number): OutgoingEvent | null {
-    if (this.#sendState.kind !== 'in_flight') return null;
-    const error = new EventTooLargeError(this.#id, bytes, null);
+  #reduce(bytes: number): OutgoingEvent {
+    const error = new EventTooLargeError(this.processingId, bytes, null);
     const message = `${error.message} It is sent without the job's own fields, message and step.`;
-    this.#context.warn({ kind: 'event_truncated', message, processingId: this.#id });
-    const end = this.#sendState.sending === 'terminal' ? this.#end : null;
-    if (end?.ending.status === 'completed' && end.ending.result !== null) {
-      // Leaving out a result would look like a job without one.
-      const ending: Ending = { status: 'error', error: failureJson(error, {}, false) };
-      this.#end = { ending, resolve: () => end.reject(error), reject: end.reject };
-    } else if (end?.ending.status === 'error') {
-      this.#end = { ...end, ending: { status: 'error', error: minimalFailure(end.ending.error) } };
-    }
-    const ending = end === null ? null : (this.#end?.ending ?? null);
-    return this.#buildEvent(ending, this.#context.clock.now(), minimalState(this.#sent));
+    this.#warn('event_truncated', message);
+    this.#endInFlight?.reduce(error);
+    return this.#buildEvent(this.#endInFlight, this.#context.clock.now(), minimalState(this.#sent));
   }
 
-  onStored(): void {
+  get #endInFlight(): JobEnd | null {
+    return this.#sendState.kind === 'in_flight' && this.#sendState.sending === 'terminal' ? this.#end : null;
+  }
+
+  #onStored(isFirst: boolean): void {
     this.#refusal = null;
-    this.#started.resolve();
+    if (isFirst) this.#started.resolve();
     this.#step({ kind: 'stored' });
-    if (this.#sendState.kind !== 'closed') return;
-    const end = this.#end;
-    this.#close();
-    end?.resolve();
+    if (this.#sendState.kind === 'closed') this.#close()?.onStored();
   }
 
-  onEvicted(): void {
-    this.#context.counts.dropped += 1;
-    const message = `An update of the job ${this.#id} was evicted: too much is waiting for NATS.`;
-    this.#context.warn({ kind: 'dropped', message, processingId: this.#id });
-    this.#step({ kind: 'evicted' });
-  }
-
-  reschedule(): void {
-    this.#scheduleTimer();
-  }
-
-  onSuperseded(error: SupersededError): void {
+  #onSuperseded(reason: SupersededReason, seq: number | null): void {
+    const error = new SupersededError(this.processingId, this.attempt, reason, seq);
     this.#lost = error;
-    const end = this.#end;
-    this.#close();
-    this.#context.warn({ kind: 'superseded', message: error.message, processingId: this.#id });
+    const end = this.#close();
+    this.#warn('superseded', error.message);
     this.#started.reject(error);
     end?.reject(error);
-    this.#controller.abort(error);
+    this.#signal.abort(error);
   }
 
   #step(signal: SendSignal, now = this.#context.clock.now()): void {
     const { state, send } = reduce(this.#sendState, signal, now, this.#intervalMs);
     this.#setSendState(state);
-    if (send !== null)
-      this.#delivery.send(this.#buildEvent(send === 'terminal' ? (this.#end?.ending ?? null) : null, now));
+    if (send !== null) this.#send(this.#buildEvent(send === 'terminal' ? this.#end : null, now));
     this.#scheduleTimer();
   }
 
@@ -338,8 +372,12 @@ export class JobWriter implements TimerEntry, DeliveryOwner {
     const change = Number(isPending(sendState)) - Number(isPending(this.#sendState));
     this.#sendState = sendState;
     if (change === 0) return;
-    this.#context.counts.pendingJobs += change;
-    this.#context.pendingChanged();
+    const { counts, keepAlive, onIdle } = this.#context;
+    counts.pendingJobs += change;
+    // A process whose work is done ends without `close`, as soon as all reports are stored that somebody waits for.
+    if (change > 0) keepAlive.hold();
+    else if (this.#end?.isAwaited !== false) keepAlive.release();
+    if (counts.pendingJobs === 0) onIdle?.();
   }
 
   // A timer that fires too early costs little; moving it each time costs more.
@@ -349,88 +387,60 @@ export class JobWriter implements TimerEntry, DeliveryOwner {
       this.#sendState.kind === 'scheduled' && this.#context.transport.isConnected
         ? this.#sendState.readyAt
         : Number.POSITIVE_INFINITY;
-    const waits = Math.min(this.#giveUpAt, this.#waitUntil);
-    const at = Math.min(heldUntil, this.#delivery.dueAt, this.#heartbeatAt, waits);
-    if (this.heapIndex < 0 || at < this.dueAt) this.#context.setTimer(this, at);
+    const endAt = this.#end === null ? Number.POSITIVE_INFINITY : this.#end.dueAt;
+    const at = Math.min(heldUntil, this.#delivery.dueAt, this.#heartbeatAt, endAt);
+    if (this.heapIndex < 0 || at < this.dueAt) this.#context.timers.set(this, at);
   }
 
-  #close(): void {
+  /** Nothing more is sent. Returns the end, if it was given. */
+  #close(): JobEnd | null {
+    const end = this.#end;
     this.#setSendState({ kind: 'closed' });
     this.#hasEnded = true;
     this.#end = null;
-    this.#delivery.stop();
-    this.#stopListening();
-    this.#context.setTimer(this, Number.POSITIVE_INFINITY);
+    this.#dropInFlight();
+    this.#signal.stop();
+    this.#context.timers.set(this, Number.POSITIVE_INFINITY);
     this.#context.removeWriter(this);
+    return end;
   }
 
   #onOuterAbort(): void {
-    this.#controller.abort(this.#outerSignal?.reason);
-    if (this.#end !== null) this.#limitWait();
+    if (this.#end === null) return;
+    this.#end.limitSending();
+    this.#scheduleTimer();
   }
 
   // The caller stops waiting; the end is still sent, for those who watch the job.
   #stopWaiting(): void {
-    this.#waitUntil = Number.POSITIVE_INFINITY;
-    const end = this.#end;
-    if (end === null) return;
-    this.#end = { ending: end.ending, resolve: () => {}, reject: () => {} };
-    this.#context.unawaited(this);
     const error = this.#notAcknowledged();
-    const message = `${error.message} It is still sent, until the reporter is closed.`;
-    this.#context.warn({ kind: 'not_acknowledged', message, processingId: this.#id });
-    end.reject(error);
+    this.#end?.reject(error);
+    this.#context.keepAlive.release();
+    this.#warn('not_acknowledged', `${error.message} It is still sent, until the reporter is closed.`);
   }
 
   #notAcknowledged(): NotAcknowledgedError {
     const refusal = this.#refusal;
-    const disconnected = this.#context.transport.isConnected ? null : 'NATS cannot be reached';
+    const { isConnected, unreachable } = this.#context.transport;
+    const disconnected = isConnected ? null : unreachable;
     const reason = refusal?.message.replace(/\.$/, '') ?? disconnected ?? this.#delivery.problem;
-    return new NotAcknowledgedError(this.#id, reason, refusal === null ? undefined : { cause: refusal });
+    return new NotAcknowledgedError(
+      this.processingId,
+      reason,
+      refusal === null ? undefined : { cause: refusal },
+    );
   }
 
-  #limitWait(): void {
-    this.#giveUpAt = this.#context.clock.now() + this.#context.settings.closeTimeoutMs;
-    this.#scheduleTimer();
-  }
-
-  #buildEvent(ending: Ending | null, now = this.#context.clock.now(), state = this.#state): OutgoingEvent {
+  #buildEvent(end: JobEnd | null, now = this.#context.clock.now(), state = this.#state): OutgoingEvent {
     this.#sent = state;
-    const timestamp = this.#context.clock.timestamp();
-    const body = Buffer.from(encodeEvent(this.#shared, state, ending, now, timestamp));
-    const kind = ending === null ? 'update' : 'terminal';
-    return { kind, status: ending?.status ?? 'processing', timestamp, body };
+    return this.#encoder.encode(state, end?.ending ?? null, now);
   }
 
   #checkSize(state: JobState, ending: Ending | null): void {
-    const { clock, transport } = this.#context;
-    const text = encodeEvent(this.#shared, state, ending, clock.now(), clock.timestamp());
-    const room = this.#delivery.hasBegun ? 0 : ROOM_FOR_ATTEMPT;
-    const limit = Math.min(EVENT_MAX_BYTES, transport.maxPayload) - room;
-    const bytes = Buffer.byteLength(text);
-    if (bytes > limit) throw new EventTooLargeError(this.#id, bytes, limit);
+    this.#encoder.checkSize(state, ending, this.#context.transport.maxPayload, this.#delivery.hasBegun);
   }
-}
 
-export interface Deferred {
-  readonly promise: Promise<void>;
-  readonly resolve: () => void;
-  readonly reject: (error: WorkerError) => void;
-}
-
-/** A promise that is settled from outside, once; later calls do nothing. */
-export function deferred(): Deferred {
-  let settle: { yes: () => void; no: (error: WorkerError) => void } | null = null;
-  const promise = new Promise<void>((yes, no) => {
-    settle = { yes, no };
-  });
-  // A rejection that nobody awaits must not end the process; `onWarning` reports it.
-  promise.catch(() => {});
-  // Node inspects every repeated settlement, which takes longer than the rest of an event.
-  const once = (): typeof settle => {
-    const first = settle;
-    settle = null;
-    return first;
-  };
-  return { promise, resolve: () => once()?.yes(), reject: (error) => once()?.no(error) };
+  #warn(kind: WarningKind, message: string): void {
+    this.#context.warn({ kind, message, processingId: this.processingId });
+  }
 }

@@ -1,8 +1,8 @@
 import { type FailOptions, failureJson } from './failure.js';
 import type { JobWriter } from './job-writer.js';
-import { jsonOf } from './json.js';
 import type { Ending } from './outgoing-event.js';
 import type { JobUpdate } from './state.js';
+import { jsonOf } from './values.js';
 import type { ReporterWarning } from './warning.js';
 
 /** A job that runs. */
@@ -25,6 +25,22 @@ export interface Job {
   complete(result?: unknown): Promise<void>;
   /** Fails the job. Resolves when that is stored. Throws as `complete` does. */
   fail(error: unknown, options?: FailOptions): Promise<void>;
+}
+
+/** Fails a job with `error`, in whatever form can be sent, and aborts its signal with it. */
+export function interruptJob(jobWriter: JobWriter, error: Error): void {
+  jobWriter.abort(error);
+  if (!jobWriter.isOpen) return;
+  const ending: Ending = { status: 'error', error: failureJson(error, {}, false) };
+  for (const isMinimal of [false, true]) {
+    if (!jobWriter.isOpen) return;
+    try {
+      // `stop` waits for all ends at once.
+      jobWriter.end(ending, isMinimal).catch(() => {});
+    } catch {
+      // The job's own fields leave no room for the error: try again without them.
+    }
+  }
 }
 
 export class JobHandle implements Job {

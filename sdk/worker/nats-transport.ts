@@ -1,42 +1,32 @@
-import {
-  createInbox,
-  ErrorCode,
-  Events,
-  type Msg,
-  type MsgHdrs,
-  type NatsConnection,
-  type QueuedIterator,
-  type Status,
-  type Subscription,
-} from 'nats';
-import { ALIVE_PREFIX, SUBJECT_PREFIX } from '../../schemas/ids.js';
-import { NotAuthorizedError, NotPermittedError } from './errors.js';
-import { InFlightLimiter } from './in-flight-limiter.js';
-import type { Clock, ReplyHandler, Transport } from './ports.js';
-import { type Obstacle, parseReply } from './reply.js';
-import type { ReporterWarning } from './warning.js';
+import type { Msg, MsgHdrs, NatsConnection, Subscription } from 'nats';
+import { type ConnectionEvents, newInbox, unreachableText, watchConnection } from './connection.js';
+import { type ApiError, replyOfError, replyOfStatus } from './jetstream-errors.js';
+import type { BufferedEvent, Clock, Obstacle, Reply, ReplyHandler, SlotOwner, Transport } from './ports.js';
 
 /** The default of nats-server, until the first server has sent its own. */
 const USUAL_MAX_PAYLOAD = 1024 * 1024;
 /** Room for headers, which the server counts as well. */
 const HEADERS = 4_096;
+/** With so many in flight, later sends linger, so that many leave in one write. */
+const LINGER_FROM = 32;
+/** How long they linger at most, in milliseconds. */
+const LINGER_MS = 1;
+/** So many are sent without lingering. About what the `nats` package writes at once. */
+const BATCH_SIZE = 64;
 
-export interface TransportEvents {
-  /** NATS can be reached: for the first time, or again. */
-  onConnected(): void;
-  /** The connection is lost; what was in flight may be stored or not. */
-  onDisconnected(): void;
-  /** NATS denies something that one job or all (null) need. Waiting does not fix that. */
-  onRefused(error: NotAuthorizedError | NotPermittedError, processingId: string | null): void;
-  /** The connection was closed for good. */
-  onClosed(): void;
-  warn(warning: ReporterWarning): void;
+/** The limits of a transport. */
+export interface TransportLimits {
+  /** How many events may be in flight, from 1. */
+  readonly maxInFlight: number;
+  /** How many bytes of events are kept before the oldest are evicted. */
+  readonly maxPendingBytes: number;
 }
 
 /** A transport over one connection, which may be attached later. */
 export class NatsTransport implements Transport {
-  readonly #events: TransportEvents;
+  readonly #events: ConnectionEvents;
   readonly #limiter: InFlightLimiter;
+  readonly #pending: PendingBuffer;
   readonly #handlers = new Map<number, ReplyHandler>();
   readonly #inboxPrefix: string | undefined;
   #connection: NatsConnection | null = null;
@@ -44,23 +34,40 @@ export class NatsTransport implements Transport {
   #tokens = 0;
   #isConnected = false;
   #isClosed = false;
+  #dialFailure = unreachableText([], 'no connection was made yet');
   #obstacle: { readonly kind: Obstacle; readonly detail: string } | null = null;
   #subscription: Subscription | null = null;
   #stopWatching: () => void = () => {};
 
-  constructor(events: TransportEvents, clock: Clock, maxInFlight: number, inboxPrefix: string | undefined) {
+  constructor(
+    events: ConnectionEvents,
+    clock: Clock,
+    limits: TransportLimits,
+    inboxPrefix: string | undefined,
+  ) {
     this.#events = events;
     this.#inboxPrefix = inboxPrefix;
-    this.#limiter = new InFlightLimiter(maxInFlight, (ms, call) => void clock.later(ms, call));
+    this.#limiter = new InFlightLimiter(limits.maxInFlight, (ms, call) => void clock.later(ms, call));
+    this.#pending = new PendingBuffer(limits.maxPendingBytes);
   }
 
   get isConnected(): boolean {
     return this.#isConnected;
   }
 
+  get unreachable(): string {
+    if (this.#connection === null) return this.#dialFailure;
+    return unreachableText([this.#connection.getServer()], 'the connection was lost');
+  }
+
   /** Why JetStream could not store the event that it answered last; null: it was stored, or nothing is known. */
   get obstacle(): { readonly kind: Obstacle; readonly detail: string } | null {
     return this.#obstacle;
+  }
+
+  /** Bytes of events that are kept. */
+  get pendingBytes(): number {
+    return this.#pending.bytes;
   }
 
   get connection(): NatsConnection | null {
@@ -86,35 +93,41 @@ export class NatsTransport implements Transport {
     this.#stopWatching();
   }
 
+  /** A try to connect has failed, before there is a connection. */
+  onDialFailed(servers: readonly string[], reason: string): void {
+    this.#dialFailure = unreachableText(servers, reason);
+  }
+
   /** Sets the connection. Call it once. */
   attach(connection: NatsConnection): void {
     this.#connection = connection;
-    const inbox = createInbox(this.#inboxPrefix ?? prefixOf(connection));
+    const inbox = newInbox(connection, this.#inboxPrefix);
     this.#inbox = `${inbox}.`;
     this.#subscription = connection.subscribe(`${inbox}.*`, {
       callback: (error, msg) => error === null && this.#onReply(msg),
     });
-    const changes: AsyncIterable<Status> & Partial<QueuedIterator<Status>> = connection.status();
-    void this.#watch(changes);
-    // The iterator of status changes does not end with the connection.
-    const forgetClosing = whenClosed(connection, () => this.#onClosed());
-    this.#stopWatching = () => {
-      changes.stop?.();
-      forgetClosing();
-    };
+    this.#stopWatching = watchConnection(connection, this.#inbox, {
+      ...this.#events,
+      onConnected: () => this.#onConnected(),
+      onDisconnected: () => this.#onDisconnected(),
+      onClosed: () => this.#onClosed(),
+    });
     // A connection that is reconnecting has no server info.
     if (connection.info !== undefined) this.#onConnected();
   }
 
-  registerReply(handler: ReplyHandler): number {
+  registerReply(handler: ReplyHandler, bytes: number): number {
     this.#tokens += 1;
-    this.#handlers.set(this.#tokens, handler);
-    return this.#tokens;
+    const token = this.#tokens;
+    this.#handlers.set(token, handler);
+    this.#pending.add(handler, bytes);
+    return token;
   }
 
   unregisterReply(handler: ReplyHandler, token: number): void {
     this.#handlers.delete(token);
     this.#limiter.release(handler);
+    this.#pending.remove(handler);
   }
 
   acquireSlot(handler: ReplyHandler): void {
@@ -154,40 +167,12 @@ export class NatsTransport implements Transport {
     handler?.onReply(reply);
   }
 
-  async #watch(changes: AsyncIterable<Status>): Promise<void> {
-    for await (const { type, data, permissionContext } of changes) {
-      if (type === Events.Disconnect) this.#onDisconnected();
-      else if (type === Events.Reconnect) this.#onConnected();
-      else if (type === Events.Error) this.#onRefused(String(data), permissionContext);
-    }
-  }
-
   #onClosed(): void {
     if (this.#isClosed) return;
     this.close();
     const message = 'The connection to NATS was closed; nothing more is sent.';
     this.#events.warn({ kind: 'connection_closed', message });
     this.#events.onClosed();
-  }
-
-  // On a shared connection, ignore what is denied to others.
-  #onRefused(error: string, context: { operation: string; subject: string } | undefined): void {
-    if (context === undefined) {
-      if (isAuthorization(error)) this.#events.onRefused(new NotAuthorizedError(error), null);
-      else this.#events.warn({ kind: 'not_permitted', message: `NATS refuses: ${error}` });
-      return;
-    }
-    const { operation, subject } = context;
-    const detail = `${operation} to ${subject}`;
-    if (subject.startsWith(this.#inbox)) {
-      const inboxes = inboxPermission(subject);
-      this.#events.onRefused(new NotPermittedError(null, [inboxes], detail, 'subscribe'), null);
-    } else if (subject.startsWith(SUBJECT_PREFIX)) {
-      const processingId = subject.slice(SUBJECT_PREFIX.length);
-      this.#events.onRefused(new NotPermittedError(processingId, [subject], detail, 'publish'), processingId);
-    } else if (subject.startsWith(ALIVE_PREFIX)) {
-      this.#events.warn({ kind: 'not_permitted', message: `NATS refuses: ${detail}` });
-    }
   }
 
   #onConnected(): void {
@@ -208,31 +193,169 @@ export class NatsTransport implements Transport {
   }
 }
 
-/** Whether an error code of the `nats` package means that the server refuses the credentials. */
-export function isAuthorization(code: string): boolean {
-  return AUTHORIZATION.has(code);
+/** The form of nearly all acknowledgements. */
+const PLAIN_ACK = /^\{"stream":"[^"\\]*", ?"seq":([1-9]\d*)\}$/;
+
+interface PubAck {
+  readonly seq?: number;
+  readonly duplicate?: boolean;
+  readonly error?: ApiError;
 }
 
-const AUTHORIZATION: ReadonlySet<string> = new Set([
-  ErrorCode.AuthorizationViolation,
-  ErrorCode.AuthenticationExpired,
-  ErrorCode.AccountExpired,
-]);
-
-// A connection may outlive many transports, and must not retain those that are closed.
-function whenClosed(connection: NatsConnection, call: () => void): () => void {
-  let wanted: (() => void) | null = call;
-  void connection.closed().then(() => wanted?.());
-  return () => {
-    wanted = null;
-  };
+/**
+ * Parses a reply. Never throws: an unknown reply counts as `busy`.
+ * @param status the status in the message's header, 0 without one; 503 means no responder
+ * @param hasJetStream whether the server that we are connected to has JetStream, by its INFO
+ */
+export function parseReply(status: number, text: string, hasJetStream = true): Reply {
+  if (status !== 0) return replyOfStatus(status, hasJetStream);
+  const stored = PLAIN_ACK.exec(text);
+  if (stored !== null) return { kind: 'stored', seq: Number(stored[1]), duplicate: false };
+  let ack: PubAck;
+  try {
+    ack = JSON.parse(text) as PubAck;
+  } catch {
+    return { kind: 'busy', detail: 'the answer is not JSON', mayBeStored: true };
+  }
+  const error = ack?.error;
+  if (error === undefined) {
+    // A cluster answers a duplicate of an event that it has not stored yet with the sequence 0.
+    return typeof ack?.seq === 'number' && ack.seq > 0
+      ? { kind: 'stored', seq: ack.seq, duplicate: ack.duplicate === true }
+      : { kind: 'busy', detail: 'the event is on its way', mayBeStored: true };
+  }
+  return replyOfError(error);
 }
 
-/** The subject to permit for an inbox: all with its prefix, because its last part is random. */
-export const inboxPermission = (inbox: string): string => inbox.replace(/\.[^.]+\.\*$/, '.>');
+/**
+ * Limits how many events are in flight at once; the others wait in first-in, first-out order. Acknowledgements arrive a
+ * few at a time, and a write for each of them would cost more than everything else. So on a busy connection sends
+ * linger until they fill a write, or for a millisecond. If they lingered longer, the server would be idle meanwhile.
+ */
+export class InFlightLimiter {
+  readonly #size: number;
+  readonly #later: (ms: number, call: () => void) => void;
+  /** First in, first out, from `#first` on. Owners that are not `queued` any more are skipped. */
+  #queue: SlotOwner[] = [];
+  #first = 0;
+  #held = 0;
+  #isLingering = false;
+  #isFlushing = false;
 
-// The package does not expose the inbox prefix of a connection, and permissions may depend on it.
-function prefixOf(connection: NatsConnection): string | undefined {
-  const { options } = connection as { options?: { inboxPrefix?: unknown } };
-  return typeof options?.inboxPrefix === 'string' ? options.inboxPrefix : undefined;
+  /**
+   * @param size how many may be in flight, from 1
+   * @param later calls once after so many milliseconds
+   */
+  constructor(size: number, later: (ms: number, call: () => void) => void) {
+    this.#size = size;
+    this.#later = later;
+  }
+
+  acquire(owner: SlotOwner): void {
+    if (owner.slot !== 'none') return;
+    if (this.#held < Math.min(LINGER_FROM, this.#size) && this.#waiting === 0) {
+      this.#grant(owner);
+      return;
+    }
+    owner.slot = 'queued';
+    this.#queue.push(owner);
+    this.#linger();
+  }
+
+  release(owner: SlotOwner): void {
+    if (owner.slot === 'held') this.#held -= 1;
+    owner.slot = 'none';
+    this.#linger();
+  }
+
+  /** Nothing is in flight any more, and nothing waits. */
+  clear(owners: Iterable<SlotOwner>): void {
+    for (const owner of owners) owner.slot = 'none';
+    this.#queue = [];
+    this.#first = 0;
+    this.#held = 0;
+  }
+
+  get #waiting(): number {
+    return this.#queue.length - this.#first;
+  }
+
+  #linger(): void {
+    const ready = Math.min(this.#waiting, this.#size - this.#held);
+    if (ready <= 0) return;
+    if (ready >= BATCH_SIZE) this.#flush();
+    else if (!this.#isLingering) {
+      this.#isLingering = true;
+      this.#later(LINGER_MS, () => {
+        this.#isLingering = false;
+        this.#flush();
+      });
+    }
+  }
+
+  // An owner with nothing to send releases its slot at once, which makes room for the next one.
+  #flush(): void {
+    if (this.#isFlushing) return;
+    this.#isFlushing = true;
+    try {
+      for (;;) {
+        const owner = this.#held < this.#size ? this.#queue[this.#first] : undefined;
+        if (owner === undefined) break;
+        this.#first += 1;
+        if (owner.slot === 'queued') this.#grant(owner);
+      }
+    } finally {
+      this.#isFlushing = false;
+    }
+    // Removing each owner from the front would take time in proportion to the length of the queue.
+    if (this.#first > this.#queue.length / 2) {
+      this.#queue = this.#queue.slice(this.#first);
+      this.#first = 0;
+    }
+  }
+
+  #grant(owner: SlotOwner): void {
+    owner.slot = 'held';
+    this.#held += 1;
+    if (owner.onSlot()) return;
+    // It may have released the slot itself.
+    this.release(owner);
+  }
+}
+
+/** Counts the bytes of all events that are not acknowledged, and evicts the oldest ones above a limit. */
+export class PendingBuffer {
+  readonly #events = new Map<BufferedEvent, number>();
+  #bytes = 0;
+  #isEvicting = false;
+
+  constructor(private readonly maxBytes: number) {}
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Adds an event. Above the limit it evicts the oldest evictable events, but never the one that was just added. */
+  add(buffered: BufferedEvent, bytes: number): void {
+    this.remove(buffered);
+    this.#events.set(buffered, bytes);
+    this.#bytes += bytes;
+    // A terminal event that takes the place of an evicted update must not start another round.
+    if (this.#bytes <= this.maxBytes || this.#isEvicting) return;
+    this.#isEvicting = true;
+    for (const other of [...this.#events.keys()]) {
+      if (this.#bytes <= this.maxBytes) break;
+      if (other === buffered || !other.evictable) continue;
+      this.remove(other);
+      other.evict();
+    }
+    this.#isEvicting = false;
+  }
+
+  remove(buffered: BufferedEvent): void {
+    const bytes = this.#events.get(buffered);
+    if (bytes === undefined) return;
+    this.#bytes -= bytes;
+    this.#events.delete(buffered);
+  }
 }

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import type { MsgHdrs, MsgHdrsImpl } from 'nats';
-import { InvalidEventError, type SupersededError } from './errors.js';
+import { EVENT_MAX_BYTES } from '../../schemas/event-check.js';
+import { EventTooLargeError, InvalidEventError } from './errors.js';
 import type { JobOptions } from './job-options.js';
-import { secondsLeft } from './progress.js';
-import type { JobState } from './state.js';
+import type { Clock } from './ports.js';
+import { type JobState, secondsLeft } from './state.js';
 
 /** One event, ready to be sent. */
 export interface OutgoingEvent {
@@ -12,55 +13,6 @@ export interface OutgoingEvent {
   /** RFC 3339. */
   readonly timestamp: string;
   readonly body: Uint8Array;
-}
-
-/** The job whose events an `EventDelivery` delivers. */
-export interface DeliveryOwner {
-  readonly attempt: number;
-  /** The percent of the job: no event of this attempt has a higher one. */
-  readonly percent: number;
-  /** Builds the first event of the run again, under another attempt. */
-  rebuild(attempt: number): OutgoingEvent;
-  /** Builds the event in flight again with less in it, because NATS rejects it as too large; null: nothing is in flight. */
-  reduceSize(bytes: number): OutgoingEvent | null;
-  /** The event in flight is stored. */
-  onStored(): void;
-  /** The event in flight was evicted, because memory is full. */
-  onEvicted(): void;
-  /** `dueAt` of the delivery has changed. */
-  reschedule(): void;
-  /** Another worker has the job: nothing may be sent any more. */
-  onSuperseded(error: SupersededError): void;
-}
-
-/** The phases of an event in flight. */
-export type DeliveryPhase =
-  /** It waits for the connection, or for a slot of the limiter. */
-  | { readonly kind: 'waiting' }
-  | { readonly kind: 'sent'; readonly until: number }
-  | { readonly kind: 'backing_off'; readonly until: number }
-  /** Its condition failed, and the job's last event is being read. */
-  | { readonly kind: 'looking_up' };
-
-/** One event in flight, through all of its tries. */
-export interface InFlightEvent {
-  readonly event: OutgoingEvent;
-  readonly msgId: string;
-  /** The token of its replies. */
-  readonly token: number;
-  phase: DeliveryPhase;
-  tries: number;
-  /** When the first try was made, in milliseconds of a monotonic clock; NaN: not yet. */
-  triedAt: number;
-  /** How many reads in a row of the job's last event had no responder. */
-  unansweredReads: number;
-  /**
-   * The sequence of the job's last event, where this one is sent after it although it may be stored already. If it is,
-   * the acknowledgement has a lower sequence.
-   */
-  assumed: number | null;
-  /** Optional parts are left out, because NATS rejected the full event as too large. */
-  isReduced: boolean;
 }
 
 /** How a job ends: `result` and `error` are JSON already. */
@@ -105,6 +57,46 @@ export function encodeEvent(
   if (ending?.status === 'completed' && ending.result !== null) text += `,"result":${ending.result}`;
   if (ending?.status === 'error') text += `,"error":${ending.error}`;
   return `${text}}`;
+}
+
+/** With at most so many bytes of the job's own fields an event always fits, whatever its message and step. */
+const ALWAYS_FITS = 36_000;
+/** Bytes for more digits of the attempt, until the first event is stored. */
+const ROOM_FOR_ATTEMPT = 16;
+
+/** Writes the events of one job. */
+export class EventEncoder {
+  readonly #shared: string;
+  readonly processingId: string;
+
+  constructor(
+    options: JobOptions,
+    private readonly clock: Clock,
+  ) {
+    this.processingId = options.processingId;
+    this.#shared = sharedMembers(options);
+  }
+
+  /** @param now milliseconds of the clock */
+  encode(state: JobState, ending: Ending | null, now = this.clock.now()): OutgoingEvent {
+    const timestamp = this.clock.timestamp();
+    const body = Buffer.from(encodeEvent(this.#shared, state, ending, now, timestamp));
+    const kind = ending === null ? 'update' : 'terminal';
+    return { kind, status: ending?.status ?? 'processing', timestamp, body };
+  }
+
+  /**
+   * @param maxPayload the bytes that NATS takes
+   * @param isSettled whether the attempt is; until then it may get more digits
+   * @throws EventTooLargeError when an event would be too large for the protocol or for NATS
+   */
+  checkSize(state: JobState, ending: Ending | null, maxPayload: number, isSettled: boolean): void {
+    // Nearly always.
+    if (ending === null && state.ownBytes <= ALWAYS_FITS && maxPayload >= EVENT_MAX_BYTES) return;
+    const limit = Math.min(EVENT_MAX_BYTES, maxPayload) - (isSettled ? 0 : ROOM_FOR_ATTEMPT);
+    const bytes = this.encode(state, ending).body.length;
+    if (bytes > limit) throw new EventTooLargeError(this.processingId, bytes, limit);
+  }
 }
 
 function running(state: JobState, now: number): string {

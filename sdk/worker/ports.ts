@@ -1,8 +1,7 @@
 import type { MsgHdrs } from 'nats';
 import type { LastMessage } from './fencing.js';
-import type { SlotOwner } from './in-flight-limiter.js';
-import type { Obstacle, Reply } from './reply.js';
 import type { Settings } from './settings.js';
+import type { AbortListeners } from './signals.js';
 import type { ReporterWarning } from './warning.js';
 
 /** Time and randomness, passed in. */
@@ -17,20 +16,59 @@ export interface Clock {
   chance(): number;
 }
 
+/** What JetStream answers to a publish. */
+export type Reply =
+  /** It is stored at `seq`; `duplicate`: an earlier try was. */
+  | { readonly kind: 'stored'; readonly seq: number; readonly duplicate: boolean }
+  /** The subject's last event is not the expected one. `last` is its sequence (0: none), if it is known. */
+  | { readonly kind: 'conflict'; readonly last: number | null }
+  /** Not now: send it again. `mayBeStored`: it may be stored, or be about to be. */
+  | {
+      readonly kind: 'busy';
+      readonly detail: string;
+      readonly mayBeStored: boolean;
+      readonly obstacle?: Obstacle | undefined;
+    }
+  /** Rejected, for an unknown time. */
+  | { readonly kind: 'refused'; readonly detail: string; readonly obstacle?: Obstacle | undefined }
+  | { readonly kind: 'too_large'; readonly detail: string };
+
+/** What keeps JetStream from storing any event. Somebody has to fix it. */
+export type Obstacle = 'storage_full' | 'no_stream' | 'no_jetstream';
+
+/** Sends with a slot: `none`, then perhaps `queued`, then `held` until the reply arrives. */
+export interface SlotOwner {
+  slot: 'none' | 'queued' | 'held';
+  /** Sends; false if there is nothing to send any more. */
+  onSlot(): boolean;
+}
+
+/** An event that is kept until it is acknowledged. */
+export interface BufferedEvent {
+  /** Whether it can be evicted: it is no terminal event, and it cannot be stored already. */
+  readonly evictable: boolean;
+  evict(): void;
+}
+
 /** Sends one event at a time over the transport, and handles its replies. */
-export interface ReplyHandler extends SlotOwner {
+export interface ReplyHandler extends SlotOwner, BufferedEvent {
   onReply(reply: Reply): void;
 }
 
-/** The connection to NATS: one inbox for all replies, and a limit of events in flight. */
+/** The connection to NATS: one inbox for all replies, and limits of what is in flight and what is kept. */
 export interface Transport {
   /** Whether NATS can be reached. */
   readonly isConnected: boolean;
+  /** Where and why NATS cannot be reached, for people, as far as is known. */
+  readonly unreachable: string;
   /** The largest body that this server accepts, in bytes. */
   readonly maxPayload: number;
-  /** Returns a token for one event: `handler` gets the replies to all of its tries. */
-  registerReply(handler: ReplyHandler): number;
-  /** Drops further replies under this token, and releases the slot. */
+  /**
+   * Keeps one event until `unregisterReply`. Returns its token: `handler` gets the replies to all of its tries.
+   * @param bytes its size; above a limit the oldest events are evicted
+   */
+  registerReply(handler: ReplyHandler, bytes: number): number;
+  /** Forgets the event: drops further replies under this token, and releases the slot. */
   unregisterReply(handler: ReplyHandler, token: number): void;
   /** Calls `onSlot` as soon as a slot is free: at once, or later. */
   acquireSlot(handler: ReplyHandler): void;
@@ -106,17 +144,15 @@ export interface ReporterContext {
   readonly warn: (warning: ReporterWarning) => void;
   /** Random bytes as text. */
   readonly random: (bytes: number) => string;
-  /** Calls `onTimer` of the entry at a time, instead of the time that was set before; Infinity for never. */
-  setTimer(entry: TimerEntry, at: number): void;
-  /** Counts the bytes of an event that is not acknowledged; may evict others. */
-  addPending(buffered: BufferedEvent, bytes: number): void;
-  releasePending(buffered: BufferedEvent): void;
-  /** Calls when the signal aborts; the result removes the handler. */
-  onAbort(signal: AbortSignal, call: () => void): () => void;
-  /** `counts.pendingJobs` has changed. */
-  pendingChanged(): void;
-  /** Nobody waits any more for the events that this job still sends. */
-  unawaited(jobWriter: TimerEntry): void;
+  readonly timers: {
+    /** Calls `onTimer` of the entry at a time, instead of the time that was set before; Infinity for never. */
+    set(entry: TimerEntry, at: number): void;
+  };
+  /** Keeps the process alive, from each `hold` to its `release`. */
+  readonly keepAlive: { hold(): void; release(): void };
+  readonly abortListeners: AbortListeners;
+  /** Called when no job has an event that is not acknowledged, while the reporter closes; null before. */
+  onIdle: (() => void) | null;
   /** This job is over. */
   removeWriter(jobWriter: TimerEntry): void;
 }
@@ -127,11 +163,4 @@ export interface TimerEntry {
   heapIndex: number;
   dueAt: number;
   onTimer(now: number): void;
-}
-
-/** An event that is kept until it is acknowledged. */
-export interface BufferedEvent {
-  /** Whether it can be evicted: it is no terminal event, and it cannot be stored already. */
-  readonly evictable: boolean;
-  evict(): void;
 }

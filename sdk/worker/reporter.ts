@@ -1,5 +1,7 @@
 import type { NatsConnection } from 'nats';
 import { CHECK_ID, type CheckDeps, type CheckOptions, checkReporter, type ReporterCheck } from './check.js';
+import { KeepAlive, systemClock, TimerHeap } from './clock.js';
+import type { ConnectionEvents } from './connection.js';
 import {
   ConnectionClosedError,
   type NotAuthorizedError,
@@ -8,16 +10,14 @@ import {
   type WorkerError,
 } from './errors.js';
 import { jobHistory } from './history.js';
-import { type Job, JobHandle } from './job.js';
+import { interruptJob, type Job, JobHandle } from './job.js';
 import type { JobOptions } from './job-options.js';
 import { JobWriter } from './job-writer.js';
 import { NatsTransport } from './nats-transport.js';
 import { randomText } from './outgoing-event.js';
-import { PendingBuffer } from './pending-buffer.js';
-import type { Clock, Counts, ReporterContext, TimerEntry } from './ports.js';
+import type { Counts, ReporterContext } from './ports.js';
 import { type ReporterOptions, type Settings, settingsOf } from './settings.js';
-import { STOP_SIGNALS, stopOnSignals, WorkerStoppedError } from './stop.js';
-import { TimerHeap } from './timer-heap.js';
+import { AbortListeners, STOP_SIGNALS, stopOnSignals, WorkerStoppedError } from './signals.js';
 import { emitWarning, limitWarnings, type ReporterWarning } from './warning.js';
 
 /** Reports jobs over one connection. */
@@ -68,27 +68,6 @@ export interface ReporterStats extends Readonly<Counts> {
 
 const MAX_REFUSALS = 1_000;
 
-let stampedAt = 0;
-let stamp = '';
-
-const systemClock: Clock = {
-  now: () => performance.now(),
-  timestamp: () => {
-    const now = Date.now();
-    if (now !== stampedAt) {
-      stampedAt = now;
-      stamp = new Date(now).toISOString();
-    }
-    return stamp;
-  },
-  later: (ms, call) => {
-    // Timers do not keep the process alive; `#updateKeepAlive` does, while something is pending.
-    const timer = setTimeout(call, ms).unref();
-    return () => clearTimeout(timer);
-  },
-  chance: Math.random,
-};
-
 /** A reporter over a connection that may be attached later. */
 export class NatsReporter implements Reporter {
   readonly settings: Settings;
@@ -96,12 +75,10 @@ export class NatsReporter implements Reporter {
   readonly #clock = systemClock;
   readonly #transport: NatsTransport;
   readonly #timers: TimerHeap;
-  readonly #pending: PendingBuffer;
   readonly #counts: Counts = { acknowledged: 0, retried: 0, coalesced: 0, dropped: 0, pendingJobs: 0 };
   readonly #context: ReporterContext;
   readonly #jobWriters = new Set<JobWriter>();
   #closing: Promise<void> | null = null;
-  #whenIdle: (() => void) | null = null;
   readonly #cleanups: (() => void)[] = [];
   #wasDisconnected = false;
   /** The connection is closed for good: jobs go on, but nothing is sent. */
@@ -109,12 +86,7 @@ export class NatsReporter implements Reporter {
   /** What NATS denies to all jobs (null) or to one, since the last connect. */
   readonly #refusals = new Map<string | null, WorkerError>();
   readonly #changeListeners = new Set<() => void>();
-  /** Jobs whose events nobody waits for any more. */
-  readonly #unawaited = new Set<TimerEntry>();
-  /** How many calls wait for something other than a job's events. */
-  #pendingCalls = 0;
-  /** Keeps the process alive while it is set. */
-  #keepAliveTimer: NodeJS.Timeout | null = null;
+  readonly #keepAlive = new KeepAlive();
 
   /** @param closed called at the end of `close` */
   constructor(
@@ -125,17 +97,14 @@ export class NatsReporter implements Reporter {
     this.settings = settings;
     this.#warn = limitWarnings(options.onWarning ?? emitWarning, this.#clock.now);
     this.#timers = new TimerHeap(this.#clock);
-    this.#pending = new PendingBuffer(settings.maxPendingBytes);
-    const events = {
+    const events: ConnectionEvents = {
       onConnected: () => this.#onConnected(),
       onDisconnected: () => this.#onDisconnected(),
       onClosed: () => this.#onClosed(),
-      onRefused: (error: NotAuthorizedError | NotPermittedError, id: string | null) =>
-        this.onRefused(error, id),
-      warn: (warning: ReporterWarning) => this.warn(warning),
+      onRefused: (error, id) => this.onRefused(error, id),
+      warn: (warning) => this.warn(warning),
     };
-    this.#transport = new NatsTransport(events, this.#clock, settings.maxInFlight, options.inboxPrefix);
-    const signals = new AbortListeners();
+    this.#transport = new NatsTransport(events, this.#clock, settings, options.inboxPrefix);
     this.#context = {
       settings,
       clock: this.#clock,
@@ -144,22 +113,11 @@ export class NatsReporter implements Reporter {
       counts: this.#counts,
       warn: events.warn,
       random: randomText(),
-      setTimer: (entry, at) => this.#timers.set(entry, at),
-      addPending: (buffered, bytes) => this.#pending.add(buffered, bytes),
-      releasePending: (buffered) => {
-        this.#pending.remove(buffered);
-        if (this.#whenIdle !== null) queueMicrotask(() => this.#checkIdle());
-      },
-      onAbort: (signal, call) => signals.onAbort(signal, call),
-      pendingChanged: () => this.#updateKeepAlive(),
-      unawaited: (jobWriter) => {
-        this.#unawaited.add(jobWriter);
-        this.#updateKeepAlive();
-      },
-      removeWriter: (jobWriter) => {
-        this.#jobWriters.delete(jobWriter as JobWriter);
-        if (this.#unawaited.delete(jobWriter)) this.#updateKeepAlive();
-      },
+      timers: this.#timers,
+      keepAlive: this.#keepAlive,
+      abortListeners: new AbortListeners(),
+      onIdle: null,
+      removeWriter: (jobWriter) => void this.#jobWriters.delete(jobWriter as JobWriter),
     };
   }
 
@@ -168,7 +126,7 @@ export class NatsReporter implements Reporter {
       ...this.#counts,
       connected: this.#transport.isConnected,
       openJobs: this.#jobWriters.size,
-      pendingBytes: this.#pending.bytes,
+      pendingBytes: this.#transport.pendingBytes,
     };
   }
 
@@ -187,6 +145,13 @@ export class NatsReporter implements Reporter {
       if (processingId === null || jobWriter.processingId === processingId) jobWriter.onRefused(error);
     }
     this.#changed();
+  }
+
+  /** A try to connect has failed; more follow. */
+  onDialFailed(servers: readonly string[], reason: string): void {
+    this.#transport.onDialFailed(servers, reason);
+    const message = `${this.#transport.unreachable}; states are kept until it can be.`;
+    this.warn({ kind: 'disconnected', message });
   }
 
   attach(connection: NatsConnection): void {
@@ -227,17 +192,17 @@ export class NatsReporter implements Reporter {
         return () => void this.#changeListeners.delete(call);
       },
     };
-    return this.#withKeepAlive(() => checkReporter(deps, options));
+    return this.#keepAlive.during(() => checkReporter(deps, options));
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.#withKeepAlive(() => this.#close());
+    this.#closing ??= this.#keepAlive.during(() => this.#close());
     return this.#closing;
   }
 
   stop(why = 'its reporter was stopped'): Promise<void> {
     const error = new WorkerStoppedError(why);
-    for (const jobWriter of [...this.#jobWriters]) jobWriter.interrupt(error);
+    for (const jobWriter of [...this.#jobWriters]) interruptJob(jobWriter, error);
     return this.close();
   }
 
@@ -267,9 +232,9 @@ export class NatsReporter implements Reporter {
   async #close(): Promise<void> {
     for (const jobWriter of this.#jobWriters) jobWriter.flush();
     const idle = new Promise<void>((resolve) => {
-      this.#whenIdle = resolve;
+      this.#context.onIdle = resolve;
+      if (this.#counts.pendingJobs === 0) resolve();
     });
-    this.#checkIdle();
     await this.#atMost(this.settings.closeTimeoutMs, idle);
     const error: WorkerError = new ReporterClosedError();
     for (const jobWriter of [...this.#jobWriters]) jobWriter.abandon(error);
@@ -277,30 +242,6 @@ export class NatsReporter implements Reporter {
     this.#timers.stop();
     this.#transport.close();
     await this.closed();
-  }
-
-  /** Keeps the process alive until the call is settled. */
-  async #withKeepAlive<T>(call: () => Promise<T>): Promise<T> {
-    this.#pendingCalls += 1;
-    this.#updateKeepAlive();
-    try {
-      return await call();
-    } finally {
-      this.#pendingCalls -= 1;
-      this.#updateKeepAlive();
-    }
-  }
-
-  // A process whose work is done ends without `close`, as soon as all reports are stored.
-  #updateKeepAlive(): void {
-    const isKept = this.#pendingCalls > 0 || this.#counts.pendingJobs > this.#unawaited.size;
-    if (isKept === (this.#keepAliveTimer !== null)) return;
-    if (this.#keepAliveTimer !== null) clearInterval(this.#keepAliveTimer);
-    this.#keepAliveTimer = isKept ? setInterval(() => {}, 2 ** 31 - 1) : null;
-  }
-
-  #checkIdle(): void {
-    if (this.#counts.pendingJobs === 0) this.#whenIdle?.();
   }
 
   /** Waits for the promise, for `ms` milliseconds at most. */
@@ -338,32 +279,5 @@ export class NatsReporter implements Reporter {
   #onDisconnected(): void {
     this.#changed();
     for (const jobWriter of [...this.#jobWriters]) jobWriter.onDisconnected();
-  }
-}
-
-/** Adds one listener to each signal, however many jobs share it: Node warns of a leak above ten listeners. */
-export class AbortListeners {
-  readonly #heard = new Map<AbortSignal, { readonly hear: () => void; readonly calls: Set<() => void> }>();
-
-  /** Calls when the signal aborts; the result removes the handler. */
-  onAbort(signal: AbortSignal, call: () => void): () => void {
-    const { hear, calls } = this.#heard.get(signal) ?? this.#listen(signal);
-    calls.add(call);
-    return () => {
-      if (!calls.delete(call) || calls.size > 0) return;
-      this.#heard.delete(signal);
-      signal.removeEventListener('abort', hear);
-    };
-  }
-
-  #listen(signal: AbortSignal) {
-    const calls = new Set<() => void>();
-    const hear = (): void => {
-      for (const call of [...calls]) call();
-    };
-    signal.addEventListener('abort', hear, { once: true });
-    const heard = { hear, calls };
-    this.#heard.set(signal, heard);
-    return heard;
   }
 }

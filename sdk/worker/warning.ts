@@ -82,6 +82,16 @@ export function limitWarnings(
   };
 }
 
+/** Passes the first call on, and no other. */
+export function once<T>(call: (value: T) => void): (value: T) => void {
+  let isCalled = false;
+  return (value) => {
+    if (isCalled) return;
+    isCalled = true;
+    call(value);
+  };
+}
+
 /** The default callback: a warning of Node, on stderr. */
 export function emitWarning({ kind, message }: ReporterWarning): void {
   process.emitWarning(message, { type: 'HeadwayWarning', code: kind });

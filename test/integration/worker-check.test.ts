@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import {
   connectReporter,
+  createReporter,
   NotAuthorizedError,
   NotPermittedError,
   type ReporterWarning,
@@ -77,14 +78,42 @@ describe('a check', () => {
     await using reporter = await connectReporter({ servers: nats.url, onWarning: () => {} });
     const { problems } = await reporter.check();
     expect(problems.map(({ code }) => code)).toEqual(['no_jetstream', 'not_readable']);
+  });
+
+  test('G8 bad input: names the address where NATS cannot be reached and the reason, and no password', async () => {
+    const { warnings, onWarning } = heard();
+    const nats = await startNats();
     const { url } = nats;
+    await using nc = await connectNats(url);
+    await using lost = createReporter(nc, { onWarning, closeTimeoutMs: 0 });
+    expect((await lost.check()).connected).toBe(true);
     await nats[Symbol.asyncDispose]();
-    await using away = await connectReporter({ servers: url, onWarning: () => {}, closeTimeoutMs: 0 });
-    expect(await away.check({ timeoutMs: 50 })).toMatchObject({
-      ok: false,
-      connected: false,
-      problems: [{ code: 'disconnected' }],
-    });
+    await waitFor(() => !lost.stats.connected, { what: 'the connection to be lost' });
+    const options = { onWarning, closeTimeoutMs: 0 };
+    const checked = async (...servers: string[]) => {
+      await using away = await connectReporter({ ...options, servers });
+      return await away.check({ timeoutMs: 50 });
+    };
+    const failed = { ok: false, connected: false, canPublish: false, isAcknowledged: false, canRead: false };
+    const problem = (message: string) => ({ ...failed, problems: [{ code: 'disconnected', message }] });
+    const login = url.replace('//', '//user:p%40ss@');
+    const there = url.replace('localhost', '127.0.0.1');
+    const refused = `NATS cannot be reached at ${there}: ECONNREFUSED`;
+    expect(await checked(there)).toEqual(problem(`${refused}.`));
+    expect(await checked(login.replace('localhost', '127.0.0.1'))).toEqual(problem(`${refused}.`));
+    expect(await checked(there, there)).toEqual(
+      problem(`NATS cannot be reached at ${there} or ${there}: ECONNREFUSED.`),
+    );
+    expect(await lost.check({ timeoutMs: 50 })).toEqual(
+      problem(`NATS cannot be reached at ${there}: the connection was lost.`),
+    );
+    expect(warnings.map(({ message }) => message)).toContain(`${refused}; states are kept until it can be.`);
+    // A name that cannot be resolved, and options of the package itself, which may hold anything.
+    const unknown = { servers: 'nats://user:p@ss/w@no-such-host.invalid' };
+    await using own = await connectReporter({ ...options, connection: unknown });
+    const [{ message } = { message: '' }] = (await own.check({ timeoutMs: 50 })).problems;
+    expect(message).toContain('NATS cannot be reached at nats://no-such-host.invalid: ');
+    expect(JSON.stringify([message, warnings])).not.toMatch(/p@ss|ss.w|p%40ss|user:/);
   });
 
   test('names what is not permitted: to publish, to read, to hear answers', async () => {

@@ -3,8 +3,8 @@
 import { describe, expect, test } from 'vitest';
 import { InvalidEventError } from '../../sdk/worker/errors.js';
 import { type FailOptions, failureJson } from '../../sdk/worker/failure.js';
-import { jsonOf } from '../../sdk/worker/json.js';
 import { firstState, minimalState, updated } from '../../sdk/worker/state.js';
+import { jsonOf } from '../../sdk/worker/values.js';
 import { limitWarnings, type ReporterWarning } from '../../sdk/worker/warning.js';
 
 const given = (own: object) => Object.assign(new Error('no'), own);

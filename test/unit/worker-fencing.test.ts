@@ -9,8 +9,8 @@ import {
   resolveConflict,
   resolveStart,
 } from '../../sdk/worker/fencing.js';
-import type { History } from '../../sdk/worker/ports.js';
-import { parseReply, type Reply } from '../../sdk/worker/reply.js';
+import { parseReply } from '../../sdk/worker/nats-transport.js';
+import type { History, Reply } from '../../sdk/worker/ports.js';
 import { event } from '../harness/publish.js';
 
 const writer = {

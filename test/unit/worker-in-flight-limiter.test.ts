@@ -2,7 +2,8 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { InFlightLimiter, type SlotOwner } from '../../sdk/worker/in-flight-limiter.js';
+import { InFlightLimiter } from '../../sdk/worker/nats-transport.js';
+import type { SlotOwner } from '../../sdk/worker/ports.js';
 import { TestClock } from './test-clock.js';
 
 /** Adds to `launched` when it gets a slot; `launch` may do more, and sends nothing when it returns false. */

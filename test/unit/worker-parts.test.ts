@@ -2,15 +2,15 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { checkEvent } from '../../schemas/event.js';
+import { TimerHeap } from '../../sdk/worker/clock.js';
 import { backoffMs } from '../../sdk/worker/event-delivery.js';
 import { failureJson } from '../../sdk/worker/failure.js';
 import { heartbeatSeconds } from '../../sdk/worker/job-options.js';
-import { jsonOf, truncate } from '../../sdk/worker/json.js';
+import { PendingBuffer } from '../../sdk/worker/nats-transport.js';
 import { encodeEvent, RunIds, randomText, sharedMembers } from '../../sdk/worker/outgoing-event.js';
-import { PendingBuffer } from '../../sdk/worker/pending-buffer.js';
 import type { BufferedEvent, TimerEntry } from '../../sdk/worker/ports.js';
-import { firstState, type JobUpdate, updated } from '../../sdk/worker/state.js';
-import { TimerHeap } from '../../sdk/worker/timer-heap.js';
+import { firstState, type JobUpdate, truncate, updated } from '../../sdk/worker/state.js';
+import { jsonOf } from '../../sdk/worker/values.js';
 import { limitWarnings, type ReporterWarning } from '../../sdk/worker/warning.js';
 import { TestClock } from './test-clock.js';
 

@@ -2,13 +2,15 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
   addSample,
+  firstState,
   fractionOf,
+  type JobUpdate,
   NO_RATE,
   nextPercent,
   type RateEstimate,
   secondsLeft,
-} from '../../sdk/worker/progress.js';
-import { firstState, type JobUpdate, updated } from '../../sdk/worker/state.js';
+  updated,
+} from '../../sdk/worker/state.js';
 
 describe('the percent', () => {
   test.each<[Parameters<typeof fractionOf>[0], number | null]>([

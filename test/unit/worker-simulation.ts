@@ -7,20 +7,20 @@ import { timeoutEvent } from '../../internal/liveness/timeout-event.js';
 import { type LastMessage, readEvent } from '../../sdk/worker/fencing.js';
 import type { JobOptions } from '../../sdk/worker/job-options.js';
 import { JobWriter } from '../../sdk/worker/job-writer.js';
-import { PendingBuffer } from '../../sdk/worker/pending-buffer.js';
+import { PendingBuffer } from '../../sdk/worker/nats-transport.js';
 import type {
   Clock,
   Counts,
   Forbidden,
   LastRead,
+  Reply,
   ReplyHandler,
   ReporterContext,
   TimerEntry,
   Transport,
 } from '../../sdk/worker/ports.js';
-import type { Reply } from '../../sdk/worker/reply.js';
-import { AbortListeners } from '../../sdk/worker/reporter.js';
 import { settingsOf } from '../../sdk/worker/settings.js';
+import { AbortListeners } from '../../sdk/worker/signals.js';
 import type { ReporterWarning } from '../../sdk/worker/warning.js';
 import { event } from '../harness/publish.js';
 
@@ -78,6 +78,9 @@ interface Request {
 /** One worker process: its connection, its timers, its job writers. */
 export class WorkerProcess implements Transport {
   isConnected = true;
+  readonly unreachable = 'NATS cannot be reached';
+  /** As many events are in flight as may be. */
+  isFull = false;
   readonly maxPayload = 1024 * 1024;
   readonly warnings: ReporterWarning[] = [];
   readonly counts: Counts = { acknowledged: 0, retried: 0, coalesced: 0, dropped: 0, pendingJobs: 0 };
@@ -90,8 +93,10 @@ export class WorkerProcess implements Transport {
   reads: (() => void)[] = [];
   unackedPublishes = 0;
   readonly #handlers = new Map<number, ReplyHandler>();
+  readonly #queued: ReplyHandler[] = [];
   readonly #wakes = new Map<TimerEntry, number>();
   readonly #context: ReporterContext;
+  readonly #pending: PendingBuffer;
   #tokens = 0;
 
   constructor(
@@ -102,8 +107,7 @@ export class WorkerProcess implements Transport {
   ) {
     let ids = 0;
     const settings = settingsOf({ ...options, ackTimeoutMs: 5_000 });
-    const pending = new PendingBuffer(settings.maxPendingBytes);
-    const signals = new AbortListeners();
+    this.#pending = new PendingBuffer(settings.maxPendingBytes);
     this.#context = {
       settings,
       clock: simulation.clock,
@@ -125,17 +129,17 @@ export class WorkerProcess implements Transport {
       counts: this.counts,
       warn: (warning) => void this.warnings.push(warning),
       random: () => `${name}${ids++}`,
-      setTimer: (entry, at) => {
-        entry.heapIndex = at === Number.POSITIVE_INFINITY ? -1 : 0;
-        entry.dueAt = at;
-        if (entry.heapIndex < 0) this.#wakes.delete(entry);
-        else this.#wakes.set(entry, at);
+      timers: {
+        set: (entry, at) => {
+          entry.heapIndex = at === Number.POSITIVE_INFINITY ? -1 : 0;
+          entry.dueAt = at;
+          if (entry.heapIndex < 0) this.#wakes.delete(entry);
+          else this.#wakes.set(entry, at);
+        },
       },
-      addPending: (buffered, bytes) => pending.add(buffered, bytes),
-      releasePending: (buffered) => pending.remove(buffered),
-      onAbort: (signal, call) => signals.onAbort(signal, call),
-      pendingChanged: () => {},
-      unawaited: () => {},
+      keepAlive: { hold: () => {}, release: () => {} },
+      abortListeners: new AbortListeners(),
+      onIdle: null,
       removeWriter: (jobWriter) => void this.jobWriters.delete(jobWriter as JobWriter),
     };
   }
@@ -147,18 +151,27 @@ export class WorkerProcess implements Transport {
     return jobWriter;
   }
 
-  registerReply(handler: ReplyHandler): number {
-    const token = this.#tokens++;
+  registerReply(handler: ReplyHandler, bytes: number): number {
+    const token = ++this.#tokens;
     this.#handlers.set(token, handler);
+    this.#pending.add(handler, bytes);
     return token;
   }
 
-  unregisterReply(_caller: ReplyHandler, token: number): void {
+  unregisterReply(handler: ReplyHandler, token: number): void {
     this.#handlers.delete(token);
+    this.#pending.remove(handler);
   }
 
   acquireSlot(handler: ReplyHandler): void {
-    handler.onSlot();
+    if (this.isFull) this.#queued.push(handler);
+    else handler.onSlot();
+  }
+
+  /** Those in flight make room for all that wait. */
+  makeRoom(): void {
+    this.isFull = false;
+    for (const handler of this.#queued.splice(0)) handler.onSlot();
   }
 
   releaseSlot(): void {}

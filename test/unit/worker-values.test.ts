@@ -1,9 +1,9 @@
 /** Values that say nothing: they never end a job, and what cannot be sent is named by its place. */
 import { expect, test } from 'vitest';
-import { jsonOf } from '../../sdk/worker/json.js';
 import { encodeEvent } from '../../sdk/worker/outgoing-event.js';
 import type { JobUpdate } from '../../sdk/worker/state.js';
 import { firstState, updated } from '../../sdk/worker/state.js';
+import { jsonOf } from '../../sdk/worker/values.js';
 import { Simulation } from './worker-simulation.js';
 
 /** What is sent after an update that follows `{ current: 2, total: 10 }`, and which problems were found. */

@@ -20,10 +20,11 @@ from .errors import (
     SupersededError,
 )
 from .job import Job
-from .options import Options, ReporterWarning
+from .options import Options
 from .reporter import Reporter, connect_reporter
 from .state import Step, Timestamp
 from .values import default_encoder
+from .warning import ReporterWarning
 
 __all__ = [
     "EVENT_MAX_BYTES",

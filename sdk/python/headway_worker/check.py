@@ -10,7 +10,7 @@ from typing import Literal, Union
 from .contract import MAX_SAFE_INTEGER, ValidationIssue, is_processing_id, subject_of
 from .errors import InvalidEventError
 from .fencing import Stored
-from .jetstream import Conflict, Denied, JobStream, Outcome, ReadError, Refused, Retry
+from .jetstream import Busy, Conflict, Denied, JobStream, ReadError, Reply, TooLarge
 from .jetstream_errors import Obstacle
 
 CHECK_ID = "headway-check"
@@ -56,7 +56,7 @@ class Check:
         return self.connected and self.can_publish and self.is_acknowledged and self.can_read
 
 
-async def run_check(stream: JobStream, processing_id: str, seconds: float) -> Check:
+async def check_reporter(stream: JobStream, processing_id: str, seconds: float) -> Check:
     """Publishes what JetStream has to refuse, since no stream has a message of that sequence, and reads.
 
     :raises InvalidEventError: when the ``processing_id`` is none
@@ -71,7 +71,7 @@ async def run_check(stream: JobStream, processing_id: str, seconds: float) -> Ch
         if stream.refusal is not None:
             return _failed("not_authorized", _sentence(str(stream.refusal)))
         if loop.time() >= deadline:
-            return _failed("disconnected", _DISCONNECTED)
+            return _failed("disconnected", f"{stream.unreachable}.")
         await asyncio.sleep(_POLL_SECONDS)
     subject = subject_of(processing_id)
     left = max(0.0, deadline - loop.time())
@@ -82,12 +82,12 @@ async def run_check(stream: JobStream, processing_id: str, seconds: float) -> Ch
     await asyncio.wait({probing, reading}, timeout=left)
     for task in (probing, reading):
         task.cancel()
-    outcome = probing.result() if probing.done() and not probing.cancelled() else None
+    reply = probing.result() if probing.done() and not probing.cancelled() else None
     if not stream.is_connected:
-        return _failed("disconnected", _DISCONNECTED)
+        return _failed("disconnected", f"{stream.unreachable}.")
     late = f"no answer within {seconds * 1_000:g} ms"
     unread = reading.result() if reading.done() and not reading.cancelled() else ReadError(late)
-    published = _with_cause(_problem_of(outcome, late), unread)
+    published = _with_cause(_problem_of(reply, late), unread)
     problems = [] if published is None else [published]
     # JetStream looks at the condition first, and only then whether there is room.
     if published is None and stream.obstacle is not None:
@@ -96,13 +96,10 @@ async def run_check(stream: JobStream, processing_id: str, seconds: float) -> Ch
     can_publish = not problems
     if unread is not None:
         problems.append(_read_problem(unread, published))
-    is_acknowledged = outcome is not None and not isinstance(outcome, Denied)
-    if isinstance(outcome, Retry):
-        is_acknowledged = outcome.is_answered
+    is_acknowledged = reply is not None and not isinstance(reply, Denied)
+    if isinstance(reply, Busy):
+        is_acknowledged = reply.is_answered
     return Check(True, can_publish, is_acknowledged, unread is None, tuple(problems))
-
-
-_DISCONNECTED = "NATS cannot be reached."
 
 
 def _sentence(text: str) -> str:
@@ -113,15 +110,15 @@ def _failed(code: ProblemCode, message: str) -> Check:
     return Check(False, False, False, False, (CheckProblem(code, message),))
 
 
-def _problem_of(outcome: Outcome | None, late: str) -> CheckProblem | None:
-    match outcome:
+def _problem_of(reply: Reply | None, late: str) -> CheckProblem | None:
+    match reply:
         case Stored() | Conflict():
             return None
         case Denied(error):
             return CheckProblem("not_permitted", _sentence(str(error)))
-        case Retry(why, obstacle):
+        case Busy(why, obstacle):
             return CheckProblem(obstacle or "not_acknowledged", _sentence(why))
-        case Refused(why):
+        case TooLarge(why):
             return CheckProblem("not_acknowledged", _sentence(why))
         case None:
             return CheckProblem("not_acknowledged", f"JetStream gave {late}.")

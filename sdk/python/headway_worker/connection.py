@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import re
-from typing import Any
+import socket
+from typing import Any, Iterable
 
 from nats.aio.client import Client
 from nats.errors import AuthorizationError, Error
 
 from .contract import ALIVE_PREFIX
 from .errors import InvalidOptionError, NotAuthorizedError
-from .options import WarningLimiter
+from .warning import WarningLimiter
 
 _RECONNECT_SECONDS = 0.5
 # A permission error in the client's words, which are in lower case.
@@ -37,6 +39,11 @@ class GivenConnection:
     def refusal(self) -> NotAuthorizedError | None:
         return None if self.nc.is_connected else _refusal_of(self.nc.last_error)
 
+    @property
+    def unreachable(self) -> str:
+        servers = (url.geturl() for url in self.nc.servers)
+        return unreachable_text(servers, dial_failure(self.nc.last_error) or "the connection was lost")
+
 
 class OwnConnection:
     """Connects, and reconnects without limit: also where the client gives up for good, as it does when a server refuses
@@ -56,11 +63,17 @@ class OwnConnection:
         }
         prefix = settings.get("inbox_prefix", "_INBOX")
         self._inbox_prefix = prefix.decode() if isinstance(prefix, bytes) else str(prefix)
+        self._servers: list[str] = settings.get("servers", [])
         self._task: asyncio.Task[None] | None = None
         self._refused = asyncio.Event()
         self._last_complaint = ""
         self.refusal: NotAuthorizedError | None = None
         """The error with which NATS refused the credentials; None once it has accepted them."""
+
+    @property
+    def unreachable(self) -> str:
+        failure = dial_failure(self.nc.last_error) or "no connection was made yet"
+        return unreachable_text(self._servers, failure)
 
     async def open(self, wait_seconds: float) -> None:
         """Returns when there is a connection, or after ``wait_seconds`` without one.
@@ -149,3 +162,30 @@ def _refusal_of(error: Exception | None) -> NotAuthorizedError | None:
         return None
     is_refusal = isinstance(error, AuthorizationError) or _REFUSED_CREDENTIALS.search(str(error))
     return NotAuthorizedError(str(error) or type(error).__name__) if is_refusal else None
+
+
+def unreachable_text(servers: Iterable[str], reason: str) -> str:
+    """Where and why NATS cannot be reached, for people. Holds no credentials.
+
+    :param servers: addresses of NATS, perhaps with a user and a password, or without a scheme
+    """
+    addresses = []
+    for server in servers:
+        scheme, separator, rest = server.rpartition("://")
+        addresses.append(f"{scheme if separator else 'nats'}://{rest.rpartition('@')[2]}")
+    at = f" at {' or '.join(addresses)}" if addresses else ""
+    return f"NATS cannot be reached{at}: {reason}"
+
+
+def dial_failure(error: Exception | None) -> str | None:
+    """Why a try to connect has failed: the code of the system, where there is one. None: nothing is known."""
+    if error is None:
+        return None
+    if isinstance(error, asyncio.TimeoutError):
+        return "TIMEOUT"
+    if isinstance(error, socket.gaierror):
+        return str(error.strerror or error)
+    # Where a name has several addresses, asyncio puts the errors of all into one text.
+    found = re.search(r"\[Errno (\d+)\]", str(error)) if isinstance(error, OSError) else None
+    code = found and errno.errorcode.get(int(found[1]))
+    return code or str(error).removeprefix("nats: ") or type(error).__name__

@@ -48,11 +48,11 @@ class Superseded:
 
 @dataclass(frozen=True)
 class Writer:
-    """Who asks. Ids of its messages begin with ``run``; ``msg_id`` is the refused one's. ``percent``: none of its events
+    """Who asks. Ids of its messages begin with ``run_id``; ``msg_id`` is the refused one's. ``percent``: none of its events
     said more. ``has_begun``: an event of it is stored. ``may_be_stored``: a try of this message may be stored.
     ``is_in_dedup_window``: if it was, JetStream still knows its id, and does not store it again."""
 
-    run: str
+    run_id: str
     msg_id: str
     attempt: int
     percent: float
@@ -161,7 +161,7 @@ def resolve_conflict(last: LastMessage | None, writer: Writer) -> Union[Send, St
 
 
 def _is_ours(last: LastMessage, writer: Writer) -> bool:
-    return last.msg_id is not None and last.msg_id.startswith(writer.run)
+    return last.msg_id is not None and last.msg_id.startswith(writer.run_id)
 
 
 def _is_terminal(last: LastMessage) -> bool:

@@ -18,8 +18,9 @@ from .contract import SUBJECT_PREFIX, Valid, decode_event
 from .errors import NotAuthorizedError, NotPermittedError
 from .fencing import LastMessage, Stored
 from .jetstream_errors import Obstacle, describe_error
-from .options import Options, WarningLimiter
+from .options import Options
 from .permission_errors import InboxError, permission_errors_of
+from .warning import WarningLimiter
 
 _WRONG_LAST_SEQUENCE = 10071
 # Also while another message of the subject is on its way to the copies; it does not say which is the last.
@@ -46,6 +47,10 @@ class Connection(Protocol):
     def refusal(self) -> NotAuthorizedError | None:
         """NATS refuses the credentials, and it is tried again."""
 
+    @property
+    def unreachable(self) -> str:
+        """Where and why NATS cannot be reached, for people, as far as is known. Holds no credentials."""
+
 
 @dataclass(frozen=True)
 class Conflict:
@@ -56,7 +61,7 @@ class Conflict:
 
 
 @dataclass(frozen=True)
-class Retry:
+class Busy:
     """Not stored as far as is known. The same message may be sent again."""
 
     why: str
@@ -66,7 +71,7 @@ class Retry:
 
 
 @dataclass(frozen=True)
-class Refused:
+class TooLarge:
     """This message will never be stored."""
 
     why: str
@@ -79,7 +84,7 @@ class Denied:
     error: NotPermittedError
 
 
-Outcome = Union[Stored, Conflict, Retry, Refused, Denied]
+Reply = Union[Stored, Conflict, Busy, TooLarge, Denied]
 
 
 class ReadError(Exception):
@@ -144,11 +149,15 @@ class JobStream:
     def refusal(self) -> NotAuthorizedError | None:
         return self._connection.refusal
 
+    @property
+    def unreachable(self) -> str:
+        return self._connection.unreachable
+
     async def connected(self, denied: Callable[[NotAuthorizedError], None] = lambda _: None) -> None:
         """Returns when there is a connection.
 
-        :param refused: called while NATS refuses the credentials
-        :raises ConnectionOver: when there never will be
+        :param denied: called while NATS refuses the credentials
+        :raises ConnectionClosed: when there never will be
         """
         while not self.is_connected:
             if self._connection.is_closed:
@@ -160,7 +169,7 @@ class JobStream:
                 denied(refusal)
             else:
                 self._was_disconnected = True
-                self._warn("disconnected", "NATS cannot be reached; states are kept until it is back")
+                self._warn("disconnected", f"{self.unreachable}; states are kept until it is back")
             await asyncio.sleep(_POLL_SECONDS)
         if self._was_disconnected:
             self._was_disconnected = False
@@ -168,7 +177,7 @@ class JobStream:
 
     async def append(
         self, subject: str, body: bytes, msg_id: str, expected: int, headers: Mapping[str, str]
-    ) -> Outcome:
+    ) -> Reply:
         """Stores one message if the newest of its subject is ``expected`` (0: there is none). Never raises."""
         condition = {"Nats-Msg-Id": msg_id, "Nats-Expected-Last-Subject-Sequence": str(expected)}
         try:
@@ -180,10 +189,10 @@ class JobStream:
                     subject,
                 )
         except nats.js.errors.APIError as error:
-            outcome = _outcome_of(error)
-            if isinstance(outcome, Retry) and outcome.obstacle is not None:
-                self.obstacle = outcome.obstacle, outcome.why
-            return outcome
+            reply = _reply_of(error)
+            if isinstance(reply, Busy) and reply.obstacle is not None:
+                self.obstacle = reply.obstacle, reply.why
+            return reply
         except InboxError as error:
             return Denied(error.error)
         except PermissionError as error:
@@ -192,14 +201,14 @@ class JobStream:
         except nats.js.errors.NoStreamResponseError as error:
             detail, obstacle = describe_error(error, self._has_jetstream)
             self.obstacle = None if obstacle is None else (obstacle, detail)
-            return Retry(detail, obstacle, is_answered=True)
+            return Busy(detail, obstacle, is_answered=True)
         except nats.errors.MaxPayloadError:
-            return Refused(f"this NATS takes at most {self._connection.nc.max_payload} bytes")
+            return TooLarge(f"this NATS takes at most {self._connection.nc.max_payload} bytes")
         except Exception as error:  # noqa: BLE001 a reporter must outlive whatever a connection may raise
-            return Retry(_describe(error))
+            return Busy(_describe(error))
         self.obstacle = None
         # A cluster answers a duplicate of what it has not stored yet with the sequence 0.
-        return Stored(ack.seq, ack.duplicate is True) if ack.seq else Retry("the event is on its way")
+        return Stored(ack.seq, ack.duplicate is True) if ack.seq else Busy("the event is on its way")
 
     async def last(self, subject: str, at_least: int) -> LastMessage | None:
         """The newest message of a subject; None when there is none. From the stream's leader, or if that is
@@ -334,15 +343,15 @@ def _last_of(seq: int, message: RawStreamMsg, subject: str) -> LastMessage:
     return LastMessage(seq, event, headers.get("Nats-Msg-Id"), expected)
 
 
-def _outcome_of(error: nats.js.errors.APIError) -> Outcome:
+def _reply_of(error: nats.js.errors.APIError) -> Reply:
     if error.err_code == _WRONG_LAST_SEQUENCE:
         digits = re.search(r"(\d+)\s*$", error.description or "")
         return Conflict(None if digits is None else int(digits[1]))
     if error.err_code == _WRONG_LAST_SEQUENCE_IN_FLIGHT:
         return Conflict(None)
     if error.err_code in _TOO_LARGE:
-        return Refused(_describe(error))
-    return Retry(*describe_error(error), is_answered=True)
+        return TooLarge(_describe(error))
+    return Busy(*describe_error(error), is_answered=True)
 
 
 def _describe(error: Exception) -> str:

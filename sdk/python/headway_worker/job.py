@@ -8,13 +8,14 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Callable, Mapping, Protocol, Sequence
 
-from .delivery import Ending, EventDelivery
 from .errors import EventTooLargeError, InvalidEventError, JobEndedError, SupersededError
+from .event_delivery import DeliveryOutcome, EventDelivery
 from .failure import Failure, failure_of
 from .fencing import Superseded
-from .options import Options, WarningLimiter
+from .options import Options
 from .send_queue import OutgoingEvent
 from .state import UNSET, JobState, Step
+from .warning import WarningLimiter
 
 
 class JobHost(Protocol):
@@ -25,6 +26,9 @@ class JobHost(Protocol):
 
     @property
     def is_connected(self) -> bool: ...
+
+    @property
+    def unreachable(self) -> str: ...
 
     def start_delivery(self, job: Job) -> EventDelivery:
         """Starts delivering the job's events, and its heartbeats."""
@@ -170,7 +174,7 @@ class Job:
                 raise self._superseded_by(delivery.done.result())
         except asyncio.CancelledError as error:
             # Its first event may be stored all the same.
-            await self._fail_with(error)
+            await self._fail_safely(error)
             self._host.on_exit(self, delivery)
             raise
         except BaseException:
@@ -187,7 +191,7 @@ class Job:
             if error is None:
                 await self.complete()
             elif isinstance(error, (Exception, asyncio.CancelledError)) and self._lost_to is None:
-                await self._fail_with(error)
+                await self._fail_safely(error)
         finally:
             if self._delivery is not None:
                 self._host.on_exit(self, self._delivery)
@@ -197,7 +201,7 @@ class Job:
         self._stopped = why
         return None if self._has_ended else self._task
 
-    async def _fail_with(self, error: BaseException) -> None:
+    async def _fail_safely(self, error: BaseException) -> None:
         """Nothing that happens here may hide the error that ended the job."""
         if self._stopped and isinstance(error, asyncio.CancelledError):
             error = asyncio.CancelledError(f"The worker was stopped ({self._stopped}).")
@@ -240,23 +244,23 @@ class Job:
             self._host.warn("event_truncated", problem, self.processing_id)
         await self._wait(self._delivery, wait_seconds)
         if not self._delivery.done.done():
-            why = self._delivery.problem or ("" if self._host.is_connected else "NATS cannot be reached")
+            why = self._delivery.problem or ("" if self._host.is_connected else self._host.unreachable)
             message = f"its end is not stored yet{why and f' ({why})'}, and is tried again"
             self._host.warn("not_acknowledged", message, self.processing_id)
             return False
-        ending = self._delivery.done.result()
-        if isinstance(ending, Superseded):
-            raise self._superseded_by(ending)
-        if isinstance(ending, EventTooLargeError):
-            raise ending
-        if ending == "lost":
+        outcome = self._delivery.done.result()
+        if isinstance(outcome, Superseded):
+            raise self._superseded_by(outcome)
+        if isinstance(outcome, EventTooLargeError):
+            raise outcome
+        if outcome == "lost":
             # A block that ends returns nothing that would say so.
             self._host.warn(
                 "not_acknowledged",
                 "its end is not stored, and will not be: its reporter or its connection is closed, or NATS refused it",
                 self.processing_id,
             )
-        return ending == "stored"
+        return outcome == "stored"
 
     async def _wait(self, delivery: EventDelivery, seconds: float | None) -> None:
         """Until the job has its end; but not for long where waiting does not help."""
@@ -293,13 +297,13 @@ class Job:
             "update_after_end", f"a report came after {after}, and was left out", self.processing_id
         )
 
-    def _on_done(self, done: asyncio.Future[Ending]) -> None:
-        ending = done.result()
-        if isinstance(ending, Superseded):
-            self._lost_to = ending
+    def _on_done(self, done: asyncio.Future[DeliveryOutcome]) -> None:
+        outcome = done.result()
+        if isinstance(outcome, Superseded):
+            self._lost_to = outcome
             self.superseded.set()
-            self._host.warn("superseded", str(self._superseded_by(ending)), self.processing_id)
+            self._host.warn("superseded", str(self._superseded_by(outcome)), self.processing_id)
 
-    def _superseded_by(self, ending: Ending) -> SupersededError:
-        assert isinstance(ending, Superseded)
-        return SupersededError(self.processing_id, self.attempt, ending.reason, ending.seq)
+    def _superseded_by(self, outcome: DeliveryOutcome) -> SupersededError:
+        assert isinstance(outcome, Superseded)
+        return SupersededError(self.processing_id, self.attempt, outcome.reason, outcome.seq)

@@ -11,24 +11,25 @@ from typing import Any, Awaitable, Callable, Iterable, Mapping, TypeVar
 
 from nats.aio.client import Client
 
-from .check import CHECK_ID, Check, run_check
+from .check import CHECK_ID, Check, check_reporter
 from .connection import GivenConnection, OwnConnection
 from .contract import ALIVE_PREFIX, ValidationIssue
-from .delivery import EventDelivery
 from .errors import InvalidEventError, InvalidOptionError
+from .event_delivery import EventDelivery
 from .jetstream import Connection, JobStream
 from .job import Job
-from .options import Options, WarningLimiter, logger
+from .options import Options
 from .settings import DEFAULT_SERVER, check_number, connection_settings
-from .signals import STOP_SIGNALS, on_signals
+from .signals import STOP_SIGNALS, stop_on_signals
 from .state import JobState
+from .warning import WarningLimiter, logger
 
 # W3C Trace Context, version 00; later versions may have more behind it.
 _TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]*)?"
 )
 # More often they would take all the time there is, and an edge does not look as often.
-_HEARTBEAT_MIN_SECONDS = 0.05
+_MIN_HEARTBEAT_SECONDS = 0.05
 # How often the event loop turns until a block has ended: some layers of waiting inside of it.
 _LOOP_TURNS = 100
 _T = TypeVar("_T")
@@ -60,6 +61,11 @@ class Reporter:
     def is_connected(self) -> bool:
         """Whether NATS is there. Jobs run without it, too."""
         return self._stream.is_connected
+
+    @property
+    def unreachable(self) -> str:
+        """Where and why NATS cannot be reached, for people. Holds no credentials."""
+        return self._stream.unreachable
 
     def job(
         self,
@@ -105,7 +111,7 @@ class Reporter:
         state = JobState(initial, attempt, self.options.clock(), fields, self.options.encoder, on_unknown)
         # At least three in the time after which silence is a stall or a failure.
         patience = min(seconds for seconds in (stall_after_seconds, timeout_seconds, float("inf")) if seconds)
-        heartbeat = min(self.options.heartbeat_seconds, max(patience / 3, _HEARTBEAT_MIN_SECONDS))
+        heartbeat = min(self.options.heartbeat_seconds, max(patience / 3, _MIN_HEARTBEAT_SECONDS))
         headers = {} if traceparent is None else {"traceparent": traceparent}
         return Job(processing_id, attempt, heartbeat, headers, state, self)
 
@@ -131,7 +137,7 @@ class Reporter:
         :raises InvalidOptionError: when ``seconds`` is no number from 0 on
         """
         check_number("seconds", seconds, 0)
-        return await run_check(self._stream, processing_id, seconds)
+        return await check_reporter(self._stream, processing_id, seconds)
 
     async def stop(self, why: str = "its reporter was stopped") -> None:
         """Cancels the tasks whose jobs still run, which fails these jobs as retryable and with the code ``cancelled``, and
@@ -155,7 +161,7 @@ class Reporter:
 
         :param signals: SIGTERM and SIGINT, unless given
         """
-        remove_handler = on_signals(signals, lambda one: self.stop(one.name))
+        remove_handler = stop_on_signals(signals, lambda one: self.stop(one.name))
         self._cleanups.append(remove_handler)
         return remove_handler
 

@@ -11,7 +11,7 @@ from typing import Any, Awaitable, Callable, Iterable
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-def on_signals(
+def stop_on_signals(
     signals: Iterable[signal.Signals], stop: Callable[[signal.Signals], Awaitable[None]]
 ) -> Callable[[], None]:
     """Calls ``stop`` in the event loop at the first of the signals, and then gives the signal back to the process, which

@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from itertools import pairwise
 from typing import Any, Mapping, NamedTuple
 
 from .contract import (
@@ -22,13 +23,12 @@ from .contract import (
     is_too_deep,
 )
 from .errors import EventTooLargeError, InvalidEventError
-from .eta import Eta
 from .failure import Failure
 from .send_queue import OutgoingEvent
 from .values import Encoder, OnUnknown, amount_of, default_encoder, place_of, plain
 
 # 100 is for `completed` alone.
-MAX_WHILE_PROCESSING = 99.9
+MAX_WHILE_RUNNING = 99.9
 
 _ATTEMPT_BYTES = len(b'"attempt":,') + len(str(MAX_SAFE_INTEGER))
 _RESERVED = frozenset(
@@ -45,6 +45,13 @@ MINIMAL_FIELDS = frozenset(
 
 _TRUNCATED_FIELDS = MINIMAL_FIELDS | frozenset("status current total indeterminate eta_seconds".split())
 _MINIMAL_MESSAGE_CHARACTERS = 256
+# Of the rate: how many samples are kept, and how far they are apart at first.
+_MAX_SAMPLES = 16
+_FIRST_SPACING_SECONDS = 0.25
+# Fewer samples, or less time, say nothing about a rate.
+_MIN_SAMPLES = 5
+_MIN_SPAN_SECONDS = 2.0
+_MAX_DEVIATION = 0.25
 
 
 class Timestamp(NamedTuple):
@@ -90,7 +97,7 @@ class JobState:
         encoder: Encoder = default_encoder,
         on_unknown: OnUnknown = lambda _: None,
     ) -> None:
-        self._eta = Eta()
+        self._rate_estimate = RateEstimate()
         self._encoder = encoder
         self._on_unknown = on_unknown
         total = self._amount("total", initial.get("total"), 0)
@@ -138,12 +145,12 @@ class JobState:
         }
         event.pop("eta_seconds", None)
         shown = event["progress"]
-        left = self._eta.seconds_left(at.monotonic, shown) if eta_seconds is None else eta_seconds
+        left = self._rate_estimate.seconds_left(at.monotonic, shown) if eta_seconds is None else eta_seconds
         if left is not None and event.get("indeterminate") is not True:
             event["eta_seconds"] = left
         outgoing = self._take({**event, "timestamp": _timestamp(at)})
         if percent is not None:
-            self._eta.add_sample(at.monotonic, shown)
+            self._rate_estimate.add_sample(at.monotonic, shown)
         return outgoing
 
     def complete(self, at: Timestamp, result: Any = UNSET) -> OutgoingEvent:
@@ -177,7 +184,7 @@ class JobState:
             progress = 100 * done / of if done is not None and of is not None and of > 0 else None
         if progress is None:
             return None
-        return max(float(self._event["progress"]), min(round(float(progress), 1), MAX_WHILE_PROCESSING))
+        return max(float(self._event["progress"]), min(round(float(progress), 1), MAX_WHILE_RUNNING))
 
     def _amount(self, name: str, value: Any, minimum: float = -math.inf) -> float | None:
         if value is None:
@@ -240,6 +247,44 @@ class JobState:
             event["status"], event["timestamp"], text, progress, progress if reached is None else reached
         )
         return self.outgoing
+
+
+class RateEstimate:
+    """An estimate of the remaining time, given only where the rate is steady: one that jumps is worse than none.
+
+    Keeps samples of (seconds, percent) over the whole attempt, evenly spaced. When there are too many, every second
+    one is dropped and the spacing doubles: memory is bounded, and the window grows with the job."""
+
+    def __init__(self) -> None:
+        self._samples: list[tuple[float, float]] = []
+        self._spacing = _FIRST_SPACING_SECONDS
+
+    def add_sample(self, seconds: float, percent: float) -> None:
+        """``seconds`` of a clock that never jumps; ``percent`` never falls."""
+        if self._samples and seconds - self._samples[-1][0] < self._spacing:
+            return
+        self._samples.append((seconds, percent))
+        if len(self._samples) == _MAX_SAMPLES:
+            self._samples = self._samples[1::2]
+            self._spacing *= 2
+
+    def seconds_left(self, seconds: float, percent: float) -> float | None:
+        """To a tenth below 10, whole above. The newer half of the samples decides. The rate is steady when the rates
+        between neighbours differ from their mean, weighted by time, by at most a quarter of it on average."""
+        points = self._samples[-max(_MIN_SAMPLES, (len(self._samples) + 1) // 2) :]
+        if points and seconds > points[-1][0]:
+            points = [*points, (seconds, percent)]
+        if len(points) < _MIN_SAMPLES:
+            return None
+        elapsed = seconds - points[0][0]
+        rate = (percent - points[0][1]) / elapsed if elapsed >= _MIN_SPAN_SECONDS else 0.0
+        if rate <= 0:
+            return None
+        deviation = sum(abs(to[1] - of[1] - rate * (to[0] - of[0])) for of, to in pairwise(points))
+        if deviation > _MAX_DEVIATION * rate * elapsed:
+            return None
+        left = (100 - percent) / rate
+        return round(left, 1) if left < 10 else float(round(left))
 
 
 def minimal_event(outgoing: OutgoingEvent) -> tuple[OutgoingEvent, EventTooLargeError | None]:

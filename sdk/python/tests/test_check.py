@@ -19,6 +19,7 @@ from headway_worker import (
     NotAuthorizedError,
     NotPermittedError,
     Options,
+    Reporter,
     ReporterWarning,
     connect_reporter,
 )
@@ -76,6 +77,48 @@ async def test_a_check_names_what_is_missing(tmp_path: Path) -> None:
             server.kill()
             await until("it to be away", lambda: not reporter.is_connected)
             assert codes(await reporter.check(seconds=0.3))[0] == "disconnected"
+
+
+async def test_G8_bad_input_a_check_names_the_address_where_NATS_cannot_be_reached_the_reason_and_no_password(
+    tmp_path: Path,
+) -> None:
+    warnings: list[ReporterWarning] = []
+    options = Options(on_warning=warnings.append, close_seconds=0.1, end_seconds=0.5)
+    with NatsServer(tmp_path) as server:
+        there = server.url.replace("localhost", "127.0.0.1")
+        nc = await nats.connect(
+            there, max_reconnect_attempts=-1, reconnect_time_wait=0.02, error_cb=ignore_error
+        )
+        server.kill()
+
+    async def problem(servers: str | list[str]) -> str:
+        async with connect_reporter(servers, options, wait_seconds=0.2, reconnect_time_wait=0.02) as reporter:
+            checked = await reporter.check(seconds=0.3)
+            assert (checked.ok, checked.connected, codes(checked)) == (False, False, ["disconnected"])
+            return checked.problems[0].message
+
+    refused = f"NATS cannot be reached at {there}: ECONNREFUSED"
+    assert await problem(there) == f"{refused}."
+    assert await problem(there.replace("//", "//user:p%40ss@")) == f"{refused}."
+    two = [there.replace("//", "//user:p%40ss@"), there.replace("//", "//other:p%40ss@")]
+    assert await problem(two) == f"NATS cannot be reached at {there} or {there}: ECONNREFUSED."
+    unknown = await problem("nats://user:p%40ss@no-such-host.invalid:4222")
+    assert unknown.startswith("NATS cannot be reached at nats://no-such-host.invalid:4222: ")
+    given = Reporter(nc, options)
+    await until("it to be refused", lambda: given.unreachable == refused)
+    assert (await given.check(seconds=0.1)).problems[0].message == f"{refused}."
+    async with given.job("a"):
+        pass
+    await given.close()
+    await nc.close()
+    told = [(warning.kind, warning.message) for warning in warnings]
+    assert ("disconnected", f"{refused}; states are kept until it is back") in told
+    assert any(kind == "not_acknowledged" and f"({refused})" in message for kind, message in told)
+    assert not any("p%40ss" in text or "user:" in text for text in [unknown, *(w.message for w in warnings)])
+
+
+async def ignore_error(_: Exception) -> None:
+    """A dial that failed."""
 
 
 PERMISSIONS = """

@@ -11,7 +11,6 @@ import pytest
 
 from headway_worker import EventTooLargeError, InvalidEventError, Options, ReporterWarning, Step, Timestamp
 from headway_worker.conflict_lookup import HiddenError, lookup_conflict
-from headway_worker.eta import Eta
 from headway_worker.failure import Failure, failure_of
 from headway_worker.fencing import (
     LastMessage,
@@ -23,9 +22,9 @@ from headway_worker.fencing import (
     resolve_start,
 )
 from headway_worker.jetstream import ReadError
-from headway_worker.options import WarningLimiter
 from headway_worker.send_queue import OutgoingEvent, SendQueue
-from headway_worker.state import JobState
+from headway_worker.state import JobState, RateEstimate
+from headway_worker.warning import WarningLimiter
 
 AT = Timestamp(1_769_860_800.5, 10.0)
 
@@ -359,18 +358,18 @@ def _raised() -> ValueError:
 
 
 def test_an_eta_where_the_rate_is_steady() -> None:
-    eta = Eta()
+    rate = RateEstimate()
     for tick in range(200):
-        eta.add_sample(tick / 10, tick / 4)
-    assert eta.seconds_left(20, 50) == 20
-    assert Eta().seconds_left(20, 50) is None
+        rate.add_sample(tick / 10, tick / 4)
+    assert rate.seconds_left(20, 50) == 20
+    assert RateEstimate().seconds_left(20, 50) is None
 
 
 def test_no_eta_where_it_is_not() -> None:
-    eta = Eta()
+    rate = RateEstimate()
     for tick in range(200):
-        eta.add_sample(tick / 10, float(tick // 50) * 20)
-    assert eta.seconds_left(20, 80) is None
+        rate.add_sample(tick / 10, float(tick // 50) * 20)
+    assert rate.seconds_left(20, 80) is None
 
 
 def test_an_eta_reaches_the_event() -> None:

@@ -10,9 +10,9 @@ from typing import Any, Mapping, cast
 import pytest
 
 from headway_worker.contract import Valid, decode_event, encode
-from headway_worker.delivery import EventDelivery
+from headway_worker.event_delivery import EventDelivery
 from headway_worker.fencing import LastMessage, Stored
-from headway_worker.jetstream import Conflict, JobStream, Outcome
+from headway_worker.jetstream import Conflict, JobStream, Reply
 from headway_worker.send_queue import OutgoingEvent
 
 TIMESTAMP = "2026-01-31T12:00:00Z"
@@ -47,7 +47,7 @@ class WorkerLog:
 
     async def append(
         self, subject: str, body: bytes, msg_id: str, expected: int, headers: Mapping[str, str]
-    ) -> Outcome:
+    ) -> Reply:
         await self.may_move.acquire()
         found = self.memory.found
         newest = found[-1].seq if found else 0

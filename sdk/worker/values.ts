@@ -20,14 +20,14 @@ export function jsonOf(value: unknown, path: string, onUnknown: OnUnknown = () =
     json = JSON.stringify(value);
   } catch (error) {
     problem = `cannot be written as JSON (${reasonIn(error)})`;
-    at = placeOf(value, path, isUnwritable) ?? path;
+    at = pathOf(value, path, isUnwritable) ?? path;
   }
   if (json === undefined) throw new InvalidEventError(at, problem);
   if (isTooDeep(json, MAX_LEVELS - (path.split('/').length - 1))) {
     throw new InvalidEventError(path, `makes the event more than ${MAX_LEVELS} levels deep`);
   }
   if (json.includes('null')) {
-    const place = placeOf(value, path, isNoNumber);
+    const place = pathOf(value, path, isNoNumber);
     if (place !== null) onUnknown(`${place} is a number that JSON does not have; it is sent as null`);
   }
   return json;
@@ -42,7 +42,7 @@ const isUnwritable: Predicate = (value, within) =>
   typeof value === 'bigint' || within.some((outer) => outer === value);
 
 /** The path of the first value that matches, or that throws when it is read; null: there is none. */
-function placeOf(
+function pathOf(
   value: unknown,
   path: string,
   matches: Predicate,
@@ -54,7 +54,7 @@ function placeOf(
     const { toJSON } = value as { toJSON?: unknown };
     if (typeof toJSON === 'function') {
       const written: unknown = toJSON.call(value, path.slice(path.lastIndexOf('/') + 1));
-      return written === value ? null : placeOf(written, path, matches, [...within, value]);
+      return written === value ? null : pathOf(written, path, matches, [...within, value]);
     }
     for (const name of Object.keys(value)) {
       const inner = `${path}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
@@ -64,7 +64,7 @@ function placeOf(
       } catch {
         return inner;
       }
-      const found = placeOf(member, inner, matches, [...within, value]);
+      const found = pathOf(member, inner, matches, [...within, value]);
       if (found !== null) return found;
     }
     return null;
@@ -80,22 +80,4 @@ function reasonIn(error: unknown): string {
   } catch {
     return 'unknown';
   }
-}
-
-/**
- * The first `max` characters (Unicode code points) of a text; a longer one ends with "…". Half of a surrogate pair is no
- * character, and is replaced by U+FFFD.
- */
-export function truncate(text: string, max: number): string {
-  if (text.length <= max) return text.toWellFormed();
-  let count = 0;
-  let end = 0;
-  let cut = 0;
-  for (const character of text) {
-    count += 1;
-    if (count === max) cut = end;
-    if (count > max) return `${text.slice(0, cut).toWellFormed()}…`;
-    end += character.length;
-  }
-  return text.toWellFormed();
 }

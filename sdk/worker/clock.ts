@@ -5,6 +5,27 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 /** The timer fires at most this often, so that entries that are due at nearly the same time share one turn. */
 const RESOLUTION_MS = 5;
 
+let stampedAt = 0;
+let stamp = '';
+
+/** The clock of the process. Its timers do not keep the process alive; `KeepAlive` does. */
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  timestamp: () => {
+    const now = Date.now();
+    if (now !== stampedAt) {
+      stampedAt = now;
+      stamp = new Date(now).toISOString();
+    }
+    return stamp;
+  },
+  later: (ms, call) => {
+    const timer = setTimeout(call, ms).unref();
+    return () => clearTimeout(timer);
+  },
+  chance: Math.random,
+};
+
 /** One timer for many entries: a binary heap in which each entry knows its index. */
 export class TimerHeap {
   readonly #heap: TimerEntry[] = [];
@@ -107,6 +128,35 @@ export class TimerHeap {
       const at = child.heapIndex;
       this.#put(child, entry.heapIndex);
       this.#put(entry, at);
+    }
+  }
+}
+
+/** Keeps the process alive while anything holds it. A process whose work is done ends by itself. */
+export class KeepAlive {
+  #holds = 0;
+  #timer: NodeJS.Timeout | null = null;
+
+  hold(): void {
+    this.#holds += 1;
+    this.#timer ??= setInterval(() => {}, MAX_TIMER_MS);
+  }
+
+  /** Takes back one `hold`. */
+  release(): void {
+    this.#holds -= 1;
+    if (this.#holds > 0 || this.#timer === null) return;
+    clearInterval(this.#timer);
+    this.#timer = null;
+  }
+
+  /** Holds until the call is settled. */
+  async during<T>(call: () => Promise<T>): Promise<T> {
+    this.hold();
+    try {
+      return await call();
+    } finally {
+      this.release();
     }
   }
 }

@@ -1,22 +1,4 @@
-/** What JetStream answers to a publish. */
-export type Reply =
-  /** It is stored at `seq`; `duplicate`: an earlier try was. */
-  | { readonly kind: 'stored'; readonly seq: number; readonly duplicate: boolean }
-  /** The subject's last event is not the expected one. `last` is its sequence (0: none), if it is known. */
-  | { readonly kind: 'conflict'; readonly last: number | null }
-  /** Not now: send it again. `mayBeStored`: it may be stored, or be about to be. */
-  | {
-      readonly kind: 'busy';
-      readonly detail: string;
-      readonly mayBeStored: boolean;
-      readonly obstacle?: Obstacle | undefined;
-    }
-  /** Rejected, for an unknown time. */
-  | { readonly kind: 'refused'; readonly detail: string; readonly obstacle?: Obstacle | undefined }
-  | { readonly kind: 'too_large'; readonly detail: string };
-
-/** What keeps JetStream from storing any event. Somebody has to fix it. */
-export type Obstacle = 'storage_full' | 'no_stream' | 'no_jetstream';
+import type { Obstacle, Reply } from './ports.js';
 
 /** Errors that an operator must fix, in plain words; JetStream's own words follow in brackets. */
 const OBSTACLES: readonly {
@@ -47,41 +29,21 @@ const NO_JETSTREAM = {
 const TOO_LARGE = new Set([10053, 10054]);
 const NOT_NOW = new Set([429, 503]);
 
-/** The form of nearly all acknowledgements. */
-const PLAIN_ACK = /^\{"stream":"[^"\\]*", ?"seq":([1-9]\d*)\}$/;
-
-interface PubAck {
-  readonly seq?: number;
-  readonly duplicate?: boolean;
-  readonly error?: { readonly code?: number; readonly err_code?: number; readonly description?: string };
+/** An error as the JetStream API reports it. */
+export interface ApiError {
+  readonly code?: number;
+  readonly err_code?: number;
+  readonly description?: string;
 }
 
-/**
- * Parses a reply. Never throws: an unknown reply counts as `busy`.
- * @param status the status in the message's header, 0 without one; 503 means no responder
- * @param hasJetStream whether the server that we are connected to has JetStream, by its INFO
- */
-export function parseReply(status: number, text: string, hasJetStream = true): Reply {
-  if (status !== 0) {
-    if (status !== 503) return { kind: 'busy', detail: `status ${status}`, mayBeStored: false };
-    return { kind: 'busy', mayBeStored: false, ...(hasJetStream ? NO_RESPONDER : NO_JETSTREAM) };
-  }
-  const stored = PLAIN_ACK.exec(text);
-  if (stored !== null) return { kind: 'stored', seq: Number(stored[1]), duplicate: false };
-  let ack: PubAck;
-  try {
-    ack = JSON.parse(text) as PubAck;
-  } catch {
-    return { kind: 'busy', detail: 'the answer is not JSON', mayBeStored: true };
-  }
-  const error = ack?.error;
-  if (error === undefined) {
-    // A cluster answers a duplicate of an event that it has not stored yet with the sequence 0.
-    return typeof ack?.seq === 'number' && ack.seq > 0
-      ? { kind: 'stored', seq: ack.seq, duplicate: ack.duplicate === true }
-      : { kind: 'busy', detail: 'the event is on its way', mayBeStored: true };
-  }
-  const { code = 0, err_code = 0, description = '' } = error;
+/** What a status in the header of a reply means; 503: no responder. */
+export function replyOfStatus(status: number, hasJetStream: boolean): Reply {
+  if (status !== 503) return { kind: 'busy', detail: `status ${status}`, mayBeStored: false };
+  return { kind: 'busy', mayBeStored: false, ...(hasJetStream ? NO_RESPONDER : NO_JETSTREAM) };
+}
+
+/** What an error in the reply to a publish means. */
+export function replyOfError({ code = 0, err_code = 0, description = '' }: ApiError): Reply {
   const { detail, obstacle } = describeError(err_code || code, description);
   if (err_code === WRONG_LAST_SEQUENCE) return { kind: 'conflict', last: sequenceIn(description) };
   if (err_code === WRONG_LAST_SEQUENCE_IN_FLIGHT || err_code === DUPLICATE_IN_FLIGHT) {

@@ -11,10 +11,10 @@ from .conflict_lookup import HiddenError, lookup_conflict
 from .contract import subject_of
 from .errors import EventTooLargeError, HeadwayError, NotPermittedError
 from .fencing import Send, Stored, Superseded, Writer, resolve_conflict, resolve_start
-from .jetstream import Conflict, ConnectionClosed, Denied, JobStream, ReadError, Refused, Retry
-from .options import WarningLimiter
+from .jetstream import Busy, Conflict, ConnectionClosed, Denied, JobStream, ReadError, TooLarge
 from .send_queue import OutgoingEvent, SendQueue
 from .state import minimal_event
+from .warning import WarningLimiter
 
 _RETRY_FIRST_SECONDS = 0.1
 _RETRY_MAX_SECONDS = 5.0
@@ -26,12 +26,12 @@ _DEDUP_WINDOW_SECONDS = 110.0
 
 # How it went: the end is stored, or a failure instead of it, as NATS takes no result so large; another attempt has the
 # job, or it is over; the end could not be stored.
-Ending = Union[Literal["stored", "lost"], EventTooLargeError, Superseded]
+DeliveryOutcome = Union[Literal["stored", "lost"], EventTooLargeError, Superseded]
 
 
 class _Finished(Exception):
-    def __init__(self, ending: Ending) -> None:
-        self.ending = ending
+    def __init__(self, outcome: DeliveryOutcome) -> None:
+        self.outcome = outcome
 
 
 class EventDelivery:
@@ -61,7 +61,7 @@ class EventDelivery:
         self._stream = stream
         self._warn = warn
         # Random, so nobody can make JetStream drop our events as duplicates.
-        self._run = f"{secrets.token_urlsafe(16)}."
+        self._run_id = f"{secrets.token_urlsafe(16)}."
         self._sent = 0
         # A new job is the usual case and costs no read. A conflict tells if it is not new.
         self._next_send = Send(0, attempt or 1)
@@ -89,7 +89,7 @@ class EventDelivery:
         """Set while NATS refuses the credentials or a permission: waiting does not fix that."""
         self.problem: str | None = None
         """Why the newest event is not stored yet, for people; None: nothing is known to be wrong."""
-        self.done: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+        self.done: asyncio.Future[DeliveryOutcome] = asyncio.get_running_loop().create_future()
 
     def enqueue(self, outgoing: OutgoingEvent) -> None:
         """Queues the newest state, in place of one that has not been sent yet."""
@@ -105,7 +105,7 @@ class EventDelivery:
 
     async def run(self) -> None:
         """Until the end of the job is stored, or the job is lost; ``done`` says which. Raises cancellations only."""
-        ending: Ending = "lost"
+        outcome: DeliveryOutcome = "lost"
         try:
             while True:
                 await self._has_work.wait()
@@ -113,7 +113,7 @@ class EventDelivery:
                 await self._send_all()
                 self.idle.set()
         except _Finished as finished:
-            ending = finished.ending
+            outcome = finished.outcome
         except ConnectionClosed:
             self._warn(
                 "connection_closed", "the connection to NATS was closed; nothing more is sent", self._id
@@ -126,7 +126,7 @@ class EventDelivery:
             self.idle.set()
             self.begun.set()
             if not self.done.done():
-                self.done.set_result(ending)
+                self.done.set_result(outcome)
 
     async def _send_all(self) -> None:
         while (outgoing := self._queue.take()) is not None:
@@ -144,7 +144,7 @@ class EventDelivery:
     async def _store(self, outgoing: OutgoingEvent) -> bool:
         """Whether it is stored; if not, it never will be. The same message is sent until that is known."""
         # An id must not be guessable from earlier ones.
-        msg_id = f"{self._run}{self._sent}.{secrets.token_urlsafe(9)}"
+        msg_id = f"{self._run_id}{self._sent}.{secrets.token_urlsafe(9)}"
         is_reduced = False
         pause = _RETRY_FIRST_SECONDS
         await self._stream.connected(self._on_refused)
@@ -158,7 +158,7 @@ class EventDelivery:
                     if is_duplicate and self._assumed_seq is not None and seq < self._assumed_seq:
                         raise _Finished(Superseded("newer_attempt", self._assumed_seq))
                     return self._on_stored(seq)
-                case Refused(why):
+                case TooLarge(why):
                     self._warn("event_truncated", why, self._id)
                     if is_reduced:
                         return False
@@ -166,7 +166,7 @@ class EventDelivery:
                     outgoing, self._too_large = minimal_event(outgoing)
                     is_reduced = True
                     continue
-                case Retry(why):
+                case Busy(why):
                     self._may_be_stored = True
                     self.problem = why
                     self._warn("retrying", why, self._id)
@@ -188,7 +188,7 @@ class EventDelivery:
         """Looks up the conflict. True if the message itself is stored; else ``_next_send`` says how to send it again."""
         has_begun = self.attempt is not None
         writer = Writer(
-            run=self._run,
+            run_id=self._run_id,
             msg_id=msg_id,
             attempt=self._next_send.attempt,
             percent=outgoing.progress,
