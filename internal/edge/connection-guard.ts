@@ -4,7 +4,8 @@ import { type Grant, narrow } from '../auth/grant.js';
 import type { TokenErrorReason, Verifier, VerifyResult } from '../auth/verifier.js';
 import type { Scope } from '../eventlog/scope.js';
 import type { ConnectionCredentials, Expiry, Renewal } from '../session/ports.js';
-import { limitKey, type TrustedProxies } from './client-address.js';
+import type { TrustedProxies } from './client-address.js';
+import { limitKey } from './ip-address.js';
 import type { Admission, ConnectionSlot } from './limits.js';
 import type { OriginPolicy, OriginVerdict } from './origin.js';
 

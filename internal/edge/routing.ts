@@ -1,5 +1,5 @@
-import { addressText } from './client-address.js';
 import { problem, send } from './http-response.js';
+import { addressText } from './ip-address.js';
 import type { SocketGuard } from './socket-guard.js';
 import type { App, HttpRequest, HttpResponse } from './uws.js';
 
