@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type ConsumerConfig, type ConsumerInfo, NatsError, type StreamInfo } from 'nats';
+import type { ConsumerConfig, ConsumerInfo, StreamInfo } from 'nats';
 import { subjectOf } from '../../schemas/ids.js';
 import { NatsAuthError, StreamNotFoundError, StreamRecreatedError } from '../errors.js';
 import {
@@ -10,7 +10,7 @@ import {
   untilAnswered,
 } from './connection-monitor.js';
 import { ConsumerLostError } from './consumer-failure.js';
-import { explainRequestError } from './nats-errors.js';
+import { explainRequestError, requestFailure } from './nats-errors.js';
 import { addConsumer, type PullLimits, type StoredMessage } from './pull-reader.js';
 import type { ReadAccess, ReadFrom, ReadObserver, ReadRange } from './read-options.js';
 import { epochOf } from './stream.js';
@@ -149,8 +149,8 @@ class StoredRead {
     if (isAtStart && !isLate(error)) throw explained;
     const isEndless = this.#range.until === 'forever';
     if (explained instanceof StreamNotFoundError && isEndless) return 'the stream is gone';
-    if (explained instanceof StreamNotFoundError || !(error instanceof NatsError)) throw explained;
-    return error.message;
+    if (explained instanceof StreamNotFoundError || requestFailure(error) === null) throw explained;
+    return (error as Error).message;
   }
 
   // In a cluster a consumer can be placed on a server that has just died, and then nobody answers: the next try places it
