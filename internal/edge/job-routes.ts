@@ -1,6 +1,7 @@
 import { closeCode, ERROR_CODES, type ErrorCode } from '../../schemas/close-codes.js';
 import { show } from '../../schemas/explain.js';
 import { isProcessingId } from '../../schemas/ids.js';
+import { within } from '../async.js';
 import { type LogRecord, withoutPrevSeq } from '../eventlog/record.js';
 import { inScope, type Scope } from '../eventlog/scope.js';
 import type { IsWanted } from '../session/ports.js';
@@ -124,22 +125,16 @@ function problemOf(code: ErrorCode, message: string): HttpResponseSpec {
   return status === 429 || status === 503 ? { ...answer, headers: { 'retry-after': '1' } } : answer;
 }
 
-async function inTime<T>(read: (isStill: IsWanted) => Promise<T>): Promise<T | 'late'> {
+function inTime<T>(read: (isStill: IsWanted) => Promise<T>): Promise<T | 'late'> {
   let isOver = false;
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<'late'>((resolve) => {
-    timer = setTimeout(() => {
+  return within(
+    read(() => !isOver),
+    DEADLINE_MS,
+    () => {
       isOver = true;
-      resolve('late');
-    }, DEADLINE_MS);
-  });
-  try {
-    const answer = read(() => !isOver);
-    answer.catch(() => undefined);
-    return await Promise.race([answer, late]);
-  } finally {
-    clearTimeout(timer);
-  }
+      return 'late';
+    },
+  );
 }
 
 // A page may read the answer, a refusal too, when its origin may connect.

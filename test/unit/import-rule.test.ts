@@ -170,6 +170,9 @@ const FORBIDDEN: [folder: string, statement: string, rule?: string][] = [
   ['internal/eventlog', "import '../../internal/session/hub.js';"],
   ['internal/eventlog/deeper', "import '../../session/hub.js';"],
   // The pure folders are given time, chance and sockets.
+  ['internal/eventlog', "import '../async.js';"],
+  ['internal/session', "import '../async.js';"],
+  ['internal/doctor', "import '../async.js';"],
   ['internal/eventlog', 'export const now = Date.now();', GLOBALS],
   ['internal/eventlog', 'export const now = new Date();', GLOBALS],
   ['internal/eventlog', 'export const now = performance.now();', GLOBALS],
@@ -202,6 +205,9 @@ const ALLOWED: [folder: string, statement: string][] = [
   ),
   ...FOLDERS.map((from): [string, string] => [from, "import './beside-it.js';"]),
   ['internal/jetstream', 'export const now = Date.now();'],
+  ...['internal/jetstream', 'internal/edge', 'internal/app', 'internal/cli/commands/get', 'demo'].map(
+    (from): [string, string] => [from, `import '${relative(from, 'internal/async.js')}';`],
+  ),
   // What an error means is named once; that is all that it knows of JetStream.
   ['internal/liveness', "import '../jetstream/nats-errors.js';"],
   ['sdk/client', "import '../../schemas/frames.js';"],
