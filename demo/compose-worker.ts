@@ -7,7 +7,7 @@
 import { randomInt, randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { connectReporter, type Reporter } from '../sdk/worker/index.js';
-import { JOB_TYPE } from './job-type.js';
+import { JOB_TYPE } from './options.js';
 
 /** Documents that are worked on at the same time. */
 const CONCURRENT_JOBS = 3;

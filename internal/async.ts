@@ -26,22 +26,26 @@ export function deferred<T = void>(): Deferred<T> {
  * What `promise` gives, or what `late` gives when that takes too long.
  * @param ms from 0; Infinity: it is waited for as long as it takes
  * @param late called once, when the time is over; what it throws is thrown
+ * @param signal ends the waiting with its reason
  */
-export async function within<T, L>(promise: Promise<T>, ms: number, late: () => L): Promise<T | L> {
-  if (ms === Number.POSITIVE_INFINITY) return await promise;
-  const { promise: over, resolve, reject } = deferred<L>();
-  const timer = setTimeout(
-    () => {
-      try {
-        resolve(late());
-      } catch (error) {
-        reject(error);
-      }
-    },
-    Math.min(ms, LONGEST_MS),
-  );
+export async function within<T, L>(
+  promise: Promise<T>,
+  ms: number,
+  late: () => L,
+  signal?: AbortSignal,
+): Promise<T | L> {
+  const over = deferred<L>();
+  const ring = (): void => {
+    try {
+      over.resolve(late());
+    } catch (error) {
+      over.reject(error);
+    }
+  };
+  const timer = ms === Number.POSITIVE_INFINITY ? undefined : setTimeout(ring, Math.min(ms, LONGEST_MS));
   try {
-    return await Promise.race([promise, over]);
+    const first = Promise.race([promise, over.promise]);
+    return await (signal === undefined ? first : untilAborted(first, signal));
   } finally {
     clearTimeout(timer);
   }
@@ -79,11 +83,5 @@ export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promi
  * @param ms from 0
  */
 export async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  const over = deferred();
-  const timer = setTimeout(over.resolve, Math.min(ms, LONGEST_MS));
-  try {
-    await untilAborted(over.promise, signal);
-  } finally {
-    clearTimeout(timer);
-  }
+  await within(deferred().promise, ms, () => undefined, signal);
 }

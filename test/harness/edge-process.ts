@@ -1,6 +1,7 @@
 /** An edge as its users run it: the built service in a process of its own, configured by the environment. */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { listeningPort, parseLogLine } from '../../demo/child-process.js';
 import { Child, type ExitStatus } from './child.js';
 import { uniqueId } from './ids.js';
 import { waitFor } from './wait.js';
@@ -74,7 +75,7 @@ export class EdgeProcess implements AsyncDisposable {
 
   /** Its log lines of this message, as objects. */
   logged(msg: string): Record<string, unknown>[] {
-    const lines = this.output().split('\n').map(logLine);
+    const lines = this.output().split('\n').map(parseLogLine);
     return lines.filter((line) => line?.msg === msg) as Record<string, unknown>[];
   }
 
@@ -140,18 +141,4 @@ function environment({ natsUrl, stream, port = 0, env = {} }: EdgeOptions): Node
     ...env,
   };
   return Object.fromEntries(Object.entries(merged).filter(([, value]) => value !== undefined));
-}
-
-function listeningPort(line: string): number | undefined {
-  const entry = logLine(line);
-  return entry?.msg === 'listening' && typeof entry.port === 'number' ? entry.port : undefined;
-}
-
-function logLine(line: string): Record<string, unknown> | undefined {
-  if (!line.startsWith('{')) return undefined;
-  try {
-    return JSON.parse(line) as Record<string, unknown>;
-  } catch {
-    return undefined;
-  }
 }

@@ -58,6 +58,24 @@ describe('within a time', () => {
     await expect(waiting).rejects.toThrow('too late');
   });
 
+  test('the reason of an abort before that, and neither a timer nor a listener is left', async () => {
+    const stop = new AbortController();
+    const waiting = within(deferred().promise, 1_000, () => 'late', stop.signal);
+    stop.abort(new Error('stopped'));
+    await expect(waiting).rejects.toThrow('stopped');
+    expect(vi.getTimerCount()).toBe(0);
+    expect(listeners(stop.signal)).toBe(0);
+  });
+
+  test('when it is late, no listener is left', async () => {
+    const { signal } = new AbortController();
+    const waiting = within(deferred().promise, 1_000, () => 'late', signal);
+    expect(listeners(signal)).toBe(1);
+    vi.advanceTimersByTime(1_000);
+    expect(await waiting).toBe('late');
+    expect(listeners(signal)).toBe(0);
+  });
+
   test('without an end it has no timer, and with a far one it does not ring at once', async () => {
     const endless = deferred();
     const waiting = within(endless.promise, Number.POSITIVE_INFINITY, () => 'late');
