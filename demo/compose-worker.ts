@@ -31,7 +31,7 @@ const stopping = new AbortController();
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stopping.abort());
 
 const reporter = await connectReporter({
-  ...(process.env.NATS_URL && { servers: process.env.NATS_URL.split(',') }),
+  ...(process.env.NATS_URL && { servers: process.env.NATS_URL }),
   ...(process.env.NATS_CREDS && { credsFile: process.env.NATS_CREDS }),
   name: 'headway-compose-worker',
   onWarning: ({ kind, message }) => say(`${kind}: ${message}`),

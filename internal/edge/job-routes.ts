@@ -6,7 +6,14 @@ import { type LogRecord, withoutPrevSeq } from '../eventlog/record.js';
 import { inScope, type Scope } from '../eventlog/scope.js';
 import type { IsWanted } from '../session/ports.js';
 import type { ConnectionGuard, Handshake, UpgradeDecision } from './connection-guard.js';
-import { type HttpResponseSpec, problem, type Status, send, sendWhenReady } from './http-response.js';
+import {
+  type HttpResponseSpec,
+  problem,
+  REQUEST_FAILED,
+  type Status,
+  send,
+  sendWhenReady,
+} from './http-response.js';
 import { readHandshake } from './request.js';
 import { guarded, type Handler, type RoutingDeps } from './routing.js';
 import type { App } from './uws.js';
@@ -46,7 +53,7 @@ function lastStateHandler(deps: JobRoutesDeps, isHead: boolean): Handler {
     const make = async (isWanted: IsWanted): Promise<() => HttpResponseSpec> => {
       const made = await answerFor(deps, entry, id, isWanted).catch((error: unknown) => {
         deps.failed(error);
-        return () => problem(500, 'internal', 'this request failed; it was logged');
+        return () => REQUEST_FAILED;
       });
       if (entry.kind === 'pending') deps.guard.release(entry.pending);
       return () => withOrigin(made(), entry, handshake.origin);
@@ -64,8 +71,7 @@ async function answerFor(
   if (entry.kind === 'rejected') {
     const { status, code, detail, retryAfterSeconds } = entry;
     deps.refused(refusedAs(entry));
-    const headers = retryAfterSeconds === null ? {} : { 'retry-after': String(retryAfterSeconds) };
-    return () => ({ ...problem(status, code, detail), headers });
+    return () => problem(status, code, detail, retryAfterSeconds);
   }
   const refuse = (
     code: ErrorCode,
@@ -120,9 +126,8 @@ const STATUS_OF: Readonly<Record<number, Status>> = {
 
 function problemOf(code: ErrorCode, message: string): HttpResponseSpec {
   const status = STATUS_OF[closeCode(ERROR_CODES[code])] ?? 500;
-  const answer = problem(status, code, message);
-  if (status === 401) return { ...answer, headers: { 'www-authenticate': 'Bearer' } };
-  return status === 429 || status === 503 ? { ...answer, headers: { 'retry-after': '1' } } : answer;
+  const answer = problem(status, code, message, status === 429 || status === 503 ? 1 : null);
+  return status === 401 ? { ...answer, headers: { 'www-authenticate': 'Bearer' } } : answer;
 }
 
 function inTime<T>(read: (isStill: IsWanted) => Promise<T>): Promise<T | 'late'> {

@@ -7,6 +7,7 @@ import {
   StreamNotFoundError,
 } from '../errors.js';
 import { ConnectionLostError } from './connection-monitor.js';
+import { withoutCredentials } from './nats-url.js';
 
 /** What went wrong with a request to NATS or its JetStream. Everybody switches on these, and nobody on numbers. */
 export type RequestFailure =
@@ -156,27 +157,10 @@ export function explainConnectError({ url, shownUrl, wasEncrypted }: Attempt, er
   }
   if (error instanceof URIError) return unreachable('a % in the user or password of NATS_URL begins no code');
   if (/authorization/i.test(message)) return new NatsAuthError(shownUrl, 'authorization violation');
-  return unreachable(scrub(message, url));
+  return unreachable(withoutCredentials(message, url));
 }
 
 // What the package makes of a connection that ends before the server has greeted.
 function wasClosed(error: unknown): boolean {
   return error instanceof NatsError && /undefined error/.test(error.chainedError?.message ?? '');
-}
-
-/** `text` without any part of what stands before an `@` in `url`: a server may say what it was told. */
-function scrub(text: string, url: string): string {
-  const before = url.slice(0, Math.max(0, url.lastIndexOf('@'))).replaceAll(/(^|,)\w+:\/\//g, '$1');
-  const raw = [before, ...before.split(/[,@]/), ...before.split(/[\s:,/@]+/)];
-  const deps = new Set(raw.flatMap((part) => [part, decoded(part)]).filter((part) => part !== ''));
-  const longestFirst = [...deps].sort((one, other) => other.length - one.length);
-  return longestFirst.reduce((rest, part) => rest.replaceAll(part, '…'), text);
-}
-
-function decoded(part: string): string {
-  try {
-    return decodeURIComponent(part);
-  } catch {
-    return '';
-  }
 }

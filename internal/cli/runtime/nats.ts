@@ -5,8 +5,9 @@ import type { JetStreamClient, JetStreamManager, NatsConnection, StreamInfo } fr
 import { settings } from '../../../schemas/config.js';
 import { SUBJECT_FILTER } from '../../../schemas/ids.js';
 import { ConfigError, NotAProgressStreamError } from '../../errors.js';
-import { connectNats, redactUrl } from '../../jetstream/connection.js';
+import { connectNats } from '../../jetstream/connection.js';
 import { explainRequestError } from '../../jetstream/nats-errors.js';
+import { redactUrl } from '../../jetstream/nats-url.js';
 import { oldestSeq, takesEvents } from '../../jetstream/stream.js';
 import { type CliContext, UsageError } from './cli-context.js';
 
