@@ -68,13 +68,23 @@ export async function unlessFailed<T>(
   }
 }
 
-/** What `promise` gives, or the signal's reason as soon as it is aborted; also when it was aborted before. */
-export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+/**
+ * What `promise` gives, or the signal's reason as soon as it is aborted; also when it was aborted before.
+ * @param graceMs it may still come so long after the abort
+ */
+export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal, graceMs = 0): Promise<T> {
   return unlessFailed(promise, (fail) => {
-    const onAbort = (): void => fail(signal.reason);
+    let timer: NodeJS.Timeout | undefined;
+    const onAbort = (): void => {
+      if (graceMs === 0) fail(signal.reason);
+      else timer = setTimeout(() => fail(signal.reason), graceMs);
+    };
     if (signal.aborted) onAbort();
     else signal.addEventListener('abort', onAbort, { once: true });
-    return () => signal.removeEventListener('abort', onAbort);
+    return () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', onAbort);
+    };
   });
 }
 

@@ -124,6 +124,31 @@ describe('until an abort', () => {
   });
 });
 
+describe('until a while after an abort', () => {
+  test('what the promise still gives, and no timer is left', async () => {
+    const { promise, resolve } = deferred<number>();
+    const waiting = untilAborted(promise, AbortSignal.abort(new Error('stopped')), 1_000);
+    expect(vi.getTimerCount()).toBe(1);
+    resolve(7);
+    expect(await waiting).toBe(7);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test('the signal’s reason, but not before', async () => {
+    const stop = new AbortController();
+    const ended = vi.fn();
+    const waiting = untilAborted(deferred().promise, stop.signal, 1_000).catch(ended);
+    stop.abort(new Error('stopped'));
+    vi.advanceTimersByTime(999);
+    await turn();
+    expect(ended).not.toHaveBeenCalled();
+    vi.advanceTimersByTime(1);
+    await waiting;
+    expect(ended).toHaveBeenCalledWith(stop.signal.reason);
+    expect(listeners(stop.signal)).toBe(0);
+  });
+});
+
 describe('unless something fails', () => {
   test('what the promise gives, and the watch is ended once', async () => {
     const forget = vi.fn();

@@ -1,4 +1,5 @@
 import { NatsError } from 'nats';
+import { within } from '../../../async.js';
 import type { Observed } from '../../../doctor/facts.js';
 import { HeadwayError } from '../../../errors.js';
 import { requestFailure } from '../../../jetstream/nats-errors.js';
@@ -11,19 +12,12 @@ export const skipped = (reason: string): Observed<never> => ({ kind: 'skipped', 
 
 /** Looks, in at most so much time. Whatever goes wrong is told and not thrown, so that the other looks go on. */
 export async function probe<T>(look: () => Promise<T>, limitMs = ANSWER_MS): Promise<Observed<T>> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<Observed<T>>((resolve) => {
-    timer = setTimeout(
-      () => resolve({ kind: 'failed', reason: `no answer within ${limitMs / 1_000} s` }),
-      limitMs,
-    );
-  });
   const looking = look().then(known, (error: unknown) => explainFailure<T>(error));
-  try {
-    return await Promise.race([looking, late]);
-  } finally {
-    clearTimeout(timer);
-  }
+  return await within(
+    looking,
+    limitMs,
+    (): Observed<T> => ({ kind: 'failed', reason: `no answer within ${limitMs / 1_000} s` }),
+  );
 }
 
 /** What an error says about a look. */

@@ -10,6 +10,7 @@ import {
   nanos,
 } from 'nats';
 import { SUBJECT_FILTER, subjectOf } from '../../../../schemas/ids.js';
+import { within } from '../../../async.js';
 import { HeadwayError, NatsAuthError } from '../../../errors.js';
 import { watchPermissionErrors } from '../../../jetstream/connection-monitor.js';
 import { requestFailure } from '../../../jetstream/nats-errors.js';
@@ -168,7 +169,7 @@ export class Checkpoint {
   async close(): Promise<boolean> {
     this.#isClosing = true;
     this.#wake();
-    await Promise.race([this.#running, delay(CLOSE_MS, undefined, { ref: false })]);
+    await within(this.#running, CLOSE_MS, () => undefined);
     return this.#ledger.unplaced === 0 || this.#lost !== null;
   }
 
