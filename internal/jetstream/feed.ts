@@ -78,10 +78,6 @@ export class Feed {
     return this.#audit.lag;
   }
 
-  get consumerName(): string {
-    return this.#consumer.name;
-  }
-
   /**
    * Makes or checks the stream, names the log's epoch, and starts following in the background.
    * @throws HeadwayError when the stream is not as it must be, JetStream is not there, or the edge's id is taken
