@@ -7,7 +7,7 @@
 import { randomInt, randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { connectReporter, type Reporter } from '../sdk/worker/index.js';
-import { JOB_TYPE } from './job-type.js';
+import { JOB_TYPE } from './options.js';
 
 /** Documents that are worked on at the same time. */
 const CONCURRENT_JOBS = 3;
@@ -31,7 +31,7 @@ const stopping = new AbortController();
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stopping.abort());
 
 const reporter = await connectReporter({
-  ...(process.env.NATS_URL && { servers: process.env.NATS_URL.split(',') }),
+  ...(process.env.NATS_URL && { servers: process.env.NATS_URL }),
   ...(process.env.NATS_CREDS && { credsFile: process.env.NATS_CREDS }),
   name: 'headway-compose-worker',
   onWarning: ({ kind, message }) => say(`${kind}: ${message}`),

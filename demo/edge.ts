@@ -1,8 +1,10 @@
 import { fileURLToPath } from 'node:url';
 import { prettyFactory } from 'pino-pretty';
-import { Child, pause, untilAborted } from './child.js';
+import { deferred, pause, unlessFailed, untilAborted } from '../internal/async.js';
+import { Child } from './child.js';
+import { listeningPort, parseLogLine } from './child-process.js';
 import { DemoError, said } from './errors.js';
-import { JOB_TYPE } from './job-type.js';
+import { JOB_TYPE } from './options.js';
 
 /** An edge, in a process of its own as in production. */
 export interface Edge extends AsyncDisposable {
@@ -35,14 +37,11 @@ const LOOK_EVERY_MS = 25;
  */
 export async function startEdge(settings: EdgeSettings, signal: AbortSignal): Promise<Edge> {
   const show = printer(settings.log);
-  let listening = (_port: number): void => {};
-  const port = new Promise<number>((resolve) => {
-    listening = resolve;
-  });
+  const port = deferred<number>();
   const onLine = (line: string): void => {
     show(line);
-    const entry = parseLog(line);
-    if (entry?.msg === 'listening' && typeof entry.port === 'number') listening(entry.port);
+    const taken = listeningPort(line);
+    if (taken !== undefined) port.resolve(taken);
   };
 
   const child = await Child.start(
@@ -58,8 +57,12 @@ export async function startEdge(settings: EdgeSettings, signal: AbortSignal): Pr
   try {
     const within = AbortSignal.timeout(START_WITHIN_MS);
     const starting = AbortSignal.any([signal, within]);
-    const ready = port.then((taken) => untilReady(taken, starting));
-    const taken = await untilAborted(Promise.race([ready, failure]), starting).catch((error: unknown) => {
+    const ready = port.promise.then((taken) => untilReady(taken, starting));
+    const orFailure = unlessFailed(ready, (fail) => {
+      failure.catch(fail);
+      return () => undefined;
+    });
+    const taken = await untilAborted(orFailure, starting).catch((error: unknown) => {
       if (error !== within.reason) throw error;
       throw new DemoError(`The edge was not ready within ${START_WITHIN_MS / 1000} s.${said(words(child))}`);
     });
@@ -108,26 +111,17 @@ function printer(out: NodeJS.WriteStream | undefined): (line: string) => void {
     messageFormat: 'edge: {msg}',
     singleLine: true,
   });
-  return (line) => out.write(parseLog(line) === undefined ? `${line}\n` : pretty(line));
+  return (line) => out.write(parseLogLine(line) === undefined ? `${line}\n` : pretty(line));
 }
 
 /** What the edge said for people, without the log; the last of the log when there is nothing else. */
 function words(child: Child): readonly string[] {
   const lines = child.lastLines();
-  const plain = lines.filter((line) => parseLog(line) === undefined);
+  const plain = lines.filter((line) => parseLogLine(line) === undefined);
   return plain.length > 0 ? plain : lines.slice(-5);
 }
 
 /** The edge explains its own settings; who runs the demo has others. */
 function hint({ port }: EdgeSettings): string {
   return port === 0 ? '' : `\n\nThe demo took the port from PORT=${port}; without PORT it takes a free one.`;
-}
-
-function parseLog(line: string): Record<string, unknown> | undefined {
-  if (!line.startsWith('{')) return undefined;
-  try {
-    return JSON.parse(line) as Record<string, unknown>;
-  } catch {
-    return undefined;
-  }
 }

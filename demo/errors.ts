@@ -5,6 +5,16 @@ export class DemoError extends HeadwayError {
   readonly code = 'demo';
 }
 
+/** The system's word for why a program could not be started. */
+export class CannotStart extends DemoError {
+  constructor(
+    command: string,
+    readonly reason: string,
+  ) {
+    super(`Cannot start "${command}" (${reason}).`);
+  }
+}
+
 /** The reason of an abort that a person asked for (Ctrl-C, a closed terminal): the end, but no failure. */
 export class Interrupted extends Error {
   override readonly name = 'Interrupted';

@@ -1,10 +1,12 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { NatsConnection } from 'nats';
+import { pause, untilAborted } from '../internal/async.js';
 import { HeadwayError } from '../internal/errors.js';
-import { connectNats, redactUrl } from '../internal/jetstream/connection.js';
-import { CannotStart, Child, pause, untilAborted } from './child.js';
-import { DemoError, said } from './errors.js';
+import { connectNats } from '../internal/jetstream/connection.js';
+import { redactUrl } from '../internal/jetstream/nats-url.js';
+import { Child } from './child.js';
+import { CannotStart, DemoError, said } from './errors.js';
 import type { DemoOptions } from './options.js';
 
 /** A NATS server with JetStream, and a connection to it. */

@@ -1,5 +1,8 @@
 import { parseArgs } from 'node:util';
 
+/** The `job_type` of the demo's jobs. */
+export const JOB_TYPE = 'document';
+
 /** What the demo was asked to do. */
 export interface DemoOptions {
   /** Paths of documents; none: those that come with the demo. */

@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url';
-import { Child, pause, untilAborted } from './child.js';
+import { deferred, untilAborted, within } from '../internal/async.js';
+import { Child } from './child.js';
 import { type Edge, startEdge } from './edge.js';
 import { DemoError, Interrupted, said } from './errors.js';
 import { type Job, shippedDocuments, survey } from './jobs.js';
@@ -94,7 +95,7 @@ async function watchAndCheck(
     events: screen,
     signal,
   });
-  const isConnected = await within(watcher.caughtUp, CONNECT_WITHIN_MS, signal);
+  const isConnected = await inTime(watcher.caughtUp, CONNECT_WITHIN_MS, signal);
   if (!isConnected) throw new DemoError(`The client could not follow ${edge.progressUrl()} within 10 s.`);
 
   await using worker = await startWorker(options, jobs, nats, signal);
@@ -103,7 +104,7 @@ async function watchAndCheck(
     throw new DemoError(`The worker ended with code ${code}.${said(worker.lastLines())}`);
   }
   // What has not come by then is for the comparison to tell.
-  await within(watcher.finished, LAST_UPDATES_WITHIN_MS, signal);
+  await inTime(watcher.finished, LAST_UPDATES_WITHIN_MS, signal);
 
   const ids = jobs.map(({ id }) => id);
   const stored = await untilAborted(readStored(nats.connection, options.stream, ids), signal);
@@ -160,7 +161,7 @@ function tellHowToWatch(screen: Screen, jobs: readonly Job[], edge: Edge): void 
 async function serveOn({ screen, scope }: DemoParts, edge: Edge, isFine: boolean): Promise<void> {
   screen.line();
   screen.line(`Still serving on ${edge.http}: connect now to get the last states. Ctrl-C ends it.`);
-  await untilAborted(new Promise(() => {}), scope.signal).catch((error: unknown) => {
+  await untilAborted(deferred().promise, scope.signal).catch((error: unknown) => {
     // It did what it is for, so its exit code tells how that went.
     if (isFine || !(error instanceof Interrupted)) throw error;
     screen.line();
@@ -168,15 +169,7 @@ async function serveOn({ screen, scope }: DemoParts, edge: Edge, isFine: boolean
 }
 
 /** Whether the promise was fulfilled in time. */
-async function within(promise: Promise<void>, ms: number, signal: AbortSignal): Promise<boolean> {
-  const done = new AbortController();
-  const late = pause(ms, AbortSignal.any([signal, done.signal])).then(
-    () => false,
-    () => false,
-  );
-  try {
-    return await untilAborted(Promise.race([promise.then(() => true), late]), signal);
-  } finally {
-    done.abort();
-  }
+function inTime(promise: Promise<void>, ms: number, signal: AbortSignal): Promise<boolean> {
+  const done = promise.then(() => true);
+  return within(done, ms, () => false, signal);
 }

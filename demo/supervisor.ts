@@ -3,7 +3,7 @@
  * closing the channel between them, which the system also does when the demo dies of anything, `kill -9` included.
  * So there is one way to the end and not two.
  *
- *     node supervisor.js <prefix of a temporary folder, or nothing> <command> [<argument> …]
+ *     node supervisor.js <ms between SIGTERM and SIGKILL> <prefix of a temporary folder, or nothing> <command> [<argument> …]
  *
  * The folder is made before the command starts and removed when it is gone; `{folder}` in arguments stands for it.
  */
@@ -11,9 +11,14 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { KILL_AFTER_MS, type SupervisorMessage } from './supervisor-message.js';
 
-const [prefix = '', command = '', ...args] = process.argv.slice(2);
+/** What the supervisor reports to the demo about its command. */
+export type SupervisorMessage =
+  | { readonly kind: 'started'; readonly pid: number; readonly folder: string | undefined }
+  /** It could not be started at all; `reason` is a system error such as ENOENT. */
+  | { readonly kind: 'failed'; readonly reason: string };
+
+const [killAfterMs = '', prefix = '', command = '', ...args] = process.argv.slice(2);
 const folder = prefix === '' ? undefined : mkdtempSync(join(tmpdir(), prefix));
 
 function send(message: SupervisorMessage, then: () => void = () => {}): void {
@@ -34,7 +39,7 @@ function stop(): void {
   if (isStopping) return;
   isStopping = true;
   child.kill('SIGTERM');
-  setTimeout(() => child.kill('SIGKILL'), KILL_AFTER_MS);
+  setTimeout(() => child.kill('SIGKILL'), Number(killAfterMs));
 }
 
 child.on('error', (error: NodeJS.ErrnoException) => {

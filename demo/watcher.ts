@@ -1,7 +1,7 @@
 import { WebSocket } from 'ws';
+import { deferred, pause } from '../internal/async.js';
 import type { ProgressUpdate, ServerFrame } from '../schemas/frames.js';
 import { PROTOCOL } from '../schemas/ids.js';
-import { pause } from './child.js';
 
 /** What came of a resume: everything after `from`, and what was wrong with it. */
 export interface Resumed {
@@ -47,9 +47,13 @@ export class Watcher implements Disposable {
   /** How and why the server had to leave something out: `reset (epoch)`, `skipped (retention)`. */
   readonly leftOut: string[] = [];
   /** Resolves when the last state was there for the first time. */
-  readonly caughtUp: Promise<void>;
+  get caughtUp(): Promise<void> {
+    return this.#caughtUp.promise;
+  }
   /** Resolves when every job has ended, the connection was cut, and the client was back and had caught up. */
-  readonly finished: Promise<void>;
+  get finished(): Promise<void> {
+    return this.#finished.promise;
+  }
 
   readonly #options: WatcherOptions;
   #socket: WebSocket | undefined;
@@ -69,18 +73,12 @@ export class Watcher implements Disposable {
   #isCaughtUp = false;
   /** It does not know any more which update of a job was the last. */
   #hasForgotten = false;
-  #resolveCaughtUp = (): void => {};
-  #resolveFinished = (): void => {};
+  readonly #caughtUp = deferred();
+  readonly #finished = deferred();
 
   constructor(options: WatcherOptions) {
     this.#options = options;
     this.#open = new Set(options.jobs);
-    this.caughtUp = new Promise((resolve) => {
-      this.#resolveCaughtUp = resolve;
-    });
-    this.finished = new Promise((resolve) => {
-      this.#resolveFinished = resolve;
-    });
     this.#connect();
   }
 
@@ -156,7 +154,7 @@ export class Watcher implements Disposable {
       case 'caught_up':
         this.#advance(frame.cursor);
         this.#isCaughtUp = true;
-        this.#resolveCaughtUp();
+        this.#caughtUp.resolve();
         this.#endReplay();
         return;
       case 'heartbeat':
@@ -225,6 +223,6 @@ export class Watcher implements Disposable {
   }
 
   #checkFinished(): void {
-    if (this.#open.size === 0 && this.#wasCut && this.#replay === undefined) this.#resolveFinished();
+    if (this.#open.size === 0 && this.#wasCut && this.#replay === undefined) this.#finished.resolve();
   }
 }

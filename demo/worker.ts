@@ -10,7 +10,7 @@ import { connectNats } from '../internal/jetstream/connection.js';
 import type { Event } from '../schemas/event.js';
 import { subjectOf } from '../schemas/ids.js';
 import { DocumentError, openDocument } from './document.js';
-import { JOB_TYPE } from './job-type.js';
+import { JOB_TYPE } from './options.js';
 import { processDocument } from './process.js';
 import { shorten } from './text.js';
 

@@ -6,10 +6,11 @@ import { startOperatorsServer, startServer, type TlsSettings } from '../edge/ser
 import { loadUws, type Uws } from '../edge/uws.js';
 import { EventLog } from '../eventlog/log.js';
 import type { LogRecord } from '../eventlog/record.js';
-import { connectNats, redactUrl } from '../jetstream/connection.js';
+import { connectNats } from '../jetstream/connection.js';
 import { monitorOf, onPermissionError, watchPermissionErrors } from '../jetstream/connection-monitor.js';
 import { Feed } from '../jetstream/feed.js';
 import { type HistoryObserver, HistoryReader, type Reader } from '../jetstream/history-reader.js';
+import { redactUrl } from '../jetstream/nats-url.js';
 import type { PullAccess } from '../jetstream/pull-reader.js';
 import { Hub } from '../session/hub.js';
 import type { IsWanted } from '../session/ports.js';

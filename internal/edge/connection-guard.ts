@@ -1,10 +1,12 @@
 import type { ErrorCode } from '../../schemas/close-codes.js';
+import { within } from '../async.js';
 import { type ExtractedToken, extractToken } from '../auth/bearer-token.js';
 import { type Grant, narrow } from '../auth/grant.js';
 import type { TokenErrorReason, Verifier, VerifyResult } from '../auth/verifier.js';
 import type { Scope } from '../eventlog/scope.js';
 import type { ConnectionCredentials, Expiry, Renewal } from '../session/ports.js';
-import { limitKey, type TrustedProxies } from './client-address.js';
+import type { TrustedProxies } from './client-address.js';
+import { limitKey } from './ip-address.js';
 import type { Admission, ConnectionSlot } from './limits.js';
 import type { OriginPolicy, OriginVerdict } from './origin.js';
 
@@ -302,18 +304,11 @@ export class ConnectionGuard {
   }
 
   async #verify(verifier: Verifier, token: string): Promise<VerifyResult> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<VerifyResult>((resolve) => {
-      timer = setTimeout(
-        () => resolve({ ok: false, defect: 'keys_unavailable', message: KEYS_AWAY }),
-        this.#deps.authTimeoutMs,
-      );
-    });
-    try {
-      return await Promise.race([verifier.verify(token), late]);
-    } finally {
-      clearTimeout(timer);
-    }
+    return within(
+      verifier.verify(token),
+      this.#deps.authTimeoutMs,
+      (): VerifyResult => ({ ok: false, defect: 'keys_unavailable', message: KEYS_AWAY }),
+    );
   }
 }
 

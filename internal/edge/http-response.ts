@@ -26,11 +26,27 @@ export function json(status: Status, body: unknown): HttpResponseSpec {
   return { status, contentType: 'application/json', body: `${JSON.stringify(body)}\n` };
 }
 
-/** An error as RFC 9457 writes it. */
-export function problem(status: Status, code: string, detail: string): HttpResponseSpec {
+/**
+ * An error as RFC 9457 writes it.
+ * @param retryAfterSeconds when it may be tried again; null: nothing is said of that
+ */
+export function problem(
+  status: Status,
+  code: string,
+  detail: string,
+  retryAfterSeconds: number | null = null,
+): HttpResponseSpec {
   const body = { type: 'about:blank', title: STATUS[status].slice(4), status, code, detail };
-  return { status, contentType: 'application/problem+json', body: `${JSON.stringify(body)}\n` };
+  return {
+    status,
+    contentType: 'application/problem+json',
+    body: `${JSON.stringify(body)}\n`,
+    ...(retryAfterSeconds !== null && { headers: { 'retry-after': String(retryAfterSeconds) } }),
+  };
 }
+
+/** The answer to a request whose handler failed. */
+export const REQUEST_FAILED = problem(500, 'internal', 'this request failed; it was logged');
 
 function writeHead(res: HttpResponse, { status, contentType, headers = {} }: HttpResponseSpec): void {
   res

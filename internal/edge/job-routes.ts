@@ -1,11 +1,19 @@
 import { closeCode, ERROR_CODES, type ErrorCode } from '../../schemas/close-codes.js';
 import { show } from '../../schemas/explain.js';
 import { isProcessingId } from '../../schemas/ids.js';
+import { within } from '../async.js';
 import { type LogRecord, withoutPrevSeq } from '../eventlog/record.js';
 import { inScope, type Scope } from '../eventlog/scope.js';
 import type { IsWanted } from '../session/ports.js';
 import type { ConnectionGuard, Handshake, UpgradeDecision } from './connection-guard.js';
-import { type HttpResponseSpec, problem, type Status, send, sendWhenReady } from './http-response.js';
+import {
+  type HttpResponseSpec,
+  problem,
+  REQUEST_FAILED,
+  type Status,
+  send,
+  sendWhenReady,
+} from './http-response.js';
 import { readHandshake } from './request.js';
 import { guarded, type Handler, type RoutingDeps } from './routing.js';
 import type { App } from './uws.js';
@@ -45,7 +53,7 @@ function lastStateHandler(deps: JobRoutesDeps, isHead: boolean): Handler {
     const make = async (isWanted: IsWanted): Promise<() => HttpResponseSpec> => {
       const made = await answerFor(deps, entry, id, isWanted).catch((error: unknown) => {
         deps.failed(error);
-        return () => problem(500, 'internal', 'this request failed; it was logged');
+        return () => REQUEST_FAILED;
       });
       if (entry.kind === 'pending') deps.guard.release(entry.pending);
       return () => withOrigin(made(), entry, handshake.origin);
@@ -63,8 +71,7 @@ async function answerFor(
   if (entry.kind === 'rejected') {
     const { status, code, detail, retryAfterSeconds } = entry;
     deps.refused(refusedAs(entry));
-    const headers = retryAfterSeconds === null ? {} : { 'retry-after': String(retryAfterSeconds) };
-    return () => ({ ...problem(status, code, detail), headers });
+    return () => problem(status, code, detail, retryAfterSeconds);
   }
   const refuse = (
     code: ErrorCode,
@@ -119,27 +126,20 @@ const STATUS_OF: Readonly<Record<number, Status>> = {
 
 function problemOf(code: ErrorCode, message: string): HttpResponseSpec {
   const status = STATUS_OF[closeCode(ERROR_CODES[code])] ?? 500;
-  const answer = problem(status, code, message);
-  if (status === 401) return { ...answer, headers: { 'www-authenticate': 'Bearer' } };
-  return status === 429 || status === 503 ? { ...answer, headers: { 'retry-after': '1' } } : answer;
+  const answer = problem(status, code, message, status === 429 || status === 503 ? 1 : null);
+  return status === 401 ? { ...answer, headers: { 'www-authenticate': 'Bearer' } } : answer;
 }
 
-async function inTime<T>(read: (isStill: IsWanted) => Promise<T>): Promise<T | 'late'> {
+function inTime<T>(read: (isStill: IsWanted) => Promise<T>): Promise<T | 'late'> {
   let isOver = false;
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<'late'>((resolve) => {
-    timer = setTimeout(() => {
+  return within(
+    read(() => !isOver),
+    DEADLINE_MS,
+    () => {
       isOver = true;
-      resolve('late');
-    }, DEADLINE_MS);
-  });
-  try {
-    const answer = read(() => !isOver);
-    answer.catch(() => undefined);
-    return await Promise.race([answer, late]);
-  } finally {
-    clearTimeout(timer);
-  }
+      return 'late';
+    },
+  );
 }
 
 // A page may read the answer, a refusal too, when its origin may connect.

@@ -1,4 +1,4 @@
-import { limitKey } from './client-address.js';
+import { limitKey } from './ip-address.js';
 import { TokenBucket } from './token-bucket.js';
 
 /** Counts by key with a limit for each key (0: no limit). Memory is bounded by what is open. */

@@ -4,8 +4,9 @@ import { show } from '../../schemas/explain.js';
 import { isEpoch, isJobType, isProcessingId, isScopeId } from '../../schemas/ids.js';
 import type { Scope } from '../eventlog/scope.js';
 import type { Resume } from '../session/resume.js';
-import { addressText, headerLines } from './client-address.js';
+import { headerLines } from './client-address.js';
 import type { Handshake } from './connection-guard.js';
+import { addressText } from './ip-address.js';
 import type { HttpRequest, HttpResponse } from './uws.js';
 
 export type ParsedRequest =

@@ -1,5 +1,5 @@
-import { addressText } from './client-address.js';
-import { problem, send } from './http-response.js';
+import { problem, REQUEST_FAILED, send } from './http-response.js';
+import { addressText } from './ip-address.js';
 import type { SocketGuard } from './socket-guard.js';
 import type { App, HttpRequest, HttpResponse } from './uws.js';
 
@@ -11,22 +11,40 @@ export interface RoutingDeps {
 export type Handler = (res: HttpResponse, req: HttpRequest) => void;
 
 /**
+ * A handler for the library, which ends the whole process when one throws.
+ * @param failed is told what the handler threw, and what the handler was given
+ */
+export function withoutThrow<A extends unknown[]>(
+  handler: (...given: A) => void,
+  failed: (error: unknown, given: A) => void,
+): (...given: A) => void {
+  return (...given) => {
+    try {
+      handler(...given);
+    } catch (error) {
+      failed(error, given);
+    }
+  };
+}
+
+/**
  * What every route of HTTP goes through: the request is counted, one that can be read in two ways is refused, and
- * whatever fails is answered. A handler that throws, or returns without an answer or an abort handler, would end the
- * whole process.
+ * whatever fails is answered. A handler that returns without an answer or an abort handler would end the whole process,
+ * too.
  */
 export function guarded(deps: RoutingDeps, handler: Handler): Handler {
-  return (res, req) => {
-    try {
+  return withoutThrow(
+    (res, req) => {
       deps.sockets.asked(addressText(res.getRemoteAddress()));
       const twice = givenTwice(req);
       if (twice === null) handler(res, req);
       else send(res, problem(400, 'bad_request', `there is more than one header ${twice}; expected one`));
-    } catch (error) {
+    },
+    (error, [res]) => {
       deps.failed(error);
-      send(res, problem(500, 'internal', 'this request failed; it was logged'));
-    }
-  };
+      send(res, REQUEST_FAILED);
+    },
+  );
 }
 
 /**
@@ -56,20 +74,16 @@ export function guardSockets(
   },
 ): void {
   const count = (res: HttpResponse, change: unknown): void => {
-    try {
-      if (Number(change) < 0) {
-        deps.sockets.gone();
-        return;
-      }
-      const address = addressText(res.getRemoteAddress());
-      if (deps.sockets.isUnread(address)) deps.unread(address);
-      const refusal = deps.sockets.came(address, deps.isProxy(address));
-      if (refusal === null) return;
-      deps.cutOff(address, refusal);
-      res.close();
-    } catch (error) {
-      deps.failed(error);
+    if (Number(change) < 0) {
+      deps.sockets.gone();
+      return;
     }
+    const address = addressText(res.getRemoteAddress());
+    if (deps.sockets.isUnread(address)) deps.unread(address);
+    const refusal = deps.sockets.came(address, deps.isProxy(address));
+    if (refusal === null) return;
+    deps.cutOff(address, refusal);
+    res.close();
   };
-  app.filter(count);
+  app.filter(withoutThrow(count, deps.failed));
 }

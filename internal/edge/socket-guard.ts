@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { limitKey } from './client-address.js';
+import { limitKey } from './ip-address.js';
 import { UnreadPeers } from './unread-peers.js';
 
 /** Integers from 0; 0: no limit. */

@@ -13,7 +13,7 @@ import type {
 import { problem, send } from './http-response.js';
 import type { ClientRateLimiter } from './limits.js';
 import { chooseSubprotocol, type ParsedRequest, parseRequest, readHandshake } from './request.js';
-import { guarded, type RoutingDeps } from './routing.js';
+import { guarded, type RoutingDeps, withoutThrow } from './routing.js';
 import type { App, HttpRequest, HttpResponse, UpgradeContext, Uws, WebSocket } from './uws.js';
 
 export const WS_PATH = '/ws/upload-progress';
@@ -71,6 +71,8 @@ interface Connection {
 
 /** Registers both WebSocket endpoints. PROTOCOL.md, "Connecting". */
 export function routeWebSockets(app: App, uws: Uws, deps: WebSocketDeps): void {
+  const noThrow = <A extends unknown[]>(handler: (ws: WebSocket<Connection>, ...rest: A) => void) =>
+    withoutThrow(handler, deps.failed);
   const route = (pattern: string, idOf: (url: string) => string | null) =>
     app.ws<Connection>(pattern, {
       compression: uws.DISABLED,
@@ -114,17 +116,6 @@ export function routeWebSockets(app: App, uws: Uws, deps: WebSocketDeps): void {
         deps.disconnected(connection.session, code);
       }),
     });
-
-  // The library ends the whole process when a handler throws.
-  function noThrow<A extends unknown[]>(handler: (ws: WebSocket<Connection>, ...rest: A) => void) {
-    return (ws: WebSocket<Connection>, ...rest: A): void => {
-      try {
-        handler(ws, ...rest);
-      } catch (error) {
-        deps.failed(error);
-      }
-    };
-  }
 
   route(WS_PATH, () => null);
   route(`${WS_PATH}/*`, (url) => url.slice(WS_PATH.length + 1));
@@ -177,8 +168,7 @@ function rejectUpgrade(
   res: HttpResponse,
   { status, code, detail, retryAfterSeconds }: UpgradeRejection,
 ): void {
-  const headers = retryAfterSeconds === null ? {} : { 'retry-after': String(retryAfterSeconds) };
-  send(res, { ...problem(status, code, detail), headers });
+  send(res, problem(status, code, detail, retryAfterSeconds));
 }
 
 // A request that makes no sense is upgraded all the same: a browser shows its page a close code, never a status.

@@ -1,4 +1,5 @@
 import { Events, type NatsConnection } from 'nats';
+import { deferred, unlessFailed, untilAborted } from '../async.js';
 import type { ReadObserver } from './read-options.js';
 
 /** The connection to NATS was lost before the answer came. */
@@ -33,19 +34,15 @@ export class ConnectionMonitor {
   }
 
   /** Resolves when the link is up; at once when it is. Rejects with the signal's reason when that is aborted first. */
-  up(signal: AbortSignal): Promise<void> {
-    if (this.isConnected) return Promise.resolve();
-    return new Promise((resolve, reject) => {
-      const settle = (finish: () => void) => () => {
-        this.#onUp.delete(onUp);
-        signal.removeEventListener('abort', onAbort);
-        finish();
-      };
-      const onUp = settle(resolve);
-      const onAbort = settle(() => reject(signal.reason));
-      this.#onUp.add(onUp);
-      signal.addEventListener('abort', onAbort, { once: true });
-    });
+  async up(signal: AbortSignal): Promise<void> {
+    if (this.isConnected) return;
+    const { promise, resolve } = deferred();
+    this.#onUp.add(resolve);
+    try {
+      await untilAborted(promise, signal);
+    } finally {
+      this.#onUp.delete(resolve);
+    }
   }
 
   /**
@@ -54,15 +51,7 @@ export class ConnectionMonitor {
    */
   async runWhileConnected<T>(signal: AbortSignal, request: () => Promise<T>): Promise<T> {
     await this.up(signal);
-    let forget: () => void = () => undefined;
-    const lost = new Promise<never>((_resolve, reject) => {
-      forget = this.onLost(() => reject(new ConnectionLostError()));
-    });
-    try {
-      return await Promise.race([request(), lost]);
-    } finally {
-      forget();
-    }
+    return unlessFailed(request(), (fail) => this.onLost(() => fail(new ConnectionLostError())));
   }
 
   async #watch(connection: NatsConnection): Promise<void> {

@@ -4,6 +4,7 @@ import { NatsVersionError } from '../errors.js';
 import { isAtLeast } from '../server-version.js';
 import { type CredentialFiles, checkCredentialFiles } from './credential-files.js';
 import { explainConnectError } from './nats-errors.js';
+import { hostOf, parseNatsUrl, redactUrl } from './nats-url.js';
 
 /** The oldest nats-server that Headway works with. */
 const OLDEST = '2.10.0';
@@ -15,42 +16,6 @@ export interface NatsSettings extends CredentialFiles {
   readonly url: string;
   /** The connection's name, as operators see it in NATS. */
   readonly name: string;
-}
-
-const USERINFO = /^(\w+:\/\/)?.*@/s;
-const PLAIN_ADDRESS = /^(?:\w+:\/\/)?(?:\[[0-9A-Fa-f:.]+\]|[^\s,/@:%[\]]+)(?::\d{1,5})?\/?$/;
-
-/**
- * Addresses without user, password or token, for logs and errors. What is no list of addresses is not shown at all:
- * nobody can tell where a password ends in it.
- */
-export function redactUrl(url: string): string {
-  if (url === '') return url;
-  const plain = url.split(',').map(withoutUserinfo);
-  return plain.every((address) => PLAIN_ADDRESS.test(address)) ? plain.join(',') : '(not an address)';
-}
-
-function withoutUserinfo(address: string): string {
-  return address.replace(USERINFO, '$1');
-}
-
-/** Splits addresses and the credentials in front of the first `@`. */
-export function parseNatsUrl(
-  url: string,
-): Pick<ConnectionOptions, 'servers' | 'user' | 'pass' | 'token' | 'tls'> & { servers: string[] } {
-  const addresses = url.split(',').map((address) => address.replace(/\/$/, ''));
-  const userinfo = addresses.map((address) => /^(?:\w+:\/\/)?([^@]*)@/.exec(address)?.[1]).find(Boolean);
-  const servers = addresses.map(withoutUserinfo);
-  const tls = servers.some((server) => server.startsWith('tls://')) ? { tls: {} } : {};
-  if (userinfo === undefined) return { servers, ...tls };
-  const colon = userinfo.indexOf(':');
-  if (colon < 0) return { servers, token: decodeURIComponent(userinfo), ...tls };
-  return {
-    servers,
-    user: decodeURIComponent(userinfo.slice(0, colon)),
-    pass: decodeURIComponent(userinfo.slice(colon + 1)),
-    ...tls,
-  };
 }
 
 /**
@@ -127,11 +92,4 @@ function checkIdentity(
   const names = name === 'localhost' ? servers.map(hostOf) : [name];
   const errors = names.map((one) => checkServerIdentity(one, certificate));
   return errors.includes(undefined) ? undefined : errors[0];
-}
-
-function hostOf(server: string): string {
-  return server
-    .replace(/^\w+:\/\//, '')
-    .replace(/:\d+$/, '')
-    .replace(/^\[|\]$/g, '');
 }

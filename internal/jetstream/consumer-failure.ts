@@ -1,3 +1,4 @@
+import { unlessFailed } from '../async.js';
 import type { ConnectionMonitor } from './connection-monitor.js';
 
 /** Why a consumer was lost; a label of metrics, so a short list. metrics.md, "Metrics". */
@@ -72,11 +73,7 @@ export class ConsumerFailure {
    * @throws ConsumerLostError
    */
   orFail<T>(promise: Promise<T>): Promise<T> {
-    promise.catch(() => undefined);
-    return new Promise((resolve, reject) => {
-      const forget = this.onFailed(reject);
-      promise.then(resolve, reject).finally(forget);
-    });
+    return unlessFailed(promise, (fail) => this.onFailed(fail));
   }
 
   /** Ends the watch. What waits fails. */

@@ -3,10 +3,10 @@ import type { ConsumerConfig, StreamInfo } from 'nats';
 import type { ResetReason } from '../../schemas/frames.js';
 import { type StreamDifference, StreamMismatchError } from '../errors.js';
 import { decodeEvent } from '../eventlog/decode.js';
-import { redactUrl } from './connection.js';
 import { ConsumerFailure, ConsumerLostError, type FailureReason } from './consumer-failure.js';
 import { EdgeConsumer } from './edge-consumer.js';
 import type { FeedDeps } from './feed-handlers.js';
+import { redactUrl } from './nats-url.js';
 import type { PullLimits, StoredMessage } from './pull-reader.js';
 import { AdaptiveTimeout } from './request-timeout.js';
 import { LastStateLoader } from './state-loader.js';
@@ -76,10 +76,6 @@ export class Feed {
   /** How far it is behind the stream, by the stream's word: sequences, and seconds since it was at the end. */
   get lag(): { readonly events: number; readonly seconds: number } {
     return this.#audit.lag;
-  }
-
-  get consumerName(): string {
-    return this.#consumer.name;
   }
 
   /**

@@ -1,43 +1,100 @@
 import { ErrorCode, NatsError } from 'nats';
 import {
-  HeadwayError,
+  type HeadwayError,
   JetStreamUnavailableError,
   NatsAuthError,
   NatsUnreachableError,
   StreamNotFoundError,
 } from '../errors.js';
 import { ConnectionLostError } from './connection-monitor.js';
-import { apiErrorCode } from './stream.js';
+import { withoutCredentials } from './nats-url.js';
 
-const STREAM_NOT_FOUND = 10059;
-const JETSTREAM_NOT_ENABLED = [10039, 10076];
+/** What went wrong with a request to NATS or its JetStream. Everybody switches on these, and nobody on numbers. */
+export type RequestFailure =
+  | 'stream_not_found'
+  | 'consumer_not_found'
+  | 'message_not_found'
+  /** Somebody else has written to the subject meanwhile. */
+  | 'wrong_last_sequence'
+  /** The server could not make the consumer, as when it cannot write its files. */
+  | 'consumer_not_created'
+  /** JetStream is not enabled for the server, or for the account. */
+  | 'jetstream_disabled'
+  /** JetStream has answered that it cannot do it for now: no leader, or no resources. */
+  | 'jetstream_unavailable'
+  /** JetStream has answered with any other error. */
+  | 'api_error'
+  /** Nobody listens on the subject: on that of an API, there is no JetStream at all. */
+  | 'no_responders'
+  /** No answer came in time; it may still be on its way. */
+  | 'timeout'
+  | 'not_permitted'
+  /** The connection was lost or is closed. */
+  | 'disconnected'
+  | 'other';
+
+/** The numbers that JetStream gives its errors (`err_code`). */
+const API_ERRORS: Readonly<Record<number, RequestFailure>> = {
+  10012: 'consumer_not_created',
+  10014: 'consumer_not_found',
+  10037: 'message_not_found',
+  10039: 'jetstream_disabled',
+  10059: 'stream_not_found',
+  10071: 'wrong_last_sequence',
+  10076: 'jetstream_disabled',
+};
+
+const CLIENT_ERRORS: Readonly<Record<string, RequestFailure>> = {
+  [ErrorCode.NoResponders]: 'no_responders',
+  [ErrorCode.Timeout]: 'timeout',
+  [ErrorCode.PermissionsViolation]: 'not_permitted',
+  [ErrorCode.ConnectionClosed]: 'disconnected',
+  [ErrorCode.ConnectionDraining]: 'disconnected',
+  [ErrorCode.Disconnect]: 'disconnected',
+};
+
+/** Names what went wrong; null: it is no error of a request to NATS. */
+export function requestFailure(error: unknown): RequestFailure | null {
+  if (error instanceof ConnectionLostError) return 'disconnected';
+  if (!(error instanceof NatsError)) return null;
+  const { api_error: answered, code } = error;
+  // An error that was answered has a `code` as HTTP has it, which must not be read as one of the client's: 503 is both.
+  if (answered?.err_code === undefined) return CLIENT_ERRORS[code] ?? 'other';
+  return API_ERRORS[answered.err_code] ?? (answered.code === 503 ? 'jetstream_unavailable' : 'api_error');
+}
+
+/** Whether JetStream has answered with an error, whichever it is. */
+export function isApiError(error: unknown): boolean {
+  return error instanceof NatsError && error.api_error?.err_code !== undefined;
+}
 
 /**
  * What an error of a request to JetStream means to an operator; what is no such error is returned as it is.
  * @param shownUrl addresses without credentials
  */
 export function explainRequestError(error: unknown, stream: string, shownUrl: string): unknown {
-  if (error instanceof ConnectionLostError)
-    return new NatsUnreachableError(shownUrl, 'the connection was lost');
-  if (!(error instanceof NatsError) || error instanceof HeadwayError) return error;
-  const code = apiErrorCode(error);
-  if (code === STREAM_NOT_FOUND) return new StreamNotFoundError(stream, shownUrl);
-  if (code !== null && JETSTREAM_NOT_ENABLED.includes(code)) {
-    return new JetStreamUnavailableError(shownUrl, error.message);
-  }
-  switch (error.code) {
-    // Nobody listens on the JetStream API at all.
-    case ErrorCode.NoResponders:
+  const failure = requestFailure(error);
+  switch (failure) {
+    case 'stream_not_found':
+      return new StreamNotFoundError(stream, shownUrl);
+    case 'jetstream_disabled':
+    case 'jetstream_unavailable':
+      return new JetStreamUnavailableError(shownUrl, (error as Error).message);
+    case 'no_responders':
       return new JetStreamUnavailableError(shownUrl, 'nobody answers on the JetStream API');
-    case ErrorCode.Timeout:
+    case 'timeout':
       return new JetStreamUnavailableError(shownUrl, 'the JetStream API does not answer');
-    case ErrorCode.PermissionsViolation:
-      return new NatsAuthError(shownUrl, `it does not permit this: ${error.message}`);
-    case ErrorCode.ConnectionClosed:
-    case ErrorCode.ConnectionDraining:
-    case ErrorCode.Disconnect:
+    case 'not_permitted':
+      return new NatsAuthError(shownUrl, (error as Error).message);
+    case 'disconnected':
       return new NatsUnreachableError(shownUrl, 'the connection was lost');
-    default:
+    case 'consumer_not_found':
+    case 'consumer_not_created':
+    case 'message_not_found':
+    case 'wrong_last_sequence':
+    case 'api_error':
+    case 'other':
+    case null:
       return error;
   }
 }
@@ -100,27 +157,10 @@ export function explainConnectError({ url, shownUrl, wasEncrypted }: Attempt, er
   }
   if (error instanceof URIError) return unreachable('a % in the user or password of NATS_URL begins no code');
   if (/authorization/i.test(message)) return new NatsAuthError(shownUrl, 'authorization violation');
-  return unreachable(scrub(message, url));
+  return unreachable(withoutCredentials(message, url));
 }
 
 // What the package makes of a connection that ends before the server has greeted.
 function wasClosed(error: unknown): boolean {
   return error instanceof NatsError && /undefined error/.test(error.chainedError?.message ?? '');
-}
-
-/** `text` without any part of what stands before an `@` in `url`: a server may say what it was told. */
-function scrub(text: string, url: string): string {
-  const before = url.slice(0, Math.max(0, url.lastIndexOf('@'))).replaceAll(/(^|,)\w+:\/\//g, '$1');
-  const raw = [before, ...before.split(/[,@]/), ...before.split(/[\s:,/@]+/)];
-  const deps = new Set(raw.flatMap((part) => [part, decoded(part)]).filter((part) => part !== ''));
-  const longestFirst = [...deps].sort((one, other) => other.length - one.length);
-  return longestFirst.reduce((rest, part) => rest.replaceAll(part, '…'), text);
-}
-
-function decoded(part: string): string {
-  try {
-    return decodeURIComponent(part);
-  } catch {
-    return '';
-  }
 }

@@ -10,6 +10,7 @@ import {
   nanos,
   type Subscription,
 } from 'nats';
+import { deferred, within } from '../async.js';
 import type { ConnectionMonitor, PermissionViolation } from './connection-monitor.js';
 import type { ConsumerFailure, FailureReason } from './consumer-failure.js';
 
@@ -209,13 +210,9 @@ export class PullConsumer {
   }
 
   async #woken(ms: number): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const timer = ms === Number.POSITIVE_INFINITY ? undefined : setTimeout(resolve, ms);
-      this.#wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
+    const { promise, resolve } = deferred();
+    this.#wake = resolve;
+    await within(promise, ms, () => undefined);
     this.#wake = () => undefined;
   }
 

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type ConsumerConfig, type ConsumerInfo, NatsError, type StreamInfo } from 'nats';
+import type { ConsumerConfig, ConsumerInfo, StreamInfo } from 'nats';
 import { subjectOf } from '../../schemas/ids.js';
+import { untilAborted } from '../async.js';
 import { NatsAuthError, StreamNotFoundError, StreamRecreatedError } from '../errors.js';
 import {
   ConnectionLostError,
@@ -10,7 +11,7 @@ import {
   untilAnswered,
 } from './connection-monitor.js';
 import { ConsumerLostError } from './consumer-failure.js';
-import { explainRequestError } from './nats-errors.js';
+import { explainRequestError, requestFailure } from './nats-errors.js';
 import { addConsumer, type PullLimits, type StoredMessage } from './pull-reader.js';
 import type { ReadAccess, ReadFrom, ReadObserver, ReadRange } from './read-options.js';
 import { epochOf } from './stream.js';
@@ -60,7 +61,7 @@ export async function* readStored(
       isLost = false;
       pause = RETRY_MS;
       for (;;) {
-        const batch = await orAborted(reader.next(), signal);
+        const batch = await untilAborted(reader.next(), signal);
         if (batch.length > 0) yield batch;
         if (await reader.isAtEnd()) return;
       }
@@ -99,7 +100,7 @@ class StoredRead {
     const { id, from, until } = this.#range;
     const { connection, jsm, stream } = this.#access;
     const question = untilAnswered(connection, this.#signal, this.#observer, () => jsm.streams.info(stream));
-    const info = await orAborted(question, this.#signal);
+    const info = await untilAborted(question, this.#signal);
     this.#epoch = epochOf(info);
     const { last_seq: head, messages } = info.state;
     const place = placeOf(from, info);
@@ -149,8 +150,8 @@ class StoredRead {
     if (isAtStart && !isLate(error)) throw explained;
     const isEndless = this.#range.until === 'forever';
     if (explained instanceof StreamNotFoundError && isEndless) return 'the stream is gone';
-    if (explained instanceof StreamNotFoundError || !(error instanceof NatsError)) throw explained;
-    return error.message;
+    if (explained instanceof StreamNotFoundError || requestFailure(error) === null) throw explained;
+    return (error as Error).message;
   }
 
   // In a cluster a consumer can be placed on a server that has just died, and then nobody answers: the next try places it
@@ -188,7 +189,7 @@ class StoredRead {
   }
 
   #ask<T>(request: () => Promise<T>): Promise<T> {
-    return orAborted(this.#monitor.runWhileConnected(this.#signal, request), this.#signal);
+    return untilAborted(this.#monitor.runWhileConnected(this.#signal, request), this.#signal);
   }
 }
 
@@ -217,22 +218,4 @@ function endOf(place: StartPlace, until: ReadRange['until'], head: number): Read
   if (until === 'forever') return null;
   if (until !== 'head') return Math.min(until.seq, head);
   return place.kind === 'last' ? 'last' : head;
-}
-
-/** What the promise gives, or the signal's reason as soon as it is aborted. */
-async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  // The request has begun already, and may fail when nobody waits for it any more.
-  promise.catch(() => undefined);
-  signal.throwIfAborted();
-  let forget: () => void = () => undefined;
-  const aborted = new Promise<never>((_resolve, reject) => {
-    const onAbort = (): void => reject(signal.reason);
-    signal.addEventListener('abort', onAbort, { once: true });
-    forget = () => signal.removeEventListener('abort', onAbort);
-  });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    forget();
-  }
 }

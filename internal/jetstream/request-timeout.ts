@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { within } from '../async.js';
 import { HeadwayError } from '../errors.js';
 import type { ConsumerFailure } from './consumer-failure.js';
 
@@ -55,18 +55,10 @@ export class AdaptiveTimeout {
       if (error instanceof HeadwayError || !(error instanceof Error)) throw error;
       throw new Error(`${what}: ${error.message}`, { cause: error });
     });
-    if (ms === Number.POSITIVE_INFINITY) return this.#orFail(named);
-    const enough = new AbortController();
-    const late = delay(ms, undefined, { signal: enough.signal }).then((): never => {
+    return within(this.#orFail(named), ms, (): never => {
       this.#unanswered.set(what, unanswered + 1);
       throw new Error(`${what}: no answer within ${Math.round(ms)} ms`);
     });
-    for (const promise of [named, late]) promise.catch(() => undefined);
-    try {
-      return await this.#orFail(Promise.race([named, late]));
-    } finally {
-      enough.abort();
-    }
   }
 
   #orFail<T>(promise: Promise<T>): Promise<T> {

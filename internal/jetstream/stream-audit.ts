@@ -4,12 +4,12 @@ import type { StreamDifference } from '../errors.js';
 import type { FailureReason } from './consumer-failure.js';
 import type { FeedDeps } from './feed-handlers.js';
 import { GoneJobsFinder } from './gone-jobs.js';
-import { ALL_SUBJECTS, apiErrorCode, epochOf, nextSeq, streamDifferences } from './stream.js';
+import { requestFailure } from './nats-errors.js';
+import { ALL_SUBJECTS, epochOf, nextSeq, streamDifferences } from './stream.js';
 
 const LOOK_MS = 2_000;
 /** A feed that stands behind the stream's end for so many looks in a row, and takes nothing, does not follow. */
 const STALLED_LOOKS = 2;
-const CONSUMER_NOT_FOUND = 10014;
 /** The most gaps that one look compares with the stream: the newest. */
 const GAPS_AT_ONCE = 64;
 
@@ -131,7 +131,7 @@ export class StreamAudit {
     if (own === undefined) return;
     const { gapSeq } = log;
     const info = await ask(() => jsm.consumers.info(stream.name, own.name)).catch((error: unknown) => {
-      if (apiErrorCode(error) === CONSUMER_NOT_FOUND) return null;
+      if (requestFailure(error) === 'consumer_not_found') return null;
       throw error;
     });
     if (this.#feed.consumer?.info !== own) return;

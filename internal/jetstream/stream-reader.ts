@@ -1,5 +1,6 @@
-import { type ConsumerConfig, type ConsumerInfo, DeliverPolicy, ErrorCode, NatsError } from 'nats';
+import { type ConsumerConfig, type ConsumerInfo, DeliverPolicy } from 'nats';
 import { ConsumerFailure, type FailureReason } from './consumer-failure.js';
+import { requestFailure } from './nats-errors.js';
 import {
   addConsumer,
   type PullAccess,
@@ -268,5 +269,5 @@ export class StreamReader {
 
 /** Whether an answer did not come in time; it may still be on its way. */
 export function isLate(error: unknown): boolean {
-  return error instanceof NatsError && error.code === ErrorCode.Timeout;
+  return requestFailure(error) === 'timeout';
 }

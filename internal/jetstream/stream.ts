@@ -1,9 +1,7 @@
 import {
   DiscardPolicy,
-  ErrorCode,
   type JetStreamManager,
   type MsgRequest,
-  NatsError,
   nanos,
   RetentionPolicy,
   StorageType,
@@ -12,21 +10,12 @@ import {
   type StreamInfo,
 } from 'nats';
 import { SUBJECT_FILTER, SUBJECT_PREFIX } from '../../schemas/ids.js';
-import {
-  HeadwayError,
-  JetStreamUnavailableError,
-  NatsAuthError,
-  StreamConflictError,
-  type StreamDifference,
-  StreamMismatchError,
-} from '../errors.js';
+import { HeadwayError, StreamConflictError, type StreamDifference, StreamMismatchError } from '../errors.js';
+import { explainRequestError, isApiError, requestFailure } from './nats-errors.js';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 /** Whatever a stream holds. A pattern of fewer tokens leaves out what is stored on a subject that is a pattern itself. */
 export const ALL_SUBJECTS = '>';
-const STREAM_NOT_FOUND = 10059;
-const NO_MESSAGE_FOUND = 10037;
-const JETSTREAM_NOT_ENABLED = [10039, 10076];
 
 export interface StreamSpec {
   readonly name: string;
@@ -86,7 +75,7 @@ export function streamDifferences(config: StreamConfig, spec: StreamSpec): Strea
 
 /**
  * The stream's state; the stream is made when it is missing, and never changed when it is there.
- * @throws StreamMismatchError, StreamConflictError, JetStreamUnavailableError; NatsError when NATS does not answer
+ * @throws StreamMismatchError, StreamConflictError, and what `explainRequestError` makes of an error
  */
 export async function ensureStream(
   jsm: JetStreamManager,
@@ -100,7 +89,7 @@ export async function ensureStream(
     return info;
   } catch (error) {
     if (error instanceof HeadwayError) throw error;
-    throw asJetStreamError(error, shownUrl);
+    throw explainRequestError(error, spec.name, shownUrl);
   }
 }
 
@@ -117,7 +106,7 @@ export async function streamExists(jsm: JetStreamManager, spec: StreamSpec): Pro
     await jsm.streams.info(spec.name);
     return true;
   } catch (error) {
-    if (apiErrorCode(error) === STREAM_NOT_FOUND) return false;
+    if (requestFailure(error) === 'stream_not_found') return false;
     throw error;
   }
 }
@@ -126,12 +115,12 @@ async function findStream(jsm: JetStreamManager, spec: StreamSpec): Promise<Stre
   try {
     return await jsm.streams.info(spec.name);
   } catch (error) {
-    if (apiErrorCode(error) !== STREAM_NOT_FOUND) throw error;
+    if (requestFailure(error) !== 'stream_not_found') throw error;
   }
   try {
     return await jsm.streams.add(streamConfig(spec));
   } catch (error) {
-    if (apiErrorCode(error) === null || isJetStreamMissing(error)) throw error;
+    if (!isApiError(error) || requestFailure(error) === 'jetstream_disabled') throw error;
     throw new StreamConflictError(spec.name, (error as Error).message);
   }
 }
@@ -193,33 +182,9 @@ export async function storedMessage(
   try {
     return await jsm.streams.getMessage(stream, query);
   } catch (error) {
-    if (apiErrorCode(error) === NO_MESSAGE_FOUND) return null;
+    if (requestFailure(error) === 'message_not_found') return null;
     throw error;
   }
-}
-
-/** The number in an error that the JetStream API answered, or null for any other error. */
-export function apiErrorCode(error: unknown): number | null {
-  return error instanceof NatsError ? (error.api_error?.err_code ?? null) : null;
-}
-
-function isJetStreamMissing(error: unknown): boolean {
-  const code = apiErrorCode(error);
-  return code !== null && JETSTREAM_NOT_ENABLED.includes(code);
-}
-
-function asJetStreamError(error: unknown, shownUrl: string): unknown {
-  // 503: nobody listens on the JetStream API at all.
-  const nobody = error instanceof NatsError && error.code === '503' && apiErrorCode(error) === null;
-  if (nobody) return new JetStreamUnavailableError(shownUrl, 'nobody answers on the JetStream API');
-  if (error instanceof NatsError && error.code === ErrorCode.PermissionsViolation) {
-    return new NatsAuthError(shownUrl, error.message);
-  }
-  if (error instanceof NatsError && error.code === ErrorCode.Timeout) {
-    return new JetStreamUnavailableError(shownUrl, 'the JetStream API does not answer');
-  }
-  if (isJetStreamMissing(error)) return new JetStreamUnavailableError(shownUrl, (error as Error).message);
-  return error;
 }
 
 /**

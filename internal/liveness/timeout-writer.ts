@@ -1,10 +1,11 @@
-import { type JetStreamClient, NatsError } from 'nats';
+import type { JetStreamClient } from 'nats';
 import pLimit, { type LimitFunction } from 'p-limit';
 import pRetry from 'p-retry';
 import type { Event } from '../../schemas/event.js';
 import { subjectOf } from '../../schemas/ids.js';
 import { decodeEvent } from '../eventlog/decode.js';
 import type { LogRecord } from '../eventlog/record.js';
+import { requestFailure } from '../jetstream/nats-errors.js';
 import { timeoutEvent } from './timeout-event.js';
 
 /** A message as it stands in the stream. */
@@ -62,7 +63,6 @@ export interface Backoff {
 }
 
 const BACKOFF: Backoff = { retries: 3, firstMs: 250 };
-const WRONG_LAST_SEQUENCE = 10071;
 
 /** Something was stored for this job between the look at it and the write. */
 class SequenceConflict extends Error {}
@@ -192,7 +192,7 @@ export class TimeoutWriter {
         expect: { streamName: this.#access.stream, lastSubjectSequence: behind },
       });
     } catch (error) {
-      if (error instanceof NatsError && error.api_error?.err_code === WRONG_LAST_SEQUENCE) {
+      if (requestFailure(error) === 'wrong_last_sequence') {
         throw new SequenceConflict('the job has a newer message');
       }
       throw error;
@@ -201,5 +201,5 @@ export class TimeoutWriter {
 }
 
 function isRefused(error: Error): boolean {
-  return error instanceof NatsError && error.isPermissionError();
+  return requestFailure(error) === 'not_permitted';
 }

@@ -5,10 +5,11 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { JobsPage, launchChromium, PageServer } from '../harness/browser.js';
 import { startEdgeProcess } from '../harness/edge-process.js';
 import { jobId } from '../harness/ids.js';
+import { metric } from '../harness/metrics.js';
 import { startTcpProxy } from '../harness/proxy.js';
 import { publish } from '../harness/publish.js';
 import { connectedNats, sharedNats } from '../harness/shared-nats.js';
-import { inSeconds, JWT_ENV, metric, mint } from '../harness/tokens.js';
+import { inSeconds, JWT_ENV, mint } from '../harness/tokens.js';
 import { waitFor } from '../harness/wait.js';
 
 /** The block of code in a document that begins so. */

@@ -1,8 +1,9 @@
 /** Who follows the rules arrives, however far it was away, however slow it is and however often it is cut. */
 import { expect, test } from 'vitest';
+import { metric } from '../harness/metrics.js';
 import { event, publish, publishAll } from '../harness/publish.js';
 import { Follower } from '../harness/reconnecting-client.js';
-import { metric } from '../harness/tokens.js';
+
 import { waitFor } from '../harness/wait.js';
 import { arrive, Crowd, framesOf, publishJobs, reportAllTheTime } from './crowd.js';
 import { Recorder, type Scope } from './recorder.js';
@@ -81,10 +82,8 @@ test('G1 order: one job’s burst beyond its limit is the business of those who 
   await Promise.all(
     [...followers, ofBurst, ofAll].map((one) => one.until(({ caughtUp }) => caughtUp > 0, 'caught up')),
   );
-  const pages = async (): Promise<number> => {
-    const text = await (await fetch(`${edge.http}/metrics`)).text();
-    return Number(/^headway_history_read_seconds_count\{kind="page"\} (\d+)$/m.exec(text)?.[1] ?? 0);
-  };
+  const pages = (): Promise<number> =>
+    metric(edge.http, 'headway_history_read_seconds_count{kind="page"}', 0);
   expect(await pages()).toBe(0);
 
   link.stall();

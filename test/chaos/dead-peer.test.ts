@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { type EdgeProcess, startEdgeProcess } from '../harness/edge-process.js';
 import { jobId } from '../harness/ids.js';
+import { metric } from '../harness/metrics.js';
 import { type NatsServer, startNats } from '../harness/nats-server.js';
 import { startTcpProxy } from '../harness/proxy.js';
 import { connectNats, event, publish, publishAll, storedEvents } from '../harness/publish.js';
@@ -20,14 +21,7 @@ function startEdge(nats: NatsServer, env: Record<string, string> = {}): Promise<
   });
 }
 
-/** The sum of a metric over its labels. */
-async function metric(edge: EdgeProcess, name: string): Promise<number> {
-  const text = await (await fetch(`${edge.http}/metrics`)).text();
-  const lines = text.split('\n').filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `));
-  return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
-}
-
-const connections = (edge: EdgeProcess): Promise<number> => metric(edge, 'headway_connections');
+const connections = (edge: EdgeProcess): Promise<number> => metric(edge.http, 'headway_connections', 0);
 
 /** Waits until so many connections are left, and returns how long that took. */
 async function untilConnections(edge: EdgeProcess, left: number, timeoutMs: number): Promise<number> {

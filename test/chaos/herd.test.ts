@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { startEdgeProcess } from '../harness/edge-process.js';
 import { jobId } from '../harness/ids.js';
+import { metric } from '../harness/metrics.js';
 import { startNats } from '../harness/nats-server.js';
 import { connectNats, event, publishAll, type StoredEvent, storedEvents } from '../harness/publish.js';
 import { discrepancy, Follower } from '../harness/reconnecting-client.js';
@@ -71,8 +72,7 @@ test(`herds: ${CLIENTS} clients of ${JOBS} jobs come back within a second after 
   delays.sort((a, b) => a - b);
   measured('live update meanwhile, median', Math.round(delays[delays.length >> 1] ?? 0));
   measured('live update meanwhile, slowest', Math.round(delays.at(-1) ?? 0));
-  const metrics = await (await fetch(`${second.http}/metrics`)).text();
-  const reads = Number(/headway_history_read_seconds_count\{kind="page"\} (\d+)/.exec(metrics)?.[1] ?? 0);
+  const reads = await metric(second.http, 'headway_history_read_seconds_count{kind="page"}', 0);
   process.stdout.write(`    pages read from JetStream for them: ${reads}\n`);
   // Equal reads are done once.
   expect(reads).toBeGreaterThan(JOBS / 2);

@@ -3,9 +3,10 @@ import { expect, test } from 'vitest';
 import { WsClient } from '../harness/client.js';
 import { startLocalEdge } from '../harness/edge-in-process.js';
 import { jobId } from '../harness/ids.js';
+import { metric } from '../harness/metrics.js';
 import { startNatsCluster } from '../harness/nats-cluster.js';
 import { connectNats, createStream, event, publishAll, storedEvents } from '../harness/publish.js';
-import { metric } from '../harness/tokens.js';
+
 import { waitFor } from '../harness/wait.js';
 
 const STREAM = 'PROGRESS';

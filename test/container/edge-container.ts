@@ -1,5 +1,7 @@
 /** An edge in a container of the image `headway`, as it runs in production: not root, on a read-only file system. */
+
 import { Container, type Place } from '../harness/container.js';
+import { TEST_SETTINGS } from '../harness/edge-settings.js';
 import { freePorts } from '../harness/free-ports.js';
 import { waitFor } from '../harness/wait.js';
 
@@ -20,14 +22,7 @@ export async function startEdgeContainer(
   const container = await Container.start('edge', {
     image: HEADWAY_IMAGE,
     env: {
-      HEADWAY_AUTH: 'none',
-      HEADWAY_MAX_CONNECTIONS_PER_ADDRESS: '0',
-      HEADWAY_MAX_PENDING_READS_PER_SUBJECT: '0',
-      HEADWAY_MAX_UPGRADES_PER_ADDRESS: '0',
-      HEADWAY_MAX_UNAUTHENTICATED_PER_ADDRESS: '0',
-      HEADWAY_MAX_HTTP_SOCKETS_PER_ADDRESS: '0',
-      // Tests look again at once.
-      HEADWAY_METRICS_MAX_AGE_MS: '0',
+      ...TEST_SETTINGS,
       ...env,
     },
     ports: { 8080: port },

@@ -2,14 +2,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { createInterface } from 'node:readline';
+import { type ExitStatus, WatchedProcess } from '../../demo/child-process.js';
 import { waitFor, withTimeout } from './wait.js';
 import { guard } from './watchdog.js';
 
-export interface ExitStatus {
-  code: number | null;
-  signal: NodeJS.Signals | null;
-}
+export type { ExitStatus };
 
 /** Output beyond this many characters is forgotten, oldest first. */
 const OUTPUT_LIMIT = 8 * 1024 * 1024;
@@ -33,12 +30,7 @@ export async function stateOf(pid: number): Promise<string | undefined> {
 
 export class Child {
   readonly pid: number;
-  /** Resolves when the process is gone and all of its output was read. */
-  readonly exited: Promise<ExitStatus>;
-  #status: ExitStatus | undefined;
-  #lines: string[] = [];
-  #size = 0;
-  #watchers = new Set<(line: string) => void>();
+  readonly #watched: WatchedProcess;
 
   private constructor(
     readonly name: string,
@@ -48,15 +40,7 @@ export class Child {
     this.pid = pid;
     const release = guard(pid);
     child.once('exit', release);
-    this.exited = new Promise((resolve) => {
-      child.once('close', (code, signal) => {
-        this.#status = { code, signal };
-        resolve(this.#status);
-      });
-    });
-    for (const stream of [child.stdout, child.stderr]) {
-      if (stream) createInterface({ input: stream }).on('line', (line) => this.#take(line));
-    }
+    this.#watched = new WatchedProcess(name, child, OUTPUT_LIMIT);
   }
 
   /** Starts a program; rejects when it cannot be started at all. */
@@ -68,46 +52,33 @@ export class Child {
     });
   }
 
+  /** Resolves when the process is gone and all of its output was read. */
+  get exited(): Promise<ExitStatus> {
+    return this.#watched.exited;
+  }
+
   /** How it ended, or undefined while it runs. */
   get status(): ExitStatus | undefined {
-    return this.#status;
+    return this.#watched.status;
   }
 
   /** What it wrote to stdout and stderr so far. */
   output(): string {
-    return this.#lines.join('\n');
+    return this.#watched.output();
   }
 
   /** The first line, past or future, for which `pick` gives something; fails at once when the process ends. */
   async line<T>(pick: (line: string) => T | undefined, what: string, timeoutMs = 10_000): Promise<T> {
-    let watcher: ((line: string) => void) | undefined;
-    const found = new Promise<T>((resolve) => {
-      watcher = (line) => {
-        const picked = pick(line);
-        if (picked !== undefined) resolve(picked);
-      };
-      for (const line of this.#lines) watcher(line);
-      this.#watchers.add(watcher);
-    });
-    const ended = this.exited.then((): never => {
-      throw new Error(`it ended (${this.#describeEnd()})`);
-    });
-    try {
-      return await withTimeout(Promise.race([found, ended]), timeoutMs, what);
-    } catch (error) {
-      throw new Error(`${this.name}: waiting for ${what} failed\n${this.output()}`, { cause: error });
-    } finally {
-      if (watcher) this.#watchers.delete(watcher);
-    }
+    return await this.#watched.line(pick, what, timeoutMs);
   }
 
   /** Why waiting for this process is hopeless, or undefined while it runs. For `waitFor`'s `giveUp`. */
   giveUp(): string | undefined {
-    return this.#status && `${this.name} ended (${this.#describeEnd()})\n${this.output()}`;
+    return this.#watched.whyGone();
   }
 
   signal(signal: NodeJS.Signals): void {
-    if (this.#status === undefined) this.child.kill(signal);
+    if (this.status === undefined) this.child.kill(signal);
   }
 
   /** SIGKILL, and waits until it is gone. */
@@ -148,16 +119,5 @@ export class Child {
       everyMs: 1,
       giveUp: () => this.giveUp(),
     });
-  }
-
-  #take(line: string): void {
-    this.#lines.push(line);
-    this.#size += line.length + 1;
-    while (this.#size > OUTPUT_LIMIT) this.#size -= (this.#lines.shift() ?? '').length + 1;
-    for (const watcher of this.#watchers) watcher(line);
-  }
-
-  #describeEnd(): string {
-    return this.#status?.signal ? `by ${this.#status.signal}` : `with code ${this.#status?.code}`;
   }
 }

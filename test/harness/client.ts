@@ -186,6 +186,11 @@ export class WsClient implements AsyncDisposable {
     this.socket.terminate();
   }
 
+  /** How the connection was closed, when it is within `timeoutMs`. */
+  async ended(timeoutMs = 10_000): Promise<Closed> {
+    return await withTimeout(this.closed, timeoutMs, 'the close');
+  }
+
   /** Says goodbye and waits for the end; a server that does not answer in time is dropped. */
   async close(code = 1000, reason = '', timeoutMs = 5_000): Promise<Closed> {
     this.resumeReading();

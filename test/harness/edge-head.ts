@@ -1,4 +1,5 @@
 import type { NatsConnection } from 'nats';
+import { metric } from './metrics.js';
 import { waitFor } from './wait.js';
 
 /**
@@ -9,11 +10,7 @@ import { waitFor } from './wait.js';
 export async function edgeHasRead(http: string, nc: NatsConnection, stream = 'PROGRESS'): Promise<void> {
   const jsm = await nc.jetstreamManager({ checkAPI: false });
   const { last_seq: last } = (await jsm.streams.info(stream)).state;
-  await waitFor(
-    async () => {
-      const text = await (await fetch(`${http}/metrics`)).text();
-      return Number(/^headway_log_head_seq (\d+)$/m.exec(text)?.[1] ?? -1) >= last;
-    },
-    { what: `the edge has read up to ${last}` },
-  );
+  await waitFor(async () => (await metric(http, 'headway_log_head_seq', -1)) >= last, {
+    what: `the edge has read up to ${last}`,
+  });
 }

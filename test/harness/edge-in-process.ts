@@ -1,6 +1,7 @@
 import { type RunningEdge, startEdge } from '../../internal/app/edge.js';
 import { createLogger } from '../../internal/telemetry/logger.js';
 import { parseEdgeConfig } from '../../schemas/config.js';
+import { TEST_SETTINGS } from './edge-settings.js';
 import { uniqueId } from './ids.js';
 
 /** An edge in the test's own process. */
@@ -18,15 +19,7 @@ export async function startLocalEdge(natsUrl: string, env: Record<string, string
   const parsed = parseEdgeConfig(
     {
       NATS_URL: natsUrl,
-      HEADWAY_AUTH: 'none',
-      // All clients of a test come from one address.
-      HEADWAY_MAX_CONNECTIONS_PER_ADDRESS: '0',
-      HEADWAY_MAX_PENDING_READS_PER_SUBJECT: '0',
-      HEADWAY_MAX_UPGRADES_PER_ADDRESS: '0',
-      HEADWAY_MAX_UNAUTHENTICATED_PER_ADDRESS: '0',
-      HEADWAY_MAX_HTTP_SOCKETS_PER_ADDRESS: '0',
-      // Tests look again at once.
-      HEADWAY_METRICS_MAX_AGE_MS: '0',
+      ...TEST_SETTINGS,
       HEADWAY_HOST: '127.0.0.1',
       HEADWAY_PORT: '0',
       HEADWAY_LOG_LEVEL: 'silent',

@@ -1,7 +1,10 @@
 /** An edge as its users run it: the built service in a process of its own, configured by the environment. */
+
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { listeningPort, parseLogLine } from '../../demo/child-process.js';
 import { Child, type ExitStatus } from './child.js';
+import { TEST_SETTINGS } from './edge-settings.js';
 import { uniqueId } from './ids.js';
 import { waitFor } from './wait.js';
 
@@ -74,7 +77,7 @@ export class EdgeProcess implements AsyncDisposable {
 
   /** Its log lines of this message, as objects. */
   logged(msg: string): Record<string, unknown>[] {
-    const lines = this.output().split('\n').map(logLine);
+    const lines = this.output().split('\n').map(parseLogLine);
     return lines.filter((line) => line?.msg === msg) as Record<string, unknown>[];
   }
 
@@ -124,15 +127,7 @@ function environment({ natsUrl, stream, port = 0, env = {} }: EdgeOptions): Node
   const merged = {
     ...Object.fromEntries(inherited),
     NATS_URL: natsUrl,
-    HEADWAY_AUTH: 'none',
-    // All clients of a test come from one address.
-    HEADWAY_MAX_CONNECTIONS_PER_ADDRESS: '0',
-    HEADWAY_MAX_PENDING_READS_PER_SUBJECT: '0',
-    HEADWAY_MAX_UPGRADES_PER_ADDRESS: '0',
-    HEADWAY_MAX_UNAUTHENTICATED_PER_ADDRESS: '0',
-    HEADWAY_MAX_HTTP_SOCKETS_PER_ADDRESS: '0',
-    // Tests look again at once.
-    HEADWAY_METRICS_MAX_AGE_MS: '0',
+    ...TEST_SETTINGS,
     HEADWAY_HOST: '127.0.0.1',
     HEADWAY_PORT: String(port),
     HEADWAY_EDGE_ID: uniqueId('test-edge'),
@@ -140,18 +135,4 @@ function environment({ natsUrl, stream, port = 0, env = {} }: EdgeOptions): Node
     ...env,
   };
   return Object.fromEntries(Object.entries(merged).filter(([, value]) => value !== undefined));
-}
-
-function listeningPort(line: string): number | undefined {
-  const entry = logLine(line);
-  return entry?.msg === 'listening' && typeof entry.port === 'number' ? entry.port : undefined;
-}
-
-function logLine(line: string): Record<string, unknown> | undefined {
-  if (!line.startsWith('{')) return undefined;
-  try {
-    return JSON.parse(line) as Record<string, unknown>;
-  } catch {
-    return undefined;
-  }
 }

@@ -4,6 +4,7 @@ import { expect } from 'vitest';
 import { WsClient } from './client.js';
 import { type EdgeProcess, startEdgeProcess } from './edge-process.js';
 import { jobId } from './ids.js';
+import { metric } from './metrics.js';
 import { type NatsServer, startNats } from './nats-server.js';
 import { connectNats, publish } from './publish.js';
 
@@ -54,8 +55,7 @@ export class WitnessedEdge implements AsyncDisposable {
 
   /** Resident bytes. */
   async memory(): Promise<number> {
-    const text = await (await fetch(`${this.edge.http}/metrics`)).text();
-    return Number(/^process_resident_memory_bytes (\d+)$/m.exec(text)?.[1]);
+    return await metric(this.edge.http, 'process_resident_memory_bytes');
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -38,6 +38,11 @@ export async function connectedNats(
   }
 }
 
+/** For one test, with the stream of the contract and what is changed in it. */
+export const natsWithStream = (
+  changes: Partial<StreamConfig> = {},
+): Promise<ConnectedNats & AsyncDisposable> => connectedNats({ stream: changes });
+
 /** For all tests of a file, or of a `describe`: called at its top, before other hooks are. */
 export function sharedNats(options: ConnectedNatsOptions = {}): ConnectedNats {
   let given: Awaited<ReturnType<typeof connectedNats>> | undefined;

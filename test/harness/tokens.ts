@@ -5,7 +5,8 @@ import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type CryptoKey, exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { type Frame, WsClient, type WsOptions } from './client.js';
-import { waitFor, withTimeout } from './wait.js';
+import { metric } from './metrics.js';
+import { waitFor } from './wait.js';
 
 /** A secret that an edge takes; made anew for each test process. */
 export const TOKEN_SECRET = randomBytes(48).toString('base64');
@@ -109,14 +110,6 @@ export class KeyHost implements AsyncDisposable {
   }
 }
 
-/** The value of a metric of an edge, summed over its labels. */
-export async function metric(http: string, name: string): Promise<number> {
-  const text = await (await fetch(`${http}/metrics`)).text();
-  const values = [...text.matchAll(new RegExp(`^${name}(?:\\{.*\\})? (\\S+)$`, 'gm'))];
-  if (values.length === 0) throw new Error(`the edge has no metric ${name}`);
-  return values.reduce((sum, [, value]) => sum + Number(value), 0);
-}
-
 /** Nobody is connected any more, and nobody's token is being checked. */
 export async function everybodyIsGone(http: string): Promise<void> {
   const counts = async () =>
@@ -130,6 +123,6 @@ export async function refusal(
   options: WsOptions = {},
 ): Promise<{ frames: Frame[]; code: number; reason: string; protocol: string }> {
   await using client = await WsClient.connect(url, options);
-  const { code, reason } = await withTimeout(client.closed, 10_000, 'a refusal');
+  const { code, reason } = await client.ended();
   return { frames: client.frames, code, reason, protocol: client.protocol };
 }

@@ -1,5 +1,6 @@
 /** Waiting for something to become true, with an error that says what was waited for. */
 import { inspect } from 'node:util';
+import { within } from '../../internal/async.js';
 
 export interface WaitOptions {
   /** What is waited for, for the error message: "the second edge to be ready". */
@@ -44,15 +45,9 @@ export async function waitFor<T>(predicate: () => T | Promise<T>, options: WaitO
 
 /** The promise's own outcome, or an error that names `what` after `ms`. Never leaves a timer behind. */
 export async function withTimeout<T>(promise: Promise<T>, ms: number, what: string): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what} took longer than ${Math.round(ms)} ms`)), ms);
+  return await within(promise, ms, (): never => {
+    throw new Error(`${what} took longer than ${Math.round(ms)} ms`);
   });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** The gap between two looks of a poll; not exported, so that no test settles things by sleeping. */

@@ -1,32 +1,22 @@
 import { expect, test } from 'vitest';
 import { HandshakeRefused, WsClient } from '../harness/client.js';
-import { startEdgeProcess } from '../harness/edge-process.js';
 import { jobId } from '../harness/ids.js';
-import { startNats } from '../harness/nats-server.js';
-import { startTcpProxy } from '../harness/proxy.js';
-import { connectNats, createStream, publish } from '../harness/publish.js';
-import { bearer, JWT_ENV, metric, mint, refusal } from '../harness/tokens.js';
+import { LinkedEdge } from '../harness/linked-edge.js';
+import { metric, metricsText } from '../harness/metrics.js';
+import { bearer, JWT_ENV, mint, refusal } from '../harness/tokens.js';
 import { waitFor } from '../harness/wait.js';
 
+const jobIds = (count: number): string[] => Array.from({ length: count }, () => jobId());
+
 test('herds: while too many reads from JetStream wait, newcomers are refused with 503 and Retry-After, and those who wait are served', async () => {
-  await using nats = await startNats();
-  const nc = await connectNats(nats.url);
-  const ids = Array.from({ length: 5 }, () => jobId());
-  await createStream(nc, 'PROGRESS');
-  for (const id of [...ids, ...ids]) await publish(nc, id);
-  await using monitor = await startTcpProxy(nats.port);
-  await using edge = await startEdgeProcess({
-    natsUrl: `nats://127.0.0.1:${monitor.port}`,
-    env: { HEADWAY_MAX_PENDING_READS: '3' },
-  });
-  // NATS answers nothing, so that reads wait.
-  monitor.stall();
-  const waiting = await Promise.all(
-    ids.slice(0, 3).map((id) => WsClient.connect(`${edge.ws}/ws/upload-progress/${id}?last_seq=1`)),
-  );
+  const ids = jobIds(5);
+  await using linked = await LinkedEdge.start(ids, { HEADWAY_MAX_PENDING_READS: '3' });
+  const { edge, link } = linked;
+  link.stall();
+  const waiting = await Promise.all(ids.slice(0, 3).map((id) => linked.resume(id)));
   const refusal = await waitFor(
     () =>
-      WsClient.connect(`${edge.ws}/ws/upload-progress/${ids[3]}?last_seq=1`).then(
+      linked.resume(ids[3]).then(
         (client) => void client.drop(),
         (error: unknown) => (error instanceof HandshakeRefused ? error : undefined),
       ),
@@ -35,28 +25,21 @@ test('herds: while too many reads from JetStream wait, newcomers are refused wit
   expect(refusal.status).toBe(503);
   expect(refusal.headers['retry-after']).toBe('1');
   expect(JSON.parse(refusal.body)).toMatchObject({ status: 503, code: 'overloaded' });
-  monitor.flow();
+  link.flow();
   for (const client of waiting) await client.until(({ type }) => type === 'caught_up', { timeoutMs: 30_000 });
   const newcomer = await waitFor(() => WsClient.connect(`${edge.ws}/ws/upload-progress/${ids[4]}`), {
     what: 'room again',
   });
   newcomer.drop();
   for (const client of waiting) client.drop();
-  await nc.close();
 });
 
 test('herds: reads that failed and will be tried again still count', async () => {
-  await using nats = await startNats();
-  await using nc = await connectNats(nats.url);
-  const ids = Array.from({ length: 3 }, () => jobId());
-  await createStream(nc, 'PROGRESS');
-  for (const id of [...ids, ...ids]) await publish(nc, id);
-  await using monitor = await startTcpProxy(nats.port);
-  await using edge = await startEdgeProcess({ natsUrl: `nats://127.0.0.1:${monitor.port}` });
-  monitor.stall();
-  const clients = await Promise.all(
-    ids.map((id) => WsClient.connect(`${edge.ws}/ws/upload-progress/${id}?last_seq=1`)),
-  );
+  const ids = jobIds(3);
+  await using linked = await LinkedEdge.start(ids);
+  const { edge, link } = linked;
+  link.stall();
+  const clients = await Promise.all(ids.map((id) => linked.resume(id)));
   for (const client of clients) await client.until(({ type }) => type === 'hello');
   const pending = new Set<number>();
   await waitFor(
@@ -67,7 +50,7 @@ test('herds: reads that failed and will be tried again still count', async () =>
     { what: 'reads that failed', timeoutMs: 60_000 },
   );
   expect([...pending]).toEqual([ids.length]);
-  monitor.flow();
+  link.flow();
   for (const client of clients) {
     await client.until(({ type }) => type === 'caught_up', { timeoutMs: 30_000 });
     client.drop();
@@ -75,21 +58,12 @@ test('herds: reads that failed and will be tried again still count', async () =>
 }, 120_000);
 
 test('herds: reads that wait for clients who have gone are not done', async () => {
-  await using nats = await startNats();
-  await using nc = await connectNats(nats.url);
-  const ids = Array.from({ length: 40 }, () => jobId());
-  await createStream(nc, 'PROGRESS');
-  // A trimmed job each, so that every resume from its beginning needs a page of its own.
-  for (const id of [...ids, ...ids]) await publish(nc, id);
-  await using monitor = await startTcpProxy(nats.port);
-  await using edge = await startEdgeProcess({
-    natsUrl: `nats://127.0.0.1:${monitor.port}`,
-    env: { HEADWAY_HISTORY_READS: '1' },
-  });
-  monitor.stall();
-  const clients = await Promise.all(
-    ids.map((id) => WsClient.connect(`${edge.ws}/ws/upload-progress/${id}?last_seq=1`)),
-  );
+  // Every resume needs a page of its own.
+  const ids = jobIds(40);
+  await using linked = await LinkedEdge.start(ids, { HEADWAY_HISTORY_READS: '1' });
+  const { edge, link } = linked;
+  link.stall();
+  const clients = await Promise.all(ids.map((id) => linked.resume(id)));
   await waitFor(async () => (await metric(edge.http, 'headway_history_reads_pending')) === ids.length, {
     what: 'reads that wait',
   });
@@ -97,7 +71,7 @@ test('herds: reads that wait for clients who have gone are not done', async () =
   await waitFor(async () => (await metric(edge.http, 'headway_connections')) === 1, {
     what: 'the clients to be gone',
   });
-  monitor.flow();
+  link.flow();
   await clients[0]?.until(({ type }) => type === 'caught_up', { timeoutMs: 30_000 });
   await waitFor(async () => (await metric(edge.http, 'headway_history_reads_pending')) === 0, {
     what: 'no reads',
@@ -107,22 +81,17 @@ test('herds: reads that wait for clients who have gone are not done', async () =
 });
 
 test('herds: while too many reads of one subject wait, its newcomers are refused with 1013, and others come in', async () => {
-  await using nats = await startNats();
-  await using nc = await connectNats(nats.url);
-  const ids = Array.from({ length: 5 }, () => jobId());
-  await createStream(nc, 'PROGRESS');
-  for (const id of [...ids, ...ids]) await publish(nc, id);
-  await using monitor = await startTcpProxy(nats.port);
-  await using edge = await startEdgeProcess({
-    natsUrl: `nats://127.0.0.1:${monitor.port}`,
-    env: { ...JWT_ENV, HEADWAY_MAX_PENDING_READS_PER_SUBJECT: '3' },
+  const ids = jobIds(5);
+  await using linked = await LinkedEdge.start(ids, {
+    ...JWT_ENV,
+    HEADWAY_MAX_PENDING_READS_PER_SUBJECT: '3',
   });
+  const { edge, link } = linked;
   const [greedy, modest, nobody] = await Promise.all(
     [{ sub: 'greedy' }, { sub: 'modest' }, {}].map((sub) => mint({ ...sub, jobs: ['*'] })),
   );
-  const resume = (index: number, token = '') =>
-    WsClient.connect(`${edge.ws}/ws/upload-progress/${ids[index]}?last_seq=1`, bearer(token));
-  monitor.stall();
+  const resume = (index: number, token = '') => linked.resume(ids[index], bearer(token));
+  link.stall();
   const waiting = await Promise.all([0, 1, 2].map((index) => resume(index, greedy)));
   for (const client of waiting) await client.until(({ type }) => type === 'hello');
 
@@ -139,10 +108,10 @@ test('herds: while too many reads of one subject wait, its newcomers are refused
   expect(answer.status).toBe(503);
   expect(answer.headers.get('retry-after')).toBe('1');
   expect(await answer.json()).toMatchObject({ code: 'overloaded' });
-  const metrics = await (await fetch(`${edge.http}/metrics`)).text();
+  const metrics = await metricsText(edge.http);
   expect(metrics).toContain('headway_limits_reached_total{limit="pending_reads_per_subject"} 2');
 
-  monitor.flow();
+  link.flow();
   for (const client of waiting) await client.until(({ type }) => type === 'caught_up', { timeoutMs: 30_000 });
   const newcomer = await resume(4, greedy);
   await newcomer.until(({ type }) => type === 'caught_up', { timeoutMs: 30_000 });
@@ -150,21 +119,13 @@ test('herds: while too many reads of one subject wait, its newcomers are refused
 });
 
 test('herds: where nobody shows a token, newcomers of an address whose reads wait are refused with 503', async () => {
-  await using nats = await startNats();
-  await using nc = await connectNats(nats.url);
-  const ids = Array.from({ length: 4 }, () => jobId());
-  await createStream(nc, 'PROGRESS');
-  for (const id of [...ids, ...ids]) await publish(nc, id);
-  await using monitor = await startTcpProxy(nats.port);
-  await using edge = await startEdgeProcess({
-    natsUrl: `nats://127.0.0.1:${monitor.port}`,
-    env: { HEADWAY_MAX_PENDING_READS_PER_SUBJECT: '3', HEADWAY_TRUSTED_PROXIES: '127.0.0.1' },
-  });
+  const ids = jobIds(4);
+  const env = { HEADWAY_MAX_PENDING_READS_PER_SUBJECT: '3', HEADWAY_TRUSTED_PROXIES: '127.0.0.1' };
+  await using linked = await LinkedEdge.start(ids, env);
+  const { link } = linked;
   const resume = (index: number, address: string) =>
-    WsClient.connect(`${edge.ws}/ws/upload-progress/${ids[index]}?last_seq=1`, {
-      headers: { 'x-forwarded-for': address },
-    });
-  monitor.stall();
+    linked.resume(ids[index], { headers: { 'x-forwarded-for': address } });
+  link.stall();
   const waiting = await Promise.all([0, 1, 2].map((index) => resume(index, '192.0.2.1')));
   for (const client of waiting) await client.until(({ type }) => type === 'hello');
   const other = await resume(3, '192.0.2.2');
@@ -173,7 +134,7 @@ test('herds: where nobody shows a token, newcomers of an address whose reads wai
   const refused: unknown = await resume(3, '192.0.2.1').catch((error: unknown) => error);
   expect(refused).toBeInstanceOf(HandshakeRefused);
   expect(refused).toMatchObject({ status: 503, headers: { 'retry-after': '1' } });
-  monitor.flow();
+  link.flow();
   for (const client of waiting) {
     await client.until(({ type }) => type === 'caught_up', { timeoutMs: 30_000 });
     client.drop();

@@ -4,7 +4,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { WsClient, type WsOptions } from '../harness/client.js';
 import { edgeHasRead } from '../harness/edge-head.js';
 import { type LocalEdge, startLocalEdge } from '../harness/edge-in-process.js';
+import { QUICK_SETTINGS } from '../harness/edge-settings.js';
 import { jobId } from '../harness/ids.js';
+import { metric, metricsText } from '../harness/metrics.js';
 import { publish } from '../harness/publish.js';
 import { handshake, RawSocket, serverFrames } from '../harness/raw-socket.js';
 import { sharedNats } from '../harness/shared-nats.js';
@@ -15,12 +17,11 @@ import {
   inSeconds,
   JWT_ENV,
   KeyHost,
-  metric,
   mint,
   refusal,
   TOKEN_SECRET,
 } from '../harness/tokens.js';
-import { waitFor, withTimeout } from '../harness/wait.js';
+import { waitFor } from '../harness/wait.js';
 
 const WS = '/ws/upload-progress';
 const ORIGIN = { origin: 'https://app.example.com' };
@@ -34,8 +35,7 @@ beforeAll(async () => {
 
 afterAll(() => edge[Symbol.asyncDispose]());
 
-const start = (env: Record<string, string>) =>
-  startLocalEdge(shared.nats.url, { HEADWAY_DRAIN_MS: '0', HEADWAY_HEARTBEAT_MS: '400', ...env });
+const start = (env: Record<string, string>) => startLocalEdge(shared.nats.url, { ...QUICK_SETTINGS, ...env });
 
 /** Claims that the edge of all tests takes, with others over them. */
 const claims = (over: Record<string, unknown> = {}) => ({
@@ -46,8 +46,6 @@ const claims = (over: Record<string, unknown> = {}) => ({
   ...over,
 });
 const good = (over?: Record<string, unknown>) => mint(claims(over));
-
-const end = (client: WsClient) => withTimeout(client.closed, 10_000, 'the close');
 
 /** A refusal before `hello` is one `error` frame and the close code that goes with it. */
 async function refusedWith(url: string, options: WsOptions, code: number, message: RegExp): Promise<void> {
@@ -275,7 +273,7 @@ describe('what a token opens', () => {
     expect(client.seen()).toHaveLength(1);
     for (const path of [`/${other}`, `/${other}?last_seq=0`]) {
       await using two = await connect(path, { job_types: ['type-1'] });
-      expect((await end(two)).code).toBe(4403);
+      expect((await two.ended()).code).toBe(4403);
       expect(two.frames.map(({ type }) => type)).toEqual(['hello', 'error']);
     }
   });
@@ -293,7 +291,7 @@ describe('what a token opens', () => {
     const seq = await publish(shared.nc, mine, { job_type: 'type-1' });
     expect((await shown.updates(1))[0]).toMatchObject({ seq, prev_seq: null });
     await publish(shared.nc, other, { job_type: 'type-2' });
-    expect((await end(hidden)).code).toBe(4403);
+    expect((await hidden.ended()).code).toBe(4403);
     expect(hidden.seen()).toEqual([]);
     expect(hidden.frames.at(-1)).toMatchObject({ type: 'error', code: 'forbidden' });
   });
@@ -339,7 +337,7 @@ describe('what a token opens', () => {
     await publish(shared.nc, hidden, completed);
     await publish(shared.nc, open, { ...completed, job_type: 'type-1' });
     await shown.until(({ type }) => type === 'end');
-    expect((await end(shown)).code).toBe(1000);
+    expect((await shown.ended()).code).toBe(1000);
     await kept.until(({ type }) => type === 'heartbeat');
     expect(kept.seen()).toHaveLength(1);
   });
@@ -417,7 +415,7 @@ describe('keys behind a JWKS URL', () => {
     for (const client of staying) await client.next('hello');
     expect(keys.requests).toBeLessThanOrEqual(2);
     // Nobody was refused: who is gone is not answered any more.
-    expect(await (await fetch(`${open.http}/metrics`)).text()).not.toContain('too_many_connections');
+    expect(await metricsText(open.http)).not.toContain('too_many_connections');
     expect(await unauthenticated()).toBe(0);
     for (const client of clients) client.drop();
     await everybodyIsGone(open.http);
@@ -428,7 +426,7 @@ describe('keys behind a JWKS URL', () => {
     await using open = await start(keys.env);
     await using client = await WsClient.connect(`${open.ws}${WS}`, bearer(await keys.mint({ jobs: ['*'] })));
     for (let i = 0; i < 60; i++) client.send({ type: 'ping' });
-    expect(await end(client)).toEqual({ code: 4429, reason: 'too_many_frames' });
+    expect(await client.ended()).toEqual({ code: 4429, reason: 'too_many_frames' });
     expect(client.frames.map(({ type }) => type)).toEqual(['error']);
     keys.release();
     await everybodyIsGone(open.http);

@@ -6,6 +6,7 @@ import { type Frame, WsClient } from '../harness/client.js';
 import { edgeHasRead } from '../harness/edge-head.js';
 import { type EdgeProcess, startEdgeProcess } from '../harness/edge-process.js';
 import { jobId } from '../harness/ids.js';
+import { metricByLabel } from '../harness/metrics.js';
 import { type NatsServer, startNats } from '../harness/nats-server.js';
 import { connectNats, publish, publishRaw } from '../harness/publish.js';
 import { waitFor } from '../harness/wait.js';
@@ -41,11 +42,8 @@ const ofJob = (places: readonly Place[], job: string) => places.filter((one) => 
 const places = (client: WsClient): Place[] =>
   client.seen().map(({ seq, processing_id }) => ({ seq, job: processing_id }));
 
-async function countedBy(edge: EdgeProcess): Promise<Record<string, number>> {
-  const text = await (await fetch(`${edge.http}/metrics`)).text();
-  const found = text.matchAll(/^headway_events_invalid_total\{reason="(\w+)"\} (\d+)$/gm);
-  return Object.fromEntries([...found].map(([, reason, count]) => [String(reason), Number(count)]));
-}
+const countedBy = (edge: EdgeProcess): Promise<Record<string, number>> =>
+  metricByLabel(edge.http, 'headway_events_invalid_total');
 
 beforeAll(async () => {
   nats = await startNats();

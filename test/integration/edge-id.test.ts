@@ -5,6 +5,7 @@ import { expect, test } from 'vitest';
 import { Child } from '../harness/child.js';
 import { type EdgeProcess, startEdgeProcess } from '../harness/edge-process.js';
 import { jobId, uniqueId } from '../harness/ids.js';
+import { metric } from '../harness/metrics.js';
 import { startNats } from '../harness/nats-server.js';
 import { connectNats, createStream, publish, storedEvents } from '../harness/publish.js';
 import { discrepancy, Follower } from '../harness/reconnecting-client.js';
@@ -33,11 +34,7 @@ async function secondEdge(natsUrl: string, edgeId: string): Promise<{ code: numb
 }
 
 /** How often the edge has lost its feed, for whatever reason. */
-async function lostFeeds(edge: EdgeProcess): Promise<number> {
-  const text = await (await fetch(`${edge.http}/metrics`)).text();
-  const lost = [...text.matchAll(/^headway_feed_lost_total\{.*\} (\d+)$/gm)];
-  return lost.reduce((sum, [, count]) => sum + Number(count), 0);
-}
+const lostFeeds = (edge: EdgeProcess): Promise<number> => metric(edge.http, 'headway_feed_lost_total', 0);
 
 test('G1 order: a second edge with an id that is in use does not start, and says why; the first is not disturbed', async () => {
   await using nats = await startNats();

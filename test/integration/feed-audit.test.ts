@@ -5,6 +5,7 @@ import { WsClient } from '../harness/client.js';
 import { type LocalEdge, startLocalEdge } from '../harness/edge-in-process.js';
 import { uniqueId } from '../harness/ids.js';
 import { publishToLiteral } from '../harness/literal-subject.js';
+import { metric } from '../harness/metrics.js';
 import { compareVersions } from '../harness/nats-binary.js';
 import { publish } from '../harness/publish.js';
 import { connectedNats } from '../harness/shared-nats.js';
@@ -17,14 +18,8 @@ async function readiness({ http }: LocalEdge): Promise<{ ready: boolean; detail:
   return (await (await fetch(`${http}/readyz`)).json()) as { ready: boolean; detail: string };
 }
 
-async function metric({ http }: LocalEdge, name: string): Promise<number> {
-  const text = await (await fetch(`${http}/metrics`)).text();
-  const line = text.split('\n').find((one) => one.startsWith(`${name} `));
-  return line === undefined ? 0 : Number(line.slice(name.length));
-}
-
 const lost = (edge: LocalEdge, reason: string): Promise<number> =>
-  metric(edge, `headway_feed_lost_total{reason="${reason}"}`);
+  metric(edge.http, `headway_feed_lost_total{reason="${reason}"}`, 0);
 
 async function ready(edge: LocalEdge): Promise<void> {
   await waitFor(() => edge.edge.isReady(), { what: 'the edge to be ready', timeoutMs: 20_000 });
@@ -52,7 +47,7 @@ test('G3 faults: the edge’s consumer is paused; the edge says that it is behin
   const until = JSON.stringify({ pause_until: new Date(Date.now() + 600_000).toISOString() });
   await nc.request(`$JS.API.CONSUMER.PAUSE.${STREAM}.edge-${edgeId}`, until);
   const seq = await publish(nc, 'a');
-  const behind = waitFor(async () => (await metric(edge, 'headway_feed_lag_events')) > 0, {
+  const behind = waitFor(async () => (await metric(edge.http, 'headway_feed_lag_events')) > 0, {
     what: 'the lag in the metrics',
     ...SOON,
   });
@@ -60,10 +55,10 @@ test('G3 faults: the edge’s consumer is paused; the edge says that it is behin
   await behind;
   expect(await lost(edge, 'stalled')).toBe(1);
   await ready(edge);
-  await waitFor(async () => (await metric(edge, 'headway_feed_lag_events')) === 0, {
+  await waitFor(async () => (await metric(edge.http, 'headway_feed_lag_events')) === 0, {
     what: 'no lag in the metrics',
   });
-  expect(await metric(edge, 'headway_feed_lag_seconds')).toBe(0);
+  expect(await metric(edge.http, 'headway_feed_lag_seconds')).toBe(0);
 });
 
 test('G3 faults: the edge’s consumer is given another filter; nobody is left without what it left out', async () => {
@@ -155,7 +150,7 @@ test('a stream whose end was purged or deleted is no stream that an edge is behi
   await jsm.streams.deleteMessage(STREAM, await publish(nc, 'c'));
   const before = looks;
   await waitFor(() => looks >= before + 4, { what: 'four looks', ...SOON });
-  expect(await metric(edge, 'headway_feed_lag_events')).toBe(0);
+  expect(await metric(edge.http, 'headway_feed_lag_events')).toBe(0);
   expect(await lost(edge, 'stalled')).toBe(0);
 });
 
@@ -213,7 +208,7 @@ test('jobs that the stream lets go leave memory, are told to who follows all, an
   await client.until(({ type, processing_id: id }) => type === 'gone' && id === 'front', SOON);
   expect(await status('front')).toBe(404);
   expect(await status('kept')).toBe(200);
-  expect(await metric(edge, 'headway_jobs')).toBe(1);
+  expect(await metric(edge.http, 'headway_jobs')).toBe(1);
 });
 
 test('G1 order: a message on a subject that is a pattern is passed over, and is no gap', async () => {
@@ -235,7 +230,7 @@ test('G1 order: a message on a subject that is a pattern is passed over, and is 
     if (frame.type !== 'heartbeat') shown.push(frame.type === 'progress_update' ? frame.seq : frame);
   }
   expect(shown).toEqual(seqs);
-  const named = await metric(edge, 'headway_events_invalid_total{reason="bad_subject"}');
+  const named = await metric(edge.http, 'headway_events_invalid_total{reason="bad_subject"}', 0);
   expect(named).toBeGreaterThanOrEqual(10);
 });
 
@@ -254,7 +249,9 @@ test('a job whose newest event was deleted is found by its older ones, also by a
   await jsm.streams.deleteMessage(STREAM, deleted);
   let newest = 0;
   for (let at = 0; at < 400; at++) newest = await publish(nc, `filler-${at}`, { padding: 'x'.repeat(1_000) });
-  await waitFor(async () => (await metric(edge, 'headway_log_head_seq')) === newest, { what: 'the head' });
+  await waitFor(async () => (await metric(edge.http, 'headway_log_head_seq')) === newest, {
+    what: 'the head',
+  });
   const answer = await fetch(`${edge.http}/v1/jobs/job`);
   expect(answer.status).toBe(200);
   expect(await answer.json()).toMatchObject({ seq: kept });

@@ -2,6 +2,7 @@
 import type { NatsConnection } from 'nats';
 import { expect, test } from 'vitest';
 import { startLocalEdge } from '../harness/edge-in-process.js';
+import { metricsText } from '../harness/metrics.js';
 import { startTcpProxy, type TcpProxy } from '../harness/proxy.js';
 import { event, publishAll } from '../harness/publish.js';
 import { type ConnectedNats, connectedNats } from '../harness/shared-nats.js';
@@ -43,7 +44,7 @@ async function load({ monitor }: Linked, timeoutMs: number, env: Record<string, 
   await using edge = await startLocalEdge(`nats://127.0.0.1:${monitor.port}`, env);
   await waitFor(() => edge.edge.isReady(), { what: 'the edge to be ready', timeoutMs });
   const ms = Math.round(performance.now() - startedAt);
-  const metrics = await (await fetch(`${edge.http}/metrics`)).text();
+  const metrics = await metricsText(edge.http);
   return {
     jobs: Number(/^headway_jobs (\d+)$/m.exec(metrics)?.[1]),
     mib: (monitor.passed('down') - before) / KIB / KIB,

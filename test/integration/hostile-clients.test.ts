@@ -3,6 +3,7 @@ import { connect, type Socket } from 'node:net';
 import { expect, test } from 'vitest';
 import { type EdgeProcess, startEdgeProcess } from '../harness/edge-process.js';
 import { jobId } from '../harness/ids.js';
+import { metric } from '../harness/metrics.js';
 import { startNats } from '../harness/nats-server.js';
 import { connectNats, publish } from '../harness/publish.js';
 import { Follower } from '../harness/reconnecting-client.js';
@@ -13,13 +14,7 @@ const MiB = 1024 * 1024;
 const PING = 0x9;
 const TEXT = 0x1;
 
-async function metric(edge: EdgeProcess, name: string): Promise<number> {
-  const text = await (await fetch(`${edge.http}/metrics`)).text();
-  const line = text.split('\n').find((one) => one.startsWith(`${name} `));
-  return Number(line?.split(' ')[1]);
-}
-
-const memory = (edge: EdgeProcess) => metric(edge, 'process_resident_memory_bytes');
+const memory = (edge: EdgeProcess) => metric(edge.http, 'process_resident_memory_bytes');
 
 /** A whole masked frame (the mask is 0) of at most 125 bytes. */
 function frame(opcode: number, payload: Buffer): Buffer {
@@ -112,7 +107,7 @@ test('G4 slow readers, G9 memory: who sends protocol pings and reads nothing is 
   const ping = frame(PING, Buffer.alloc(125, 'x'));
   // Every ping is answered with as much.
   expect(await whileFlooding(edge, nats.url, () => flooder.flood(ping, 300 * MiB))).toBeLessThan(60 * MiB);
-  await waitFor(async () => (await metric(edge, 'headway_connections{scope="all"}')) === 0, {
+  await waitFor(async () => (await metric(edge.http, 'headway_connections{scope="all"}')) === 0, {
     what: 'the connection is counted out',
   });
 });

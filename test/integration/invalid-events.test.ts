@@ -5,6 +5,7 @@ import { type Frame, type UpdateFrame, WsClient } from '../harness/client.js';
 import { edgeHasRead } from '../harness/edge-head.js';
 import { type EdgeProcess, startEdgeProcess } from '../harness/edge-process.js';
 import { jobId } from '../harness/ids.js';
+import { metricByLabel } from '../harness/metrics.js';
 import { startNats } from '../harness/nats-server.js';
 import { connectNats, event, publish, publishRaw } from '../harness/publish.js';
 import { sharedNats } from '../harness/shared-nats.js';
@@ -54,11 +55,8 @@ const links = (updates: UpdateFrame[]) => updates.map(({ seq, prev_seq }) => [se
 const chain = (seqs: number[], first: number | null = 0) => seqs.map((seq, i) => [seq, seqs[i - 1] ?? first]);
 const caughtUp = ({ type }: Frame) => type === 'caught_up';
 
-async function invalidByReason(edge: EdgeProcess): Promise<Record<string, number>> {
-  const text = await (await fetch(`${edge.http}/metrics`)).text();
-  const found = text.matchAll(/^headway_events_invalid_total\{reason="(\w+)"\} (\d+)$/gm);
-  return Object.fromEntries([...found].map(([, reason, count]) => [String(reason), Number(count)]));
-}
+const invalidByReason = (edge: EdgeProcess): Promise<Record<string, number>> =>
+  metricByLabel(edge.http, 'headway_events_invalid_total');
 
 describe('G8 bad input: among valid events', () => {
   test('every kind is left out live, and prev_seq names the previous valid event', async () => {

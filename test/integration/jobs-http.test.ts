@@ -2,11 +2,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { edgeHasRead } from '../harness/edge-head.js';
 import { type LocalEdge, startLocalEdge } from '../harness/edge-in-process.js';
+import { metric } from '../harness/metrics.js';
 import { startNats } from '../harness/nats-server.js';
 import { startTcpProxy } from '../harness/proxy.js';
 import { connectNats, publish } from '../harness/publish.js';
 import { sharedNats } from '../harness/shared-nats.js';
-import { bearer, inSeconds, JWT_ENV, metric, mint } from '../harness/tokens.js';
+import { bearer, inSeconds, JWT_ENV, mint } from '../harness/tokens.js';
 import { waitFor } from '../harness/wait.js';
 
 const LISTED = 'https://app.example.com';

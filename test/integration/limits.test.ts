@@ -4,7 +4,9 @@ import { WebSocket } from 'ws';
 import { HandshakeRefused, WsClient, type WsOptions } from '../harness/client.js';
 import { type LocalEdge, startLocalEdge } from '../harness/edge-in-process.js';
 import { type EdgeProcess, startEdgeProcess } from '../harness/edge-process.js';
+import { QUICK_SETTINGS } from '../harness/edge-settings.js';
 import { jobId } from '../harness/ids.js';
+import { metric } from '../harness/metrics.js';
 import { publish } from '../harness/publish.js';
 import { handshake, RawSocket } from '../harness/raw-socket.js';
 import { sharedNats } from '../harness/shared-nats.js';
@@ -14,7 +16,6 @@ import {
   everybodyIsGone,
   JWT_ENV,
   KeyHost,
-  metric,
   mint,
   refusal,
 } from '../harness/tokens.js';
@@ -24,8 +25,7 @@ const WS = '/ws/upload-progress';
 
 const shared = sharedNats();
 
-const start = (env: Record<string, string>) =>
-  startLocalEdge(shared.nats.url, { HEADWAY_DRAIN_MS: '0', HEADWAY_HEARTBEAT_MS: '400', ...env });
+const start = (env: Record<string, string>) => startLocalEdge(shared.nats.url, { ...QUICK_SETTINGS, ...env });
 
 async function enter(edge: LocalEdge, options: WsOptions = {}): Promise<WsClient> {
   const client = await WsClient.connect(`${edge.ws}${WS}`, options);

@@ -2,9 +2,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { HandshakeRefused, WsClient } from '../harness/client.js';
 import { type LocalEdge, startLocalEdge } from '../harness/edge-in-process.js';
+import { metric } from '../harness/metrics.js';
 import { type NatsServer, startNats } from '../harness/nats-server.js';
 import { handshake, RawSocket } from '../harness/raw-socket.js';
-import { bearer, JWT_ENV, metric, mint } from '../harness/tokens.js';
+import { bearer, JWT_ENV, mint } from '../harness/tokens.js';
 
 const WS = '/ws/upload-progress';
 const LISTED = 'https://app.example.com';

@@ -11,12 +11,9 @@ import { compareVersions } from '../harness/nats-binary.js';
 import { startNats } from '../harness/nats-server.js';
 import { connectNats, createStream, publish, publishRaw } from '../harness/publish.js';
 import { replayed } from '../harness/replayed.js';
-import { type ConnectedNats, connectedNats } from '../harness/shared-nats.js';
+import { type ConnectedNats, natsWithStream } from '../harness/shared-nats.js';
 
 const STREAM = 'PROGRESS';
-
-/** A server with a stream of the contract, and what is changed in it. */
-const given = (changes: Partial<StreamConfig> = {}) => connectedNats({ stream: changes });
 
 /** As `replayed`, with the job of each update. */
 const replay = (ws: string, path: string) =>
@@ -24,7 +21,7 @@ const replay = (ws: string, path: string) =>
 
 /** A stream with an interior hole, from 2 to 4, and a job that is finished at 7 and has an invalid message at 8. */
 async function holesAndAnInvalidNewest(): Promise<ConnectedNats & AsyncDisposable> {
-  const world = await given({ max_msgs_per_subject: 2 });
+  const world = await natsWithStream({ max_msgs_per_subject: 2 });
   const { nc } = world;
   await publish(nc, 'first');
   for (let i = 0; i < 5; i++) await publish(nc, 'busy');
@@ -51,7 +48,7 @@ test('G2 state first: the same for all jobs', async () => {
 });
 
 test('G2 state first: a job of which only invalid messages are kept has no state, and its watcher is not left waiting', async () => {
-  await using world = await given({ max_msgs_per_subject: 2 });
+  await using world = await natsWithStream({ max_msgs_per_subject: 2 });
   const { nc, nats } = world;
   for (let i = 0; i < 4; i++) await publish(nc, 'busy');
   await publish(nc, 'job');
@@ -88,7 +85,7 @@ async function pageAccess(nc: NatsConnection, meanwhile: () => Promise<void>): P
 
 /** Reads a page of 200 kept events while `more` events of the job come and trim as many of them. */
 async function pageWhileTrimmed(first: number, after: number, more: number) {
-  await using world = await given({ max_msgs_per_subject: 200 });
+  await using world = await natsWithStream({ max_msgs_per_subject: 200 });
   const { nc } = world;
   for (let seq = 1; seq < first; seq++) await publish(nc, 'other');
   const burst = async (count: number) => {
@@ -111,7 +108,7 @@ test('G1 order, G5 stale cursors: a job that is trimmed while its page is read f
 });
 
 test('G1 order: a job that goes on while its page is read, and is not trimmed, is given whole', async () => {
-  await using world = await given({ max_msgs_per_subject: 1_000 });
+  await using world = await natsWithStream({ max_msgs_per_subject: 1_000 });
   const { nc } = world;
   for (let i = 0; i < 200; i++) await publish(nc, 'job');
   const access = await pageAccess(nc, async () => {
@@ -141,7 +138,7 @@ test('G5 stale cursors: a stream whose messages may have a time to live of their
 });
 
 test('heartbeats: an edge goes on with them when the wall clock steps back by an hour', async () => {
-  await using world = await given();
+  await using world = await natsWithStream();
   await using edge = await startLocalEdge(world.nats.url, { HEADWAY_HEARTBEAT_MS: '200' });
   await using client = await WsClient.connect(`${edge.ws}/ws/upload-progress/job`);
   await client.until(({ type }) => type === 'heartbeat');

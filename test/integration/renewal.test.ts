@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { WsClient } from '../harness/client.js';
 import { type LocalEdge, startLocalEdge } from '../harness/edge-in-process.js';
+import { QUICK_SETTINGS } from '../harness/edge-settings.js';
 import { jobId } from '../harness/ids.js';
 import { publish } from '../harness/publish.js';
 import { sharedNats } from '../harness/shared-nats.js';
@@ -18,7 +19,7 @@ import {
   TOKEN_SECRET,
 } from '../harness/tokens.js';
 
-import { waitFor, withTimeout } from '../harness/wait.js';
+import { waitFor } from '../harness/wait.js';
 
 const WS = '/ws/upload-progress';
 
@@ -33,8 +34,7 @@ afterAll(() => edge[Symbol.asyncDispose]());
 
 const start = (env: Record<string, string>) =>
   startLocalEdge(shared.nats.url, {
-    HEADWAY_DRAIN_MS: '0',
-    HEADWAY_HEARTBEAT_MS: '400',
+    ...QUICK_SETTINGS,
     HEADWAY_TOKEN_WARNING_SECONDS: '2',
     ...env,
   });
@@ -51,7 +51,6 @@ const answered = async (client: WsClient) => {
   client.send({ type: 'ping' });
   await client.until(({ type }) => type === 'pong');
 };
-const end = (client: WsClient) => withTimeout(client.closed, 10_000, 'the close');
 const count = (client: WsClient, type: string) => client.frames.filter((frame) => frame.type === type).length;
 
 test('G7 nobody unauthorised: token_expiring comes once ahead of time, and at the expiry even a busy job is closed with 4401, with no update after it', async () => {
@@ -68,7 +67,7 @@ test('G7 nobody unauthorised: token_expiring comes once ahead of time, and at th
     await publish(shared.nc, job, { progress: published % 100 });
     published++;
   }
-  expect(await end(client)).toEqual({ code: 4401, reason: 'token_expired' });
+  expect(await client.ended()).toEqual({ code: 4401, reason: 'token_expired' });
   expect(Date.now()).toBeGreaterThanOrEqual(expires * 1_000);
   expect(client.frames.at(-1)).toMatchObject({ type: 'error', code: 'token_expired' });
   expect(client.frames.at(-1)?.message).toMatch(/expired at 20.*; connect again with a new one/);
@@ -90,7 +89,7 @@ test('G7 nobody unauthorised: token_expiring comes once ahead of time, and at th
 test('a quiet connection is warned and closed as well', async () => {
   await using client = await connect('', { exp: inSeconds(3) });
   await client.until(({ type }) => type === 'token_expiring');
-  expect((await end(client)).code).toBe(4401);
+  expect((await client.ended()).code).toBe(4401);
   expect(count(client, 'token_expiring')).toBe(1);
 });
 
@@ -101,7 +100,7 @@ test('a new token lets the connection stay, without an answer and without a gap'
   await using control = await connect(`/${job}`, { exp: inSeconds(3) });
   await client.until(({ type }) => type === 'token_expiring');
   await auth(client);
-  expect((await end(control)).code).toBe(4401);
+  expect((await control.ended()).code).toBe(4401);
   const seq = await publish(shared.nc, job);
   await client.until((frame) => frame.seq === seq);
   await client.until(({ type }) => type === 'heartbeat');
@@ -123,7 +122,7 @@ test.each<[string, () => Promise<string>, number, RegExp]>([
     await using client = await connect(`/${job}`);
     const text = await made();
     client.send({ type: 'auth', token: text });
-    expect((await end(client)).code).toBe(code);
+    expect((await client.ended()).code).toBe(code);
     expect(client.frames.at(-1)).toMatchObject({ type: 'error', message: expect.stringMatching(message) });
     expect(JSON.stringify(client.frames)).not.toContain(text);
   },
@@ -164,7 +163,7 @@ test('G7 nobody unauthorised: a new token that opens the job by another type end
   await using client = await connect(`/${job}`);
   await client.updates(1);
   await auth(client, { jobs: undefined, job_types: ['rb'] });
-  expect((await end(client)).code).toBe(4403);
+  expect((await client.ended()).code).toBe(4403);
 });
 
 test('while a new token cannot be checked the old one holds, until it expires', async () => {
@@ -177,20 +176,20 @@ test('while a new token cannot be checked the old one holds, until it expires', 
   await client.until(({ type }) => type === 'token_expiring');
   const seq = await publish(shared.nc, job);
   await client.until((frame) => frame.seq === seq);
-  expect(await end(client)).toEqual({ code: 4401, reason: 'token_expired' });
+  expect(await client.ended()).toEqual({ code: 4401, reason: 'token_expired' });
 });
 
 test('G8 bad input: many auth frames at once: the newest counts, too many are cut, and the edge goes on', async () => {
   // The first bad one ends the connection, unless too many have come by then.
   await using many = await connect('');
   for (let i = 0; i < 200; i++) many.send({ type: 'auth', token: `bad-${i}` });
-  const { code } = await end(many);
+  const { code } = await many.ended();
   expect([4401, 4429]).toContain(code);
   await using good = await connect('', { exp: inSeconds(3) });
   const tokens = await Promise.all(Array.from({ length: 20 }, () => token()));
   for (const text of tokens) good.send({ type: 'auth', token: text });
   await using control = await connect('', { exp: inSeconds(3) });
-  expect((await end(control)).code).toBe(4401);
+  expect((await control.ended()).code).toBe(4401);
   await answered(good);
   expect(count(good, 'error')).toBe(0);
 });
@@ -206,7 +205,7 @@ test('G4 slow readers: one whose token expires gets what was sent before, and th
   for (let i = 0; i < 300; i++) seqs.push(await publish(shared.nc, job, { details }));
   await everybodyIsGone(edge.http);
   client.resumeReading();
-  expect(await end(client)).toEqual({ code: 4401, reason: 'token_expired' });
+  expect(await client.ended()).toEqual({ code: 4401, reason: 'token_expired' });
   const seen = client.seen().map(({ seq }) => seq);
   expect(seen).toEqual(seqs.slice(0, seen.length));
   expect(seen.length).toBeLessThan(seqs.length);

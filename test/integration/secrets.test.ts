@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { HandshakeRefused, WsClient, type WsOptions } from '../harness/client.js';
 import { type EdgeProcess, startEdgeProcess } from '../harness/edge-process.js';
 import { jobId } from '../harness/ids.js';
+import { metricsText } from '../harness/metrics.js';
 import { type NatsServer, startNats } from '../harness/nats-server.js';
 import { connectNats, publish } from '../harness/publish.js';
 import { handshake, RawSocket } from '../harness/raw-socket.js';
@@ -156,7 +157,7 @@ describe('while it serves', () => {
     await edge.ready();
     await nc.close();
     await everybodyIsGone(edge.http);
-    const metrics = await (await fetch(`${edge.http}/metrics`)).text();
+    const metrics = await metricsText(edge.http);
     const command = await readFile(`/proc/${edge.pid}/cmdline`, 'latin1').catch(() => '');
     const title = await readFile(`/proc/${edge.pid}/comm`, 'latin1').catch(() => '');
     await edge.stop();

@@ -6,9 +6,10 @@ import { Child } from '../harness/child.js';
 import { WsClient } from '../harness/client.js';
 import { startLocalEdge } from '../harness/edge-in-process.js';
 import { jobId } from '../harness/ids.js';
+import { metric } from '../harness/metrics.js';
 import { type NatsServer, startNats } from '../harness/nats-server.js';
 import { connectNats, createStream, publish, publishRaw, storedEvents } from '../harness/publish.js';
-import { metric } from '../harness/tokens.js';
+
 import { waitFor } from '../harness/wait.js';
 
 const STREAM = 'PROGRESS';

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { startEdgeProcess } from '../harness/edge-process.js';
 import { jobId } from '../harness/ids.js';
+import { metric } from '../harness/metrics.js';
 import { startNats } from '../harness/nats-server.js';
 import { connectNats, event, publish, publishAll, storedEvents } from '../harness/publish.js';
 import { discrepancy, Follower } from '../harness/reconnecting-client.js';
@@ -9,12 +10,6 @@ import { waitFor } from '../harness/wait.js';
 const STREAM = 'PROGRESS';
 const JOB = '/ws/upload-progress';
 const MiB = 1024 * 1024;
-
-async function metric(http: string, name: string): Promise<number> {
-  const text = await (await fetch(`${http}/metrics`)).text();
-  const line = text.split('\n').find((one) => one.startsWith(`${name} `));
-  return Number(line?.split(' ')[1]);
-}
 
 test('G4 slow readers, G9 memory: ten that stop reading while 40 MB pass cost little, and get all of it when they read again', async () => {
   await using nats = await startNats();

@@ -1,17 +1,14 @@
-import type { StreamConfig } from 'nats';
 import { expect, test } from 'vitest';
 import { edgeHasRead } from '../harness/edge-head.js';
 import { startLocalEdge } from '../harness/edge-in-process.js';
 import { publish, publishRaw } from '../harness/publish.js';
 import { replayed } from '../harness/replayed.js';
-import { connectedNats } from '../harness/shared-nats.js';
+import { natsWithStream } from '../harness/shared-nats.js';
 
 const STREAM = 'PROGRESS';
 
-const given = (changes: Partial<StreamConfig> = {}) => connectedNats({ stream: changes });
-
 test('G5 stale cursors: on an edge that has just started, every cursor of a job is served or reset, never a silent gap', async () => {
-  await using world = await given({ max_msgs_per_subject: 3 });
+  await using world = await natsWithStream({ max_msgs_per_subject: 3 });
   const { nc, nats } = world;
   await publish(nc, 'other');
   for (let i = 0; i < 6; i++) await publish(nc, 'job');
@@ -36,7 +33,7 @@ test('G5 stale cursors: on an edge that has just started, every cursor of a job 
 });
 
 test('G5 stale cursors: a cursor behind the last event of a job that is not in memory is answered, not waited on', async () => {
-  await using world = await given();
+  await using world = await natsWithStream();
   const { nc, nats } = world;
   for (let i = 0; i < 3; i++) await publish(nc, 'job', { status: 'completed', progress: 100 });
   for (let i = 0; i < 200; i++) await publish(nc, `other-${i}`, { message: 'x'.repeat(3_000) });
@@ -51,7 +48,7 @@ test('G5 stale cursors: a cursor behind the last event of a job that is not in m
 });
 
 test('G5 stale cursors: over all jobs, a cursor before anything that was deleted gets newest states, one after it is served', async () => {
-  await using world = await given({ max_msgs_per_subject: 2 });
+  await using world = await natsWithStream({ max_msgs_per_subject: 2 });
   const { nc, nats } = world;
   for (let i = 0; i < 4; i++) await publish(nc, 'a');
   await publish(nc, 'b');
@@ -63,7 +60,7 @@ test('G5 stale cursors: over all jobs, a cursor before anything that was deleted
 });
 
 test('G5 stale cursors: a job whose events are all gone says so to whoever had seen it', async () => {
-  await using world = await given();
+  await using world = await natsWithStream();
   const { nc, nats, jsm } = world;
   for (let i = 0; i < 3; i++) await publish(nc, 'gone');
   for (let i = 0; i < 3; i++) await publish(nc, 'kept');
@@ -79,7 +76,7 @@ test('G5 stale cursors: a job whose events are all gone says so to whoever had s
 });
 
 test('G5 stale cursors: a limit that was raised since does not make a trimmed job look whole', async () => {
-  await using world = await given({ max_msgs_per_subject: 2 });
+  await using world = await natsWithStream({ max_msgs_per_subject: 2 });
   const { nc, nats, jsm } = world;
   await publish(nc, 'other');
   for (let i = 0; i < 5; i++) await publish(nc, 'job');
@@ -89,7 +86,7 @@ test('G5 stale cursors: a limit that was raised since does not make a trimmed jo
 });
 
 test('G5 stale cursors: events that aged out at the front are a reset for one job, and skipped for all', async () => {
-  await using world = await given();
+  await using world = await natsWithStream();
   const { nc, nats, jsm } = world;
   for (let i = 0; i < 4; i++) await publish(nc, 'job');
   await jsm.streams.purge(STREAM, { seq: 3 });
@@ -104,7 +101,7 @@ test('G5 stale cursors: events that aged out at the front are a reset for one jo
 });
 
 test('G5 stale cursors: ahead of the stream, of another epoch, too far behind', async () => {
-  await using world = await given();
+  await using world = await natsWithStream();
   const { nc, nats } = world;
   for (let i = 0; i < 5; i++) await publish(nc, 'job');
   await using edge = await startLocalEdge(nats.url, {
@@ -125,7 +122,7 @@ test('G5 stale cursors: ahead of the stream, of another epoch, too far behind', 
 });
 
 test('G1 order: a client that waited for a job’s first event gets it from an edge that started since', async () => {
-  await using world = await given();
+  await using world = await natsWithStream();
   const { nc, nats } = world;
   await publish(nc, 'other');
   await publish(nc, 'job');
@@ -137,7 +134,7 @@ test('G1 order: a client that waited for a job’s first event gets it from an e
 });
 
 test('G1 order: far behind a small tail, pages of history and the tail make one sequence', async () => {
-  await using world = await given();
+  await using world = await natsWithStream();
   const { nc, nats } = world;
   await using edge = await startLocalEdge(nats.url, { HEADWAY_TAIL_BYTES: '65536' });
   const owed: Record<string, string[]> = { a: [], b: [] };

@@ -1,6 +1,7 @@
 /** Edges that go away behind a proxy: killed, and restarted one after the other. */
 import { beforeAll, describe, expect, test } from 'vitest';
 import { jobId } from '../harness/ids.js';
+import { metric } from '../harness/metrics.js';
 import { makeSite, ProxiedEdges, type Site } from '../harness/proxied-edges.js';
 import { publish, storedEvents } from '../harness/publish.js';
 import { discrepancy, Follower } from '../harness/reconnecting-client.js';
@@ -39,11 +40,8 @@ describe.each(PROXIES)('%s', (proxy) => {
     };
     const caughtUp = (last: number, what: string) =>
       Promise.all(followers.map((follower) => follower.until(({ cursor }) => (cursor ?? 0) >= last, what)));
-    const serving = async (index: number): Promise<number> => {
-      const text = await (await fetch(`${edges.edges[index]?.http}/metrics`)).text();
-      const found = text.matchAll(/^headway_connections\{.*\} (\d+)$/gm);
-      return [...found].reduce((sum, [, count]) => sum + Number(count), 0);
-    };
+    const serving = (index: number): Promise<number> =>
+      metric(edges.edges[index]?.http ?? '', 'headway_connections', 0);
 
     await caughtUp(await report(20), 'what came first');
     // Both serve: whichever goes takes clients along.

@@ -1,15 +1,11 @@
 /** Somebody who makes the edge read much of the history does not keep others from theirs. */
 import { expect, test } from 'vitest';
-import { WsClient } from '../harness/client.js';
-import { startEdgeProcess } from '../harness/edge-process.js';
 import { jobId } from '../harness/ids.js';
-import { startNats } from '../harness/nats-server.js';
-import { startTcpProxy } from '../harness/proxy.js';
-import { connectNats, createStream, publish } from '../harness/publish.js';
-import { bearer, JWT_ENV, metric, mint } from '../harness/tokens.js';
+import { LinkedEdge } from '../harness/linked-edge.js';
+import { metric } from '../harness/metrics.js';
+import { bearer, JWT_ENV, mint } from '../harness/tokens.js';
 import { waitFor } from '../harness/wait.js';
 
-const JOBS = '/ws/upload-progress';
 const OLD_CURSORS = 100;
 
 test.each([
@@ -18,18 +14,12 @@ test.each([
 ])(
   'herds: a hundred old cursors of one subject do not hold up the resume of another, %s',
   async (_, of) => {
-    await using nats = await startNats();
-    await using nc = await connectNats(nats.url);
     const greedy = Array.from({ length: OLD_CURSORS }, () => jobId('greedy'));
     const modest = jobId('modest');
-    await createStream(nc, 'PROGRESS');
-    // Two events each, of which an edge that starts now has only the newest: a resume after the first needs a read.
-    for (const id of [...greedy, modest, ...greedy, modest]) await publish(nc, id);
-    await using link = await startTcpProxy(nats.port);
-    await using edge = await startEdgeProcess({
-      natsUrl: `nats://127.0.0.1:${link.port}`,
-      env: { ...JWT_ENV, HEADWAY_HISTORY_READS: '2' },
-    });
+    const env = { ...JWT_ENV, HEADWAY_HISTORY_READS: '2' };
+    await using linked = await LinkedEdge.start([...greedy, modest], env);
+    const { edge, link } = linked;
+    const { nc } = linked.world;
     const tokens = {
       greedy: await mint({ sub: 'greedy', jobs: ['*'] }),
       modest: await mint({ sub: 'modest', jobs: ['*'] }),
@@ -42,8 +32,7 @@ test.each([
     await nc.flush();
 
     link.stall();
-    const resume = (id: string, token: string) =>
-      WsClient.connect(`${edge.ws}${JOBS}/${id}?last_seq=1`, bearer(token));
+    const resume = (id: string, token: string) => linked.resume(id, bearer(token));
     const others = await Promise.all(greedy.map((id) => resume(id, tokens.greedy)));
     await waitFor(async () => (await metric(edge.http, 'headway_history_reads_pending')) >= OLD_CURSORS - 2, {
       what: 'reads that wait',

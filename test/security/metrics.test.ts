@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 import { startLocalEdge } from '../harness/edge-in-process.js';
 import { startEdgeProcess } from '../harness/edge-process.js';
+import { metricsText } from '../harness/metrics.js';
 import { sharedNats } from '../harness/shared-nats.js';
 import { waitFor } from '../harness/wait.js';
 
@@ -9,7 +10,7 @@ const shared = sharedNats();
 
 /** When the metrics that somebody got were collected. */
 async function collectedAt(http: string): Promise<string> {
-  const text = await (await fetch(`${http}/metrics`)).text();
+  const text = await metricsText(http);
   // It differs with each collection, since the collection itself takes time.
   return /^process_cpu_seconds_total \S+$/m.exec(text)?.[0] ?? 'none';
 }
@@ -41,7 +42,7 @@ test('metrics with an address of their own are not at the public one', async () 
   expect(edge.edge.metricsPort).not.toBe(edge.edge.port);
   expect((await fetch(`${edge.http}/metrics`)).status).toBe(404);
   expect((await fetch(`${edge.http}/metrics`, { method: 'HEAD' })).status).toBe(404);
-  expect(await (await fetch(`${operators}/metrics`)).text()).toMatch(/^headway_connections\{/m);
+  expect(await metricsText(operators)).toMatch(/^headway_connections\{/m);
   for (const path of ['/livez', '/readyz']) {
     expect((await fetch(`${edge.http}${path}`)).status).toBe(200);
     expect((await fetch(`${operators}${path}`)).status).toBe(200);

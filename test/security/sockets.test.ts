@@ -3,10 +3,11 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { WsClient } from '../harness/client.js';
 import { startEdgeProcess } from '../harness/edge-process.js';
 import { jobId } from '../harness/ids.js';
+import { metric } from '../harness/metrics.js';
 import { WitnessedEdge } from '../harness/probed-edge.js';
 import { handshake, RawSocket } from '../harness/raw-socket.js';
 import { sharedNats } from '../harness/shared-nats.js';
-import { metric } from '../harness/tokens.js';
+
 import { waitFor } from '../harness/wait.js';
 
 const WS = '/ws/upload-progress';

@@ -4,9 +4,10 @@ import { WsClient } from '../harness/client.js';
 import { startLocalEdge } from '../harness/edge-in-process.js';
 import { jobId } from '../harness/ids.js';
 import { keyPair, signedBy } from '../harness/jwt.js';
+import { metric } from '../harness/metrics.js';
 import { handshake, RawSocket } from '../harness/raw-socket.js';
 import { sharedNats } from '../harness/shared-nats.js';
-import { bearer, inSeconds, KeyHost, metric, refusal } from '../harness/tokens.js';
+import { bearer, inSeconds, KeyHost, refusal } from '../harness/tokens.js';
 import { waitFor } from '../harness/wait.js';
 
 const WS = '/ws/upload-progress';

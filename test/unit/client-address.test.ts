@@ -1,12 +1,8 @@
+import { BlockList, isIP } from 'node:net';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import {
-  addressText,
-  headerLines,
-  limitKey,
-  parseProxies,
-  TrustedProxies,
-} from '../../internal/edge/client-address.js';
+import { headerLines, parseProxies, TrustedProxies } from '../../internal/edge/client-address.js';
+import { addressText, canonicalAddress, limitKey } from '../../internal/edge/ip-address.js';
 
 const PROXY = '10.0.0.1';
 const proxies = new TrustedProxies(['10.0.0.0/8', '192.0.2.7', '2001:db8:1::/48']);
@@ -35,7 +31,7 @@ describe('the client’s address', () => {
   test.each<[string, string, string, string]>([
     ['whoever is no proxy says nothing', '203.0.113.9', '198.51.100.1', '203.0.113.9'],
     ['a neighbour of a proxy says nothing', '192.0.2.8', '198.51.100.1', '192.0.2.8'],
-    ['a proxy’s twin in the other family says nothing', '::10.0.0.1', '198.51.100.1', '::10.0.0.1'],
+    ['a proxy’s twin in the other family says nothing', '::10.0.0.1', '198.51.100.1', '::a00:1'],
     [
       'what stands left of the client counts for nothing',
       PROXY,
@@ -121,6 +117,72 @@ describe('the client’s address', () => {
     );
   });
 });
+
+describe('an address has one form', () => {
+  // `ipaddr.js` by itself would read each of these, most of them as 10.0.0.1.
+  test.each([
+    '010.0.0.1',
+    '012.0.0.1',
+    '10.0.0.01',
+    '0xa.0.0.1',
+    '0x0a000001',
+    '10.0.1',
+    '10.1',
+    '167772161',
+    '::010.0.0.1',
+    '::ffff:010.0.0.1',
+    '::ffff:0xa.0.0.1',
+  ])('G7 nobody unauthorised: %j is none', (text) => {
+    expect(canonicalAddress(text)).toBeNull();
+    expect(parseProxies(text).ok).toBe(false);
+    expect(limitKey(text)).toBe(text);
+  });
+
+  test.each([
+    ['::FFFF:10.0.0.1', '10.0.0.1'],
+    ['::ffff:a00:1', '10.0.0.1'],
+    ['0:0:0:0:0:ffff:10.0.0.1', '10.0.0.1'],
+    // By `ipaddr.js` itself the next two would be 10.0.0.1 as well.
+    ['::10.0.0.1', '::a00:1'],
+    ['::10.0.0.1%eth0', '::a00:1'],
+    ['0::10.0.0.1', '::a00:1'],
+    ['::ffff:0:10.0.0.1', '::ffff:0:a00:1'],
+    ['64:ff9b::10.0.0.1', '64:ff9b::a00:1'],
+    ['fe80::1%eth0', 'fe80::1'],
+    ['fe80::1%eth0.100-a', 'fe80::1'],
+    ['::ffff:10.0.0.1%1', '10.0.0.1'],
+    ['2001:DB8:0:0:1:0:0:1', '2001:db8::1:0:0:1'],
+    ['1:0:2:3:4:5:6:7', '1:0:2:3:4:5:6:7'],
+  ])('%s is %s', (text, canonical) => {
+    expect(canonicalAddress(text)).toBe(canonical);
+    expect(canonicalAddress(canonical)).toBe(canonical);
+  });
+
+  test('and it is the one that Node gives it', () => {
+    const group = fc.oneof(fc.constant('0'), fc.constantFrom('ffff', '1', 'A00'), fc.nat(0xffff).map(hex));
+    const native = fc
+      .tuple(fc.array(group, { maxLength: 8 }), fc.array(group, { maxLength: 8 }), fc.boolean())
+      .map(([left, right, isShort]) => [left.join(':'), right.join(':')].join(isShort ? '::' : ':'));
+    const dotted = fc.tuple(native, fc.ipV4()).map(([left, right]) => `${left}:${right}`);
+    const text = fc.oneof(native, dotted, fc.ipV6(), fc.ipV4(), fc.stringMatching(/^[0-9a-fx:.%]{0,20}$/));
+    fc.assert(
+      fc.property(text, (given) => {
+        const family = isIP(given);
+        const canonical = canonicalAddress(given);
+        expect(canonical === null).toBe(family === 0);
+        if (canonical === null) return;
+        const list = new BlockList();
+        const form = isIP(canonical) === 4 ? 'ipv4' : 'ipv6';
+        list.addAddress(canonical, form);
+        expect(list.check(given.replace(/%.*/, ''), family === 4 ? 'ipv4' : 'ipv6')).toBe(true);
+        expect(canonical.includes('.')).toBe(form === 'ipv4');
+      }),
+      { numRuns: 5_000 },
+    );
+  });
+});
+
+const hex = (number: number): string => number.toString(16);
 
 describe('who is trusted', () => {
   test.each([

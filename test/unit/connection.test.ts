@@ -6,13 +6,9 @@ import fc from 'fast-check';
 import { ErrorCode, NatsError, nkeys } from 'nats';
 import { afterAll, describe, expect, test } from 'vitest';
 import { ConfigError } from '../../internal/errors.js';
-import {
-  connectNats,
-  type NatsSettings,
-  parseNatsUrl,
-  redactUrl,
-} from '../../internal/jetstream/connection.js';
+import { connectNats, type NatsSettings } from '../../internal/jetstream/connection.js';
 import { explainConnectError } from '../../internal/jetstream/nats-errors.js';
+import { parseNatsUrl, redactUrl } from '../../internal/jetstream/nats-url.js';
 import { isAtLeast } from '../../internal/server-version.js';
 
 describe('redactUrl leaves addresses and takes credentials', () => {

@@ -1,12 +1,13 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { Value } from '@sinclair/typebox/value';
 import { type Command, Option } from 'commander';
 import type { JetStreamClient, JetStreamManager, NatsConnection, StreamInfo } from 'nats';
 import { settings } from '../../../schemas/config.js';
 import { SUBJECT_FILTER } from '../../../schemas/ids.js';
+import { untilAborted } from '../../async.js';
 import { ConfigError, NotAProgressStreamError } from '../../errors.js';
-import { connectNats, redactUrl } from '../../jetstream/connection.js';
+import { connectNats } from '../../jetstream/connection.js';
 import { explainRequestError } from '../../jetstream/nats-errors.js';
+import { redactUrl } from '../../jetstream/nats-url.js';
 import { oldestSeq, takesEvents } from '../../jetstream/stream.js';
 import { type CliContext, UsageError } from './cli-context.js';
 
@@ -51,14 +52,14 @@ export async function withNats<T>(
   const shownUrl = redactUrl(url);
   const { stopped } = context;
   const connecting = connectNats({ url, name, ...files });
-  const connection = await orStopped(connecting, stopped, 0).catch((error: unknown) => {
+  const connection = await untilAborted(connecting, stopped, 0).catch((error: unknown) => {
     connecting.then((late) => late.close()).catch(() => undefined);
     throw error instanceof ConfigError ? fileError(error, flags) : error;
   });
   try {
     const jsm = await connection.jetstreamManager({ checkAPI: false });
     const js = connection.jetstream();
-    return await orStopped(use({ connection, jsm, js, stream, shownUrl }), stopped, STOP_MS);
+    return await untilAborted(use({ connection, jsm, js, stream, shownUrl }), stopped, STOP_MS);
   } catch (error) {
     throw explainRequestError(error, stream, shownUrl);
   } finally {
@@ -100,27 +101,6 @@ export function serverClock(context: CliContext, info: StreamInfo): () => number
   const { ts } = info as { readonly ts?: string };
   const ahead = ts === undefined ? 0 : Date.parse(ts) - context.now();
   return Number.isFinite(ahead) ? () => context.now() + ahead : context.now;
-}
-
-async function orStopped<T>(promise: Promise<T>, stopped: AbortSignal, graceMs: number): Promise<T> {
-  const ended = new AbortController();
-  const stop = async (): Promise<never> => {
-    if (!stopped.aborted) {
-      await new Promise<void>((resolve) => {
-        stopped.addEventListener('abort', () => resolve(), { once: true, signal: ended.signal });
-      });
-    }
-    await delay(graceMs, undefined, { signal: ended.signal });
-    throw stopped.reason;
-  };
-  const stopping = stop();
-  stopping.catch(() => undefined);
-  promise.catch(() => undefined);
-  try {
-    return await Promise.race([promise, stopping]);
-  } finally {
-    ended.abort();
-  }
 }
 
 const NATS_KEYS = ['natsUrl', 'natsCreds', 'natsNkey', 'natsCa', 'natsCert', 'natsKey', 'stream'] as const;

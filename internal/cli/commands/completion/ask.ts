@@ -1,5 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { idOf } from '../../../../schemas/ids.js';
+import { within } from '../../../async.js';
 import { readStored } from '../../../jetstream/read-stored.js';
 import { keptJobs } from '../../flags/job-ids.js';
 import { readEvent } from '../../reads/job-event.js';
@@ -44,11 +44,9 @@ export async function offered(
       .toSorted((one, other) => (one < other ? -1 : 1))
       .slice(0, MOST);
   }).catch(() => []);
-  const none = delay(Math.max(0, patienceMs(context) - performance.now()), [], {
-    signal: context.stopped,
-  }).catch(() => []);
+  const leftMs = Math.max(0, patienceMs(context) - performance.now());
   try {
-    return await Promise.race([asking, none]);
+    return await within(asking, leftMs, () => [], context.stopped).catch(() => []);
   } finally {
     over.abort(new Error('nobody waits any longer'));
   }

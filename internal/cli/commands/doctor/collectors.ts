@@ -14,14 +14,13 @@ import type {
 } from '../../../doctor/facts.js';
 import { isAway } from '../../../doctor/replicas.js';
 import { JetStreamUnavailableError } from '../../../errors.js';
-import { explainRequestError } from '../../../jetstream/nats-errors.js';
-import { apiErrorCode, storedMessage } from '../../../jetstream/stream.js';
+import { explainRequestError, requestFailure } from '../../../jetstream/nats-errors.js';
+import { storedMessage } from '../../../jetstream/stream.js';
 import type { HeartbeatListener, HeartbeatTarget } from '../../reads/heartbeat-listener.js';
 import type { StreamAccess } from '../../runtime/nats.js';
 import { known, refusedSubject } from './probe.js';
 import { streamFactsOf } from './stream-facts.js';
 
-const STREAM_NOT_FOUND = 10059;
 /** A copy that is not current for a moment is not what is looked for. */
 const SECOND_LOOK_MS = 1_500;
 const CLOCK_QUESTIONS = 3;
@@ -33,7 +32,7 @@ export async function collectAccount({ jsm, stream, shownUrl }: StreamAccess): P
     return accountFacts(await jsm.getAccountInfo());
   } catch (error) {
     const meaning = explainRequestError(error, stream, shownUrl);
-    const isTimeout = apiErrorCode(error) === null && (error as { code?: string }).code === 'TIMEOUT';
+    const isTimeout = requestFailure(error) === 'timeout';
     if (meaning instanceof JetStreamUnavailableError && !isTimeout) return null;
     throw error;
   }
@@ -66,7 +65,7 @@ export async function collectStream({ connection, jsm, stream }: StreamAccess): 
     await delay(SECOND_LOOK_MS);
     return { kind: 'there', stream: streamFactsOf(await jsm.streams.info(stream), version) };
   } catch (error) {
-    if (apiErrorCode(error) !== STREAM_NOT_FOUND) throw error;
+    if (requestFailure(error) !== 'stream_not_found') throw error;
     return { kind: 'missing', takenBy: await jsm.streams.find(SUBJECT_FILTER).catch(() => null) };
   }
 }

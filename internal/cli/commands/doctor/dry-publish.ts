@@ -13,7 +13,7 @@ import type { Observed, PublishFacts, StreamFacts, WriteFacts } from '../../../d
 import type { NeedFacts } from '../../../doctor/permissions.js';
 import { DRY_INBOX, DRY_SUBJECT } from '../../../doctor/required-permissions.js';
 import { watchPermissionErrors } from '../../../jetstream/connection-monitor.js';
-import { apiErrorCode } from '../../../jetstream/stream.js';
+import { requestFailure } from '../../../jetstream/nats-errors.js';
 import { isAtLeast } from '../../../server-version.js';
 import type { StreamAccess } from '../../runtime/nats.js';
 import { known, skipped } from './probe.js';
@@ -108,8 +108,6 @@ function refusalIn(answer: Msg): Extract<PublishFacts, { kind: 'refuses' }> | nu
   };
 }
 
-/** "error creating store for consumer" comes with this. */
-const COULD_NOT_CREATE = 10012;
 /** If it is not removed, the server does it after so long. */
 const ABANDONED_MS = 5_000;
 
@@ -136,7 +134,8 @@ export async function probeWrite(
     return known({ kind: 'writes' });
   } catch (error) {
     const { message } = error as Error;
-    const isOfStorage = apiErrorCode(error) === COULD_NOT_CREATE && message.includes('store');
+    // "error creating store for consumer"
+    const isOfStorage = requestFailure(error) === 'consumer_not_created' && message.includes('store');
     if (!isOfStorage) throw error;
     return known({ kind: 'fails', reason: message });
   }

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { ErrorCode, type NatsConnection, NatsError } from 'nats';
+import { type NatsConnection, NatsError } from 'nats';
 import type { NeedFacts, PermissionFacts } from '../../../doctor/permissions.js';
 import {
   type Permissions,
@@ -8,6 +8,7 @@ import {
   type Role,
   requiredPermissions,
 } from '../../../doctor/required-permissions.js';
+import { requestFailure } from '../../../jetstream/nats-errors.js';
 
 const USER_INFO = '$SYS.REQ.USER.INFO';
 const ANSWER_MS = 3_000;
@@ -101,12 +102,11 @@ async function tryRequest(
     await connection.request(subject, body, { timeout: ANSWER_MS });
     return 'permitted';
   } catch (error) {
-    if (!(error instanceof NatsError)) return 'unknown';
+    const failure = requestFailure(error);
     // It went through, and nobody of that name is there.
-    if (error.code === ErrorCode.NoResponders) return 'permitted';
-    return error.code === ErrorCode.PermissionsViolation && error.permissionContext?.operation === 'publish'
-      ? 'refused'
-      : 'unknown';
+    if (failure === 'no_responders') return 'permitted';
+    const context = error instanceof NatsError ? error.permissionContext : undefined;
+    return failure === 'not_permitted' && context?.operation === 'publish' ? 'refused' : 'unknown';
   }
 }
 

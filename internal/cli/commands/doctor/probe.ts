@@ -1,6 +1,8 @@
-import { ErrorCode, NatsError } from 'nats';
+import { NatsError } from 'nats';
+import { within } from '../../../async.js';
 import type { Observed } from '../../../doctor/facts.js';
 import { HeadwayError } from '../../../errors.js';
+import { requestFailure } from '../../../jetstream/nats-errors.js';
 
 /** How long an answer to one question is waited for. */
 export const ANSWER_MS = 5_000;
@@ -10,29 +12,21 @@ export const skipped = (reason: string): Observed<never> => ({ kind: 'skipped', 
 
 /** Looks, in at most so much time. Whatever goes wrong is told and not thrown, so that the other looks go on. */
 export async function probe<T>(look: () => Promise<T>, limitMs = ANSWER_MS): Promise<Observed<T>> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<Observed<T>>((resolve) => {
-    timer = setTimeout(
-      () => resolve({ kind: 'failed', reason: `no answer within ${limitMs / 1_000} s` }),
-      limitMs,
-    );
-  });
   const looking = look().then(known, (error: unknown) => explainFailure<T>(error));
-  try {
-    return await Promise.race([looking, late]);
-  } finally {
-    clearTimeout(timer);
-  }
+  return await within(
+    looking,
+    limitMs,
+    (): Observed<T> => ({ kind: 'failed', reason: `no answer within ${limitMs / 1_000} s` }),
+  );
 }
 
 /** What an error says about a look. */
 export function explainFailure<T>(error: unknown): Observed<T> {
   const refused = refusedSubject(error);
   if (refused !== null) return { kind: 'not_permitted', subject: refused };
-  if (error instanceof NatsError && error.code === ErrorCode.Timeout) {
-    return { kind: 'failed', reason: 'the server did not answer' };
-  }
-  if (error instanceof NatsError && error.code === ErrorCode.NoResponders) {
+  const failure = requestFailure(error);
+  if (failure === 'timeout') return { kind: 'failed', reason: 'the server did not answer' };
+  if (failure === 'no_responders') {
     return { kind: 'failed', reason: 'nobody answers on the JetStream API' };
   }
   return { kind: 'failed', reason: error instanceof Error ? error.message : 'an unknown error' };
@@ -40,7 +34,7 @@ export function explainFailure<T>(error: unknown): Observed<T> {
 
 /** What NATS did not permit: `publish $JS.API.INFO`; null when the error is another one. */
 export function refusedSubject(error: unknown): string | null {
-  if (error instanceof NatsError && error.code === ErrorCode.PermissionsViolation) {
+  if (error instanceof NatsError && requestFailure(error) === 'not_permitted') {
     const context = error.permissionContext;
     if (context !== undefined)
       return `${context.operation === 'publish' ? 'publish' : 'subscribe'} ${context.subject}`;

@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander';
-import { NatsError } from 'nats';
 import { isFinished } from '../../../../schemas/event.js';
 import { subjectOf } from '../../../../schemas/ids.js';
 import { HeadwayError, JobNotFoundError } from '../../../errors.js';
-import { apiErrorCode, lastMessage } from '../../../jetstream/stream.js';
+import { requestFailure } from '../../../jetstream/nats-errors.js';
+import { lastMessage } from '../../../jetstream/stream.js';
 import { failureEvent } from '../../../liveness/timeout-event.js';
 import { durationOption, showDuration } from '../../flags/durations.js';
 import { addOutputOption, jobIdArgument, type OutputFlag } from '../../flags/filters.js';
@@ -189,8 +189,6 @@ function reason(text: string): string {
   throw new InvalidArgumentError('Expected text of 1 to 4,096 characters.');
 }
 
-const WRONG_LAST_SEQUENCE = 10071;
-
 /** Somebody wrote to the job between the look at it and the end that was to be written. */
 export class JobMovedError extends HeadwayError {
   readonly code = 'job_moved';
@@ -222,11 +220,11 @@ export async function append(
     });
     return ack.seq;
   } catch (error) {
-    if (error instanceof NatsError && error.isPermissionError()) throw error;
+    if (requestFailure(error) === 'not_permitted') throw error;
     // The acknowledgement may have been lost, and the event is stored all the same.
     const newest = await lastMessage(jsm, stream, subjectOf(id));
     if (newest?.header.get('Nats-Msg-Id') === msgID) return newest.seq;
-    if (apiErrorCode(error) === WRONG_LAST_SEQUENCE) throw new JobMovedError(id);
+    if (requestFailure(error) === 'wrong_last_sequence') throw new JobMovedError(id);
     throw error;
   }
 }

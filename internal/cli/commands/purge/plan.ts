@@ -2,7 +2,8 @@ import { AckPolicy, type ConsumerUpdateConfig, DeliverPolicy, nanos, type PurgeO
 import { SUBJECT_FILTER, subjectOf } from '../../../../schemas/ids.js';
 import { HeadwayError } from '../../../errors.js';
 import { decodeEvent } from '../../../eventlog/decode.js';
-import { apiErrorCode, lastMessage } from '../../../jetstream/stream.js';
+import { isApiError } from '../../../jetstream/nats-errors.js';
+import { lastMessage } from '../../../jetstream/stream.js';
 import { eventStreamInfo, type StreamAccess } from '../../runtime/nats.js';
 
 export interface PurgeRequest {
@@ -88,7 +89,7 @@ export async function carryOut({ jsm, stream }: StreamAccess, request: StreamPur
     const { purged } = await jsm.streams.purge(stream, request as PurgeOpts);
     return purged;
   } catch (error) {
-    if (apiErrorCode(error) === null) throw error;
+    if (!isApiError(error)) throw error;
     throw new PurgeRefusedError(stream, (error as Error).message);
   }
 }

@@ -10,9 +10,10 @@ import {
   nanos,
 } from 'nats';
 import { SUBJECT_FILTER, subjectOf } from '../../../../schemas/ids.js';
+import { within } from '../../../async.js';
 import { HeadwayError, NatsAuthError } from '../../../errors.js';
 import { watchPermissionErrors } from '../../../jetstream/connection-monitor.js';
-import { apiErrorCode } from '../../../jetstream/stream.js';
+import { requestFailure } from '../../../jetstream/nats-errors.js';
 import { UsageError } from '../../runtime/cli-context.js';
 import type { StreamAccess } from '../../runtime/nats.js';
 import { AckTracker } from './ack-tracker.js';
@@ -21,7 +22,6 @@ import { type Chosen, checkSame } from './range.js';
 /** The consumers of replays; those of edges begin with `edge-`. */
 const PREFIX = 'replay-';
 const NAME = /^[A-Za-z0-9_-]{1,64}$/;
-const CONSUMER_NOT_FOUND = 10014;
 /** The server forgets a checkpoint that nobody has moved for so long. */
 const FORGOTTEN_AFTER_MS = 30 * 24 * 3_600_000;
 /** The most receipts that may be out at a time. */
@@ -52,7 +52,7 @@ export async function resetCheckpoint({ jsm, stream }: StreamAccess, name: strin
   try {
     return await jsm.consumers.delete(stream, PREFIX + name);
   } catch (error) {
-    if (apiErrorCode(error) === CONSUMER_NOT_FOUND) return false;
+    if (requestFailure(error) === 'consumer_not_found') return false;
     throw error;
   }
 }
@@ -116,7 +116,7 @@ export class Checkpoint {
     const durable = PREFIX + name;
     const holder = randomBytes(9).toString('base64url');
     const found = await jsm.consumers.info(stream, durable).catch((error: unknown) => {
-      if (apiErrorCode(error) === CONSUMER_NOT_FOUND) return null;
+      if (requestFailure(error) === 'consumer_not_found') return null;
       throw error;
     });
     if (found === null) {
@@ -169,7 +169,7 @@ export class Checkpoint {
   async close(): Promise<boolean> {
     this.#isClosing = true;
     this.#wake();
-    await Promise.race([this.#running, delay(CLOSE_MS, undefined, { ref: false })]);
+    await within(this.#running, CLOSE_MS, () => undefined);
     return this.#ledger.unplaced === 0 || this.#lost !== null;
   }
 
@@ -236,7 +236,7 @@ export class Checkpoint {
 
   #failed(error: unknown): false {
     if (error instanceof CheckpointTakenError) this.#lost ??= error;
-    else if (apiErrorCode(error) === CONSUMER_NOT_FOUND) {
+    else if (requestFailure(error) === 'consumer_not_found') {
       this.#lost ??= new CheckpointTakenError(
         `The checkpoint ${this.name} was removed while it was used (the consumer ${PREFIX}${this.name} is gone).`,
       );

@@ -1,2 +1,0 @@
-/** The `job_type` of the demo's jobs. */
-export const JOB_TYPE = 'document';
