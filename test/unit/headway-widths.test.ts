@@ -6,7 +6,7 @@ import { type ListStyle, listTable, rowOf } from '../../internal/cli/commands/li
 import { ListView } from '../../internal/cli/commands/list/view.js';
 import { silentTable } from '../../internal/cli/commands/stalled.js';
 import { describeStats } from '../../internal/cli/commands/stats/text.js';
-import { tailWriter } from '../../internal/cli/commands/tail/writer.js';
+import { tailWriter } from '../../internal/cli/commands/tail/tail.js';
 import { widthOf, wrapIndented } from '../../internal/cli/output/width.js';
 import { type JobEvent, readEvent } from '../../internal/cli/reads/job-event.js';
 import type { StoredMessage } from '../../internal/jetstream/read-stored.js';
@@ -129,14 +129,14 @@ const PRINTED: Readonly<Record<string, (columns: number) => string[] | Promise<s
     }),
   history: (columns) =>
     written(columns, async (io) => {
-      const writer = await historyWriter(io, 'job-1', { output: 'table', pager: false });
+      const writer = await historyWriter(io, 'job-1', { output: 'table' });
       writer.begin({ kind: 'cut', because: 'the worker wrote it after seq 123456' });
       await writer.take([...MESSAGES, { ...message(6, 'job-1', {}), data: Buffer.from('junk') }]);
       await writer.end();
     }),
   'history --timestamps': (columns) =>
     written(columns, async (io) => {
-      const writer = await historyWriter(io, 'job-1', { output: 'table', pager: false, timestamps: true });
+      const writer = await historyWriter(io, 'job-1', { output: 'table', timestamps: true });
       await writer.take(MESSAGES);
       await writer.end();
     }),

@@ -4,8 +4,8 @@ import { type JobEvent, statusWord } from '../reads/job-event.js';
 import type { CliContext } from '../runtime/cli-context.js';
 import { dim, progressCell, statusCell, summaryCell, timeText } from './cells.js';
 import { colorizer } from './color.js';
-import { type Layout, layoutOf } from './layout.js';
-import { type Cell, type Column, ColumnWidths, JOB_COLUMN, lineOf } from './table.js';
+import { type Column, JOB_COLUMN, type Layout, layoutOf } from './layout.js';
+import { type Cell, ColumnWidths, lineOf } from './table.js';
 
 const COLUMNS: readonly Column[] = [
   { title: 'STORED' },

@@ -5,7 +5,9 @@ import { keptJobs } from '../../flags/job-ids.js';
 import { readEvent } from '../../reads/job-event.js';
 import type { CliContext } from '../../runtime/cli-context.js';
 import { type NatsFlags, type StreamAccess, withNats } from '../../runtime/nats.js';
-import type { Asked } from './completion.js';
+
+/** What of NATS the Tab key asks for. */
+export type Asked = 'jobs' | 'types';
 
 /**
  * Somebody waits at the keyboard: what is not there so long after the start of this process, in ms, is not offered.

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { JetStreamAccountStats, StreamInfo } from 'nats';
 import { idOf, SUBJECT_FILTER } from '../../../../schemas/ids.js';
-import type { ClockFacts } from '../../../doctor/clocks.js';
 import type {
   AccountFacts,
+  ClockFacts,
   FullJob,
   HeartbeatFacts,
   Observed,

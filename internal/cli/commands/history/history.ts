@@ -36,7 +36,7 @@ import {
 } from '../../runtime/nats.js';
 import { withPager } from '../../runtime/pager.js';
 import { readStatus } from '../../runtime/status.js';
-import { type HistoryWriter, historyWriter } from './writer.js';
+import { type HistoryStart, type HistoryWriter, historyWriter } from './writer.js';
 
 const EXAMPLES = `
 Each line has the time since the first one shown and since the one before. What is stored and is no valid event is
@@ -189,15 +189,6 @@ async function* selected(
 const isSome = (
   messages: readonly StoredMessage[],
 ): messages is readonly [StoredMessage, ...StoredMessage[]] => messages.length > 0;
-
-/** What is known of the time before the first message that is kept of a job. */
-export type HistoryStart =
-  /** It is the job's first. */
-  | { readonly kind: 'first' }
-  /** There were others: the worker named the one before, or the job has as many as the stream keeps of one. */
-  | { readonly kind: 'cut'; readonly because: string }
-  /** The stream has let go of messages, and nothing says whether some were this job's. */
-  | { readonly kind: 'unknown' };
 
 /** The header in which workers say which of the job's messages they write after. */
 const EXPECTED = 'Nats-Expected-Last-Subject-Sequence';

@@ -1,17 +1,31 @@
 import { printable, printableJson } from '../../../../schemas/text.js';
 import type { StoredMessage } from '../../../jetstream/read-stored.js';
+import type { ColorFlag } from '../../flags/command-line.js';
 import { showDuration } from '../../flags/durations.js';
+import type { TimestampsFlag } from '../../flags/filters.js';
 import { dim, progressCell, statusCell, summaryCell, timeText } from '../../output/cells.js';
 import { type Colorize, colorizer } from '../../output/color.js';
 import { GrowingTable, widthFor } from '../../output/event-line.js';
-import { isTable } from '../../output/format.js';
+import { isTable, type OutputFlag } from '../../output/format.js';
 import { type ItemWriter, itemWriter } from '../../output/item-writer.js';
+import type { Column } from '../../output/layout.js';
 import { LineWriter } from '../../output/line-writer.js';
-import { type Cell, type Column, titlesOf } from '../../output/table.js';
+import { type Cell, titlesOf } from '../../output/table.js';
 import { wrapped } from '../../output/width.js';
 import { readEvent, statusWord, updateJson } from '../../reads/job-event.js';
 import type { CliContext } from '../../runtime/cli-context.js';
-import type { HistoryOptions, HistoryStart } from './history.js';
+
+/** How a history is written. */
+type HistoryStyle = OutputFlag & TimestampsFlag & ColorFlag;
+
+/** What is known of the time before the first message that is kept of a job. */
+export type HistoryStart =
+  /** It is the job's first. */
+  | { readonly kind: 'first' }
+  /** There were others: the worker named the one before, or the job has as many as the stream keeps of one. */
+  | { readonly kind: 'cut'; readonly because: string }
+  /** The stream has let go of messages, and nothing says whether some were this job's. */
+  | { readonly kind: 'unknown' };
 
 /** Writes a history, in one of the formats. */
 export interface HistoryWriter {
@@ -26,7 +40,7 @@ export interface HistoryWriter {
 export async function historyWriter(
   context: CliContext,
   id: string,
-  options: HistoryOptions,
+  options: HistoryStyle,
 ): Promise<HistoryWriter> {
   const { output } = options;
   return isTable(output)
@@ -54,7 +68,7 @@ class DataWriter implements HistoryWriter {
   /** The seq of the valid event before; null: not known. */
   #previous: number | null = null;
 
-  constructor(context: CliContext, id: string, { timestamps, output }: HistoryOptions, writer: ItemWriter) {
+  constructor(context: CliContext, id: string, { timestamps, output }: HistoryStyle, writer: ItemWriter) {
     this.#context = context;
     this.#id = id;
     this.#withTime = timestamps === true || output === 'csv';
@@ -116,7 +130,7 @@ class TableWriter implements HistoryWriter {
   #last = 0;
   #attempt: number | null = null;
 
-  constructor(context: CliContext, options: HistoryOptions) {
+  constructor(context: CliContext, options: HistoryStyle) {
     this.#emitter = new LineWriter(context);
     this.#paint = colorizer(context, options);
     this.#skipped = options.timestamps === true ? 0 : 1;

@@ -25,9 +25,9 @@ import {
 } from '../../runtime/nats.js';
 import { withPager } from '../../runtime/pager.js';
 import { progressOf } from '../../runtime/status.js';
-import { collect, SORT_FIELDS } from './collect.js';
+import { collect } from './collect.js';
 import { followList } from './follow.js';
-import { jsonOf, type ListOptions, selector, sinceOf } from './options.js';
+import { jsonOf, type ListOptions, SORT_FIELDS, selector, sinceOf } from './options.js';
 import { type ListStyle, listTable, rowOf } from './rows.js';
 
 const EXAMPLES = `
