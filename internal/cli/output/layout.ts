@@ -26,7 +26,7 @@ export interface Layout {
 
 const GAP_WIDTH = 2;
 /** The last column is what most lines are read for: it keeps so much before others are left out. */
-const LAST_LEAST = 16;
+export const LAST_LEAST = 16;
 /** Ids are cut to this before another column is left out, and to the column's `least` only when none is left. */
 const READABLE_ID = 13;
 /** A longer id than a UUID, or a longer type than this, does not take the room of what is said. */

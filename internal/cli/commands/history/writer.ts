@@ -5,7 +5,7 @@ import { showDuration } from '../../flags/durations.js';
 import type { TimestampsFlag } from '../../flags/filters.js';
 import { dim, progressCell, statusCell, summaryCell, timeText } from '../../output/cells.js';
 import { type Colorize, colorizer } from '../../output/color.js';
-import { GrowingTable, widthFor } from '../../output/event-line.js';
+import { LineTable, widthFor } from '../../output/event-line.js';
 import { isTable, type OutputFlag } from '../../output/format.js';
 import { type ItemWriter, itemWriter } from '../../output/item-writer.js';
 import type { Column } from '../../output/layout.js';
@@ -115,13 +115,12 @@ const COLUMNS: readonly Column[] = [
   { title: 'PROGRESS', align: 'right' },
   { title: 'MESSAGE' },
 ];
-// A history is written as it is read, so the columns cannot wait for their widest cell.
-const LEAST = [24, 10, 8, 8, 10, 8, 0];
+const WIDTHS = [24, 10, 8, 8, 10, 8];
 
 class TableWriter implements HistoryWriter {
   readonly #emitter: LineWriter;
   readonly #paint: Colorize;
-  readonly #table: GrowingTable;
+  readonly #table: LineTable;
   readonly #width: () => number;
   /** How many columns are left out in front. */
   readonly #skipped: number;
@@ -135,7 +134,7 @@ class TableWriter implements HistoryWriter {
     this.#paint = colorizer(context, options);
     this.#skipped = options.timestamps === true ? 0 : 1;
     this.#width = widthFor(context, options.output === 'wide');
-    this.#table = new GrowingTable(COLUMNS.slice(this.#skipped), LEAST.slice(this.#skipped), this.#width);
+    this.#table = new LineTable(COLUMNS.slice(this.#skipped), WIDTHS.slice(this.#skipped), this.#width);
   }
 
   begin(beginning: HistoryStart): void {
