@@ -20,7 +20,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Add>>> = {
   replay: async () => (await import('./commands/replay/replay.js')).addReplayCommand,
   export: async () => (await import('./commands/export/export.js')).addExportCommand,
   wait: async () => (await import('./commands/wait/wait.js')).addWaitCommand,
-  top: async () => (await import('./commands/top.js')).addTopCommand,
+  top: async () => (await import('./commands/list/list.js')).addTopCommand,
   stats: async () => (await import('./commands/stats/stats.js')).addStatsCommand,
   stalled: async () => (await import('./commands/stalled.js')).addStalledCommand,
   fail: async () => (await import('./commands/fail/fail.js')).addFailCommand,

@@ -7,11 +7,11 @@ import { epochOf, newestSeq } from '../../../jetstream/stream.js';
 import { showDuration } from '../../flags/durations.js';
 import type { SinceFlags, StartSequenceFlag, UntilFlag } from '../../flags/filters.js';
 import { resolveStart, untilOf } from '../../flags/filters.js';
+import { isWholeAfter } from '../../reads/retention.js';
 import { type CliContext, SignalError, UsageError } from '../../runtime/cli-context.js';
-import { eventStreamInfo, type StreamAccess, streamInfo } from '../../runtime/nats.js';
+import { type OpenStream, type StreamAccess, streamInfo } from '../../runtime/nats.js';
+import { StatusLine } from '../../runtime/status.js';
 
-import { isWholeAfter } from '../replay/run.js';
-import { StatusLine } from '../replay/status-line.js';
 import { ExportFile, type ExportMode } from './file.js';
 import { type FileJobs, hasOthers, jobsIn } from './file-scope.js';
 import { type ExportFilter, type ExportPosition, exportLine } from './record.js';
@@ -44,12 +44,11 @@ export function checkOptions(options: ExportOptions, now: number): void {
  * @throws UsageError, JobNotFoundError, ExportGapError, OutputError, ExportStopped, and whatever NATS refuses
  */
 export async function exportStored(
-  access: StreamAccess,
-  context: CliContext,
+  { access, context, info }: OpenStream,
   options: ExportOptions,
 ): Promise<void> {
   const from = resolveStart(options, context.now());
-  const epoch = epochOf(await eventStreamInfo(access));
+  const epoch = epochOf(info);
   if (options.id !== null && (await newestSeq(access.jsm, access.stream, subjectOf(options.id))) === 0) {
     throw new JobNotFoundError(options.id, access.stream);
   }

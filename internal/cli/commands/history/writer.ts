@@ -13,19 +13,11 @@ import { LineWriter } from '../../output/line-writer.js';
 import { type Cell, titlesOf } from '../../output/table.js';
 import { wrapped } from '../../output/width.js';
 import { readEvent, statusWord, updateJson } from '../../reads/job-event.js';
+import type { HistoryStart } from '../../reads/retention.js';
 import type { CliContext } from '../../runtime/cli-context.js';
 
 /** How a history is written. */
 type HistoryStyle = OutputFlag & TimestampsFlag & ColorFlag;
-
-/** What is known of the time before the first message that is kept of a job. */
-export type HistoryStart =
-  /** It is the job's first. */
-  | { readonly kind: 'first' }
-  /** There were others: the worker named the one before, or the job has as many as the stream keeps of one. */
-  | { readonly kind: 'cut'; readonly because: string }
-  /** The stream has let go of messages, and nothing says whether some were this job's. */
-  | { readonly kind: 'unknown' };
 
 /** Writes a history, in one of the formats. */
 export interface HistoryWriter {

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { LatestById } from '../../reads/latest-by-id.js';
+import { isKept } from '../../reads/retention.js';
 import { type StreamAccess, streamInfo } from '../../runtime/nats.js';
-import { isKept } from '../replay/run.js';
 import type { Row } from './rows.js';
 
 const LOOK_EVERY_MS = 2_000;

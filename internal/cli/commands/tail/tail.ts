@@ -31,12 +31,11 @@ import { type JobEvent, readEvent, updateJson } from '../../reads/job-event.js';
 import type { CliContext } from '../../runtime/cli-context.js';
 import {
   addNatsOptions,
-  eventStreamInfo,
   type NatsFlags,
+  type OpenStream,
   type StreamAccess,
-  withNats,
+  withStream,
 } from '../../runtime/nats.js';
-import { withPager } from '../../runtime/pager.js';
 import { readStatus } from '../../runtime/status.js';
 import { lastMatching, type Wanted } from './tail-buffer.js';
 
@@ -79,21 +78,17 @@ export function addTailCommand(program: Command, context: CliContext): void {
     .action(async (ids: readonly string[], options: TailOptions) => {
       if (options.follow) checkFollow(options.output);
       resolveStart(options, 0);
-      await withPager(context, options.pager && !options.follow, (paged) =>
-        withNats(paged, options, 'headway tail', (access) => tail(paged, access, ids, options)),
-      );
+      await withStream(context, options, 'tail', (opened) => tail(opened, ids, options));
     });
 }
 
 async function tail(
-  context: CliContext,
-  access: StreamAccess,
+  { context, access, info: { state } }: OpenStream,
   jobs: readonly string[],
   options: TailOptions,
 ): Promise<void> {
   // Jobs that a pattern fits may begin while it follows, so they are told apart as they come.
   const ids: ReadonlySet<string> = new Set(jobs.some(isGlob) ? [] : jobs);
-  const { state } = await eventStreamInfo(access);
   const from = resolveStart(options, context.now());
   const last = options.last ?? (from === null ? DEFAULT_LAST : Number.POSITIVE_INFINITY);
   const wanted: Wanted = { ids, isNamed: jobsMatcher(jobs), isWanted: (event) => isWanted(options, event) };
