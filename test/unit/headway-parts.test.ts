@@ -2,6 +2,7 @@
 import { InvalidArgumentError } from 'commander';
 import stringWidth from 'string-width';
 import { describe, expect, test } from 'vitest';
+import { LatestById } from '../../internal/cli/commands/list/latest-by-id.js';
 import { type ListStyle, rowOf } from '../../internal/cli/commands/list/rows.js';
 import { quantile } from '../../internal/cli/commands/stats/counts.js';
 import { Scan } from '../../internal/cli/commands/stats/scan.js';
@@ -26,7 +27,6 @@ import { tableLines } from '../../internal/cli/output/table.js';
 import { shorten } from '../../internal/cli/output/width.js';
 import { run } from '../../internal/cli/program.js';
 import type { JobEvent } from '../../internal/cli/reads/job-event.js';
-import { LatestById } from '../../internal/cli/reads/latest-by-id.js';
 import {
   type CliContext,
   OutputError,

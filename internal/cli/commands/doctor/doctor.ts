@@ -14,9 +14,8 @@ import { type CliContext, Exit, PipeClosed } from '../../runtime/cli-context.js'
 import { EXIT } from '../../runtime/exit-codes.js';
 import { addNatsOptions, type NatsFlags, withNats } from '../../runtime/nats.js';
 import { type CollectOptions, collect } from './collect.js';
-import { jsonReport } from './json-report.js';
+import { jsonReport, textReport } from './reports.js';
 import type { Scan } from './scan.js';
-import { textReport } from './text-report.js';
 
 interface DoctorFlags extends NatsFlags, OutputFlag, ColorFlag {
   readonly scan: Scan;

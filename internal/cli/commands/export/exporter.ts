@@ -12,8 +12,7 @@ import { type CliContext, SignalError, UsageError } from '../../runtime/cli-cont
 import { type OpenStream, type StreamAccess, streamInfo } from '../../runtime/nats.js';
 import { StatusLine } from '../../runtime/status.js';
 
-import { ExportFile, type ExportMode } from './file.js';
-import { type FileJobs, hasOthers, jobsIn } from './file-scope.js';
+import { ExportFile, type ExportMode, type FileJobs, jobsIn } from './file.js';
 import { type ExportFilter, type ExportPosition, exportLine } from './record.js';
 
 export interface ExportOptions extends ExportFilter, SinceFlags, StartSequenceFlag, UntilFlag {
@@ -269,6 +268,23 @@ class ExportRun {
     this.#status.clear();
     this.#context.stderr(`headway: ${text}\n`);
   }
+}
+
+/** Whether between two sequences something is stored of another job. */
+async function hasOthers(
+  access: StreamAccess,
+  context: CliContext,
+  { id, from, to }: { id: string; from: number; to: number },
+): Promise<boolean> {
+  const range = { id: null, from: { kind: 'seq', seq: from }, until: 'head' } as const;
+  const quiet = { gap: () => {}, lost: () => {} };
+  for await (const batch of readStored(access, range, context.stopped, quiet)) {
+    for (const { seq, subject } of batch) {
+      if (seq > to) return false;
+      if (subject !== subjectOf(id)) return true;
+    }
+  }
+  return false;
 }
 
 const noEvents = (messages: number): string =>

@@ -2,10 +2,10 @@ import { compareKeys } from '../../output/format.js';
 import { eachState } from '../../reads/each-state.js';
 import type { JobEvent } from '../../reads/job-event.js';
 import { displayStatus } from '../../reads/job-status.js';
-import { LatestById } from '../../reads/latest-by-id.js';
 import type { CliContext } from '../../runtime/cli-context.js';
 import { type StreamAccess, streamInfo } from '../../runtime/nats.js';
 import type { Progress } from '../../runtime/status.js';
+import { LatestById } from './latest-by-id.js';
 import type { ListOptions, SortField } from './options.js';
 import { readRecent } from './recent.js';
 
