@@ -8,14 +8,12 @@ import { loadUws } from '../../../edge/uws.js';
 import { HeadwayError, PortInUseError } from '../../../errors.js';
 import type { DecodedEvent } from '../../../eventlog/decode.js';
 import { EventLog } from '../../../eventlog/log.js';
-import type { LogRecord } from '../../../eventlog/record.js';
-import type { Scope } from '../../../eventlog/scope.js';
 import type { StoredMessage } from '../../../jetstream/read-stored.js';
 import { Hub } from '../../../session/hub.js';
-import type { HistorySource, Page, ResetRequired } from '../../../session/ports.js';
 import { createLogger } from '../../../telemetry/logger.js';
 import { Metrics } from '../../../telemetry/metrics.js';
 import { type CliContext, UsageError } from '../../runtime/cli-context.js';
+import { ReplayedHistory } from './history.js';
 import type { ReplaySink } from './player.js';
 
 export interface ReplayEdgeOptions {
@@ -217,48 +215,4 @@ function configOf({ host, port, origins }: ReplayEdgeOptions): EdgeConfig {
   );
   if (parsed.ok) return parsed.config;
   throw new UsageError(parsed.problems.join('; ').replaceAll('HEADWAY_ALLOWED_ORIGINS', '--origin'));
-}
-
-/** What a replay has shown is in memory or nowhere: the stream behind it holds what is still to come as well. */
-class ReplayedHistory implements HistorySource {
-  readonly #log: EventLog;
-  readonly #begin: () => number;
-
-  /** @param begin the seq after which the replay began */
-  constructor(log: EventLog, begin: () => number) {
-    this.#log = log;
-    this.#begin = begin;
-  }
-
-  async lastState(id: string): Promise<LogRecord | null> {
-    const known = this.#log.last(id);
-    if (known !== undefined || this.#log.knowsAllJobs) return known ?? null;
-    throw new Error('memory has let this job go');
-  }
-
-  async records(): Promise<readonly LogRecord[]> {
-    throw new Error('memory has let these jobs go');
-  }
-
-  // In the world of the replay nothing was before its beginning. What memory has let go since is gone for good.
-  async page({ kind }: Scope, after: number): Promise<Page | ResetRequired> {
-    const begin = this.#begin();
-    const nothing = { kind: 'page', records: [], previous: null, pending: 0 } as const;
-    const { tailStart: floor } = this.#log;
-    if (floor <= begin) return { ...nothing, cursor: Math.max(after, begin), gap: null };
-    if (kind === 'job') return this.#refusal('retention');
-    return { ...nothing, cursor: floor, gap: { after, before: floor + 1 } };
-  }
-
-  async isKept(): Promise<boolean> {
-    return false;
-  }
-
-  async reached(cursor: number): Promise<{ readonly kind: 'ok' } | ResetRequired> {
-    return cursor <= this.#log.head ? { kind: 'ok' } : this.#refusal('ahead');
-  }
-
-  #refusal(reason: ResetRequired['reason']): ResetRequired {
-    return { kind: 'refused', reason, firstSeq: this.#log.tailStart + 1, lastSeq: this.#log.head };
-  }
 }
