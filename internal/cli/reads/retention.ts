@@ -1,32 +1,31 @@
 import { DeliverPolicy, type StreamInfo } from 'nats';
-import { SUBJECT_FILTER } from '../../../schemas/ids.js';
+import { SUBJECT_FILTER, subjectOf } from '../../../schemas/ids.js';
+import { proveWhole } from '../../jetstream/history-page.js';
 import { addConsumer } from '../../jetstream/pull-reader.js';
 import type { StoredMessage } from '../../jetstream/read-stored.js';
-import { nextSeq, storedMessage } from '../../jetstream/stream.js';
+import { nextSeq, oldestSeq, storedMessage } from '../../jetstream/stream.js';
 import { type StreamAccess, streamInfo } from '../runtime/nats.js';
 
 // What the stream keeps, and what it has let go.
 
 /** Whether the stream still has every message that was ever stored in it. */
-export const isPristine = (info: Pick<StreamInfo, 'state'>): boolean => isUntouchedUpTo(info, 1);
-
-/** Whether nothing has left the stream from `seq` on, as far as its state tells. */
-const isUntouchedUpTo = ({ state }: Pick<StreamInfo, 'state'>, seq: number): boolean =>
-  state.first_seq <= seq && (state.num_deleted ?? 0) === 0;
+export const isPristine = ({ state }: Pick<StreamInfo, 'state'>): boolean =>
+  state.first_seq <= 1 && (state.num_deleted ?? 0) === 0;
 
 /**
  * Whether what follows `seq`, of one job or of all (null), is known to be kept without a gap.
  *
- * All jobs: the very next sequence has to be there. One job: messages leave it at its front, so nothing after one that
- * is still kept has left; else nothing at all may have left the stream since.
+ * All jobs: the very next sequence has to be there. One job: by the proof of an edge's pages of history.
  */
 export async function isWholeAfter(access: StreamAccess, id: string | null, seq: number): Promise<boolean> {
   const { jsm, stream } = access;
-  const info = await streamInfo(access);
-  if (info.state.last_seq <= seq) return true;
-  if (id === null) return (await nextSeq(jsm, stream, SUBJECT_FILTER, seq + 1)) === seq + 1;
-  if (await isKept(access, seq)) return true;
-  return isUntouchedUpTo(info, seq + 1);
+  const { state } = await streamInfo(access);
+  if (state.last_seq <= seq) return true;
+  const subject = id === null ? SUBJECT_FILTER : subjectOf(id);
+  const next = await nextSeq(jsm, stream, subject, seq + 1);
+  if (id === null) return next === seq + 1;
+  const oldest = await oldestSeq(jsm, stream, subject);
+  return (await proveWhole(access, oldest, seq, next === 0 ? state.last_seq + 1 : next)) !== 'unknown';
 }
 
 /** Whether the message at `seq` is there still. */
