@@ -258,6 +258,19 @@ function hint(raw: string): string {
   return '';
 }
 
+/** Settings that had another name before. Platforms do not set these on their own: somebody means them. */
+const RENAMED_SETTINGS: Readonly<Record<string, string>> = {
+  HEADWAY_COLD_READS: 'HEADWAY_HISTORY_READS',
+  HEADWAY_SHARE_PORT: 'HEADWAY_REUSE_PORT',
+};
+
+function unknownSetting(name: string): string {
+  const now = Object.hasOwn(RENAMED_SETTINGS, name) ? RENAMED_SETTINGS[name] : undefined;
+  return now === undefined
+    ? `${name} is not a setting of Headway and is ignored`
+    : `${name} is called ${now} now; by its old name it is ignored`;
+}
+
 /** The environment variable of each setting, with its schema. */
 export function settings(): ReadonlyArray<{ key: string; env: string; schema: TSchema }> {
   return Object.entries(EdgeConfig.properties).map(([key, schema]) => ({
@@ -300,6 +313,6 @@ export function parseEdgeConfig(
   if (problems.length > 0) return { ok: false, problems };
   const warnings = Object.keys(env)
     .filter((name) => name.startsWith('HEADWAY_') && !known.has(name))
-    .map((name) => `${name} is not a setting of Headway and is ignored`);
+    .map(unknownSetting);
   return { ok: true, config: values as EdgeConfig, warnings };
 }

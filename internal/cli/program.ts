@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { HeadwayError } from '../errors.js';
-import { ALIASES, addGlobalOptions, commandLine, commandName, suggestChoice } from './flags/command-line.js';
+import { ALIASES, addGlobalOptions, commandLine, commandName } from './flags/command-line.js';
+import { explainMistake } from './flags/usage-hints.js';
 import { wrapIndented } from './output/width.js';
 import { type CliContext, Exit, PipeClosed, SignalError, VERSION } from './runtime/cli-context.js';
 import { EXIT, EXIT_CODES_HELP, exitCodeOf } from './runtime/exit-codes.js';
@@ -19,7 +20,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Add>>> = {
   replay: async () => (await import('./commands/replay/replay.js')).addReplayCommand,
   export: async () => (await import('./commands/export/export.js')).addExportCommand,
   wait: async () => (await import('./commands/wait/wait.js')).addWaitCommand,
-  top: async () => (await import('./commands/top.js')).addTopCommand,
+  top: async () => (await import('./commands/list/list.js')).addTopCommand,
   stats: async () => (await import('./commands/stats/stats.js')).addStatsCommand,
   stalled: async () => (await import('./commands/stalled.js')).addStalledCommand,
   fail: async () => (await import('./commands/fail/fail.js')).addFailCommand,
@@ -61,7 +62,11 @@ export async function run(args: readonly string[], context: CliContext): Promise
   for (const command of program.commands) {
     for (const [alias, of] of Object.entries(ALIASES)) if (of === command.name()) command.alias(alias);
   }
-  const outcome = await ending(program.parseAsync([...args], { from: 'user' }), context);
+  const parsing = program.parseAsync([...args], { from: 'user' }).catch((error: unknown) => {
+    if (error instanceof CommanderError) return usage(error, program, args, context);
+    throw error;
+  });
+  const outcome = await ending(parsing, context);
   const code = asked === '' ? outcome : await ending(context.stdout(asked), context, outcome);
   const { reason } = context.stopped;
   return reason instanceof SignalError ? reason.exitCode : code;
@@ -102,7 +107,6 @@ async function ending(
     const own = await work;
     return typeof own === 'number' ? own : code;
   } catch (error) {
-    if (error instanceof CommanderError) return usage(error, context);
     if (error instanceof PipeClosed) return EXIT.done;
     if (error instanceof SignalError || error instanceof Exit) return error.exitCode;
     if (!(error instanceof HeadwayError)) throw error;
@@ -111,17 +115,20 @@ async function ending(
   }
 }
 
-function usage(error: CommanderError, context: CliContext): number {
+function usage(
+  error: CommanderError,
+  program: Command,
+  args: readonly string[],
+  context: CliContext,
+): number {
   // Help that was asked for, or shown because there was no command.
   if (error.exitCode === 0) return EXIT.done;
   if (error.code !== 'commander.help') {
-    const text = error.message.replace(/^error: /, '').replaceAll(/\s*\n\s*/g, ' ');
-    // A job's id may begin with a dash; an option of one dash has one letter.
-    const isPerhapsId = error.code === 'commander.unknownOption' && /'-[^-][^']/.test(text);
-    const hint = isPerhapsId ? ' An id that begins with - comes after a --.' : '';
-    const near = suggestChoice(text);
-    const meant = near === '' ? '' : ` ${near}`;
-    context.stderr(`headway: ${text}${/[.)]$/.test(text) ? '' : '.'}${meant}${hint} Try --help.\n`);
+    const name = commandName(commandLine(args).words[0] ?? '');
+    const command = program.commands.find((one) => one.name() === name);
+    const options = [...(command?.options ?? []), ...program.options];
+    const text = explainMistake(error.message.replace(/^error: /, ''), name, options);
+    context.stderr(`headway: ${text} Try --help.\n`);
   }
   return EXIT.usage;
 }

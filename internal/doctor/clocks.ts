@@ -1,24 +1,7 @@
 import { plural } from '../formatting.js';
-import type { Facts } from './facts.js';
+import type { ClockFacts, Facts, JobSkew } from './facts.js';
 import { finding, type Outcome, pass, whenKnown } from './findings.js';
 import { time } from './format.js';
-
-/** How this machine's clock stands to the server's. */
-export interface ClockFacts {
-  /** This machine's clock minus the server's, in ms. */
-  readonly offsetMs: number;
-  /** By how much that may be wrong: half the time that the question took. */
-  readonly uncertaintyMs: number;
-}
-
-/** The events of one job: their own times against those of the server that stored them. */
-export interface JobSkew {
-  readonly id: string;
-  readonly jobType: string | undefined;
-  readonly samples: number;
-  /** Event's time minus stored time, in ms, the median. Above 0: the worker's clock is ahead, or the server's behind. */
-  readonly medianMs: number;
-}
 
 /** Off by more than this, a clock is worth a word. */
 const OFF_MS = 5_000;

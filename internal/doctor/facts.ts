@@ -1,7 +1,5 @@
 import type { InvalidReason } from '../eventlog/decode.js';
-import type { ClockFacts, JobSkew } from './clocks.js';
-import type { UnfinishedJob } from './jobs.js';
-import type { PermissionFacts } from './permissions.js';
+import type { RequiredPermission, Role } from './required-permissions.js';
 
 /** What one look at the system gave: the facts, or why there are none. */
 export type Observed<T> =
@@ -130,6 +128,15 @@ export interface InvalidEvent {
   readonly detail: string;
 }
 
+/** The events of one job: their own times against those of the server that stored them. */
+export interface JobSkew {
+  readonly id: string;
+  readonly jobType: string | undefined;
+  readonly samples: number;
+  /** Event's time minus stored time, in ms, the median. Above 0: the worker's clock is ahead, or the server's behind. */
+  readonly medianMs: number;
+}
+
 export interface EventFacts {
   /** How many messages were read, and which. */
   readonly scanned: number;
@@ -142,6 +149,23 @@ export interface EventFacts {
   /** The newest of them. */
   readonly newestInvalid: readonly InvalidEvent[];
   readonly skews: readonly JobSkew[];
+}
+
+/** The last event of a job that is not finished. */
+export interface UnfinishedJob {
+  readonly id: string;
+  readonly jobType: string | undefined;
+  readonly seq: number;
+  /** undefined: it names none. */
+  readonly attempt?: number | undefined;
+  /** ms since 1970, by the server's clock. */
+  readonly storedAt: number;
+  /** When the worker was heard last, where that is another time: the event is an edge's. ms since 1970, by the same clock. */
+  readonly heardAt?: number | undefined;
+  /** Silence for so long is a stall, by the event's own word; null: it says nothing. */
+  readonly stallAfterMs: number | null;
+  /** Silence for so long is a failure, by the event's own word; null: it says nothing. */
+  readonly timeoutMs: number | null;
 }
 
 export interface JobsFacts {
@@ -185,6 +209,29 @@ export type PublishFacts =
 
 /** Whether the server can write into the folder of the stream. */
 export type WriteFacts = { readonly kind: 'writes' } | { readonly kind: 'fails'; readonly reason: string };
+
+/** How this machine's clock stands to the server's. */
+export interface ClockFacts {
+  /** This machine's clock minus the server's, in ms. */
+  readonly offsetMs: number;
+  /** By how much that may be wrong: half the time that the question took. */
+  readonly uncertaintyMs: number;
+}
+
+/** Whether NATS permits something that a role needs. */
+export interface NeedFacts {
+  readonly need: RequiredPermission;
+  readonly result: 'permitted' | 'refused' | 'unknown';
+}
+
+export interface PermissionFacts {
+  /** As the server names them; null when it does not say. */
+  readonly user: string | null;
+  readonly account: string | null;
+  /** Whose credentials they are meant to be; null: nobody's in particular. */
+  readonly meantFor: Role | null;
+  readonly needs: readonly NeedFacts[];
+}
 
 /** All that `headway doctor` saw. Times are ms since 1970 by the clock of the server. */
 export interface Facts {

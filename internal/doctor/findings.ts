@@ -49,6 +49,21 @@ export const FINDING_IDS = [
 ] as const;
 export type FindingId = (typeof FINDING_IDS)[number];
 
+/** The names that findings had before, for scripts that still use them. */
+export const RENAMED_FINDINGS: Readonly<Record<string, FindingId>> = {
+  'server-loses-streams': 'server-data-loss-bug',
+  'server-leaves-out-jobs': 'server-incomplete-snapshot',
+  'server-wedges-copies': 'server-replica-write-bug',
+  'copy-offline': 'replica-offline',
+  'copy-behind': 'replica-lagging',
+  'copies-even': 'replica-count-even',
+  'single-copy-in-cluster': 'single-replica-in-cluster',
+  'replay-consumer-forgotten': 'replay-consumer-stale',
+  'jobs-silent': 'jobs-stalled',
+  'worker-clock-off': 'worker-clock-skew',
+  'this-clock-off': 'local-clock-skew',
+};
+
 /** Rising. An info is nothing to act on by itself. */
 export type Severity = 'info' | 'warning' | 'error';
 

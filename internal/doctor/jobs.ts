@@ -1,24 +1,7 @@
 import { plural } from '../formatting.js';
-import type { Facts, InvalidEvent, JobsFacts } from './facts.js';
+import type { Facts, InvalidEvent, JobsFacts, UnfinishedJob } from './facts.js';
 import { finding, type Outcome, pass, skip, whenKnown, whySkipped } from './findings.js';
 import { time } from './format.js';
-
-/** The last event of a job that is not finished. */
-export interface UnfinishedJob {
-  readonly id: string;
-  readonly jobType: string | undefined;
-  readonly seq: number;
-  /** undefined: it names none. */
-  readonly attempt?: number | undefined;
-  /** ms since 1970, by the server's clock. */
-  readonly storedAt: number;
-  /** When the worker was heard last, where that is another time: the event is an edge's. ms since 1970, by the same clock. */
-  readonly heardAt?: number | undefined;
-  /** Silence for so long is a stall, by the event's own word; null: it says nothing. */
-  readonly stallAfterMs: number | null;
-  /** Silence for so long is a failure, by the event's own word; null: it says nothing. */
-  readonly timeoutMs: number | null;
-}
 
 /** Of how many jobs more than their number is kept. */
 const KEPT = 50_000;

@@ -1,8 +1,7 @@
 import { bytes, count, plural } from '../formatting.js';
-import type { AccountFacts, Facts, FullJob, StreamFacts, Usage } from './facts.js';
+import type { AccountFacts, Facts, FullJob, StreamFacts, UnfinishedJob, Usage } from './facts.js';
 import { finding, type Outcome, pass, whenKnown } from './findings.js';
 import { edit, percent, time } from './format.js';
-import type { UnfinishedJob } from './jobs.js';
 import { EVENT_BYTES, isFull } from './storage.js';
 
 const NEAR = 0.8;

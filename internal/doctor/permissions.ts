@@ -1,21 +1,6 @@
-import type { Facts } from './facts.js';
+import type { Facts, NeedFacts, PermissionFacts } from './facts.js';
 import { finding, type Outcome, pass, skip } from './findings.js';
-import type { RequiredPermission, Role } from './required-permissions.js';
-
-/** Whether NATS permits something that a role needs. */
-export interface NeedFacts {
-  readonly need: RequiredPermission;
-  readonly result: 'permitted' | 'refused' | 'unknown';
-}
-
-export interface PermissionFacts {
-  /** As the server names them; null when it does not say. */
-  readonly user: string | null;
-  readonly account: string | null;
-  /** Whose credentials they are meant to be; null: nobody's in particular. */
-  readonly meantFor: Role | null;
-  readonly needs: readonly NeedFacts[];
-}
+import type { Role } from './required-permissions.js';
 
 const A: Readonly<Record<Role, string>> = { edge: 'an edge', worker: 'a worker', operator: 'an operator' };
 

@@ -107,6 +107,21 @@ async function verifyNoGap(
   // The job's front has passed what was read first: more may have left between two of the messages.
   if (first !== undefined && messages.length > 1 && (oldest === 0 || oldest > first)) return 'unknown';
   if (first === after) return 'anchored';
+  return proveWhole({ jsm, stream }, oldest, after, first ?? lastSeq + 1);
+}
+
+/**
+ * Whether nothing of a job can have left the stream between a sequence and the job's next message.
+ * @param oldest the seq of the oldest message that is kept of the job, asked for after `next` was; 0: none is
+ * @param after the sequence, which may be another job's
+ * @param next the seq of the job's next message after it; where there is none, the one after the stream's last
+ */
+export async function proveWhole(
+  { jsm, stream }: Pick<HistoryAccess, 'jsm' | 'stream'>,
+  oldest: number,
+  after: number,
+  next: number,
+): Promise<'kept' | 'untouched' | 'unknown'> {
   if (oldest !== 0 && oldest <= after) return 'kept';
   const { state } = await jsm.streams.info(stream);
   if (state.first_seq > after + 1) return 'unknown';
@@ -114,7 +129,6 @@ async function verifyNoGap(
   if ((state.num_deleted ?? 0) > MAX_DELETED_LISTED) return 'unknown';
   const detailed = await jsm.streams.info(stream, { deleted_details: true });
   if (detailed.state.first_seq > after + 1) return 'unknown';
-  const next = first ?? lastSeq + 1;
   const isHole = (detailed.state.deleted ?? []).some((seq) => seq > after && seq < next);
   return isHole ? 'unknown' : 'untouched';
 }

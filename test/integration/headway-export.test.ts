@@ -217,6 +217,22 @@ describe('a file', () => {
     expect(seqsOf(await readFile(path, 'utf8'))).toEqual([1, 2, 3, 5, 6, 7, 8]);
   });
 
+  test('of one job is gone on with where nothing of the job is missing, whatever other jobs have lost before', async () => {
+    await deleteStreams(shared.nc, shared.nats);
+    await createStream(shared.nc, 'PROGRESS', { max_msgs_per_subject: 1 });
+    const path = file();
+    // Seq 2 leaves the middle of the stream, for 3.
+    for (const job of ['first', 'b', 'b', 'a']) await publish(shared.nc, job);
+    expect((await run('a', '--to', path)).code).toBe(0);
+    // The last line's own message leaves, and nothing lies between it and the next.
+    await publish(shared.nc, 'a');
+    expect(await run('a', '--to', path, '--resume')).toMatchObject({ code: 0 });
+    expect(seqsOf(await readFile(path, 'utf8'))).toEqual([4, 5]);
+    // Now one of its own does.
+    for (let i = 0; i < 2; i++) await publish(shared.nc, 'a');
+    expect((await run('a', '--to', path, '--resume')).stderr).toMatch(/is not all kept any more/);
+  });
+
   test('of one job is not made one of all jobs, nor the other way round', async () => {
     const [one, all] = [file(), file()];
     await publish(shared.nc, 'a');

@@ -163,6 +163,18 @@ describe('headway history', () => {
   });
 });
 
+describe('headway history -f of a job that has ended, behind whose end no event is stored', () => {
+  test.each([[[]], [['--last', '0']], [['--last', '1']], [['--since-time', '2199-01-01T00:00:00Z']]])(
+    'ends, with %j',
+    async (range) => {
+      const id = `ended-${range.join('')}`.replace(/[^\w-]/g, '');
+      await publish(nc, id, { status: 'completed', progress: 100 });
+      await publishRaw(nc, `progress.${id}`, 'junk');
+      expect((await headway(['history', id, '-f', ...range], { env, timeoutMs: 10_000 })).code).toBe(0);
+    },
+  );
+});
+
 describe('headway tail', () => {
   const T = ['t-1', 't-2', 't-3'];
 

@@ -11,7 +11,14 @@ import {
   startHeadwayAtTerminal,
 } from '../harness/headway-command.js';
 import { startNats } from '../harness/nats-server.js';
-import { connectNats, createStream, deleteStreams, publish, storedEvents } from '../harness/publish.js';
+import {
+  connectNats,
+  createStream,
+  deleteStreams,
+  publish,
+  publishRaw,
+  storedEvents,
+} from '../harness/publish.js';
 import { freshStream, sharedNats, streamAccess } from '../harness/shared-nats.js';
 import { waitFor } from '../harness/wait.js';
 
@@ -171,6 +178,17 @@ describe('without --yes', () => {
     if (left === ALL) expect([code, stdout]).toEqual([1, expect.stringContaining('nothing was purged')]);
     else expect([code, stdout]).toEqual([0, expect.stringMatching(/Purged \d events/)]);
   });
+
+  test.skipIf(noTerminal)(
+    'that a job is not finished is said also when its newest message is no event',
+    async () => {
+      await publishRaw(shared.nc, 'progress.a', 'junk');
+      await using command = startHeadwayAtTerminal(['purge', 'a'], { env: natsEnv(shared.nats.url) });
+      await command.shows('This removes 5 events of the job a for good. The job is not finished.');
+      command.type('no\r');
+      expect((await command.ended()).code).toBe(1);
+    },
+  );
 
   test.skipIf(noTerminal)('Ctrl-C is no yes', async () => {
     await using command = startHeadwayAtTerminal(['purge', '--all'], { env: natsEnv(shared.nats.url) });

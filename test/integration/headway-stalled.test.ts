@@ -21,7 +21,7 @@ async function stalledHere(args: readonly string[], listening: () => Promise<unk
   let heard: Promise<unknown> | null = null;
   const note = (text: string): void => {
     notes += text;
-    if (/^listening /.test(text)) heard ??= listening();
+    if (text.includes('listening ')) heard ??= listening();
   };
   let out = '';
   const io = quietIo({

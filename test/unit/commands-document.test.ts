@@ -1,6 +1,6 @@
 // docs/reference/commands.md is held against the program; reference.test.ts holds the help of each command.
 import { describe, expect, test } from 'vitest';
-import { SORT_FIELDS } from '../../internal/cli/commands/list/collect.js';
+import { SORT_FIELDS } from '../../internal/cli/commands/list/options.js';
 import { OUTPUT_FORMATS } from '../../internal/cli/output/format.js';
 import { EVENT_CSV } from '../../internal/cli/output/item-writer.js';
 import { run } from '../../internal/cli/program.js';

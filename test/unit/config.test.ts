@@ -399,6 +399,16 @@ describe('what platforms add on their own', () => {
     ]);
   });
 
+  test.each([
+    ['HEADWAY_COLD_READS', 'HEADWAY_HISTORY_READS'],
+    ['HEADWAY_SHARE_PORT', 'HEADWAY_REUSE_PORT'],
+  ])('a setting by its old name %s is told the new one, which is a setting', (old, now) => {
+    const { warnings } = accepted({ [old]: 's3cret' });
+    expect(warnings).toEqual([`${old} is called ${now} now; by its old name it is ignored`]);
+    expect(settings().map(({ env }) => env)).toContain(now);
+    expect(settings().map(({ env }) => env)).not.toContain(old);
+  });
+
   test('HEADWAY_PORT from a Kubernetes Service is told for what it is', () => {
     expect(problems({ HEADWAY_PORT: 'tcp://10.0.0.7:8080' })).toEqual([
       'HEADWAY_PORT is "tcp://10.0.0.7:8080"; expected an integer from 0 to 65535 ' +

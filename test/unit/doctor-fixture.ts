@@ -8,8 +8,8 @@ import type {
   Observed,
   ReplicaFacts,
   StreamFacts,
+  UnfinishedJob,
 } from '../../internal/doctor/facts.js';
-import type { UnfinishedJob } from '../../internal/doctor/jobs.js';
 import { requiredPermissions } from '../../internal/doctor/required-permissions.js';
 
 export const NOW = Date.parse('2026-03-01T03:00:00Z');

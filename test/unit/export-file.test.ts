@@ -5,8 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { ExportFile, ExportStopped } from '../../internal/cli/commands/export/file.js';
-import { jobsIn } from '../../internal/cli/commands/export/file-scope.js';
+import { ExportFile, ExportStopped, jobsIn } from '../../internal/cli/commands/export/file.js';
 import { UsageError } from '../../internal/cli/runtime/cli-context.js';
 
 const line = (seq: number, more = ''): string =>

@@ -1,8 +1,8 @@
 /** The formats of `--output`, and what hostile text becomes in them. */
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { RowPlaces } from '../../internal/cli/commands/list/places.js';
 import type { Row } from '../../internal/cli/commands/list/rows.js';
+import { RowPlaces } from '../../internal/cli/commands/list/view.js';
 import { progressText } from '../../internal/cli/output/cells.js';
 import { isColored } from '../../internal/cli/output/color.js';
 import type { DataFormat } from '../../internal/cli/output/format.js';

@@ -2,6 +2,7 @@
 import { InvalidArgumentError } from 'commander';
 import stringWidth from 'string-width';
 import { describe, expect, test } from 'vitest';
+import { LatestById } from '../../internal/cli/commands/list/latest-by-id.js';
 import { type ListStyle, rowOf } from '../../internal/cli/commands/list/rows.js';
 import { quantile } from '../../internal/cli/commands/stats/counts.js';
 import { Scan } from '../../internal/cli/commands/stats/scan.js';
@@ -26,7 +27,6 @@ import { tableLines } from '../../internal/cli/output/table.js';
 import { shorten } from '../../internal/cli/output/width.js';
 import { run } from '../../internal/cli/program.js';
 import type { JobEvent } from '../../internal/cli/reads/job-event.js';
-import { LatestById } from '../../internal/cli/reads/latest-by-id.js';
 import {
   type CliContext,
   OutputError,
@@ -36,6 +36,7 @@ import {
 } from '../../internal/cli/runtime/cli-context.js';
 import { EXIT, exitCodeOf } from '../../internal/cli/runtime/exit-codes.js';
 import { progressOf } from '../../internal/cli/runtime/status.js';
+import { FINDING_IDS, RENAMED_FINDINGS } from '../../internal/doctor/findings.js';
 import {
   JetStreamUnavailableError,
   JobNotFoundError,
@@ -440,5 +441,49 @@ describe('how it ends', () => {
       expect(await run([command, '--help'], own)).toBe(0);
       expect(own.written, command).toMatch(/\nExamples:\n/);
     }
+  });
+});
+
+describe('what was renamed, or is not one of the choices, is told what it is', () => {
+  const refused = async (...args: string[]): Promise<string> => {
+    const io = fakeIo();
+    expect(await run(args, io)).toBe(EXIT.usage);
+    return io.noted;
+  };
+
+  test.each([
+    ['replay', '--durable', 'x', '--forget'],
+    ['replay', '--forget', '--durable', 'x'],
+    ['-s', 'nats://127.0.0.1:1', 'replay', '--forget'],
+  ])('an option by its old name: %s %s %s %s', async (...args) => {
+    expect(await refused(...args)).toBe(
+      "headway: unknown option '--forget'. It is called --reset now. Try --help.\n",
+    );
+  });
+
+  test('where there is no such option, nothing is said of it', async () => {
+    expect(await refused('list', '--forget')).not.toContain('--reset');
+  });
+
+  test.each(Object.entries(RENAMED_FINDINGS))('a finding by its old name: %s is %s', async (old, now) => {
+    expect(await refused('doctor', '--ignore', old)).toContain(` It is called ${now} now. `);
+    expect(FINDING_IDS).toContain(now);
+    expect(FINDING_IDS).not.toContain(old);
+  });
+
+  test('a finding that is nearly right is told the right one', async () => {
+    expect(await refused('doctor', '--ignore', 'job-stalled')).toContain('(Did you mean jobs-stalled?)');
+    expect(await refused('doctor', '--ignore', 'constructor')).not.toContain('called');
+  });
+
+  test('an option whose value was forgotten says what it takes', async () => {
+    expect(await refused('doctor', '--for')).toBe(
+      "headway: option '--for <role>' argument missing. It takes edge, worker, operator. Try --help.\n",
+    );
+    expect(await refused('list', '--sort-by')).toContain(' It takes age, job, type, ');
+    expect(await refused('--color')).toContain(' It takes always, auto, never. ');
+    expect(await refused('list', '--since')).toBe(
+      "headway: option '--since <duration>' argument missing. Try --help.\n",
+    );
   });
 });

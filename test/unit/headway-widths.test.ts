@@ -6,7 +6,7 @@ import { type ListStyle, listTable, rowOf } from '../../internal/cli/commands/li
 import { ListView } from '../../internal/cli/commands/list/view.js';
 import { silentTable } from '../../internal/cli/commands/stalled.js';
 import { describeStats } from '../../internal/cli/commands/stats/text.js';
-import { tailWriter } from '../../internal/cli/commands/tail/writer.js';
+import { tailWriter } from '../../internal/cli/commands/tail/tail.js';
 import { widthOf, wrapIndented } from '../../internal/cli/output/width.js';
 import { type JobEvent, readEvent } from '../../internal/cli/reads/job-event.js';
 import type { StoredMessage } from '../../internal/jetstream/read-stored.js';
@@ -129,14 +129,14 @@ const PRINTED: Readonly<Record<string, (columns: number) => string[] | Promise<s
     }),
   history: (columns) =>
     written(columns, async (io) => {
-      const writer = await historyWriter(io, 'job-1', { output: 'table', pager: false });
+      const writer = await historyWriter(io, 'job-1', { output: 'table' });
       writer.begin({ kind: 'cut', because: 'the worker wrote it after seq 123456' });
       await writer.take([...MESSAGES, { ...message(6, 'job-1', {}), data: Buffer.from('junk') }]);
       await writer.end();
     }),
   'history --timestamps': (columns) =>
     written(columns, async (io) => {
-      const writer = await historyWriter(io, 'job-1', { output: 'table', pager: false, timestamps: true });
+      const writer = await historyWriter(io, 'job-1', { output: 'table', timestamps: true });
       await writer.take(MESSAGES);
       await writer.end();
     }),
@@ -235,6 +235,79 @@ test('columns stay where they are when a list is redrawn, whatever becomes of it
   const after = view.draw([second, { ...first, seq: 99 }]);
   expect(after[0]).toBe(before[0]);
   expect(after.map((line) => line.slice(0, 6))).toEqual(before.map((line) => line.slice(0, 6)));
+});
+
+describe('lines that are written as they come keep their columns, whatever comes later', () => {
+  // Short ids and no words first: what is longer comes when the first lines have left.
+  const COMING = [
+    message(9, 'job-1', {}),
+    message(10, 'job-1', { progress: 50, message: 'half of it, and a sentence that is long' }),
+    message(11, 'upload-2026-03-01-0000000000', {}),
+    message(12, '3f6c2a1e-8a55-4a3e-9d2b-5f0f2f6f7a10', { progress: 33.333, message: 'one' }),
+    message(13, 'i'.repeat(60), { progress: 100, message: 'two' }),
+    message(14, 'job-1', { progress: 7 }),
+  ];
+  const LATER = COMING.map((one): JobEvent => {
+    const read = readEvent(one);
+    if (!read.ok) throw new Error(read.detail);
+    return read.job;
+  });
+  const columnOf = (line: string): number => widthOf(line.slice(0, line.indexOf('processing')));
+  /** Each line by itself, as `-f` writes them. */
+  const tailed = async (isTerminal: boolean, columns: number, timestamps: boolean): Promise<string[]> => {
+    let text = '';
+    const io = quietIo({
+      stdout: async (more) => {
+        text += more;
+      },
+      terminal: { in: true, out: isTerminal, note: true },
+      columns: () => columns,
+    });
+    const options = { output: 'table', color: 'never', pager: false } as const;
+    const writer = await tailWriter(io, timestamps ? { ...options, timestamps } : options);
+    for (const job of LATER) await writer.take([job]);
+    await writer.end();
+    return text.trimEnd().split('\n');
+  };
+
+  test.each([60, 80, 100, 120, 200])('tail at a terminal of %d columns', async (columns) => {
+    for (const timestamps of [false, true]) {
+      const places = (await tailed(true, columns, timestamps)).map(columnOf);
+      expect({ timestamps, places: [...new Set(places)] }).toEqual({ timestamps, places: [places[0]] });
+    }
+  });
+
+  test('tail into a pipe: ids are whole, and one that is longer than a UUID moves its own line alone', async () => {
+    const lines = await tailed(false, 80, false);
+    expect(lines[4]).toContain('i'.repeat(60));
+    const places = lines.filter((_, at) => at !== 4).map(columnOf);
+    expect([...new Set(places)]).toEqual([places[0]]);
+  });
+
+  test('a sequence is never cut: its column widens, once', async () => {
+    const seqs = [1, 1_234_567_890, 2];
+    const lines = await written(100, async (io) => {
+      const writer = await tailWriter(io, { output: 'table', color: 'never', pager: false });
+      for (const [at, seq] of seqs.entries()) await writer.take([{ ...(LATER[at] as JobEvent), seq }]);
+    });
+    expect(lines.map((line) => Number(line.trim().split(/ +/)[0]))).toEqual(seqs);
+    expect(columnOf(lines[2] ?? '')).toBe(columnOf(lines[1] ?? ''));
+  });
+
+  test.each([60, 80, 120])('history at a terminal of %d columns', async (columns) => {
+    for (const options of [{}, { timestamps: true as const }]) {
+      const lines = await written(columns, async (io) => {
+        const writer = await historyWriter(io, 'job-1', { output: 'table', color: 'never', ...options });
+        writer.begin({ kind: 'first' });
+        for (const one of COMING) await writer.take([one]);
+        await writer.end();
+      });
+      const places = lines.slice(1).map(columnOf);
+      expect({ options, places: [...new Set(places)] }).toEqual({ options, places: [places[0]] });
+      // The title stands over what it names.
+      expect(widthOf((lines[0] ?? '').split('STATUS')[0] ?? '')).toBe(places[0]);
+    }
+  });
 });
 
 describe('help', () => {

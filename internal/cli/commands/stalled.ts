@@ -17,8 +17,9 @@ import { type Colorize, colorizer } from '../output/color.js';
 import { widthFor } from '../output/event-line.js';
 import { addPagerOption, isTable, type PagerFlag } from '../output/format.js';
 import { type CsvColumns, EVENT_CSV, itemWriter } from '../output/item-writer.js';
+import { JOB_COLUMN, TYPE_COLUMN } from '../output/layout.js';
 import { writeLines } from '../output/line-writer.js';
-import { type Cell, JOB_COLUMN, TYPE_COLUMN, tableLines } from '../output/table.js';
+import { type Cell, tableLines } from '../output/table.js';
 import { eachState } from '../reads/each-state.js';
 import { HeartbeatListener } from '../reads/heartbeat-listener.js';
 import { type JobEvent, jobEvent, readEvent, statusWord, updateJson } from '../reads/job-event.js';
@@ -26,14 +27,12 @@ import { allowedSilence, isSilent, lastHeardAt } from '../reads/job-status.js';
 import type { CliContext } from '../runtime/cli-context.js';
 import {
   addNatsOptions,
-  eventStreamInfo,
   type NatsFlags,
+  type OpenStream,
   type StreamAccess,
-  serverClock,
-  withNats,
+  withStream,
 } from '../runtime/nats.js';
-import { withPager } from '../runtime/pager.js';
-import { type Progress, progressOf, readStatus } from '../runtime/status.js';
+import { progressOf, readStatus, withStatus } from '../runtime/status.js';
 
 interface StalledOptions extends NatsFlags, JobTypeFlag, OutputFlag, ColorFlag, PagerFlag {
   /** ms. */
@@ -101,14 +100,11 @@ export function addStalledCommand(program: Command, context: CliContext): void {
   addNatsOptions(command)
     .addHelpText('after', EXAMPLES)
     .action((options: StalledOptions) =>
-      withPager(context, options.pager, (paged) =>
-        withNats(paged, options, 'headway stalled', (access) => stalled(paged, access, options)),
-      ),
+      withStream(context, options, 'stalled', (opened) => stalled(opened, options)),
     );
 }
 
-async function stalled(context: CliContext, access: StreamAccess, options: StalledOptions): Promise<void> {
-  const now = serverClock(context, await eventStreamInfo(access));
+async function stalled({ context, access, now }: OpenStream, options: StalledOptions): Promise<void> {
   const listening = options.listen === false ? null : new HeartbeatListener(access.connection);
   const progress = progressOf(context, 'job');
   const silent = new Map<string, Silent>();
@@ -122,7 +118,7 @@ async function stalled(context: CliContext, access: StreamAccess, options: Stall
       } else silent.delete(job.id);
     });
     const asked = silent.size;
-    if (listening !== null) await listen(context, listening, silent, options.listen || 0, progress);
+    if (listening !== null) await listen(context, listening, silent, options.listen || 0);
     const heartbeat = asked - silent.size;
     await forgetThoseWhoReported(context, access, upTo, silent);
     // Told only now: who reported while it listened is alive as well.
@@ -141,18 +137,13 @@ async function listen(
   listening: HeartbeatListener,
   silent: Map<string, Silent>,
   ms: number,
-  progress: Progress,
 ): Promise<void> {
   const asked = silent.size;
   if (asked === 0) return;
-  if (context.terminal.note)
-    context.stderr(`listening ${showDuration(ms)} for heartbeats of ${plural(asked, 'silent job')} …`);
   const isHeard = ([id, { attempt }]: [string, Silent]): boolean => listening.has({ id, attempt });
   const isEnough = (): boolean => [...silent].every(isHeard);
-  await listening.wait(ms, isEnough, context.stopped).finally(() => {
-    if (context.terminal.note) context.stderr('\r\u001b[K');
-    progress.clear();
-  });
+  const text = `listening ${showDuration(ms)} for heartbeats of ${plural(asked, 'silent job')} …`;
+  await withStatus(context, text, listening.wait(ms, isEnough, context.stopped));
   for (const job of silent) if (isHeard(job)) silent.delete(job[0]);
 }
 

@@ -1,4 +1,18 @@
-import type { Column } from './table.js';
+export interface Column {
+  readonly title: string;
+  readonly align?: 'left' | 'right';
+  /** How a cell is cut that is too wide: an id in its middle, since ids may begin or end alike. */
+  readonly cut?: 'end' | 'middle';
+  /** The column may be made as narrow as this. Without it, it is as wide as its widest cell. */
+  readonly least?: number;
+  /** A terminal that is too narrow for all columns does without this one; the lowest number goes first. */
+  readonly expendable?: number;
+}
+
+/** A column of job ids. `3f6c…7a10` is its narrowest. */
+export const JOB_COLUMN: Column = { title: 'JOB', cut: 'middle', least: 9 };
+/** A column of job types. */
+export const TYPE_COLUMN: Column = { title: 'TYPE', least: 8, expendable: 2 };
 
 /** Which columns of a table are shown, and how wide. */
 export interface Layout {
@@ -12,7 +26,7 @@ export interface Layout {
 
 const GAP_WIDTH = 2;
 /** The last column is what most lines are read for: it keeps so much before others are left out. */
-const LAST_LEAST = 16;
+export const LAST_LEAST = 16;
 /** Ids are cut to this before another column is left out, and to the column's `least` only when none is left. */
 const READABLE_ID = 13;
 /** A longer id than a UUID, or a longer type than this, does not take the room of what is said. */

@@ -1,5 +1,5 @@
 import type { Colorize } from './color.js';
-import { type Layout, layoutOf } from './layout.js';
+import { type Column, type Layout, layoutOf } from './layout.js';
 import { shorten, shortenMiddle, widthOf, wrapped } from './width.js';
 
 /** A cell: what it says, and how that is dressed at the end, which must not change its width. */
@@ -7,22 +7,6 @@ export interface Cell {
   readonly text: string;
   readonly dress?: (text: string) => string;
 }
-
-export interface Column {
-  readonly title: string;
-  readonly align?: 'left' | 'right';
-  /** How a cell is cut that is too wide: an id in its middle, since ids may begin or end alike. */
-  readonly cut?: 'end' | 'middle';
-  /** The column may be made as narrow as this. Without it, it is as wide as its widest cell. */
-  readonly least?: number;
-  /** A terminal that is too narrow for all columns does without this one; the lowest number goes first. */
-  readonly expendable?: number;
-}
-
-/** A column of job ids. `3f6c…7a10` is its narrowest. */
-export const JOB_COLUMN: Column = { title: 'JOB', cut: 'middle', least: 9 };
-/** A column of job types. */
-export const TYPE_COLUMN: Column = { title: 'TYPE', least: 8, expendable: 2 };
 
 const GAP = '  ';
 

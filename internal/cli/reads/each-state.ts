@@ -1,4 +1,3 @@
-import type { StreamInfo } from 'nats';
 import { idOf } from '../../../schemas/ids.js';
 import { printable } from '../../../schemas/text.js';
 import { plural } from '../../formatting.js';
@@ -96,9 +95,4 @@ const WHY = 'headway history ID says what is wrong';
 function some(ids: Iterable<string>): string {
   const named = [...ids];
   return `${named.slice(0, NAMED).join(', ')}${named.length > NAMED ? ', …' : ''}`;
-}
-
-/** Whether the stream still has every message that was ever stored in it. */
-export function isPristine({ state }: StreamInfo): boolean {
-  return state.first_seq <= 1 && (state.num_deleted ?? 0) === 0;
 }

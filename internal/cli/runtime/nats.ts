@@ -10,6 +10,7 @@ import { explainRequestError } from '../../jetstream/nats-errors.js';
 import { redactUrl } from '../../jetstream/nats-url.js';
 import { oldestSeq, takesEvents } from '../../jetstream/stream.js';
 import { type CliContext, UsageError } from './cli-context.js';
+import { withPager } from './pager.js';
 
 /** A command that is stopped gets so long to end by itself before its connection is taken from it. */
 const STOP_MS = 2_000;
@@ -67,11 +68,43 @@ export async function withNats<T>(
   }
 }
 
+/** A stream of events that a command has opened. */
+export interface OpenStream {
+  /** Its output goes through a pager, where one is wanted. */
+  readonly context: CliContext;
+  readonly access: StreamAccess;
+  /** The stream's configuration and state, as of the opening. */
+  readonly info: StreamInfo;
+  /** The time by the server's clock, which stamps what is stored, in ms since 1970. */
+  readonly now: () => number;
+}
+
+/**
+ * What a command that is about stored events begins and ends with: a pager where its flags want one, a connection, and a
+ * stream that is there and holds events. All is closed on every way out.
+ * @param command its name
+ * @throws as `withNats`, `withPager` and `eventStreamInfo` do
+ */
+export function withStream<T>(
+  context: CliContext,
+  flags: NatsFlags & { readonly pager?: boolean; readonly follow?: true },
+  command: string,
+  use: (opened: OpenStream) => Promise<T>,
+): Promise<T> {
+  const isPaged = flags.pager === true && flags.follow !== true;
+  return withPager(context, isPaged, (paged) =>
+    withNats(paged, flags, `headway ${command}`, async (access) => {
+      const info = await eventStreamInfo(access);
+      return await use({ context: paged, access, info, now: serverClock(paged, info) });
+    }),
+  );
+}
+
 /**
  * The configuration and state of a stream whose events are to be read.
  * @throws NotAProgressStreamError when it neither takes nor keeps any, and what `streamInfo` throws
  */
-export async function eventStreamInfo(access: StreamAccess): Promise<StreamInfo> {
+async function eventStreamInfo(access: StreamAccess): Promise<StreamInfo> {
   const info = await streamInfo(access);
   const { subjects = [] } = info.config;
   // A mirror, or what is fed by other streams, takes what they take.
@@ -97,7 +130,7 @@ export async function streamInfo({ jsm, stream, shownUrl }: StreamAccess): Promi
  * @param info a stream's, as it has just come
  * @returns ms since 1970
  */
-export function serverClock(context: CliContext, info: StreamInfo): () => number {
+function serverClock(context: CliContext, info: StreamInfo): () => number {
   const { ts } = info as { readonly ts?: string };
   const ahead = ts === undefined ? 0 : Date.parse(ts) - context.now();
   return Number.isFinite(ahead) ? () => context.now() + ahead : context.now;

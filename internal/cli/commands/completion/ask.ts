@@ -4,8 +4,10 @@ import { readStored } from '../../../jetstream/read-stored.js';
 import { keptJobs } from '../../flags/job-ids.js';
 import { readEvent } from '../../reads/job-event.js';
 import type { CliContext } from '../../runtime/cli-context.js';
-import { type NatsFlags, type StreamAccess, withNats } from '../../runtime/nats.js';
-import type { Asked } from './completion.js';
+import { type NatsFlags, type StreamAccess, streamInfo, withNats } from '../../runtime/nats.js';
+
+/** What of NATS the Tab key asks for. */
+export type Asked = 'jobs' | 'types';
 
 /**
  * Somebody waits at the keyboard: what is not there so long after the start of this process, in ms, is not offered.
@@ -59,7 +61,7 @@ function patienceMs({ env }: CliContext): number {
 }
 
 async function jobs(access: StreamAccess, context: CliContext): Promise<readonly string[]> {
-  const { state } = await access.jsm.streams.info(access.stream);
+  const { state } = await streamInfo(access);
   if ((state.num_subjects ?? 0) <= ALL_JOBS) return await keptJobs(access);
   const found: string[] = [];
   for await (const { subject } of lately(access, context, state.last_seq)) found.push(idOf(subject) ?? '');
@@ -67,7 +69,7 @@ async function jobs(access: StreamAccess, context: CliContext): Promise<readonly
 }
 
 async function types(access: StreamAccess, context: CliContext): Promise<readonly string[]> {
-  const { state } = await access.jsm.streams.info(access.stream);
+  const { state } = await streamInfo(access);
   const found: string[] = [];
   for await (const message of lately(access, context, state.last_seq)) {
     const read = readEvent(message);

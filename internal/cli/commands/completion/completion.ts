@@ -3,7 +3,7 @@ import type { Command, Option } from 'commander';
 import { commandLine, commandName, natsFlagsOf } from '../../flags/command-line.js';
 import { EVENT_STATUSES, JOB_STATUSES } from '../../flags/filters.js';
 import { type CliContext, UsageError } from '../../runtime/cli-context.js';
-import { offered } from './ask.js';
+import { type Asked, offered } from './ask.js';
 
 const SHELLS = ['zsh', 'bash', 'fish', 'powershell'] as const;
 
@@ -111,9 +111,6 @@ function said(work: () => void): string {
   }
   return text;
 }
-
-/** What of NATS the Tab key asks for. */
-export type Asked = 'jobs' | 'types';
 
 /** Where the cursor of a command line stands. */
 export interface CompletionPosition {

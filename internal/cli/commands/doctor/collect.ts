@@ -1,5 +1,4 @@
-import type { Facts, Observed, StreamFacts } from '../../../doctor/facts.js';
-import type { NeedFacts } from '../../../doctor/permissions.js';
+import type { Facts, NeedFacts, Observed, StreamFacts } from '../../../doctor/facts.js';
 import type { Role } from '../../../doctor/required-permissions.js';
 import { HeartbeatListener } from '../../reads/heartbeat-listener.js';
 import type { CliContext } from '../../runtime/cli-context.js';

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { JetStreamAccountStats, StreamInfo } from 'nats';
 import { idOf, SUBJECT_FILTER } from '../../../../schemas/ids.js';
-import type { ClockFacts } from '../../../doctor/clocks.js';
 import type {
   AccountFacts,
+  ClockFacts,
   FullJob,
   HeartbeatFacts,
   Observed,
@@ -15,7 +15,7 @@ import type {
 import { isAway } from '../../../doctor/replicas.js';
 import { JetStreamUnavailableError } from '../../../errors.js';
 import { explainRequestError, requestFailure } from '../../../jetstream/nats-errors.js';
-import { storedMessage } from '../../../jetstream/stream.js';
+import { ALL_SUBJECTS, oldestSeq, storedTime } from '../../../jetstream/stream.js';
 import type { HeartbeatListener, HeartbeatTarget } from '../../reads/heartbeat-listener.js';
 import type { StreamAccess } from '../../runtime/nats.js';
 import { known, refusedSubject } from './probe.js';
@@ -100,7 +100,7 @@ export async function collectSubjects(
   now: number,
 ): Promise<Subjects> {
   // Of all: what is stored may be on other subjects than the stream has now.
-  const { state } = await jsm.streams.info(stream, { subjects_filter: '>' });
+  const { state } = await jsm.streams.info(stream, { subjects_filter: ALL_SUBJECTS });
   const all = Object.entries(state.subjects ?? {});
   const strays = all
     .filter(([subject]) => idOf(subject) === null)
@@ -112,11 +112,9 @@ export async function collectSubjects(
   });
   const reaches = await Promise.all(
     full.slice(0, REACHES).map(async ({ subject }) => {
-      // The API knows this query; the package's types do not.
-      const oldest = await storedMessage(jsm, stream, { seq: 1, next_by_subj: subject } as never).catch(
-        () => null,
-      );
-      return oldest === null ? null : Math.max(0, now - oldest.time.getTime());
+      const oldest = oldestSeq(jsm, stream, subject);
+      const at = await oldest.then((seq) => storedTime(jsm, stream, seq)).catch(() => null);
+      return at === null ? null : Math.max(0, now - at);
     }),
   );
   return { full: full.map(({ id, events }, at) => ({ id, events, reachMs: reaches[at] ?? null })), strays };

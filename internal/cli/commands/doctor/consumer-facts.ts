@@ -3,7 +3,7 @@ import type { ConsumerConfig, ConsumerInfo } from 'nats';
 import { idOf, SUBJECT_FILTER, SUBJECT_PREFIX } from '../../../../schemas/ids.js';
 import { isEdge, NEW_MS } from '../../../doctor/consumers.js';
 import type { ConsumerFacts, Difference, StreamEnds } from '../../../doctor/facts.js';
-import { storedMessage } from '../../../jetstream/stream.js';
+import { lastMessage } from '../../../jetstream/stream.js';
 import type { StreamAccess } from '../../runtime/nats.js';
 
 /** A pull that is renewed just now, and events that are on their way, are not what is looked for. */
@@ -33,7 +33,7 @@ export async function collectConsumers(access: StreamAccess): Promise<Followers>
 
 /** By the leader's word: the copy that a consumer reads may lag. */
 async function newestOf({ jsm, stream }: StreamAccess): Promise<number> {
-  const newest = await storedMessage(jsm, stream, { last_by_subj: SUBJECT_FILTER });
+  const newest = await lastMessage(jsm, stream, SUBJECT_FILTER);
   // A message on a subject that names no job may never be delivered, and nobody is behind for it.
   return newest === null || idOf(newest.subject) === null ? 0 : newest.seq;
 }

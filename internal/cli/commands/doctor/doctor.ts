@@ -1,21 +1,21 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { printable } from '../../../../schemas/text.js';
 import { reportOf, runChecks, worstOf } from '../../../doctor/checks.js';
-import { FINDING_IDS, type FindingId, type Report } from '../../../doctor/findings.js';
+import { FINDING_IDS, type FindingId, RENAMED_FINDINGS, type Report } from '../../../doctor/findings.js';
 import { ROLES, type Role } from '../../../doctor/required-permissions.js';
 import { serverTooOld } from '../../../doctor/server.js';
 import { NatsVersionError } from '../../../errors.js';
 import { addColorOption, type ColorFlag } from '../../flags/command-line.js';
 import { durationOption } from '../../flags/durations.js';
 import { addOutputOption, type OutputFlag, positive } from '../../flags/filters.js';
+import { itIsCalled, suggest } from '../../flags/usage-hints.js';
 import { isColored } from '../../output/color.js';
 import { type CliContext, Exit, PipeClosed } from '../../runtime/cli-context.js';
 import { EXIT } from '../../runtime/exit-codes.js';
 import { addNatsOptions, type NatsFlags, withNats } from '../../runtime/nats.js';
 import { type CollectOptions, collect } from './collect.js';
-import { jsonReport } from './json-report.js';
+import { jsonReport, textReport } from './reports.js';
 import type { Scan } from './scan.js';
-import { textReport } from './text-report.js';
 
 interface DoctorFlags extends NatsFlags, OutputFlag, ColorFlag {
   readonly scan: Scan;
@@ -65,9 +65,10 @@ export function addDoctorCommand(program: Command, context: CliContext): void {
         .default(SCAN),
     )
     .addOption(
-      new Option('--for <role>', 'the credentials are meant for this: what it lacks is an error').choices(
-        ROLES,
-      ),
+      new Option(
+        '--for <role>',
+        'check that these credentials may do all that this role needs; what NATS refuses is an error',
+      ).choices(ROLES),
     )
     .addOption(
       new Option(
@@ -168,7 +169,10 @@ function scanOption(text: string): Scan {
 function addIgnored(id: string, ids: readonly FindingId[] = []): readonly FindingId[] {
   const known = FINDING_IDS.find((one) => one === id);
   if (known !== undefined) return [...ids, known];
+  const now = Object.hasOwn(RENAMED_FINDINGS, id) ? RENAMED_FINDINGS[id] : undefined;
+  const near = suggest(id, FINDING_IDS);
+  const hint = now !== undefined ? itIsCalled(now) : near === '' ? '' : ` ${near}`;
   throw new InvalidArgumentError(
-    'Expected the name of a finding, as the report and docs/RUNBOOK.md have it.',
+    `Expected the name of a finding, as the report and docs/RUNBOOK.md have it.${hint}`,
   );
 }

@@ -9,8 +9,7 @@ import {
   nanos,
 } from 'nats';
 import { SUBJECT_FILTER } from '../../../../schemas/ids.js';
-import type { Observed, PublishFacts, StreamFacts, WriteFacts } from '../../../doctor/facts.js';
-import type { NeedFacts } from '../../../doctor/permissions.js';
+import type { NeedFacts, Observed, PublishFacts, StreamFacts, WriteFacts } from '../../../doctor/facts.js';
 import { DRY_INBOX, DRY_SUBJECT } from '../../../doctor/required-permissions.js';
 import { watchPermissionErrors } from '../../../jetstream/connection-monitor.js';
 import { requestFailure } from '../../../jetstream/nats-errors.js';

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { type NatsConnection, NatsError } from 'nats';
-import type { NeedFacts, PermissionFacts } from '../../../doctor/permissions.js';
+import type { NeedFacts, PermissionFacts } from '../../../doctor/facts.js';
 import {
   type Permissions,
   permits,

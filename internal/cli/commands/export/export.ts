@@ -7,7 +7,7 @@ import {
   jobIdArgument,
 } from '../../flags/filters.js';
 import type { CliContext } from '../../runtime/cli-context.js';
-import { addNatsOptions, type NatsFlags, withNats } from '../../runtime/nats.js';
+import { addNatsOptions, type NatsFlags, withStream } from '../../runtime/nats.js';
 import { checkOptions, type ExportOptions, exportStored } from './exporter.js';
 
 const DETAILS = `
@@ -63,7 +63,7 @@ export function addExportCommand(program: Command, context: CliContext): void {
       const mode = resume ? 'resume' : overwrite ? 'overwrite' : 'new';
       const options: ExportOptions = { ...rest, id: id ?? null, file: to ?? null, mode };
       checkOptions(options, context.now());
-      await withNats(context, flags, 'headway export', (access) => exportStored(access, context, options));
+      await withStream(context, flags, 'export', (opened) => exportStored(opened, options));
     });
 }
 

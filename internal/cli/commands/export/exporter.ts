@@ -7,13 +7,12 @@ import { epochOf, newestSeq } from '../../../jetstream/stream.js';
 import { showDuration } from '../../flags/durations.js';
 import type { SinceFlags, StartSequenceFlag, UntilFlag } from '../../flags/filters.js';
 import { resolveStart, untilOf } from '../../flags/filters.js';
+import { isWholeAfter } from '../../reads/retention.js';
 import { type CliContext, SignalError, UsageError } from '../../runtime/cli-context.js';
-import { eventStreamInfo, type StreamAccess, streamInfo } from '../../runtime/nats.js';
+import { type OpenStream, type StreamAccess, streamInfo } from '../../runtime/nats.js';
+import { StatusLine } from '../../runtime/status.js';
 
-import { isWholeAfter } from '../replay/run.js';
-import { StatusLine } from '../replay/status-line.js';
-import { ExportFile, type ExportMode } from './file.js';
-import { type FileJobs, hasOthers, jobsIn } from './file-scope.js';
+import { ExportFile, type ExportMode, type FileJobs, jobsIn } from './file.js';
 import { type ExportFilter, type ExportPosition, exportLine } from './record.js';
 
 export interface ExportOptions extends ExportFilter, SinceFlags, StartSequenceFlag, UntilFlag {
@@ -44,12 +43,11 @@ export function checkOptions(options: ExportOptions, now: number): void {
  * @throws UsageError, JobNotFoundError, ExportGapError, OutputError, ExportStopped, and whatever NATS refuses
  */
 export async function exportStored(
-  access: StreamAccess,
-  context: CliContext,
+  { access, context, info }: OpenStream,
   options: ExportOptions,
 ): Promise<void> {
   const from = resolveStart(options, context.now());
-  const epoch = epochOf(await eventStreamInfo(access));
+  const epoch = epochOf(info);
   if (options.id !== null && (await newestSeq(access.jsm, access.stream, subjectOf(options.id))) === 0) {
     throw new JobNotFoundError(options.id, access.stream);
   }
@@ -270,6 +268,23 @@ class ExportRun {
     this.#status.clear();
     this.#context.stderr(`headway: ${text}\n`);
   }
+}
+
+/** Whether between two sequences something is stored of another job. */
+async function hasOthers(
+  access: StreamAccess,
+  context: CliContext,
+  { id, from, to }: { id: string; from: number; to: number },
+): Promise<boolean> {
+  const range = { id: null, from: { kind: 'seq', seq: from }, until: 'head' } as const;
+  const quiet = { gap: () => {}, lost: () => {} };
+  for await (const batch of readStored(access, range, context.stopped, quiet)) {
+    for (const { seq, subject } of batch) {
+      if (seq > to) return false;
+      if (subject !== subjectOf(id)) return true;
+    }
+  }
+  return false;
 }
 
 const noEvents = (messages: number): string =>

@@ -1,4 +1,6 @@
+import { createReadStream } from 'node:fs';
 import { type FileHandle, open, readlink, stat } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
 import { HeadwayError } from '../../../errors.js';
 import { OutputError, UsageError } from '../../runtime/cli-context.js';
 import { type ExportPosition, parseExportLine } from './record.js';
@@ -217,4 +219,38 @@ async function lastLineFeed(handle: FileHandle, end: number): Promise<number> {
     if (at >= 0) return from + at;
   }
   return -1;
+}
+
+/** What the lines of an earlier export are of. */
+export interface FileJobs {
+  /** The one job that all of them are of; null: they are of several, or of none. */
+  readonly only: string | null;
+  readonly firstSeq: number;
+}
+
+/** Reads until a second job comes, which in an export of all jobs is soon. @param size bytes of whole lines */
+export async function jobsIn(path: string, size: number): Promise<FileJobs> {
+  let firstSeq = 0;
+  let only: string | null = null;
+  if (size === 0) return { only, firstSeq };
+  const input = createReadStream(path, { end: size - 1 });
+  const lines = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
+  // Whoever takes the lines is not told that the file cannot be read.
+  let failure: Error | null = null;
+  input.once('error', (error) => {
+    failure = error;
+    lines.close();
+  });
+  for await (const line of lines) {
+    const place = parseExportLine(line);
+    if (place === null) continue;
+    if (firstSeq === 0) {
+      firstSeq = place.seq;
+      only = place.id;
+    } else if (place.id !== only) only = null;
+    if (only === null) break;
+  }
+  input.destroy();
+  if (failure !== null) throw failure;
+  return { only, firstSeq };
 }

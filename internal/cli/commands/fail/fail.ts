@@ -1,27 +1,27 @@
 import { randomBytes } from 'node:crypto';
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander';
-import { isFinished } from '../../../../schemas/event.js';
+import { type Event, isFinished } from '../../../../schemas/event.js';
 import { subjectOf } from '../../../../schemas/ids.js';
 import { HeadwayError, JobNotFoundError } from '../../../errors.js';
 import { requestFailure } from '../../../jetstream/nats-errors.js';
+import { readStored } from '../../../jetstream/read-stored.js';
 import { lastMessage } from '../../../jetstream/stream.js';
 import { failureEvent } from '../../../liveness/timeout-event.js';
 import { durationOption, showDuration } from '../../flags/durations.js';
 import { addOutputOption, jobIdArgument, type OutputFlag } from '../../flags/filters.js';
 import { HeartbeatListener } from '../../reads/heartbeat-listener.js';
-import type { JobEvent } from '../../reads/job-event.js';
+import { type JobEvent, readEvent } from '../../reads/job-event.js';
 import { allowedSilence, isSilent, lastHeardAt } from '../../reads/job-status.js';
 import { type CliContext, Exit, UsageError } from '../../runtime/cli-context.js';
 import { EXIT } from '../../runtime/exit-codes.js';
 import {
   addNatsOptions,
-  eventStreamInfo,
   type NatsFlags,
+  type OpenStream,
   type StreamAccess,
-  serverClock,
-  withNats,
+  withStream,
 } from '../../runtime/nats.js';
-import { readStanding } from './standing.js';
+import { readStatus, withStatus } from '../../runtime/status.js';
 
 /** The `error.code` of the event that `headway fail` writes. PROTOCOL.md, "Silence". */
 export const FAILED_CODE = 'failed_by_operator';
@@ -86,12 +86,11 @@ export function addFailCommand(program: Command, context: CliContext): void {
       if (!flags.yes && !context.terminal.in) {
         throw new UsageError('There is no terminal to ask at; give --yes to end the job without a question.');
       }
-      await withNats(context, flags, 'headway fail', (access) => fail(context, access, id, flags));
+      await withStream(context, flags, 'fail', (opened) => fail(opened, id, flags));
     });
 }
 
-async function fail(context: CliContext, access: StreamAccess, id: string, flags: FailFlags): Promise<void> {
-  const now = serverClock(context, await eventStreamInfo(access));
+async function fail({ context, access, now }: OpenStream, id: string, flags: FailFlags): Promise<void> {
   // From before the first look, so that no heartbeat falls between.
   const listening = flags.force ? null : new HeartbeatListener(access.connection);
   try {
@@ -114,13 +113,11 @@ async function fail(context: CliContext, access: StreamAccess, id: string, flags
     const awaited = { id, attempt: attempt === 0 ? undefined : attempt };
     if (listening !== null) {
       checkSilent(newest, now());
-      if (context.terminal.note)
-        context.stderr(`listening ${showDuration(flags.listen)} for heartbeats of ${id} …`);
-      await listening
-        .wait(flags.listen, () => listening.has(awaited), context.stopped)
-        .finally(() => {
-          if (context.terminal.note) context.stderr('\r\u001b[K');
-        });
+      await withStatus(
+        context,
+        `listening ${showDuration(flags.listen)} for heartbeats of ${id} …`,
+        listening.wait(flags.listen, () => listening.has(awaited), context.stopped),
+      );
       checkNotHeard(listening, awaited);
     }
     const silentMs = Math.max(0, Math.floor(now() - lastHeardAt(newest)));
@@ -146,6 +143,43 @@ async function fail(context: CliContext, access: StreamAccess, id: string, flags
   } finally {
     listening?.close();
   }
+}
+
+/** Where a job stands, by all that the stream keeps of it. */
+interface Standing {
+  /** The seq of the newest message, valid or not; 0 when there is none. */
+  readonly lastSeq: number;
+  /** The newest valid event. */
+  readonly newest: JobEvent | null;
+  /** The highest attempt of the history; 0 before attempt 1. */
+  readonly attempt: number;
+}
+
+/** Reads all that is kept of the job: only its whole history tells the attempt. */
+async function readStanding(context: CliContext, access: StreamAccess, id: string): Promise<Standing> {
+  let standing: Standing = { lastSeq: 0, newest: null, attempt: 0 };
+  const range = { id, from: { kind: 'first' }, until: 'head' } as const;
+  for await (const batch of readStored(access, range, context.stopped, readStatus(context))) {
+    for (const message of batch) {
+      const read = readEvent(message);
+      standing = {
+        lastSeq: message.seq,
+        newest: read.ok ? read.job : standing.newest,
+        attempt: read.ok ? attemptAfter(standing.attempt, read.job.event) : standing.attempt,
+      };
+    }
+  }
+  return standing;
+}
+
+/**
+ * The highest attempt of a history with one event more. PROTOCOL.md, "Attempts".
+ * @param before the highest so far; 0: none
+ */
+export function attemptAfter(before: number, { attempt, status }: Event): number {
+  if (attempt !== undefined) return Math.max(before, attempt);
+  // An end that names no attempt, before any that does, is the end of attempt 1.
+  return before === 0 && status !== 'processing' ? 1 : before;
 }
 
 /** @throws NotFailedError when the worker has just reported */

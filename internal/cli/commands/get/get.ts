@@ -10,20 +10,18 @@ import { widthFor } from '../../output/event-line.js';
 import { addPagerOption, isTable, type PagerFlag } from '../../output/format.js';
 import { itemWriter, writeDocument } from '../../output/item-writer.js';
 import { writeLines } from '../../output/line-writer.js';
-import { isPristine } from '../../reads/each-state.js';
 import { type JobEvent, readEvent, updateJson } from '../../reads/job-event.js';
+import { isPristine } from '../../reads/retention.js';
 import { type CliContext, Exit } from '../../runtime/cli-context.js';
 import { EXIT } from '../../runtime/exit-codes.js';
 import {
   addNatsOptions,
-  eventStreamInfo,
   type NatsFlags,
+  type OpenStream,
   type StreamAccess,
-  serverClock,
   streamInfo,
-  withNats,
+  withStream,
 } from '../../runtime/nats.js';
-import { withPager } from '../../runtime/pager.js';
 import { readStatus } from '../../runtime/status.js';
 import { describeJob, type Kept } from './text.js';
 
@@ -54,23 +52,16 @@ export function addGetCommand(program: Command, context: CliContext): void {
   addNatsOptions(command)
     .addHelpText('after', EXAMPLES)
     .action((jobs: readonly string[], options: GetOptions) =>
-      withPager(context, options.pager, (paged) =>
-        withNats(paged, options, 'headway get', (access) => get(paged, access, jobs, options)),
-      ),
+      withStream(context, options, 'get', (opened) => get(opened, jobs, options)),
     );
 }
 
-async function get(
-  context: CliContext,
-  access: StreamAccess,
-  jobs: readonly string[],
-  options: GetOptions,
-): Promise<void> {
-  const now = serverClock(context, await eventStreamInfo(access));
+async function get(opened: OpenStream, jobs: readonly string[], options: GetOptions): Promise<void> {
+  const { context, access, now } = opened;
   const [id, ...others] = await resolveJobs(access, jobs);
   if (id === undefined) return;
   if (others.length > 0 || jobs.some(isGlob)) {
-    await getEach(context, access, [id, ...others], options, now);
+    await getEach(opened, [id, ...others], options);
     return;
   }
   const found = await lookUp(context, access, id);
@@ -81,11 +72,9 @@ async function get(
 
 /** Those that are not there are told, and the others shown. */
 async function getEach(
-  context: CliContext,
-  access: StreamAccess,
+  { context, access, now }: OpenStream,
   ids: readonly string[],
   options: GetOptions,
-  now: () => number,
 ): Promise<void> {
   let missing = 0;
   let shown = 0;

@@ -1,10 +1,10 @@
 import { type Command, createArgument } from 'commander';
-import type { StoredMsg, StreamInfo } from 'nats';
 import { isFinished } from '../../../../schemas/event.js';
 import { subjectOf } from '../../../../schemas/ids.js';
 import { JobNotFoundError } from '../../../errors.js';
+import { newestValid } from '../../../jetstream/last-states.js';
 import { type ReadFrom, readStored, type StoredMessage } from '../../../jetstream/read-stored.js';
-import { lastMessage, newestSeq, storedMessage } from '../../../jetstream/stream.js';
+import { newestSeq } from '../../../jetstream/stream.js';
 import { addColorOption, addFollowOption, type ColorFlag } from '../../flags/command-line.js';
 import {
   addLastOption,
@@ -24,17 +24,16 @@ import {
   untilOf,
 } from '../../flags/filters.js';
 import { addPagerOption, checkFollow, type PagerFlag } from '../../output/format.js';
-import { isPristine } from '../../reads/each-state.js';
 import { readEvent } from '../../reads/job-event.js';
+import { beginningOf } from '../../reads/retention.js';
 import { type CliContext, UsageError } from '../../runtime/cli-context.js';
 import {
   addNatsOptions,
-  eventStreamInfo,
   type NatsFlags,
+  type OpenStream,
   type StreamAccess,
-  withNats,
+  withStream,
 } from '../../runtime/nats.js';
-import { withPager } from '../../runtime/pager.js';
 import { readStatus } from '../../runtime/status.js';
 import { type HistoryWriter, historyWriter } from './writer.js';
 
@@ -75,55 +74,47 @@ export function addHistoryCommand(program: Command, context: CliContext): void {
       }
       resolveStart(options, 0);
       untilOf(options, context.now());
-      await withPager(context, options.pager && !options.follow, (paged) =>
-        withNats(paged, options, 'headway history', (access) => history(paged, access, id, options)),
-      );
+      await withStream(context, options, 'history', (opened) => history(opened, id, options));
     });
 }
 
-async function history(
-  context: CliContext,
-  access: StreamAccess,
-  id: string,
-  options: HistoryOptions,
-): Promise<void> {
-  const info = await eventStreamInfo(access);
+async function history(opened: OpenStream, id: string, options: HistoryOptions): Promise<void> {
+  const { context, access, info } = opened;
   const now = context.now();
   const from = resolveStart(options, now) ?? { kind: 'first' };
   const until = untilOf(options, now) ?? Number.POSITIVE_INFINITY;
   const writer = await historyWriter(context, id, options);
-  const messages = selected(context, access, id, from, until, options.last);
-  const first = await messages.next();
-  if (first.done === true) {
+  // Only who asked for the beginning is told what is missing before it.
+  const isFromBeginning = from.kind === 'first' && options.last === undefined;
+  let isEmpty = true;
+  let hasEnded: boolean | null = null;
+  let lastSeq = info.state.last_seq;
+  for await (const batch of selected(context, access, id, from, until, options.last)) {
+    if (isEmpty && isFromBeginning) writer.begin(await beginningOf(access, info, batch[0]));
+    isEmpty = false;
+    await writer.take(batch);
+    hasEnded = isEnd(batch) ?? hasEnded;
+    lastSeq = batch.at(-1)?.seq ?? lastSeq;
+  }
+  if (isEmpty) {
     if ((await newestSeq(access.jsm, access.stream, subjectOf(id))) === 0) {
       throw new JobNotFoundError(id, access.stream);
     }
-    if (options.follow) {
-      const stored = await lastMessage(access.jsm, access.stream, subjectOf(id));
-      const last = stored === null ? [] : [asRead(stored)];
-      if (isEnd(last)) await writer.end();
-      else await followToEnd(context, access, id, info.state.last_seq, writer);
-      return;
+    if (!options.follow) context.stderr(`headway: the job ${id} has no event in this range\n`);
+  }
+  if (options.follow) {
+    // What was shown need not tell: it may be nothing, or no event.
+    if (!(hasEnded ?? (await hasEndedBefore(opened, id, lastSeq)))) {
+      await followToEnd(context, access, id, lastSeq, writer);
     }
-    context.stderr(`headway: the job ${id} has no event in this range\n`);
-    await writer.end();
-    return;
-  }
-  let newest = first.value;
-  // Only who asked for the beginning is told what is missing before it.
-  if (from.kind === 'first' && options.last === undefined) {
-    writer.begin(await beginningOf(access, info, first.value[0]));
-  }
-  await writer.take(first.value);
-  for await (const batch of messages) {
-    await writer.take(batch);
-    newest = batch;
-  }
-  if (options.follow && !isEnd(newest)) {
-    await followToEnd(context, access, id, newest.at(-1)?.seq ?? 0, writer);
-    return;
   }
   await writer.end();
+}
+
+/** Whether the newest valid event of a job is its end, and not after `seq`. */
+async function hasEndedBefore({ context, access }: OpenStream, id: string, seq: number): Promise<boolean> {
+  const newest = await newestValid(access, subjectOf(id), context.stopped, readStatus(context));
+  return newest?.event.finished === true && newest.seq <= seq;
 }
 
 /** Writes what comes after `seq`, up to the job's end. */
@@ -140,26 +131,18 @@ async function followToEnd(
     await writer.take(batch);
     // What a writer gathers is wanted now.
     await writer.flush();
-    if (isEnd(batch)) break;
+    if (isEnd(batch)) return;
   }
-  await writer.end();
 }
 
-const asRead = ({ seq, subject, time, data }: StoredMsg): StoredMessage => ({
-  seq,
-  subject,
-  storedAt: time.getTime(),
-  data,
-});
-
-/** Whether the newest valid event of these is the end of the job. */
-function isEnd(messages: readonly StoredMessage[]): boolean {
+/** Whether the newest valid event of these is the end of the job; null: none of them is valid. */
+function isEnd(messages: readonly StoredMessage[]): boolean | null {
   const events = messages.flatMap((message) => {
     const read = readEvent(message);
     return read.ok ? [read.job.event] : [];
   });
   const newest = events.at(-1);
-  return newest !== undefined && isFinished(newest);
+  return newest === undefined ? null : isFinished(newest);
 }
 
 async function* selected(
@@ -189,37 +172,6 @@ async function* selected(
 const isSome = (
   messages: readonly StoredMessage[],
 ): messages is readonly [StoredMessage, ...StoredMessage[]] => messages.length > 0;
-
-/** What is known of the time before the first message that is kept of a job. */
-export type HistoryStart =
-  /** It is the job's first. */
-  | { readonly kind: 'first' }
-  /** There were others: the worker named the one before, or the job has as many as the stream keeps of one. */
-  | { readonly kind: 'cut'; readonly because: string }
-  /** The stream has let go of messages, and nothing says whether some were this job's. */
-  | { readonly kind: 'unknown' };
-
-/** The header in which workers say which of the job's messages they write after. */
-const EXPECTED = 'Nats-Expected-Last-Subject-Sequence';
-
-/** @param info the stream's, from before the message was read */
-export async function beginningOf(
-  access: StreamAccess,
-  info: StreamInfo,
-  { seq, subject }: StoredMessage,
-): Promise<HistoryStart> {
-  if (isPristine(info)) return { kind: 'first' };
-  const said = (await storedMessage(access.jsm, access.stream, { seq }))?.header.get(EXPECTED) ?? '';
-  if (said === '0') return { kind: 'first' };
-  if (/^\d+$/.test(said)) return { kind: 'cut', because: `the worker wrote it after seq ${said}` };
-  const limit = info.config.max_msgs_per_subject;
-  if (limit <= 0) return { kind: 'unknown' };
-  const counted = await access.jsm.streams.info(access.stream, { subjects_filter: subject });
-  const kept = counted.state.subjects?.[subject] ?? 0;
-  return kept >= limit
-    ? { kind: 'cut', because: `the stream keeps ${limit} messages of a job` }
-    : { kind: 'unknown' };
-}
 
 export type HistoryOptions = NatsFlags &
   SinceFlags &

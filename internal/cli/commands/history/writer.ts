@@ -1,17 +1,23 @@
 import { printable, printableJson } from '../../../../schemas/text.js';
 import type { StoredMessage } from '../../../jetstream/read-stored.js';
+import type { ColorFlag } from '../../flags/command-line.js';
 import { showDuration } from '../../flags/durations.js';
+import type { TimestampsFlag } from '../../flags/filters.js';
 import { dim, progressCell, statusCell, summaryCell, timeText } from '../../output/cells.js';
 import { type Colorize, colorizer } from '../../output/color.js';
-import { GrowingTable, widthFor } from '../../output/event-line.js';
-import { isTable } from '../../output/format.js';
+import { LineTable, widthFor } from '../../output/event-line.js';
+import { isTable, type OutputFlag } from '../../output/format.js';
 import { type ItemWriter, itemWriter } from '../../output/item-writer.js';
+import type { Column } from '../../output/layout.js';
 import { LineWriter } from '../../output/line-writer.js';
-import { type Cell, type Column, titlesOf } from '../../output/table.js';
+import { type Cell, titlesOf } from '../../output/table.js';
 import { wrapped } from '../../output/width.js';
 import { readEvent, statusWord, updateJson } from '../../reads/job-event.js';
+import type { HistoryStart } from '../../reads/retention.js';
 import type { CliContext } from '../../runtime/cli-context.js';
-import type { HistoryOptions, HistoryStart } from './history.js';
+
+/** How a history is written. */
+type HistoryStyle = OutputFlag & TimestampsFlag & ColorFlag;
 
 /** Writes a history, in one of the formats. */
 export interface HistoryWriter {
@@ -26,7 +32,7 @@ export interface HistoryWriter {
 export async function historyWriter(
   context: CliContext,
   id: string,
-  options: HistoryOptions,
+  options: HistoryStyle,
 ): Promise<HistoryWriter> {
   const { output } = options;
   return isTable(output)
@@ -54,7 +60,7 @@ class DataWriter implements HistoryWriter {
   /** The seq of the valid event before; null: not known. */
   #previous: number | null = null;
 
-  constructor(context: CliContext, id: string, { timestamps, output }: HistoryOptions, writer: ItemWriter) {
+  constructor(context: CliContext, id: string, { timestamps, output }: HistoryStyle, writer: ItemWriter) {
     this.#context = context;
     this.#id = id;
     this.#withTime = timestamps === true || output === 'csv';
@@ -101,13 +107,12 @@ const COLUMNS: readonly Column[] = [
   { title: 'PROGRESS', align: 'right' },
   { title: 'MESSAGE' },
 ];
-// A history is written as it is read, so the columns cannot wait for their widest cell.
-const LEAST = [24, 10, 8, 8, 10, 8, 0];
+const WIDTHS = [24, 10, 8, 8, 10, 8];
 
 class TableWriter implements HistoryWriter {
   readonly #emitter: LineWriter;
   readonly #paint: Colorize;
-  readonly #table: GrowingTable;
+  readonly #table: LineTable;
   readonly #width: () => number;
   /** How many columns are left out in front. */
   readonly #skipped: number;
@@ -116,12 +121,12 @@ class TableWriter implements HistoryWriter {
   #last = 0;
   #attempt: number | null = null;
 
-  constructor(context: CliContext, options: HistoryOptions) {
+  constructor(context: CliContext, options: HistoryStyle) {
     this.#emitter = new LineWriter(context);
     this.#paint = colorizer(context, options);
     this.#skipped = options.timestamps === true ? 0 : 1;
     this.#width = widthFor(context, options.output === 'wide');
-    this.#table = new GrowingTable(COLUMNS.slice(this.#skipped), LEAST.slice(this.#skipped), this.#width);
+    this.#table = new LineTable(COLUMNS.slice(this.#skipped), WIDTHS.slice(this.#skipped), this.#width);
   }
 
   begin(beginning: HistoryStart): void {

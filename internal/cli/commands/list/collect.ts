@@ -2,16 +2,12 @@ import { compareKeys } from '../../output/format.js';
 import { eachState } from '../../reads/each-state.js';
 import type { JobEvent } from '../../reads/job-event.js';
 import { displayStatus } from '../../reads/job-status.js';
-import { LatestById } from '../../reads/latest-by-id.js';
 import type { CliContext } from '../../runtime/cli-context.js';
 import { type StreamAccess, streamInfo } from '../../runtime/nats.js';
 import type { Progress } from '../../runtime/status.js';
-import type { ListOptions } from './options.js';
+import { LatestById } from './latest-by-id.js';
+import type { ListOptions, SortField } from './options.js';
 import { readRecent } from './recent.js';
-
-/** What `headway list --sort-by` takes. `age` is the default: the newest first. */
-export const SORT_FIELDS = ['age', 'job', 'type', 'status', 'progress', 'attempt'] as const;
-export type SortField = (typeof SORT_FIELDS)[number];
 
 /** What is read of the stream, and what is wanted of it. */
 export interface Wanted {

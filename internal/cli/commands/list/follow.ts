@@ -7,12 +7,12 @@ import { LiveView } from '../../output/live-view.js';
 import { eachState } from '../../reads/each-state.js';
 import { HeartbeatListener } from '../../reads/heartbeat-listener.js';
 import { type JobEvent, readEvent } from '../../reads/job-event.js';
-import { LatestById } from '../../reads/latest-by-id.js';
+import { isKept } from '../../reads/retention.js';
 import type { CliContext } from '../../runtime/cli-context.js';
-import type { StreamAccess } from '../../runtime/nats.js';
+import { type StreamAccess, streamInfo } from '../../runtime/nats.js';
 import { type Progress, readStatus } from '../../runtime/status.js';
+import { LatestById } from './latest-by-id.js';
 import { jsonOf, type ListOptions } from './options.js';
-import { pruneDeleted } from './prune.js';
 import { type ListStyle, listTable, type Row, rowOf } from './rows.js';
 import { ListView } from './view.js';
 
@@ -20,6 +20,7 @@ import { ListView } from './view.js';
 const KEPT_ROWS = 50_000;
 const UNTOLD: Progress = { show: () => undefined, clear: () => undefined };
 const DRAW_EVERY_MS = 250;
+const LOOK_EVERY_MS = 2_000;
 /** Ages change also where nothing happens. */
 const REDRAW_EVERY_MS = 1_000;
 
@@ -169,5 +170,38 @@ async function eachChange(
       return read.ok ? [read.job] : [];
     });
     if (jobs.length > 0) await take(jobs);
+  }
+}
+
+/** What a list that is followed has on the screen. */
+interface Followed {
+  readonly newest: LatestById<Row>;
+  /** The rows that there is room for. */
+  shown(): readonly Row[];
+  changed(): void;
+}
+
+/**
+ * Takes jobs out of the view that the stream does not keep any more: they leave it without an event, by its limits or by
+ * `headway purge`. Never returns.
+ */
+async function pruneDeleted(access: StreamAccess, view: Followed, signal: AbortSignal): Promise<never> {
+  let deleted: number | undefined;
+  for (;;) {
+    await delay(LOOK_EVERY_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
+    try {
+      const { state } = await streamInfo(access);
+      if (view.newest.dropBelow(state.first_seq)) view.changed();
+      // A look at each row is not cheap, and needed only where something was taken out of the middle.
+      if (state.num_deleted === deleted) continue;
+      for (const { id, seq } of view.shown()) {
+        if (await isKept(access, seq)) continue;
+        view.newest.drop(id, seq);
+        view.changed();
+      }
+      deleted = state.num_deleted;
+    } catch {
+      // Of what hinders us whoever reads the events tells, and waits for it.
+    }
   }
 }

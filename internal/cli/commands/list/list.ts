@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import { addColorOption, addFollowOption } from '../../flags/command-line.js';
 import {
   addFilterOptions,
+  addJobTypeOption,
   addOutputOption,
   addSinceOptions,
   addTimestampsOption,
@@ -16,18 +17,11 @@ import { itemWriter } from '../../output/item-writer.js';
 import { writeLines } from '../../output/line-writer.js';
 import { eachState } from '../../reads/each-state.js';
 import { type CliContext, UsageError } from '../../runtime/cli-context.js';
-import {
-  addNatsOptions,
-  eventStreamInfo,
-  type StreamAccess,
-  serverClock,
-  withNats,
-} from '../../runtime/nats.js';
-import { withPager } from '../../runtime/pager.js';
+import { addNatsOptions, type OpenStream, withStream } from '../../runtime/nats.js';
 import { progressOf } from '../../runtime/status.js';
-import { collect, SORT_FIELDS } from './collect.js';
+import { collect } from './collect.js';
 import { followList } from './follow.js';
-import { jsonOf, type ListOptions, selector, sinceOf } from './options.js';
+import { jsonOf, type ListOptions, SORT_FIELDS, selector, sinceOf } from './options.js';
 import { type ListStyle, listTable, rowOf } from './rows.js';
 
 const EXAMPLES = `
@@ -74,15 +68,40 @@ export function addListCommand(program: Command, context: CliContext): void {
         );
       }
       if (options.since !== undefined) resolveStart(options, 0);
-      const isPaged = options.pager && !options.follow;
-      await withPager(context, isPaged, (paged) =>
-        withNats(paged, options, 'headway list', (access) => list(paged, access, options)),
-      );
+      await withStream(context, options, 'list', (opened) => list(opened, options));
     });
 }
 
-export async function list(context: CliContext, access: StreamAccess, options: ListOptions): Promise<void> {
-  const now = serverClock(context, await eventStreamInfo(access));
+type TopOptions = Omit<ListOptions, 'output' | 'follow' | 'status' | 'limit'>;
+
+const TOP_EXAMPLES = `
+It is headway list --follow --status unfinished: on a terminal the jobs that are not finished, redrawn as they change,
+until Ctrl-C; elsewhere a line for each change. How many there are of each, says headway stats.
+
+Examples:
+  headway top
+  headway top --type pdf.ocr
+`;
+
+/** `headway top`: what runs now, as it changes. */
+export function addTopCommand(program: Command, context: CliContext): void {
+  const command = program
+    .command('top')
+    .summary('watch the jobs that are not finished')
+    .description('Shows the jobs that are not finished, and redraws them as they change.');
+  addJobTypeOption(command);
+  addTimestampsOption(command);
+  addColorOption(command);
+  addNatsOptions(command)
+    .addHelpText('after', TOP_EXAMPLES)
+    .action((options: TopOptions) =>
+      withStream(context, options, 'top', (opened) =>
+        list(opened, { ...options, output: 'table', follow: true, status: ['unfinished'] }),
+      ),
+    );
+}
+
+async function list({ context, access, now }: OpenStream, options: ListOptions): Promise<void> {
   const isWide = options.output === 'wide';
   const style: ListStyle = {
     paint: colorizer(context, options),

@@ -5,7 +5,10 @@ import type { PagerFlag, SortFlags } from '../../output/format.js';
 import { type JobEvent, updateJson } from '../../reads/job-event.js';
 import { displayStatus } from '../../reads/job-status.js';
 import type { NatsFlags } from '../../runtime/nats.js';
-import type { SortField } from './collect.js';
+
+/** What `headway list --sort-by` takes. `age` is the default: the newest first. */
+export const SORT_FIELDS = ['age', 'job', 'type', 'status', 'progress', 'attempt'] as const;
+export type SortField = (typeof SORT_FIELDS)[number];
 
 export interface ListOptions
   extends NatsFlags,

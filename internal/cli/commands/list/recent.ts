@@ -3,9 +3,9 @@ import { idOf } from '../../../../schemas/ids.js';
 import { plural } from '../../../formatting.js';
 import { readStored } from '../../../jetstream/read-stored.js';
 import { type JobEvent, readEvent } from '../../reads/job-event.js';
-import type { LatestById } from '../../reads/latest-by-id.js';
 import type { CliContext } from '../../runtime/cli-context.js';
 import { type StreamAccess, streamInfo } from '../../runtime/nats.js';
+import type { LatestById } from './latest-by-id.js';
 
 /** The first look back is over so many messages for each job that is wanted; each further one over so many times as many. */
 const FIRST_LOOK = 4;

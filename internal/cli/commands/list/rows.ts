@@ -1,15 +1,7 @@
 import { ageCell, dim, progressText, statusCell, timeText } from '../../output/cells.js';
 import type { Colorize } from '../../output/color.js';
-import { type Layout, layoutOf } from '../../output/layout.js';
-import {
-  type Cell,
-  type Column,
-  ColumnWidths,
-  JOB_COLUMN,
-  lineOf,
-  TYPE_COLUMN,
-  titlesOf,
-} from '../../output/table.js';
+import { type Column, JOB_COLUMN, type Layout, layoutOf, TYPE_COLUMN } from '../../output/layout.js';
+import { type Cell, ColumnWidths, lineOf, titlesOf } from '../../output/table.js';
 import { type JobEvent, statusWord, summary } from '../../reads/job-event.js';
 import { allowedSilence, type DisplayStatus, silentFrom } from '../../reads/job-status.js';
 

@@ -1,10 +1,11 @@
-import { AckPolicy, type ConsumerUpdateConfig, DeliverPolicy, nanos, type PurgeOpts } from 'nats';
+import type { PurgeOpts } from 'nats';
 import { SUBJECT_FILTER, subjectOf } from '../../../../schemas/ids.js';
 import { HeadwayError } from '../../../errors.js';
-import { decodeEvent } from '../../../eventlog/decode.js';
+import { newestValid } from '../../../jetstream/last-states.js';
 import { isApiError } from '../../../jetstream/nats-errors.js';
-import { lastMessage } from '../../../jetstream/stream.js';
-import { eventStreamInfo, type StreamAccess } from '../../runtime/nats.js';
+import { firstSince } from '../../reads/retention.js';
+import type { OpenStream, StreamAccess } from '../../runtime/nats.js';
+import { readStatus } from '../../runtime/status.js';
 
 export interface PurgeRequest {
   /** A job; null: all of them. */
@@ -49,8 +50,9 @@ export class PurgeRefusedError extends HeadwayError {
 }
 
 /** Looks at what would go, and changes nothing. */
-export async function planPurge(access: StreamAccess, wish: PurgeRequest): Promise<PurgePlan> {
-  const { state, config } = await eventStreamInfo(access);
+export async function planPurge(opened: OpenStream, wish: PurgeRequest): Promise<PurgePlan> {
+  const { access, info } = opened;
+  const { state, config } = info;
   // What a stream keeps of other subjects is not ours: nothing shows it, no export has it, and a purge leaves it.
   const isOurs = config.subjects?.length === 1 && config.subjects[0] === SUBJECT_FILTER;
   const filter = wish.id === null ? (isOurs ? null : SUBJECT_FILTER) : subjectOf(wish.id);
@@ -60,7 +62,7 @@ export async function planPurge(access: StreamAccess, wish: PurgeRequest): Promi
       : wish.id === null
         ? (await firstSince(access, filter, 0)).kept
         : await eventsOf(access, filter);
-  const isUnfinished = filter === null || wish.id === null ? null : await isRunning(access, filter);
+  const isUnfinished = filter === null || wish.id === null ? null : await isRunning(opened, filter);
   const plan = (events: number, request: StreamPurgeRequest): PurgePlan => ({
     events,
     of,
@@ -99,30 +101,7 @@ async function eventsOf({ jsm, stream }: StreamAccess, subject: string): Promise
   return state.subjects?.[subject] ?? 0;
 }
 
-async function isRunning({ jsm, stream }: StreamAccess, subject: string): Promise<boolean | null> {
-  const last = await lastMessage(jsm, stream, subject);
-  if (last === null) return null;
-  const decoded = decodeEvent(subject, last.data);
-  return decoded.ok ? !decoded.event.finished : null;
-}
-
-/** The first sequence that was stored at this time or later, and how many there are of the filter from it on. */
-async function firstSince(
-  { jsm, stream }: StreamAccess,
-  filter: string,
-  ms: number,
-): Promise<{ seq: number; kept: number }> {
-  // The server finds the place when it makes a consumer there; nothing is ever read by it.
-  const config: ConsumerUpdateConfig & Record<string, unknown> = {
-    filter_subject: filter,
-    deliver_policy: DeliverPolicy.StartTime,
-    opt_start_time: new Date(ms).toISOString(),
-    ack_policy: AckPolicy.None,
-    mem_storage: true,
-    num_replicas: 1,
-    inactive_threshold: nanos(10_000),
-  };
-  const info = await jsm.consumers.add(stream, config as never);
-  await jsm.consumers.delete(stream, info.name).catch(() => undefined);
-  return { seq: info.delivered.stream_seq + 1, kept: info.num_pending };
+async function isRunning({ access, context }: OpenStream, subject: string): Promise<boolean | null> {
+  const newest = await newestValid(access, subject, context.stopped, readStatus(context));
+  return newest === null ? null : !newest.event.finished;
 }

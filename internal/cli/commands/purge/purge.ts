@@ -10,7 +10,13 @@ import {
 } from '../../flags/filters.js';
 import { type CliContext, Exit, UsageError } from '../../runtime/cli-context.js';
 import { EXIT } from '../../runtime/exit-codes.js';
-import { addNatsOptions, type NatsFlags, type StreamAccess, withNats } from '../../runtime/nats.js';
+import {
+  addNatsOptions,
+  type NatsFlags,
+  type OpenStream,
+  type StreamAccess,
+  withStream,
+} from '../../runtime/nats.js';
 import { carryOut, type PurgePlan, type PurgeRequest, planPurge } from './plan.js';
 
 interface PurgeFlags extends NatsFlags, OutputFlag {
@@ -101,16 +107,12 @@ async function purge(id: string | null, flags: PurgeFlags, context: CliContext):
   const { before } = flags;
   const at = before === undefined ? null : before.kind === 'at' ? before.ms : context.now() - before.ms;
   const wish: PurgeRequest = { id, before: at, keep: flags.keep ?? 0 };
-  await withNats(context, flags, 'headway purge', (access) => purgeAsWished(access, wish, flags, context));
+  await withStream(context, flags, 'purge', (opened) => purgeAsWished(opened, wish, flags));
 }
 
-async function purgeAsWished(
-  access: StreamAccess,
-  wish: PurgeRequest,
-  flags: PurgeFlags,
-  context: CliContext,
-): Promise<void> {
-  const plan = await planPurge(access, wish);
+async function purgeAsWished(opened: OpenStream, wish: PurgeRequest, flags: PurgeFlags): Promise<void> {
+  const { access, context } = opened;
+  const plan = await planPurge(opened, wish);
   if (wish.id !== null && plan.of === 0) throw new JobNotFoundError(wish.id, access.stream);
   if (flags.dryRun || plan.request === null) {
     await tell(context, flags, wish, plan, null);

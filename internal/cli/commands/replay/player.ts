@@ -2,9 +2,9 @@ import type { DecodedEvent } from '../../../eventlog/decode.js';
 import type { StoredMessage } from '../../../jetstream/read-stored.js';
 import { showDuration } from '../../flags/durations.js';
 import type { CliContext } from '../../runtime/cli-context.js';
+import type { StatusLine } from '../../runtime/status.js';
 import { commandOf, KEYS_HINT, keysOf, type ReplayCommand } from './keys.js';
 import { faster, type Pacer, showSpeed, slower } from './pacer.js';
-import type { StatusLine } from './status-line.js';
 
 /** A timer is asked for no longer than this, in ms: what it waits for may be years away, and the line shows the rest. */
 const LONGEST_WAIT_MS = 1_000;

@@ -5,8 +5,8 @@ import type { OutputFormat } from '../../flags/filters.js';
 import { eventLines } from '../../output/event-line.js';
 import { type JobEvent, jobEvent, updateJson } from '../../reads/job-event.js';
 import type { CliContext } from '../../runtime/cli-context.js';
+import type { StatusLine } from '../../runtime/status.js';
 import type { ReplaySink } from './player.js';
-import type { StatusLine } from './status-line.js';
 
 export interface PrintOptions extends ColorFlag {
   readonly output: OutputFormat;

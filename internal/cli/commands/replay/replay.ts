@@ -13,7 +13,7 @@ import {
   type TimestampsFlag,
 } from '../../flags/filters.js';
 import { type CliContext, UsageError } from '../../runtime/cli-context.js';
-import { addNatsOptions, type NatsFlags, withNats } from '../../runtime/nats.js';
+import { addNatsOptions, type NatsFlags, withStream } from '../../runtime/nats.js';
 import { isCheckpointName } from './checkpoint.js';
 import { KEYS_HELP } from './keys.js';
 import { parseSpeed, SPEED_EXPECTED, type Speed } from './pacer.js';
@@ -115,7 +115,7 @@ export function addReplayCommand(program: Command, context: CliContext): void {
       }
       // The parts of an edge are loaded only for this.
       const { replay } = await import('./run.js');
-      await withNats(context, flags, 'headway replay', (access) => replay(access, context, options));
+      await withStream(context, flags, 'replay', (opened) => replay(opened, options));
     });
 }
 

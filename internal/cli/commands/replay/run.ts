@@ -1,23 +1,24 @@
 import type { Event } from '../../../../schemas/event.js';
-import { SUBJECT_FILTER, subjectOf } from '../../../../schemas/ids.js';
+import { subjectOf } from '../../../../schemas/ids.js';
 import { HeadwayError, JobNotFoundError } from '../../../errors.js';
 import { type DecodedEvent, decodeEvent } from '../../../eventlog/decode.js';
 import { plural } from '../../../formatting.js';
 import { type ReadFrom, readStored, type StoredMessage } from '../../../jetstream/read-stored.js';
-import { newestSeq, nextSeq, storedMessage } from '../../../jetstream/stream.js';
+import { newestSeq } from '../../../jetstream/stream.js';
 import type { ColorFlag } from '../../flags/command-line.js';
 import { showDuration } from '../../flags/durations.js';
 import { matches, type OutputFormat } from '../../flags/filters.js';
+import { isKept, isPristine, isWholeAfter } from '../../reads/retention.js';
 import type { CliContext } from '../../runtime/cli-context.js';
-import { eventStreamInfo, type StreamAccess, streamInfo } from '../../runtime/nats.js';
+import { type OpenStream, type StreamAccess, streamInfo } from '../../runtime/nats.js';
 
+import { StatusLine } from '../../runtime/status.js';
 import { Checkpoint, resetCheckpoint } from './checkpoint.js';
 import { ReplayEdge, type ReplayEdgeOptions } from './edge.js';
 import { Pacer, type Speed } from './pacer.js';
 import { Player, type ReplaySink } from './player.js';
 import { Printer } from './print.js';
 import { type Chosen, canonical, choose, type RangeFlags } from './range.js';
-import { StatusLine } from './status-line.js';
 
 export interface ReplayOptions extends RangeFlags, ColorFlag {
   readonly speed: Speed;
@@ -48,19 +49,13 @@ const CLIENT_LOOK_MS = 20;
  * Shows what is stored again, at its pace. Nothing is written to the stream.
  * @throws UsageError, JobNotFoundError, CheckpointTakenError, and whatever NATS refuses or the output does not take
  */
-export async function replay(
-  access: StreamAccess,
-  context: CliContext,
-  options: ReplayOptions,
-): Promise<void> {
+export async function replay({ access, context }: OpenStream, options: ReplayOptions): Promise<void> {
   const head = async (id: string | null): Promise<number> => {
     if (id === null) return (await streamInfo(access)).state.last_seq;
     const newest = await newestSeq(access.jsm, access.stream, subjectOf(id));
     if (newest === 0) throw new JobNotFoundError(id, access.stream);
     return newest;
   };
-  // A stream that is not there is said as such, not by what fails first.
-  await eventStreamInfo(access);
   const chooseNow = async (): Promise<Chosen> => choose(options, await head(options.id), context.now());
   if (options.durable === null) {
     await new Replay(access, context, options, await chooseNow(), null).run();
@@ -261,12 +256,11 @@ class Replay {
   }
 
   async #isPristine(): Promise<boolean> {
-    const { state } = await streamInfo(this.#access);
     const { from } = this.#chosen;
     const isFromFirst = from.kind === 'first' || (from.kind === 'seq' && from.seq <= 1);
     const isOfAll =
       this.#checkpoint === null || this.#checkpoint.after === null || this.#options.edge !== null;
-    return isFromFirst && isOfAll && state.first_seq <= 1 && (state.num_deleted ?? 0) === 0;
+    return isFromFirst && isOfAll && isPristine(await streamInfo(this.#access));
   }
 
   async #finishPlace(): Promise<void> {
@@ -297,24 +291,4 @@ class Replay {
     this.#status.clear();
     this.#context.stderr(`headway: ${text}\n`);
   }
-}
-
-/**
- * Whether what follows `seq`, of one job or of all (null), is known to be kept without a gap.
- *
- * All jobs: the very next sequence has to be there. One job: messages leave it at its front, so nothing after one that
- * is still kept has left; else nothing at all may have left the stream since.
- */
-export async function isWholeAfter(access: StreamAccess, id: string | null, seq: number): Promise<boolean> {
-  const { jsm, stream } = access;
-  const { state } = await streamInfo(access);
-  if (state.last_seq <= seq) return true;
-  if (id === null) return (await nextSeq(jsm, stream, SUBJECT_FILTER, seq + 1)) === seq + 1;
-  if (await isKept(access, seq)) return true;
-  return state.first_seq <= seq + 1 && (state.num_deleted ?? 0) === 0;
-}
-
-/** Whether the message at `seq` is there still. */
-export async function isKept({ jsm, stream }: StreamAccess, seq: number): Promise<boolean> {
-  return (await storedMessage(jsm, stream, { seq })) !== null;
 }

@@ -1,4 +1,6 @@
 import type { Command } from 'commander';
+import type { StreamInfo } from 'nats';
+import { SUBJECT_FILTER } from '../../../../schemas/ids.js';
 import { printableJson } from '../../../../schemas/text.js';
 import { addColorOption, type ColorFlag } from '../../flags/command-line.js';
 import { addOutputOption, type OutputFlag } from '../../flags/filters.js';
@@ -15,22 +17,21 @@ import {
 import { itemWriter, writeDocument } from '../../output/item-writer.js';
 import { writeLines } from '../../output/line-writer.js';
 import { eachState } from '../../reads/each-state.js';
+import { firstSince } from '../../reads/retention.js';
 import type { CliContext } from '../../runtime/cli-context.js';
 import {
   addNatsOptions,
-  eventStreamInfo,
   type NatsFlags,
+  type OpenStream,
   type StreamAccess,
-  serverClock,
-  withNats,
+  withStream,
 } from '../../runtime/nats.js';
-import { withPager } from '../../runtime/pager.js';
 import { progressOf } from '../../runtime/status.js';
-import { JobCounts, type Stats, type TypeFigures } from './counts.js';
+import { JobCounts, type Rates, type Stats, type StreamFigures, type TypeFigures } from './counts.js';
 import { scan } from './scan.js';
-import { eventRates, streamFigures } from './stream.js';
 import { describeStats } from './text.js';
 
+const MINUTE_MS = 60_000;
 const SORT_FIELDS = ['type', 'jobs', 'processing', 'completed', 'error', 'retrying'] as const;
 
 interface StatsOptions
@@ -69,15 +70,11 @@ export function addStatsCommand(program: Command, context: CliContext): void {
   addNatsOptions(command)
     .addHelpText('after', EXAMPLES)
     .action((options: StatsOptions) =>
-      withPager(context, options.pager, (paged) =>
-        withNats(paged, options, 'headway stats', (access) => stats(paged, access, options)),
-      ),
+      withStream(context, options, 'stats', (opened) => stats(opened, options)),
     );
 }
 
-async function stats(context: CliContext, access: StreamAccess, options: StatsOptions): Promise<void> {
-  const info = await eventStreamInfo(access);
-  const now = serverClock(context, info);
+async function stats({ context, access, info, now }: OpenStream, options: StatsOptions): Promise<void> {
   const rates = await eventRates(access, now());
   const counts = new JobCounts();
   await eachState(context, access, progressOf(context, 'job'), (job) => counts.add(job));
@@ -108,6 +105,35 @@ async function stats(context: CliContext, access: StreamAccess, options: StatsOp
     return;
   }
   await writeDocument(context, output, printableJson(JSON.stringify(sorted)));
+}
+
+function streamFigures({ config, created, state }: StreamInfo): StreamFigures {
+  const isEmpty = state.messages === 0;
+  return {
+    name: config.name,
+    created,
+    messages: state.messages,
+    bytes: state.bytes,
+    first_seq: state.first_seq,
+    last_seq: state.last_seq,
+    first_stored_at: isEmpty ? null : state.first_ts,
+    last_stored_at: isEmpty ? null : state.last_ts,
+    deleted: state.num_deleted ?? 0,
+    consumers: state.consumer_count,
+    replicas: config.num_replicas,
+  };
+}
+
+/**
+ * How many events a minute were stored lately, of those that are still kept. The server counts them: a consumer that
+ * would begin at a time knows how much lies before it.
+ * @param now ms since 1970, by the server's clock
+ */
+async function eventRates(access: StreamAccess, now: number): Promise<Rates> {
+  const rate = async (minutes: number): Promise<number> =>
+    Math.round(((await firstSince(access, SUBJECT_FILTER, now - minutes * MINUTE_MS)).kept / minutes) * 10) /
+    10;
+  return { last_1: await rate(1), last_5: await rate(5), last_15: await rate(15), last_60: await rate(60) };
 }
 
 /** The types in the order that was asked for; without one as they are: the most frequent first. */

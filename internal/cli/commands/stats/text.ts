@@ -2,7 +2,8 @@ import { bytes, count, plural } from '../../../formatting.js';
 import { showAge, showDuration } from '../../flags/durations.js';
 import { dim } from '../../output/cells.js';
 import type { Colorize } from '../../output/color.js';
-import { type Cell, type Column, type Pair, pairLines, tableLines } from '../../output/table.js';
+import type { Column } from '../../output/layout.js';
+import { type Cell, type Pair, pairLines, tableLines } from '../../output/table.js';
 import type { Durations, JobFigures, Rates, ScanFigures, Stats, StreamFigures } from './counts.js';
 
 const TYPES_SHOWN = 20;

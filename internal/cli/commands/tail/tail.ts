@@ -1,6 +1,7 @@
 import { type Command, createArgument } from 'commander';
 import type { Event } from '../../../../schemas/event.js';
 import { subjectOf } from '../../../../schemas/ids.js';
+import { printable } from '../../../../schemas/text.js';
 import { JobNotFoundError } from '../../../errors.js';
 import { type ReadRange, readStored } from '../../../jetstream/read-stored.js';
 import { newestSeq } from '../../../jetstream/stream.js';
@@ -22,20 +23,21 @@ import {
   type TimestampsFlag,
 } from '../../flags/filters.js';
 import { addJobs, isGlob, jobsMatcher, resolveJobs } from '../../flags/job-ids.js';
-import { addPagerOption, checkFollow, type PagerFlag } from '../../output/format.js';
-import { readEvent } from '../../reads/job-event.js';
+import { eventLines } from '../../output/event-line.js';
+import { addPagerOption, checkFollow, isTable, type PagerFlag } from '../../output/format.js';
+import { itemWriter } from '../../output/item-writer.js';
+import { LineWriter } from '../../output/line-writer.js';
+import { type JobEvent, readEvent, updateJson } from '../../reads/job-event.js';
 import type { CliContext } from '../../runtime/cli-context.js';
 import {
   addNatsOptions,
-  eventStreamInfo,
   type NatsFlags,
+  type OpenStream,
   type StreamAccess,
-  withNats,
+  withStream,
 } from '../../runtime/nats.js';
-import { withPager } from '../../runtime/pager.js';
 import { readStatus } from '../../runtime/status.js';
 import { lastMatching, type Wanted } from './tail-buffer.js';
-import { type TailWriter, tailWriter } from './writer.js';
 
 const DEFAULT_LAST = 10;
 
@@ -76,21 +78,17 @@ export function addTailCommand(program: Command, context: CliContext): void {
     .action(async (ids: readonly string[], options: TailOptions) => {
       if (options.follow) checkFollow(options.output);
       resolveStart(options, 0);
-      await withPager(context, options.pager && !options.follow, (paged) =>
-        withNats(paged, options, 'headway tail', (access) => tail(paged, access, ids, options)),
-      );
+      await withStream(context, options, 'tail', (opened) => tail(opened, ids, options));
     });
 }
 
 async function tail(
-  context: CliContext,
-  access: StreamAccess,
+  { context, access, info: { state } }: OpenStream,
   jobs: readonly string[],
   options: TailOptions,
 ): Promise<void> {
   // Jobs that a pattern fits may begin while it follows, so they are told apart as they come.
   const ids: ReadonlySet<string> = new Set(jobs.some(isGlob) ? [] : jobs);
-  const { state } = await eventStreamInfo(access);
   const from = resolveStart(options, context.now());
   const last = options.last ?? (from === null ? DEFAULT_LAST : Number.POSITIVE_INFINITY);
   const wanted: Wanted = { ids, isNamed: jobsMatcher(jobs), isWanted: (event) => isWanted(options, event) };
@@ -163,3 +161,34 @@ export type TailOptions = NatsFlags &
 
 /** Whether an event, whatever came after it, is one of those that were asked for. */
 export const isWanted = (options: TailOptions, event: Event): boolean => matches(options, event);
+
+/** Writes events as they come. */
+export interface TailWriter {
+  take(jobs: readonly JobEvent[]): Promise<void>;
+  /** A message that is no event. */
+  invalid(seq: number, subject: string, why: string): void;
+  end(): Promise<void>;
+}
+
+export async function tailWriter(context: CliContext, options: TailOptions): Promise<TailWriter> {
+  const invalid = (seq: number, subject: string, why: string): void =>
+    context.stderr(`headway: seq ${seq} on ${printable(subject)} is not a valid event: ${printable(why)}\n`);
+  const { output } = options;
+  if (isTable(output)) {
+    const emitter = new LineWriter(context);
+    const lineText = eventLines(context, { ...options, isWide: output === 'wide' });
+    const take = async (jobs: readonly JobEvent[]): Promise<void> => {
+      for (const job of jobs) await emitter.line(lineText(job));
+      // Each batch leaves at once: somebody may be waiting for it.
+      await emitter.flush();
+    };
+    return { invalid, take, end: () => emitter.flush() };
+  }
+  const writer = await itemWriter(context, output);
+  const withTime = options.timestamps === true || output === 'csv';
+  const take = async (jobs: readonly JobEvent[]): Promise<void> => {
+    for (const job of jobs) await writer.item(updateJson(job, null, withTime));
+    await writer.flush();
+  };
+  return { invalid, take, end: () => writer.end() };
+}

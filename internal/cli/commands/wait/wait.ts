@@ -9,13 +9,7 @@ import { addJobs, resolveJobs } from '../../flags/job-ids.js';
 import { readEvent } from '../../reads/job-event.js';
 import { type CliContext, Exit } from '../../runtime/cli-context.js';
 import { EXIT } from '../../runtime/exit-codes.js';
-import {
-  addNatsOptions,
-  eventStreamInfo,
-  type NatsFlags,
-  type StreamAccess,
-  withNats,
-} from '../../runtime/nats.js';
+import { addNatsOptions, type NatsFlags, type OpenStream, withStream } from '../../runtime/nats.js';
 import { readStatus } from '../../runtime/status.js';
 
 interface WaitFlags extends NatsFlags, OutputFlag {
@@ -62,12 +56,11 @@ async function waitFor(context: CliContext, jobs: readonly string[], flags: Wait
   const timer =
     flags.timeout === undefined ? undefined : setTimeout(() => timeUp.abort(new TimeUp()), flags.timeout);
   try {
-    await withNats(context, flags, 'headway wait', async (access) => {
-      await eventStreamInfo(access);
+    await withStream(context, flags, 'wait', async (opened) => {
       const ends = new Map<string, End | null>();
-      for (const id of await resolveJobs(access, jobs)) ends.set(id, null);
+      for (const id of await resolveJobs(opened.access, jobs)) ends.set(id, null);
       const signal = AbortSignal.any([context.stopped, timeUp.signal]);
-      const outcome = await follow(context, access, ends, flags.for, signal).catch((error: unknown) => {
+      const outcome = await follow(opened, ends, flags.for, signal).catch((error: unknown) => {
         if (timeUp.signal.aborted && !context.stopped.aborted) return 'timeout' as const;
         throw error;
       });
@@ -85,8 +78,7 @@ const EXIT_OF = { completed: EXIT.done, error: EXIT.jobFailed, timeout: EXIT.tim
 
 /** Fills in how the jobs end, until the wait is over. @throws the signal's reason */
 async function follow(
-  context: CliContext,
-  access: StreamAccess,
+  { context, access, info: { state } }: OpenStream,
   ends: Map<string, End | null>,
   goal: Goal,
   signal: AbortSignal,
@@ -98,7 +90,6 @@ async function follow(
     seen.add(read.job.id);
     ends.set(read.job.id, endOf(read.job.event));
   };
-  const { state } = await access.jsm.streams.info(access.stream);
   const until = { seq: state.last_seq };
   for (const id of ends.keys()) {
     const range = { id, from: { kind: 'first' }, until } as const;
