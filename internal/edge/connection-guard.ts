@@ -2,7 +2,7 @@ import type { ErrorCode } from '../../schemas/close-codes.js';
 import { type ExtractedToken, extractToken } from '../auth/bearer-token.js';
 import { type Grant, narrow } from '../auth/grant.js';
 import type { TokenErrorReason, Verifier, VerifyResult } from '../auth/verifier.js';
-import type { Scope } from '../eventlog/scope.js';
+import type { Scope } from '../eventlog/record.js';
 import type { ConnectionCredentials, Expiry, Renewal } from '../session/ports.js';
 import { limitKey, type TrustedProxies } from './client-address.js';
 import type { Admission, ConnectionSlot } from './limits.js';

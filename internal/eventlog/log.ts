@@ -2,8 +2,7 @@ import type { DecodedEvent } from './decode.js';
 import { type Gap, GapList } from './gaps.js';
 import { type GoneJob, type JobState, JobStateCache } from './job-state-cache.js';
 import { RecordQueue } from './queue.js';
-import { type LogRecord, makeRecord } from './record.js';
-import { inScope, type Scope } from './scope.js';
+import { inScope, type LogRecord, makeRecord, type Scope } from './record.js';
 import { Snapshot } from './snapshot.js';
 
 /** A job that is finished for longer than this is left out of a fresh all-jobs connection. PROTOCOL.md, "All jobs". */
@@ -420,11 +419,12 @@ export class EventLog {
     const job = this.#jobs.served(id);
     if (!this.isWhole(id, cursor)) return this.#unverified(job, cursor);
     if (job === undefined) {
-      if ((this.#jobs.evictedSeq(id) ?? Number.POSITIVE_INFINITY) <= cursor) return this.#atHead(cursor);
+      if ((this.#jobs.evictedSeq(id) ?? Number.POSITIVE_INFINITY) <= cursor)
+        return this.#atHead(cursor, null);
       const hadNone = this.knowsAllJobs && this.#neverTrimmed;
-      return cursor >= this.#tailStart || hadNone ? this.#atHead(cursor) : { kind: 'out_of_range' };
+      return cursor >= this.#tailStart || hadNone ? this.#atHead(cursor, null) : { kind: 'out_of_range' };
     }
-    if (job.last.seq <= cursor) return this.#atHead(cursor);
+    if (job.last.seq <= cursor) return this.#atHead(cursor, null);
     const { tail, last } = job;
     let index = tail?.indexAfter(cursor) ?? 0;
     const first = tail?.at(index) ?? last;
@@ -468,16 +468,12 @@ export class EventLog {
       records.push(next);
       bytes += next.bytes;
     }
-    if (seen === 0) return this.#atHead(cursor);
+    if (seen === 0) return this.#atHead(cursor, this.#gaps.between(cursor, this.#head));
     return { kind: 'records', records, cursor, scanned: seen, gap: this.#gaps.between(from, cursor) };
   }
 
-  #atHead(cursor: number): LogRead {
-    return {
-      kind: 'head',
-      cursor: Math.max(cursor, this.#head),
-      gap: this.#gaps.between(cursor, this.#head),
-    };
+  #atHead(cursor: number, gap: Gap | null): LogRead {
+    return { kind: 'head', cursor: Math.max(cursor, this.#head), gap };
   }
 
   #previous(id: string): number | null {

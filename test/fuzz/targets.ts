@@ -8,8 +8,7 @@ import { headerLines, limitKey, parseProxies, TrustedProxies } from '../../inter
 import { OriginPolicy, parseOrigins } from '../../internal/edge/origin.js';
 import { chooseSubprotocol, parseRequest } from '../../internal/edge/request.js';
 import { decodeEvent } from '../../internal/eventlog/decode.js';
-import { makeRecord, withoutPrevSeq, withPrevSeq } from '../../internal/eventlog/record.js';
-import type { Scope } from '../../internal/eventlog/scope.js';
+import { makeRecord, type Scope, withoutPrevSeq, withPrevSeq } from '../../internal/eventlog/record.js';
 import { parseClientFrame } from '../../internal/session/frames.js';
 import type { Resume } from '../../internal/session/resume.js';
 import { SERVER_FRAMES } from '../../schemas/frames.js';

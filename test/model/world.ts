@@ -1,10 +1,9 @@
 import type { Gap } from '../../internal/eventlog/gaps.js';
 import { EventLog, type LogLimits } from '../../internal/eventlog/log.js';
-import { type LogRecord, makeRecord } from '../../internal/eventlog/record.js';
-import { inScope, type Scope } from '../../internal/eventlog/scope.js';
+import { inScope, type LogRecord, makeRecord, type Scope } from '../../internal/eventlog/record.js';
+import { ClientConnection } from '../../internal/session/client-connection.js';
 import { Hub } from '../../internal/session/hub.js';
 import type { HistorySource, Page, ResetRequired } from '../../internal/session/ports.js';
-import { Session, type SessionParts } from '../../internal/session/session.js';
 import { ModelClient } from './client.js';
 import { type ModelMessage, ModelStream } from './stream.js';
 
@@ -18,7 +17,7 @@ export interface WorldOptions extends LogLimits {
 }
 
 /**
- * An edge's pure rooms (log, hub, sessions) around a model of JetStream, in which everything that takes time in the
+ * An edge's pure parts (log, hub, sessions) around a model of JetStream, in which everything that takes time in the
  * real one is a step of its own: the feed's delivery, the answers of history reads, the turns of the event loop.
  */
 export class World {
@@ -46,9 +45,9 @@ export class World {
   }
 
   reconnect(client: ModelClient): void {
-    if (client.session !== null || client.isDone) return;
+    if (client.connection !== null || client.isDone) return;
     client.closeCode = null;
-    const parts: SessionParts = {
+    client.connection = new ClientConnection({
       credentials: null,
       id: client.name,
       scope: client.scope,
@@ -70,14 +69,13 @@ export class World {
       now: () => this.stream.clock,
       scheduleCatchUp: (session) => this.#hub.scheduleCatchUp(session),
       scopeId: describe,
-    };
-    client.session = new Session(parts);
-    this.#hub.add(client.session);
-    client.session.open();
+    });
+    this.#hub.add(client.connection);
+    client.connection.open();
   }
 
   drop(client: ModelClient): void {
-    if (client.session !== null) this.#hub.remove(client.session);
+    if (client.connection !== null) this.#hub.remove(client.connection);
     client.drop();
   }
 
@@ -176,10 +174,11 @@ export class World {
         this.#log.head < Math.max(0, ...this.stream.kept.keys()) ||
         this.#log.epoch !== this.stream.epoch ||
         this.clients.some(
-          (client) => !client.isDone && (client.session?.state !== 'live' || client.unread > 0),
+          (client) => !client.isDone && (client.connection?.session.state !== 'live' || client.unread > 0),
         );
       if (!isBusy) break;
-      if (round === 9_999) throw new Error(`no rest: ${this.clients.map((c) => c.session?.state).join()}`);
+      if (round === 9_999)
+        throw new Error(`no rest: ${this.clients.map((c) => c.connection?.session.state).join()}`);
     }
     for (const client of this.clients) client.verify(this.#log.head);
   }

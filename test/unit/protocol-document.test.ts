@@ -9,7 +9,7 @@ import { decodeEvent, type InvalidReason, updateFrame } from '../../internal/eve
 import type { FailureReason } from '../../internal/jetstream/consumer-failure.js';
 import type { ReadKind } from '../../internal/jetstream/history-reader.js';
 import { streamConfig, streamDifferences } from '../../internal/jetstream/stream.js';
-import type { SessionState } from '../../internal/session/state.js';
+import type { SessionState } from '../../internal/session/session.js';
 import { TokenExpiry } from '../../internal/session/token-expiry.js';
 import { Metrics } from '../../internal/telemetry/metrics.js';
 import { Claims, checkClaims, TOKEN_MAX_CHARACTERS } from '../../schemas/claims.js';
