@@ -1,5 +1,5 @@
 import type { ResetReason } from '../../schemas/frames.js';
-import type { EventLog } from '../eventlog/log.js';
+import type { EventLog, LogListener } from '../eventlog/log.js';
 import { type LogRecord, mayBeInScope } from '../eventlog/record.js';
 import type { ClientConnection } from './client-connection.js';
 import { FairQueue } from './fair-queue.js';
@@ -17,7 +17,7 @@ const CHECKS_PER_TICK = 100;
  * All sessions of an edge, and which of them an event concerns. Events mark sessions; one `flush` in each turn of
  * the event loop pumps the marked ones, so that whatever arrived in one turn leaves in one write for each socket.
  */
-export class Hub {
+export class Hub implements LogListener {
   readonly #log: EventLog;
   readonly #schedule: (flush: () => void) => void;
   readonly #connections = new Set<ClientConnection>();
@@ -115,12 +115,12 @@ export class Hub {
   }
 
   /** The log was loaded: everyone who waits starts. */
-  logReady(): void {
+  ready(): void {
     for (const session of this.#sessions) session.logReady();
   }
 
   /** The log is about to start over; `reset`: what everybody is owed for it, whatever the cursor is; null: nothing. */
-  logRestarts(reset: ResetReason | null): void {
+  restarting(reset: ResetReason | null): void {
     this.#gapSeq = 0;
     this.#toCheck = null;
     this.#isNextWalkDue = false;

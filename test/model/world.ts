@@ -4,6 +4,7 @@ import { inScope, type LogRecord, makeRecord, type Scope } from '../../internal/
 import { ClientConnection } from '../../internal/session/client-connection.js';
 import { Hub } from '../../internal/session/hub.js';
 import type { HistorySource, Page, ResetRequired } from '../../internal/session/ports.js';
+import type { ResetReason } from '../../schemas/frames.js';
 import { ModelClient } from './client.js';
 import { type ModelMessage, ModelStream } from './stream.js';
 
@@ -28,11 +29,13 @@ export class World {
   #turns: (() => void)[] = [];
   #answers: (() => void)[] = [];
   readonly #options: WorldOptions;
+  /** The epoch that is loaded, or about to be. */
+  #begun = '';
 
   constructor(options: WorldOptions) {
     this.#options = options;
     this.stream = new ModelStream(options.maxPerSubject);
-    this.#log = new EventLog(options);
+    this.#log = this.#newLog();
     this.#hub = this.#newHub();
     this.#load();
   }
@@ -89,7 +92,7 @@ export class World {
     for (const message of this.stream.kept.values()) {
       if (count <= 0) break;
       if (message.seq <= this.#log.head) continue;
-      this.#hub.appended(this.#log.append(message.seq, message.storedAt, message.event));
+      this.#log.append(message.seq, message.storedAt, message.event);
       count--;
     }
   }
@@ -101,8 +104,7 @@ export class World {
 
   /** The log is loaded anew though the stream is the same: its settings were not right for a while. */
   distrust(): void {
-    this.#log.suspend();
-    this.#hub.logRestarts('ahead');
+    this.#begin('ahead');
   }
 
   /** The edge looks where the stream begins, and which jobs it still has. */
@@ -111,7 +113,6 @@ export class World {
     this.#log.trim(this.stream.first, this.stream.clock);
     const gone = [...this.#log.jobIds()].filter((id) => this.stream.ofJob(id).length === 0);
     this.#log.drop(gone, this.#log.head, this.stream.clock);
-    this.#hub.gone();
   }
 
   /** The client comes back as one that follows something else. */
@@ -151,7 +152,8 @@ export class World {
     }
     this.#answers = [];
     this.#turns = [];
-    this.#log = new EventLog(this.#options);
+    this.#log = this.#newLog();
+    this.#begun = '';
     this.#hub = this.#newHub();
     this.#log.setEpoch(this.stream.epoch);
   }
@@ -183,19 +185,27 @@ export class World {
     for (const client of this.clients) client.verify(this.#log.head);
   }
 
+  #newLog(): EventLog {
+    return new EventLog(this.#options, () => [this.#hub]);
+  }
+
   #newHub(): Hub {
     return new Hub(this.#log, (flush) => this.#turns.push(flush));
   }
 
   // The load is a later step: clients connect in between.
   #startOver(): void {
-    this.#log.suspend();
-    this.#hub.logRestarts(null);
+    this.#begin(null);
+  }
+
+  #begin(reset: ResetReason | null): void {
+    this.#begun = this.stream.epoch;
+    this.#log.begin(this.#begun, reset);
   }
 
   #load(): void {
     const { stream } = this;
-    this.#log.begin(stream.epoch);
+    if (this.#begun !== stream.epoch) this.#begin(null);
     for (const [id] of stream.truthOf().jobs) {
       const last = stream.ofJob(id).findLast((message) => message.event !== null);
       if (last?.event) this.#log.load(last.seq, last.storedAt, last.event);
@@ -206,7 +216,6 @@ export class World {
       complete: this.#options.complete,
       neverTrimmed: stream.truthOf().lost.size === 0,
     });
-    this.#hub.logReady();
   }
 
   // Answers are made when they are given, not when they are asked for, as a real server would.

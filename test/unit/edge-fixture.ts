@@ -2,7 +2,7 @@
 
 import { scopeIdOf } from '../../internal/edge/request.js';
 import { type DecodedEvent, decodeEvent } from '../../internal/eventlog/decode.js';
-import { EventLog } from '../../internal/eventlog/log.js';
+import { EventLog, type LogListener } from '../../internal/eventlog/log.js';
 import type { Scope } from '../../internal/eventlog/record.js';
 import { ClientConnection } from '../../internal/session/client-connection.js';
 import { Hub } from '../../internal/session/hub.js';
@@ -57,10 +57,15 @@ const unread = () => Promise.reject(new Error('this test does not read that from
 
 /** The log is empty, and not ready before the test says so. */
 export function pureEdge(given: PureEdgeOptions) {
-  const log = new EventLog({
-    tailBytes: given.tailBytes ?? 1e6,
-    lastStateBytes: given.lastStateBytes ?? 1e6,
-  });
+  const memory = { tailBytes: given.tailBytes ?? 1e6, lastStateBytes: given.lastStateBytes ?? 1e6 };
+  const hearing = { isOn: true };
+  const listener: LogListener = {
+    restarting: (reset) => hub.restarting(reset),
+    ready: () => hearing.isOn && hub.ready(),
+    appended: (record) => hearing.isOn && hub.appended(record),
+    gone: () => hub.gone(),
+  };
+  const log = new EventLog(memory, () => [listener]);
   const turns: (() => void)[] = [];
   const hub = new Hub(log, (flush) => turns.push(flush));
   const history: HistorySource = {
@@ -84,6 +89,8 @@ export function pureEdge(given: PureEdgeOptions) {
   return {
     log,
     hub,
+    /** Whether the hub hears of the log. */
+    hearing,
     /** To all sockets. */
     sent,
     /** One turn of the event loop; false when there was nothing to do. */

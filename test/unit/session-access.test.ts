@@ -42,7 +42,7 @@ function edge(given: { lastStateBytes?: number; tailBytes?: number; complete?: b
     /** The next event of a job, of a type or of none. */
     append(id: string, type?: string, fields: object = {}) {
       const of = event(id, { ...(type !== undefined && { job_type: type }), ...fields });
-      hub.appended(log.append(++seq, clock.now, of));
+      log.append(++seq, clock.now, of);
       return seq;
     },
     turn() {
@@ -135,7 +135,7 @@ test('G7 nobody unauthorised: a busy job sends no update from the very milliseco
 test('G7 nobody unauthorised: a quiet connection, and one that waits for the log, end at the expiry as well', () => {
   const { clock, connect, hub, log } = edge();
   const quiet = connect(job('a'));
-  log.suspend();
+  log.begin('epoch');
   const waiting = connect(all());
   expect(waiting.session.state).toBe('loading');
   clock.now = EXPIRES;

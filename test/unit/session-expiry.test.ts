@@ -31,7 +31,7 @@ function edge(step = 0) {
     ...rooms,
     clock,
     append(id: string, fields: object = {}) {
-      rooms.hub.appended(rooms.log.append(++seq, 0, event(id, fields)));
+      rooms.log.append(++seq, 0, event(id, fields));
     },
     connect: (scope: Scope, lastSeq: number | null = null) =>
       rooms.connect(scope, lastSeq === null ? null : { lastSeq, epoch: null }, {
