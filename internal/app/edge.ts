@@ -4,7 +4,7 @@ import type { EdgeConfig } from '../../schemas/config.js';
 import { hostAndPort } from '../../schemas/config-access.js';
 import { startOperatorsServer, startServer, type TlsSettings } from '../edge/server.js';
 import { loadUws, type Uws } from '../edge/uws.js';
-import { EventLog } from '../eventlog/log.js';
+import { EventLog, type LogListener } from '../eventlog/log.js';
 import type { LogRecord } from '../eventlog/record.js';
 import { connectNats } from '../jetstream/connection.js';
 import { monitorOf, onPermissionError, watchPermissionErrors } from '../jetstream/connection-monitor.js';
@@ -111,7 +111,9 @@ async function openCore(config: EdgeConfig, logger: Logger, opened: OpenedResour
   const jsm = await connection.jetstreamManager({ checkAPI: false, timeout: API_TIMEOUT_MS });
   const monitor = monitorOf(connection);
   const metrics = new Metrics();
-  const log = new EventLog({ tailBytes: config.tailBytes, lastStateBytes: config.lastStateBytes });
+  const limits = { tailBytes: config.tailBytes, lastStateBytes: config.lastStateBytes };
+  // Silence before clients: whoever gets live is told at once whether the job is stalled.
+  const log = new EventLog(limits, () => [countEvents(metrics), liveness, hub]);
   const hub = new Hub(log, setImmediate);
   const access: PullAccess = {
     connection,
@@ -143,7 +145,7 @@ async function openCore(config: EdgeConfig, logger: Logger, opened: OpenedResour
 
 /** Who may come in, and the feed, which follows the stream from here on. */
 async function openFeed(core: Core, opened: OpenedResources) {
-  const { config, logger, connection, jsm, monitor, metrics, log, hub, history, liveness } = core;
+  const { config, logger, connection, jsm, monitor, metrics, log, history, liveness } = core;
   const access = openAccess(config, accessObserver(config, { logger, metrics, history }));
   for (const problem of access.warnings) logger.warn({ problem }, 'a setting may not be what was meant');
   opened.add(() => access.close());
@@ -159,7 +161,7 @@ async function openFeed(core: Core, opened: OpenedResources) {
     instance: randomBytes(9).toString('base64url'),
     readBufferBytes: config.readBufferBytes,
     log,
-    sink: feedSink({ logger, log, hub, liveness, metrics }),
+    sink: feedSink({ logger, log, liveness, metrics }),
     lastState: (id) => history.lastState(id),
     now,
   });
@@ -263,6 +265,14 @@ function sourcesOf({ hub, log, history, liveness }: Core, access: Access, feed: 
     unauthenticated: () => access.admission.counts.unauthenticated,
     httpSockets: () => access.sockets.http,
     liveness: () => liveness.stats,
+  };
+}
+
+function countEvents(metrics: Metrics): LogListener {
+  return {
+    appended: (record) => {
+      if (record !== null) metrics.events.inc();
+    },
   };
 }
 

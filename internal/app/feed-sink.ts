@@ -1,6 +1,5 @@
 import type { EventLog } from '../eventlog/log.js';
 import type { FeedSink } from '../jetstream/feed-handlers.js';
-import type { Hub } from '../session/hub.js';
 import { type Logger, LogRateLimiter } from '../telemetry/logger.js';
 import type { Metrics } from '../telemetry/metrics.js';
 import type { Liveness } from './liveness.js';
@@ -8,34 +7,16 @@ import type { Liveness } from './liveness.js';
 export interface FeedSinkDeps {
   readonly logger: Logger;
   readonly log: EventLog;
-  readonly hub: Hub;
   readonly liveness: Liveness;
   readonly metrics: Metrics;
 }
 
-/** What the feed tells, passed on in this order: to the watch for silent jobs, to the clients, to the metrics and the log. */
-export function feedSink({ logger, log, hub, liveness, metrics }: FeedSinkDeps): FeedSink {
+/** What the feed tells of itself, for the watch for silent jobs, the metrics and the lines of the log. */
+export function feedSink({ logger, log, liveness, metrics }: FeedSinkDeps): FeedSink {
   const invalidLines = new LogRateLimiter(10, 10_000, () => performance.now());
   const failureLines = new LogRateLimiter(3, 10_000, () => performance.now());
   const lostLines = new LogRateLimiter(5, 10_000, () => performance.now());
   return {
-    restarts: (reset) => {
-      liveness.restarts();
-      hub.logRestarts(reset);
-    },
-    loaded: (record) => liveness.recordEvent(record),
-    ready: () => hub.logReady(),
-    appended: (record) => {
-      if (record !== null) {
-        metrics.events.inc();
-        liveness.recordEvent(record);
-      }
-      hub.appended(record);
-    },
-    gone: (jobs) => {
-      for (const { id } of jobs) liveness.remove(id);
-      hub.gone();
-    },
     invalid: (seq, subject, reason, detail) => {
       metrics.eventsInvalid.inc({ reason });
       const turn = invalidLines.acquire();

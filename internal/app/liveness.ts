@@ -1,6 +1,8 @@
 import type { JetStreamClient, JetStreamManager, NatsConnection } from 'nats';
 import type { EdgeConfig } from '../../schemas/config.js';
 import { subjectOf } from '../../schemas/ids.js';
+import type { GoneJob } from '../eventlog/job-state-cache.js';
+import type { LogListener } from '../eventlog/log.js';
 import type { LogRecord } from '../eventlog/record.js';
 import { HeartbeatSubscription } from '../jetstream/heartbeat-subscription.js';
 import { lastMessage } from '../jetstream/stream.js';
@@ -25,15 +27,9 @@ export interface LivenessDeps {
   readonly stalled: (id: string, silentMs: number) => void;
 }
 
-/** Silent jobs, for an edge: it is told what the feed tells, and tells clients of stalls and the log of timeouts. */
-export interface Liveness {
+/** Silent jobs, for an edge: it listens to the log, and tells clients of stalls and the stream of timeouts. */
+export interface Liveness extends LogListener {
   readonly stats: LivenessStats & { readonly isListening: boolean };
-  /** An event: a last state that was loaded, or a new one. */
-  recordEvent(record: LogRecord): void;
-  /** The stream holds nothing of this job any more. */
-  remove(id: string): void;
-  /** The log is about to be loaded anew. */
-  restarts(): void;
   /** The feed is lost: what a job does now is not heard. */
   lost(): void;
   /** The feed follows the stream (again). */
@@ -46,9 +42,6 @@ export interface Liveness {
 /** For an edge that watches no job: nothing is heard and nothing is told. */
 const NO_LIVENESS: Liveness = {
   stats: { isListening: false, watched: 0, overdue: 0, rejected: 0, evicted: 0 },
-  recordEvent: () => undefined,
-  remove: () => undefined,
-  restarts: () => undefined,
   lost: () => undefined,
   following: () => undefined,
   stalledFor: () => null,
@@ -96,16 +89,20 @@ class JobLiveness implements Liveness {
     return { isListening: this.#isListening, ...this.#monitor.stats };
   }
 
-  recordEvent({ id, seq, policy }: LogRecord): void {
-    this.#monitor.recordEvent({ id, seq, isRunning: policy !== null, ...policy }, now());
-  }
-
-  remove(id: string): void {
-    this.#monitor.remove(id);
-  }
-
-  restarts(): void {
+  restarting(): void {
     this.#monitor.reset();
+  }
+
+  loaded(record: LogRecord): void {
+    this.#record(record);
+  }
+
+  appended(record: LogRecord | null): void {
+    if (record !== null) this.#record(record);
+  }
+
+  gone(jobs: readonly GoneJob[]): void {
+    for (const { id } of jobs) this.#monitor.remove(id);
   }
 
   lost(): void {
@@ -139,6 +136,10 @@ class JobLiveness implements Liveness {
     }
     this.#listeningSince = now();
     this.#monitor.resume(this.#listeningSince);
+  }
+
+  #record({ id, seq, policy }: LogRecord): void {
+    this.#monitor.recordEvent({ id, seq, isRunning: policy !== null, ...policy }, now());
   }
 
   // Silence counts up to the last question that NATS has answered: what it sent before its answer was heard. So nothing

@@ -7,9 +7,9 @@ import { ClientRateLimiter } from '../edge/limits.js';
 import { scopeIdOf } from '../edge/request.js';
 import type { WebSocketDeps } from '../edge/websocket.js';
 import type { EventLog } from '../eventlog/log.js';
+import { ClientConnection } from '../session/client-connection.js';
 import type { Hub } from '../session/hub.js';
 import type { HistorySource } from '../session/ports.js';
-import { Session } from '../session/session.js';
 import { type Logger, LogRateLimiter } from '../telemetry/logger.js';
 import type { Metrics } from '../telemetry/metrics.js';
 import type { Access } from './access.js';
@@ -74,15 +74,15 @@ export function webSocketDeps(
     idleTimeoutSeconds: config.idleTimeoutSeconds,
     maxBufferedBytes: 2 * config.sendWatermarkBytes + PAGE_ROOM_BYTES,
     connect: ({ scope, resume, requester }, credentials, transport) => {
-      const session = new Session({
+      const connection = new ClientConnection({
         id: randomBytes(9).toString('base64url'),
         requester,
         scope,
         resume,
         log,
         history: readsOf(requester),
-        transport: transport,
-        credentials: credentials,
+        transport,
+        credentials,
         scopeId: scopeIdOf,
         limits: {
           heartbeatMs: config.heartbeatMs,
@@ -98,12 +98,12 @@ export function webSocketDeps(
         ...(stalledFor && { stalledFor }),
         onSent: (updates) => metrics.updatesSent.inc(updates),
       });
-      hub.add(session);
+      hub.add(connection);
       metrics.connectionsOpened.inc();
-      return session;
+      return connection;
     },
-    disconnected: (session, code) => {
-      hub.remove(session);
+    disconnected: (connection, code) => {
+      hub.remove(connection);
       metrics.connectionsClosed.inc({ code: closeLabel(code) });
     },
     refused: ({ code, address, defect, limit, origin }) => {

@@ -1,5 +1,5 @@
 import type { Claims } from '../../schemas/claims.js';
-import type { Scope } from '../eventlog/scope.js';
+import type { Scope } from '../eventlog/record.js';
 
 /** What a valid token opens, and until when. */
 export interface Grant {

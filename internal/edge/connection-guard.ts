@@ -3,7 +3,7 @@ import { within } from '../async.js';
 import { type ExtractedToken, extractToken } from '../auth/bearer-token.js';
 import { type Grant, narrow } from '../auth/grant.js';
 import type { TokenErrorReason, Verifier, VerifyResult } from '../auth/verifier.js';
-import type { Scope } from '../eventlog/scope.js';
+import type { Scope } from '../eventlog/record.js';
 import type { ConnectionCredentials, Expiry, Renewal } from '../session/ports.js';
 import type { TrustedProxies } from './client-address.js';
 import { limitKey } from './ip-address.js';

@@ -2,8 +2,7 @@ import { closeCode, ERROR_CODES, type ErrorCode } from '../../schemas/close-code
 import { show } from '../../schemas/explain.js';
 import { isProcessingId } from '../../schemas/ids.js';
 import { within } from '../async.js';
-import { type LogRecord, withoutPrevSeq } from '../eventlog/record.js';
-import { inScope, type Scope } from '../eventlog/scope.js';
+import { inScope, type LogRecord, type Scope, withoutPrevSeq } from '../eventlog/record.js';
 import type { IsWanted } from '../session/ports.js';
 import type { ConnectionGuard, Handshake, UpgradeDecision } from './connection-guard.js';
 import {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { ErrorCode } from '../../schemas/close-codes.js';
 import { show } from '../../schemas/explain.js';
 import { isEpoch, isJobType, isProcessingId, isScopeId } from '../../schemas/ids.js';
-import type { Scope } from '../eventlog/scope.js';
+import type { Scope } from '../eventlog/record.js';
 import type { Resume } from '../session/resume.js';
 import { headerLines } from './client-address.js';
 import type { Handshake } from './connection-guard.js';

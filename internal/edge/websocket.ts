@@ -1,8 +1,8 @@
 import { closeCode, ERROR_CODES, type ErrorCode } from '../../schemas/close-codes.js';
 import { PROTOCOL } from '../../schemas/ids.js';
+import type { ClientConnection } from '../session/client-connection.js';
 import { frames } from '../session/frames.js';
 import type { ConnectionCredentials, Transport } from '../session/ports.js';
-import type { Session } from '../session/session.js';
 import type {
   AuthResult,
   ConnectionGuard,
@@ -41,8 +41,8 @@ export interface WebSocketDeps extends RoutingDeps {
     request: Pick<Understood, 'scope' | 'resume'> & { readonly requester: string },
     credentials: ConnectionCredentials | null,
     transport: Transport,
-  ) => Session;
-  readonly disconnected: (session: Session, code: number) => void;
+  ) => ClientConnection;
+  readonly disconnected: (session: ClientConnection, code: number) => void;
   /** A connection that was refused, before the upgrade or with an `error` frame. */
   readonly refused: (refusal: Refused) => void;
 }
@@ -63,7 +63,7 @@ interface Connection {
   readonly request: ParsedRequest;
   readonly pending: PendingConnection;
   readonly rate: ClientRateLimiter;
-  session: Session | null;
+  session: ClientConnection | null;
   isGone: boolean;
   /** The edge has closed it. */
   isClosed: boolean;
@@ -105,7 +105,7 @@ export function routeWebSockets(app: App, uws: Uws, deps: WebSocketDeps): void {
       pong: noThrow((ws, message: ArrayBuffer) => {
         isWithinRate(ws, message, deps);
       }),
-      drain: noThrow((ws) => ws.getUserData().session?.pump()),
+      drain: noThrow((ws) => ws.getUserData().session?.drained()),
       close: noThrow((ws, code: number) => {
         const connection = ws.getUserData();
         connection.isGone = true;

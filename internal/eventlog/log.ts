@@ -1,9 +1,9 @@
+import type { ResetReason } from '../../schemas/frames.js';
 import type { DecodedEvent } from './decode.js';
 import { type Gap, GapList } from './gaps.js';
 import { type GoneJob, type JobState, JobStateCache } from './job-state-cache.js';
 import { RecordQueue } from './queue.js';
-import { type LogRecord, makeRecord } from './record.js';
-import { inScope, type Scope } from './scope.js';
+import { inScope, type LogRecord, makeRecord, type Scope } from './record.js';
 import { Snapshot } from './snapshot.js';
 
 /** A job that is finished for longer than this is left out of a fresh all-jobs connection. PROTOCOL.md, "All jobs". */
@@ -61,17 +61,40 @@ export interface LoadedStream {
 }
 
 /**
+ * Who hears what becomes of the log. Each is called when the log has taken it in, but for `restarting`; so what is heard
+ * can be read. They hear it in the order of the stream, and may not change the log meanwhile.
+ */
+export interface LogListener {
+  /**
+   * What is in memory is about to be emptied, and can be read for the last time; nobody may start from it.
+   * @param reset what everybody who follows is owed for it: `ahead` when seqs of the same epoch now mean other events,
+   * `retention` when something may be missing in what was shown; null: nothing
+   */
+  restarting?(reset: ResetReason | null): void;
+  /** A job's last state as of the beginning. */
+  loaded?(record: LogRecord): void;
+  /** The last states are loaded. */
+  ready?(): void;
+  /** The head moved; null: by a message that is not an event. */
+  appended?(record: LogRecord | null): void;
+  /** The stream holds nothing of these jobs any more. */
+  gone?(jobs: readonly GoneJob[]): void;
+}
+
+/**
  * The newest part of the stream in memory, and the last state of every job. Pure: whoever follows the stream calls
- * `begin`, `load`, `ready` and `append`; everyone else reads.
+ * `begin`, `load`, `ready` and `append`; everyone else listens, or reads.
  *
  * Invariants:
- * - every valid event with `floor < seq <= head` that could be read is in the tail; what could not, lies in a gap;
+ * - every valid event with `tailStart < seq <= head` that could be read is in the tail; what could not, lies in a gap;
  * - a cursor before a gap is served from memory only over `skipped`, or when the gap is known to concern other jobs;
- * - every job in `jobs` has its newest valid event at or below `head` as `last`;
- * - `settled <= head`: live sessions have been given everything up to `settled`.
+ * - every job that is known has its newest valid event at or below `head` as `last`;
+ * - `flushedSeq <= head`: live sessions have been given everything up to `flushedSeq`.
  */
 export class EventLog {
   readonly #limits: LogLimits;
+  readonly #listenersOf: () => readonly LogListener[];
+  #listeners: readonly LogListener[] | null = null;
   #tail = new RecordQueue();
   #tailBytes = 0;
   #jobs: JobStateCache;
@@ -97,8 +120,10 @@ export class EventLog {
   /** When the stream was last looked at, in milliseconds that never go back. */
   #lookedAt = Number.NEGATIVE_INFINITY;
 
-  constructor(limits: LogLimits) {
+  /** @param listeners in the order in which they hear. Asked for with the first that there is to hear: most of them read the log, and so are made after it */
+  constructor(limits: LogLimits, listeners: () => readonly LogListener[] = () => []) {
     this.#limits = limits;
+    this.#listenersOf = listeners;
     this.#jobs = new JobStateCache(limits.lastStateBytes);
   }
 
@@ -146,8 +171,11 @@ export class EventLog {
   /**
    * Starts over: memory is emptied, last states are about to be loaded, up to a head that `ready` names. Watched jobs
    * stay pinned.
+   * @param reset what everybody who follows is owed for it, see `LogListener`
    */
-  begin(epoch: string): void {
+  begin(epoch: string, reset: ResetReason | null = null): void {
+    this.#isReady = false;
+    this.#tell((listener) => listener.restarting?.(reset));
     if (epoch !== this.#epoch) {
       this.#before = null;
       this.#goneBefore += this.#gone.length;
@@ -168,7 +196,6 @@ export class EventLog {
     this.#gaps = new GapList();
     this.#complete = false;
     this.#neverTrimmed = false;
-    this.#isReady = false;
   }
 
   /** A job's last state as of the beginning, in any order; of several of one job the newest counts. @returns its record */
@@ -177,6 +204,7 @@ export class EventLog {
     this.#jobs.restore(record);
     if (seq > (this.#newestLoaded?.seq ?? 0)) this.#newestLoaded = { seq, storedAt };
     this.#jobs.evict(storedAt, RECENTLY_FINISHED_MS);
+    this.#tell((listener) => listener.loaded?.(record));
     return record;
   }
 
@@ -201,11 +229,7 @@ export class EventLog {
       else this.#unsure.set(id, jobType);
     }
     this.#before = null;
-  }
-
-  /** What is in memory is about to be replaced (`begin` follows); nobody may start from it any more. */
-  suspend(): void {
-    this.#isReady = false;
+    this.#tell((listener) => listener.ready?.());
   }
 
   /**
@@ -217,7 +241,12 @@ export class EventLog {
     if (seq > this.#head + 1) this.#gaps.push({ after: this.#head, before: seq });
     this.#head = seq;
     this.#headStoredAt = storedAt;
-    if (event === null) return null;
+    const record = event === null ? null : this.#take(seq, storedAt, event);
+    for (const listener of this.#heard) listener.appended?.(record);
+    return record;
+  }
+
+  #take(seq: number, storedAt: number, event: DecodedEvent): LogRecord {
     const record = makeRecord(event, seq, this.#previous(event.id), storedAt);
     this.#tail.push(record);
     this.#tailBytes += record.bytes;
@@ -228,11 +257,15 @@ export class EventLog {
     return record;
   }
 
-  /** Takes in a last state that was read from JetStream for a job that is not in memory. */
+  /**
+   * Takes in a last state that was read from JetStream for a job that is not in memory. Before the log is ready it is
+   * one of those that are loaded.
+   */
   restore(record: LogRecord): void {
     if (this.#isReady && record.seq > this.#head) return;
     this.#jobs.restore(record);
     this.#jobs.evict(record.storedAt, RECENTLY_FINISHED_MS);
+    if (!this.#isReady) this.#tell((listener) => listener.loaded?.(record));
   }
 
   /**
@@ -244,7 +277,7 @@ export class EventLog {
     this.#lookedAt = now;
     this.#firstSeq = Math.max(this.#firstSeq, firstSeq);
     const gone = this.#jobs.removeBelow(this.#firstSeq, MAX_TRIMMED);
-    for (const job of gone) this.#left(job);
+    this.#leave(gone);
     return gone;
   }
 
@@ -263,7 +296,7 @@ export class EventLog {
       else if (this.#unsure.has(id) && !this.#jobs.has(id)) gone.push({ id, jobType: this.#unsure.get(id) });
       this.#unsure.delete(id);
     }
-    for (const job of gone) this.#left(job);
+    this.#leave(gone);
     return gone;
   }
 
@@ -320,6 +353,20 @@ export class EventLog {
       jobs: left.filter(({ id }) => !this.#jobs.has(id)),
       next: this.#goneBefore + start + left.length,
     };
+  }
+
+  get #heard(): readonly LogListener[] {
+    this.#listeners ??= this.#listenersOf();
+    return this.#listeners;
+  }
+
+  #tell(call: (listener: LogListener) => void): void {
+    for (const listener of this.#heard) call(listener);
+  }
+
+  #leave(jobs: readonly GoneJob[]): void {
+    for (const job of jobs) this.#left(job);
+    if (jobs.length > 0) this.#tell((listener) => listener.gone?.(jobs));
   }
 
   #left({ id, jobType }: GoneJob): void {
@@ -420,11 +467,12 @@ export class EventLog {
     const job = this.#jobs.served(id);
     if (!this.isWhole(id, cursor)) return this.#unverified(job, cursor);
     if (job === undefined) {
-      if ((this.#jobs.evictedSeq(id) ?? Number.POSITIVE_INFINITY) <= cursor) return this.#atHead(cursor);
+      if ((this.#jobs.evictedSeq(id) ?? Number.POSITIVE_INFINITY) <= cursor)
+        return this.#atHead(cursor, null);
       const hadNone = this.knowsAllJobs && this.#neverTrimmed;
-      return cursor >= this.#tailStart || hadNone ? this.#atHead(cursor) : { kind: 'out_of_range' };
+      return cursor >= this.#tailStart || hadNone ? this.#atHead(cursor, null) : { kind: 'out_of_range' };
     }
-    if (job.last.seq <= cursor) return this.#atHead(cursor);
+    if (job.last.seq <= cursor) return this.#atHead(cursor, null);
     const { tail, last } = job;
     let index = tail?.indexAfter(cursor) ?? 0;
     const first = tail?.at(index) ?? last;
@@ -468,16 +516,12 @@ export class EventLog {
       records.push(next);
       bytes += next.bytes;
     }
-    if (seen === 0) return this.#atHead(cursor);
+    if (seen === 0) return this.#atHead(cursor, this.#gaps.between(cursor, this.#head));
     return { kind: 'records', records, cursor, scanned: seen, gap: this.#gaps.between(from, cursor) };
   }
 
-  #atHead(cursor: number): LogRead {
-    return {
-      kind: 'head',
-      cursor: Math.max(cursor, this.#head),
-      gap: this.#gaps.between(cursor, this.#head),
-    };
+  #atHead(cursor: number, gap: Gap | null): LogRead {
+    return { kind: 'head', cursor: Math.max(cursor, this.#head), gap };
   }
 
   #previous(id: string): number | null {

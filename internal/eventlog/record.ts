@@ -1,5 +1,10 @@
 import { type DecodedEvent, type LivenessPolicy, updateFrame } from './decode.js';
 
+/** What a connection follows: one job, or all jobs; of either only the events of these types (null: of every type). */
+export type Scope =
+  | { readonly kind: 'job'; readonly id: string; readonly jobTypes: ReadonlySet<string> | null }
+  | { readonly kind: 'all'; readonly jobTypes: ReadonlySet<string> | null };
+
 /** One valid event in memory, with its frame ready to be sent. */
 export interface LogRecord {
   readonly seq: number;
@@ -38,6 +43,22 @@ export function makeRecord(
     frame,
     bytes: frame.length + RECORD_OVERHEAD_BYTES,
   };
+}
+
+/** Whether a record is in the scope. One without a type passes only where nothing is filtered. */
+export function inScope(scope: Scope, record: LogRecord): boolean {
+  if (scope.kind === 'job' && record.id !== scope.id) return false;
+  return hasTypeIn(scope, record.jobType);
+}
+
+/** Whether a job of this type (undefined: not known) passes the scope's filter. */
+export function hasTypeIn({ jobTypes }: Scope, jobType: string | undefined): boolean {
+  return jobTypes === null || (jobType !== undefined && jobTypes.has(jobType));
+}
+
+/** Whether a job is in a scope that may be its: by its newest event, or, where nobody knows that one, without a filter. */
+export function mayBeInScope(scope: Scope, last: LogRecord | undefined): boolean {
+  return last === undefined ? scope.jobTypes === null : inScope(scope, last);
 }
 
 /** The record's frame with a predecessor that the record itself did not know. */

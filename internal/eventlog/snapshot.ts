@@ -1,7 +1,6 @@
 import type { JobState, JobStateCache } from './job-state-cache.js';
 import type { StreamPosition } from './position-index.js';
-import type { LogRecord } from './record.js';
-import { hasTypeIn, inScope, type Scope } from './scope.js';
+import { hasTypeIn, inScope, type LogRecord, type Scope } from './record.js';
 
 /** The most jobs that one call looks at, so that a filter which matches little does not hold up the others. */
 export const SNAPSHOT_SCAN_LIMIT = 4_096;

@@ -1,7 +1,5 @@
 import type { JetStreamManager, NatsConnection } from 'nats';
-import type { ResetReason } from '../../schemas/frames.js';
 import type { InvalidReason } from '../eventlog/decode.js';
-import type { GoneJob } from '../eventlog/job-state-cache.js';
 import type { EventLog } from '../eventlog/log.js';
 import type { LogRecord } from '../eventlog/record.js';
 import type { ConnectionMonitor } from './connection-monitor.js';
@@ -9,22 +7,8 @@ import type { FailureReason } from './consumer-failure.js';
 import type { PullAccess } from './pull-reader.js';
 import type { StreamSpec } from './stream.js';
 
-/** What the feed tells the rest of the edge. Called in the order of the stream. */
+/** What the feed tells of itself; what it reads is told by the log. */
 export interface FeedSink {
-  /**
-   * The log is about to be emptied and loaded anew.
-   * @param reset what everybody who follows is owed for it: `ahead` when seqs of the same epoch now mean other events,
-   * `retention` when something may be missing in what was shown; null: nothing
-   */
-  restarts(reset: ResetReason | null): void;
-  /** A job's last state as of the restart. */
-  loaded(record: LogRecord): void;
-  /** The log is loaded. */
-  ready(): void;
-  /** The log's head moved; null: by a message that is not an event. */
-  appended(record: LogRecord | null): void;
-  /** The stream holds nothing of these jobs any more. */
-  gone(jobs: readonly GoneJob[]): void;
   /** A stored message is not an event. */
   invalid(seq: number, subject: string, reason: InvalidReason, detail: string): void;
   /** The feed was lost for this reason and is being rebuilt. @param detail for people */

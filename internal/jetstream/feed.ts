@@ -194,25 +194,20 @@ export class Feed {
   }
 
   #begin(info: StreamInfo, reset: ResetReason | null): void {
-    const { log, sink } = this.#deps;
-    log.suspend();
-    sink.restarts(reset);
-    log.begin(epochOf(info));
+    this.#deps.log.begin(epochOf(info), reset);
     this.#isTainted = false;
     this.#problem = null;
     this.#loader = new LastStateLoader(this.#deps, info, this.#newReader({ kind: 'last' }));
   }
 
   async #load(loader: LastStateLoader, timeout: AdaptiveTimeout): Promise<void> {
-    const { log, sink } = this.#deps;
     const loaded = await loader.load((what, request) =>
       timeout.answer(what, request, Number.POSITIVE_INFINITY),
     );
     if (this.#isTainted) throw new ConsumerLostError('stream_changed', 'the stream was changed meanwhile');
-    log.ready(loaded);
+    this.#deps.log.ready(loaded);
     this.#loader = null;
     loader.reader.goOn();
-    sink.ready();
   }
 
   async #tail(reader: StreamReader, lastSeq: number): Promise<never> {
@@ -230,7 +225,7 @@ export class Feed {
       for (const { seq, subject, storedAt, data } of batch) {
         const decoded = decodeEvent(subject, data);
         if (!decoded.ok) sink.invalid(seq, subject, decoded.reason, decoded.detail);
-        sink.appended(log.append(seq, storedAt, decoded.ok ? decoded.event : null));
+        log.append(seq, storedAt, decoded.ok ? decoded.event : null);
       }
     } catch (error) {
       sink.failed(error as Error);

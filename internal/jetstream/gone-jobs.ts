@@ -22,7 +22,7 @@ type Ask = <T>(request: () => Promise<T>) => Promise<T>;
  * while messages go on to leave.
  */
 export class GoneJobsFinder {
-  readonly #deps: Pick<FeedDeps, 'jsm' | 'log' | 'now' | 'sink' | 'slowJsm' | 'stream'>;
+  readonly #deps: Pick<FeedDeps, 'jsm' | 'log' | 'now' | 'slowJsm' | 'stream'>;
   #subjects = 0;
   #isDue = false;
   /** Messages that had left by the time of the last listing. */
@@ -30,17 +30,15 @@ export class GoneJobsFinder {
   #listedAt = Number.NEGATIVE_INFINITY;
   #restsUntil = Number.NEGATIVE_INFINITY;
 
-  constructor(deps: Pick<FeedDeps, 'jsm' | 'log' | 'now' | 'sink' | 'slowJsm' | 'stream'>) {
+  constructor(deps: Pick<FeedDeps, 'jsm' | 'log' | 'now' | 'slowJsm' | 'stream'>) {
     this.#deps = deps;
   }
 
   /** @param state the stream's, as it has just come */
   async look(state: StreamState, ask: Ask): Promise<void> {
-    const { log, now, sink } = this.#deps;
+    const { log, now } = this.#deps;
     for (;;) {
-      const gone = log.trim(state.first_seq, now());
-      if (gone.length === 0) break;
-      sink.gone(gone);
+      if (log.trim(state.first_seq, now()).length === 0) break;
       await nextTurn();
       if (!log.isReady) return;
     }
@@ -60,7 +58,7 @@ export class GoneJobsFinder {
 
   // What has a newer event than the head as of the beginning may be missing in the list for good reason.
   async #list(ask: Ask): Promise<void> {
-    const { jsm, log, sink, slowJsm, stream } = this.#deps;
+    const { jsm, log, slowJsm, stream } = this.#deps;
     const { epoch, head } = log;
     const { state } = await ask(() => slowJsm.streams.info(stream.name, { subjects_filter: ALL_SUBJECTS }));
     if (!log.isReady || log.epoch !== epoch) return;
@@ -75,7 +73,6 @@ export class GoneJobsFinder {
       gone = gone.filter((_, at) => checked[at]);
       if (!log.isReady || log.epoch !== epoch) return;
     }
-    const dropped = log.drop(gone, head, this.#deps.now());
-    if (dropped.length > 0) sink.gone(dropped);
+    log.drop(gone, head, this.#deps.now());
   }
 }

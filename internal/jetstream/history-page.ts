@@ -1,8 +1,7 @@
 import { subjectOf } from '../../schemas/ids.js';
 import { decodeEvent } from '../eventlog/decode.js';
 import type { Gap } from '../eventlog/gaps.js';
-import { type LogRecord, makeRecord } from '../eventlog/record.js';
-import type { Scope } from '../eventlog/scope.js';
+import { type LogRecord, makeRecord, type Scope } from '../eventlog/record.js';
 import type { Page, ResetRequired } from '../session/ports.js';
 import type { PullAccess, PullLimits, StoredMessage } from './pull-reader.js';
 import { epochOf, oldestSeq } from './stream.js';

@@ -51,13 +51,13 @@ export class LastStateLoader {
    * @throws ConsumerLostError, NatsError: it can be called again, with another consumer
    */
   async load(ask: <T>(what: string, request: Promise<T>) => Promise<T>): Promise<LoadedStates> {
-    const { log, sink, jsm, stream } = this.#deps;
+    const { log, jsm, stream } = this.#deps;
     const { reader } = this;
     do {
       const batch = await reader.next();
       for (const message of batch) {
         const state = this.#collector.take(message);
-        if (state !== null) sink.loaded(log.load(state.seq, state.storedAt, state.event));
+        if (state !== null) log.load(state.seq, state.storedAt, state.event);
         this.#newestStoredAt = message.storedAt;
       }
     } while (!(await reader.isAtEnd()));
@@ -86,16 +86,13 @@ export class LastStateLoader {
   // its newest. Where that lies behind what the log has read, the feed will bring it; until then the log does not know
   // the job, and must not take it for a new one.
   async #readBack(subjects: readonly string[], head: number): Promise<boolean> {
-    const { log, lastState, sink } = this.#deps;
+    const { log, lastState } = this.#deps;
     const lookUp = async (id: string): Promise<void> => {
       const record = await lastState(id);
       this.#lookedUp.add(id);
       if (record === null) return;
       if (record.seq > head) this.#isComplete = false;
-      else {
-        log.restore(record);
-        sink.loaded(record);
-      }
+      else log.restore(record);
     };
     const ids = subjects.flatMap((subject) => idOf(subject) ?? []);
     await Promise.all(ids.filter((id) => !this.#lookedUp.has(id)).map(lookUp));

@@ -1,43 +1,35 @@
 import { closeCode, ERROR_CODES, type ErrorCode } from '../../schemas/close-codes.js';
-import { type LogRecord, withoutPrevSeq, withPrevSeq } from '../eventlog/record.js';
-import type { Scope } from '../eventlog/scope.js';
 import { frames } from './frames.js';
-import type { ConnectionCredentials, Renewal, Transport } from './ports.js';
-import { TokenExpiry } from './token-expiry.js';
+import type { ConnectionDeps } from './ports.js';
+import type { TokenExpiry } from './token-expiry.js';
 
 /** What a record that was looked at costs, sent or not, in bytes of a session's share of a turn. */
 export const SCAN_BYTES = 16;
 
-export interface FrameWriterOptions {
-  readonly transport: Transport;
-  /** null: the edge runs open. */
-  readonly credentials: ConnectionCredentials | null;
-  /** A socket that buffers this many bytes is full. */
-  readonly watermarkBytes: number;
-  /** Milliseconds since 1970. */
-  readonly wallClock: () => number;
-  /** Milliseconds that never go back. */
-  readonly now: () => number;
-  /** Called once, when it closes from either side. */
-  readonly onClosed: () => void;
-}
-
 /**
  * The way to one client: nothing leaves by it after its close, and nothing but the reason of that from the moment on at
- * which its token expires. It words updates by what went before, and counts what it sent.
+ * which its token expires. It counts what it sent.
  */
 export class FrameWriter {
-  readonly #deps: FrameWriterOptions;
-  readonly #tokenExpiry: TokenExpiry | null;
+  readonly #deps: Pick<ConnectionDeps, 'limits' | 'now' | 'transport' | 'wallClock'>;
+  readonly #expiry: TokenExpiry | null;
+  readonly #onClosed: () => void;
   #isOpen = true;
-  /** One job: the valid event that the next one to be sent follows; null where that is not known. */
-  #previous: number | null = null;
   #sentAt: number;
   #cost = 0;
 
-  constructor(deps: FrameWriterOptions) {
+  /**
+   * @param expiry null: the edge runs open
+   * @param onClosed called once, when it closes from either side
+   */
+  constructor(
+    deps: Pick<ConnectionDeps, 'limits' | 'now' | 'transport' | 'wallClock'>,
+    expiry: TokenExpiry | null,
+    onClosed: () => void,
+  ) {
     this.#deps = deps;
-    this.#tokenExpiry = deps.credentials === null ? null : new TokenExpiry(deps.credentials);
+    this.#expiry = expiry;
+    this.#onClosed = onClosed;
     this.#sentAt = deps.now();
   }
 
@@ -47,7 +39,7 @@ export class FrameWriter {
 
   /** Whether it takes no more for now, since the peer does not read. */
   get isFull(): boolean {
-    return this.#isOpen && this.#deps.transport.buffered() >= this.#deps.watermarkBytes;
+    return this.#isOpen && this.#deps.transport.buffered() >= this.#deps.limits.watermarkBytes;
   }
 
   /** Whether the peer has read everything. */
@@ -65,11 +57,6 @@ export class FrameWriter {
     return this.#sentAt;
   }
 
-  /** When the token expires, as RFC 3339 writes it; empty: there is none. */
-  get expiresText(): string {
-    return this.#tokenExpiry?.expiresText ?? '';
-  }
-
   /** So many records were looked at. @returns what that cost */
   scanned(records: number): number {
     const cost = records * SCAN_BYTES;
@@ -77,21 +64,11 @@ export class FrameWriter {
     return cost;
   }
 
-  send(text: string): void {
-    if (this.isUsable()) this.#write(text);
-  }
-
-  /** Sends a record in scope as the update that it is after those before. @returns whether it did */
-  update(record: LogRecord, scope: Scope): boolean {
+  /** @returns whether it was sent */
+  send(text: string): boolean {
     if (!this.isUsable()) return false;
-    this.#write(this.#updateFrame(record, scope));
-    this.#previous = record.seq;
+    this.#write(text);
     return true;
-  }
-
-  /** The next update follows this event of the job, whichever were sent; null: nobody knows which. */
-  setPreviousSeq(seq: number | null): void {
-    this.#previous = seq;
   }
 
   /** Runs `write` so that all it sends leaves in one write to the socket. May be nested. */
@@ -101,27 +78,11 @@ export class FrameWriter {
 
   /** Whether it is open and its token good; one that has expired is closed with the reason. */
   isUsable(): boolean {
-    const tokenExpiry = this.#tokenExpiry;
-    if (tokenExpiry !== null && this.#isOpen && tokenExpiry.isExpired(this.#deps.wallClock())) {
-      this.fail(
-        'token_expired',
-        `the token expired at ${tokenExpiry.expiresText}; connect again with a new one`,
-      );
+    const expiry = this.#expiry;
+    if (expiry !== null && this.#isOpen && expiry.isExpired(this.#deps.wallClock())) {
+      this.fail('token_expired', `the token expired at ${expiry.expiresText}; connect again with a new one`);
     }
     return this.#isOpen;
-  }
-
-  /** Sends the warning that the token is about to expire, where it is due. */
-  warnIfDue(): void {
-    if (this.#tokenExpiry?.shouldWarn(this.#deps.wallClock()))
-      this.send(frames.tokenExpiring(this.expiresText));
-  }
-
-  /** Has a new token checked. Where the edge runs open nothing comes of it. */
-  renew(token: string, then: (renewal: Renewal) => void): void {
-    this.#tokenExpiry?.renew(token, (renewal) => {
-      if (this.#isOpen) then(renewal);
-    });
   }
 
   /** Explains what was wrong and closes with the matching code. */
@@ -143,21 +104,12 @@ export class FrameWriter {
   closed(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
-    this.#deps.onClosed();
+    this.#onClosed();
   }
 
   #write(text: string): void {
     this.#sentAt = this.#deps.now();
     this.#cost += text.length;
     this.#deps.transport.send(text);
-  }
-
-  #updateFrame(record: LogRecord, scope: Scope): string {
-    const { prevSeq, frame } = record;
-    const previous = this.#previous;
-    if (scope.kind === 'all' || prevSeq === previous) return frame;
-    if (prevSeq === null) return previous === null ? frame : withPrevSeq(record, previous);
-    // What was kept back is not named either.
-    return scope.jobTypes === null || prevSeq === 0 ? frame : withoutPrevSeq(record);
   }
 }

@@ -1,7 +1,7 @@
 import type { ResetReason } from '../../schemas/frames.js';
-import type { EventLog } from '../eventlog/log.js';
-import type { LogRecord } from '../eventlog/record.js';
-import { mayBeInScope } from '../eventlog/scope.js';
+import type { EventLog, LogListener } from '../eventlog/log.js';
+import { type LogRecord, mayBeInScope } from '../eventlog/record.js';
+import type { ClientConnection } from './client-connection.js';
 import { FairQueue } from './fair-queue.js';
 import { frames } from './frames.js';
 import type { Session } from './session.js';
@@ -17,9 +17,10 @@ const CHECKS_PER_TICK = 100;
  * All sessions of an edge, and which of them an event concerns. Events mark sessions; one `flush` in each turn of
  * the event loop pumps the marked ones, so that whatever arrived in one turn leaves in one write for each socket.
  */
-export class Hub {
+export class Hub implements LogListener {
   readonly #log: EventLog;
   readonly #schedule: (flush: () => void) => void;
+  readonly #connections = new Set<ClientConnection>();
   readonly #sessions = new Set<Session>();
   readonly #byJob = new Map<string, Set<Session>>();
   readonly #all = new Set<Session>();
@@ -43,8 +44,9 @@ export class Hub {
     this.#schedule = schedule;
   }
 
+  /** How many clients are connected. */
   get size(): number {
-    return this.#sessions.size;
+    return this.#connections.size;
   }
 
   /** How many sessions follow one job, and how many follow all. */
@@ -59,7 +61,9 @@ export class Hub {
     return counts;
   }
 
-  add(session: Session): void {
+  add(connection: ClientConnection): void {
+    const { session } = connection;
+    this.#connections.add(connection);
     this.#sessions.add(session);
     if (session.scope.kind === 'all') {
       this.#all.add(session);
@@ -70,7 +74,9 @@ export class Hub {
     else watchers.add(session);
   }
 
-  remove(session: Session): void {
+  remove(connection: ClientConnection): void {
+    const { session } = connection;
+    this.#connections.delete(connection);
     this.#sessions.delete(session);
     this.#dirty.delete(session);
     this.#catchingUp.delete(session.requester, session);
@@ -109,12 +115,12 @@ export class Hub {
   }
 
   /** The log was loaded: everyone who waits starts. */
-  logReady(): void {
+  ready(): void {
     for (const session of this.#sessions) session.logReady();
   }
 
   /** The log is about to start over; `reset`: what everybody is owed for it, whatever the cursor is; null: nothing. */
-  logRestarts(reset: ResetReason | null): void {
+  restarting(reset: ResetReason | null): void {
     this.#gapSeq = 0;
     this.#toCheck = null;
     this.#isNextWalkDue = false;
@@ -138,21 +144,21 @@ export class Hub {
 
   /** Sends the heartbeats that are due. */
   tick(now: number, feed: 'ok' | 'away'): void {
-    for (const session of this.#sessions) session.tick(now, feed);
+    for (const connection of this.#connections) connection.tick(now, feed);
     this.#checkNext();
   }
 
   /** Tells every client to go elsewhere within so many milliseconds. They are served until they are closed. */
   announceDrain(withinMs: number): void {
-    for (const session of this.#sessions) session.announceDrain(withinMs);
+    for (const connection of this.#connections) connection.announceDrain(withinMs);
   }
 
   /** Closes `count` connections with 1012, those that stand longest first. */
   closeDraining(count: number): void {
     let left = count;
-    for (const session of [...this.#sessions]) {
+    for (const connection of [...this.#connections]) {
       if (left-- <= 0) return;
-      session.closeDraining();
+      connection.closeDraining();
     }
   }
 

@@ -1,5 +1,5 @@
 import type { EventLog } from '../eventlog/log.js';
-import { hasTypeIn, mayBeInScope, type Scope } from '../eventlog/scope.js';
+import { hasTypeIn, mayBeInScope, type Scope } from '../eventlog/record.js';
 import { frames } from './frames.js';
 
 /** The most frames between two looks at whether the socket is full. */

@@ -1,8 +1,7 @@
 import type { ResetReason } from '../../schemas/frames.js';
 import type { Gap } from '../eventlog/gaps.js';
 import type { EventLog } from '../eventlog/log.js';
-import type { LogRecord } from '../eventlog/record.js';
-import type { Scope } from '../eventlog/scope.js';
+import type { LogRecord, Scope } from '../eventlog/record.js';
 import type { Resume } from './resume.js';
 import type { Session } from './session.js';
 
@@ -105,8 +104,9 @@ export interface ConnectionCredentials {
   readonly renew: (token: string) => Promise<Renewal>;
 }
 
-/** What a session is made of. */
+/** What a session works with. */
 export interface SessionDeps {
+  /** Names the connection to its client. */
   readonly id: string;
   /** By whose turn it catches up: the same for all connections of one subject, or of one address. */
   readonly requester: string;
@@ -115,7 +115,6 @@ export interface SessionDeps {
   readonly resume: Resume | null;
   readonly log: EventLog;
   readonly history: HistorySource;
-  readonly transport: Transport;
   readonly limits: SessionLimits;
   /** Milliseconds since 1970. */
   readonly wallClock: () => number;
@@ -126,8 +125,13 @@ export interface SessionDeps {
   readonly onSent?: (updates: number) => void;
   /** For how many milliseconds a job whose stall was told has been silent; null: it is not stalled. */
   readonly stalledFor?: (id: string) => number | null;
-  /** null: the edge runs open. */
-  readonly credentials: ConnectionCredentials | null;
   /** Names a scope, the same on every edge. */
   readonly scopeId: (scope: Scope) => string;
+}
+
+/** What a connection is made of. */
+export interface ConnectionDeps extends SessionDeps {
+  readonly transport: Transport;
+  /** null: the edge runs open. */
+  readonly credentials: ConnectionCredentials | null;
 }

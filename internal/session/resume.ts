@@ -1,4 +1,14 @@
 import type { ResetReason, SkipReason } from '../../schemas/frames.js';
+import {
+  type CatchUpSource,
+  FORBIDDEN,
+  type Followed,
+  fetchStep,
+  newestStep,
+  resetStep,
+  type SourceDeps,
+  type Step,
+} from './catch-up.js';
 
 /** What a client says of where it was: the last seq it saw and, if it knows, in which epoch and scope. */
 export interface Resume {
@@ -52,4 +62,103 @@ export function decideResume(facts: ResumeInput): ResumeDecision {
   if (cursor > head) return { kind: 'ahead', cursor };
   if ((countAfter(cursor) ?? 0) <= maxReplay) return { kind: 'replay', cursor };
   return canSkip(cursor) ? { kind: 'skip', reason: 'limit', cursor } : { kind: 'reset', reason: 'limit' };
+}
+
+/** Where a client's cursor leads when its session starts, and when it starts over with the log. */
+export class OpeningSource implements CatchUpSource {
+  readonly #deps: SourceDeps;
+  readonly #followed: Followed;
+  #resume: Resume | null;
+  /** The epoch that the client takes its cursor to be of. */
+  #clientEpoch = '';
+  #pendingReset: ResetReason | null = null;
+
+  constructor(deps: SourceDeps, followed: Followed, resume: Resume | null) {
+    this.#deps = deps;
+    this.#followed = followed;
+    this.#resume = resume;
+  }
+
+  /**
+   * The client is told this epoch.
+   * @returns whether its cursor is of another one, or of another scope, and so means nothing under these
+   */
+  greet(epoch: string, scope: string): boolean {
+    this.#clientEpoch = epoch;
+    return (this.#resume?.epoch ?? epoch) !== epoch || (this.#resume?.scope ?? scope) !== scope;
+  }
+
+  /** The client is told that its cursor is of no use: it begins anew in this epoch. */
+  reset(epoch: string): void {
+    this.#clientEpoch = epoch;
+    this.#pendingReset = null;
+    this.#resume = null;
+  }
+
+  /**
+   * It is about to start over.
+   * @param cursor null: it was not begun, and what the client asked for stands
+   * @param reset what the client is owed whatever its cursor is; null: nothing more than before
+   */
+  startOver(cursor: number | null, reset: ResetReason | null): void {
+    if (cursor !== null) this.#resume = { lastSeq: cursor, epoch: null };
+    this.#pendingReset = reset ?? this.#pendingReset;
+  }
+
+  next(): Step {
+    const { log, limits, scopeId } = this.#deps;
+    const { scope } = this.#followed;
+    const decision = decideResume({
+      resume: this.#resume,
+      clientEpoch: this.#clientEpoch,
+      pendingReset: this.#pendingReset,
+      epoch: log.epoch,
+      head: log.head,
+      scope: scopeId(scope),
+      countAfter: (cursor) => log.countAfter(scope, cursor),
+      maxReplay: scope.kind === 'job' ? limits.maxReplayJob : limits.maxReplayAll,
+      canSkip: (cursor) => scope.kind === 'all' && log.hasChangesSince(cursor),
+    });
+    switch (decision.kind) {
+      case 'fresh':
+      case 'skip':
+        return decision;
+      case 'reset':
+        return resetStep(decision.reason, log);
+      case 'replay':
+        return this.#replay(decision.cursor);
+      case 'ahead':
+        return this.#replayAhead(decision.cursor);
+    }
+  }
+
+  #replay(cursor: number): Step {
+    const { scope } = this.#followed;
+    this.#followed.isOpening = true;
+    if (scope.kind === 'all') return { kind: 'resume', cursor };
+    return newestStep(this.#deps, scope.id, (newest) =>
+      this.#followed.isForbidden(newest) ? FORBIDDEN : { kind: 'resume', cursor },
+    );
+  }
+
+  // The stream may be further than this edge has read.
+  #replayAhead(cursor: number): Step {
+    const { history } = this.#deps;
+    const { scope } = this.#followed;
+    return fetchStep(
+      (isWanted) => history.reached(cursor, isWanted),
+      (answer) => {
+        if (answer.kind === 'refused') return { ...answer, kind: 'reset' };
+        if (scope.kind === 'all') return this.#replay(cursor);
+        // The client may have seen the job begin anew after an end that is the newest this edge has read.
+        return fetchStep(
+          (isWanted) => history.lastState(scope.id, isWanted),
+          (last) => {
+            this.#followed.unfinishedAt = last === null || last.finished ? 0 : last.seq;
+            return this.#replay(cursor);
+          },
+        );
+      },
+    );
+  }
 }

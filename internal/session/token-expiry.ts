@@ -1,19 +1,7 @@
-import type { Scope } from '../eventlog/scope.js';
-import type { ConnectionCredentials, Expiry, Renewal } from './ports.js';
-
-/** What a checked renewal means to a connection that follows `scope`. */
-export type AppliedRenewal =
-  | { readonly kind: 'narrowed'; readonly scope: Scope }
-  | Extract<Renewal, { kind: 'refused' | 'unknown' }>;
-
-/** Only what both tokens open goes on: of what the old one kept back the client has no cursor. */
-export function applyRenewal(renewal: Renewal, scope: Scope): AppliedRenewal {
-  if (renewal.kind !== 'renewed') return renewal;
-  const narrowed = renewal.narrow(scope);
-  if (narrowed !== null) return { kind: 'narrowed', scope: narrowed };
-  const message = 'the new token does not open what this connection follows';
-  return { kind: 'refused', code: 'forbidden', message };
-}
+import { FORBIDDEN, type Followed } from './catch-up.js';
+import type { FrameWriter } from './frame-writer.js';
+import { frames } from './frames.js';
+import type { ConnectionCredentials, Expiry, Renewal, SessionDeps } from './ports.js';
 
 /**
  * How long a connection may stay: until its token expires, or the newer one that it was given since. Times are
@@ -69,5 +57,71 @@ export class TokenExpiry {
       }
       then(renewal);
     });
+  }
+}
+
+/** What the client is told of its token, and what a new one changes. PROTOCOL.md, "Tokens". */
+export class TokenRenewal {
+  readonly #deps: Pick<SessionDeps, 'log' | 'scopeId' | 'wallClock'>;
+  readonly #expiry: TokenExpiry | null;
+  readonly #writer: FrameWriter;
+  readonly #followed: Followed;
+
+  /** @param expiry null: the edge runs open */
+  constructor(
+    deps: Pick<SessionDeps, 'log' | 'scopeId' | 'wallClock'>,
+    expiry: TokenExpiry | null,
+    writer: FrameWriter,
+    followed: Followed,
+  ) {
+    this.#deps = deps;
+    this.#expiry = expiry;
+    this.#writer = writer;
+    this.#followed = followed;
+  }
+
+  /** Sends the warning that the token is about to expire, where it is due. */
+  warnIfDue(): void {
+    const expiry = this.#expiry;
+    if (expiry?.shouldWarn(this.#deps.wallClock()))
+      this.#writer.send(frames.tokenExpiring(expiry.expiresText));
+  }
+
+  /** Has a new token checked. While the edge runs open a client that always sends its token is served as well. */
+  renew(token: string): void {
+    const expiry = this.#expiry;
+    expiry?.renew(token, (renewal) => {
+      if (this.#writer.isOpen) this.#apply(renewal, expiry);
+    });
+  }
+
+  #apply(renewal: Renewal, expiry: TokenExpiry): void {
+    switch (renewal.kind) {
+      case 'refused':
+        this.#writer.fail(renewal.code, renewal.message);
+        return;
+      case 'unknown':
+        // The token that was there before holds on until it expires.
+        return;
+      case 'renewed':
+        this.#narrow(renewal, expiry);
+        return;
+    }
+  }
+
+  // Only what both tokens open goes on: of what the old one kept back the client has no cursor.
+  #narrow({ narrow }: Extract<Renewal, { kind: 'renewed' }>, expiry: TokenExpiry): void {
+    const { log, scopeId } = this.#deps;
+    const scope = narrow(this.#followed.scope);
+    if (scope === null) {
+      this.#writer.fail('forbidden', 'the new token does not open what this connection follows');
+      return;
+    }
+    this.#followed.scope = scope;
+    // With the scope as it is from here on: a cursor that moves on under fewer types is none of the wider scope.
+    const answer = frames.authOk(expiry.expiresText, scopeId(scope));
+    this.#writer.corked(() => this.#writer.send(answer));
+    if (scope.kind === 'job' && this.#followed.isForbidden(log.last(scope.id)))
+      this.#writer.fail(FORBIDDEN.code, FORBIDDEN.message);
   }
 }

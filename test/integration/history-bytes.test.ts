@@ -1,6 +1,6 @@
 /** A page of history costs NATS what it brings, whatever the size of the events. */
 import { expect, test } from 'vitest';
-import type { Scope } from '../../internal/eventlog/scope.js';
+import type { Scope } from '../../internal/eventlog/record.js';
 import { connectNats as openConnection } from '../../internal/jetstream/connection.js';
 import { monitorOf, onPermissionError } from '../../internal/jetstream/connection-monitor.js';
 import { type HistoryAccess, readPage } from '../../internal/jetstream/history-page.js';

@@ -1,7 +1,8 @@
 import { RECENTLY_FINISHED_MS } from '../../internal/eventlog/log.js';
-import type { Scope } from '../../internal/eventlog/scope.js';
+import type { Scope } from '../../internal/eventlog/record.js';
+import type { ClientConnection } from '../../internal/session/client-connection.js';
 import type { Transport } from '../../internal/session/ports.js';
-import type { Resume, Session } from '../../internal/session/session.js';
+import type { Resume } from '../../internal/session/resume.js';
 import type { ServerFrame } from '../../schemas/frames.js';
 import { type ModelStream, type Truth, typeOf } from './stream.js';
 
@@ -13,7 +14,7 @@ const KERNEL_BYTES = 400;
  * its own cursor) it must get every valid event of every job in scope, once each, in rising seq, or a reset.
  */
 export class ModelClient implements Transport {
-  session: Session | null = null;
+  connection: ClientConnection | null = null;
   closeCode: number | null = null;
   /** Sent by the edge, not yet read by the client. */
   #wire: string[] = [];
@@ -79,15 +80,15 @@ export class ModelClient implements Transport {
       if (text.startsWith('close ')) this.#closed(Number(text.slice(6)));
       else this.#frame(JSON.parse(text) as ServerFrame);
     }
-    this.session?.pump();
+    this.connection?.drained();
   }
 
   /** The connection is cut: what was not read is gone. */
   drop(): void {
     this.isCaughtUp = false;
     this.#wire = [];
-    this.session?.closed();
-    this.session = null;
+    this.connection?.closed();
+    this.connection = null;
     // From here on the cursor is all that the client has: whatever lies below it must have been sent.
     if (this.#cursor !== null) this.#settle(this.#cursor, 'cut off');
   }

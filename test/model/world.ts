@@ -1,10 +1,10 @@
 import type { Gap } from '../../internal/eventlog/gaps.js';
 import { EventLog, type LogLimits } from '../../internal/eventlog/log.js';
-import { type LogRecord, makeRecord } from '../../internal/eventlog/record.js';
-import { inScope, type Scope } from '../../internal/eventlog/scope.js';
+import { inScope, type LogRecord, makeRecord, type Scope } from '../../internal/eventlog/record.js';
+import { ClientConnection } from '../../internal/session/client-connection.js';
 import { Hub } from '../../internal/session/hub.js';
 import type { HistorySource, Page, ResetRequired } from '../../internal/session/ports.js';
-import { Session, type SessionParts } from '../../internal/session/session.js';
+import type { ResetReason } from '../../schemas/frames.js';
 import { ModelClient } from './client.js';
 import { type ModelMessage, ModelStream } from './stream.js';
 
@@ -18,7 +18,7 @@ export interface WorldOptions extends LogLimits {
 }
 
 /**
- * An edge's pure rooms (log, hub, sessions) around a model of JetStream, in which everything that takes time in the
+ * An edge's pure parts (log, hub, sessions) around a model of JetStream, in which everything that takes time in the
  * real one is a step of its own: the feed's delivery, the answers of history reads, the turns of the event loop.
  */
 export class World {
@@ -29,11 +29,13 @@ export class World {
   #turns: (() => void)[] = [];
   #answers: (() => void)[] = [];
   readonly #options: WorldOptions;
+  /** The epoch that is loaded, or about to be. */
+  #begun = '';
 
   constructor(options: WorldOptions) {
     this.#options = options;
     this.stream = new ModelStream(options.maxPerSubject);
-    this.#log = new EventLog(options);
+    this.#log = this.#newLog();
     this.#hub = this.#newHub();
     this.#load();
   }
@@ -46,9 +48,9 @@ export class World {
   }
 
   reconnect(client: ModelClient): void {
-    if (client.session !== null || client.isDone) return;
+    if (client.connection !== null || client.isDone) return;
     client.closeCode = null;
-    const parts: SessionParts = {
+    client.connection = new ClientConnection({
       credentials: null,
       id: client.name,
       scope: client.scope,
@@ -70,14 +72,13 @@ export class World {
       now: () => this.stream.clock,
       scheduleCatchUp: (session) => this.#hub.scheduleCatchUp(session),
       scopeId: describe,
-    };
-    client.session = new Session(parts);
-    this.#hub.add(client.session);
-    client.session.open();
+    });
+    this.#hub.add(client.connection);
+    client.connection.open();
   }
 
   drop(client: ModelClient): void {
-    if (client.session !== null) this.#hub.remove(client.session);
+    if (client.connection !== null) this.#hub.remove(client.connection);
     client.drop();
   }
 
@@ -91,7 +92,7 @@ export class World {
     for (const message of this.stream.kept.values()) {
       if (count <= 0) break;
       if (message.seq <= this.#log.head) continue;
-      this.#hub.appended(this.#log.append(message.seq, message.storedAt, message.event));
+      this.#log.append(message.seq, message.storedAt, message.event);
       count--;
     }
   }
@@ -103,8 +104,7 @@ export class World {
 
   /** The log is loaded anew though the stream is the same: its settings were not right for a while. */
   distrust(): void {
-    this.#log.suspend();
-    this.#hub.logRestarts('ahead');
+    this.#begin('ahead');
   }
 
   /** The edge looks where the stream begins, and which jobs it still has. */
@@ -113,7 +113,6 @@ export class World {
     this.#log.trim(this.stream.first, this.stream.clock);
     const gone = [...this.#log.jobIds()].filter((id) => this.stream.ofJob(id).length === 0);
     this.#log.drop(gone, this.#log.head, this.stream.clock);
-    this.#hub.gone();
   }
 
   /** The client comes back as one that follows something else. */
@@ -153,7 +152,8 @@ export class World {
     }
     this.#answers = [];
     this.#turns = [];
-    this.#log = new EventLog(this.#options);
+    this.#log = this.#newLog();
+    this.#begun = '';
     this.#hub = this.#newHub();
     this.#log.setEpoch(this.stream.epoch);
   }
@@ -176,12 +176,17 @@ export class World {
         this.#log.head < Math.max(0, ...this.stream.kept.keys()) ||
         this.#log.epoch !== this.stream.epoch ||
         this.clients.some(
-          (client) => !client.isDone && (client.session?.state !== 'live' || client.unread > 0),
+          (client) => !client.isDone && (client.connection?.session.state !== 'live' || client.unread > 0),
         );
       if (!isBusy) break;
-      if (round === 9_999) throw new Error(`no rest: ${this.clients.map((c) => c.session?.state).join()}`);
+      if (round === 9_999)
+        throw new Error(`no rest: ${this.clients.map((c) => c.connection?.session.state).join()}`);
     }
     for (const client of this.clients) client.verify(this.#log.head);
+  }
+
+  #newLog(): EventLog {
+    return new EventLog(this.#options, () => [this.#hub]);
   }
 
   #newHub(): Hub {
@@ -190,13 +195,17 @@ export class World {
 
   // The load is a later step: clients connect in between.
   #startOver(): void {
-    this.#log.suspend();
-    this.#hub.logRestarts(null);
+    this.#begin(null);
+  }
+
+  #begin(reset: ResetReason | null): void {
+    this.#begun = this.stream.epoch;
+    this.#log.begin(this.#begun, reset);
   }
 
   #load(): void {
     const { stream } = this;
-    this.#log.begin(stream.epoch);
+    if (this.#begun !== stream.epoch) this.#begin(null);
     for (const [id] of stream.truthOf().jobs) {
       const last = stream.ofJob(id).findLast((message) => message.event !== null);
       if (last?.event) this.#log.load(last.seq, last.storedAt, last.event);
@@ -207,7 +216,6 @@ export class World {
       complete: this.#options.complete,
       neverTrimmed: stream.truthOf().lost.size === 0,
     });
-    this.#hub.logReady();
   }
 
   // Answers are made when they are given, not when they are asked for, as a real server would.

@@ -4,7 +4,7 @@
  */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { Scope } from '../../internal/eventlog/scope.js';
+import type { Scope } from '../../internal/eventlog/record.js';
 import type { ModelClient } from '../model/client.js';
 import { World } from '../model/world.js';
 

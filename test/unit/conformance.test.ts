@@ -21,7 +21,7 @@ async function inMemory(): Promise<Driver> {
     async publish(id, fields) {
       const seq = log.head + 1;
       const of = fields === null ? null : event(id, { progress: 0, ...fields });
-      hub.appended(log.append(seq, Date.now(), of));
+      log.append(seq, Date.now(), of);
       await turn();
       return seq;
     },
@@ -30,7 +30,7 @@ async function inMemory(): Promise<Driver> {
       const parsed = parseRequest(url.pathname === '/' ? null : url.pathname.slice(1), url.search.slice(1));
       if (!parsed.ok) throw new Error(parsed.message);
       const onEnd = hub.remove.bind(hub);
-      const { session, frames, socket } = core.connect(parsed.scope, parsed.resume, { onEnd });
+      const { connection, frames, socket } = core.connect(parsed.scope, parsed.resume, { onEnd });
       return {
         frames,
         get closed() {
@@ -43,8 +43,8 @@ async function inMemory(): Promise<Driver> {
           }
         },
         drop() {
-          hub.remove(session);
-          session.closed();
+          hub.remove(connection);
+          connection.closed();
         },
       };
     },

@@ -12,7 +12,7 @@ import {
 } from '../../internal/edge/connection-guard.js';
 import { Admission, type AdmissionLimits } from '../../internal/edge/limits.js';
 import { OriginPolicy } from '../../internal/edge/origin.js';
-import type { Scope } from '../../internal/eventlog/scope.js';
+import type { Scope } from '../../internal/eventlog/record.js';
 import type { Claims } from '../../schemas/claims.js';
 
 const EXP = Date.parse('2026-01-31T13:00:00Z') / 1_000;

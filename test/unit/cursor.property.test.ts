@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { Scope } from '../../internal/eventlog/scope.js';
+import type { Scope } from '../../internal/eventlog/record.js';
 import type { Kind } from '../model/stream.js';
 import { World } from '../model/world.js';
 

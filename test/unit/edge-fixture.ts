@@ -2,11 +2,12 @@
 
 import { scopeIdOf } from '../../internal/edge/request.js';
 import { type DecodedEvent, decodeEvent } from '../../internal/eventlog/decode.js';
-import { EventLog } from '../../internal/eventlog/log.js';
-import type { Scope } from '../../internal/eventlog/scope.js';
+import { EventLog, type LogListener } from '../../internal/eventlog/log.js';
+import type { Scope } from '../../internal/eventlog/record.js';
+import { ClientConnection } from '../../internal/session/client-connection.js';
 import { Hub } from '../../internal/session/hub.js';
 import type { ConnectionCredentials, HistorySource, SessionLimits } from '../../internal/session/ports.js';
-import { type Resume, Session } from '../../internal/session/session.js';
+import type { Resume } from '../../internal/session/resume.js';
 import type { ServerFrame } from '../../schemas/frames.js';
 
 /** A valid event, with `fields` over it. */
@@ -33,7 +34,7 @@ export const updates = (frames: readonly ServerFrame[]) =>
 /** What JetStream answered has reached who asked. */
 export const settled = () => new Promise((resolve) => setImmediate(resolve));
 
-export interface PureEdgeParts {
+export interface PureEdgeOptions {
   tailBytes?: number | undefined;
   lastStateBytes?: number | undefined;
   limits?: Partial<SessionLimits>;
@@ -49,17 +50,22 @@ interface ConnectOptions {
   requester?: string;
   /** The socket is full when so many frames were sent. */
   fullAfter?: number;
-  onEnd?: (session: Session) => void;
+  onEnd?: (connection: ClientConnection) => void;
 }
 
 const unread = () => Promise.reject(new Error('this test does not read that from JetStream'));
 
 /** The log is empty, and not ready before the test says so. */
-export function pureEdge(parts: PureEdgeParts) {
-  const log = new EventLog({
-    tailBytes: parts.tailBytes ?? 1e6,
-    lastStateBytes: parts.lastStateBytes ?? 1e6,
-  });
+export function pureEdge(given: PureEdgeOptions) {
+  const memory = { tailBytes: given.tailBytes ?? 1e6, lastStateBytes: given.lastStateBytes ?? 1e6 };
+  const hearing = { isOn: true };
+  const listener: LogListener = {
+    restarting: (reset) => hub.restarting(reset),
+    ready: () => hearing.isOn && hub.ready(),
+    appended: (record) => hearing.isOn && hub.appended(record),
+    gone: () => hub.gone(),
+  };
+  const log = new EventLog(memory, () => [listener]);
   const turns: (() => void)[] = [];
   const hub = new Hub(log, (flush) => turns.push(flush));
   const history: HistorySource = {
@@ -68,7 +74,7 @@ export function pureEdge(parts: PureEdgeParts) {
     page: unread,
     isKept: unread,
     reached: unread,
-    ...parts.history,
+    ...given.history,
   };
   const limits: SessionLimits = {
     heartbeatMs: 1e6,
@@ -77,12 +83,14 @@ export function pureEdge(parts: PureEdgeParts) {
     maxReplayJob: 1e6,
     maxReplayAll: 1e6,
     maxFrameCharacters: 16_384,
-    ...parts.limits,
+    ...given.limits,
   };
   const sent = { bytes: 0 };
   return {
     log,
     hub,
+    /** Whether the hub hears of the log. */
+    hearing,
     /** To all sockets. */
     sent,
     /** One turn of the event loop; false when there was nothing to do. */
@@ -95,7 +103,7 @@ export function pureEdge(parts: PureEdgeParts) {
       const frames: ServerFrame[] = [];
       const fullAfter = options.fullAfter ?? Number.POSITIVE_INFINITY;
       const socket = { buffered: 0, fullAfter, closed: null as number | null };
-      const session: Session = new Session({
+      const connection: ClientConnection = new ClientConnection({
         credentials: options.credentials ?? null,
         id: 's',
         requester: options.requester ?? 'somebody',
@@ -113,18 +121,18 @@ export function pureEdge(parts: PureEdgeParts) {
           buffered: () => (frames.length >= socket.fullAfter ? limits.watermarkBytes : socket.buffered),
           end: (code) => {
             socket.closed = code;
-            options.onEnd?.(session);
+            options.onEnd?.(connection);
           },
         },
         limits,
-        wallClock: parts.wallClock,
-        now: parts.now ?? parts.wallClock,
+        wallClock: given.wallClock,
+        now: given.now ?? given.wallClock,
         scheduleCatchUp: (waiting) => hub.scheduleCatchUp(waiting),
         scopeId: scopeIdOf,
       });
-      hub.add(session);
-      session.open();
-      return { session, frames, socket };
+      hub.add(connection);
+      connection.open();
+      return { connection, session: connection.session, frames, socket };
     },
   };
 }

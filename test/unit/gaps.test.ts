@@ -53,7 +53,7 @@ function edge(given: { tailBytes?: number; lastStateBytes?: number; maxReplay?: 
     kept,
     asked,
     append(seq: number, id: string, fields = {}) {
-      hub.appended(log.append(seq, clock.now, event(id, fields)));
+      log.append(seq, clock.now, event(id, fields));
     },
     heartbeat() {
       clock.now += 1_000;
@@ -103,11 +103,10 @@ describe('a gap concerns those whose events may lie in it', () => {
   ])(
     'G1 order: nobody’s history is read for it either where the job’s last event is not in the tail, a %s one',
     async (_, tailBytes) => {
-      const { append, asked, connect, hub, log, rest } = edge({ tailBytes });
+      const { append, asked, connect, log, rest } = edge({ tailBytes });
       log.begin('epoch');
       for (const [seq, id] of ['loaded', 'busy'].entries()) log.load(seq + 1, 0, event(id));
       log.ready({ head: 2, firstSeq: 1, complete: true, neverTrimmed: true });
-      hub.logReady();
       const { frames } = connect(job('loaded'));
       await rest();
       for (let seq = 100; seq < 120; seq++) append(seq, 'busy');
@@ -193,11 +192,11 @@ describe('a gap concerns those whose events may lie in it', () => {
   });
 
   test('G5 stale cursors: a gap before a message that is no event is told as well', async () => {
-    const { append, connect, hub, log, rest } = edge();
+    const { append, connect, log, rest } = edge();
     append(1, 'a');
     const { frames } = connect(all());
     await rest();
-    hub.appended(log.append(5, 0, null));
+    log.append(5, 0, null);
     await rest();
     expect(frames.at(-1)).toEqual({ type: 'skipped', reason: 'retention', after: 1, before: 5 });
   });
@@ -305,14 +304,13 @@ describe('all jobs catch up by newest states where events are missing or too man
 
 describe('jobs that leave the stream', () => {
   test('leave memory, and are told to all jobs: to those who are live, and to those who come back', async () => {
-    const { append, asked, connect, hub, log, rest } = edge();
+    const { append, asked, connect, log, rest } = edge();
     append(1, 'old', { job_type: 'a' });
     append(2, 'young', { job_type: 'b' });
     const [live, ofType, ofOther] = [connect(all()), connect(all('a')), connect(all('b'))];
     const one = connect(job('old'));
     await rest();
     expect(log.trim(2, 0).map(({ id }) => id)).toEqual(['old']);
-    hub.gone();
     await rest();
     const gone = { type: 'gone', processing_id: 'old' };
     expect(live.frames.at(-1)).toEqual(gone);
@@ -335,7 +333,7 @@ describe('jobs that leave the stream', () => {
   });
 
   test('G1 order: what of them was read and not yet sent is sent all the same', async () => {
-    const { append, connect, hub, log, rest } = edge();
+    const { append, connect, log, rest } = edge();
     append(1, 'a');
     const slow = connect(job('a'), null, { fullAfter: 3 });
     await rest();
@@ -343,7 +341,6 @@ describe('jobs that leave the stream', () => {
     append(3, 'a', { status: 'completed' });
     await rest();
     expect(log.drop(['a', 'unknown'], 3, 0)).toEqual([{ id: 'a', jobType: undefined }]);
-    hub.gone();
     slow.socket.fullAfter = Number.POSITIVE_INFINITY;
     slow.session.pump();
     expect(types(slow.frames)).toEqual([
@@ -379,17 +376,14 @@ describe('jobs that leave the stream', () => {
   });
 
   test('are told when the log was loaded anew meanwhile', async () => {
-    const { append, connect, hub, log, rest } = edge();
+    const { append, connect, log, rest } = edge();
     append(1, 'a');
     append(2, 'b');
     const { frames } = connect(all());
     await rest();
-    log.suspend();
-    hub.logRestarts(null);
     log.begin('epoch');
     log.load(2, 0, event('b'));
     log.ready({ head: 2, firstSeq: 2, complete: true, neverTrimmed: false });
-    hub.logReady();
     await rest();
     expect(frames.slice(-2)).toEqual([
       { type: 'gone', processing_id: 'a' },

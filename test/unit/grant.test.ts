@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type Grant, narrow } from '../../internal/auth/grant.js';
-import { inScope, type Scope } from '../../internal/eventlog/scope.js';
+import { inScope, type Scope } from '../../internal/eventlog/record.js';
 
 type Listed = 'all' | readonly string[];
 const set = (listed: Listed) => (listed === 'all' ? listed : new Set(listed));

@@ -188,7 +188,7 @@ const FORBIDDEN: [folder: string, statement: string, rule?: string][] = [
   ['internal/doctor', 'export const now = Date.now();', GLOBALS],
   ['cmd', "export const library = await import('uWebSockets.js');"],
   ['sdk/client', "import '../../internal/session/hub.js';"],
-  ['sdk/worker', "import type { Scope } from '../../internal/eventlog/scope.js';"],
+  ['sdk/worker', "import type { Scope } from '../../internal/eventlog/record.js';"],
   ['sdk/worker', "import '../../internal/app/edge.js';"],
   // TypeBox is not in the worker's package.
   ['sdk/worker', "import { Type } from '@sinclair/typebox';"],

@@ -1,9 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { type LogRecord, makeRecord } from '../../internal/eventlog/record.js';
-import { inScope, type Scope } from '../../internal/eventlog/scope.js';
+import { inScope, type LogRecord, makeRecord, type Scope } from '../../internal/eventlog/record.js';
 import type { ConnectionCredentials, Page, Renewal } from '../../internal/session/ports.js';
-import type { Resume } from '../../internal/session/session.js';
+import type { Resume } from '../../internal/session/resume.js';
 import { all, event, job, pureEdge, settled, types, updates } from './edge-fixture.js';
 
 const EXPIRES = 10_000;
@@ -43,7 +42,7 @@ function edge(given: { lastStateBytes?: number; tailBytes?: number; complete?: b
     /** The next event of a job, of a type or of none. */
     append(id: string, type?: string, fields: object = {}) {
       const of = event(id, { ...(type !== undefined && { job_type: type }), ...fields });
-      hub.appended(log.append(++seq, clock.now, of));
+      log.append(++seq, clock.now, of);
       return seq;
     },
     turn() {
@@ -63,13 +62,17 @@ function edge(given: { lastStateBytes?: number; tailBytes?: number; complete?: b
         warnMs,
         renew: () => new Promise((resolve) => checks.push(resolve)),
       };
-      const { session, frames, socket } = rooms.connect(scope, resume, { credentials, fullAfter });
+      const { connection, session, frames, socket } = rooms.connect(scope, resume, {
+        credentials,
+        fullAfter,
+      });
       return {
+        connection,
         session,
         frames,
         socket,
         /** The client sends a token; what becomes of it is for `answer`. */
-        auth: () => session.receive(JSON.stringify({ type: 'auth', token: 'a-token' })),
+        auth: () => connection.receive(JSON.stringify({ type: 'auth', token: 'a-token' })),
         async answer(renewal: Renewal, index = 0) {
           checks[index]?.(renewal);
           await settled();
@@ -103,11 +106,11 @@ test('G7 nobody unauthorised: a token that expired while it was checked opens no
   const { append, clock, connect, hub, log } = edge();
   append('a');
   clock.now = EXPIRES;
-  const { frames, socket, session } = connect(job('a'));
+  const { frames, socket, connection } = connect(job('a'));
   expect(frames).toMatchObject([{ type: 'error', code: 'token_expired' }]);
   expect(socket.closed).toBe(4401);
-  expect(session.state).toBe('ended');
-  hub.remove(session);
+  expect(connection.session.state).toBe('ended');
+  hub.remove(connection);
   expect(hub.size).toBe(0);
   // Nobody watches the job any more, so it may be let go.
   expect(() => log.unwatch('a')).not.toThrow();
@@ -132,7 +135,7 @@ test('G7 nobody unauthorised: a busy job sends no update from the very milliseco
 test('G7 nobody unauthorised: a quiet connection, and one that waits for the log, end at the expiry as well', () => {
   const { clock, connect, hub, log } = edge();
   const quiet = connect(job('a'));
-  log.suspend();
+  log.begin('epoch');
   const waiting = connect(all());
   expect(waiting.session.state).toBe('loading');
   clock.now = EXPIRES;
@@ -278,9 +281,9 @@ test('the result of a check that comes after the connection is gone is for nobod
     renewed(20_000, only('x')),
     { kind: 'refused', code: 'forbidden', message: 'no' } as const,
   ]) {
-    const { session, frames, auth, answer } = connect(job('a'));
+    const { connection, frames, auth, answer } = connect(job('a'));
     auth();
-    session.closed();
+    connection.closed();
     await answer(renewal);
     expect(types(frames)).toEqual(['hello', 'caught_up']);
   }
@@ -457,7 +460,7 @@ test('G7 nobody unauthorised: in any course of types, over any resumes, only wha
             turn();
             if (client.socket.closed !== null) break;
             const cursor = collect();
-            client.session.closed();
+            client.connection.closed();
             client = connect(scope, { resume: { lastSeq: cursor, epoch: 'epoch' } });
           }
           if (client.socket.closed !== null) break;

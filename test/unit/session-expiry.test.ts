@@ -1,8 +1,7 @@
 /** Whatever a session has to say, from the millisecond on at which its token expires it says only that. */
 import { expect, test } from 'vitest';
-import { makeRecord } from '../../internal/eventlog/record.js';
-import type { Scope } from '../../internal/eventlog/scope.js';
-import type { Session } from '../../internal/session/session.js';
+import { makeRecord, type Scope } from '../../internal/eventlog/record.js';
+import type { ClientConnection } from '../../internal/session/client-connection.js';
 import type { ServerFrame } from '../../schemas/frames.js';
 import { all, event, job, pureEdge, settled, types } from './edge-fixture.js';
 
@@ -16,6 +15,8 @@ function edge(step = 0) {
       clock.now += step;
       return clock.now;
     },
+    // The other clock is no look at this one.
+    now: () => clock.now,
     history: {
       lastState: () => Promise.resolve(makeRecord(event('a'), 1, null, 0)),
       page: () => Promise.resolve({ kind: 'refused', reason: 'retention', firstSeq: 1, lastSeq: 9 }),
@@ -30,7 +31,7 @@ function edge(step = 0) {
     ...rooms,
     clock,
     append(id: string, fields: object = {}) {
-      rooms.hub.appended(rooms.log.append(++seq, 0, event(id, fields)));
+      rooms.log.append(++seq, 0, event(id, fields));
     },
     connect: (scope: Scope, lastSeq: number | null = null) =>
       rooms.connect(scope, lastSeq === null ? null : { lastSeq, epoch: null }, {
@@ -48,25 +49,25 @@ function edge(step = 0) {
 
 const error = { type: 'error', code: 'token_expired' };
 
-test.each<[string, (session: Session, rooms: ReturnType<typeof edge>) => void]>([
-  ['a stall', (session) => session.stalled('{"type":"stalled"}')],
-  ['the answer to a ping', (session) => session.receive('{"type":"ping"}')],
-  ['what is wrong with a frame', (session) => session.receive('{"type":"no such"}')],
-  ['that the edge drains', (session) => session.announceDrain(1_000)],
-  ['a heartbeat', (session) => session.tick(1e9, 'ok')],
-  ['an update', (_session, { append, turns }) => [append('a'), turns()]],
+test.each<[string, (connection: ClientConnection, rooms: ReturnType<typeof edge>) => void]>([
+  ['a stall', (connection) => connection.session.stalled('{"type":"stalled"}')],
+  ['the answer to a ping', (connection) => connection.receive('{"type":"ping"}')],
+  ['what is wrong with a frame', (connection) => connection.receive('{"type":"no such"}')],
+  ['that the edge drains', (connection) => connection.announceDrain(1_000)],
+  ['a heartbeat', (connection) => connection.tick(1e9, 'ok')],
+  ['an update', (_connection, { append, turns }) => [append('a'), turns()]],
   [
     'the end',
-    (_session, { append, turns }) => [append('a', { status: 'completed', progress: 100 }), turns()],
+    (_connection, { append, turns }) => [append('a', { status: 'completed', progress: 100 }), turns()],
   ],
 ])('G7 nobody unauthorised: %s is not told after the expiry', (_what, say) => {
   const rooms = edge();
   rooms.append('a');
-  const { session, frames, socket } = rooms.connect(job('a'));
+  const { connection, session, frames, socket } = rooms.connect(job('a'));
   rooms.turns();
   expect(types(frames)).toEqual(['hello', 'progress_update', 'caught_up']);
   rooms.clock.now = EXPIRES;
-  say(session, rooms);
+  say(connection, rooms);
   expect(frames.slice(3)).toMatchObject([error]);
   expect(socket.closed).toBe(4401);
   expect(session.state).toBe('ended');
@@ -87,7 +88,7 @@ test.each<[string, (rooms: ReturnType<typeof edge>) => ReturnType<ReturnType<typ
       const rooms = edge(step);
       for (let i = 0; i < 20; i++) rooms.append(i % 2 === 0 ? 'a' : `other-${i}`);
       const leftAt: number[] = [];
-      const { session, frames, socket } = connect(rooms);
+      const { connection, session, frames, socket } = connect(rooms);
       const push = frames.push.bind(frames);
       frames.push = (...more: ServerFrame[]) => {
         leftAt.push(rooms.clock.now);
@@ -97,7 +98,7 @@ test.each<[string, (rooms: ReturnType<typeof edge>) => ReturnType<ReturnType<typ
         rooms.turns();
         await settled();
       }
-      for (let i = 0; i < 2_000 && session.state !== 'ended'; i++) session.tick(i, 'ok');
+      for (let i = 0; i < 2_000 && session.state !== 'ended'; i++) connection.tick(i, 'ok');
       expect(frames.at(-1)).toMatchObject(error);
       expect(socket.closed).toBe(4401);
       expect(leftAt.slice(0, -1).every((at) => at < EXPIRES)).toBe(true);

@@ -1,12 +1,20 @@
 import { expect, test } from 'vitest';
 import type { LogRecord } from '../../internal/eventlog/record.js';
-import type { HistorySource } from '../../internal/session/ports.js';
+import type { HistorySource, Page } from '../../internal/session/ports.js';
 import { event, job, pureEdge, settled, types } from './edge-fixture.js';
 
 const MINUTE = 60_000;
 
 /** An edge that is ready, of a stream that is at `streamHead`. */
-function edge(given: { tailBytes?: number; lastStateBytes?: number; maxReplay?: number } = {}) {
+function edge(
+  given: {
+    tailBytes?: number;
+    lastStateBytes?: number;
+    maxReplay?: number;
+    /** What lies behind the tail: up to where a page goes, and how many messages the stream keeps after the cursor. */
+    page?: (after: number) => Pick<Page, 'cursor' | 'pending'>;
+  } = {},
+) {
   const clock = { now: 1_000_000_000 };
   const streamHead = { seq: 0 };
   const stored = { records: new Map<number, LogRecord>(), reads: 0 };
@@ -15,6 +23,12 @@ function edge(given: { tailBytes?: number; lastStateBytes?: number; maxReplay?: 
     records: (seqs) => {
       stored.reads++;
       return Promise.resolve(seqs.flatMap((seq) => stored.records.get(seq) ?? []));
+    },
+    page: (_scope, after) => {
+      if (given.page === undefined) return Promise.reject(new Error('this test does not read pages'));
+      const read = given.page(after);
+      const records = [...stored.records.values()].filter(({ seq }) => seq > after && seq <= read.cursor);
+      return Promise.resolve({ kind: 'page', ...read, records, gap: null, previous: null });
     },
     reached: (cursor) =>
       Promise.resolve(
@@ -27,7 +41,7 @@ function edge(given: { tailBytes?: number; lastStateBytes?: number; maxReplay?: 
   const replay = { maxReplayJob: maxReplay, maxReplayAll: maxReplay };
   const limits = { heartbeatMs: 1_000, heartbeatAfterMs: 1_000, ...replay };
   const core = pureEdge({ tailBytes, lastStateBytes, limits, history, wallClock: () => clock.now });
-  const { log, hub } = core;
+  const { log } = core;
   log.begin('epoch');
   log.ready({ head: 0, firstSeq: 1, complete: true, neverTrimmed: true });
   return {
@@ -38,7 +52,6 @@ function edge(given: { tailBytes?: number; lastStateBytes?: number; maxReplay?: 
     append(seq: number, of: ReturnType<typeof event> | null) {
       const record = log.append(seq, clock.now, of);
       if (record !== null) stored.records.set(seq, record);
-      hub.appended(record);
     },
   };
 }
@@ -93,6 +106,31 @@ test('G5 stale cursors: too far behind is a reset by the configured limit, exact
     type: 'reset',
     reason: 'limit',
   });
+});
+
+test("G5 stale cursors: too far behind in the history is a reset as well, but only for the client's own cursor", async () => {
+  const { append, connect, log, turn } = edge({
+    tailBytes: 1,
+    maxReplay: 2,
+    page: (after) => ({ cursor: after + 1, pending: after === 2 ? 2 : 3 }),
+  });
+  for (let seq = 1; seq <= 5; seq++) append(seq, event('a'));
+  const far = connect(job('a'), { lastSeq: 1, epoch: null });
+  const near = connect(job('a'), { lastSeq: 2, epoch: null });
+  for (let i = 0; i < 9; i++) {
+    await settled();
+    turn();
+  }
+  expect(log.tailStart).toBe(4);
+  expect(far.frames[1]).toMatchObject({ type: 'reset', reason: 'limit' });
+  // Its first page is within the limit. More may be stored while it catches up: that is not its fault.
+  expect(types(near.frames)).toEqual([
+    'hello',
+    'progress_update',
+    'progress_update',
+    'progress_update',
+    'caught_up',
+  ]);
 });
 
 test('G5 stale cursors: the cursor of a quiet connection does not age, since heartbeats carry a watermark', () => {
@@ -252,7 +290,7 @@ test('G9 bounded memory: jobs that were kept because they were watched are let g
   const watchers = Array.from({ length: 40 }, (_, i) => connect(job(`watched-${i}`)));
   for (let i = 0; i < 40; i++) append(i + 1, event(`watched-${i}`));
   turn();
-  for (const { session } of watchers) session.closed();
+  for (const { connection } of watchers) connection.closed();
   append(41, event('another'));
   expect(log.stats.lastStateBytes).toBeLessThanOrEqual(2 * 4_000);
   expect(log.stats.jobs).toBeLessThan(25);
@@ -281,7 +319,7 @@ test('prev_seq is the previous valid event of the same job: 0 for its first, nul
 
 test('G5 stale cursors: a heartbeat before the log is loaded does not say the cursor of another epoch', () => {
   const { log, hub, clock, connect } = edge();
-  log.suspend();
+  log.begin('epoch');
   const other = connect({ kind: 'all', jobTypes: null }, { lastSeq: 7, epoch: 'another' });
   const same = connect({ kind: 'all', jobTypes: null }, { lastSeq: 7, epoch: 'epoch' });
   clock.now += MINUTE;

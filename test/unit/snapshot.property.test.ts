@@ -2,8 +2,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { EventLog, RECENTLY_FINISHED_MS } from '../../internal/eventlog/log.js';
-import { type LogRecord, makeRecord } from '../../internal/eventlog/record.js';
-import { inScope } from '../../internal/eventlog/scope.js';
+import { inScope, type LogRecord, makeRecord } from '../../internal/eventlog/record.js';
 import type { Snapshot } from '../../internal/eventlog/snapshot.js';
 import { all, event } from './edge-fixture.js';
 

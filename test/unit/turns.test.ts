@@ -27,15 +27,18 @@ function edge(newest: LogRecord | null = null) {
     ...core,
     clock,
     load(count: number, id: (seq: number) => string) {
+      // All of it is there when the first session starts.
+      core.hearing.isOn = false;
       log.ready({ head: 0, firstSeq: 1, complete: true, neverTrimmed: true });
       for (let seq = 1; seq <= count; seq++) log.append(seq, WALL, event(id(seq), { job_type: 'render' }));
+      core.hearing.isOn = true;
     },
     append(seq: number, of: ReturnType<typeof event>) {
-      hub.appended(log.append(seq, WALL, of));
+      log.append(seq, WALL, of);
     },
     ready(head = 0) {
-      if (!log.isReady) log.ready({ head, firstSeq: 1, complete: true, neverTrimmed: true });
-      hub.logReady();
+      if (log.isReady) hub.ready();
+      else log.ready({ head, firstSeq: 1, complete: true, neverTrimmed: true });
     },
   };
 }
@@ -144,7 +147,7 @@ test('heartbeats: they go on when the wall clock steps back', () => {
 });
 
 test('G5 stale cursors: when the stream is rewound, every session gets a reset, also one that still waits', () => {
-  const { log, hub, append, connect, ready, turn } = edge();
+  const { log, append, connect, ready, turn } = edge();
   log.begin('epoch');
   ready();
   for (let seq = 1; seq <= 5; seq++) append(seq, event('a'));
@@ -155,13 +158,12 @@ test('G5 stale cursors: when the stream is rewound, every session gets a reset, 
     connect({ kind: 'all', jobTypes: null }),
     connect({ kind: 'all', jobTypes: new Set(['none']) }, { lastSeq: 5, epoch: 'epoch' }),
   ];
-  log.suspend();
+  log.begin('epoch');
   sessions.push(connect(job('a'), { lastSeq: 4, epoch: 'epoch' }));
   const before = sessions.map(({ frames }) => frames.length);
 
-  hub.logRestarts('ahead');
   // The same epoch, and an older past: 4 and 5 will be other events.
-  log.begin('epoch');
+  log.begin('epoch', 'ahead');
   log.load(3, WALL, event('a', { message: 'older' }));
   ready(3);
   while (turn());
@@ -180,14 +182,12 @@ test('G5 stale cursors: when the stream is rewound, every session gets a reset, 
 });
 
 test('G3 faults: a log that starts over with the same past resets nobody', () => {
-  const { log, hub, append, connect, ready, turn } = edge();
+  const { log, append, connect, ready, turn } = edge();
   log.begin('epoch');
   ready();
   for (let seq = 1; seq <= 3; seq++) append(seq, event('a'));
   turn();
   const { frames } = connect(job('a'));
-  log.suspend();
-  hub.logRestarts(null);
   log.begin('epoch');
   log.load(3, WALL, event('a'));
   ready(3);

@@ -43,7 +43,9 @@ class CannotListenError extends HeadwayError {
  * the replay. The sequences are those of the stream.
  */
 export class ReplayEdge implements ReplaySink {
-  readonly #log = new EventLog({ tailBytes: TAIL_BYTES, lastStateBytes: LAST_STATE_BYTES });
+  readonly #log: EventLog = new EventLog({ tailBytes: TAIL_BYTES, lastStateBytes: LAST_STATE_BYTES }, () => [
+    this.#hub,
+  ]);
   readonly #hub = new Hub(this.#log, setImmediate);
   readonly #epoch = `replay-${randomBytes(9).toString('base64url')}`;
   readonly #context: CliContext;
@@ -91,7 +93,6 @@ export class ReplayEdge implements ReplaySink {
     this.#log.begin(this.#epoch);
     // What is not shown never was, so every job is known.
     this.#log.ready({ head: after, firstSeq: after + 1, complete: true, neverTrimmed: isPristine });
-    this.#hub.logReady();
   }
 
   get isFull(): boolean {
@@ -113,7 +114,7 @@ export class ReplayEdge implements ReplaySink {
         if (next % FILL === 0) await turn();
       }
       // Now, not then: what a job that has finished is shown for goes by this clock.
-      this.#hub.appended(this.#log.append(seq, this.#context.now(), event));
+      this.#log.append(seq, this.#context.now(), event);
     }
     // The sessions send at the end of this turn.
     await turn();

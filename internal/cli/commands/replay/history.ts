@@ -1,6 +1,5 @@
 import type { EventLog } from '../../../eventlog/log.js';
-import type { LogRecord } from '../../../eventlog/record.js';
-import type { Scope } from '../../../eventlog/scope.js';
+import type { LogRecord, Scope } from '../../../eventlog/record.js';
 import type { HistorySource, Page, ResetRequired } from '../../../session/ports.js';
 
 /** What a replay has shown is in memory or nowhere: the stream behind it holds what is still to come as well. */

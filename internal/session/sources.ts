@@ -1,0 +1,152 @@
+import type { Snapshot } from '../eventlog/snapshot.js';
+import {
+  type CatchUpSource,
+  FORBIDDEN,
+  type Followed,
+  FROM_HISTORY,
+  FROM_TAIL,
+  fetchStep,
+  newestStep,
+  OVERLOADED,
+  resetStep,
+  type SourceDeps,
+  type Step,
+} from './catch-up.js';
+import type { Page, ResetRequired } from './ports.js';
+
+/** All jobs: the last states of all of them, or of those that changed after the cursor. */
+export class SnapshotSource implements CatchUpSource {
+  readonly #deps: SourceDeps;
+  readonly #snapshot: Snapshot;
+
+  constructor(deps: SourceDeps, snapshot: Snapshot) {
+    this.#deps = deps;
+    this.#snapshot = snapshot;
+  }
+
+  next(): Step {
+    const { log, history } = this.#deps;
+    const snapshot = this.#snapshot;
+    const step = snapshot.next();
+    switch (step.kind) {
+      case 'state':
+      case 'scanned':
+        return step;
+      case 'end':
+        return { kind: 'last', records: [], cursor: snapshot.head, gap: null };
+      case 'lost':
+        return resetStep('limit', log);
+      case 'evicted':
+        return fetchStep(
+          (isWanted) => history.records(step.seqs, isWanted),
+          (read) => {
+            const records = read.filter((record) => snapshot.includes(record));
+            return { kind: 'records', records, cursor: step.seqs.at(-1) ?? 0, scanned: 0, gap: null };
+          },
+        );
+    }
+  }
+}
+
+/** The newest part of the stream, which is in memory. */
+export class TailSource implements CatchUpSource {
+  readonly #deps: SourceDeps;
+  readonly #followed: Followed;
+
+  constructor(deps: SourceDeps, followed: Followed) {
+    this.#deps = deps;
+    this.#followed = followed;
+  }
+
+  next(budget: number): Step {
+    const { log, limits } = this.#deps;
+    const { scope, cursor } = this.#followed;
+    const read = log.read(scope, cursor ?? 0, Math.min(budget, limits.watermarkBytes));
+    switch (read.kind) {
+      case 'records':
+        this.#followed.isOpening = false;
+        return read;
+      case 'head':
+        return scope.kind === 'job' && this.#followed.isForbidden(log.last(scope.id)) ? FORBIDDEN : read;
+      case 'unverified':
+        return this.#verify(read.anchor, read.gapSeq);
+      case 'out_of_range':
+        return FROM_HISTORY;
+    }
+  }
+
+  // Nothing of the job was deleted unread if the stream still keeps its event at `anchor`.
+  #verify(anchor: number, gapSeq: number): Step {
+    const { log, history } = this.#deps;
+    const { scope } = this.#followed;
+    return fetchStep(
+      (isWanted) => history.isKept(anchor, isWanted),
+      (isKept) => {
+        if (!isKept) return FROM_HISTORY;
+        if (scope.kind === 'job') log.verified(scope.id, anchor, gapSeq);
+        return FROM_TAIL;
+      },
+    );
+  }
+}
+
+/** What lies behind the tail, page by page from JetStream. */
+export class HistoryPages implements CatchUpSource {
+  readonly #deps: SourceDeps;
+  readonly #followed: Followed;
+
+  constructor(deps: SourceDeps, followed: Followed) {
+    this.#deps = deps;
+    this.#followed = followed;
+  }
+
+  next(): Step {
+    const { history } = this.#deps;
+    const { scope, cursor } = this.#followed;
+    return fetchStep(
+      (isWanted) => history.page(scope, cursor ?? 0, isWanted),
+      (answer) => this.#take(answer),
+    );
+  }
+
+  #take(answer: Page | ResetRequired): Step {
+    const { log, limits } = this.#deps;
+    const { scope, cursor, isOpening } = this.#followed;
+    if (answer.kind === 'refused') return { ...answer, kind: 'reset' };
+    if (scope.kind === 'all') {
+      const isFar = answer.pending > limits.maxReplayAll;
+      if ((isFar || answer.gap !== null) && log.hasChangesSince(cursor ?? 0))
+        return { kind: 'skip', reason: isFar ? 'limit' : 'retention', cursor: cursor ?? 0 };
+      for (const record of answer.records) log.shown(record);
+    } else if (isOpening && answer.pending > limits.maxReplayJob) {
+      return resetStep('limit', log);
+    }
+    this.#followed.isOpening = false;
+    const { records, gap, previous } = answer;
+    const isKnown = scope.jobTypes === null && previous !== null;
+    return { kind: 'last', records, cursor: answer.cursor, gap, ...(isKnown && { previous }) };
+  }
+}
+
+/** The last states that a fresh client begins with: all of them, or that of one job. */
+export function freshStep(deps: SourceDeps, followed: Followed): Step {
+  const { log, wallClock } = deps;
+  const { scope } = followed;
+  if (scope.kind === 'all') {
+    if (!log.hasAllStates) return OVERLOADED;
+    return { kind: 'snapshot', source: new SnapshotSource(deps, log.snapshot(scope, wallClock())) };
+  }
+  return newestStep(deps, scope.id, (newest) => {
+    if (followed.isForbidden(newest)) return FORBIDDEN;
+    // Events between it and a gap of the log may have been deleted unread.
+    const isWhole = log.isWhole(scope.id, newest?.seq ?? 0);
+    return {
+      kind: 'last',
+      records: newest === null ? [] : [newest],
+      // The state is the newest as of the log's head, wherever in the stream it stands itself.
+      cursor: log.head,
+      gap: null,
+      ...(!isWhole && { previous: null }),
+    };
+  });
+}
