@@ -8,7 +8,7 @@ import type { FailureReason } from '../../internal/jetstream/consumer-failure.js
 import type { ReadKind } from '../../internal/jetstream/history-reader.js';
 import { streamConfig, streamDifferences } from '../../internal/jetstream/stream.js';
 import type { TimeoutOutcome } from '../../internal/liveness/timeout-writer.js';
-import type { SessionState } from '../../internal/session/state.js';
+import type { SessionState } from '../../internal/session/session.js';
 import { settings } from '../../schemas/config.js';
 import { withSettingsTable } from '../../schemas/settings-table.js';
 import { bare, byName, filesIn, quoted, read, type Section, section, sections, table } from './documents.js';
