@@ -3,10 +3,12 @@ import type { HttpResponse } from './uws.js';
 const STATUS = {
   200: '200 OK',
   204: '204 No Content',
+  304: '304 Not Modified',
   400: '400 Bad Request',
   401: '401 Unauthorized',
   403: '403 Forbidden',
   404: '404 Not Found',
+  410: '410 Gone',
   426: '426 Upgrade Required',
   429: '429 Too Many Requests',
   500: '500 Internal Server Error',
@@ -27,8 +29,13 @@ export function json(status: Status, body: unknown): HttpResponseSpec {
 }
 
 /** An error as RFC 9457 writes it. */
-export function problem(status: Status, code: string, detail: string): HttpResponseSpec {
-  const body = { type: 'about:blank', title: STATUS[status].slice(4), status, code, detail };
+export function problem(
+  status: Status,
+  code: string,
+  detail: string,
+  members: Readonly<Record<string, unknown>> = {},
+): HttpResponseSpec {
+  const body = { type: 'about:blank', title: STATUS[status].slice(4), status, code, detail, ...members };
   return { status, contentType: 'application/problem+json', body: `${JSON.stringify(body)}\n` };
 }
 
@@ -36,7 +43,8 @@ function writeHead(res: HttpResponse, { status, contentType, headers = {} }: Htt
   res
     .writeStatus(STATUS[status])
     .writeHeader('content-type', contentType)
-    .writeHeader('cache-control', 'no-store');
+    // What has a tag may be kept, and is asked for again each time.
+    .writeHeader('cache-control', headers.etag === undefined ? 'no-store' : 'private, no-cache');
   for (const [name, value] of Object.entries(headers)) res.writeHeader(name, value);
   if (status === 426) res.writeHeader('upgrade', 'websocket');
 }

@@ -1,5 +1,5 @@
 import { closeCode, ERROR_CODES, type ErrorCode } from '../../schemas/close-codes.js';
-import { type LogRecord, withoutPrevSeq, withPrevSeq } from '../eventlog/record.js';
+import { frameInScope, type LogRecord } from '../eventlog/record.js';
 import type { Scope } from '../eventlog/scope.js';
 import { frames } from './frames.js';
 import type { ConnectionCredentials, Renewal, Transport } from './ports.js';
@@ -84,7 +84,7 @@ export class FrameWriter {
   /** Sends a record in scope as the update that it is after those before. @returns whether it did */
   update(record: LogRecord, scope: Scope): boolean {
     if (!this.isUsable()) return false;
-    this.#write(this.#updateFrame(record, scope));
+    this.#write(frameInScope(record, scope, this.#previous));
     this.#previous = record.seq;
     return true;
   }
@@ -150,14 +150,5 @@ export class FrameWriter {
     this.#sentAt = this.#deps.now();
     this.#cost += text.length;
     this.#deps.transport.send(text);
-  }
-
-  #updateFrame(record: LogRecord, scope: Scope): string {
-    const { prevSeq, frame } = record;
-    const previous = this.#previous;
-    if (scope.kind === 'all' || prevSeq === previous) return frame;
-    if (prevSeq === null) return previous === null ? frame : withPrevSeq(record, previous);
-    // What was kept back is not named either.
-    return scope.jobTypes === null || prevSeq === 0 ? frame : withoutPrevSeq(record);
   }
 }

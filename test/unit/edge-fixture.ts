@@ -66,6 +66,7 @@ export function pureEdge(parts: PureEdgeParts) {
     lastState: unread,
     records: unread,
     page: unread,
+    oldest: unread,
     isKept: unread,
     reached: unread,
     ...parts.history,
