@@ -75,12 +75,13 @@ export function sendWhenReady(
   });
   void make(() => !isAborted).then((answer) => {
     setImmediate(() => {
-      if (!isAborted) res.cork(() => write(res, answer(), isHead));
+      if (!isAborted) res.cork(() => writeAnswer(res, answer(), isHead));
     });
   });
 }
 
-function write(res: HttpResponse, answer: HttpResponseSpec, isHead: boolean): void {
+/** Writes a whole answer. Within a cork. */
+export function writeAnswer(res: HttpResponse, answer: HttpResponseSpec, isHead = false): void {
   writeHead(res, answer);
   // A body behind the answer to HEAD would be taken for the next answer. Its length is said to be 0, and not that of the
   // answer to GET: told a length without a body, the library waits for the body, and the connection does not end.

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { closeCode, ERROR_CODES, type ErrorCode } from '../../schemas/close-codes.js';
+import type { ErrorCode } from '../../schemas/close-codes.js';
 import { show } from '../../schemas/explain.js';
 import type { JobStatus } from '../../schemas/http.js';
 import { isProcessingId } from '../../schemas/ids.js';
@@ -7,8 +7,16 @@ import { type LogRecord, withoutPrevSeq } from '../eventlog/record.js';
 import { inScope, type Scope } from '../eventlog/scope.js';
 import type { FramesPage, NotReady, PageRange, StaleCursor } from '../session/job-reader.js';
 import type { IsWanted } from '../session/ports.js';
-import type { AuthResult, ConnectionGuard, Handshake, UpgradeDecision } from './connection-guard.js';
-import { type HttpResponseSpec, problem, type Status, send, sendWhenReady } from './http-response.js';
+import type { ConnectionGuard, UpgradeDecision } from './connection-guard.js';
+import {
+  authorizeHttp,
+  preflight,
+  problemOf,
+  readHttpHandshake,
+  rejection,
+  withOrigin,
+} from './http-access.js';
+import { type HttpResponseSpec, problem, send, sendWhenReady } from './http-response.js';
 import {
   nextQuery,
   type PageQuery,
@@ -24,7 +32,6 @@ import { type Refused, refusedAs } from './websocket.js';
 const JOBS_PATH = '/v1/jobs';
 /** NATS may be away; somebody who asks once does not wait for ever. */
 const DEADLINE_MS = 10_000;
-const PREFLIGHT_SECONDS = '600';
 const NDJSON = 'application/x-ndjson';
 
 type JobScope = Extract<Scope, { kind: 'job' }>;
@@ -167,8 +174,7 @@ function answerHandler(deps: JobRoutesDeps, read: (req: HttpRequest) => Question
   return (res, req) => {
     const question = read(req);
     const ifNoneMatch = req.getHeader('if-none-match');
-    // A subprotocol is a WebSocket's; over HTTP a token in it is none.
-    const handshake = { ...readHandshake(res, req), subprotocols: '' };
+    const handshake = readHttpHandshake(res, req);
     const entry = deps.guard.checkUpgrade(handshake);
     const make = async (isWanted: IsWanted): Promise<() => HttpResponseSpec> => {
       const made = await answerFor(deps, entry, question, isWanted).catch((error: unknown) => {
@@ -189,10 +195,8 @@ async function answerFor(
   isWanted: IsWanted,
 ): Promise<() => HttpResponseSpec> {
   if (entry.kind === 'rejected') {
-    const { status, code, detail, retryAfterSeconds } = entry;
     deps.refused(refusedAs(entry));
-    const headers = retryAfterSeconds === null ? {} : { 'retry-after': String(retryAfterSeconds) };
-    return () => ({ ...problem(status, code, detail), headers });
+    return () => rejection(entry);
   }
   const refuse = (
     code: ErrorCode,
@@ -203,11 +207,8 @@ async function answerFor(
     return problemOf(code, message);
   };
   if (question.kind === 'bad') return () => refuse(question.code, question.message);
-  const admitted: AuthResult = await deps.guard.authorize(entry.pending, question.scope);
-  if (!admitted.ok) {
-    const message = admitted.defect === 'missing' ? NO_TOKEN : admitted.message;
-    return () => refuse(admitted.code, message, admitted);
-  }
+  const admitted = await authorizeHttp(deps.guard, entry.pending, question.scope);
+  if (!admitted.ok) return () => refuse(admitted.code, admitted.message, admitted);
   const answer = await inTime((isStill) =>
     question.answer(deps.reads, admitted.scope, admitted.requester, () => isWanted() && isStill()),
   );
@@ -221,7 +222,6 @@ async function answerFor(
   };
 }
 
-const NO_TOKEN = 'there is no token; send it in the header "Authorization: Bearer <token>"';
 const NOTHING = { defect: null, limit: null } as const;
 const NO_EVENT = problem(404, 'no_event', 'this job has no event yet, or none is kept any more');
 const INTERNAL: Answer = { kind: 'refused', code: 'internal', message: 'this request failed' };
@@ -295,21 +295,6 @@ function ifChanged(answer: HttpResponseSpec, ifNoneMatch: string): HttpResponseS
     : { ...answer, headers };
 }
 
-const STATUS_OF: Readonly<Record<number, Status>> = {
-  [closeCode('bad_request')]: 400,
-  [closeCode('unauthorized')]: 401,
-  [closeCode('forbidden')]: 403,
-  [closeCode('too_many_connections')]: 429,
-  [closeCode('overloaded')]: 503,
-};
-
-function problemOf(code: ErrorCode, message: string): HttpResponseSpec {
-  const status = STATUS_OF[closeCode(ERROR_CODES[code])] ?? 500;
-  const answer = problem(status, code, message);
-  if (status === 401) return { ...answer, headers: { 'www-authenticate': 'Bearer' } };
-  return status === 429 || status === 503 ? { ...answer, headers: { 'retry-after': '1' } } : answer;
-}
-
 async function inTime<T>(read: (isStill: IsWanted) => Promise<T>): Promise<T | 'late'> {
   let isOver = false;
   let timer: NodeJS.Timeout | undefined;
@@ -326,35 +311,4 @@ async function inTime<T>(read: (isStill: IsWanted) => Promise<T>): Promise<T | '
   } finally {
     clearTimeout(timer);
   }
-}
-
-// A page may read the answer, a refusal too, when its origin may connect.
-function withOrigin(answer: HttpResponseSpec, entry: UpgradeDecision, origin: string): HttpResponseSpec {
-  if (origin === '' || (entry.kind === 'rejected' && entry.code === 'forbidden_origin')) return answer;
-  return {
-    ...answer,
-    headers: {
-      ...answer.headers,
-      ...cors(origin),
-      'access-control-expose-headers': 'ETag, Link, Retry-After',
-    },
-  };
-}
-
-const cors = (origin: string) => ({ 'access-control-allow-origin': origin, vary: 'Origin' });
-
-function preflight(guard: ConnectionGuard, handshake: Handshake): HttpResponseSpec {
-  if (!guard.isOriginAllowed(handshake))
-    return problem(403, 'forbidden_origin', 'pages of this origin may not ask');
-  return {
-    status: 204,
-    contentType: 'text/plain',
-    body: '',
-    headers: {
-      ...cors(handshake.origin),
-      'access-control-allow-methods': 'GET',
-      'access-control-allow-headers': 'Authorization, If-None-Match',
-      'access-control-max-age': PREFLIGHT_SECONDS,
-    },
-  };
 }

@@ -20,7 +20,11 @@ describe('which piece of a list somebody asks for', () => {
   test.each([
     ['after=-1', 'invalid_query', 'after is "-1"; expected an integer from 0 to 2^53-1'],
     ['after=1.5', 'invalid_query', 'after is "1.5"; expected an integer from 0 to 2^53-1'],
-    ['after=9007199254740992', 'invalid_query', 'after is "9007199254740992"; expected an integer from 0 to 2^53-1'],
+    [
+      'after=9007199254740992',
+      'invalid_query',
+      'after is "9007199254740992"; expected an integer from 0 to 2^53-1',
+    ],
     ['after=', 'invalid_query', 'after is ""; expected an integer from 0 to 2^53-1'],
     ['limit=0', 'invalid_query', 'limit is "0"; expected an integer from 1 to 1000'],
     ['limit=1001', 'invalid_query', 'limit is "1001"; expected an integer from 1 to 1000'],

@@ -179,6 +179,8 @@ export class ReplayEdge implements ReplaySink {
           },
           failed,
           reads: jobReads(this.#log, () => history),
+          epoch: () => this.#log.epoch,
+          random: Math.random,
           readiness: () =>
             this.#log.isReady
               ? { ready: true, detail: 'replaying' }

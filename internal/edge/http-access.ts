@@ -1,0 +1,91 @@
+import { closeCode, ERROR_CODES, type ErrorCode } from '../../schemas/close-codes.js';
+import type { Scope } from '../eventlog/scope.js';
+import type {
+  AuthResult,
+  ConnectionGuard,
+  Handshake,
+  PendingConnection,
+  UpgradeDecision,
+  UpgradeRejection,
+} from './connection-guard.js';
+import { type HttpResponseSpec, problem, type Status } from './http-response.js';
+import { readHandshake } from './request.js';
+import type { HttpRequest, HttpResponse } from './uws.js';
+
+// What every request over HTTP goes through that asks for something of a job. PROTOCOL.md, "Over HTTP".
+
+const PREFLIGHT_SECONDS = '600';
+const NO_TOKEN = 'there is no token; send it in the header "Authorization: Bearer <token>"';
+
+/** What a request says of who makes it. A subprotocol is a WebSocket's; over HTTP a token in it is none. */
+export function readHttpHandshake(res: HttpResponse, req: HttpRequest): Handshake {
+  return { ...readHandshake(res, req), subprotocols: '' };
+}
+
+/** Checks the token of a request, as the guard does, and says what HTTP takes. Never rejects. */
+export async function authorizeHttp(
+  guard: ConnectionGuard,
+  pending: PendingConnection,
+  scope: Scope,
+): Promise<AuthResult> {
+  const admitted = await guard.authorize(pending, scope);
+  return !admitted.ok && admitted.defect === 'missing' ? { ...admitted, message: NO_TOKEN } : admitted;
+}
+
+const STATUS_OF: Readonly<Record<number, Status>> = {
+  [closeCode('bad_request')]: 400,
+  [closeCode('unauthorized')]: 401,
+  [closeCode('forbidden')]: 403,
+  [closeCode('too_many_connections')]: 429,
+  [closeCode('overloaded')]: 503,
+};
+
+/** An error of the protocol as an answer over HTTP. */
+export function problemOf(code: ErrorCode, message: string): HttpResponseSpec {
+  const status = STATUS_OF[closeCode(ERROR_CODES[code])] ?? 500;
+  const answer = problem(status, code, message);
+  if (status === 401) return { ...answer, headers: { 'www-authenticate': 'Bearer' } };
+  return isRetryable(status) ? { ...answer, headers: { 'retry-after': '1' } } : answer;
+}
+
+/** Whether the same request may succeed in a moment. */
+export const isRetryable = (status: Status): boolean => status === 429 || status === 503;
+
+/** A request that is refused before its token is looked at. */
+export function rejection({ status, code, detail, retryAfterSeconds }: UpgradeRejection): HttpResponseSpec {
+  const headers = retryAfterSeconds === null ? {} : { 'retry-after': String(retryAfterSeconds) };
+  return { ...problem(status, code, detail), headers };
+}
+
+/** The answer for a page of another origin: it may read it, a refusal too, when its origin may connect. */
+export function withOrigin(
+  answer: HttpResponseSpec,
+  entry: UpgradeDecision,
+  origin: string,
+): HttpResponseSpec {
+  return { ...answer, headers: { ...answer.headers, ...originHeaders(entry, origin) } };
+}
+
+export function originHeaders(entry: UpgradeDecision, origin: string): Readonly<Record<string, string>> {
+  if (origin === '' || (entry.kind === 'rejected' && entry.code === 'forbidden_origin')) return {};
+  return { ...cors(origin), 'access-control-expose-headers': 'ETag, Link, Retry-After' };
+}
+
+const cors = (origin: string) => ({ 'access-control-allow-origin': origin, vary: 'Origin' });
+
+/** Tells a browser whether the page of another origin may ask. */
+export function preflight(guard: ConnectionGuard, handshake: Handshake): HttpResponseSpec {
+  if (!guard.isOriginAllowed(handshake))
+    return problem(403, 'forbidden_origin', 'pages of this origin may not ask');
+  return {
+    status: 204,
+    contentType: 'text/plain',
+    body: '',
+    headers: {
+      ...cors(handshake.origin),
+      'access-control-allow-methods': 'GET',
+      'access-control-allow-headers': 'Authorization, If-None-Match, Last-Event-ID',
+      'access-control-max-age': PREFLIGHT_SECONDS,
+    },
+  };
+}
