@@ -1,4 +1,6 @@
 import { type IncomingMessage, request } from 'node:http';
+import { request as requestTls } from 'node:https';
+import { createGunzip } from 'node:zlib';
 import type { ServerFrame } from '../../schemas/frames.js';
 import { waitFor } from './wait.js';
 
@@ -22,19 +24,21 @@ export class SseClient implements Disposable {
   #data: string[] = [];
   #id = '';
 
-  constructor(url: string, headers: Record<string, string> = {}) {
+  /** @param ca who signed the certificate of an https address */
+  constructor(url: string, headers: Record<string, string> = {}, ca?: string) {
     this.#id = headers['last-event-id'] ?? '';
     this.lastEventId = this.#id;
-    this.#request = request(url, {
-      headers: { accept: 'text/event-stream', ...headers },
-      agent: false,
-    });
+    const options = { headers: { accept: 'text/event-stream', ...headers }, agent: false } as const;
+    this.#request = ca === undefined ? request(url, options) : requestTls(url, { ...options, ca });
     this.#request.on('response', (response) => {
       this.#response = response;
       this.status = response.statusCode ?? 0;
       this.headers = response.headers;
-      response.setEncoding('utf8');
-      response.on('data', (text: string) => this.#read(text));
+      const isGzip = response.headers['content-encoding'] === 'gzip';
+      const text = isGzip ? response.pipe(createGunzip()) : response;
+      text.setEncoding('utf8');
+      text.on('data', (piece: string) => this.#read(piece));
+      text.on('error', () => undefined);
       response.on('close', () => {
         this.isClosed = true;
       });

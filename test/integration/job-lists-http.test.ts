@@ -205,7 +205,9 @@ describe('whoever asks again', () => {
     expect(response.headers.get('access-control-expose-headers')).toBe('ETag, Link, Retry-After');
     const preflight = await ask('/v1/jobs', null, { origin: LISTED }, 'OPTIONS');
     expect(preflight.status).toBe(204);
-    expect(preflight.headers.get('access-control-allow-headers')).toBe('Authorization, If-None-Match');
+    expect(preflight.headers.get('access-control-allow-headers')).toBe(
+      'Authorization, If-None-Match, Last-Event-ID',
+    );
   });
 });
 

@@ -115,7 +115,9 @@ describe('pages of other origins', () => {
     });
     expect(preflight.status).toBe(204);
     expect(preflight.headers.get('access-control-allow-origin')).toBe(LISTED);
-    expect(preflight.headers.get('access-control-allow-headers')).toBe('Authorization, If-None-Match');
+    expect(preflight.headers.get('access-control-allow-headers')).toBe(
+      'Authorization, If-None-Match, Last-Event-ID',
+    );
   });
 
   test('G7 nobody unauthorised: any other is refused, whatever its token, and may not read why', async () => {
