@@ -115,12 +115,13 @@ async function serve(
       return;
     }
   }
-  stream.begin(
-    new SseEncoder(resume),
-    (transport) => deps.connect({ scope, resume, requester }, credentials, transport),
-    RETRY_MIN_MS + deps.random() * (RETRY_MAX_MS - RETRY_MIN_MS),
+  stream.begin(new SseEncoder(resume), (transport) =>
+    deps.connect({ scope, resume, requester }, credentials, transport),
   );
 }
+
+const retryField = (random: number): string =>
+  `retry: ${Math.round(RETRY_MIN_MS + random * (RETRY_MAX_MS - RETRY_MIN_MS))}\n\n`;
 
 const NOTHING = { defect: null, limit: null } as const;
 const NO_CONTENT: HttpResponseSpec = { status: 204, contentType: 'text/plain', body: '' };
@@ -176,10 +177,10 @@ class EventStream implements Transport {
       if (this.#isGone) return;
       this.#res.cork(() => {
         if (mayComeBack) {
-          this.#writeHead(RETRY_MIN_MS + this.#deps.random() * (RETRY_MAX_MS - RETRY_MIN_MS));
+          this.#writeHead();
           const code = error?.code ?? 'overloaded';
           const text = frames.error(code, error?.message ?? 'connect again in a moment');
-          this.#res.end(`data: ${text}\n\n`, true);
+          this.#res.end(`${retryField(this.#deps.random())}data: ${text}\n\n`, true);
         } else writeAnswer(this.#res, { ...answer, headers: { ...answer.headers, ...this.#headers } });
       });
       this.#leave(1000);
@@ -187,12 +188,16 @@ class EventStream implements Transport {
   }
 
   /** Begins to stream what the session sends. */
-  begin(encoder: SseEncoder, connect: (transport: Transport) => Session, retryMs: number): void {
+  begin(encoder: SseEncoder, connect: (transport: Transport) => Session): void {
     this.#encoder = encoder;
     this.#deps.sockets.streamBegan();
     this.onGone(() => this.#deps.sockets.streamEnded());
     this.#res.onWritable(() => this.#writable());
-    this.#res.cork(() => this.#writeHead(retryMs));
+    this.#res.cork(() => {
+      this.#writeHead();
+      this.#res.writeHeader('connection', 'close');
+      this.#res.write(retryField(this.#deps.random()));
+    });
     const session = connect(this);
     this.#session = session;
     session.open();
@@ -223,11 +228,10 @@ class EventStream implements Transport {
     if (this.#corks === 0) this.#flush();
   }
 
-  #writeHead(retryMs: number): void {
+  #writeHead(): void {
     this.#res.writeStatus('200 OK');
     for (const [name, value] of Object.entries({ ...STREAM_HEADERS, ...this.#headers }))
       this.#res.writeHeader(name, value);
-    this.#res.write(`retry: ${Math.round(retryMs)}\n\n`);
   }
 
   #flush(): void {
@@ -240,7 +244,8 @@ class EventStream implements Transport {
       }
     }
     if (this.#closeCode === null) return;
-    this.#res.cork(() => this.#res.end('', true));
+    // Told to close, the library would write a header into the middle of the stream; that stands at its head.
+    this.#res.cork(() => this.#res.end());
     this.#leave(this.#closeCode);
   }
 

@@ -18,6 +18,8 @@ export class SseClient implements Disposable {
   lastEventId = '';
   retryMs: number | null = null;
   isClosed = false;
+  /** The stream was ended as HTTP says, and not cut off. */
+  isWhole = false;
   #response: IncomingMessage | null = null;
   readonly #request;
   #text = '';
@@ -40,6 +42,7 @@ export class SseClient implements Disposable {
       text.on('data', (piece: string) => this.#read(piece));
       text.on('error', () => undefined);
       response.on('close', () => {
+        this.isWhole = response.complete;
         this.isClosed = true;
       });
       response.on('error', () => undefined);

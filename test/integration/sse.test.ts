@@ -78,6 +78,7 @@ describe('one job', () => {
     await publish(shared.nc, 'three', { status: 'completed', progress: 100 });
     await client.frame('end');
     await client.closed();
+    expect(client.isWhole).toBe(true);
     using again = new SseClient(url('/three'), {
       ...(await token()),
       'last-event-id': client.lastEventId,
@@ -228,6 +229,7 @@ test('G3 faults: an edge that drains tells its streams, and ends each with what 
   const closing = going.edge.close();
   await client.frame('draining');
   await client.closed();
+  expect(client.isWhole).toBe(true);
   await closing;
   expect(client.updates).toEqual([seq]);
 });
