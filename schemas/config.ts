@@ -12,7 +12,7 @@ const NATS_ADDRESS =
   `(:${PORT})?/?`;
 
 /**
- * Every setting of an edge, each with the environment variable that holds it. `docs/OPERATIONS.md` explains them;
+ * Every setting of an edge, each with the environment variable that holds it. `docs/reference/settings.md` lists them;
  * the loader below, the documentation's table and the error messages all come from here.
  */
 export const EdgeConfig = Type.Object({

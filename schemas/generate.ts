@@ -11,6 +11,6 @@ for (const [name, text] of jsonSchemaFiles()) {
   process.stdout.write(`${folder}/${name}\n`);
 }
 
-const operations = 'docs/OPERATIONS.md';
-writeFileSync(operations, withSettingsTable(readFileSync(operations, 'utf8')));
-process.stdout.write(`${operations}\n`);
+const reference = 'docs/reference/settings.md';
+writeFileSync(reference, withSettingsTable(readFileSync(reference, 'utf8')));
+process.stdout.write(`${reference}\n`);

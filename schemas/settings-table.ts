@@ -9,7 +9,14 @@ const numbers = new Intl.NumberFormat('en');
 const count = (value: number): string =>
   value === Number.MAX_SAFE_INTEGER ? '2^53-1' : numbers.format(value);
 
-/** The settings of an edge as a table in Markdown; links are as `docs/OPERATIONS.md` needs them. */
+/** Where the sections are that the schema links to by their name alone, seen from `docs/reference/`. */
+const SECTIONS: Readonly<Record<string, string>> = {
+  '#memory': '../guides/sizing.md#memory',
+  '#metrics': 'metrics.md',
+  '#running-an-edge': '../guides/production.md#stopping-and-deploys',
+};
+
+/** The settings of an edge as a table in Markdown; links are as `docs/reference/settings.md` needs them. */
 export function settingsTable(): string {
   const rows = settings().map(({ key, env, schema }) => {
     const cells = [`\`${env}\``, standard(key, schema), range(schema), meaning(schema)];
@@ -56,5 +63,13 @@ function range(schema: TSchema): string {
 
 function meaning({ description, see }: TSchema): string {
   const text = String(description);
-  return see === undefined ? text.replace(/\.$/, '') : `${text} See ${see}`;
+  return withLinks(see === undefined ? text.replace(/\.$/, '') : `${text} See ${see}`);
+}
+
+function withLinks(text: string): string {
+  return text
+    .replace(/\]\((#[\w-]+)\)/g, (_, anchor: string) => {
+      return `](${SECTIONS[anchor] ?? `../guides/production.md${anchor}`})`;
+    })
+    .replaceAll('](nats/', '](../nats/');
 }

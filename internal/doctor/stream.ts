@@ -79,7 +79,7 @@ function* judgeConfig(facts: Facts, stream: StreamFacts): Generator<Outcome> {
     yield finding('info', 'stream-settings-differ', {
       what: `The stream ${streamName} has settings of your own.`,
       why: 'They are yours to choose; this is only so that nobody forgets them.',
-      remedy: 'Nothing, if they are meant. OPERATIONS.md, "The stream", says what each one does.',
+      remedy: 'Nothing, if they are meant. docs/guides/production.md, "The stream", says what each one does.',
       details: stream.choices.map((choice) => shown(choice)),
     });
   }

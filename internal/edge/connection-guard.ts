@@ -21,7 +21,7 @@ export interface Handshake {
   readonly queryToken: string | null;
 }
 
-/** What there can be too much of; a label of metrics. OPERATIONS.md, "Limits". */
+/** What there can be too much of; a label of metrics. production.md, "Limits". */
 export type Limit =
   | 'connections'
   | 'connections_per_address'

@@ -1,6 +1,6 @@
 import type { ConnectionMonitor } from './connection-monitor.js';
 
-/** Why a consumer was lost; a label of metrics, so a short list. OPERATIONS.md, "Metrics". */
+/** Why a consumer was lost; a label of metrics, so a short list. metrics.md, "Metrics". */
 export type FailureReason =
   | 'disconnected'
   | 'heartbeats_missed'

@@ -34,7 +34,7 @@ export interface StreamSpec {
   readonly replicas: number;
 }
 
-/** The stream as Headway makes it. OPERATIONS.md, "The stream". */
+/** The stream as Headway makes it. production.md, "The stream". */
 export function streamConfig(spec: StreamSpec): Partial<StreamConfig> & { name: string } {
   return {
     name: spec.name,

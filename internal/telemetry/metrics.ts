@@ -39,7 +39,7 @@ export interface MetricSources {
 const SESSION_STATES = ['loading', 'fetching', 'fetched', 'snapshot', 'catching_up', 'live'];
 const TIMEOUT_OUTCOMES = ['written', 'moved', 'gone', 'failed'];
 
-/** An edge's metrics, in a registry of its own so that several edges fit in one process. OPERATIONS.md, "Metrics". */
+/** An edge's metrics, in a registry of its own so that several edges fit in one process. metrics.md, "Metrics". */
 export class Metrics {
   readonly registry = new Registry();
   readonly connectionsOpened = this.#counter(

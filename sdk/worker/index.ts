@@ -1,4 +1,4 @@
-/** Reports the progress of jobs, in one line: `reporter.run(job, work)`. docs/WORKERS.md. */
+/** Reports the progress of jobs, in one line: `reporter.run(job, work)`. docs/guides/worker.md. */
 
 export type { CheckOptions, CheckProblem, ReporterCheck } from './check.js';
 export { type ConnectOptions, connectReporter, createReporter } from './connect.js';

@@ -1,4 +1,4 @@
-// docs/COMMANDS.md is held against the program.
+// docs/reference/commands.md is held against the program; reference.test.ts holds the help of each command.
 import { describe, expect, test } from 'vitest';
 import { SORT_FIELDS } from '../../internal/cli/commands/list/collect.js';
 import { OUTPUT_FORMATS } from '../../internal/cli/output/format.js';
@@ -8,8 +8,8 @@ import { EXIT_CODES_HELP } from '../../internal/cli/runtime/exit-codes.js';
 import { quietIo } from '../harness/fake-cli-context.js';
 import { bare, byName, read, section, sections, table } from './documents.js';
 
-describe('COMMANDS.md', () => {
-  const document = sections(read('docs/COMMANDS.md'));
+describe('commands.md', () => {
+  const document = sections(read('docs/reference/commands.md'));
 
   test('"The commands" are those of the program', async () => {
     let help = '';

@@ -3,22 +3,14 @@ import { dirname, join } from 'node:path';
 import type { TSchema } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { describe, expect, test } from 'vitest';
-import type { KeyReport } from '../../internal/auth/jwks.js';
-import type { TokenErrorReason } from '../../internal/auth/verifier.js';
 import { decodeEvent, type InvalidReason, updateFrame } from '../../internal/eventlog/decode.js';
-import type { FailureReason } from '../../internal/jetstream/consumer-failure.js';
-import type { ReadKind } from '../../internal/jetstream/history-reader.js';
-import { streamConfig, streamDifferences } from '../../internal/jetstream/stream.js';
-import type { SessionState } from '../../internal/session/state.js';
 import { TokenExpiry } from '../../internal/session/token-expiry.js';
-import { Metrics } from '../../internal/telemetry/metrics.js';
 import { Claims, checkClaims, TOKEN_MAX_CHARACTERS } from '../../schemas/claims.js';
 import { CLOSE_CODES, closeCode, ERROR_CODES } from '../../schemas/close-codes.js';
-import { EdgeConfig, settings } from '../../schemas/config.js';
+import { EdgeConfig } from '../../schemas/config.js';
 import { checkEvent, EVENT_MAX_BYTES, Event } from '../../schemas/event.js';
 import { CLIENT_FRAMES, RESET_REASONS, SERVER_FRAMES } from '../../schemas/frames.js';
 import { Cursor, Epoch, JobType, ScopeId } from '../../schemas/ids.js';
-import { withSettingsTable } from '../../schemas/settings-table.js';
 import {
   bare,
   below,
@@ -34,45 +26,12 @@ import {
   sections,
   table,
 } from './documents.js';
+import { count, ranges } from './schema-ranges.js';
 
 // The documents are held against the code: what they list is what there is, with the same ranges.
 
-const count = (value: number): string =>
-  value === Number.MAX_SAFE_INTEGER ? '2^53-1' : value.toLocaleString('en-US');
-
 const examples = ({ text }: Section): unknown[] =>
   [...text.matchAll(/^```json\n(.*?)^```$/gms)].map((block) => JSON.parse(block[1] ?? '') as unknown);
-
-/** The ranges of a schema in the words that the documents use. */
-function ranges(schema: TSchema, literal: (value: unknown) => string): string[] {
-  if (Array.isArray(schema.anyOf)) return (schema.anyOf as TSchema[]).flatMap((one) => ranges(one, literal));
-  if (schema.const !== undefined) return [`\`${literal(schema.const)}\``];
-  if (schema.type === 'array') {
-    const { items, minItems, maxItems } = schema as TSchema & { items: TSchema };
-    if (items.const !== undefined) return [`\`["${items.const}"]\``];
-    return [`${count(Number(minItems))} to ${count(Number(maxItems))}`, ...ranges(items, literal)];
-  }
-  if (schema.type === 'null') return ['`null`'];
-  if (schema.type === 'integer' || schema.type === 'number') {
-    const { minimum, maximum, exclusiveMinimum } = schema as Record<string, number | undefined>;
-    if (exclusiveMinimum !== undefined) return [`above ${count(exclusiveMinimum)}`];
-    if (minimum === undefined) return [];
-    return [maximum === undefined ? `from ${count(minimum)}` : `${count(minimum)} to ${count(maximum)}`];
-  }
-  if (schema.format === 'date-time') return ['RFC 3339'];
-  if (schema.pattern !== undefined) {
-    const [, characters, least, most] = /^\^\[(.+)\]\{(\d+),(\d+)\}\$$/.exec(String(schema.pattern)) ?? [];
-    if (characters === undefined) return [String(schema.expected)];
-    return [`${least} to ${most} of \`${characters.match(/\w-\w|./g)?.join(' ')}\``];
-  }
-  const { minLength, maxLength } = schema as Record<string, number | undefined>;
-  if (minLength !== undefined && maxLength !== undefined) {
-    return [`${count(minLength)} to ${count(maxLength)} characters`];
-  }
-  if (maxLength !== undefined) return [`at most ${count(maxLength)} characters`];
-  if (minLength !== undefined) return [`at least ${count(minLength)} character`];
-  return [];
-}
 
 /** What the "value" cell of a field has to say, in any order. */
 function wanted(schema: TSchema): string[] {
@@ -101,7 +60,6 @@ function expectFields(rows: readonly Row[], schema: TSchema, prefix = ''): void 
 }
 
 const protocol = sections(read('docs/PROTOCOL.md'));
-const operations = sections(read('docs/OPERATIONS.md'));
 
 describe('PROTOCOL.md', () => {
   test('"Events" has every field of an event, and examples that are events', () => {
@@ -156,7 +114,9 @@ describe('PROTOCOL.md', () => {
   });
 
   test('"token_expiring" says when it comes to a token that lives shorter', () => {
-    const said = /with (\d+) s\s+left it comes after (\d+) s/.exec(section(protocol, 'token_expiring').text);
+    const said = /with (\d+) s\s+left it\s+comes after (\d+) s/.exec(
+      section(protocol, 'token_expiring').text,
+    );
     const [left, after] = (said ?? []).slice(1).map((seconds) => Number(seconds) * 1_000) as [number, number];
     const warnMs = (EdgeConfig.properties.tokenWarningSeconds.default as number) * 1_000;
     const permit = { expiry: { at: left, text: '' }, warnMs, renew: () => Promise.reject() };
@@ -220,7 +180,7 @@ describe('PROTOCOL.md', () => {
   });
 
   test('"The life of a connection" shows frames that an edge could send', () => {
-    const frames = [...section(protocol, 'The life of a connection').text.matchAll(/^ +<- (\{.*\})$/gm)].map(
+    const frames = [...section(protocol, 'The life of a connection').text.matchAll(/^<- (\{.*\})$/gm)].map(
       (line) =>
         JSON.parse((line[1] ?? '').replace(',...}', ',"timestamp":"2026-01-31T12:00:00Z"}')) as {
           type: string;
@@ -292,184 +252,25 @@ describe('PROTOCOL.md', () => {
     expect(rows.map((row) => Number(row['']))).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
   });
 
-  test.each(table(section(protocol, 'Guarantees'), '').map((row) => [row[''], row] as const))(
-    'guarantee %s: the tests that hold it bear its number',
-    (number, row) => {
-      const files = quoted(row.tests);
-      const isMissing = (row['in this version'] ?? '').startsWith('not yet');
-      expect(files.length === 0).toBe(isMissing);
-      const numbered = new RegExp(`\\bG${number} \\w`);
-      expect(files.filter((file) => !numbered.test(read(join('test', file))))).toEqual([]);
-    },
-  );
-});
-
-describe('OPERATIONS.md', () => {
-  // Where the schema says in its own words what it takes, these; not what stands in brackets behind them.
-  const settingRanges = (schema: TSchema): string[] =>
-    schema.type === 'string' && schema.expected !== undefined
-      ? [String(schema.expected).replace(/ \(.*\)$/, '')]
-      : ranges(schema, String);
-  const rows = table(section(operations, 'Settings'), 'variable');
-
-  test('"Settings" is what `npm run schemas` makes of the schema', () => {
-    const document = read('docs/OPERATIONS.md');
-    expect(withSettingsTable(document)).toBe(document);
-    expect(() => withSettingsTable('no place for it')).toThrow('no place for the table');
-  });
-
-  test('"Settings" lists every setting and no other', () => {
-    expect(rows.map(({ variable }) => bare(variable))).toEqual(settings().map(({ env }) => env));
-  });
-
-  test.each(settings())('$env: its default and its range', ({ env, schema }) => {
-    const row = rows.find(({ variable }) => bare(variable) === env);
-    const { default: standard } = schema as { default?: unknown };
-    if (standard === undefined || standard === '') expect(row?.default).toMatch(/^none/);
-    else expect(row?.default).toBe(`\`${String(standard)}\``);
-    const range = schema.type === 'boolean' ? ['`true`', '`false`'] : settingRanges(schema);
-    expect(range.length).toBeGreaterThan(0);
-    for (const phrase of range) expect(row?.range).toContain(phrase);
-  });
-
-  test('"Tokens" lists every defect that the log can name', () => {
-    const defects = {
-      missing: true,
-      malformed: true,
-      algorithm: true,
-      signature: true,
-      expired: true,
-      not_yet_valid: true,
-      issuer: true,
-      audience: true,
-      claims: true,
-      unknown_key: true,
-      keys_unavailable: true,
-    } satisfies Record<TokenErrorReason, true>;
-    const listed = table(section(operations, 'Tokens'), '`defect`').map((row) => bare(row['`defect`']));
-    expect(listed).toEqual(Object.keys(defects));
-  });
-
-  test('"Metrics" lists every metric of ours, with its type and labels', async () => {
-    const all = new Metrics();
-    all.observe({
-      connections: () => ({ job: 0, all: 0 }),
-      sessionStates: () => new Map(),
-      feedFollowing: () => false,
-      feedLag: () => ({ events: 0, seconds: 0 }),
-      log: () => ({ head: 0, tailStart: 0, tailBytes: 0, tailEvents: 0, lastStateBytes: 0, jobs: 0 }),
-      historyReads: () => ({ pending: 0, waiting: 0, requesters: 0, longestMs: 0 }),
-      unauthenticated: () => 0,
-      httpSockets: () => 0,
-      liveness: () => ({ isListening: false, watched: 0, overdue: 0, rejected: 0, evicted: 0 }),
-    });
-    const { registry } = all;
-    const metrics = (await registry.getMetricsAsJSON()).filter(({ name }) => name.startsWith('headway_'));
-    const listed = table(section(operations, 'Metrics'), 'metric').map((row) => [
-      bare(row.metric),
-      row.type,
-      bare(row.labels).split(', ').filter(Boolean),
-    ]);
-    expect(listed).toEqual(
-      metrics.map(({ name, type }) => {
-        const { labelNames } = registry.getSingleMetric(name) as unknown as { labelNames: string[] };
-        return [name, type, labelNames];
-      }),
-    );
-  });
-
-  const meaning = (metric: string): string[] =>
-    quoted(
-      table(section(operations, 'Metrics'), 'metric').find((row) => bare(row.metric) === metric)?.meaning,
-    );
-
-  test('"Metrics" names the values of the labels', () => {
-    const reasons = {
-      disconnected: true,
-      heartbeats_missed: true,
-      consumer_deleted: true,
-      sequence_gap: true,
-      no_responders: true,
-      pull_refused: true,
-      not_permitted: true,
-      consumer_changed: true,
-      stalled: true,
-      stream_changed: true,
-      failed: true,
-    } satisfies Record<Exclude<FailureReason, 'closed'>, true>;
-    expect(meaning('headway_feed_lost_total')).toEqual(Object.keys(reasons));
-    const kinds = { page: true, last_state: true, records: true, kept: true, head: true } satisfies Record<
-      ReadKind,
-      true
-    >;
-    expect(meaning('headway_history_read_seconds')).toEqual(Object.keys(kinds));
-    const results = { fetched: true, failed: true } satisfies Record<KeyReport['kind'], true>;
-    expect(meaning('headway_key_fetches_total').slice(1)).toEqual(Object.keys(results));
-    const states = {
-      loading: true,
-      fetching: true,
-      fetched: true,
-      snapshot: true,
-      catching_up: true,
-      live: true,
-    } satisfies Record<Exclude<SessionState['name'], 'ended'>, true>;
-    expect(meaning('headway_sessions')).toEqual(Object.keys(states));
-  });
-
-  test('"Log" lists every line that an edge writes, with its level', () => {
-    const source = ['cmd/edge.ts', ...filesIn(['internal/app'], '.ts')].map(read).join('');
-    // What goes with a line may hold objects itself, one level deep.
-    const call = /logger\.(\w+)\(\s*(?:\{(?:[^{}]|\{[^{}]*\})*\},\s*)?'([^']+)'/g;
-    const written = [...source.matchAll(call)].map(([, level, line]) => `${line}: ${level}`);
-    // One call passes a text that is made elsewhere: the warning about a variable.
-    expect(written).toHaveLength([...source.matchAll(/logger\.\w+\(/g)].length - 1);
-    const listed = table(section(operations, 'Log'), '`msg`').map(
-      (row) => `${bare(row['`msg`'])}: ${row.level}`,
-    );
-    expect(listed.toSorted(byName)).toEqual([...new Set(written)].toSorted(byName));
-  });
-
-  test('"Health" lists what /readyz can say', () => {
-    const said = [...read('internal/app/edge.ts').matchAll(/ready: (\w+), detail: ([^}]+)\}/g)].flatMap(
-      ([, ready, details = '']) =>
-        [...details.matchAll(/'([^']+)'/g)].map(([, detail]) => `${ready}: ${detail}`),
-    );
-    const listed = table(section(operations, 'Health'), '`ready`').map(
-      (row) => `${bare(row['`ready`'])}: ${quoted(row['`detail`'])[0]}`,
-    );
-    expect(listed.toSorted(byName)).toEqual(said.toSorted(byName));
-  });
-
-  test('"When an edge does not start" lists every error by its own words', () => {
-    const errors = read('internal/errors.ts')
-      .split(/^export class /m)
-      .slice(1)
-      .map((text) => text.replace(/'\s*\+\s*'/g, ''));
-    const listed = [
-      ...table(section(operations, 'When an edge does not start'), 'it says'),
-      ...table(section(sections(read('docs/COMMANDS.md')), 'When it says no'), 'it says'),
-    ].map((row) => (quoted(row['it says'])[0] ?? '').split('…').map((piece) => piece.trim()));
-    expect(
-      listed.map((pieces) => errors.filter((error) => pieces.every((piece) => error.includes(piece))).length),
-    ).toEqual(listed.map(() => 1));
-    expect(listed).toHaveLength(errors.length);
-  });
-
-  test('"The stream" says which fields an edge insists on', () => {
-    const fields = table(section(operations, 'The stream'), 'field').map((row) => ({
-      names: bare(row.field).split(', '),
-      isFixed: (row['yours to change?'] ?? '').startsWith('**no**'),
-    }));
-    const spec = { name: 'PROGRESS', replicas: 1 };
-    const names = fields.flatMap((field) => field.names);
-    expect(names).toEqual(expect.arrayContaining(Object.keys(streamConfig(spec))));
-    // Every field that there could be, the unlisted ones as well.
-    const other = new Proxy({}, { get: () => 'something else' }) as never;
-    expect(fields.filter(({ isFixed }) => isFixed).flatMap((field) => field.names)).toEqual(
-      streamDifferences(other, spec).map(({ field }) => field),
-    );
+  test('is the specification alone: no word of tests, of versions, or of what is to come', () => {
+    const text = read('docs/PROTOCOL.md');
+    expect(text.match(/\b(?:test|unit|integration|chaos)\/|in this version|\bnot there yet\b/g)).toBeNull();
   });
 });
+
+const tests = filesIn(['test'], '.test.ts').concat('test/conformance/suite.ts');
+
+test.each(table(section(protocol, 'Guarantees'), '').map((row) => [row['']]))(
+  'guarantee %s: tests bear its number, pure ones and ones with servers',
+  (number) => {
+    const numbered = new RegExp(`\\bG${number} \\w`);
+    const folders = new Set(
+      tests.filter((file) => numbered.test(read(file))).map((file) => file.split('/')[1]),
+    );
+    expect(folders).toContain('unit');
+    expect(folders.size).toBeGreaterThan(1);
+  },
+);
 
 describe('CONTRIBUTING.md', () => {
   const contributing = sections(read('CONTRIBUTING.md'));
@@ -543,6 +344,18 @@ describe('what points to a place in the documents', () => {
     expect(files.length).toBeGreaterThan(10);
     expect(files.filter((file) => !existsSync(join(ROOT, file)))).toEqual([]);
   });
+
+  // A list of links to places of its own, before the first section.
+  const contents = (path: string) => [
+    ...(read(path).split(/^## /m)[0] ?? '').matchAll(/^- \[([^\]]+)\]\(#[\w-]+\)/gm),
+  ];
+  test.each(documents.filter((path) => contents(path).length > 1))(
+    '%s: its list of contents has every section, in order',
+    (path) => {
+      const headings = sections(read(path)).filter(({ level }) => level === 2);
+      expect(contents(path).map(([, title]) => title)).toEqual(headings.map(({ title }) => title));
+    },
+  );
 
   test.each(documents)('%s: its links lead somewhere', (path) => {
     const links = [

@@ -1,4 +1,4 @@
-/** The page's code in the README, as it stands there. */
+/** The code of docs/guides/page.md and the page's example in the README, as they stand there. */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
@@ -19,12 +19,15 @@ interface Callbacks {
   readonly show: (update: Update) => void;
   readonly reset?: () => void;
   readonly gone?: (id: string) => void;
-  readonly getToken?: () => Promise<string>;
+  readonly stalled?: (id: string, silentMs: number) => void;
+  readonly ended?: (status: string | undefined) => void;
+  readonly refused?: (code: number, reason: string) => void;
+  readonly getToken?: () => Promise<string | null>;
 }
 type Follow = (url: string, callbacks: Callbacks) => () => void;
 
-const README = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
-const CODE = /^```js\n(function follow[\s\S]*?)^```$/m.exec(README)?.[1] ?? '';
+const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
+const CODE = /^```js\n(function follow[\s\S]*?)^```$/m.exec(read('docs/guides/page.md'))?.[1] ?? '';
 
 // Chance decides how long it waits; here it decides for a moment.
 const quick = { min: Math.min, random: () => 0.05 };
@@ -181,4 +184,107 @@ test('a close 1000 that something between sends is no end, and one behind `end` 
   expect(retries).toBe(1);
   stop();
   await new Promise((done) => server.close(done));
+});
+
+test('the page is told how its job ended, once, also when it comes after the end', async () => {
+  for (const [status, error] of [
+    ['completed', undefined],
+    ['error', { message: 'Page 7 is damaged' }],
+  ] as const) {
+    const id = jobId();
+    const events: unknown[] = [];
+    const watch = () =>
+      follow(`${edge.ws}/ws/upload-progress/${id}`, {
+        show: (update) => events.push(update.seq),
+        ended: (how) => events.push(how),
+        refused: (...why) => events.push(why),
+      });
+    await publish(nc, id);
+    watch();
+    await waitFor(() => events.length === 1, { what: 'the first state' });
+    const last = await publish(nc, id, { status, ...(error === undefined ? { progress: 100 } : { error }) });
+    await waitFor(() => events.includes(status), { what: 'the end' });
+    expect(events.slice(1)).toEqual([last, status]);
+    events.length = 0;
+    watch();
+    await waitFor(() => events.includes(status), { what: 'the end, afterwards' });
+    expect(events).toEqual([last, status]);
+  }
+});
+
+test('G7 nobody unauthorised: the page is told that it was refused for good, and does not try again', async () => {
+  await using closed = await startEdgeProcess({ natsUrl: nats.url, env: { ...JWT_ENV } });
+  const id = jobId();
+  await publish(nc, id);
+  const other = () => mint({ jobs: [jobId()], exp: inSeconds(60) });
+  for (const [path, getToken, expected] of [
+    [id, other, [4403, 'forbidden']],
+    [`${id}?last_seq=-1`, other, [4400, 'invalid_last_seq']],
+    [id, undefined, [4401, 'unauthorized']],
+    [id, async () => null, [4401, 'unauthorized']],
+  ] as const) {
+    const told: unknown[] = [];
+    let asked = 0;
+    const counted = async () => {
+      asked++;
+      return (await getToken?.()) ?? null;
+    };
+    follow(`${closed.ws}/ws/upload-progress/${path}`, {
+      show: (update) => told.push(update),
+      ended: (how) => told.push(how),
+      refused: (...why) => told.push(why),
+      ...(getToken ? { getToken: counted } : {}),
+    });
+    await waitFor(() => told.length > 0, { what: `to be told of ${expected[0]}` });
+    expect(told).toEqual([expected]);
+    expect(asked).toBe(getToken ? 1 : 0);
+  }
+});
+
+test('a token that is refused is asked for anew, and the page comes back', async () => {
+  await using closed = await startEdgeProcess({ natsUrl: nats.url, env: { ...JWT_ENV } });
+  const id = jobId();
+  await publish(nc, id);
+  const { shown, callbacks } = page();
+  const tokens = ['not-a-token', await mint({ jobs: [id], exp: inSeconds(60) })];
+  const refused: number[] = [];
+  const stop = follow(`${closed.ws}/ws/upload-progress/${id}`, {
+    ...callbacks,
+    refused: (code) => refused.push(code),
+    getToken: async () => tokens.shift() ?? '',
+  });
+  await waitFor(() => shown.has(id), { what: 'the job' });
+  expect(refused).toEqual([]);
+  stop();
+});
+
+test('the page is told of a job that gives no sign of life', async () => {
+  const id = jobId();
+  await publish(nc, id, { stall_after_seconds: 0.2 });
+  const stalls: unknown[] = [];
+  const stop = follow(`${edge.ws}/ws/upload-progress/${id}`, {
+    show: () => {},
+    stalled: (job, silentMs) => stalls.push([job, silentMs >= 200]),
+  });
+  await waitFor(() => stalls.length > 0, { what: 'the stall' });
+  expect(stalls).toEqual([[id, true]]);
+  stop();
+});
+
+test('the example of the README shows the last state and what is new', async () => {
+  const example = /^```js\n(const socket = new WebSocket\([\s\S]*?)^```$/m.exec(read('README.md'))?.[1] ?? '';
+  const address = 'ws://localhost:8080/ws/upload-progress/job-1';
+  expect(example).toContain(address);
+  // The guide begins with the same address.
+  expect(read('docs/guides/page.md')).toContain(address);
+  const id = jobId();
+  await publish(nc, id, { progress: 40, message: 'Page 6' });
+  const lines: string[] = [];
+  const console = { log: (...words: unknown[]) => lines.push(words.join(' ')) };
+  const code = example.replace(address, `${edge.ws}/ws/upload-progress/${id}`);
+  new Function('WebSocket', 'console', code)(WebSocket, console);
+  await waitFor(() => lines.length === 1, { what: 'the last state' });
+  await publish(nc, id, { status: 'completed', progress: 100 });
+  await waitFor(() => lines.length === 3, { what: 'the end' });
+  expect(lines).toEqual(['processing 40 Page 6', 'completed 100 ', '1000 end']);
 });

@@ -1,4 +1,5 @@
-/** The page's code in the README, as it stands there, in Chromium. */
+/** The code of docs/guides/page.md, as it stands there, in Chromium. */
+import { readFileSync } from 'node:fs';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { JobsPage, launchChromium, PageServer } from '../harness/browser.js';
@@ -9,6 +10,14 @@ import { publish } from '../harness/publish.js';
 import { connectedNats, sharedNats } from '../harness/shared-nats.js';
 import { inSeconds, JWT_ENV, metric, mint } from '../harness/tokens.js';
 import { waitFor } from '../harness/wait.js';
+
+/** The block of code in a document that begins so. */
+const block = (path: string, beginning: string): string => {
+  const text = readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
+  const found = text.split(/^```.*\n/m).find((part) => part.startsWith(beginning));
+  if (found === undefined) throw new Error(`${path} has no block that begins with ${beginning}`);
+  return found;
+};
 
 const shared = sharedNats();
 let browser: Browser;
@@ -126,4 +135,52 @@ test('G7 nobody unauthorised: a page of an origin that is not listed is shown no
   });
   expect(await page.shown()).toEqual({});
   await page.stop();
+});
+
+test('the list of all jobs is drawn from the guide: shown, changed, as text, and taken down when it is purged', async () => {
+  await using own = await connectedNats();
+  await using edge = await startEdge(own.nats.url);
+  const code = block('docs/guides/page.md', 'const list =').replace('ws://localhost:8080', edge.ws);
+  expect(code).toContain(edge.ws);
+  const page = await browser.newPage();
+  try {
+    await page.goto(server.origin);
+    await page.evaluate(`document.body.innerHTML = '<ul id="jobs"></ul>'`);
+    await page.evaluate(code);
+    const lines = async () => await page.locator('#jobs li').allTextContents();
+    await publish(own.nc, 'a', { progress: 10, message: '<b>bold</b>' });
+    await publish(own.nc, 'b', { progress: 20, stall_after_seconds: 0.2 });
+    await waitFor(async () => (await lines()).some((line) => line.includes('nothing for')), {
+      what: 'the stall',
+    });
+    expect(await lines()).toEqual([
+      'a: processing 10 % <b>bold</b>',
+      expect.stringMatching(/^b: processing 20 % {2}\(nothing for \d+ s\)$/),
+    ]);
+    await publish(own.nc, 'b', { status: 'completed', progress: 100 });
+    await own.jsm.streams.purge('PROGRESS', { filter: 'progress.a' });
+    await waitFor(async () => (await lines()).length === 1, { what: 'the purged job to be taken down' });
+    expect(await lines()).toEqual(['b: completed 100 % ']);
+  } finally {
+    await page.close();
+  }
+});
+
+test('the example of the README works in the console of the edge’s own address', async () => {
+  await using edge = await startEdge(shared.nats.url, { HEADWAY_ALLOWED_ORIGINS: '' });
+  const id = jobId();
+  await publish(shared.nc, id, { status: 'completed', progress: 100 });
+  const address = 'ws://localhost:8080/ws/upload-progress/job-1';
+  const code = block('README.md', 'const socket =').replace(address, `${edge.ws}/ws/upload-progress/${id}`);
+  const page = await browser.newPage();
+  try {
+    const said: string[] = [];
+    page.on('console', (message) => said.push(message.text()));
+    await page.goto(`${edge.http}/livez`);
+    await page.evaluate(code);
+    await waitFor(() => said.some((line) => line.startsWith('1000')), { what: 'the close' });
+    expect(said.slice(-2).map((line) => line.trim())).toEqual(['completed 100', '1000 end']);
+  } finally {
+    await page.close();
+  }
 });
