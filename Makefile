@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-chaos test-node22 test-node24 test-nats-2.10 test-container test-proxies test-browser test-stalls soak fuzz bench \
+.PHONY: help setup demo test test-chaos test-node22 test-node24 test-nats-2.10 test-container test-proxies test-browser test-api test-stalls soak fuzz bench \
 	audit build check format clean distclean \
 	need-node need-nats need-nats-for-tests
 
@@ -72,6 +72,9 @@ test-proxies: need-node need-nats-for-tests $(PACKAGES) build ## run what needs 
 
 test-browser: need-node need-nats-for-tests $(PACKAGES) build ## run the tests in Chromium (CHROMIUM_BIN, or one on the PATH)
 	@exec scripts/test-browser.sh $(OPTIONS)
+
+test-api: need-node need-nats-for-tests $(PACKAGES) build ## hold what is answered over HTTP against its OpenAPI document (needs Python)
+	@exec scripts/test-api.sh $(OPTIONS)
 
 test-stalls: need-node need-nats-for-tests $(PACKAGES) build ## run the tests with servers while their processes stand still now and then
 	@$(call server); HEADWAY_STALLS=$(STALLS) exec $(VITEST) --project integration --project chaos

@@ -8,9 +8,10 @@ import type {
   UpgradeDecision,
   UpgradeRejection,
 } from './connection-guard.js';
-import { type HttpResponseSpec, problem, type Status } from './http-response.js';
+import { type HttpResponseSpec, problem, type Status, send } from './http-response.js';
 import { readHandshake } from './request.js';
-import type { HttpRequest, HttpResponse } from './uws.js';
+import { guarded, type RoutingDeps } from './routing.js';
+import type { App, HttpRequest, HttpResponse } from './uws.js';
 
 // What every request over HTTP goes through that asks for something of a job. PROTOCOL.md, "Over HTTP".
 
@@ -72,6 +73,22 @@ export function originHeaders(entry: UpgradeDecision, origin: string): Readonly<
 }
 
 const cors = (origin: string) => ({ 'access-control-allow-origin': origin, vary: 'Origin' });
+
+/** Answers every method of a path that is not served there. */
+export function routeOtherMethods(app: App, deps: RoutingDeps, path: string, served: string): void {
+  const handler = guarded(deps, (res, req) => {
+    const method = req.getCaseSensitiveMethod();
+    const answer = problem(
+      405,
+      'method_not_allowed',
+      `${method} is not served here; expected one of: ${served}`,
+    );
+    send(res, { ...answer, headers: { allow: served } }, method === 'HEAD');
+  });
+  app.any(path, handler);
+  // HEAD of everything else has a route of its own, which would come first.
+  if (!served.includes('HEAD')) app.head(path, handler);
+}
 
 /** Tells a browser whether the page of another origin may ask. */
 export function preflight(guard: ConnectionGuard, handshake: Handshake): HttpResponseSpec {

@@ -8,6 +8,7 @@ const STATUS = {
   401: '401 Unauthorized',
   403: '403 Forbidden',
   404: '404 Not Found',
+  405: '405 Method Not Allowed',
   410: '410 Gone',
   426: '426 Upgrade Required',
   429: '429 Too Many Requests',

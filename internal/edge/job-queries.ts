@@ -2,10 +2,8 @@ import type { ErrorCode } from '../../schemas/close-codes.js';
 import { show } from '../../schemas/explain.js';
 import { JOB_STATUSES, type JobStatus } from '../../schemas/http.js';
 import { isEpoch, isJobType } from '../../schemas/ids.js';
+import { DEFAULT_PAGE, MAX_PAGE } from '../../schemas/openapi.js';
 
-/** The most events or jobs of one answer, and how many there are unless the caller says otherwise. */
-export const MAX_LIMIT = 1_000;
-export const DEFAULT_LIMIT = 100;
 /** More types than a caller could mean; it bounds what one request costs for each job. */
 const MAX_JOB_TYPES = 64;
 
@@ -92,7 +90,7 @@ function pageQuery(parameters: URLSearchParams): PageQuery {
   return {
     after: wholeNumber('after', parameters.get('after'), 0, Number.MAX_SAFE_INTEGER, '2^53-1'),
     epoch,
-    limit: wholeNumber('limit', parameters.get('limit'), 1, MAX_LIMIT, String(MAX_LIMIT)) ?? DEFAULT_LIMIT,
+    limit: wholeNumber('limit', parameters.get('limit'), 1, MAX_PAGE, String(MAX_PAGE)) ?? DEFAULT_PAGE,
   };
 }
 

@@ -14,6 +14,7 @@ import {
   problemOf,
   readHttpHandshake,
   rejection,
+  routeOtherMethods,
   withOrigin,
 } from './http-access.js';
 import { type HttpResponseSpec, problem, send, sendWhenReady } from './http-response.js';
@@ -71,6 +72,7 @@ export function routeJobs(app: App, deps: JobRoutesDeps): void {
     );
     app.get(path, guarded(deps, answerHandler(deps, read, false)));
     app.head(path, guarded(deps, answerHandler(deps, read, true)));
+    routeOtherMethods(app, deps, path, 'GET, HEAD, OPTIONS');
   };
   route(JOBS_PATH, jobsQuestion);
   route(`${JOBS_PATH}/:id`, lastStateQuestion);

@@ -11,6 +11,7 @@ import {
   problemOf,
   readHttpHandshake,
   rejection,
+  routeOtherMethods,
 } from './http-access.js';
 import { type HttpResponseSpec, send, writeAnswer } from './http-response.js';
 import type { JobReads } from './job-routes.js';
@@ -56,6 +57,7 @@ export function routeSse(app: App, deps: SseDeps): void {
       path,
       guarded(deps, (res, req) => begin(res, req, idOf(req), deps)),
     );
+    routeOtherMethods(app, deps, path, 'GET, OPTIONS');
   };
   route(SSE_PATH, () => null);
   route(`${SSE_PATH}/:id`, (req) => req.getParameter(0) ?? '');

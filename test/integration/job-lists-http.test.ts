@@ -199,6 +199,18 @@ describe('whoever asks again', () => {
     },
   );
 
+  test.each(['/v1/jobs', '/v1/jobs/pdf', '/v1/jobs/pdf/events', '/sse/upload-progress/pdf'])(
+    'G8 bad input: %s says which methods it serves',
+    async (path) => {
+      for (const method of ['POST', 'DELETE', ...(path.startsWith('/sse') ? ['HEAD'] : [])]) {
+        const response = await ask(path, { jobs: ['*'] }, {}, method);
+        expect(response.status).toBe(405);
+        expect(response.headers.get('allow')).toMatch(/^GET, (HEAD, )?OPTIONS$/);
+        if (method !== 'HEAD') expect(await response.json()).toMatchObject({ code: 'method_not_allowed' });
+      }
+    },
+  );
+
   test('a page of a listed origin may read what it needs', async () => {
     const response = await ask('/v1/jobs?limit=1', { jobs: ['*'] }, { origin: LISTED });
     expect(response.headers.get('access-control-allow-origin')).toBe(LISTED);
