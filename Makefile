@@ -4,8 +4,8 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-chaos test-node22 test-node24 test-nats-2.10 test-container test-proxies test-browser test-packages test-stalls soak fuzz \
-	bench audit build packages check format clean distclean \
+.PHONY: help setup demo test test-chaos test-node22 test-node24 test-nats-2.10 test-container test-proxies test-browser test-packages test-api \
+	test-stalls soak fuzz bench audit build packages check format clean distclean \
 	need-node need-nats need-nats-for-tests
 
 FILES ?=
@@ -75,6 +75,9 @@ test-browser: need-node need-nats-for-tests $(PACKAGES) build ## run the tests i
 
 test-packages: need-node need-nats-for-tests $(PACKAGES) packages ## install what `make packages` makes into empty projects, and run the README's examples
 	@$(call server); HEADWAY_PACKAGES=1 exec $(VITEST) --project packages
+
+test-api: need-node need-nats-for-tests $(PACKAGES) build ## hold what is answered over HTTP against its OpenAPI document (needs Python)
+	@exec scripts/test-api.sh $(OPTIONS)
 
 test-stalls: need-node need-nats-for-tests $(PACKAGES) build ## run the tests with servers while their processes stand still now and then
 	@$(call server); HEADWAY_STALLS=$(STALLS) exec $(VITEST) --project integration --project chaos

@@ -69,6 +69,16 @@ const packages = {
   },
 };
 
+// This needs Schemathesis: scripts/test-api.sh sees to it and says so.
+const api = {
+  test: {
+    name: 'api',
+    include: ['test/api/**/*.test.ts'],
+    pool: 'forks' as const,
+    sequence: { groupOrder: 8 },
+  },
+};
+
 // Integration and chaos run side by side, so that there is one end at which workers stand idle, and not two. Most of
 // their tests wait most of the time: for a server, for a silence, for a process to end. So one more runs than there are
 // cores; with two more, on a machine that was busy besides, the herd missed its deadline.
@@ -86,6 +96,7 @@ export default defineConfig({
       ...(process.env.HEADWAY_PROXIES ? [proxies] : []),
       ...(process.env.CHROMIUM_BIN ? [browser] : []),
       ...(process.env.HEADWAY_PACKAGES ? [packages] : []),
+      ...(process.env.HEADWAY_SCHEMATHESIS ? [api] : []),
       {
         test: {
           name: 'unit',

@@ -1,9 +1,11 @@
 import type { TSchema } from '@sinclair/typebox';
+import { asyncApi } from './asyncapi.js';
 import { Claims } from './claims.js';
 import { CLOSE_CODES, ERROR_CODES } from './close-codes.js';
 import { settings } from './config.js';
 import { Event } from './event.js';
 import { CLIENT_FRAMES, SERVER_FRAMES } from './frames.js';
+import { openApi } from './openapi.js';
 
 const DIALECT = 'https://json-schema.org/draft/2020-12/schema';
 
@@ -40,6 +42,8 @@ export function jsonSchemaFiles(): ReadonlyMap<string, string> {
       'config.schema.json',
       file('Settings of an edge, by environment variable', { type: 'object', properties: config }),
     ],
+    ['openapi.json', `${JSON.stringify(openApi(), null, 2)}\n`],
+    ['asyncapi.json', `${JSON.stringify(asyncApi(), null, 2)}\n`],
     [
       'close-codes.json',
       `${JSON.stringify({ close_codes: CLOSE_CODES, error_codes: ERROR_CODES }, null, 2)}\n`,

@@ -5,21 +5,20 @@ import { hostAndPort } from '../../schemas/config-access.js';
 import { startOperatorsServer, startServer, type TlsSettings } from '../edge/server.js';
 import { loadUws, type Uws } from '../edge/uws.js';
 import { EventLog, type LogListener } from '../eventlog/log.js';
-import type { LogRecord } from '../eventlog/record.js';
 import { connectNats } from '../jetstream/connection.js';
 import { monitorOf, onPermissionError, watchPermissionErrors } from '../jetstream/connection-monitor.js';
 import { Feed } from '../jetstream/feed.js';
-import { type HistoryObserver, HistoryReader, type Reader } from '../jetstream/history-reader.js';
+import { type HistoryObserver, HistoryReader } from '../jetstream/history-reader.js';
 import { redactUrl } from '../jetstream/nats-url.js';
 import type { PullAccess } from '../jetstream/pull-reader.js';
 import { Hub } from '../session/hub.js';
-import type { IsWanted } from '../session/ports.js';
 import { type Logger, LogRateLimiter } from '../telemetry/logger.js';
 import { type MetricSources, Metrics, sharedAnswer } from '../telemetry/metrics.js';
 import { type Access, accessObserver, openAccess } from './access.js';
 import { feedSink } from './feed-sink.js';
 import { createLiveness } from './liveness.js';
-import { drain, tickMs, webSocketDeps } from './sessions.js';
+
+import { drain, jobReads, tickMs, webSocketDeps } from './sessions.js';
 import { openTls } from './tls.js';
 
 /** An answer that has not come by then is lost, with the server or the leader that owed it: ask again. */
@@ -190,8 +189,9 @@ async function serve(deps: Serving, opened: OpenedResources): Promise<RunningEdg
       metrics,
       access,
     ),
-    lastState: (id: string, requester: string, isWanted: IsWanted) =>
-      lastState(log, history, id, { requester, isWanted }),
+    reads: jobReads(log, (requester) => history.of(requester)),
+    epoch: () => log.epoch,
+    random: Math.random,
     readiness,
     metrics: sharedAnswer(config.metricsMaxAgeMs, now, () => metrics.render()),
     hasMetricsElsewhere: config.metricsListen !== undefined,
@@ -302,16 +302,4 @@ function logFailures(logger: Logger): (error: unknown) => void {
     const turn = lines.acquire();
     if (turn !== null) logger.error({ err: error, ...turn }, 'a handler failed');
   };
-}
-
-// What memory knows of a job is its newest state as of the log's head; what it does not know is read.
-async function lastState(
-  log: EventLog,
-  history: HistoryReader,
-  id: string,
-  reader: Reader,
-): Promise<LogRecord | null> {
-  const known = log.isReady ? log.last(id) : undefined;
-  if (known !== undefined) return known;
-  return log.isReady && log.knowsAllJobs ? null : history.lastState(id, reader);
 }

@@ -1,14 +1,17 @@
 import { randomBytes } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import { CLOSE_CODES } from '../../schemas/close-codes.js';
 import type { EdgeConfig } from '../../schemas/config.js';
 import { LIMIT_SETTINGS } from '../edge/connection-guard.js';
+import type { JobReads } from '../edge/job-routes.js';
 import { ClientRateLimiter } from '../edge/limits.js';
 import { scopeIdOf } from '../edge/request.js';
 import type { WebSocketDeps } from '../edge/websocket.js';
 import type { EventLog } from '../eventlog/log.js';
+import type { LogRecord } from '../eventlog/record.js';
 import { ClientConnection } from '../session/client-connection.js';
 import type { Hub } from '../session/hub.js';
+import { JobReader } from '../session/job-reader.js';
 import type { HistorySource } from '../session/ports.js';
 import { type Logger, LogRateLimiter } from '../telemetry/logger.js';
 import type { Metrics } from '../telemetry/metrics.js';
@@ -158,4 +161,20 @@ export async function drain(hub: Hub, windowMs: number): Promise<void> {
   if (steps > 0) await delay(DRAIN_STEP_MS);
   hub.closeDraining(hub.size);
   await delay(CLOSE_GRACE_MS);
+}
+
+/**
+ * What is asked of the log once, over HTTP.
+ * @param readsOf reads behind the tail, in the turns of one requester
+ */
+export function jobReads(log: EventLog, readsOf: (requester: string) => HistorySource): JobReads {
+  const reader = new JobReader(log, () => nextTurn());
+  return {
+    lastState: (id, requester, isWanted) => reader.lastState(id, readsOf(requester), isWanted),
+    events: (scope, range, requester, isWanted) => reader.events(scope, range, readsOf(requester), isWanted),
+    jobs: (scope, range, statuses, requester, isWanted) => {
+      const isListed = ({ status }: LogRecord) => statuses === null || statuses.has(status);
+      return reader.jobs(scope, range, isListed, readsOf(requester), isWanted);
+    },
+  };
 }

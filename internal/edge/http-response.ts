@@ -3,10 +3,13 @@ import type { HttpResponse } from './uws.js';
 const STATUS = {
   200: '200 OK',
   204: '204 No Content',
+  304: '304 Not Modified',
   400: '400 Bad Request',
   401: '401 Unauthorized',
   403: '403 Forbidden',
   404: '404 Not Found',
+  405: '405 Method Not Allowed',
+  410: '410 Gone',
   426: '426 Upgrade Required',
   429: '429 Too Many Requests',
   500: '500 Internal Server Error',
@@ -29,14 +32,16 @@ export function json(status: Status, body: unknown): HttpResponseSpec {
 /**
  * An error as RFC 9457 writes it.
  * @param retryAfterSeconds when it may be tried again; null: nothing is said of that
+ * @param members what it has beside the usual members
  */
 export function problem(
   status: Status,
   code: string,
   detail: string,
   retryAfterSeconds: number | null = null,
+  members: Readonly<Record<string, unknown>> = {},
 ): HttpResponseSpec {
-  const body = { type: 'about:blank', title: STATUS[status].slice(4), status, code, detail };
+  const body = { type: 'about:blank', title: STATUS[status].slice(4), status, code, detail, ...members };
   return {
     status,
     contentType: 'application/problem+json',
@@ -52,7 +57,8 @@ function writeHead(res: HttpResponse, { status, contentType, headers = {} }: Htt
   res
     .writeStatus(STATUS[status])
     .writeHeader('content-type', contentType)
-    .writeHeader('cache-control', 'no-store');
+    // What has a tag may be kept, and is asked for again each time.
+    .writeHeader('cache-control', headers.etag === undefined ? 'no-store' : 'private, no-cache');
   for (const [name, value] of Object.entries(headers)) res.writeHeader(name, value);
   if (status === 426) res.writeHeader('upgrade', 'websocket');
 }
@@ -83,12 +89,13 @@ export function sendWhenReady(
   });
   void make(() => !isAborted).then((answer) => {
     setImmediate(() => {
-      if (!isAborted) res.cork(() => write(res, answer(), isHead));
+      if (!isAborted) res.cork(() => writeAnswer(res, answer(), isHead));
     });
   });
 }
 
-function write(res: HttpResponse, answer: HttpResponseSpec, isHead: boolean): void {
+/** Writes a whole answer. Within a cork. */
+export function writeAnswer(res: HttpResponse, answer: HttpResponseSpec, isHead = false): void {
   writeHead(res, answer);
   // A body behind the answer to HEAD would be taken for the next answer. Its length is said to be 0, and not that of the
   // answer to GET: told a length without a body, the library waits for the body, and the connection does not end.

@@ -1,3 +1,5 @@
+import { asyncApi } from '../../schemas/asyncapi.js';
+import { openApi } from '../../schemas/openapi.js';
 import { type HttpResponseSpec, json, problem, send, sendWhenReady } from './http-response.js';
 import { guarded, type RoutingDeps } from './routing.js';
 import type { App, HttpRequest } from './uws.js';
@@ -15,6 +17,8 @@ export interface OpsRoutesDeps extends RoutingDeps {
 export function routeOps(app: App, deps: OpsRoutesDeps): void {
   routeHealth(app, deps);
   if (!deps.hasMetricsElsewhere) routeMetrics(app, deps);
+  answer(app, deps, '/openapi.json', () => description(openApi()));
+  answer(app, deps, '/asyncapi.json', () => description(asyncApi()));
   answer(app, deps, WS_PATH, upgradeRequired);
   answer(app, deps, `${WS_PATH}/*`, upgradeRequired);
   routeNothing(app, deps);
@@ -72,6 +76,12 @@ function routeNothing(app: App, deps: OpsRoutesDeps): void {
     guarded(deps, (res, req) => send(res, notFound(req))),
   );
 }
+
+// Tools in a browser read them from anywhere; they say nothing of any job.
+const description = (document: unknown): HttpResponseSpec => ({
+  ...json(200, document),
+  headers: { 'access-control-allow-origin': '*' },
+});
 
 const upgradeRequired = (): HttpResponseSpec =>
   problem(

@@ -7,6 +7,7 @@ import type { Resume } from '../session/resume.js';
 import { headerLines } from './client-address.js';
 import type { Handshake } from './connection-guard.js';
 import { addressText } from './ip-address.js';
+import { resumeOfEventId } from './sse-encoder.js';
 import type { HttpRequest, HttpResponse } from './uws.js';
 
 export type ParsedRequest =
@@ -45,6 +46,24 @@ export function parseRequest(id: string | null, query: string): ParsedRequest {
     return bad('invalid_last_seq', `last_seq is ${show(lastSeq)}; expected an integer from 0 to 2^53-1`);
   }
   return { ok: true, scope, resume: { lastSeq: seq, epoch, ...(scopeId !== null && { scope: scopeId }) } };
+}
+
+/**
+ * The same for server-sent events. PROTOCOL.md, "Server-sent events". Never throws.
+ *
+ * @param lastEventId the header with which a browser comes back; '' where there is none. It is newer than the query
+ */
+export function parseStreamRequest(id: string | null, query: string, lastEventId: string): ParsedRequest {
+  if (new URLSearchParams(query).has('processing_id'))
+    return bad('invalid_query', 'processing_id in the query is not understood; a job stands in the path');
+  const parsed = parseRequest(id, query);
+  if (!parsed.ok || lastEventId === '') return parsed;
+  const resume = resumeOfEventId(lastEventId);
+  if (resume !== null) return { ...parsed, resume };
+  return bad(
+    'invalid_last_seq',
+    `Last-Event-ID is ${show(lastEventId)}; expected the id of an event of this stream`,
+  );
 }
 
 type Bad = Extract<ParsedRequest, { ok: false }>;

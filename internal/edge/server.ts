@@ -2,6 +2,7 @@ import { PortInUseError, TlsFilesError } from '../errors.js';
 import { type JobRoutesDeps, routeJobs } from './job-routes.js';
 import { type OpsRoutesDeps, routeOperators, routeOps } from './ops-routes.js';
 import { guardSockets } from './routing.js';
+import { routeSse, type SseDeps } from './sse.js';
 import { CertificateWatcher, readTlsFiles, type TlsFiles, type TlsReloadEvent } from './tls.js';
 import type { App, ListenSocket, Uws } from './uws.js';
 import { routeWebSockets, type WebSocketDeps } from './websocket.js';
@@ -47,7 +48,7 @@ interface Listener {
 export async function startServer(
   uws: Uws,
   address: Address,
-  deps: OpsRoutesDeps & WebSocketDeps & JobRoutesDeps,
+  deps: OpsRoutesDeps & WebSocketDeps & JobRoutesDeps & SseDeps,
   tls: TlsSettings | null,
 ): Promise<EdgeServer> {
   const route = (app: App): App => {
@@ -58,6 +59,7 @@ export async function startServer(
       cutOff: (address, limit) => deps.refused({ code: 'overloaded', address, defect: null, limit }),
     });
     routeWebSockets(app, uws, deps);
+    routeSse(app, deps);
     routeJobs(app, deps);
     routeOps(app, deps);
     return app;

@@ -90,6 +90,17 @@ export class SocketGuard {
     this.#webSockets++;
   }
 
+  /** A socket has begun to be sent events. `streamEnded` has to follow, and `gone` after it. */
+  streamBegan(): void {
+    this.upgraded();
+  }
+
+  /** A socket is sent no more events. */
+  streamEnded(): void {
+    this.#webSockets--;
+    this.#http++;
+  }
+
   /**
    * A WebSocket is gone.
    * @param isOurs the edge has closed it, and the socket may stay open until its peer has closed it as well

@@ -34,6 +34,7 @@ const UNSAID_AT_FIRST: LivenessPolicy = { ...NO_POLICY, attempt: 1 };
 export interface DecodedEvent {
   readonly id: string;
   readonly jobType: string | undefined;
+  readonly status: Event['status'];
   readonly finished: boolean;
   /** null: the job does not run (it has ended, or waits for its next attempt), so its silence means nothing. */
   readonly policy: LivenessPolicy | null;
@@ -101,6 +102,7 @@ export function decodeEvent(subject: string, bytes: Uint8Array): Decoded {
       // Not cut from the subject: a cut string keeps the whole in memory.
       id: event.processing_id,
       jobType: event.job_type,
+      status: STATUS[event.status],
       finished: isFinished(event),
       policy: patienceOf(event),
       hasType: event.type !== undefined,
@@ -108,6 +110,13 @@ export function decodeEvent(subject: string, bytes: Uint8Array): Decoded {
     },
   };
 }
+
+// One text for all events, not a piece of each one's own.
+const STATUS: { readonly [S in Event['status']]: S } = {
+  processing: 'processing',
+  completed: 'completed',
+  error: 'error',
+};
 
 function patienceOf({ status, stall_after_seconds, timeout_seconds, attempt }: Event): LivenessPolicy | null {
   if (status !== 'processing') return null;

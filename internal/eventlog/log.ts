@@ -441,6 +441,17 @@ export class EventLog {
     return new Snapshot(this.#jobs, scope, this.#head, all);
   }
 
+  /** The last states of all jobs that memory knows, with an event after `cursor`. Of those up to `droppedSeq` some may be missing. */
+  known(scope: Scope, cursor: number): Snapshot {
+    const known = { after: cursor, now: 0, recentMs: Number.POSITIVE_INFINITY, mayMiss: true };
+    return new Snapshot(this.#jobs, scope, this.#head, known);
+  }
+
+  /** Memory knows every job whose newest event lies above this seq. */
+  get droppedSeq(): number {
+    return this.#jobs.droppedSeq;
+  }
+
   /** Whether memory knows every job that has an event after `cursor`. */
   hasChangesSince(cursor: number): boolean {
     return cursor >= this.#jobs.droppedSeq;

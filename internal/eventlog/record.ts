@@ -12,6 +12,7 @@ export interface LogRecord {
   readonly prevSeq: number | null;
   readonly id: string;
   readonly jobType: string | undefined;
+  readonly status: DecodedEvent['status'];
   readonly finished: boolean;
   /** null: the job does not run. */
   readonly policy: LivenessPolicy | null;
@@ -37,6 +38,7 @@ export function makeRecord(
     prevSeq,
     id: event.id,
     jobType: event.jobType,
+    status: event.status,
     finished: event.finished,
     policy: event.policy,
     storedAt,
@@ -70,6 +72,18 @@ export function withPrevSeq(record: LogRecord, prevSeq: number): string {
 /** The record's frame without its predecessor, for whoever was not shown that one. */
 export function withoutPrevSeq(record: LogRecord): string {
   return record.frame.replace(`"prev_seq":${record.prevSeq}`, '"prev_seq":null');
+}
+
+/**
+ * The record's frame for a reader of the scope, whose last record of the same job was `previous`; null: nobody knows
+ * which that was. On all jobs readers keep track for themselves.
+ */
+export function frameInScope(record: LogRecord, scope: Scope, previous: number | null): string {
+  const { prevSeq, frame } = record;
+  if (scope.kind === 'all' || prevSeq === previous) return frame;
+  if (prevSeq === null) return previous === null ? frame : withPrevSeq(record, previous);
+  // What was kept back is not named either.
+  return scope.jobTypes === null || prevSeq === 0 ? frame : withoutPrevSeq(record);
 }
 
 /** The index of the first of `records` (rising seq) after `cursor`, looking from index `from`. */

@@ -12,6 +12,8 @@ export interface SnapshotRange {
   readonly now: number;
   /** Jobs that are finished for longer are left out; Infinity: none is. */
   readonly recentMs: number;
+  /** Whether it goes on over states whose positions were dropped, instead of being `lost`. */
+  readonly mayMiss?: boolean;
 }
 
 /**
@@ -55,14 +57,19 @@ export class Snapshot {
   /** What comes up to here was handed out, or is not wanted. */
   #passed: number;
 
-  constructor(jobs: JobStateCache, scope: Scope, head: number, { after, now, recentMs }: SnapshotRange) {
+  constructor(
+    jobs: JobStateCache,
+    scope: Scope,
+    head: number,
+    { after, now, recentMs, mayMiss }: SnapshotRange,
+  ) {
     this.head = head;
     this.#jobs = jobs;
     this.#scope = scope;
     this.#after = after;
     this.#passed = after;
     this.#finishedSince = now - recentMs;
-    this.#owesAll = recentMs === Number.POSITIVE_INFINITY;
+    this.#owesAll = recentMs === Number.POSITIVE_INFINITY && mayMiss !== true;
     this.#sources = jobs.inOrder(scope.jobTypes).map((iterator) => ({ jobs: iterator, next: undefined }));
   }
 

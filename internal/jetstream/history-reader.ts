@@ -111,6 +111,15 @@ export class HistoryReader {
     return { ...page, records: page.records.filter((record) => inScope(scope, record)) };
   }
 
+  oldest(scope: Scope, reader: Reader): Promise<Pick<Page, 'records' | 'cursor'>> {
+    const key = scope.kind === 'job' ? `oldest ${scope.id}` : 'oldest *';
+    return this.#once(key, 'page', reader, async () => {
+      const page = await readPage(this.#access, scope, 0, 'none');
+      if (page.kind === 'refused') throw new RetryableReadError('the stream has changed');
+      return page;
+    });
+  }
+
   reached(cursor: number, reader: Reader): Promise<{ readonly kind: 'ok' } | ResetRequired> {
     return this.#once(`head ${cursor}`, 'head', reader, async () => {
       const info = await this.#access.jsm.streams.info(this.#access.stream);
@@ -243,6 +252,10 @@ class ReadsOfRequester implements HistorySource {
 
   page(scope: Scope, after: number, isWanted: IsWanted): Promise<Page | ResetRequired> {
     return this.#reader.page(scope, after, this.#by(isWanted));
+  }
+
+  oldest(scope: Scope, isWanted: IsWanted): Promise<Pick<Page, 'records' | 'cursor'>> {
+    return this.#reader.oldest(scope, this.#by(isWanted));
   }
 
   reached(cursor: number, isWanted: IsWanted): Promise<{ readonly kind: 'ok' } | ResetRequired> {

@@ -57,6 +57,8 @@ export interface HistorySource {
    * over what is missing, and says so.
    */
   page(scope: Scope, after: number, isWanted: IsWanted): Promise<Page | ResetRequired>;
+  /** The oldest valid events of a job that the stream keeps, and how far it was looked. Others may be missing behind the first. */
+  oldest(scope: Scope, isWanted: IsWanted): Promise<Pick<Page, 'records' | 'cursor'>>;
   /** Whether the stream, not only this edge, has reached `cursor`. */
   reached(cursor: number, isWanted: IsWanted): Promise<{ readonly kind: 'ok' } | ResetRequired>;
 }

@@ -1,7 +1,7 @@
 import { closeCode } from '../../schemas/close-codes.js';
 import type { Gap } from '../eventlog/gaps.js';
 import type { EventLog } from '../eventlog/log.js';
-import { inScope, type LogRecord, withoutPrevSeq, withPrevSeq } from '../eventlog/record.js';
+import { frameInScope, inScope, type LogRecord } from '../eventlog/record.js';
 import type { Followed } from './catch-up.js';
 import { type FrameWriter, SCAN_BYTES } from './frame-writer.js';
 import { frames } from './frames.js';
@@ -55,7 +55,7 @@ export class UpdateWriter {
     while (this.#gone?.tell(scope, record.seq - 1));
     this.#followed.advanceTo(record.seq);
     if (!inScope(scope, record)) return SCAN_BYTES;
-    if (this.#writer.send(this.#updateFrame(record))) {
+    if (this.#writer.send(frameInScope(record, scope, this.#previous))) {
       this.#previous = record.seq;
       this.#onSent?.(1);
     }
@@ -111,15 +111,5 @@ export class UpdateWriter {
 
   #skipped({ after, before }: Gap): void {
     this.#writer.send(frames.skipped('retention', after, before));
-  }
-
-  #updateFrame(record: LogRecord): string {
-    const { scope } = this.#followed;
-    const { prevSeq, frame } = record;
-    const previous = this.#previous;
-    if (scope.kind === 'all' || prevSeq === previous) return frame;
-    if (prevSeq === null) return previous === null ? frame : withPrevSeq(record, previous);
-    // What was kept back is not named either.
-    return scope.jobTypes === null || prevSeq === 0 ? frame : withoutPrevSeq(record);
   }
 }

@@ -85,7 +85,7 @@ describe('what a token opens', () => {
   ])('HEAD answers as GET does, without the body: %s', async (_what, id, claims) => {
     const [get, head] = [await ask(id, claims), await ask(id, claims, {}, 'HEAD')];
     expect(head.status).toBe(get.status);
-    for (const name of ['content-type', 'cache-control', 'www-authenticate'])
+    for (const name of ['content-type', 'cache-control', 'etag', 'www-authenticate'])
       expect(head.headers.get(name)).toBe(get.headers.get(name));
     expect(await head.text()).toBe('');
   });
@@ -116,7 +116,9 @@ describe('pages of other origins', () => {
     });
     expect(preflight.status).toBe(204);
     expect(preflight.headers.get('access-control-allow-origin')).toBe(LISTED);
-    expect(preflight.headers.get('access-control-allow-headers')).toBe('Authorization');
+    expect(preflight.headers.get('access-control-allow-headers')).toBe(
+      'Authorization, If-None-Match, Last-Event-ID',
+    );
   });
 
   test('G7 nobody unauthorised: any other is refused, whatever its token, and may not read why', async () => {

@@ -6,6 +6,7 @@ import { Hub } from '../../internal/session/hub.js';
 import type { HistorySource, Page, ResetRequired } from '../../internal/session/ports.js';
 import type { ResetReason } from '../../schemas/frames.js';
 import { ModelClient } from './client.js';
+import { ModelPager } from './pager.js';
 import { type ModelMessage, ModelStream } from './stream.js';
 
 export interface WorldOptions extends LogLimits {
@@ -24,6 +25,8 @@ export interface WorldOptions extends LogLimits {
 export class World {
   readonly stream: ModelStream;
   readonly clients: ModelClient[] = [];
+  readonly pagers: ModelPager[] = [];
+  #failure: unknown = null;
   #log: EventLog;
   #hub: Hub;
   #turns: (() => void)[] = [];
@@ -75,6 +78,24 @@ export class World {
     });
     this.#hub.add(client.connection);
     client.connection.open();
+  }
+
+  /**
+   * Somebody begins to page through the events of a job.
+   * @param after null: from the beginning
+   */
+  page(id: string, limit: number, after: number | null): void {
+    const pager = new ModelPager(this.stream, id, limit, after);
+    this.pagers.push(pager);
+    void pager
+      .run(
+        () => this.#log,
+        () => this.#history(),
+      )
+      .catch((error: unknown) => {
+        this.#failure ??= error;
+        pager.isDone = true;
+      });
   }
 
   drop(client: ModelClient): void {
@@ -150,6 +171,7 @@ export class World {
       this.drop(client);
       client.mayShowGone = true;
     }
+    for (const pager of this.pagers) pager.isDone = true;
     this.#answers = [];
     this.#turns = [];
     this.#log = this.#newLog();
@@ -175,6 +197,7 @@ export class World {
         this.#answers.length > 0 ||
         this.#log.head < Math.max(0, ...this.stream.kept.keys()) ||
         this.#log.epoch !== this.stream.epoch ||
+        this.pagers.some((pager) => !pager.isDone) ||
         this.clients.some(
           (client) => !client.isDone && (client.connection?.session.state !== 'live' || client.unread > 0),
         );
@@ -183,6 +206,7 @@ export class World {
         throw new Error(`no rest: ${this.clients.map((c) => c.connection?.session.state).join()}`);
     }
     for (const client of this.clients) client.verify(this.#log.head);
+    if (this.#failure !== null) throw this.#failure;
   }
 
   #newLog(): EventLog {
@@ -245,12 +269,27 @@ export class World {
         ),
       isKept: (seq) => later(() => this.stream.kept.has(seq)),
       page: (scope, after) => later(() => this.#page(scope, after)),
+      oldest: (scope) => later(() => this.#oldest(scope)),
       reached: (cursor) => later(() => (cursor <= this.stream.last ? { kind: 'ok' } : this.#refuse('ahead'))),
     };
   }
 
   #refuse(reason: ResetRequired['reason']): ResetRequired {
     return { kind: 'refused', reason, firstSeq: this.stream.first, lastSeq: this.stream.last };
+  }
+
+  #oldest(scope: Scope): { readonly records: readonly LogRecord[]; readonly cursor: number } {
+    const kept = [...this.stream.kept.values()].filter(
+      (message) => scope.kind === 'all' || message.id === scope.id,
+    );
+    const messages = kept.slice(0, this.#options.pageSize);
+    const isExhausted = messages.length === kept.length;
+    return {
+      records: messages.flatMap(({ seq, event, storedAt }) =>
+        event === null ? [] : [makeRecord(event, seq, null, storedAt)],
+      ),
+      cursor: isExhausted ? this.stream.last : (messages.at(-1)?.seq ?? 0),
+    };
   }
 
   // What internal/jetstream/history-page.ts promises, over the model.

@@ -6,8 +6,9 @@ import { makeSite, ProxiedEdges, type Site } from '../harness/proxied-edges.js';
 import { publish } from '../harness/publish.js';
 import { PROXIES } from '../harness/reverse-proxy.js';
 import { sharedNats } from '../harness/shared-nats.js';
+import { SseClient } from '../harness/sse-client.js';
 import { bearer, bearerProtocol, JWT_ENV, mint } from '../harness/tokens.js';
-import { withTimeout } from '../harness/wait.js';
+import { waitFor, withTimeout } from '../harness/wait.js';
 
 const WS = '/ws/upload-progress';
 /** The longest token that an edge takes, in characters. */
@@ -54,6 +55,29 @@ describe.each(PROXIES)('%s', (proxy) => {
     await using after = await open.connect(`${WS}/${id}?last_seq=${first}&epoch=${before.epoch}`);
     await after.until(({ type }) => type === 'caught_up');
     expect(after.seen().map(({ seq }) => seq)).toEqual(missed);
+  });
+
+  test('server-sent events arrive one by one, and Last-Event-ID resumes', async () => {
+    const id = jobId();
+    const address = `${open.proxy.https}/sse/upload-progress/${id}`;
+    const stored: number[] = [];
+    {
+      using client = new SseClient(address, {}, site.ca);
+      await client.frame('caught_up');
+      for (let i = 1; i <= 3; i++) {
+        stored.push(await publish(shared.nc, id, { progress: i }));
+        await waitFor(() => client.updates.length === i, { what: `event ${i} while the stream is open` });
+      }
+      stored.push(await publish(shared.nc, id, { progress: 4 }));
+      for (const { http } of open.edges) await edgeHasRead(http, shared.nc);
+      await waitFor(() => client.updates.length === 4, { what: 'the last one' });
+      const { lastEventId } = client;
+      const missed = await publish(shared.nc, id, { progress: 5 });
+      for (const { http } of open.edges) await edgeHasRead(http, shared.nc);
+      using back = new SseClient(address, { 'last-event-id': lastEventId }, site.ca);
+      await back.frame('caught_up');
+      expect([client.updates.slice(0, 4), back.updates]).toEqual([stored, [missed]]);
+    }
   });
 
   test('close codes and the reasons before them pass through', async () => {

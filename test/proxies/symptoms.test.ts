@@ -3,8 +3,10 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { WsClient } from '../harness/client.js';
 import { type EdgeProcess, startEdgeProcess } from '../harness/edge-process.js';
 import { jobId } from '../harness/ids.js';
+import { publish } from '../harness/publish.js';
 import { nginxVersion, startPlainNginx } from '../harness/reverse-proxy.js';
 import { sharedNats } from '../harness/shared-nats.js';
+import { SseClient } from '../harness/sse-client.js';
 import { waitFor, withTimeout } from '../harness/wait.js';
 
 const shared = sharedNats();
@@ -50,6 +52,24 @@ test('HTTP/1.1, and a handshake that does not get through whole: 426, which says
     status: 426,
     body: expect.stringContaining('have a proxy in front pass the headers of the handshake on'),
   });
+});
+
+test.each([
+  ['as it is by itself', ''],
+  ['with gzip for everything', 'gzip on; gzip_types *; gzip_proxied any; gzip_min_length 0;'],
+])('nginx that buffers holds no server-sent event back: %s', async (_what, lines) => {
+  await using plain = await startPlainNginx(
+    pass(`proxy_http_version 1.1; proxy_set_header Connection ""; ${lines}`),
+  );
+  const id = jobId();
+  using client = new SseClient(`http://127.0.0.1:${plain.port}/sse/upload-progress/${id}`, {
+    'accept-encoding': 'gzip',
+  });
+  await client.frame('caught_up');
+  for (let i = 1; i <= 3; i++) {
+    await publish(shared.nc, id, { progress: i });
+    await waitFor(() => client.updates.length === i, { what: `event ${i} while the stream is open` });
+  }
 });
 
 test('HTTP/1.1 and TLS are mistaken for each other: nothing comes of it, and the edge goes on', async () => {

@@ -28,6 +28,16 @@ const step = fc.oneof(
   { weight: 4, arbitrary: fc.record({ do: fc.constant('connect' as const), scope }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('drop' as const), who }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('resume' as const), who }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant('page' as const),
+      job,
+      limit: upTo(5),
+      /** How many messages behind the newest one, or ahead of it; null: from the beginning. */
+      back: fc.oneof(fc.constant(null), fc.integer({ min: -3, max: 30 })),
+    }),
+  },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('heartbeat' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('rebuild' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('restart' as const) }) },
@@ -79,6 +89,13 @@ async function take(world: World, next: Step): Promise<void> {
     case 'resume':
       if (client) world.reconnect(client);
       break;
+    case 'page':
+      world.page(
+        next.job,
+        next.limit,
+        next.back === null ? null : Math.max(0, world.stream.last - next.back),
+      );
+      break;
     case 'heartbeat':
       world.heartbeat();
       break;
@@ -115,9 +132,9 @@ async function take(world: World, next: Step): Promise<void> {
   }
 }
 
-test('G1 order, G2 state first, G4 slow readers, G5 stale cursors: after any program every client has exactly what it is owed', async () => {
+test('G1 order, G2 state first, G4 slow readers, G5 stale cursors: after any program every client has exactly what it is owed, and whoever pages as well', async () => {
   let updates = 0;
-  let [resets, skips, gone] = [0, 0, 0];
+  let [resets, skips, gone, paged, stale] = [0, 0, 0, 0, 0];
   await fc.assert(
     fc.asyncProperty(
       options,
@@ -132,11 +149,15 @@ test('G1 order, G2 state first, G4 slow readers, G5 stale cursors: after any pro
           skips += client.skips;
           gone += client.gone;
         }
+        for (const pager of world.pagers) {
+          paged += pager.events;
+          if (pager.isStale) stale++;
+        }
       },
     ),
     { numRuns: RUNS, ...(SEED ? { seed: Number(SEED) } : {}) },
   );
   // A property that nothing ever exercises holds as well.
   expect(updates).toBeGreaterThan(RUNS);
-  for (const times of [resets, skips, gone]) expect(times).toBeGreaterThan(0);
+  for (const times of [resets, skips, gone, paged, stale]) expect(times).toBeGreaterThan(0);
 });

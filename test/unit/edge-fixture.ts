@@ -72,6 +72,7 @@ export function pureEdge(given: PureEdgeOptions) {
     lastState: unread,
     records: unread,
     page: unread,
+    oldest: unread,
     isKept: unread,
     reached: unread,
     ...given.history,

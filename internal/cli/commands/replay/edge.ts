@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { setImmediate as turn } from 'node:timers/promises';
 import { type EdgeConfig, parseEdgeConfig } from '../../../../schemas/config.js';
 import { type Access, accessMistakes, openAccess } from '../../../app/access.js';
-import { drain, tickMs, webSocketDeps } from '../../../app/sessions.js';
+import { drain, jobReads, tickMs, webSocketDeps } from '../../../app/sessions.js';
 import { type EdgeServer, startServer } from '../../../edge/server.js';
 import { loadUws } from '../../../edge/uws.js';
 import { HeadwayError, PortInUseError } from '../../../errors.js';
@@ -179,7 +179,9 @@ export class ReplayEdge implements ReplaySink {
             );
           },
           failed,
-          lastState: (id) => history.lastState(id),
+          reads: jobReads(this.#log, () => history),
+          epoch: () => this.#log.epoch,
+          random: Math.random,
           readiness: () =>
             this.#log.isReady
               ? { ready: true, detail: 'replaying' }

@@ -33,6 +33,10 @@ export class ReplayedHistory implements HistorySource {
     return { ...nothing, cursor: floor, gap: { after, before: floor + 1 } };
   }
 
+  async oldest(): Promise<Pick<Page, 'records' | 'cursor'>> {
+    return { records: [], cursor: Math.max(this.#begin(), this.#log.tailStart) };
+  }
+
   async isKept(): Promise<boolean> {
     return false;
   }
