@@ -128,7 +128,7 @@ function eventsRefused({ code, reason }: Extract<PublishFacts, { kind: 'refuses'
   });
 }
 
-/** What survives what: the stream's settings against OPERATIONS.md, "Durability". */
+/** What survives what: the stream's settings against docs/guides/production.md, "Durability". */
 export function* checkDurability({ stream, streamName }: Facts): Generator<Outcome> {
   if (stream.kind !== 'known' || stream.value.kind !== 'there') return;
   const found = stream.value.stream;
@@ -139,7 +139,7 @@ export function* checkDurability({ stream, streamName }: Facts): Generator<Outco
   if (found.persistMode === 'async') {
     yield finding('warning', 'writes-not-synced', {
       what: 'The stream acknowledges events before they are written (persist_mode: async).',
-      why: 'When the process of the server is killed, events that workers were told are safe can be lost. OPERATIONS.md promises otherwise.',
+      why: 'When the process of the server is killed, events that workers were told are safe can be lost. docs/guides/production.md promises otherwise.',
       remedy: `It cannot be changed on a stream that exists. Make it anew: ${makeAnew(streamName)}.`,
     });
   }
@@ -162,6 +162,6 @@ function syncInterval({ copies }: StreamFacts): Outcome {
       ? 'By default it is every 2 minutes: a process that is killed loses nothing, but when the machine loses power, up to 2 minutes of acknowledged events can be gone.'
       : 'By default it is every 2 minutes: when all machines lose power at once, or one crashes during a network partition, acknowledged events can be gone.',
     remedy:
-      'Look into the jetstream block of the configuration of each server. If that loss would hurt, set sync_interval: always, and measure: it costs throughput. OPERATIONS.md, "Durability".',
+      'Look into the jetstream block of the configuration of each server. If that loss would hurt, set sync_interval: always, and measure: it costs throughput. docs/guides/production.md, "Durability".',
   });
 }

@@ -204,7 +204,7 @@ function warnings(): Table {
   );
   const ofPython = new Map(
     [
-      ...read('sdk/python/headway_worker/options.py').matchAll(
+      ...read('sdk/python/headway_worker/warning.py').matchAll(
         /^ {4}- ``(\w+)``: ([\s\S]*?)(?=\n {4}- |\n\n| {4}""")/gm,
       ),
     ].map(([, kind = '', text = '']) => [kind, sentence(text.replace(/"""[\s\S]*/, ''))]),
