@@ -156,6 +156,7 @@ export class JobWriter implements TimerEntry, ReplyHandler {
     if (this.#signal.isOuterAborted) this.#onOuterAbort();
     if (this.#refusal !== null) this.onRefused(this.#refusal);
     this.#step({ kind: 'end' });
+    this.#scheduleTimer();
     return end.promise;
   }
 
@@ -219,7 +220,7 @@ export class JobWriter implements TimerEntry, ReplyHandler {
     }
     this.#act(this.#delivery.onTimer(now));
     if (this.#context.transport.isConnected) this.#step({ kind: 'due' }, now);
-    else this.#scheduleTimer();
+    this.#scheduleTimer();
   }
 
   onSlot(): boolean {
@@ -365,7 +366,8 @@ export class JobWriter implements TimerEntry, ReplyHandler {
     const { state, send } = reduce(this.#sendState, signal, now, this.#intervalMs);
     this.#setSendState(state);
     if (send !== null) this.#send(this.#buildEvent(send === 'terminal' ? this.#end : null, now));
-    this.#scheduleTimer();
+    // The timer of an event that has left is set.
+    if (this.slot !== 'held') this.#scheduleTimer();
   }
 
   #setSendState(sendState: SendState): void {
