@@ -56,8 +56,8 @@ export type Step =
       readonly records: readonly LogRecord[];
       readonly cursor: number;
       readonly gap: Gap | null;
-      /** One job: the event that the next update follows, whichever were sent; null: nobody knows which. */
-      readonly previous?: number | null;
+      /** One job: the event that the next update follows; null: nobody knows which; undefined: the one that was sent. */
+      readonly previous: number | null | undefined;
     }
   /** The end of the tail. */
   | Extract<LogRead, { kind: 'head' }>

@@ -159,7 +159,7 @@ export class Session {
         this.#enter(this.#tail);
         return 0;
       case 'head': {
-        this.#updates.updates([], step.gap);
+        if (step.gap !== null) this.#updates.updates([], step.gap);
         followed.advanceTo(step.cursor);
         const spent = this.#updates.tellGone(step.cursor);
         if (spent === 0) this.#goLive();
@@ -238,7 +238,7 @@ export class Session {
     if (this.#owesCaughtUp) this.#writer.send(frames.caughtUp(this.#followed.cursor ?? 0));
     this.#owesCaughtUp = false;
     this.#updates.tellStall();
-    this.#updates.endIfFinished(this.cursor);
+    this.#updates.endIfFinished();
   }
 
   // Before anything can stop the pump: a live session's cursor is the log's `flushedSeq`, and that is about to move on.

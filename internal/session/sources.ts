@@ -25,7 +25,6 @@ export class SnapshotSource implements CatchUpSource {
   }
 
   next(): Step {
-    const { log, history } = this.#deps;
     const snapshot = this.#snapshot;
     const step = snapshot.next();
     switch (step.kind) {
@@ -33,12 +32,12 @@ export class SnapshotSource implements CatchUpSource {
       case 'scanned':
         return step;
       case 'end':
-        return { kind: 'last', records: [], cursor: snapshot.head, gap: null };
+        return { kind: 'last', records: [], cursor: snapshot.head, gap: null, previous: undefined };
       case 'lost':
-        return resetStep('limit', log);
+        return resetStep('limit', this.#deps.log);
       case 'evicted':
         return fetchStep(
-          (isWanted) => history.records(step.seqs, isWanted),
+          (isWanted) => this.#deps.history.records(step.seqs, isWanted),
           (read) => {
             const records = read.filter((record) => snapshot.includes(record));
             return { kind: 'records', records, cursor: step.seqs.at(-1) ?? 0, scanned: 0, gap: null };
@@ -122,9 +121,9 @@ export class HistoryPages implements CatchUpSource {
       return resetStep('limit', log);
     }
     this.#followed.isOpening = false;
-    const { records, gap, previous } = answer;
-    const isKnown = scope.jobTypes === null && previous !== null;
-    return { kind: 'last', records, cursor: answer.cursor, gap, ...(isKnown && { previous }) };
+    const { records, gap } = answer;
+    const previous = scope.jobTypes === null ? (answer.previous ?? undefined) : undefined;
+    return { kind: 'last', records, cursor: answer.cursor, gap, previous };
   }
 }
 
@@ -146,7 +145,7 @@ export function freshStep(deps: SourceDeps, followed: Followed): Step {
       // The state is the newest as of the log's head, wherever in the stream it stands itself.
       cursor: log.head,
       gap: null,
-      ...(!isWhole && { previous: null }),
+      previous: isWhole ? undefined : null,
     };
   });
 }

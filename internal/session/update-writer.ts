@@ -98,13 +98,13 @@ export class UpdateWriter {
     if (frame !== null) this.#writer.send(frame);
   }
 
-  /** One job: closes behind everything up to `cursor` where that was the end. */
-  endIfFinished(cursor: number): void {
-    const { scope, unfinishedAt } = this.#followed;
+  /** One job: closes behind what was sent where that was the end. */
+  endIfFinished(): void {
+    const { scope, cursor, unfinishedAt } = this.#followed;
     if (scope.kind !== 'job') return;
     const last = this.#log.lastServed(scope.id);
     if (last === undefined || !last.finished || !inScope(scope, last)) return;
-    if (last.seq > cursor || last.seq < unfinishedAt) return;
+    if (last.seq > (cursor ?? 0) || last.seq < unfinishedAt) return;
     this.#writer.send(frames.end());
     this.#writer.end(closeCode('end'), 'end');
   }
