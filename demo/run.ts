@@ -113,7 +113,7 @@ async function watchAndCheck(
   screen.line();
   screen.results(jobs, watcher.updates);
   screen.line();
-  screen.verdict(isFine, lines);
+  screen.summary(isFine, lines);
   return isFine;
 }
 

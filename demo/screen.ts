@@ -122,7 +122,7 @@ export class Screen implements WatcherEvents {
     }
   }
 
-  verdict(isFine: boolean, lines: readonly string[]): void {
+  summary(isFine: boolean, lines: readonly string[]): void {
     for (const line of lines) this.line(this.#paint(isFine ? 'green' : 'red', line));
   }
 

@@ -7,7 +7,7 @@ export const SUBJECT_PREFIX = 'progress.';
 /** The subjects of the stream: exactly one token after the prefix. */
 export const SUBJECT_FILTER = `${SUBJECT_PREFIX}*`;
 
-/** A worker's signs of life go to this prefix followed by its `processing_id`: on core NATS, never stored. */
+/** A worker's heartbeats go to this prefix followed by its `processing_id`: on core NATS, never stored. */
 export const ALIVE_PREFIX = `alive.${SUBJECT_PREFIX}`;
 
 export const PROCESSING_ID_PATTERN = '^[A-Za-z0-9_-]{1,128}$';
@@ -29,17 +29,17 @@ export const isScopeId = (text: string): boolean => scopeId.test(text);
 /** The subject to which a job's events are published. */
 export const subjectOf = (id: string): string => SUBJECT_PREFIX + id;
 
-/** The subject to which a job's signs of life are published. */
+/** The subject to which a job's heartbeats are published. */
 export const aliveSubjectOf = (id: string): string => ALIVE_PREFIX + id;
 
 const ALIVE_BODY = /^\{\s*"attempt"\s*:\s*(\d{1,15})\s*\}$/;
 /** A body that is longer says nothing. */
 const ALIVE_MAX_BYTES = 64;
 
-/** What a sign of life says: which attempt lives. */
+/** What a heartbeat says: which attempt lives. */
 export const aliveBody = (attempt: number): string => `{"attempt":${attempt}}`;
 
-/** The attempt that a sign of life names; null when it names none, and then it is for whichever runs. Never throws. */
+/** The attempt that a heartbeat names; null when it names none, and then it is for whichever runs. Never throws. */
 export function attemptOfAlive(body: Uint8Array): number | null {
   if (body.byteLength > ALIVE_MAX_BYTES) return null;
   const attempt = ALIVE_BODY.exec(String.fromCharCode(...body))?.[1];

@@ -183,12 +183,12 @@ for (const finding of merged(findings)) {
   const { ids, name, title, hasFix } = finding;
   const exception = exceptionFor(finding, exceptions, today);
   if (hasFix && exception === undefined) open += 1;
-  const verdict = exception
+  const outcome = exception
     ? `excepted until ${exception.until}: ${exception.reason}`
     : hasFix
       ? 'there is a fix: upgrade it, or write an exception'
       : 'no fix yet';
-  say(`audit: ${name}: ${ids[0]}: ${title} (${verdict})`);
+  say(`audit: ${name}: ${ids[0]}: ${title} (${outcome})`);
 }
 if (open > 0) {
   say(`audit: ${open} known ${open === 1 ? 'vulnerability has' : 'vulnerabilities have'} a fix`);

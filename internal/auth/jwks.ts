@@ -65,10 +65,10 @@ export class RemoteKeys {
   }
 
   /** The keys that may have signed a token; none when no key fits, null when there are none at all. Never rejects. */
-  async find(envelope: JwtHeader): Promise<readonly CryptoKey[] | null> {
+  async find(header: JwtHeader): Promise<readonly CryptoKey[] | null> {
     await this.#freshen();
-    const found = await this.#match(envelope);
-    if (found?.length === 0 && (await this.renew())) return await this.#match(envelope);
+    const found = await this.#match(header);
+    if (found?.length === 0 && (await this.renew())) return await this.#match(header);
     return found;
   }
 

@@ -17,7 +17,7 @@ const MAX_KID_CHARACTERS = 512;
  */
 export function parseJwtHeader(
   token: string,
-): { readonly ok: true; readonly envelope: JwtHeader } | TokenRejection {
+): { readonly ok: true; readonly header: JwtHeader } | TokenRejection {
   if (token === '') return refuse('missing', 'there is no token');
   if (token.length > TOKEN_MAX_CHARACTERS) {
     return refuse('malformed', `the token is longer than ${TOKEN_MAX_CHARACTERS} characters`);
@@ -49,7 +49,7 @@ export function parseJwtHeader(
   if (Object.hasOwn(header, 'crit')) {
     return refuse('malformed', "the token's header demands extensions (crit); this edge knows none");
   }
-  return { ok: true, envelope: { alg, kid } };
+  return { ok: true, header: { alg, kid } };
 }
 
 function isCanonical(part: string): boolean {

@@ -79,7 +79,7 @@ export function createVerifier(
   const limits = { ...KEY_SET_LIMITS, ...options.limits };
   const remote = url && new RemoteKeys(url, clock, limits, options.onKeys ?? (() => {}));
 
-  /** The verdict by one key. */
+  /** The result by one key. */
   async function verifyBy(key: CryptoKey, token: string, alg: string): Promise<VerifyResult> {
     try {
       const { payload } = await jwtVerify(token, key, {
@@ -99,41 +99,40 @@ export function createVerifier(
     }
   }
 
-  /** The first verdict that is about more than a key that did not sign it, or cannot be used. */
+  /** The first result that is about more than a key that did not sign it, or cannot be used. */
   async function verifyByAny(keys: readonly CryptoKey[], token: string, alg: string): Promise<VerifyResult> {
-    let verdict: VerifyResult = refuse(
+    let result: VerifyResult = refuse(
       'unknown_key',
       'the token is signed with a key that this edge does not know',
     );
     for (const key of keys) {
-      verdict = await verifyBy(key, token, alg);
-      const isOther =
-        !verdict.ok && (verdict.defect === 'signature' || verdict.defect === 'keys_unavailable');
-      if (!isOther) return verdict;
+      result = await verifyBy(key, token, alg);
+      const isOther = !result.ok && (result.defect === 'signature' || result.defect === 'keys_unavailable');
+      if (!isOther) return result;
     }
-    return verdict;
+    return result;
   }
 
-  async function verifyByRemote(keys: RemoteKeys, token: string, envelope: JwtHeader): Promise<VerifyResult> {
+  async function verifyByRemote(keys: RemoteKeys, token: string, header: JwtHeader): Promise<VerifyResult> {
     const tryKeys = async (): Promise<VerifyResult> => {
-      const found = await keys.find(envelope);
-      return found === null ? refuseForKeys() : await verifyByAny(found, token, envelope.alg);
+      const found = await keys.find(header);
+      return found === null ? refuseForKeys() : await verifyByAny(found, token, header.alg);
     };
-    let verdict = await tryKeys();
+    let result = await tryKeys();
     // Without a key id only the signature shows that the key is a new one.
-    const isNewKey = !verdict.ok && verdict.defect === 'signature' && envelope.kid === undefined;
-    if (isNewKey && (await keys.renew())) verdict = await tryKeys();
-    const isUnknown = !verdict.ok && verdict.defect === 'unknown_key';
-    return isUnknown && keys.isStale ? refuseForKeys() : verdict;
+    const isNewKey = !result.ok && result.defect === 'signature' && header.kid === undefined;
+    if (isNewKey && (await keys.renew())) result = await tryKeys();
+    const isUnknown = !result.ok && result.defect === 'unknown_key';
+    return isUnknown && keys.isStale ? refuseForKeys() : result;
   }
 
   return {
     async verify(token) {
       const opened = parseJwtHeader(token);
       if (!opened.ok) return opened;
-      const { alg } = opened.envelope;
+      const { alg } = opened.header;
       if (alg === 'HS256' && secretKey !== null) return await verifyBy(await secretKey, token, alg);
-      if (ASYMMETRIC.has(alg) && remote !== null) return await verifyByRemote(remote, token, opened.envelope);
+      if (ASYMMETRIC.has(alg) && remote !== null) return await verifyByRemote(remote, token, opened.header);
       return refuseAlgorithm();
     },
     close() {

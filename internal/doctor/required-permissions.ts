@@ -47,10 +47,10 @@ export function requiredPermissions(stream: string): readonly RequiredPermission
     publish(api(`STREAM.PURGE.${stream}`), 'purge jobs', ['operator'], true),
     publish(DRY_SUBJECT, 'ask whether an event would be stored', ['operator'], true),
     publish(`${DRY_INBOX}.*`, 'get the answer to that', ['operator'], true),
-    { ...publish('alive.progress.*', 'hear the signs of life of workers', readers), operation: 'subscribe' },
+    { ...publish('alive.progress.*', 'hear the heartbeats of workers', readers), operation: 'subscribe' },
     publish('progress.*', 'publish events', ['worker']),
     publish('progress.*', 'write the timeouts of jobs', ['edge'], true),
-    publish('alive.progress.*', 'send signs of life', ['worker']),
+    publish('alive.progress.*', 'send heartbeats', ['worker']),
     publish(
       api(`DIRECT.GET.${stream}.progress.*`),
       'know the attempt of a job that was run before',

@@ -8,7 +8,7 @@ import type { ConnectionCredentials, Expiry, Renewal } from '../session/ports.js
 import type { TrustedProxies } from './client-address.js';
 import { limitKey } from './ip-address.js';
 import type { Admission, ConnectionSlot } from './limits.js';
-import type { OriginPolicy, OriginVerdict } from './origin.js';
+import type { OriginMatch, OriginPolicy } from './origin.js';
 
 /** What a request says of who makes it: the peer's address and headers as they came ('' where there is none). */
 export interface Handshake {
@@ -58,7 +58,7 @@ export const LIMIT_SETTINGS: Readonly<Record<Limit, string>> = {
   open_files: 'ulimit -n',
 };
 
-/** Somebody who was let in so far as the upgrade; `guard.leave` when the connection is gone. */
+/** Somebody who was let in so far as the upgrade; `guard.release` when the connection is gone. */
 export interface PendingConnection {
   readonly address: string;
   /** Taken out when the token is checked, so that no token stays in memory. */
@@ -160,32 +160,25 @@ export class ConnectionGuard {
     return this.#origin(handshake) !== 'refused';
   }
 
-  #origin({ peer, forwardedProto, origin, host }: Handshake): OriginVerdict {
+  #origin({ peer, forwardedProto, origin, host }: Handshake): OriginMatch {
     const { origins, proxies, isSecure } = this.#deps;
-    return origins.verdict(origin, host, proxies.isSecure(peer, isSecure, forwardedProto));
+    return origins.match(origin, host, proxies.isSecure(peer, isSecure, forwardedProto));
   }
 
   /** Decides at once whether a request is upgraded. */
   checkUpgrade(handshake: Handshake): UpgradeDecision {
-    const {
-      proxies,
-      admission,
-      verifier,
-      tokenInQuery,
-      hasCapacity: hasRoom,
-      hasCapacityFor: hasRoomFor,
-    } = this.#deps;
+    const { proxies, admission, verifier, tokenInQuery, hasCapacity, hasCapacityFor } = this.#deps;
     const address = proxies.clientAddress(handshake.peer, handshake.forwardedFor);
     const origin = this.#origin(handshake);
     if (origin === 'refused') return originRefused(address, handshake.origin);
-    if (!hasRoom()) return turned(address, 'pending_reads', NO_ROOM.pending_reads, 1);
+    if (!hasCapacity()) return rejection(address, 'pending_reads', NO_ROOM.pending_reads, 1);
     // Whose tokens are checked may be others than those whose reads wait, though they come from one address.
-    if (verifier === null && !hasRoomFor(requesterOf(null, address))) {
-      return turned(address, 'pending_reads_per_subject', NO_ROOM.pending_reads_per_subject, 1);
+    if (verifier === null && !hasCapacityFor(requesterOf(null, address))) {
+      return rejection(address, 'pending_reads_per_subject', NO_ROOM.pending_reads_per_subject, 1);
     }
     const entered = admission.tryAcquire(address, verifier !== null);
     if (!entered.ok && entered.refusal !== 'address') {
-      return turned(address, entered.refusal, NO_ROOM[entered.refusal], entered.retryAfterSeconds);
+      return rejection(address, entered.refusal, NO_ROOM[entered.refusal], entered.retryAfterSeconds);
     }
     this.#look(address, handshake);
     const carried = extractToken({
@@ -240,13 +233,13 @@ export class ConnectionGuard {
     token: string,
     scope: Scope,
   ): Promise<AuthResult> {
-    const verdict = await this.#verify(verifier, token);
-    if (!verdict.ok) {
-      return verdict.defect === 'keys_unavailable'
-        ? refused('internal', KEYS_AWAY, verdict.defect)
-        : refused(codeOf(verdict.defect), verdict.message, verdict.defect);
+    const result = await this.#verify(verifier, token);
+    if (!result.ok) {
+      return result.defect === 'keys_unavailable'
+        ? refused('internal', KEYS_AWAY, result.defect)
+        : refused(codeOf(result.defect), result.message, result.defect);
     }
-    const { grant } = verdict;
+    const { grant } = result;
     const narrowed = narrow(grant, scope);
     if (!narrowed.ok) return refused('forbidden', narrowed.message);
     const requester = requesterOf(grant.subject, address);
@@ -276,13 +269,13 @@ export class ConnectionGuard {
       expiry: this.#expiry(expiresAt),
       warnMs: this.#deps.tokenWarningMs,
       renew: async (token): Promise<Renewal> => {
-        const verdict = await this.#verify(verifier, token);
-        if (!verdict.ok) {
-          return verdict.defect === 'keys_unavailable'
+        const result = await this.#verify(verifier, token);
+        if (!result.ok) {
+          return result.defect === 'keys_unavailable'
             ? { kind: 'unknown' }
-            : { kind: 'refused', code: 'unauthorized', message: verdict.message };
+            : { kind: 'refused', code: 'unauthorized', message: result.message };
         }
-        const { grant } = verdict;
+        const { grant } = result;
         if (grant.subject !== subject) return { kind: 'refused', code: 'forbidden', message: OTHER_SUBJECT };
         return {
           kind: 'renewed',
@@ -337,7 +330,7 @@ function requesterOf(subject: string | null, address: string): string {
   return subject === null ? `address ${limitKey(address)}` : `subject ${subject}`;
 }
 
-function turned(
+function rejection(
   address: string,
   limit: Limit,
   detail: string,

@@ -113,8 +113,8 @@ export type AdmissionResult =
 const RETRY_AFTER_SECONDS = 3;
 
 /**
- * Who may come in: `enter` before the upgrade, `authenticated` when a token was accepted, `leave` at the end. Every
- * ticket has to leave, or its place is never free again.
+ * Who may come in: `tryAcquire` before the upgrade, `authenticated` when a token was accepted, `release` at the end. Every
+ * slot has to be released, or its place is never free again.
  */
 export class Admission {
   readonly #limits: AdmissionLimits;
@@ -172,9 +172,9 @@ export class Admission {
   }
 
   /**
-   * A token was accepted. A second call for the same ticket (a renewal) never counts twice; the first subject stays.
+   * A token was accepted. A second call for the same slot (a renewal) never counts twice; the first subject stays.
    * @param subject null: the token names none, and only the other limits hold
-   * @returns false: this subject has too many connections, or the ticket has left already; nothing has changed
+   * @returns false: this subject has too many connections, or the slot was released already; nothing has changed
    */
   authenticated(slot: ConnectionSlot, subject: string | null): boolean {
     const state = slot[admitted];

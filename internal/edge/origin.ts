@@ -2,7 +2,7 @@ import { show } from '../../schemas/explain.js';
 import { parseUrl } from '../../schemas/text.js';
 
 /** What an `Origin` header is: not there, the page's own, one of the list, or neither. */
-export type OriginVerdict = 'none' | 'own' | 'listed' | 'refused';
+export type OriginMatch = 'none' | 'own' | 'listed' | 'refused';
 
 // Only what a browser writes into a Host header: no user name, no path, nothing that needs to be read twice. The
 // test comes before the lower case, which would turn signs that only look like letters into letters.
@@ -28,7 +28,7 @@ export class OriginPolicy {
    * @param host the `Host` header, or ''; its case and a default port do not matter, since proxies change them
    * @param isSecure whether the client came over TLS, to this edge or as a trusted proxy says
    */
-  verdict(origin: string, host: string, isSecure: boolean): OriginVerdict {
+  match(origin: string, host: string, isSecure: boolean): OriginMatch {
     if (origin === '') return 'none';
     if (origin === ownOrigin(host, isSecure)) return 'own';
     return this.#allowed.has(origin) ? 'listed' : 'refused';

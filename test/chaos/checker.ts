@@ -30,30 +30,30 @@ const count = (counts: Record<string, number>, name: string): void => {
  * that changed there. Throws at the first thing that is wrong.
  */
 export function judge(client: Recorder, truths: ReadonlyMap<string, Truth>): Tally {
-  const verdict = new Verdict(client, truths);
+  const checker = new ClientChecker(client, truths);
   for (const one of client.record) {
     switch (one.what) {
       case 'opened':
         break;
       case 'claimed':
-        verdict.claimed(one.cursor, one.epoch);
+        checker.claimed(one.cursor, one.epoch);
         break;
       case 'rescoped':
-        verdict.rescoped(one.scope);
+        checker.rescoped(one.scope);
         break;
       case 'frame':
-        verdict.frame(one.frame, one.at);
+        checker.frame(one.frame, one.at);
         break;
       case 'closed':
-        verdict.closed(one.code, one.at);
+        checker.closed(one.code, one.at);
         break;
     }
   }
-  verdict.finish();
-  return verdict.tally;
+  checker.finish();
+  return checker.tally;
 }
 
-class Verdict {
+class ClientChecker {
   readonly tally: Tally = { updates: 0, resets: {}, skips: {}, gone: 0 };
   #scope: Scope;
   /** What it follows from its next connection on. */

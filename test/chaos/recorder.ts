@@ -20,7 +20,7 @@ const PATH = '/ws/upload-progress';
 
 /**
  * A client that keeps its place by PROTOCOL.md's rules, remembers everything it was ever sent, and comes back only when
- * it is told to. What it remembers is judged when the truth is known: see verdict.ts.
+ * it is told to. What it remembers is judged when the truth is known: see checker.ts.
  */
 export class Recorder {
   readonly record: Happening[] = [];

@@ -199,10 +199,10 @@ const handshake: Target = {
     if (!proxies.isTrusted(peer))
       strictEqual(isSecure, false, 'a stranger does not say that it came over TLS');
     const origin = header('origin');
-    const verdict = origins.verdict(origin, header('host'), isSecure);
-    strictEqual(verdict === 'none', origin === '');
-    if (verdict === 'listed') strictEqual(origin, 'https://app.example.com');
-    if (verdict === 'own') {
+    const match = origins.match(origin, header('host'), isSecure);
+    strictEqual(match === 'none', origin === '');
+    if (match === 'listed') strictEqual(origin, 'https://app.example.com');
+    if (match === 'own') {
       const url = new URL(origin);
       strictEqual(url.protocol, isSecure ? 'https:' : 'http:');
       ok(url.pathname === '/' && url.username === '' && url.search === '' && url.hash === '');

@@ -6,7 +6,7 @@ export interface HostileEvent {
   /** What is published to the job's subject. */
   readonly body: (job: string) => string | Uint8Array;
   /** Why it is refused, or that it is an event all the same: whatever is odd in it is passed on. */
-  readonly verdict: InvalidReason | 'taken';
+  readonly outcome: InvalidReason | 'taken';
   /** What clients get behind `seq` and `prev_seq`, when that is not the worker's own text without its opening brace. */
   readonly passedOn?: (job: string) => string;
 }
@@ -19,18 +19,18 @@ export function text(job: string, more = '', fields: Record<string, unknown> = {
   return `${JSON.stringify(event).slice(0, -1)}${more}}`;
 }
 
-export type Verdict = HostileEvent['verdict'];
-export const bad = (name: string, verdict: Verdict, body: HostileEvent['body']): HostileEvent => ({
+export type Outcome = HostileEvent['outcome'];
+export const bad = (name: string, outcome: Outcome, body: HostileEvent['body']): HostileEvent => ({
   name,
-  verdict,
+  outcome,
   body,
 });
 /** A valid event with something behind its fields. */
-export const behind = (verdict: Verdict, name: string, more: string, fields?: Record<string, unknown>) =>
-  bad(name, verdict, (job) => text(job, more, fields));
+export const behind = (outcome: Outcome, name: string, more: string, fields?: Record<string, unknown>) =>
+  bad(name, outcome, (job) => text(job, more, fields));
 /** A valid event with a field's value written as it is, which need not be JSON. */
-export const written = (verdict: Verdict, field: string, value: string, named?: string) =>
-  bad(`${field} written as ${named ?? value}`, verdict, (job) =>
+export const written = (outcome: Outcome, field: string, value: string, named?: string) =>
+  bad(`${field} written as ${named ?? value}`, outcome, (job) =>
     text(job, '', { [field]: 'HERE' }).replace('"HERE"', () => value),
   );
 export const bytes = (...parts: (string | number[])[]): Uint8Array =>
@@ -42,11 +42,11 @@ export const objects = (levels: number): string => `${'{"a":'.repeat(levels)}1${
 /** An event with members of our names in it, which are cut out; everything else is passed on as it was written. */
 export const ours = (name: string, before: string, own: string, after: string): HostileEvent => ({
   name,
-  verdict: 'taken',
+  outcome: 'taken',
   body: (job) => `{${before}${own}${text(job, after).slice(1)}`,
   passedOn: (job) => `${before}${text(job, after).slice(1)}`,
 });
 
 /** These bytes inside the text of a field. */
-export const within = (name: string, verdict: Verdict, inside: number[]) =>
-  bad(name, verdict, (job) => bytes(text(job, ',"x":"').slice(0, -1), inside, '"}'));
+export const within = (name: string, outcome: Outcome, inside: number[]) =>
+  bad(name, outcome, (job) => bytes(text(job, ',"x":"').slice(0, -1), inside, '"}'));

@@ -1,14 +1,14 @@
-/** What a worker, or whoever can publish, may send instead of an event: one hostile message each, with its verdict. */
+/** What a worker, or whoever can publish, may send instead of an event: one hostile message each, with its outcome. */
 import {
   arrays,
   bad,
   behind,
   bytes,
   type HostileEvent,
+  type Outcome,
   objects,
   ours,
   text,
-  type Verdict,
   within,
   written,
 } from './bad-event.js';
@@ -89,7 +89,7 @@ const SIZES: HostileEvent[] = [
 ];
 
 /** `fields` are what else makes the event one that may hold this field. */
-const PLACES: [field: string, verdict: Verdict, around: (value: string) => string, fields?: object][] = [
+const PLACES: [field: string, outcome: Outcome, around: (value: string) => string, fields?: object][] = [
   ['a field of its own', 'taken', (value) => `,"own":${value}`],
   ['result', 'taken', (value) => `,"result":${value}`, { status: 'completed' }],
   [
@@ -103,24 +103,24 @@ const PLACES: [field: string, verdict: Verdict, around: (value: string) => strin
   ['type', 'schema', (value) => `,"type":${value}`],
   ['step.name', 'schema', (value) => `,"step":{"name":${value}}`],
 ];
-/** The verdict on what is nested so deeply, in an event that adds a level or two; 100,000 do not fit into one. */
-const nestedVerdict = (levels: number, otherwise: Verdict): Verdict =>
+/** The outcome on what is nested so deeply, in an event that adds a level or two; 100,000 do not fit into one. */
+const nestedOutcome = (levels: number, otherwise: Outcome): Outcome =>
   levels === 100_000 ? 'too_large' : levels > 64 ? 'too_deep' : otherwise;
 const NESTING: HostileEvent[] = [10, 1_000, 10_000, 100_000].flatMap((levels) => [
-  ...PLACES.flatMap(([field, verdict, around, fields]) =>
+  ...PLACES.flatMap(([field, outcome, around, fields]) =>
     (
       [
         ['arrays', arrays],
         ['objects', objects],
       ] as const
     ).map(([kind, nested]) =>
-      behind(nestedVerdict(levels, verdict), `${levels} ${kind} in ${field}`, around(nested(levels)), {
+      behind(nestedOutcome(levels, outcome), `${levels} ${kind} in ${field}`, around(nested(levels)), {
         ...fields,
       }),
     ),
   ),
-  bad(`${levels} arrays and nothing else`, nestedVerdict(levels, 'schema'), () => arrays(levels)),
-  bad(`${levels} objects and nothing else`, nestedVerdict(levels, 'schema'), () => objects(levels)),
+  bad(`${levels} arrays and nothing else`, nestedOutcome(levels, 'schema'), () => arrays(levels)),
+  bad(`${levels} objects and nothing else`, nestedOutcome(levels, 'schema'), () => objects(levels)),
   bad(`${levels} arrays that never end`, levels === 100_000 ? 'too_large' : 'not_json', () =>
     '['.repeat(levels),
   ),
@@ -174,7 +174,7 @@ const OURS: HostileEvent[] = [
   ours('a seq beside half a pair', '"a":"\\ud83d",', '"seq":1,', ',"\\ude00":1'),
   {
     name: 'a seq at the end',
-    verdict: 'taken',
+    outcome: 'taken',
     body: (job) => text(job, ',"seq":-1 '),
     passedOn: (job) => text(job).slice(1),
   },

@@ -57,19 +57,19 @@ beforeAll(async () => {
   await liveOnOne.until(caughtUp);
   const valid = async () => owed.push({ seq: await publish(nc, between), job: between });
   await valid();
-  for (const [index, { body, verdict }] of HOSTILE_EVENTS.entries()) {
+  for (const [index, { body, outcome }] of HOSTILE_EVENTS.entries()) {
     const job = String(jobs[index]);
     // A hostile job is one that had a valid state before.
     owed.push({ seq: await publish(nc, job, { progress: 1 }), job });
     const seq = await publishRaw(nc, `progress.${job}`, body(job));
-    if (verdict === 'taken') owed.push({ seq, job });
-    else refused.push({ seq, job, reason: verdict });
+    if (outcome === 'taken') owed.push({ seq, job });
+    else refused.push({ seq, job, reason: outcome });
     // One in the middle of the job that somebody watches, too.
-    if (verdict !== 'taken') {
+    if (outcome !== 'taken') {
       refused.push({
         seq: await publishRaw(nc, `progress.${between}`, body(between)),
         job: between,
-        reason: verdict,
+        reason: outcome,
       });
     }
     await valid();

@@ -206,9 +206,9 @@ describe('the comparison at the end', () => {
     ['JetStream let go of some', true, trimmed, [one, two, three], [], '2 older events'],
     ['one of those is missing', false, trimmed, [one, three], [], 'the one before it: seq 3'],
   ])('%s', (_what, isFine, known, received, resets, text) => {
-    const verdict = compare(known, received, resets);
-    expect(verdict.isFine).toBe(isFine);
-    expect(verdict.lines.join('\n')).toContain(text);
+    const result = compare(known, received, resets);
+    expect(result.isFine).toBe(isFine);
+    expect(result.lines.join('\n')).toContain(text);
   });
 });
 

@@ -162,7 +162,7 @@ describe('with the users of docs/nats/permissions.conf', () => {
     const report = await examine(natsEnv(other.url.replace('//', '//a:a@')), '--for', 'edge');
     expect(report.code).toBe(11);
     expect(detailsOf(report, 'permission-missing')).toBe(
-      'publish $JS.API.CONSUMER.MSG.NEXT.PROGRESS.*: get events\nsubscribe alive.progress.*: hear the signs of life of workers',
+      'publish $JS.API.CONSUMER.MSG.NEXT.PROGRESS.*: get events\nsubscribe alive.progress.*: hear the heartbeats of workers',
     );
   });
 });

@@ -72,12 +72,12 @@ function verifier(settings: Partial<VerifierSettings> = {}, limits: Partial<KeyS
 }
 
 /** 'ok', or the defect; every message is for people. */
-async function verdictOf(check: Verifier, text: string): Promise<string> {
-  const verdict = await check.verify(text);
-  if (verdict.ok) return 'ok';
-  expect(verdict.message).toMatch(/^[ -~]{10,220}$/);
-  expect(verdict.message).not.toMatch(/127\.0\.0\.1|hunter2/);
-  return verdict.defect;
+async function resultOf(check: Verifier, text: string): Promise<string> {
+  const result = await check.verify(text);
+  if (result.ok) return 'ok';
+  expect(result.message).toMatch(/^[ -~]{10,220}$/);
+  expect(result.message).not.toMatch(/127\.0\.0\.1|hunter2/);
+  return result.defect;
 }
 
 const reported = async (count: number) => {
@@ -105,9 +105,9 @@ describe('algorithms', () => {
     const other = keyPair(alg);
     publish(pair);
     const check = verifier();
-    expect(await verdictOf(check, signedBy(pair, CLAIMS))).toBe('ok');
-    expect(await verdictOf(check, signedBy(other, CLAIMS))).toBe('signature');
-    expect(await verdictOf(check, signedBy(pair, { ...CLAIMS, exp: START / 1000 }))).toBe('expired');
+    expect(await resultOf(check, signedBy(pair, CLAIMS))).toBe('ok');
+    expect(await resultOf(check, signedBy(other, CLAIMS))).toBe('signature');
+    expect(await resultOf(check, signedBy(pair, { ...CLAIMS, exp: START / 1000 }))).toBe('expired');
   });
 
   test('G7 nobody unauthorised: no public key is ever the secret of an HMAC', async () => {
@@ -127,12 +127,12 @@ describe('algorithms', () => {
         for (const bits of [256, 384, 512]) {
           for (const kid of [{}, { kid: first.kid }]) {
             const header = { alg: `HS${bits}`, ...kid };
-            const verdict = await verdictOf(check, craft(header, CLAIMS, hmac(spelling, `sha${bits}`)));
-            expect(verdict).toMatch(/^(algorithm|signature)$/);
+            const result = await resultOf(check, craft(header, CLAIMS, hmac(spelling, `sha${bits}`)));
+            expect(result).toMatch(/^(algorithm|signature)$/);
           }
         }
       }
-      expect(await verdictOf(check, signedBy(first, CLAIMS))).toBe('ok');
+      expect(await resultOf(check, signedBy(first, CLAIMS))).toBe('ok');
     }
   });
 
@@ -140,10 +140,10 @@ describe('algorithms', () => {
     'G7 nobody unauthorised: %j is refused without asking for keys',
     async (alg) => {
       const check = verifier();
-      expect(await verdictOf(check, signedBy(first, CLAIMS))).toBe('ok');
+      expect(await resultOf(check, signedBy(first, CLAIMS))).toBe('ok');
       now += HOUR;
-      expect(await verdictOf(check, signedBy(first, CLAIMS, { alg }))).toBe('algorithm');
-      expect(await verdictOf(check, `${part({ alg, kid: first.kid })}.${part(CLAIMS)}.`)).toBe('algorithm');
+      expect(await resultOf(check, signedBy(first, CLAIMS, { alg }))).toBe('algorithm');
+      expect(await resultOf(check, `${part({ alg, kid: first.kid })}.${part(CLAIMS)}.`)).toBe('algorithm');
       expect(requests).toBe(1);
     },
   );
@@ -158,8 +158,8 @@ describe('algorithms', () => {
       { x5u: 'x' },
       { x5c: ['x'] },
     ]) {
-      expect(await verdictOf(check, signedBy(own, CLAIMS, { ...header, kid: 'first' }))).toBe('signature');
-      expect(await verdictOf(check, signedBy(own, CLAIMS, header))).toBe('unknown_key');
+      expect(await resultOf(check, signedBy(own, CLAIMS, { ...header, kid: 'first' }))).toBe('signature');
+      expect(await resultOf(check, signedBy(own, CLAIMS, header))).toBe('unknown_key');
     }
     expect(requests).toBe(1);
   });
@@ -174,29 +174,29 @@ describe('algorithms', () => {
       { kty: 'oct', k: 'AAAA' },
     ]) {
       publish({ ...bare, ...spoiled });
-      expect(await verdictOf(verifier(), text)).toBe('unknown_key');
+      expect(await resultOf(verifier(), text)).toBe('unknown_key');
     }
     publish(bare);
-    expect(await verdictOf(verifier(), text)).toBe('ok');
+    expect(await resultOf(verifier(), text)).toBe('ok');
   });
 
   test('an RSA key of 1024 bits and a private key are not used', async () => {
     const weak = keyPair('RS256', 'weak', 1024);
     publish(weak);
-    expect(await verdictOf(verifier(), signedBy(weak, CLAIMS))).toBe('keys_unavailable');
+    expect(await resultOf(verifier(), signedBy(weak, CLAIMS))).toBe('keys_unavailable');
     publish({ ...first.privateKey.export({ format: 'jwk' }), kid: first.kid });
-    expect(await verdictOf(verifier(), signedBy(first, CLAIMS))).toBe('unknown_key');
+    expect(await resultOf(verifier(), signedBy(first, CLAIMS))).toBe('unknown_key');
   });
 
   test('with a secret too, HS256 goes by the secret and all else by the keys', async () => {
     const check = verifier({ secret: JWT_SECRET });
-    expect(await verdictOf(check, token(CLAIMS))).toBe('ok');
-    expect(await verdictOf(check, token(CLAIMS, `${JWT_SECRET}x`))).toBe('signature');
-    expect(await verdictOf(check, signedBy(first, CLAIMS))).toBe('ok');
+    expect(await resultOf(check, token(CLAIMS))).toBe('ok');
+    expect(await resultOf(check, token(CLAIMS, `${JWT_SECRET}x`))).toBe('signature');
+    expect(await resultOf(check, signedBy(first, CLAIMS))).toBe('ok');
     await hostDown();
     now += 2 * 24 * HOUR;
-    expect(await verdictOf(check, token(CLAIMS))).toBe('ok');
-    expect(await verdictOf(check, signedBy(first, CLAIMS))).toBe('keys_unavailable');
+    expect(await resultOf(check, token(CLAIMS))).toBe('ok');
+    expect(await resultOf(check, signedBy(first, CLAIMS))).toBe('keys_unavailable');
   });
 });
 
@@ -206,22 +206,22 @@ describe('tokens without a key id', () => {
     publish(first, ...keys);
     const check = verifier();
     for (const key of keys) {
-      expect(await verdictOf(check, signedBy(key, CLAIMS, { kid: undefined }))).toBe('ok');
+      expect(await resultOf(check, signedBy(key, CLAIMS, { kid: undefined }))).toBe('ok');
     }
     const stranger = keyPair('ES256', null);
-    expect(await verdictOf(check, signedBy(stranger, CLAIMS))).toBe('signature');
+    expect(await resultOf(check, signedBy(stranger, CLAIMS))).toBe('signature');
   });
 
   test('of a new key are taken once the cool-down is over', async () => {
     const [old, next] = [keyPair('ES256', null), keyPair('ES256', null)];
     publish(old);
     const check = verifier();
-    expect(await verdictOf(check, signedBy(old, CLAIMS))).toBe('ok');
+    expect(await resultOf(check, signedBy(old, CLAIMS))).toBe('ok');
     publish(next);
-    expect(await verdictOf(check, signedBy(next, CLAIMS))).toBe('signature');
+    expect(await resultOf(check, signedBy(next, CLAIMS))).toBe('signature');
     now += 30_000;
-    expect(await verdictOf(check, signedBy(next, CLAIMS))).toBe('ok');
-    expect(await verdictOf(check, signedBy(old, CLAIMS))).toBe('signature');
+    expect(await resultOf(check, signedBy(next, CLAIMS))).toBe('ok');
+    expect(await resultOf(check, signedBy(old, CLAIMS))).toBe('signature');
     expect(requests).toBe(2);
   });
 });
@@ -230,76 +230,76 @@ describe('how often keys are asked for', () => {
   test('once, before the first token, for any number of tokens at once', async () => {
     const check = verifier();
     await waitFor(() => requests === 1, { what: 'the keys to be asked for without a token' });
-    const verdicts = await Promise.all(
-      Array.from({ length: 200 }, () => verdictOf(check, signedBy(first, CLAIMS))),
+    const results = await Promise.all(
+      Array.from({ length: 200 }, () => resultOf(check, signedBy(first, CLAIMS))),
     );
-    expect(new Set(verdicts)).toEqual(new Set(['ok']));
+    expect(new Set(results)).toEqual(new Set(['ok']));
     expect(requests).toBe(1);
     expect(reports).toEqual([{ kind: 'fetched', keys: 1 }]);
   });
 
   test('again for an unknown key, by all who wait together, but not within 30 s', async () => {
     const check = verifier();
-    expect(await verdictOf(check, signedBy(first, CLAIMS))).toBe('ok');
+    expect(await resultOf(check, signedBy(first, CLAIMS))).toBe('ok');
     publish(first, second);
     now += 29_999;
-    expect(await verdictOf(check, signedBy(second, CLAIMS))).toBe('unknown_key');
+    expect(await resultOf(check, signedBy(second, CLAIMS))).toBe('unknown_key');
     expect(requests).toBe(1);
     now += 1;
-    const verdicts = await Promise.all(
-      Array.from({ length: 50 }, () => verdictOf(check, signedBy(second, CLAIMS))),
+    const results = await Promise.all(
+      Array.from({ length: 50 }, () => resultOf(check, signedBy(second, CLAIMS))),
     );
-    expect(new Set(verdicts)).toEqual(new Set(['ok']));
+    expect(new Set(results)).toEqual(new Set(['ok']));
     expect(requests).toBe(2);
-    expect(await verdictOf(check, signedBy(first, CLAIMS))).toBe('ok');
+    expect(await resultOf(check, signedBy(first, CLAIMS))).toBe('ok');
   });
 
   test('not more often for a flood of unknown keys', async () => {
     const check = verifier();
-    expect(await verdictOf(check, signedBy(first, CLAIMS))).toBe('ok');
+    expect(await resultOf(check, signedBy(first, CLAIMS))).toBe('ok');
     for (let i = 0; i < 100; i++) {
       now += 1_000;
-      expect(await verdictOf(check, signedBy(first, CLAIMS, { kid: `kid-${i}` }))).toBe('unknown_key');
+      expect(await resultOf(check, signedBy(first, CLAIMS, { kid: `kid-${i}` }))).toBe('unknown_key');
     }
     expect(requests).toBe(4);
   });
 
   test('beside their use when they are half as old as they may be, so that nobody waits', async () => {
     const check = verifier();
-    expect(await verdictOf(check, signedBy(first, CLAIMS))).toBe('ok');
+    expect(await resultOf(check, signedBy(first, CLAIMS))).toBe('ok');
     now += 5 * MINUTE;
     let letGo = () => {};
     answer = (_, response) => {
       letGo = () => response.end(JSON.stringify({ keys: [second.jwk] }));
     };
-    expect(await verdictOf(check, signedBy(first, CLAIMS))).toBe('ok');
+    expect(await resultOf(check, signedBy(first, CLAIMS))).toBe('ok');
     await waitFor(() => requests === 2, { what: 'the second request' });
-    expect(await verdictOf(check, signedBy(first, CLAIMS))).toBe('ok');
+    expect(await resultOf(check, signedBy(first, CLAIMS))).toBe('ok');
     letGo();
     await reported(2);
-    expect(await verdictOf(check, signedBy(second, CLAIMS))).toBe('ok');
+    expect(await resultOf(check, signedBy(second, CLAIMS))).toBe('ok');
     expect(requests).toBe(2);
   });
 
   test('G7 nobody unauthorised: a key that was withdrawn opens nothing after ten minutes', async () => {
     const check = verifier();
-    expect(await verdictOf(check, signedBy(first, CLAIMS))).toBe('ok');
+    expect(await resultOf(check, signedBy(first, CLAIMS))).toBe('ok');
     publish(second);
     now += 10 * MINUTE;
-    expect(await verdictOf(check, signedBy(first, CLAIMS))).toBe('unknown_key');
-    expect(await verdictOf(check, signedBy(second, CLAIMS))).toBe('ok');
+    expect(await resultOf(check, signedBy(first, CLAIMS))).toBe('unknown_key');
+    expect(await resultOf(check, signedBy(second, CLAIMS))).toBe('ok');
     expect(requests).toBe(2);
   });
 
   test('also after the clock was set back', async () => {
     now = START + 24 * HOUR;
     const check = verifier();
-    expect(await verdictOf(check, signedBy(first, CLAIMS))).toBe('ok');
+    expect(await resultOf(check, signedBy(first, CLAIMS))).toBe('ok');
     now = START;
-    expect(await verdictOf(check, signedBy(first, CLAIMS))).toBe('ok');
+    expect(await resultOf(check, signedBy(first, CLAIMS))).toBe('ok');
     publish(second);
     now += 10 * MINUTE;
-    expect(await verdictOf(check, signedBy(first, CLAIMS))).toBe('unknown_key');
+    expect(await resultOf(check, signedBy(first, CLAIMS))).toBe('unknown_key');
   });
 });
 
@@ -368,19 +368,19 @@ describe.each(FAILURES)('a host that %s', (_, fail, reason) => {
 
   test('leaves the keys that were there in use, for a day', async () => {
     const check = verifier({}, limits);
-    expect(await verdictOf(check, signedBy(first, CLAIMS))).toBe('ok');
+    expect(await resultOf(check, signedBy(first, CLAIMS))).toBe('ok');
     await fail();
     now += 10 * MINUTE;
-    expect(await verdictOf(check, signedBy(first, CLAIMS))).toBe('ok');
+    expect(await resultOf(check, signedBy(first, CLAIMS))).toBe('ok');
     expect(await reported(2)).toEqual([
       { kind: 'fetched', keys: 1 },
       { kind: 'failed', reason: expect.stringMatching(reason), hasOlderKeys: true },
     ]);
     now = START + 24 * HOUR - 1;
-    expect(await verdictOf(check, signedBy(first, CLAIMS))).toBe('ok');
+    expect(await resultOf(check, signedBy(first, CLAIMS))).toBe('ok');
     await reported(3);
     now += 1 + MINUTE;
-    expect(await verdictOf(check, signedBy(first, CLAIMS))).toBe('keys_unavailable');
+    expect(await resultOf(check, signedBy(first, CLAIMS))).toBe('keys_unavailable');
   });
 
   test('from the start refuses every token for the time being, and is asked again after 5 s', async () => {
@@ -390,10 +390,10 @@ describe.each(FAILURES)('a host that %s', (_, fail, reason) => {
     await reported(1);
     reports = [];
     await fail();
-    expect(await verdictOf(check, signedBy(first, CLAIMS))).toBe('keys_unavailable');
+    expect(await resultOf(check, signedBy(first, CLAIMS))).toBe('keys_unavailable');
     expect(reports).toEqual([]);
     now += 5_000;
-    expect(await verdictOf(check, signedBy(first, CLAIMS))).toBe('keys_unavailable');
+    expect(await resultOf(check, signedBy(first, CLAIMS))).toBe('keys_unavailable');
     expect(reports).toEqual([{ kind: 'failed', reason: expect.stringMatching(reason), hasOlderKeys: false }]);
   });
 });
@@ -402,16 +402,16 @@ describe('a host that comes back', () => {
   test('is found by a token that needs it, and what it has is used', async () => {
     const { port } = server.address() as AddressInfo;
     const check = verifier();
-    expect(await verdictOf(check, signedBy(first, CLAIMS))).toBe('ok');
+    expect(await resultOf(check, signedBy(first, CLAIMS))).toBe('ok');
     await hostDown();
     now += 10 * MINUTE;
     // The key may be a new one that could not be fetched: nobody is told that it is unknown.
-    expect(await verdictOf(check, signedBy(second, CLAIMS))).toBe('keys_unavailable');
+    expect(await resultOf(check, signedBy(second, CLAIMS))).toBe('keys_unavailable');
     publish(second);
     await listen(port);
     now += 5_000;
-    expect(await verdictOf(check, signedBy(second, CLAIMS))).toBe('ok');
-    expect(await verdictOf(check, signedBy(first, CLAIMS))).toBe('unknown_key');
+    expect(await resultOf(check, signedBy(second, CLAIMS))).toBe('ok');
+    expect(await resultOf(check, signedBy(first, CLAIMS))).toBe('unknown_key');
     expect(reports.map(({ kind }) => kind)).toEqual(['fetched', 'failed', 'fetched']);
   });
 });
@@ -419,15 +419,15 @@ describe('a host that comes back', () => {
 describe('a host that is slow', () => {
   test('delays no token while it is known to be down', async () => {
     const check = verifier();
-    expect(await verdictOf(check, signedBy(first, CLAIMS))).toBe('ok');
+    expect(await resultOf(check, signedBy(first, CLAIMS))).toBe('ok');
     send(503, '');
     now += 10 * MINUTE;
-    expect(await verdictOf(check, signedBy(first, CLAIMS))).toBe('ok');
+    expect(await resultOf(check, signedBy(first, CLAIMS))).toBe('ok');
     await reported(2);
     answer = () => {};
     now += 5_000;
-    expect(await verdictOf(check, signedBy(first, CLAIMS))).toBe('ok');
-    // The verdict came without an answer of the host, which was asked again all the same.
+    expect(await resultOf(check, signedBy(first, CLAIMS))).toBe('ok');
+    // The result came without an answer of the host, which was asked again all the same.
     expect(reports).toHaveLength(2);
     await waitFor(() => requests === 3, { what: 'the third request' });
   });
@@ -436,7 +436,7 @@ describe('a host that is slow', () => {
 describe('G8 bad input: tokens of keys that nobody knows, while the host hangs', () => {
   test('have a few wait for it; the others are told at once, and good tokens are taken meanwhile', async () => {
     const check = verifier({}, { maxWaiting: 10 });
-    expect(await verdictOf(check, signedBy(first, CLAIMS))).toBe('ok');
+    expect(await resultOf(check, signedBy(first, CLAIMS))).toBe('ok');
     let letGo = () => {};
     answer = (_, response) => {
       letGo = () => response.end(JSON.stringify({ keys: [first.jwk, second.jwk] }));
@@ -444,19 +444,19 @@ describe('G8 bad input: tokens of keys that nobody knows, while the host hangs',
     now += 30_000;
     let told = 0;
     const all = Array.from({ length: 50 }, async (_, i) => {
-      const verdict = await verdictOf(check, signedBy(first, CLAIMS, { kid: `kid-${i}` }));
+      const result = await resultOf(check, signedBy(first, CLAIMS, { kid: `kid-${i}` }));
       told++;
-      return verdict;
+      return result;
     });
     await waitFor(() => requests === 2 && told === 40, { what: 'forty to be told' });
     // It may be a new key, so nobody is told that it is none.
-    expect(await verdictOf(check, signedBy(second, CLAIMS))).toBe('keys_unavailable');
-    expect(await verdictOf(check, signedBy(first, CLAIMS))).toBe('ok');
+    expect(await resultOf(check, signedBy(second, CLAIMS))).toBe('keys_unavailable');
+    expect(await resultOf(check, signedBy(first, CLAIMS))).toBe('ok');
     letGo();
-    const verdicts = await Promise.all(all);
-    expect(verdicts.filter((verdict) => verdict === 'unknown_key')).toHaveLength(10);
-    expect(verdicts.filter((verdict) => verdict === 'keys_unavailable')).toHaveLength(40);
-    expect(await verdictOf(check, signedBy(second, CLAIMS))).toBe('ok');
+    const results = await Promise.all(all);
+    expect(results.filter((result) => result === 'unknown_key')).toHaveLength(10);
+    expect(results.filter((result) => result === 'keys_unavailable')).toHaveLength(40);
+    expect(await resultOf(check, signedBy(second, CLAIMS))).toBe('ok');
     expect(requests).toBe(2);
   });
 
@@ -465,26 +465,26 @@ describe('G8 bad input: tokens of keys that nobody knows, while the host hangs',
     publish(bare);
     const check = verifier({}, { maxWaiting: 0 });
     const other = keyPair('RS256', null);
-    expect(await verdictOf(check, signedBy(first, CLAIMS, { kid: undefined }))).toBe('ok');
+    expect(await resultOf(check, signedBy(first, CLAIMS, { kid: undefined }))).toBe('ok');
     answer = () => {};
     now += 30_000;
-    expect(await verdictOf(check, signedBy(other, CLAIMS))).toBe('signature');
-    expect(await verdictOf(check, signedBy(first, CLAIMS, { kid: undefined }))).toBe('ok');
+    expect(await resultOf(check, signedBy(other, CLAIMS))).toBe('signature');
+    expect(await resultOf(check, signedBy(first, CLAIMS, { kid: undefined }))).toBe('ok');
   });
 });
 
 describe('close', () => {
-  test('ends a request that is under way; whoever waits gets a verdict; nothing is asked any more', async () => {
+  test('ends a request that is under way; whoever waits gets a result; nothing is asked any more', async () => {
     let cut = false;
     answer = (request) => void request.socket.on('close', () => (cut = true));
     const check = verifier();
-    const waiting = verdictOf(check, signedBy(first, CLAIMS));
+    const waiting = resultOf(check, signedBy(first, CLAIMS));
     await waitFor(() => requests === 1, { what: 'the request' });
     check.close();
     expect(await waiting).toBe('keys_unavailable');
     await waitFor(() => cut, { what: 'the connection to end' });
     now += HOUR;
-    expect(await verdictOf(check, signedBy(first, CLAIMS))).toBe('keys_unavailable');
+    expect(await resultOf(check, signedBy(first, CLAIMS))).toBe('keys_unavailable');
     expect(requests).toBe(1);
     expect(reports).toEqual([]);
   });

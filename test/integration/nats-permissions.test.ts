@@ -143,7 +143,7 @@ describe('an edge', () => {
     expect(edge.output()).not.toContain('secret-of-edge');
   });
 
-  test('hears the signs of life of workers', async () => {
+  test('hears the heartbeats of workers', async () => {
     const heard = as.edge.subscribe('alive.progress.*', { max: 2 });
     await as.edge.flush();
     as.worker.publish('alive.progress.job-7');
@@ -209,7 +209,7 @@ describe('an edge', () => {
     expect(refusals.edge).toEqual([]);
   });
 
-  test('may not give a sign of life, nor publish elsewhere', async () => {
+  test('may not send a heartbeat, nor publish elsewhere', async () => {
     for (const subject of ['alive.progress.job-1', 'progress', 'progress.job-1.more', 'other.job-1'])
       await expectPublishRefused('edge', subject);
   });

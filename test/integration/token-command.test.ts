@@ -31,9 +31,9 @@ async function grantOf(
   });
   expect(stdout).toMatch(/^[\w-]+\.[\w-]+\.[\w-]+\n$/);
   const verifier = createVerifier({ secret: JWT_SECRET, clockToleranceSeconds: 0, ...settings }, Date.now);
-  const verdict = await verifier.verify(stdout.trimEnd());
-  if (!verdict.ok) throw new Error(verdict.message);
-  return verdict.grant;
+  const result = await verifier.verify(stdout.trimEnd());
+  if (!result.ok) throw new Error(result.message);
+  return result.grant;
 }
 
 describe('a token that is printed', () => {

@@ -275,7 +275,7 @@ describe('single calls', () => {
     expect([...(await lastHeaders(without)).keys()]).toHaveLength(2);
   });
 
-  test('signs of life are sent while the job runs, are not stored, and stop with it', async () => {
+  test('heartbeats are sent while the job runs, are not stored, and stop with it', async () => {
     const heard: string[] = [];
     const subscription = fixture.nc.subscribe(`alive.progress.${fixture.id}`, {
       callback: (_, message) => void heard.push(message.string()),
@@ -283,7 +283,7 @@ describe('single calls', () => {
     await fixture.nc.flush();
     await using reporter = createReporter(fixture.nc, { onWarning, heartbeatSeconds: 0.02 });
     const job = await reporter.start({ processingId: fixture.id });
-    await waitFor(() => heard.length >= 3, { what: 'three signs of life' });
+    await waitFor(() => heard.length >= 3, { what: 'three heartbeats' });
     await job.complete();
     // Messages of one connection come in order, so what this job sends is heard after all that it was to send before.
     const at = heard.length;

@@ -199,7 +199,7 @@ describe.each([
         const found = await socket.ending();
         return found.code === 1013 ? undefined : found;
       },
-      { what: 'the frames to come before the verdict', timeoutMs: 30_000 },
+      { what: 'the frames to come before the result', timeoutMs: 30_000 },
     );
     expect(ending).toMatchObject({ code: 4429, reason: 'too_many_frames' });
   });

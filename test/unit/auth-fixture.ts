@@ -31,12 +31,12 @@ export async function defectOf(
   token: string,
   settings?: Partial<VerifierSettings>,
 ): Promise<TokenErrorReason | 'none'> {
-  const verdict = await verifier(settings).verify(token);
-  if (verdict.ok) return 'none';
-  expect(verdict.message).toMatch(/^[ -~]{10,220}$/);
-  expect(verdict.message).not.toContain(JWT_SECRET);
+  const result = await verifier(settings).verify(token);
+  if (result.ok) return 'none';
+  expect(result.message).toMatch(/^[ -~]{10,220}$/);
+  expect(result.message).not.toContain(JWT_SECRET);
   for (const piece of token.split('.')) {
-    if (piece.length > 8) expect(verdict.message).not.toContain(piece);
+    if (piece.length > 8) expect(result.message).not.toContain(piece);
   }
-  return verdict.defect;
+  return result.defect;
 }

@@ -62,7 +62,7 @@ describe('G7 nobody unauthorised: a token is refused', () => {
 });
 
 describe('G8 bad input: claims of any kind', () => {
-  test('end in a verdict, and only a good exp with jobs or job_types in a grant', async () => {
+  test('end in a result, and only a good exp with jobs or job_types in a grant', async () => {
     const check = verifier();
     const value = fc.oneof(
       fc.jsonValue(),
@@ -75,11 +75,11 @@ describe('G8 bad input: claims of any kind', () => {
     const seen = new Set<string>();
     await fc.assert(
       fc.asyncProperty(claims, async (made) => {
-        const verdict = await check.verify(signed(made));
-        seen.add(verdict.ok ? 'grant' : verdict.defect);
-        if (!verdict.ok) return;
-        expect(verdict.grant.expiresAt).toBeGreaterThan(NOW);
-        expect(Number(made.exp) * 1000).toBe(verdict.grant.expiresAt);
+        const result = await check.verify(signed(made));
+        seen.add(result.ok ? 'grant' : result.defect);
+        if (!result.ok) return;
+        expect(result.grant.expiresAt).toBeGreaterThan(NOW);
+        expect(Number(made.exp) * 1000).toBe(result.grant.expiresAt);
         expect(made.jobs ?? made.job_types).toBeInstanceOf(Array);
         expect(Number(made.nbf ?? 0)).toBeLessThanOrEqual(SECONDS);
       }),

@@ -33,8 +33,8 @@ describe('a good token', () => {
     ['nobody as its subject', { ...GOOD, sub: '' }, { subject: null }],
     ['no subject', GOOD, { subject: null }],
   ])('may name %s', async (_, claims, grant) => {
-    const verdict = await verifier().verify(signed({ exp: GOOD.exp, ...claims }));
-    expect(verdict).toMatchObject({ ok: true, grant });
+    const result = await verifier().verify(signed({ exp: GOOD.exp, ...claims }));
+    expect(result).toMatchObject({ ok: true, grant });
   });
 
   test.each([
@@ -81,10 +81,8 @@ describe('the clock tolerance', () => {
   });
 
   test('does not move the time at which the grant expires', async () => {
-    const verdict = await verifier({ clockToleranceSeconds: 5 }).verify(
-      signed({ ...GOOD, exp: SECONDS - 4 }),
-    );
-    expect(verdict).toMatchObject({ ok: true, grant: { expiresAt: NOW - 4_000 } });
+    const result = await verifier({ clockToleranceSeconds: 5 }).verify(signed({ ...GOOD, exp: SECONDS - 4 }));
+    expect(result).toMatchObject({ ok: true, grant: { expiresAt: NOW - 4_000 } });
   });
 
   test('the clock is the one that was passed in', async () => {

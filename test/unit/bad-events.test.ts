@@ -10,7 +10,7 @@ const asBytes = (body: string | Uint8Array): Uint8Array =>
   typeof body === 'string' ? new TextEncoder().encode(body) : body;
 const decode = ({ body }: HostileEvent) => decodeEvent(`progress.${JOB}`, asBytes(body(JOB)));
 const cases = (wanted: 'taken' | 'refused') =>
-  HOSTILE_EVENTS.filter(({ verdict }) => (verdict === 'taken') === (wanted === 'taken')).map(
+  HOSTILE_EVENTS.filter(({ outcome }) => (outcome === 'taken') === (wanted === 'taken')).map(
     (one) => [one.name, one] as const,
   );
 
@@ -22,7 +22,7 @@ test('the hostile events have names of their own', () => {
 describe('G8 bad input: refused, with the reason and a detail that fits into a log line', () => {
   test.each(cases('refused'))('%s', (_name, hostile) => {
     const decoded = decode(hostile);
-    expect(decoded).toMatchObject({ ok: false, id: JOB, reason: hostile.verdict });
+    expect(decoded).toMatchObject({ ok: false, id: JOB, reason: hostile.outcome });
     const detail = decoded.ok ? '' : decoded.detail;
     expect(detail).toMatch(/\S/);
     expect(detail.length).toBeLessThan(400);

@@ -26,7 +26,7 @@ const good = (claims: Partial<Claims> = {}): VerifyResult => ({
 
 /** A verifier whose answers the test gives, in the order in which they are given. */
 function scriptedVerifier() {
-  const open: ((verdict: VerifyResult) => void)[] = [];
+  const open: ((result: VerifyResult) => void)[] = [];
   const tokens: string[] = [];
   const verifier: Verifier = {
     verify: (token) => {
@@ -35,7 +35,7 @@ function scriptedVerifier() {
     },
     close: () => {},
   };
-  return { verifier, tokens, answer: (verdict: VerifyResult) => open.shift()?.(verdict) };
+  return { verifier, tokens, answer: (result: VerifyResult) => open.shift()?.(result) };
 }
 
 function createGuard(limits: Partial<AdmissionLimits> = {}, parts: Partial<ConnectionGuardDeps> = {}) {
@@ -223,11 +223,11 @@ describe('the token', () => {
     [{ ok: false, defect: 'keys_unavailable', message: 'no keys' }, 'internal'],
     [good({ jobs: ['job-2'] }), 'forbidden'],
     [good({ jobs: ['job-1'] }), 'ok'],
-  ])('G7 nobody unauthorised: a verdict and what the client is told', async (verdict, expected) => {
+  ])('G7 nobody unauthorised: a result and what the client is told', async (result, expected) => {
     const { guard, enter, answer, admission } = createGuard();
     const pending = enter(TOKEN);
     const admitted = guard.authorize(pending, JOB);
-    answer(verdict);
+    answer(result);
     expect(outcome(await admitted)).toBe(expected);
     expect(admission.counts.unauthenticated).toBe(expected === 'ok' ? 0 : 1);
     guard.release(pending);
@@ -376,9 +376,9 @@ describe('the permit', () => {
     const { credentials } = result;
     return {
       credentials,
-      renewed: (verdict: VerifyResult) => {
+      renewed: (result: VerifyResult) => {
         const renewal = credentials.renew('new');
-        answer(verdict);
+        answer(result);
         return renewal;
       },
     };

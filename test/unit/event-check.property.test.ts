@@ -1,4 +1,4 @@
-/** The check of events without TypeBox, which a worker's package holds, against the edge's own: the same verdict in the same words. */
+/** The check of events without TypeBox, which a worker's package holds, against the edge's own: the same answer in the same words. */
 import { readdirSync, readFileSync } from 'node:fs';
 import type { Static, TSchema } from '@sinclair/typebox';
 import fc from 'fast-check';

@@ -229,7 +229,7 @@ interface Report {
 
 let folder: string;
 /** What the linter says of each file, by its path. */
-const verdicts = new Map<string, string[]>();
+const results = new Map<string, string[]>();
 
 const pathOf = (kind: string, folder: string, index: number): string => `${folder}/${kind}-${index}.ts`;
 
@@ -255,8 +255,8 @@ beforeAll(() => {
   if (!stdout.startsWith('{')) throw new Error(`the linter did not answer: ${stdout}${stderr}`);
   const { diagnostics } = JSON.parse(stdout) as Report;
   for (const { severity, category, location } of diagnostics) {
-    const found = verdicts.get(location.path) ?? [];
-    verdicts.set(location.path, [...found, `${severity}: ${category}`]);
+    const found = results.get(location.path) ?? [];
+    results.set(location.path, [...found, `${severity}: ${category}`]);
   }
 });
 
@@ -267,7 +267,7 @@ describe('the import rule refuses', () => {
     'in %s: %s',
     (folder, _statement, index) => {
       const rule = FORBIDDEN[index]?.[2] ?? IMPORTS;
-      expect(verdicts.get(pathOf('forbidden', folder, index))).toEqual([`error: ${rule}`]);
+      expect(results.get(pathOf('forbidden', folder, index))).toEqual([`error: ${rule}`]);
     },
   );
 });
@@ -276,7 +276,7 @@ describe('the import rule allows', () => {
   test.each(ALLOWED.map((entry, index) => [...entry, index] as const))(
     'in %s: %s',
     (folder, _statement, index) => {
-      expect(verdicts.get(pathOf('allowed', folder, index))).toBeUndefined();
+      expect(results.get(pathOf('allowed', folder, index))).toBeUndefined();
     },
   );
 });

@@ -155,23 +155,23 @@ const ANY = [null, true, 1, '', 'text', [], {}, [base], { processing_id: 'x' }];
 describe('event.schema.json says what the edge says', () => {
   const schema = accepter('event.schema.json');
   const agree = (value: unknown) => {
-    const verdict = checkEvent(value);
-    expect({ value, accepted: schema(value) }).toEqual({ value, accepted: verdict === null });
+    const result = checkEvent(value);
+    expect({ value, accepted: schema(value) }).toEqual({ value, accepted: result === null });
   };
 
   test.each(ANY)('of %j', agree);
 
   test.each(Object.entries(SPECIMENS))('of every kind of %s', (field, specimens) => {
-    const verdicts = new Set<boolean>();
+    const results = new Set<boolean>();
     for (const status of ['processing', 'completed', 'error']) {
       for (const value of [...specimens, ...ANY]) {
         const event = { ...base, status, [field]: value };
         agree(event);
-        verdicts.add(schema(event));
+        results.add(schema(event));
       }
     }
     // A field that may be anything is the only one of which nothing is refused.
-    expect(verdicts).toEqual(new Set(field === 'note' ? [true] : [true, false]));
+    expect(results).toEqual(new Set(field === 'note' ? [true] : [true, false]));
   });
 
   test.each(Object.keys(base))('when %s is missing', (field) => {
@@ -277,12 +277,12 @@ describe('claims.schema.json says what the edge says', () => {
   };
 
   test.each(Object.entries(specimens))('of every kind of %s', (claim, values) => {
-    const verdicts = values.map((value) => {
+    const results = values.map((value) => {
       const accepted = schema({ ...claims, [claim]: value });
       expect({ value, accepted }).toEqual({ value, accepted: checkClaims({ ...claims, [claim]: value }).ok });
       return accepted;
     });
-    expect(new Set(verdicts)).toEqual(new Set([true, false]));
+    expect(new Set(results)).toEqual(new Set([true, false]));
   });
 
   test.each([

@@ -6,7 +6,7 @@ const LISTED = 'https://app.example.com';
 const policy = new OriginPolicy([LISTED, 'https://other.example.com:8443', 'http://[2001:db8::1]:3000']);
 
 /** What a policy says to a page on a host that is not the edge's own. */
-const fromElsewhere = (origin: string) => policy.verdict(origin, 'edge.example.com', true);
+const fromElsewhere = (origin: string) => policy.match(origin, 'edge.example.com', true);
 
 describe('the page’s own origin', () => {
   test.each<[string, string, boolean]>([
@@ -26,7 +26,7 @@ describe('the page’s own origin', () => {
     ['https://xn--bcher-kva.de', 'xn--bcher-kva.de', true],
     ['http://edge_1:8080', 'edge_1:8080', false],
   ])('%s of the host %s (TLS: %s)', (origin, host, isSecure) => {
-    expect(new OriginPolicy([]).verdict(origin, host, isSecure)).toBe('own');
+    expect(new OriginPolicy([]).match(origin, host, isSecure)).toBe('own');
   });
 
   test.each<[string, string, string, boolean]>([
@@ -60,14 +60,14 @@ describe('the page’s own origin', () => {
     ['no origin in particular', 'null', 'null', true],
     ['no origin in particular', 'null', '', true],
   ])('G7 nobody unauthorised: %s is not it (%s, host %s)', (_, origin, host, isSecure) => {
-    expect(new OriginPolicy([]).verdict(origin, host, isSecure)).toBe('refused');
+    expect(new OriginPolicy([]).match(origin, host, isSecure)).toBe('refused');
   });
 });
 
 describe('the list', () => {
   test.each([LISTED, 'https://other.example.com:8443', 'http://[2001:db8::1]:3000'])('%s', (origin) => {
     expect(fromElsewhere(origin)).toBe('listed');
-    expect(policy.verdict(origin, '', false)).toBe('listed');
+    expect(policy.match(origin, '', false)).toBe('listed');
   });
 
   test.each([
@@ -105,17 +105,17 @@ describe('the list', () => {
   test('G8 bad input: it has not an endless one', () => {
     const endless = 'https://'.padEnd(100_000, 'a');
     expect(fromElsewhere(endless)).toBe('refused');
-    expect(policy.verdict(endless, 'a'.repeat(100_000), true)).toBe('refused');
+    expect(policy.match(endless, 'a'.repeat(100_000), true)).toBe('refused');
   });
 
   test('a page without an origin of its own comes in only where the list says so', () => {
-    expect(new OriginPolicy(['null']).verdict('null', 'null', false)).toBe('listed');
+    expect(new OriginPolicy(['null']).match('null', 'null', false)).toBe('listed');
     expect(fromElsewhere('null')).toBe('refused');
   });
 
   test('no Origin header is no origin, whatever is listed', () => {
     expect(fromElsewhere('')).toBe('none');
-    expect(new OriginPolicy(['null', '']).verdict('', '', true)).toBe('none');
+    expect(new OriginPolicy(['null', '']).match('', '', true)).toBe('none');
   });
 });
 
@@ -217,9 +217,9 @@ describe('the setting', () => {
         for (const origin of origins) {
           // The form of browsers: what the platform's own parser makes of it.
           expect(new URL(origin).origin).toBe(origin);
-          expect(new OriginPolicy(origins).verdict(origin, 'edge.example.com', true)).toBe('listed');
+          expect(new OriginPolicy(origins).match(origin, 'edge.example.com', true)).toBe('listed');
           const url = new URL(origin);
-          expect(new OriginPolicy([]).verdict(origin, url.host, url.protocol === 'https:')).toBe('own');
+          expect(new OriginPolicy([]).match(origin, url.host, url.protocol === 'https:')).toBe('own');
         }
       }),
       { numRuns: 1_000 },
@@ -255,12 +255,12 @@ describe('the setting', () => {
       fc.property(name, change, change, fc.boolean(), (text, toOrigin, toHost, isSecure) => {
         const [from, host] = [toOrigin(text), toHost(text)];
         const [scheme, port] = isSecure ? ['https', '443'] : ['http', '80'];
-        const verdict = policy.verdict(`${scheme}://${from}`, host, isSecure);
+        const match = policy.match(`${scheme}://${from}`, host, isSecure);
         const isOwn =
           /^[a-z0-9._-]+(:\d{1,5})?$/.test(from) &&
           [from, `${from}:${port}`].includes(host.toLowerCase()) &&
           from.split(':')[1] !== port;
-        expect(verdict).toBe(isOwn ? 'own' : 'refused');
+        expect(match).toBe(isOwn ? 'own' : 'refused');
         seen[isOwn ? 'own' : 'refused']++;
       }),
       { numRuns: 2_000 },
