@@ -28,7 +28,7 @@ const NO_POLICY: LivenessPolicy = {
   attempt: undefined,
 };
 /** The most usual attempt. */
-const UNSAID_AT_FIRST: LivenessPolicy = { ...NO_POLICY, attempt: 1 };
+const NO_POLICY_AT_FIRST: LivenessPolicy = { ...NO_POLICY, attempt: 1 };
 
 /** A valid event, reduced to what serving it needs. `text` is the JSON object without its opening brace. */
 export interface DecodedEvent {
@@ -102,18 +102,18 @@ export function decodeEvent(subject: string, bytes: Uint8Array): Decoded {
       id: event.processing_id,
       jobType: event.job_type,
       finished: isFinished(event),
-      policy: patienceOf(event),
+      policy: policyOf(event),
       hasType: event.type !== undefined,
       text: bodyOf(text, event),
     },
   };
 }
 
-function patienceOf({ status, stall_after_seconds, timeout_seconds, attempt }: Event): LivenessPolicy | null {
+function policyOf({ status, stall_after_seconds, timeout_seconds, attempt }: Event): LivenessPolicy | null {
   if (status !== 'processing') return null;
   if (stall_after_seconds === undefined && timeout_seconds === undefined) {
     if (attempt === undefined) return NO_POLICY;
-    if (attempt === 1) return UNSAID_AT_FIRST;
+    if (attempt === 1) return NO_POLICY_AT_FIRST;
   }
   return { stallAfterSeconds: stall_after_seconds, timeoutSeconds: timeout_seconds, attempt };
 }

@@ -10,7 +10,7 @@ import { chooseSubprotocol, parseRequest } from '../../internal/edge/request.js'
 import { decodeEvent } from '../../internal/eventlog/decode.js';
 import { makeRecord, type Scope, withoutPrevSeq, withPrevSeq } from '../../internal/eventlog/record.js';
 import { parseClientFrame } from '../../internal/session/frames.js';
-import type { Resume } from '../../internal/session/resume.js';
+import type { Resume } from '../../internal/session/ports.js';
 import { SERVER_FRAMES } from '../../schemas/frames.js';
 import { isJobType, isProcessingId, PROTOCOL } from '../../schemas/ids.js';
 import { MAX_LEVELS } from '../../schemas/nesting.js';
