@@ -117,7 +117,10 @@ export class EventLog {
   /** When the stream was last looked at, in milliseconds that never go back. */
   #lookedAt = Number.NEGATIVE_INFINITY;
 
-  /** @param listeners in the order in which they hear. Asked for with the first that there is to hear: most of them read the log, and so are made after it */
+  /**
+   * @param listeners who hears of it, in this order. Called once, with the first that there is to hear: most of them read
+   * the log, and so are made after it
+   */
   constructor(limits: LogLimits, listeners: () => readonly LogListener[] = () => []) {
     this.#limits = limits;
     this.#listenersOf = listeners;
