@@ -111,7 +111,7 @@ async function openCore(config: EdgeConfig, logger: Logger, opened: OpenedResour
   const monitor = monitorOf(connection);
   const metrics = new Metrics();
   const limits = { tailBytes: config.tailBytes, lastStateBytes: config.lastStateBytes };
-  // Silence before clients: whoever gets live is told at once whether the job is stalled.
+  // Liveness before the hub: a session that reaches the head asks at once whether its job is stalled.
   const log = new EventLog(limits, () => [countEvents(metrics), liveness, hub]);
   const hub = new Hub(log, setImmediate);
   const access: PullAccess = {

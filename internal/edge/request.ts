@@ -3,7 +3,7 @@ import type { ErrorCode } from '../../schemas/close-codes.js';
 import { show } from '../../schemas/explain.js';
 import { isEpoch, isJobType, isProcessingId, isScopeId } from '../../schemas/ids.js';
 import type { Scope } from '../eventlog/record.js';
-import type { Resume } from '../session/resume.js';
+import type { Resume } from '../session/ports.js';
 import { headerLines } from './client-address.js';
 import type { Handshake } from './connection-guard.js';
 import { addressText } from './ip-address.js';

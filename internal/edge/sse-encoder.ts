@@ -1,5 +1,5 @@
 import { isEpoch, isScopeId } from '../../schemas/ids.js';
-import type { Resume } from '../session/resume.js';
+import type { Resume } from '../session/ports.js';
 
 // Frames as server-sent events. PROTOCOL.md, "Server-sent events".
 

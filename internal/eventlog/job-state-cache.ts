@@ -48,7 +48,7 @@ export class JobStateCache {
   #bytes = 0;
   #positionBytes = 0;
   #evictAbove: number;
-  #forgot = false;
+  #hasEvicted = false;
   #isComplete = true;
   #droppedSeq = 0;
   /** Jobs that were evicted and that a fresh all-jobs connection is owed. */
@@ -74,7 +74,7 @@ export class JobStateCache {
 
   /** Whether a job was ever evicted, so that an unknown job may still have a history. */
   get hasEvicted(): boolean {
-    return this.#forgot;
+    return this.#hasEvicted;
   }
 
   /** Whether every job that a fresh all-jobs connection is owed is known, here or by its position in the stream. */
@@ -311,7 +311,7 @@ export class JobStateCache {
         }
         this.#leave(id, job);
         this.#bytes -= last.bytes;
-        this.#forgot = true;
+        this.#hasEvicted = true;
         if (last.finished && last.storedAt < now - owedMs) {
           this.#droppedSeq = Math.max(this.#droppedSeq, last.seq);
           if (job.position !== null) this.positions.remove(job.position);

@@ -1,6 +1,7 @@
 import type { ResetReason } from '../../schemas/frames.js';
 import type { DecodedEvent } from './decode.js';
 import { type Gap, GapList } from './gaps.js';
+import { GoneList } from './gone-list.js';
 import { type GoneJob, type JobState, JobStateCache } from './job-state-cache.js';
 import { RecordQueue } from './queue.js';
 import { inScope, type LogRecord, makeRecord, type Scope } from './record.js';
@@ -19,10 +20,8 @@ export interface LogLimits {
   readonly lastStateBytes: number;
 }
 
-/** The most jobs that left the stream which are remembered for clients that were not there, or had not read so far. */
-const MAX_GONE = 10_000;
-/** Longer than two edges take to notice the same. */
-const NOTICED_LATELY_MS = 5 * 60_000;
+/** The most jobs that clients may show and memory does not know. */
+const MAX_UNSURE = 10_000;
 /** The most jobs that leave with one look at the stream's first message, so that clients can be told of each. */
 const MAX_TRIMMED = 4_096;
 
@@ -114,13 +113,14 @@ export class EventLog {
   #before: ReadonlyMap<string, string | undefined> | null = null;
   /** Jobs that clients may show and memory does not know: the stream may hold them or not. */
   #unsure = new Map<string, string | undefined>();
-  /** The newest of the jobs that left the stream, with the head as of then; `#goneBefore` others came before them. */
-  #gone: (GoneJob & { readonly at: number; readonly noticedAt: number })[] = [];
-  #goneBefore = 0;
+  readonly #gone = new GoneList();
   /** When the stream was last looked at, in milliseconds that never go back. */
   #lookedAt = Number.NEGATIVE_INFINITY;
 
-  /** @param listeners in the order in which they hear. Asked for with the first that there is to hear: most of them read the log, and so are made after it */
+  /**
+   * @param listeners who hears of it, in this order. Called once, with the first that there is to hear: most of them read
+   * the log, and so are made after it
+   */
   constructor(limits: LogLimits, listeners: () => readonly LogListener[] = () => []) {
     this.#limits = limits;
     this.#listenersOf = listeners;
@@ -178,8 +178,7 @@ export class EventLog {
     this.#tell((listener) => listener.restarting?.(reset));
     if (epoch !== this.#epoch) {
       this.#before = null;
-      this.#goneBefore += this.#gone.length;
-      this.#gone = [];
+      this.#gone.clear();
     } else {
       const known = new Map(this.#before);
       for (const [id, jobType] of this.#unsure) known.set(id, jobType);
@@ -209,7 +208,7 @@ export class EventLog {
   }
 
   /** The last states are loaded. */
-  ready({ head, firstSeq, complete, neverTrimmed: pristine }: LoadedStream): void {
+  ready({ head, firstSeq, complete, neverTrimmed }: LoadedStream): void {
     this.#jobs.sortRestored();
     this.#head = head;
     this.#headStoredAt = this.#newestLoaded?.seq === head ? this.#newestLoaded.storedAt : null;
@@ -220,7 +219,7 @@ export class EventLog {
     // What was loaded and has left meanwhile was never shown by this load.
     this.#jobs.removeBelow(this.#firstSeq, Number.POSITIVE_INFINITY);
     this.#complete = complete;
-    this.#neverTrimmed = pristine;
+    this.#neverTrimmed = neverTrimmed;
     this.#isReady = true;
     this.#unsure = new Map();
     for (const [id, jobType] of this.#before ?? []) {
@@ -302,7 +301,7 @@ export class EventLog {
 
   /** A client is shown a record that was read from JetStream; where memory does not know its job, the stream may let it go unseen. */
   shown({ id, jobType }: LogRecord): void {
-    if (!this.#jobs.has(id) && this.#unsure.size < MAX_GONE) this.#unsure.set(id, jobType);
+    if (!this.#jobs.has(id) && this.#unsure.size < MAX_UNSURE) this.#unsure.set(id, jobType);
   }
 
   /** How many jobs memory takes the stream to hold, those included whose states were let go. */
@@ -317,14 +316,11 @@ export class EventLog {
   }
 
   /**
-   * Where `goneSince` begins for who has seen everything up to `cursor`, as far as it is remembered. What was noticed of
-   * late is told in any case: another edge may have given out a higher cursor before it noticed the same.
+   * Where `goneSince` begins for who has seen everything up to `cursor`.
    * @param now milliseconds that never go back
    */
   goneFrom(cursor: number, now: number): number {
-    const since = now - NOTICED_LATELY_MS;
-    const index = this.#gone.findIndex(({ at, noticedAt }) => at >= cursor || noticedAt >= since);
-    return this.#goneBefore + (index < 0 ? this.#gone.length : index);
+    return this.#gone.from(cursor, now);
   }
 
   /** The gaps behind `seq`, in the order of the stream. */
@@ -334,7 +330,7 @@ export class EventLog {
 
   /** Where `goneSince` begins for who starts now. */
   get goneCount(): number {
-    return this.#goneBefore + this.#gone.length;
+    return this.#gone.count;
   }
 
   /**
@@ -346,13 +342,8 @@ export class EventLog {
     upTo: number,
     limit: number,
   ): { readonly jobs: readonly GoneJob[]; readonly next: number } {
-    const start = Math.max(0, from - this.#goneBefore);
-    const later = this.#gone.slice(start, start + limit).findIndex(({ at }) => at > upTo);
-    const left = this.#gone.slice(start, start + (later < 0 ? limit : later));
-    return {
-      jobs: left.filter(({ id }) => !this.#jobs.has(id)),
-      next: this.#goneBefore + start + left.length,
-    };
+    const { jobs, next } = this.#gone.since(from, upTo, limit);
+    return { jobs: jobs.filter(({ id }) => !this.#jobs.has(id)), next };
   }
 
   get #heard(): readonly LogListener[] {
@@ -369,13 +360,10 @@ export class EventLog {
     if (jobs.length > 0) this.#tell((listener) => listener.gone?.(jobs));
   }
 
-  #left({ id, jobType }: GoneJob): void {
+  #left(job: GoneJob): void {
     // From here on a job that memory does not know may have had events.
     this.#neverTrimmed = false;
-    this.#gone.push({ id, jobType, at: this.#head, noticedAt: this.#lookedAt });
-    if (this.#gone.length < 2 * MAX_GONE) return;
-    this.#goneBefore += this.#gone.length - MAX_GONE;
-    this.#gone = this.#gone.slice(-MAX_GONE);
+    this.#gone.push(job, this.#head, this.#lookedAt);
   }
 
   /** Says that every live session has been given everything up to the head. */

@@ -4,7 +4,7 @@ import type { Gap } from '../eventlog/gaps.js';
 import type { LogRead } from '../eventlog/log.js';
 import { inScope, type LogRecord, type Scope } from '../eventlog/record.js';
 import type { SnapshotStep } from '../eventlog/snapshot.js';
-import type { IsWanted, SessionDeps } from './ports.js';
+import type { IsWanted, SessionContext } from './ports.js';
 
 /** What is followed, and how far the client has it. Its session moves the cursor; its sources read it. */
 export class Followed {
@@ -86,7 +86,7 @@ export type Step =
   | { readonly kind: 'fail'; readonly code: ErrorCode; readonly message: string };
 
 /** What sources read from. */
-export type SourceDeps = Pick<SessionDeps, 'history' | 'limits' | 'log' | 'scopeId' | 'wallClock'>;
+export type SourceDeps = Pick<SessionContext, 'history' | 'limits' | 'log' | 'scopeId' | 'wallClock'>;
 
 export const FROM_TAIL: Step = { kind: 'continue', from: 'tail' };
 export const FROM_HISTORY: Step = { kind: 'continue', from: 'history' };
@@ -114,7 +114,7 @@ export function fetchStep<T>(read: (isWanted: IsWanted) => Promise<T>, then: (an
 }
 
 /** A reset to what the log holds now. */
-export function resetStep(reason: ResetReason, { firstSeq, head }: SessionDeps['log']): Step {
+export function resetStep(reason: ResetReason, { firstSeq, head }: SessionContext['log']): Step {
   return { kind: 'reset', reason, firstSeq, lastSeq: head };
 }
 

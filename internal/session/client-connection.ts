@@ -2,9 +2,15 @@ import { closeCode, type ErrorCode } from '../../schemas/close-codes.js';
 import { Followed } from './catch-up.js';
 import { FrameWriter } from './frame-writer.js';
 import { frames, parseClientFrame } from './frames.js';
-import type { ConnectionDeps } from './ports.js';
-import { Session } from './session.js';
+import type { ConnectionCredentials, Transport } from './ports.js';
+import { Session, type SessionDeps } from './session.js';
 import { TokenExpiry, TokenRenewal } from './token-expiry.js';
+
+export interface ConnectionDeps extends SessionDeps {
+  readonly transport: Transport;
+  /** null: the edge runs open. */
+  readonly credentials: ConnectionCredentials | null;
+}
 
 /**
  * One client: what is the same whatever it follows. It sends heartbeats, answers the client's frames, and ends when the

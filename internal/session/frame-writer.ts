@@ -1,18 +1,29 @@
 import { closeCode, ERROR_CODES, type ErrorCode } from '../../schemas/close-codes.js';
 import { frames } from './frames.js';
-import type { ConnectionDeps } from './ports.js';
-import type { TokenExpiry } from './token-expiry.js';
+import type { SessionContext, Transport } from './ports.js';
 
 /** What a record that was looked at costs, sent or not, in bytes of a session's share of a turn. */
 export const SCAN_BYTES = 16;
+
+/** How long something may be sent. */
+interface Expiring {
+  /** When it ends, as RFC 3339 writes it. */
+  readonly expiresText: string;
+  /** @param now milliseconds since 1970 */
+  isExpired(now: number): boolean;
+}
+
+type FrameWriterDeps = Pick<SessionContext, 'limits' | 'now' | 'wallClock'> & {
+  readonly transport: Transport;
+};
 
 /**
  * The way to one client: nothing leaves by it after its close, and nothing but the reason of that from the moment on at
  * which its token expires. It counts what it sent.
  */
 export class FrameWriter {
-  readonly #deps: Pick<ConnectionDeps, 'limits' | 'now' | 'transport' | 'wallClock'>;
-  readonly #expiry: TokenExpiry | null;
+  readonly #deps: FrameWriterDeps;
+  readonly #expiry: Expiring | null;
   readonly #onClosed: () => void;
   #isOpen = true;
   #sentAt: number;
@@ -22,11 +33,7 @@ export class FrameWriter {
    * @param expiry null: the edge runs open
    * @param onClosed called once, when it closes from either side
    */
-  constructor(
-    deps: Pick<ConnectionDeps, 'limits' | 'now' | 'transport' | 'wallClock'>,
-    expiry: TokenExpiry | null,
-    onClosed: () => void,
-  ) {
+  constructor(deps: FrameWriterDeps, expiry: Expiring | null, onClosed: () => void) {
     this.#deps = deps;
     this.#expiry = expiry;
     this.#onClosed = onClosed;

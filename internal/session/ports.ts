@@ -2,8 +2,6 @@ import type { ResetReason } from '../../schemas/frames.js';
 import type { Gap } from '../eventlog/gaps.js';
 import type { EventLog } from '../eventlog/log.js';
 import type { LogRecord, Scope } from '../eventlog/record.js';
-import type { Resume } from './resume.js';
-import type { Session } from './session.js';
 
 /** The sending side of one connection. After `end` nothing else is called. */
 export interface Transport {
@@ -15,6 +13,14 @@ export interface Transport {
   buffered(): number;
   /** Sends a close frame with this code and reason behind all that was sent. */
   end(code: number, reason: string): void;
+}
+
+/** What a client says of where it was: the last seq it saw and, if it knows, in which epoch and scope. */
+export interface Resume {
+  readonly lastSeq: number;
+  readonly epoch: string | null;
+  /** Left out: the client does not say, and is taken to have followed the same. */
+  readonly scope?: string | null;
 }
 
 /** Why a cursor cannot be served, and what the stream holds. */
@@ -106,8 +112,8 @@ export interface ConnectionCredentials {
   readonly renew: (token: string) => Promise<Renewal>;
 }
 
-/** What a session works with. */
-export interface SessionDeps {
+/** What the parts of a session work with. */
+export interface SessionContext {
   /** Names the connection to its client. */
   readonly id: string;
   /** By whose turn it catches up: the same for all connections of one subject, or of one address. */
@@ -122,18 +128,9 @@ export interface SessionDeps {
   readonly wallClock: () => number;
   /** Milliseconds that never go back. */
   readonly now: () => number;
-  /** Asks for `pump` in the next turn of the event loop. */
-  readonly scheduleCatchUp: (session: Session) => void;
   readonly onSent?: (updates: number) => void;
   /** For how many milliseconds a job whose stall was told has been silent; null: it is not stalled. */
   readonly stalledFor?: (id: string) => number | null;
   /** Names a scope, the same on every edge. */
   readonly scopeId: (scope: Scope) => string;
-}
-
-/** What a connection is made of. */
-export interface ConnectionDeps extends SessionDeps {
-  readonly transport: Transport;
-  /** null: the edge runs open. */
-  readonly credentials: ConnectionCredentials | null;
 }

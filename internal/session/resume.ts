@@ -9,14 +9,7 @@ import {
   type SourceDeps,
   type Step,
 } from './catch-up.js';
-
-/** What a client says of where it was: the last seq it saw and, if it knows, in which epoch and scope. */
-export interface Resume {
-  readonly lastSeq: number;
-  readonly epoch: string | null;
-  /** Left out: the client does not say, and is taken to have followed the same. */
-  readonly scope?: string | null;
-}
+import type { Resume } from './ports.js';
 
 /** How a session begins, or goes on after the log started over. PROTOCOL.md, "The life of a connection". */
 export type ResumeDecision =

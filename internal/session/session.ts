@@ -4,10 +4,15 @@ import { SNAPSHOT_SCAN_LIMIT } from '../eventlog/snapshot.js';
 import type { CatchUpSource, Followed, Step } from './catch-up.js';
 import type { FrameWriter } from './frame-writer.js';
 import { frames } from './frames.js';
-import type { SessionDeps } from './ports.js';
+import type { SessionContext } from './ports.js';
 import { OpeningSource } from './resume.js';
 import { freshStep, HistoryPages, SnapshotSource, TailSource } from './sources.js';
 import { UpdateWriter } from './update-writer.js';
+
+export interface SessionDeps extends SessionContext {
+  /** Asks for `pump` in the next turn of the event loop. */
+  readonly scheduleCatchUp: (session: Session) => void;
+}
 
 /** The most bytes that one pump sends before the other sessions have their turn. */
 const TURN_BYTES = 128 * 1024;

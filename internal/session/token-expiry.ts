@@ -1,7 +1,7 @@
 import { FORBIDDEN, type Followed } from './catch-up.js';
 import type { FrameWriter } from './frame-writer.js';
 import { frames } from './frames.js';
-import type { ConnectionCredentials, Expiry, Renewal, SessionDeps } from './ports.js';
+import type { ConnectionCredentials, Expiry, Renewal, SessionContext } from './ports.js';
 
 /**
  * How long a connection may stay: until its token expires, or the newer one that it was given since. Times are
@@ -62,14 +62,14 @@ export class TokenExpiry {
 
 /** What the client is told of its token, and what a new one changes. PROTOCOL.md, "Tokens". */
 export class TokenRenewal {
-  readonly #deps: Pick<SessionDeps, 'log' | 'scopeId' | 'wallClock'>;
+  readonly #deps: Pick<SessionContext, 'log' | 'scopeId' | 'wallClock'>;
   readonly #expiry: TokenExpiry | null;
   readonly #writer: FrameWriter;
   readonly #followed: Followed;
 
   /** @param expiry null: the edge runs open */
   constructor(
-    deps: Pick<SessionDeps, 'log' | 'scopeId' | 'wallClock'>,
+    deps: Pick<SessionContext, 'log' | 'scopeId' | 'wallClock'>,
     expiry: TokenExpiry | null,
     writer: FrameWriter,
     followed: Followed,

@@ -6,7 +6,7 @@ import type { Followed } from './catch-up.js';
 import { type FrameWriter, SCAN_BYTES } from './frame-writer.js';
 import { frames } from './frames.js';
 import { GONE_BATCH, GoneNotices, StallNotice } from './notices.js';
-import type { SessionDeps } from './ports.js';
+import type { SessionContext } from './ports.js';
 
 /**
  * Sends what one session follows: records as updates that are worded by those before them, and between them the notices
@@ -16,14 +16,14 @@ export class UpdateWriter {
   readonly #writer: FrameWriter;
   readonly #followed: Followed;
   readonly #log: EventLog;
-  readonly #onSent: SessionDeps['onSent'];
+  readonly #onSent: SessionContext['onSent'];
   /** null: one job, which nobody is told of when it leaves. */
   readonly #gone: GoneNotices | null;
   readonly #stall: StallNotice;
   /** One job: the valid event that the next one to be sent follows; null where that is not known. */
   #previous: number | null = null;
 
-  constructor(deps: SessionDeps, writer: FrameWriter, followed: Followed) {
+  constructor(deps: SessionContext, writer: FrameWriter, followed: Followed) {
     this.#writer = writer;
     this.#followed = followed;
     this.#log = deps.log;

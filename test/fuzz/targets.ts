@@ -11,7 +11,7 @@ import { chooseSubprotocol, parseRequest } from '../../internal/edge/request.js'
 import { decodeEvent } from '../../internal/eventlog/decode.js';
 import { makeRecord, type Scope, withoutPrevSeq, withPrevSeq } from '../../internal/eventlog/record.js';
 import { parseClientFrame } from '../../internal/session/frames.js';
-import type { Resume } from '../../internal/session/resume.js';
+import type { Resume } from '../../internal/session/ports.js';
 import { SERVER_FRAMES } from '../../schemas/frames.js';
 import { isJobType, isProcessingId, PROTOCOL } from '../../schemas/ids.js';
 import { MAX_LEVELS } from '../../schemas/nesting.js';
@@ -238,7 +238,7 @@ function isEnvelope(token: string): void {
     return;
   }
   match(token, /^[\w-]+\.[\w-]+\.[\w-]*$/);
-  strictEqual(typeof opened.envelope.alg, 'string');
+  strictEqual(typeof opened.header.alg, 'string');
 }
 
 const VALID = '{"processing_id":"a","status":"processing","progress":1,"timestamp":"2026-01-01T00:00:00Z"';

@@ -1,8 +1,7 @@
 import { RECENTLY_FINISHED_MS } from '../../internal/eventlog/log.js';
 import type { Scope } from '../../internal/eventlog/record.js';
 import type { ClientConnection } from '../../internal/session/client-connection.js';
-import type { Transport } from '../../internal/session/ports.js';
-import type { Resume } from '../../internal/session/resume.js';
+import type { Resume, Transport } from '../../internal/session/ports.js';
 import type { ServerFrame } from '../../schemas/frames.js';
 import { type ModelStream, type Truth, typeOf } from './stream.js';
 

@@ -6,8 +6,12 @@ import { EventLog, type LogListener } from '../../internal/eventlog/log.js';
 import type { Scope } from '../../internal/eventlog/record.js';
 import { ClientConnection } from '../../internal/session/client-connection.js';
 import { Hub } from '../../internal/session/hub.js';
-import type { ConnectionCredentials, HistorySource, SessionLimits } from '../../internal/session/ports.js';
-import type { Resume } from '../../internal/session/resume.js';
+import type {
+  ConnectionCredentials,
+  HistorySource,
+  Resume,
+  SessionLimits,
+} from '../../internal/session/ports.js';
 import type { ServerFrame } from '../../schemas/frames.js';
 
 /** A valid event, with `fields` over it. */

@@ -1,8 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { inScope, type LogRecord, makeRecord, type Scope } from '../../internal/eventlog/record.js';
-import type { ConnectionCredentials, Page, Renewal } from '../../internal/session/ports.js';
-import type { Resume } from '../../internal/session/resume.js';
+import type { ConnectionCredentials, Page, Renewal, Resume } from '../../internal/session/ports.js';
 import { all, event, job, pureEdge, settled, types, updates } from './edge-fixture.js';
 
 const EXPIRES = 10_000;
