@@ -1,5 +1,6 @@
 import { checkClocks } from './clocks.js';
 import { checkConsumers } from './consumers.js';
+import { checkDurability } from './durability.js';
 import { checkEvents } from './events.js';
 import type { Facts } from './facts.js';
 import type { Finding, Outcome, Pass, Report, Severity, Skipped } from './findings.js';
@@ -8,7 +9,7 @@ import { checkLimits } from './limits.js';
 import { checkPermissions } from './permissions.js';
 import { checkReplicas } from './replicas.js';
 import { checkServer } from './server.js';
-import { checkDurability, checkStorage } from './storage.js';
+import { checkStorage } from './storage.js';
 import { checkStream, checkSubjects } from './stream.js';
 
 const JUDGES: readonly ((facts: Facts) => Iterable<Outcome>)[] = [
