@@ -110,9 +110,7 @@ async function openCore(config: EdgeConfig, logger: Logger, opened: OpenedResour
   const jsm = await connection.jetstreamManager({ checkAPI: false, timeout: API_TIMEOUT_MS });
   const monitor = monitorOf(connection);
   const metrics = new Metrics();
-  const limits = { tailBytes: config.tailBytes, lastStateBytes: config.lastStateBytes };
-  // Liveness before the hub: a session that reaches the head asks at once whether its job is stalled.
-  const log = new EventLog(limits, () => [countEvents(metrics), liveness, hub]);
+  const log = new EventLog({ tailBytes: config.tailBytes, lastStateBytes: config.lastStateBytes });
   const hub = new Hub(log, setImmediate);
   const access: PullAccess = {
     connection,
@@ -139,6 +137,8 @@ async function openCore(config: EdgeConfig, logger: Logger, opened: OpenedResour
     stalled: (id, silentMs) => hub.stalled(id, silentMs),
   });
   opened.add(() => liveness.close());
+  // Liveness before the hub: a session that reaches the head asks at once whether its job is stalled.
+  log.setListeners([countEvents(metrics), liveness, hub]);
   return { config, logger, connection, jsm, monitor, metrics, log, hub, history, liveness };
 }
 

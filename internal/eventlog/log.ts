@@ -92,8 +92,7 @@ export interface LogListener {
  */
 export class EventLog {
   readonly #limits: LogLimits;
-  readonly #listenersOf: () => readonly LogListener[];
-  #listeners: readonly LogListener[] | null = null;
+  #listeners: readonly LogListener[] = [];
   #tail = new RecordQueue();
   #tailBytes = 0;
   #jobs: JobStateCache;
@@ -117,14 +116,17 @@ export class EventLog {
   /** When the stream was last looked at, in milliseconds that never go back. */
   #lookedAt = Number.NEGATIVE_INFINITY;
 
-  /**
-   * @param listeners who hears of it, in this order. Called once, with the first that there is to hear: most of them read
-   * the log, and so are made after it
-   */
-  constructor(limits: LogLimits, listeners: () => readonly LogListener[] = () => []) {
+  constructor(limits: LogLimits) {
     this.#limits = limits;
-    this.#listenersOf = listeners;
     this.#jobs = new JobStateCache(limits.lastStateBytes);
+  }
+
+  /**
+   * Names who hears of it, in this order. Called once, before there is anything to hear: listeners read the log, and so
+   * are made after it.
+   */
+  setListeners(listeners: readonly LogListener[]): void {
+    this.#listeners = listeners;
   }
 
   get epoch(): string {
@@ -241,7 +243,7 @@ export class EventLog {
     this.#head = seq;
     this.#headStoredAt = storedAt;
     const record = event === null ? null : this.#take(seq, storedAt, event);
-    for (const listener of this.#heard) listener.appended?.(record);
+    for (const listener of this.#listeners) listener.appended?.(record);
     return record;
   }
 
@@ -346,13 +348,8 @@ export class EventLog {
     return { jobs: jobs.filter(({ id }) => !this.#jobs.has(id)), next };
   }
 
-  get #heard(): readonly LogListener[] {
-    this.#listeners ??= this.#listenersOf();
-    return this.#listeners;
-  }
-
   #tell(call: (listener: LogListener) => void): void {
-    for (const listener of this.#heard) call(listener);
+    for (const listener of this.#listeners) call(listener);
   }
 
   #leave(jobs: readonly GoneJob[]): void {

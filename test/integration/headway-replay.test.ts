@@ -13,6 +13,7 @@ import {
   startHeadway,
   startHeadwayAtTerminal,
 } from '../harness/headway-command.js';
+import { startTcpProxy } from '../harness/proxy.js';
 import { event, publish, publishAll, publishRaw, storedEvents } from '../harness/publish.js';
 import { freshStream, sharedNats } from '../harness/shared-nats.js';
 import { waitFor } from '../harness/wait.js';
@@ -326,6 +327,25 @@ describe('--to ws', () => {
     command.signal('SIGINT');
     expect((await stays.closed).code).toBe(1012);
     expect((await command.ended()).code).toBe(130);
+  });
+
+  test('G1 order: a client that is there before the replay begins sees it from its first event', async () => {
+    await fill(40);
+    await using link = await startTcpProxy(shared.nats.port);
+    const through = natsEnv(`nats://viewer:p@${link.host}`);
+    await using command = startHeadway(
+      ['replay', 'a', '--to', 'ws', '--port', '0', '--wait', '--speed', 'max'],
+      { env: through },
+    );
+    const url = await served(command);
+    // What it reads next is held back until the client is there.
+    link.stall('down');
+    await using client = await WsClient.connect(`${url}/a`);
+    await client.next('hello');
+    link.flow('down');
+    const stored = await storedEvents(shared.nc, 'PROGRESS', 'a');
+    const seen = await client.updates(stored.length, { timeoutMs: 20_000 });
+    expect(seen.map(({ seq }) => seq)).toEqual(stored.map(({ seq }) => seq));
   });
 
   test('without --wait it begins at once, and says so before anybody is late', async () => {

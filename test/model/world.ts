@@ -38,8 +38,7 @@ export class World {
   constructor(options: WorldOptions) {
     this.#options = options;
     this.stream = new ModelStream(options.maxPerSubject);
-    this.#log = this.#newLog();
-    this.#hub = this.#newHub();
+    [this.#log, this.#hub] = this.#newEdge();
     this.#load();
   }
 
@@ -174,9 +173,8 @@ export class World {
     for (const pager of this.pagers) pager.isDone = true;
     this.#answers = [];
     this.#turns = [];
-    this.#log = this.#newLog();
+    [this.#log, this.#hub] = this.#newEdge();
     this.#begun = '';
-    this.#hub = this.#newHub();
     this.#log.setEpoch(this.stream.epoch);
   }
 
@@ -209,12 +207,11 @@ export class World {
     if (this.#failure !== null) throw this.#failure;
   }
 
-  #newLog(): EventLog {
-    return new EventLog(this.#options, () => [this.#hub]);
-  }
-
-  #newHub(): Hub {
-    return new Hub(this.#log, (flush) => this.#turns.push(flush));
+  #newEdge(): [EventLog, Hub] {
+    const log = new EventLog(this.#options);
+    const hub = new Hub(log, (flush) => this.#turns.push(flush));
+    log.setListeners([hub]);
+    return [log, hub];
   }
 
   // The load is a later step: clients connect in between.

@@ -69,7 +69,8 @@ export function pureEdge(given: PureEdgeOptions) {
     appended: (record) => hearing.isOn && hub.appended(record),
     gone: () => hub.gone(),
   };
-  const log = new EventLog(memory, () => [listener]);
+  const log = new EventLog(memory);
+  log.setListeners([listener]);
   const turns: (() => void)[] = [];
   const hub = new Hub(log, (flush) => turns.push(flush));
   const history: HistorySource = {

@@ -19,7 +19,8 @@ function listened() {
       gone: (jobs) => hear(`gone ${jobs.map(({ id }) => id)}`),
     };
   };
-  const log = new EventLog({ tailBytes: 1e6, lastStateBytes: 1e6 }, () => [told('first'), told('second')]);
+  const log = new EventLog({ tailBytes: 1e6, lastStateBytes: 1e6 });
+  log.setListeners([told('first'), told('second')]);
   return { log, take: () => heard.splice(0) };
 }
 

@@ -43,9 +43,7 @@ class CannotListenError extends HeadwayError {
  * the replay. The sequences are those of the stream.
  */
 export class ReplayEdge implements ReplaySink {
-  readonly #log: EventLog = new EventLog({ tailBytes: TAIL_BYTES, lastStateBytes: LAST_STATE_BYTES }, () => [
-    this.#hub,
-  ]);
+  readonly #log = new EventLog({ tailBytes: TAIL_BYTES, lastStateBytes: LAST_STATE_BYTES });
   readonly #hub = new Hub(this.#log, setImmediate);
   readonly #epoch = `replay-${randomBytes(9).toString('base64url')}`;
   readonly #context: CliContext;
@@ -59,6 +57,7 @@ export class ReplayEdge implements ReplaySink {
   private constructor(context: CliContext, host: string) {
     this.#context = context;
     this.#host = host;
+    this.#log.setListeners([this.#hub]);
     this.#log.setEpoch(this.#epoch);
   }
 
@@ -88,11 +87,13 @@ export class ReplayEdge implements ReplaySink {
    * The replay begins after the sequence `after`; clients that wait start.
    * @param isPristine nothing was ever deleted before, so that what is shown of a job is all that it had
    */
-  begin(after: number, isPristine: boolean): void {
+  async begin(after: number, isPristine: boolean): Promise<void> {
     this.#begin = after;
     this.#log.begin(this.#epoch);
     // What is not shown never was, so every job is known.
     this.#log.ready({ head: after, firstSeq: after + 1, complete: true, neverTrimmed: isPristine });
+    // Each starts in its turn. One that starts after the first events would be shown the last of them alone.
+    while ((this.#hub.countStates().get('loading') ?? 0) > 0) await turn();
   }
 
   get isFull(): boolean {

@@ -182,7 +182,7 @@ class Replay {
         if (untilMs !== null && message.storedAt > untilMs) return await this.#flush(sink);
         if (!hasBegun) {
           hasBegun = true;
-          edge?.begin(message.seq - 1, isPristine);
+          await edge?.begin(message.seq - 1, isPristine);
           if (this.#options.waitForClient && edge !== null) {
             this.#context.stderr('headway: waiting for the first client\n');
             await player.until(() => edge.clients > 0, CLIENT_LOOK_MS);
@@ -207,7 +207,7 @@ class Replay {
       }
       await this.#flush(sink);
     }
-    if (!hasBegun) edge?.begin(this.#checkpoint?.after ?? 0, isPristine);
+    if (!hasBegun) await edge?.begin(this.#checkpoint?.after ?? 0, isPristine);
     return true;
   }
 
