@@ -21,7 +21,6 @@ export class Hub implements LogListener {
   readonly #log: EventLog;
   readonly #schedule: (flush: () => void) => void;
   readonly #connections = new Set<ClientConnection>();
-  readonly #sessions = new Set<Session>();
   readonly #byJob = new Map<string, Set<Session>>();
   readonly #all = new Set<Session>();
   /** Sessions of one job that an event concerns: little to send, and somebody is waiting for it. */
@@ -51,20 +50,20 @@ export class Hub implements LogListener {
 
   /** How many sessions follow one job, and how many follow all. */
   counts(): { readonly job: number; readonly all: number } {
-    return { job: this.#sessions.size - this.#all.size, all: this.#all.size };
+    return { job: this.#connections.size - this.#all.size, all: this.#all.size };
   }
 
   /** How many sessions are in each state, for metrics. */
   countStates(): Map<string, number> {
     const counts = new Map<string, number>();
-    for (const session of this.#sessions) counts.set(session.state, (counts.get(session.state) ?? 0) + 1);
+    for (const { session } of this.#connections)
+      counts.set(session.state, (counts.get(session.state) ?? 0) + 1);
     return counts;
   }
 
   add(connection: ClientConnection): void {
     const { session } = connection;
     this.#connections.add(connection);
-    this.#sessions.add(session);
     if (session.scope.kind === 'all') {
       this.#all.add(session);
       return;
@@ -77,7 +76,6 @@ export class Hub implements LogListener {
   remove(connection: ClientConnection): void {
     const { session } = connection;
     this.#connections.delete(connection);
-    this.#sessions.delete(session);
     this.#dirty.delete(session);
     this.#catchingUp.delete(session.requester, session);
     if (session.scope.kind === 'all') {
@@ -109,14 +107,14 @@ export class Hub implements LogListener {
 
   /** This session has more to send than one turn allows. */
   scheduleCatchUp(session: Session): void {
-    if (!this.#sessions.has(session)) return;
+    if (session.state === 'ended') return;
     this.#catchingUp.add(session.requester, session);
     this.#wake();
   }
 
   /** The log was loaded: everyone who waits starts. */
   ready(): void {
-    for (const session of this.#sessions) session.logReady();
+    for (const { session } of this.#connections) session.logReady();
   }
 
   /** The log is about to start over; `reset`: what everybody is owed for it, whatever the cursor is; null: nothing. */
@@ -124,7 +122,7 @@ export class Hub implements LogListener {
     this.#gapSeq = 0;
     this.#toCheck = null;
     this.#isNextWalkDue = false;
-    for (const session of this.#sessions) session.logRestarts(reset);
+    for (const { session } of this.#connections) session.logRestarts(reset);
   }
 
   /** Jobs have left the stream, as the log knows. */
