@@ -36,13 +36,13 @@ export interface WebSocketDeps extends RoutingDeps {
   readonly clientRate: () => ClientRateLimiter;
   /** Milliseconds that never go back. */
   readonly now: () => number;
-  /** Makes and registers a session for a request that was understood and let in. */
+  /** Makes and registers the connection of a client for a request that was understood and let in. */
   readonly connect: (
     request: Pick<Understood, 'scope' | 'resume'> & { readonly requester: string },
     credentials: ConnectionCredentials | null,
     transport: Transport,
   ) => ClientConnection;
-  readonly disconnected: (session: ClientConnection, code: number) => void;
+  readonly disconnected: (client: ClientConnection, code: number) => void;
   /** A connection that was refused, before the upgrade or with an `error` frame. */
   readonly refused: (refusal: Refused) => void;
 }
@@ -63,7 +63,7 @@ interface Connection {
   readonly request: ParsedRequest;
   readonly pending: PendingConnection;
   readonly rate: ClientRateLimiter;
-  session: ClientConnection | null;
+  client: ClientConnection | null;
   isGone: boolean;
   /** The edge has closed it. */
   isClosed: boolean;
@@ -85,10 +85,10 @@ export function routeWebSockets(app: App, uws: Uws, deps: WebSocketDeps): void {
       },
       open: noThrow((ws) => open(ws, deps)),
       message: noThrow((ws, message: ArrayBuffer, isBinary: boolean) => {
-        const { session } = ws.getUserData();
-        if (session !== null && message.byteLength > deps.maxClientFrameBytes) {
+        const { client } = ws.getUserData();
+        if (client !== null && message.byteLength > deps.maxClientFrameBytes) {
           const { byteLength } = message;
-          session.fail(
+          client.fail(
             'invalid_frame',
             `the frame has ${byteLength} bytes; expected at most ${deps.maxClientFrameBytes}`,
           );
@@ -96,7 +96,7 @@ export function routeWebSockets(app: App, uws: Uws, deps: WebSocketDeps): void {
         }
         if (!isWithinRate(ws, message, deps)) return;
         // The bytes belong to the library again as soon as this handler returns.
-        session?.receive(isBinary ? null : Buffer.from(message).toString());
+        client?.receive(isBinary ? null : Buffer.from(message).toString());
       }),
       // The library answers a ping by itself, without a limit: who sends pings and does not read is cut off.
       ping: noThrow((ws, message: ArrayBuffer) => {
@@ -105,15 +105,15 @@ export function routeWebSockets(app: App, uws: Uws, deps: WebSocketDeps): void {
       pong: noThrow((ws, message: ArrayBuffer) => {
         isWithinRate(ws, message, deps);
       }),
-      drain: noThrow((ws) => ws.getUserData().session?.drained()),
+      drain: noThrow((ws) => ws.getUserData().client?.drained()),
       close: noThrow((ws, code: number) => {
         const connection = ws.getUserData();
         connection.isGone = true;
         deps.guard.release(connection.pending);
         deps.sockets.left(connection.isClosed);
-        if (connection.session === null) return;
-        connection.session.closed();
-        deps.disconnected(connection.session, code);
+        if (connection.client === null) return;
+        connection.client.closed();
+        deps.disconnected(connection.client, code);
       }),
     });
 
@@ -141,7 +141,7 @@ function upgrade(
       request: parseRequest(id, req.getQuery()),
       pending,
       rate: deps.clientRate(),
-      session: null,
+      client: null,
       isGone: false,
       isClosed: false,
     };
@@ -188,8 +188,8 @@ function open(ws: WebSocket<Connection>, deps: WebSocketDeps): void {
     }
     const { scope, credentials, requester } = admitted;
     const { resume } = request;
-    connection.session = deps.connect({ scope, resume, requester }, credentials, new WebSocketOutlet(ws));
-    connection.session.open();
+    connection.client = deps.connect({ scope, resume, requester }, credentials, new WebSocketOutlet(ws));
+    connection.client.open();
   };
   const admitted = deps.guard.authorize(pending, request.scope);
   if ('ok' in admitted) enter(admitted);
@@ -214,15 +214,15 @@ function refuse(
 
 // Control frames count as well: each costs the edge a turn, and the others wait.
 function isWithinRate(ws: WebSocket<Connection>, message: ArrayBuffer, deps: WebSocketDeps): boolean {
-  const { rate, session, pending } = ws.getUserData();
+  const { rate, client, pending } = ws.getUserData();
   const limit = rate.take(message.byteLength, deps.now());
   if (limit === null) return true;
   const code = 'too_many_frames';
-  if (session === null) {
+  if (client === null) {
     refuse(ws, deps, code, TOO_MANY_FRAMES, { defect: null, limit });
   } else {
     deps.refused({ code, address: pending.address, defect: null, limit });
-    session.fail(code, TOO_MANY_FRAMES);
+    client.fail(code, TOO_MANY_FRAMES);
   }
   return false;
 }
