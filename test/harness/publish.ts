@@ -199,45 +199,46 @@ export async function storedEvents(
   const last = processingId === undefined ? lastKept(jsm, stream) : lastSeq(jsm, stream, filter);
   const end = Math.min(state.last_seq, await last);
   const events: StoredEvent[] = [];
-  while (end > 0) {
+  for (let readAt = performance.now(); end > 0; ) {
     const from = (events.at(-1)?.seq ?? 0) + 1;
     const name = await readingConsumer(nc, stream, { filter, from, timeoutMs });
     try {
       const consumer = await nc.jetstream(PATIENT).consumers.get(stream, name);
-      if (await readOn(consumer, events, end, timeoutMs)) break;
+      if (await readOn(consumer, events, end)) break;
     } finally {
-      await jsm.consumers.delete(stream, name);
+      await jsm.consumers.delete(stream, name).catch(() => false);
     }
+    if ((events.at(-1)?.seq ?? 0) >= from) readAt = performance.now();
+    else if (performance.now() - readAt > timeoutMs)
+      throw new Error(`reading back ended at ${from - 1} and not at ${end}`);
   }
   return events.filter(({ seq }) => seq <= state.last_seq);
 }
 
+/** Silence after which another consumer is asked. */
+const SILENT_FETCHES = 3;
+
 /**
  * Reads on to `end`. Nothing is acknowledged: what a request had asked for, and what came after this process had given
- * the request up because it stood still for a moment, does not come again.
- * @returns false when there is such a hole, before which it ended
+ * the request up because it stood still for a moment, does not come again. Nor does anything from a consumer whose server
+ * is gone.
+ * @returns false when there is such a hole, before which it ended; behind the last message that came it is a silence
  */
-async function readOn(
-  consumer: Consumer,
-  events: StoredEvent[],
-  end: number,
-  timeoutMs: number,
-): Promise<boolean> {
-  let heardAt = performance.now();
+async function readOn(consumer: Consumer, events: StoredEvent[], end: number): Promise<boolean> {
   let delivered = 0;
-  while (performance.now() - heardAt < timeoutMs) {
+  for (let silent = 0; silent < SILENT_FETCHES; silent++) {
     for await (const { seq, subject, data, info } of await consumer.fetch({
       max_messages: 1_000,
       expires: 1_000,
     })) {
-      heardAt = performance.now();
+      silent = -1;
       delivered += 1;
       if (info.deliverySequence !== delivered) return false;
       events.push({ seq, subject, json: parse(data), raw: data });
       if (seq >= end) return true;
     }
   }
-  throw new Error(`reading back ended at ${events.at(-1)?.seq ?? 0} and not at ${end}`);
+  return false;
 }
 
 /**
