@@ -12,7 +12,8 @@ import type { LogRecord } from '../eventlog/record.js';
 import { ClientConnection } from '../session/client-connection.js';
 import type { Hub } from '../session/hub.js';
 import { JobReader } from '../session/job-reader.js';
-import type { HistorySource } from '../session/ports.js';
+import type { HistorySource, SessionLimits } from '../session/ports.js';
+import type { Session } from '../session/session.js';
 import { type Logger, LogRateLimiter } from '../telemetry/logger.js';
 import type { Metrics } from '../telemetry/metrics.js';
 import type { Access } from './access.js';
@@ -63,6 +64,18 @@ export function webSocketDeps(
   { guard, sockets }: Pick<Access, 'guard' | 'sockets'>,
 ): Omit<WebSocketDeps, 'failed'> {
   const refusalLines = new LogRateLimiter(10, 10_000, () => performance.now());
+  // Made once: each connection would hold its own for as long as it stands.
+  const limits: SessionLimits = {
+    heartbeatMs: config.heartbeatMs,
+    heartbeatAfterMs: config.heartbeatMs * (1 - 1 / TICKS_PER_HEARTBEAT),
+    watermarkBytes: config.sendWatermarkBytes,
+    maxReplayJob: config.maxReplayJob,
+    maxReplayAll: config.maxReplayAll,
+    maxFrameCharacters: config.maxClientFrameBytes,
+  };
+  const now = () => performance.now();
+  const scheduleCatchUp = (waiting: Session) => hub.scheduleCatchUp(waiting);
+  const onSent = (updates: number) => metrics.updatesSent.inc(updates);
   return {
     guard,
     sockets,
@@ -87,19 +100,12 @@ export function webSocketDeps(
         transport,
         credentials,
         scopeId: scopeIdOf,
-        limits: {
-          heartbeatMs: config.heartbeatMs,
-          heartbeatAfterMs: config.heartbeatMs * (1 - 1 / TICKS_PER_HEARTBEAT),
-          watermarkBytes: config.sendWatermarkBytes,
-          maxReplayJob: config.maxReplayJob,
-          maxReplayAll: config.maxReplayAll,
-          maxFrameCharacters: config.maxClientFrameBytes,
-        },
+        limits,
         wallClock: Date.now,
-        now: () => performance.now(),
-        scheduleCatchUp: (waiting) => hub.scheduleCatchUp(waiting),
+        now,
+        scheduleCatchUp,
         ...(stalledFor && { stalledFor }),
-        onSent: (updates) => metrics.updatesSent.inc(updates),
+        onSent,
       });
       hub.add(connection);
       metrics.connectionsOpened.inc();
