@@ -6,7 +6,7 @@ import { isProcessingId } from '../../schemas/ids.js';
 import { within } from '../async.js';
 import { inScope, type LogRecord, type Scope, withoutPrevSeq } from '../eventlog/record.js';
 import type { FramesPage, NotReady, PageRange, StaleCursor } from '../session/job-reader.js';
-import type { IsWanted } from '../session/ports.js';
+import type { IsWanted, Resume } from '../session/ports.js';
 import type { ConnectionGuard, UpgradeDecision } from './connection-guard.js';
 import {
   authorizeHttp,
@@ -42,6 +42,8 @@ type AllScope = Extract<Scope, { kind: 'all' }>;
 export interface JobReads {
   /** The newest valid event of a job, from memory or from JetStream; null when it has none. */
   lastState(id: string, requester: string, isWanted: IsWanted): Promise<LogRecord | null>;
+  /** Whether nothing comes after a client's cursor, because it has seen the job's end. */
+  hasSeenEnd(id: string, resume: Resume, requester: string, isWanted: IsWanted): Promise<boolean>;
   events(
     scope: JobScope,
     range: PageRange,

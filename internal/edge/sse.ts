@@ -38,9 +38,7 @@ const STREAM_HEADERS = {
 } as const;
 
 export interface SseDeps extends RoutingDeps, Pick<WebSocketDeps, 'guard' | 'connect' | 'disconnected'> {
-  readonly reads: Pick<JobReads, 'lastState'>;
-  /** The epoch of what this edge has read. */
-  readonly epoch: () => string;
+  readonly reads: Pick<JobReads, 'hasSeenEnd'>;
   readonly refused: (refusal: Refused) => void;
   /** From 0 up to 1. */
   readonly random: () => number;
@@ -109,13 +107,14 @@ async function serve(
   }
   const { scope, credentials, requester } = admitted;
   const { resume } = request;
-  if (scope.kind === 'job' && resume !== null && resume.epoch === deps.epoch()) {
-    const last = await deps.reads.lastState(scope.id, requester, () => !stream.isGone);
-    // It has seen the end. Without this answer a browser would come back for ever.
-    if (last?.finished === true && last.seq <= resume.lastSeq) {
-      stream.refuse(NO_CONTENT);
-      return;
-    }
+  const isOver =
+    scope.kind === 'job' &&
+    resume !== null &&
+    (await deps.reads.hasSeenEnd(scope.id, resume, requester, () => !stream.isGone));
+  if (isOver) {
+    // Without this answer a browser would come back for ever.
+    stream.refuse(NO_CONTENT);
+    return;
   }
   stream.begin(new SseEncoder(resume), (transport) =>
     deps.connect({ scope, resume, requester }, credentials, transport),

@@ -1,7 +1,7 @@
 import type { ResetReason } from '../../schemas/frames.js';
 import type { EventLog } from '../eventlog/log.js';
 import { frameInScope, inScope, type LogRecord, type Scope } from '../eventlog/record.js';
-import type { HistorySource, IsWanted } from './ports.js';
+import type { HistorySource, IsWanted, Resume } from './ports.js';
 
 /** About the most bytes of one page: whoever reads slowly has it kept for as long. At least one record is on it. */
 const PAGE_BYTES = 256 * 1024;
@@ -71,6 +71,23 @@ export class JobReader {
     const known = log.isReady ? log.last(id) : undefined;
     if (known !== undefined) return known;
     return log.isReady && log.knowsAllJobs ? null : history.lastState(id, isWanted);
+  }
+
+  /**
+   * Whether nothing comes after a client's cursor, because it has seen the job's end.
+   * @throws as `lastState` does
+   */
+  async hasSeenEnd(
+    id: string,
+    { lastSeq, epoch }: Resume,
+    history: HistorySource,
+    isWanted: IsWanted,
+  ): Promise<boolean> {
+    const log = this.#log;
+    // Behind an end that this edge takes for the newest, another one may have shown the job's next attempt.
+    if (epoch !== log.epoch || lastSeq > log.head) return false;
+    const last = await this.lastState(id, history, isWanted);
+    return last?.finished === true && last.seq <= lastSeq && epoch === log.epoch;
   }
 
   /** The valid events of one job, in order: all that the stream keeps behind `after`, or `stale`. */

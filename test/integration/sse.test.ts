@@ -2,6 +2,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { edgeHasRead } from '../harness/edge-head.js';
 import { type LocalEdge, startLocalEdge } from '../harness/edge-in-process.js';
+import { jobId } from '../harness/ids.js';
+import { LinkedEdge } from '../harness/linked-edge.js';
 import { metric } from '../harness/metrics.js';
 import { startNats } from '../harness/nats-server.js';
 import { connectNats, deleteStreams, publish } from '../harness/publish.js';
@@ -254,4 +256,24 @@ test('G9 memory: whoever is gone is counted out', async () => {
   await waitFor(async () => (await metric(edge.http, 'headway_connections_unauthenticated')) === 0, {
     what: 'nobody',
   });
+});
+
+test('G6 the end, G10 any edge: an edge that is behind others does not take an old end for that of a job that has begun anew', async () => {
+  const id = jobId();
+  await using linked = await LinkedEdge.start([id]);
+  const { edge: behind, link, world } = linked;
+  const path = `${behind.http}/sse/upload-progress/${id}`;
+  await publish(world.nc, id, { status: 'error', error: { code: 'broken' } });
+  using first = new SseClient(path);
+  await first.frame('end');
+  const { epoch, scope } = await first.frame('hello');
+  link.stall();
+  // Another edge has shown this to the client.
+  const seq = await publish(world.nc, id, { attempt: 2 });
+  using client = new SseClient(path, { 'last-event-id': `${seq}.${epoch}.${scope}` });
+  await waitFor(() => client.status !== 0 || client.isClosed, { what: 'an answer' });
+  expect(client.status).toBe(200);
+  link.flow();
+  expect((await client.frame('caught_up')).cursor).toBeGreaterThanOrEqual(seq);
+  expect(client.frames.map(({ type }) => type)).not.toContain('end');
 });
