@@ -182,7 +182,8 @@ function answerHandler(deps: JobRoutesDeps, read: (req: HttpRequest) => Question
     const entry = deps.guard.checkUpgrade(handshake);
     const make = async (isWanted: IsWanted): Promise<() => HttpResponseSpec> => {
       const made = await answerFor(deps, entry, question, isWanted).catch((error: unknown) => {
-        deps.failed(error);
+        // What nobody waits for any more is not read, and that is no failure.
+        if (isWanted()) deps.failed(error);
         return () => REQUEST_FAILED;
       });
       if (entry.kind === 'pending') deps.guard.release(entry.pending);

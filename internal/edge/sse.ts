@@ -69,7 +69,8 @@ function begin(res: HttpResponse, req: HttpRequest, id: string | null, deps: Sse
   const entry = deps.guard.checkUpgrade(handshake);
   const stream = new EventStream(res, deps, originHeaders(entry, handshake.origin), isEventSource);
   void serve(stream, request, entry, deps).catch((error: unknown) => {
-    deps.failed(error);
+    // What nobody waits for any more is not read, and that is no failure.
+    if (!stream.isGone) deps.failed(error);
     stream.refuse(problemOf('internal', 'this request failed; it was logged'));
   });
 }
@@ -111,6 +112,7 @@ async function serve(
     scope.kind === 'job' &&
     resume !== null &&
     (await deps.reads.hasSeenEnd(scope.id, resume, requester, () => !stream.isGone));
+  if (stream.isGone) return;
   if (isOver) {
     // Without this answer a browser would come back for ever.
     stream.refuse(NO_CONTENT);

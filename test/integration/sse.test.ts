@@ -6,6 +6,7 @@ import { jobId } from '../harness/ids.js';
 import { LinkedEdge } from '../harness/linked-edge.js';
 import { metric } from '../harness/metrics.js';
 import { startNats } from '../harness/nats-server.js';
+import { startTcpProxy } from '../harness/proxy.js';
 import { connectNats, deleteStreams, publish } from '../harness/publish.js';
 import { sharedNats } from '../harness/shared-nats.js';
 import { SseClient } from '../harness/sse-client.js';
@@ -277,3 +278,30 @@ test('G6 the end, G10 any edge: an edge that is behind others does not take an o
   expect((await client.frame('caught_up')).cursor).toBeGreaterThanOrEqual(seq);
   expect(client.frames.map(({ type }) => type)).not.toContain('end');
 });
+
+test('G9 memory: whoever leaves while JetStream is asked whether its job has ended is counted out', async () => {
+  await using own = await startNats();
+  await using worker = await connectNats(own.url);
+  await using link = await startTcpProxy(own.port);
+  await using small = await startLocalEdge(`nats://127.0.0.1:${link.port}`, {
+    HEADWAY_TAIL_BYTES: '65536',
+    HEADWAY_LAST_STATE_BYTES: '65536',
+  });
+  await publish(worker, 'early', { status: 'completed', progress: 100 });
+  for (let i = 0; i < 200; i++) await publish(worker, `other-${i}`, { message: 'x'.repeat(3_000) });
+  await edgeHasRead(small.http, worker);
+  const first = new SseClient(url('/other-199', small));
+  const { epoch } = await first.frame('hello');
+  first[Symbol.dispose]();
+  const sockets = () => metric(small.http, 'headway_http_sockets');
+  const reads = () => metric(small.http, 'headway_history_reads_pending');
+  await waitFor(async () => (await sockets()) === 1, { what: 'nobody but whoever asks for metrics' });
+  link.stall();
+  const client = new SseClient(url(`/early?last_seq=0&epoch=${epoch}`, small));
+  await waitFor(async () => (await reads()) === 1, { what: 'a read' });
+  client[Symbol.dispose]();
+  await waitFor(async () => (await sockets()) === 1, { what: 'the edge to notice' });
+  link.flow();
+  await waitFor(async () => (await reads()) === 0, { what: 'the answer' });
+  expect(await sockets()).toBe(1);
+}, 60_000);
