@@ -5,6 +5,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { EventsPage, JobsPage, Problem } from '../../schemas/http.js';
 import { edgeHasRead } from '../harness/edge-head.js';
 import { type LocalEdge, startLocalEdge } from '../harness/edge-in-process.js';
+import { jobId } from '../harness/ids.js';
+import { LinkedEdge } from '../harness/linked-edge.js';
+import { metric } from '../harness/metrics.js';
 import { startNats } from '../harness/nats-server.js';
 import { connectNats, publish } from '../harness/publish.js';
 import { sharedNats } from '../harness/shared-nats.js';
@@ -288,3 +291,25 @@ test('while NATS is away the answer is 503 in bounded time, and what memory know
   expect(((await known.json()) as Page).events?.map(({ seq }) => seq)).toEqual([59, 60]);
   await own.start();
 }, 60_000);
+
+test('G10 any edge: an edge that is behind others takes their cursor for the list of jobs', async () => {
+  await using linked = await LinkedEdge.start([jobId()]);
+  const { edge: behind, link, world } = linked;
+  const { epoch } = (await (await fetch(`${behind.http}/v1/jobs`)).json()) as { epoch: string };
+  link.stall();
+  const seq = await publish(world.nc, jobId());
+  const asked = fetch(`${behind.http}/v1/jobs?after=${seq}&epoch=${epoch}`);
+  let isAnswered = false;
+  const answered = asked.then(() => {
+    isAnswered = true;
+  });
+  const reads = () => metric(behind.http, 'headway_history_reads_pending');
+  await waitFor(async () => isAnswered || (await reads()) === 1, { what: 'the stream to be asked' });
+  link.flow();
+  await answered;
+  const response = await asked;
+  expect([response.status, await response.json()]).toEqual([
+    200,
+    expect.objectContaining({ jobs: [], cursor: seq }),
+  ]);
+});
