@@ -190,7 +190,6 @@ async function serve(deps: Serving, opened: OpenedResources): Promise<RunningEdg
       access,
     ),
     reads: jobReads(log, (requester) => history.of(requester)),
-    epoch: () => log.epoch,
     random: Math.random,
     readiness,
     metrics: sharedAnswer(config.metricsMaxAgeMs, now, () => metrics.render()),

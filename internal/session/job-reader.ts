@@ -1,7 +1,7 @@
 import type { ResetReason } from '../../schemas/frames.js';
 import type { EventLog } from '../eventlog/log.js';
 import { frameInScope, inScope, type LogRecord, type Scope } from '../eventlog/record.js';
-import type { HistorySource, IsWanted } from './ports.js';
+import type { HistorySource, IsWanted, Resume } from './ports.js';
 
 /** About the most bytes of one page: whoever reads slowly has it kept for as long. At least one record is on it. */
 const PAGE_BYTES = 256 * 1024;
@@ -71,6 +71,25 @@ export class JobReader {
     const known = log.isReady ? log.last(id) : undefined;
     if (known !== undefined) return known;
     return log.isReady && log.knowsAllJobs ? null : history.lastState(id, isWanted);
+  }
+
+  /**
+   * Whether a client with this cursor was sent the end of the job, so that it is owed nothing more. Only what is known for
+   * certain counts: for all else a session finds out what is owed.
+   * @throws what `lastState` throws
+   */
+  async hasSeenEnd(
+    scope: JobScope,
+    { lastSeq, epoch }: Resume,
+    history: HistorySource,
+    isWanted: IsWanted,
+  ): Promise<boolean> {
+    const log = this.#log;
+    // The job may have begun again behind the head of an edge that is behind others.
+    if (!log.isReady || epoch !== log.epoch || lastSeq > log.head) return false;
+    const last = await this.lastState(scope.id, history, isWanted);
+    // Who is not shown the job is not told of its end.
+    return last?.finished === true && last.seq <= lastSeq && inScope(scope, last);
   }
 
   /** The valid events of one job, in order: all that the stream keeps behind `after`, or `stale`. */
