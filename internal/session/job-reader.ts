@@ -133,7 +133,12 @@ export class JobReader {
     if (!log.isReady) return NOT_READY;
     const current = log.epoch;
     if (epoch !== null && epoch !== current) return this.#stale('epoch');
-    if ((after ?? 0) > log.head) return this.#stale('ahead');
+    if (after !== null && after > log.head) {
+      // The edge may be behind others; the stream knows.
+      const reached = await history.reached(after, isWanted);
+      if (!log.isReady || log.epoch !== current) return NOT_READY;
+      if (reached.kind === 'refused') return { ...reached, kind: 'stale', epoch: current };
+    }
     const snapshot = log.known(scope, after ?? 0);
     const page = new PageOfRecords(scope, limit);
     let cursor = after ?? 0;
