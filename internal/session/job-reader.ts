@@ -1,6 +1,7 @@
 import type { ResetReason } from '../../schemas/frames.js';
 import type { EventLog } from '../eventlog/log.js';
 import { frameInScope, inScope, type LogRecord, type Scope } from '../eventlog/record.js';
+import { SNAPSHOT_SCAN_LIMIT } from '../eventlog/snapshot.js';
 import type { HistorySource, IsWanted, Resume } from './ports.js';
 
 /** About the most bytes of one page: whoever reads slowly has it kept for as long. At least one record is on it. */
@@ -143,12 +144,21 @@ export class JobReader {
     const page = new PageOfRecords(scope, limit);
     let cursor = after ?? 0;
     let reads = 0;
+    let unlisted = 0;
     let isEnd = false;
     while (!isEnd && !page.isFull && reads < MAX_STATE_READS && isWanted()) {
       const step = snapshot.next();
       switch (step.kind) {
         case 'state':
-          cursor = page.add(isListed(step.record) ? [step.record] : [], step.record.seq);
+          if (isListed(step.record)) {
+            cursor = page.add([step.record], step.record.seq);
+            break;
+          }
+          cursor = step.record.seq;
+          unlisted++;
+          if (unlisted % SNAPSHOT_SCAN_LIMIT !== 0) break;
+          await this.#nextTurn();
+          if (!log.isReady || log.epoch !== current) return NOT_READY;
           break;
         case 'evicted': {
           reads += step.seqs.length;
