@@ -42,8 +42,8 @@ type AllScope = Extract<Scope, { kind: 'all' }>;
 export interface JobReads {
   /** The newest valid event of a job, from memory or from JetStream; null when it has none. */
   lastState(id: string, requester: string, isWanted: IsWanted): Promise<LogRecord | null>;
-  /** Whether nothing comes after a client's cursor, because it has seen the job's end. */
-  hasSeenEnd(id: string, resume: Resume, requester: string, isWanted: IsWanted): Promise<boolean>;
+  /** Whether a client with this cursor was sent the end of the job, so that it is owed nothing more. */
+  hasSeenEnd(scope: JobScope, resume: Resume, requester: string, isWanted: IsWanted): Promise<boolean>;
   events(
     scope: JobScope,
     range: PageRange,
@@ -182,7 +182,7 @@ function answerHandler(deps: JobRoutesDeps, read: (req: HttpRequest) => Question
     const entry = deps.guard.checkUpgrade(handshake);
     const make = async (isWanted: IsWanted): Promise<() => HttpResponseSpec> => {
       const made = await answerFor(deps, entry, question, isWanted).catch((error: unknown) => {
-        // What nobody waits for any more is not read, and that is no failure.
+        // What nobody waits for any more is not read: that is no failure.
         if (isWanted()) deps.failed(error);
         return () => REQUEST_FAILED;
       });

@@ -1,6 +1,7 @@
 import type { ResetReason } from '../../schemas/frames.js';
 import type { EventLog } from '../eventlog/log.js';
 import { frameInScope, inScope, type LogRecord, type Scope } from '../eventlog/record.js';
+import { SNAPSHOT_SCAN_LIMIT } from '../eventlog/snapshot.js';
 import type { HistorySource, IsWanted, Resume } from './ports.js';
 
 /** About the most bytes of one page: whoever reads slowly has it kept for as long. At least one record is on it. */
@@ -74,20 +75,22 @@ export class JobReader {
   }
 
   /**
-   * Whether nothing comes after a client's cursor, because it has seen the job's end.
-   * @throws as `lastState` does
+   * Whether a client with this cursor was sent the end of the job, so that it is owed nothing more. Only what is known for
+   * certain counts: for all else a session finds out what is owed.
+   * @throws what `lastState` throws
    */
   async hasSeenEnd(
-    id: string,
+    scope: JobScope,
     { lastSeq, epoch }: Resume,
     history: HistorySource,
     isWanted: IsWanted,
   ): Promise<boolean> {
     const log = this.#log;
-    // Behind an end that this edge takes for the newest, another one may have shown the job's next attempt.
-    if (epoch !== log.epoch || lastSeq > log.head) return false;
-    const last = await this.lastState(id, history, isWanted);
-    return last?.finished === true && last.seq <= lastSeq && epoch === log.epoch;
+    // The job may have begun again behind the head of an edge that is behind others.
+    if (!log.isReady || epoch !== log.epoch || lastSeq > log.head) return false;
+    const last = await this.lastState(scope.id, history, isWanted);
+    // Who is not shown the job is not told of its end.
+    return last?.finished === true && last.seq <= lastSeq && inScope(scope, last);
   }
 
   /** The valid events of one job, in order: all that the stream keeps behind `after`, or `stale`. */
@@ -132,21 +135,30 @@ export class JobReader {
     const current = log.epoch;
     if (epoch !== null && epoch !== current) return this.#stale('epoch');
     if (after !== null && after > log.head) {
-      // Another edge may be ahead of this one; the stream knows.
-      const answer = await history.reached(after, isWanted);
+      // The edge may be behind others; the stream knows.
+      const reached = await history.reached(after, isWanted);
       if (!log.isReady || log.epoch !== current) return NOT_READY;
-      if (answer.kind === 'refused') return { ...answer, kind: 'stale', epoch: current };
+      if (reached.kind === 'refused') return { ...reached, kind: 'stale', epoch: current };
     }
     const snapshot = log.known(scope, after ?? 0);
     const page = new PageOfRecords(scope, limit);
     let cursor = after ?? 0;
     let reads = 0;
+    let unlisted = 0;
     let isEnd = false;
     while (!isEnd && !page.isFull && reads < MAX_STATE_READS && isWanted()) {
       const step = snapshot.next();
       switch (step.kind) {
         case 'state':
-          cursor = page.add(isListed(step.record) ? [step.record] : [], step.record.seq);
+          if (isListed(step.record)) {
+            cursor = page.add([step.record], step.record.seq);
+            break;
+          }
+          cursor = step.record.seq;
+          unlisted++;
+          if (unlisted % SNAPSHOT_SCAN_LIMIT !== 0) break;
+          await this.#nextTurn();
+          if (!log.isReady || log.epoch !== current) return NOT_READY;
           break;
         case 'evicted': {
           reads += step.seqs.length;

@@ -6,7 +6,6 @@ import { jobId } from '../harness/ids.js';
 import { LinkedEdge } from '../harness/linked-edge.js';
 import { metric } from '../harness/metrics.js';
 import { startNats } from '../harness/nats-server.js';
-import { startTcpProxy } from '../harness/proxy.js';
 import { connectNats, deleteStreams, publish } from '../harness/publish.js';
 import { sharedNats } from '../harness/shared-nats.js';
 import { SseClient } from '../harness/sse-client.js';
@@ -95,6 +94,22 @@ describe('one job', () => {
     expect(fresh.frames.map(({ type }) => type)).toEqual(['hello', 'progress_update', 'caught_up', 'end']);
   });
 
+  test.each([
+    ['of another scope', (seq: number) => `${seq}.EPOCH.another`, 'scope'],
+    ['ahead of the stream', () => '9007199254740991.EPOCH.SCOPE', 'ahead'],
+  ])('G5 stale cursors: one %s is a reset, of a job that has ended as well', async (_what, id, reason) => {
+    const end = await publish(shared.nc, 'ended', { status: 'completed', progress: 100 });
+    await edgeHasRead(edge.http, shared.nc);
+    using first = new SseClient(url('/ended'), await token());
+    await first.closed();
+    const [, epoch = '', scope = ''] = first.lastEventId.split('.');
+    const lastEventId = id(end).replace('EPOCH', epoch).replace('SCOPE', scope);
+    using client = new SseClient(url('/ended'), { ...(await token()), 'last-event-id': lastEventId });
+    expect(await client.frame('reset')).toMatchObject({ reason });
+    await client.frame('end');
+    expect(client.updates).toEqual([end]);
+  });
+
   test('a heartbeat is a comment, and its cursor is kept', async () => {
     using client = new SseClient(url('/four'), await token());
     const { cursor } = await client.frame('caught_up');
@@ -178,6 +193,21 @@ describe('who may', () => {
     expect(client.updates).toHaveLength(before);
   });
 
+  test('G7 nobody unauthorised: that a job has ended is not told whoever it is not opened to', async () => {
+    await publish(shared.nc, 'secret', { job_type: 'ocr', status: 'completed', progress: 100 });
+    await edgeHasRead(edge.http, shared.nc);
+    using owner = new SseClient(url('/secret'), await token());
+    await owner.closed();
+    for (const id of ['secret', 'nothing']) {
+      using other = new SseClient(url(`/${id}`), {
+        ...(await token({ job_types: ['pdf'] })),
+        'last-event-id': owner.lastEventId,
+      });
+      await other.frame('reset');
+      expect(other.status).toBe(200);
+    }
+  });
+
   test('limits: too many of one address get 429, and a browser is told to come back', async () => {
     await using small = await startLocalEdge(shared.nats.url, {
       HEADWAY_MAX_CONNECTIONS_PER_ADDRESS: '1',
@@ -238,6 +268,42 @@ test('G3 faults: an edge that drains tells its streams, and ends each with what 
   expect(client.updates).toEqual([seq]);
 });
 
+test('G3 faults, G9 memory: while NATS is away a stream begins all the same, and whoever leaves is counted out', async () => {
+  await using linked = await LinkedEdge.start(['cold'], {
+    HEADWAY_LAST_STATE_BYTES: '65536',
+    HEADWAY_TAIL_BYTES: '65536',
+  });
+  const { edge: away, world, link } = linked;
+  const sse = (id: string) => `${away.http}/sse/upload-progress/${id}`;
+  // The edge forgets the job.
+  for (let i = 0; i < 100; i++) await publish(world.nc, `other-${i}`, { message: 'x'.repeat(4_000) });
+  await edgeHasRead(away.http, world.nc);
+  using first = new SseClient(sse('cold'));
+  const { epoch, scope } = await first.frame('hello');
+  await first.frame('caught_up');
+  first[Symbol.dispose]();
+  for (let i = 0; i < 100; i++) await publish(world.nc, `more-${i}`, { message: 'x'.repeat(4_000) });
+  await edgeHasRead(away.http, world.nc);
+  link.stall();
+  const resume = { 'last-event-id': `1.${epoch}.${scope}` };
+  using client = new SseClient(sse('cold'), resume);
+  {
+    using leaver = new SseClient(sse('cold'), resume);
+    const asked = fetch(`${away.http}/v1/jobs/cold`, { signal: AbortSignal.timeout(500) });
+    await expect(asked).rejects.toThrow(/aborted|timeout/i);
+    leaver[Symbol.dispose]();
+  }
+  await client.frame('hello');
+  link.flow();
+  await client.frame('caught_up');
+  expect(client.updates).toEqual([2]);
+  client[Symbol.dispose]();
+  await waitFor(async () => (await metric(away.http, 'headway_connections')) === 0, { what: 'nobody' });
+  // The one that asks.
+  await waitFor(async () => (await metric(away.http, 'headway_http_sockets')) === 1, { what: 'no socket' });
+  expect(away.logged('a handler failed')).toEqual([]);
+}, 60_000);
+
 test('G5 stale cursors: a stream that is made anew under a standing connection is a reset', async () => {
   await using own = await startNats();
   await using worker = await connectNats(own.url);
@@ -278,30 +344,3 @@ test('G6 the end, G10 any edge: an edge that is behind others does not take an o
   expect((await client.frame('caught_up')).cursor).toBeGreaterThanOrEqual(seq);
   expect(client.frames.map(({ type }) => type)).not.toContain('end');
 });
-
-test('G9 memory: whoever leaves while JetStream is asked whether its job has ended is counted out', async () => {
-  await using own = await startNats();
-  await using worker = await connectNats(own.url);
-  await using link = await startTcpProxy(own.port);
-  await using small = await startLocalEdge(`nats://127.0.0.1:${link.port}`, {
-    HEADWAY_TAIL_BYTES: '65536',
-    HEADWAY_LAST_STATE_BYTES: '65536',
-  });
-  await publish(worker, 'early', { status: 'completed', progress: 100 });
-  for (let i = 0; i < 200; i++) await publish(worker, `other-${i}`, { message: 'x'.repeat(3_000) });
-  await edgeHasRead(small.http, worker);
-  const first = new SseClient(url('/other-199', small));
-  const { epoch } = await first.frame('hello');
-  first[Symbol.dispose]();
-  const sockets = () => metric(small.http, 'headway_http_sockets');
-  const reads = () => metric(small.http, 'headway_history_reads_pending');
-  await waitFor(async () => (await sockets()) === 1, { what: 'nobody but whoever asks for metrics' });
-  link.stall();
-  const client = new SseClient(url(`/early?last_seq=0&epoch=${epoch}`, small));
-  await waitFor(async () => (await reads()) === 1, { what: 'a read' });
-  client[Symbol.dispose]();
-  await waitFor(async () => (await sockets()) === 1, { what: 'the edge to notice' });
-  link.flow();
-  await waitFor(async () => (await reads()) === 0, { what: 'the answer' });
-  expect(await sockets()).toBe(1);
-}, 60_000);
