@@ -61,8 +61,6 @@ export interface CheckDeps {
 /** The job of the check unless you give another one. */
 export const CHECK_ID = 'headway-check';
 const CHECK_MS = 2_000;
-/** The longest delay of setTimeout. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
 /** No stream has a message with this sequence: an event under this condition gets a reply, and is never stored. */
 const NEVER = Number.MAX_SAFE_INTEGER;
 
@@ -75,7 +73,7 @@ export async function checkReporter(deps: CheckDeps, options: CheckOptions): Pro
   const { processingId = CHECK_ID, timeoutMs = CHECK_MS } = options;
   if (!isProcessingId(processingId)) throw new InvalidEventError('/processingId', 'is no processing_id');
   checkNumber('timeoutMs', timeoutMs, { min: 0 });
-  const deadline = deferredDeadline(deps.clock, Math.min(timeoutMs, MAX_TIMER_MS));
+  const deadline = deferredDeadline(deps.clock, timeoutMs);
   try {
     const isSettled = () => deps.transport.isConnected || isHopeless(deps, processingId);
     if (!isSettled()) await changed(deps, deadline.late, isSettled);
