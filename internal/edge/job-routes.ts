@@ -187,7 +187,17 @@ function answerHandler(deps: JobRoutesDeps, read: (req: HttpRequest) => Question
         return () => REQUEST_FAILED;
       });
       if (entry.kind === 'pending') deps.guard.release(entry.pending);
-      return () => withOrigin(ifChanged(made(), ifNoneMatch), entry, handshake.origin);
+      return () => {
+        let answer: HttpResponseSpec;
+        try {
+          answer = ifChanged(made(), ifNoneMatch);
+        } catch (error) {
+          // Thrown on from here it would end the whole process.
+          deps.failed(error);
+          answer = REQUEST_FAILED;
+        }
+        return withOrigin(answer, entry, handshake.origin);
+      };
     };
     sendWhenReady(res, make, isHead);
   };
