@@ -189,11 +189,16 @@ class EventStream implements Transport {
   }
 
   /**
-   * Answers and ends, before anything was streamed. A browser's EventSource is told to come back by a stream that holds
+   * Answers and ends; a stream that has begun is cut off instead. A browser's EventSource is told to come back by a stream that holds
    * nothing but the error, where coming back may help.
    */
   refuse(answer: HttpResponseSpec, error: { code: ErrorCode; message: string } | null = null): void {
     if (this.#isGone) return;
+    if (this.#encoder !== null) {
+      // The head of the stream has left: another one would stand in the midst of it.
+      this.#res.close();
+      return;
+    }
     const mayComeBack = this.#isEventSource && isRetryable(answer.status);
     // In a later turn, like every answer: see `send`.
     setImmediate(() => {
