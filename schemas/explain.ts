@@ -17,7 +17,7 @@ const MAX_SHOWN = 60;
  * `[token]` for each token.
  * @param most the characters to keep; what is longer ends with three dots
  */
-export function printable(text: string, most: number): string {
+export function excerpt(text: string, most: number): string {
   // Looked at before it is cut, so that half a token is not shown, but no more of it than could matter.
   const clean = text
     .slice(0, 16 * most)
@@ -39,7 +39,7 @@ export function show(value: unknown): string {
     // Nested more deeply than the stack reaches, where String() would throw as well.
     text = Array.isArray(value) ? '[...]' : typeof value === 'object' ? '{...}' : String(value);
   }
-  return printable(text, MAX_SHOWN);
+  return excerpt(text, MAX_SHOWN);
 }
 
 /** What a schema asks for, in words. */

@@ -17,7 +17,6 @@ import { type MetricSources, Metrics, sharedAnswer } from '../telemetry/metrics.
 import { type Access, accessObserver, openAccess } from './access.js';
 import { feedSink } from './feed-sink.js';
 import { createLiveness } from './liveness.js';
-
 import { drain, jobReads, tickMs, webSocketDeps } from './sessions.js';
 import { openTls } from './tls.js';
 
@@ -190,7 +189,6 @@ async function serve(deps: Serving, opened: OpenedResources): Promise<RunningEdg
       access,
     ),
     reads: jobReads(log, (requester) => history.of(requester)),
-    epoch: () => log.epoch,
     random: Math.random,
     readiness,
     metrics: sharedAnswer(config.metricsMaxAgeMs, now, () => metrics.render()),

@@ -177,6 +177,8 @@ export function jobReads(log: EventLog, readsOf: (requester: string) => HistoryS
   const reader = new JobReader(log, () => nextTurn());
   return {
     lastState: (id, requester, isWanted) => reader.lastState(id, readsOf(requester), isWanted),
+    hasSeenEnd: (scope, resume, requester, isWanted) =>
+      reader.hasSeenEnd(scope, resume, readsOf(requester), isWanted),
     events: (scope, range, requester, isWanted) => reader.events(scope, range, readsOf(requester), isWanted),
     jobs: (scope, range, statuses, requester, isWanted) => {
       const isListed = ({ status }: LogRecord) => statuses === null || statuses.has(status);

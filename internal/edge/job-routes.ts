@@ -6,7 +6,7 @@ import { isProcessingId } from '../../schemas/ids.js';
 import { within } from '../async.js';
 import { inScope, type LogRecord, type Scope, withoutPrevSeq } from '../eventlog/record.js';
 import type { FramesPage, NotReady, PageRange, StaleCursor } from '../session/job-reader.js';
-import type { IsWanted } from '../session/ports.js';
+import type { IsWanted, Resume } from '../session/ports.js';
 import type { ConnectionGuard, UpgradeDecision } from './connection-guard.js';
 import {
   authorizeHttp,
@@ -42,6 +42,8 @@ type AllScope = Extract<Scope, { kind: 'all' }>;
 export interface JobReads {
   /** The newest valid event of a job, from memory or from JetStream; null when it has none. */
   lastState(id: string, requester: string, isWanted: IsWanted): Promise<LogRecord | null>;
+  /** Whether a client with this cursor was sent the end of the job, so that it is owed nothing more. */
+  hasSeenEnd(scope: JobScope, resume: Resume, requester: string, isWanted: IsWanted): Promise<boolean>;
   events(
     scope: JobScope,
     range: PageRange,
@@ -180,11 +182,22 @@ function answerHandler(deps: JobRoutesDeps, read: (req: HttpRequest) => Question
     const entry = deps.guard.checkUpgrade(handshake);
     const make = async (isWanted: IsWanted): Promise<() => HttpResponseSpec> => {
       const made = await answerFor(deps, entry, question, isWanted).catch((error: unknown) => {
-        deps.failed(error);
+        // What nobody waits for any more is not read: that is no failure.
+        if (isWanted()) deps.failed(error);
         return () => REQUEST_FAILED;
       });
       if (entry.kind === 'pending') deps.guard.release(entry.pending);
-      return () => withOrigin(ifChanged(made(), ifNoneMatch), entry, handshake.origin);
+      return () => {
+        let answer: HttpResponseSpec;
+        try {
+          answer = ifChanged(made(), ifNoneMatch);
+        } catch (error) {
+          // Thrown on from here it would end the whole process.
+          deps.failed(error);
+          answer = REQUEST_FAILED;
+        }
+        return withOrigin(answer, entry, handshake.origin);
+      };
     };
     sendWhenReady(res, make, isHead);
   };

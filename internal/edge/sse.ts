@@ -1,7 +1,9 @@
 import type { ErrorCode } from '../../schemas/close-codes.js';
+import { within } from '../async.js';
+import type { Scope } from '../eventlog/record.js';
 import type { ClientConnection } from '../session/client-connection.js';
 import { frames } from '../session/frames.js';
-import type { Transport } from '../session/ports.js';
+import type { Resume, Transport } from '../session/ports.js';
 import type { UpgradeDecision } from './connection-guard.js';
 import {
   authorizeHttp,
@@ -15,7 +17,7 @@ import {
 } from './http-access.js';
 import { type HttpResponseSpec, send, writeAnswer } from './http-response.js';
 import type { JobReads } from './job-routes.js';
-import { type ParsedRequest, parseStreamRequest } from './request.js';
+import { type ParsedRequest, parseStreamRequest, scopeIdOf } from './request.js';
 import { guarded, type RoutingDeps } from './routing.js';
 import { SseEncoder } from './sse-encoder.js';
 import type { App, HttpRequest, HttpResponse } from './uws.js';
@@ -28,6 +30,11 @@ const RETRY_MIN_MS = 1_000;
 const RETRY_MAX_MS = 5_000;
 /** The library lost bytes of larger pieces when the socket was full. */
 const PIECE_BYTES = 15_000;
+/**
+ * For so long it is asked whether the job has ended; then the stream begins, and waits as every session does. A proxy that
+ * waited longer would answer by itself, and a browser never comes back after that.
+ */
+const END_LOOK_MS = 2_000;
 
 const STREAM_HEADERS = {
   'content-type': 'text/event-stream',
@@ -38,9 +45,7 @@ const STREAM_HEADERS = {
 } as const;
 
 export interface SseDeps extends RoutingDeps, Pick<WebSocketDeps, 'guard' | 'connect' | 'disconnected'> {
-  readonly reads: Pick<JobReads, 'lastState'>;
-  /** The epoch of what this edge has read. */
-  readonly epoch: () => string;
+  readonly reads: Pick<JobReads, 'hasSeenEnd'>;
   readonly refused: (refusal: Refused) => void;
   /** From 0 up to 1. */
   readonly random: () => number;
@@ -71,6 +76,8 @@ function begin(res: HttpResponse, req: HttpRequest, id: string | null, deps: Sse
   const entry = deps.guard.checkUpgrade(handshake);
   const stream = new EventStream(res, deps, originHeaders(entry, handshake.origin), isEventSource);
   void serve(stream, request, entry, deps).catch((error: unknown) => {
+    // What nobody waits for any more is not read: that is no failure.
+    if (stream.isGone) return;
     deps.failed(error);
     stream.refuse(problemOf('internal', 'this request failed; it was logged'));
   });
@@ -109,18 +116,32 @@ async function serve(
   }
   const { scope, credentials, requester } = admitted;
   const { resume } = request;
-  if (scope.kind === 'job' && resume !== null && resume.epoch === deps.epoch()) {
-    const last = await deps.reads.lastState(scope.id, requester, () => !stream.isGone);
-    // It has seen the end. Without this answer a browser would come back for ever.
-    if (last?.finished === true && last.seq <= resume.lastSeq) {
+  if (scope.kind === 'job' && resume !== null && isOfScope(resume, scope)) {
+    let isLate = false;
+    const isWanted = () => !stream.isGone && !isLate;
+    const hasSeenEnd = await within(
+      deps.reads.hasSeenEnd(scope, resume, requester, isWanted),
+      END_LOOK_MS,
+      () => {
+        isLate = true;
+        return false;
+      },
+    );
+    // Without this answer a browser would come back for ever.
+    if (hasSeenEnd) {
       stream.refuse(NO_CONTENT);
       return;
     }
   }
+  if (stream.isGone) return;
   stream.begin(new SseEncoder(resume), (transport) =>
     deps.connect({ scope, resume, requester }, credentials, transport),
   );
 }
+
+/** Whether a cursor is of what is asked for, by what it says itself. */
+const isOfScope = (resume: Resume, scope: Scope): boolean =>
+  (resume.scope ?? null) === null || resume.scope === scopeIdOf(scope);
 
 const retryField = (random: number): string =>
   `retry: ${Math.round(RETRY_MIN_MS + random * (RETRY_MAX_MS - RETRY_MIN_MS))}\n\n`;
@@ -168,11 +189,16 @@ class EventStream implements Transport {
   }
 
   /**
-   * Answers and ends, before anything was streamed. A browser's EventSource is told to come back by a stream that holds
+   * Answers and ends; a stream that has begun is cut off instead. A browser's EventSource is told to come back by a stream that holds
    * nothing but the error, where coming back may help.
    */
   refuse(answer: HttpResponseSpec, error: { code: ErrorCode; message: string } | null = null): void {
     if (this.#isGone) return;
+    if (this.#encoder !== null) {
+      // The head of the stream has left: another one would stand in the midst of it.
+      this.#res.close();
+      return;
+    }
     const mayComeBack = this.#isEventSource && isRetryable(answer.status);
     // In a later turn, like every answer: see `send`.
     setImmediate(() => {

@@ -188,7 +188,7 @@ function open(ws: WebSocket<Connection>, deps: WebSocketDeps): void {
     }
     const { scope, credentials, requester } = admitted;
     const { resume } = request;
-    connection.client = deps.connect({ scope, resume, requester }, credentials, new WebSocketOutlet(ws));
+    connection.client = deps.connect({ scope, resume, requester }, credentials, new WebSocketTransport(ws));
     connection.client.open();
   };
   const admitted = deps.guard.authorize(pending, request.scope);
@@ -205,7 +205,7 @@ function refuse(
   { defect, limit }: Pick<Refused, 'defect' | 'limit'> = { defect: null, limit: null },
 ): void {
   deps.refused({ code, address: ws.getUserData().pending.address, defect, limit });
-  const transport = new WebSocketOutlet(ws);
+  const transport = new WebSocketTransport(ws);
   transport.cork(() => {
     transport.send(frames.error(code, message));
     transport.end(closeCode(ERROR_CODES[code]), code);
@@ -229,7 +229,7 @@ function isWithinRate(ws: WebSocket<Connection>, message: ArrayBuffer, deps: Web
 
 const TOO_MANY_FRAMES = 'too many frames, or too many bytes, in one second; a client needs few';
 
-class WebSocketOutlet implements Transport {
+class WebSocketTransport implements Transport {
   readonly #ws: WebSocket<Connection>;
   #corks = 0;
   #closing: { readonly code: number; readonly reason: string } | null = null;

@@ -1,5 +1,5 @@
 import { checkEvent, EVENT_MAX_BYTES, type Event, isFinished } from '../../schemas/event.js';
-import { printable } from '../../schemas/explain.js';
+import { excerpt } from '../../schemas/explain.js';
 import { idOf } from '../../schemas/ids.js';
 import { isTooDeep, MAX_LEVELS } from '../../schemas/nesting.js';
 
@@ -85,7 +85,7 @@ export function decodeEvent(subject: string, bytes: Uint8Array): Decoded {
     value = JSON.parse(text);
   } catch (error) {
     // V8 repeats a piece of the text.
-    return invalid('not_json', printable((error as Error).message, 200));
+    return invalid('not_json', excerpt((error as Error).message, 200));
   }
   if (isTooDeep(text)) {
     return invalid('too_deep', `the event is nested more than ${MAX_LEVELS} levels deep`);
@@ -133,7 +133,7 @@ function problemOf(value: unknown): string | null {
     const wrong = checkEvent(value);
     return wrong === null ? null : `${wrong.path || 'the event'} ${wrong.problem}`;
   } catch (error) {
-    return `the event cannot be checked (${printable((error as Error).message, 200)})`;
+    return `the event cannot be checked (${excerpt((error as Error).message, 200)})`;
   }
 }
 

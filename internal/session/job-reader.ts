@@ -1,7 +1,8 @@
 import type { ResetReason } from '../../schemas/frames.js';
 import type { EventLog } from '../eventlog/log.js';
 import { frameInScope, inScope, type LogRecord, type Scope } from '../eventlog/record.js';
-import type { HistorySource, IsWanted } from './ports.js';
+import { SNAPSHOT_SCAN_LIMIT } from '../eventlog/snapshot.js';
+import type { HistorySource, IsWanted, Resume } from './ports.js';
 
 /** About the most bytes of one page: whoever reads slowly has it kept for as long. At least one record is on it. */
 const PAGE_BYTES = 256 * 1024;
@@ -73,6 +74,25 @@ export class JobReader {
     return log.isReady && log.knowsAllJobs ? null : history.lastState(id, isWanted);
   }
 
+  /**
+   * Whether a client with this cursor was sent the end of the job, so that it is owed nothing more. Only what is known for
+   * certain counts: for all else a session finds out what is owed.
+   * @throws what `lastState` throws
+   */
+  async hasSeenEnd(
+    scope: JobScope,
+    { lastSeq, epoch }: Resume,
+    history: HistorySource,
+    isWanted: IsWanted,
+  ): Promise<boolean> {
+    const log = this.#log;
+    // The job may have begun again behind the head of an edge that is behind others.
+    if (!log.isReady || epoch !== log.epoch || lastSeq > log.head) return false;
+    const last = await this.lastState(scope.id, history, isWanted);
+    // Who is not shown the job is not told of its end.
+    return last?.finished === true && last.seq <= lastSeq && inScope(scope, last);
+  }
+
   /** The valid events of one job, in order: all that the stream keeps behind `after`, or `stale`. */
   async events(
     scope: JobScope,
@@ -114,17 +134,31 @@ export class JobReader {
     if (!log.isReady) return NOT_READY;
     const current = log.epoch;
     if (epoch !== null && epoch !== current) return this.#stale('epoch');
-    if ((after ?? 0) > log.head) return this.#stale('ahead');
+    if (after !== null && after > log.head) {
+      // The edge may be behind others; the stream knows.
+      const reached = await history.reached(after, isWanted);
+      if (!log.isReady || log.epoch !== current) return NOT_READY;
+      if (reached.kind === 'refused') return { ...reached, kind: 'stale', epoch: current };
+    }
     const snapshot = log.known(scope, after ?? 0);
     const page = new PageOfRecords(scope, limit);
     let cursor = after ?? 0;
     let reads = 0;
+    let unlisted = 0;
     let isEnd = false;
     while (!isEnd && !page.isFull && reads < MAX_STATE_READS && isWanted()) {
       const step = snapshot.next();
       switch (step.kind) {
         case 'state':
-          cursor = page.add(isListed(step.record) ? [step.record] : [], step.record.seq);
+          if (isListed(step.record)) {
+            cursor = page.add([step.record], step.record.seq);
+            break;
+          }
+          cursor = step.record.seq;
+          unlisted++;
+          if (unlisted % SNAPSHOT_SCAN_LIMIT !== 0) break;
+          await this.#nextTurn();
+          if (!log.isReady || log.epoch !== current) return NOT_READY;
           break;
         case 'evicted': {
           reads += step.seqs.length;

@@ -43,10 +43,10 @@ export class TokenExpiry {
 
   /** Has a new token checked. Of several that are under way only the newest counts. */
   renew(token: string, then: (renewal: Renewal) => void): void {
-    const ticket = Symbol('ticket');
-    this.#latest = ticket;
+    const request = Symbol('request');
+    this.#latest = request;
     void this.#credentials.renew(token).then((renewal) => {
-      if (this.#latest !== ticket) return;
+      if (this.#latest !== request) return;
       if (renewal.kind === 'renewed') {
         // Who answers the warning with the same token has been warned of it.
         if (renewal.expiry.at !== this.#expiry.at) {

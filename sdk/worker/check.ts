@@ -61,8 +61,6 @@ export interface CheckDeps {
 /** The job of the check unless you give another one. */
 export const CHECK_ID = 'headway-check';
 const CHECK_MS = 2_000;
-/** The longest delay of setTimeout. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
 /** No stream has a message with this sequence: an event under this condition gets a reply, and is never stored. */
 const NEVER = Number.MAX_SAFE_INTEGER;
 
@@ -75,15 +73,13 @@ export async function checkReporter(deps: CheckDeps, options: CheckOptions): Pro
   const { processingId = CHECK_ID, timeoutMs = CHECK_MS } = options;
   if (!isProcessingId(processingId)) throw new InvalidEventError('/processingId', 'is no processing_id');
   checkNumber('timeoutMs', timeoutMs, { min: 0 });
-  const deadline = deferredDeadline(deps.clock, Math.min(timeoutMs, MAX_TIMER_MS));
+  const deadline = deferredDeadline(deps.clock, timeoutMs);
   try {
-    await Promise.race([
-      deadline.late,
-      settled(deps, () => deps.transport.isConnected || isHopeless(deps, processingId)),
-    ]);
+    const isSettled = () => deps.transport.isConnected || isHopeless(deps, processingId);
+    if (!isSettled()) await changed(deps, deadline.late, isSettled);
     if (!deps.transport.isConnected) return failedCheck([disconnectedProblem(deps, processingId)]);
     const [reply, read] = await Promise.all([
-      Promise.race([deadline.late, probe(deps, processingId)]),
+      probe(deps, processingId, deadline.late),
       Promise.race([deadline.late, deps.history.last(processingId, 0)]),
     ]);
     const problems: CheckProblem[] = [];
@@ -96,7 +92,7 @@ export async function checkReporter(deps: CheckDeps, options: CheckOptions): Pro
     const canRead = read?.kind === 'read';
     if (!canRead) problems.push(readProblem(read, published, timeoutMs));
     const canPublish = published === null && !isKept;
-    const isAcknowledged = reply !== undefined && reply !== null;
+    const isAcknowledged = reply !== null;
     const ok = canPublish && canRead && isAcknowledged;
     return { ok, connected: true, canPublish, isAcknowledged, canRead, problems };
   } finally {
@@ -124,8 +120,8 @@ function disconnectedProblem(deps: CheckDeps, id: string): CheckProblem {
   return { code: 'disconnected', message: `${deps.transport.unreachable}.` };
 }
 
-/** The reply to an event that cannot be stored; null: NATS denied something first. */
-async function probe(deps: CheckDeps, id: string): Promise<Reply | null> {
+/** The reply to an event that cannot be stored; null: NATS denied something first, or it is late. */
+async function probe(deps: CheckDeps, id: string, late: Promise<undefined>): Promise<Reply | null> {
   const { transport } = deps;
   let token = 0;
   let answer: Reply | null = null;
@@ -136,24 +132,19 @@ async function probe(deps: CheckDeps, id: string): Promise<Reply | null> {
     evict: () => {},
     onReply: (reply) => {
       answer = reply;
-      changed();
+      onAnswer();
     },
   };
-  let changed = (): void => {};
+  let onAnswer = (): void => {};
+  const answered = new Promise<undefined>((resolve) => {
+    onAnswer = () => resolve(undefined);
+  });
   token = transport.registerReply(handler, 0);
   try {
     const own = { msgId: `check.${deps.random(16)}`, expected: NEVER, status: 'processing', timestamp: '' };
     const headers = eventHeaders(headerBase(id, undefined, undefined), own);
     transport.publish(subjectOf(id), new Uint8Array(), token, headers);
-    await new Promise<void>((resolve) => {
-      const stop = deps.onChange(() => look());
-      const look = (): void => {
-        if (answer === null && !isHopeless(deps, id) && transport.isConnected) return;
-        stop();
-        resolve();
-      };
-      changed = look;
-    });
+    await changed(deps, Promise.race([late, answered]), () => isHopeless(deps, id) || !transport.isConnected);
     return answer;
   } finally {
     transport.unregisterReply(handler, token);
@@ -163,10 +154,10 @@ async function probe(deps: CheckDeps, id: string): Promise<Reply | null> {
 function publishProblem(
   deps: CheckDeps,
   id: string,
-  reply: Reply | null | undefined,
+  reply: Reply | null,
   timeoutMs: number,
 ): CheckProblem | null {
-  if (reply === undefined || reply === null) {
+  if (reply === null) {
     const refusal = deps.refusal(id);
     if (refusal !== null) return { code: 'not_permitted', message: refusal.message };
     if (!deps.transport.isConnected) return disconnectedProblem(deps, id);
@@ -217,16 +208,17 @@ function readProblem(read: Read, published: CheckProblem | null, timeoutMs: numb
 
 const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 
-function settled(deps: CheckDeps, isSettled: () => boolean): Promise<void> {
-  return new Promise((resolve) => {
-    const look = (): void => {
-      if (!isSettled()) return;
-      stop();
-      resolve();
-    };
-    const stop = deps.onChange(look);
-    look();
+/** Resolves when a change has made this true, or with `instead`. Listens no longer then. */
+async function changed(deps: CheckDeps, instead: Promise<undefined>, isTrue: () => boolean): Promise<void> {
+  let stop = (): void => {};
+  const change = new Promise<void>((resolve) => {
+    stop = deps.onChange(() => isTrue() && resolve());
   });
+  try {
+    await Promise.race([instead, change]);
+  } finally {
+    stop();
+  }
 }
 
 function deferredDeadline(clock: Clock, ms: number): { late: Promise<undefined>; cancel: () => void } {

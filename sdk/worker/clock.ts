@@ -1,6 +1,6 @@
 import type { Clock, TimerEntry } from './ports.js';
 
-/** The longest delay of setTimeout. */
+/** The longest delay of setTimeout, which calls at once after a longer one. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 /** The timer fires at most this often, so that entries that are due at nearly the same time share one turn. */
 const RESOLUTION_MS = 5;
@@ -20,7 +20,7 @@ export const systemClock: Clock = {
     return stamp;
   },
   later: (ms, call) => {
-    const timer = setTimeout(call, ms).unref();
+    const timer = setTimeout(call, Math.min(ms, MAX_TIMER_MS)).unref();
     return () => clearTimeout(timer);
   },
   chance: Math.random,
@@ -77,7 +77,7 @@ export class TimerHeap {
     if (this.#timerAt <= at) return;
     this.#cancel?.();
     this.#timerAt = at;
-    const ms = Math.min(MAX_TIMER_MS, Math.max(0, Math.ceil(at - this.clock.now())));
+    const ms = Math.max(0, Math.ceil(at - this.clock.now()));
     this.#cancel = this.clock.later(ms, () => this.#fire());
   }
 

@@ -174,11 +174,11 @@ function addressesIn(servers: string | readonly string[] = []): readonly string[
 function isAddress(server: string): boolean {
   try {
     decodeURIComponent(/^(?:\w+:\/\/)?([^@/]*)@/.exec(server)?.[1] ?? '');
-    const minimalState = withoutLogin(server);
-    const url = new URL(/^\w+:\/\//.test(minimalState) ? minimalState : `nats://${minimalState}`);
+    const plain = withoutLogin(server);
+    const url = new URL(/^\w+:\/\//.test(plain) ? plain : `nats://${plain}`);
     const isHost = url.hostname !== '' && url.username === '' && url.port !== '0';
     // A question mark alone is none of its parts.
-    return SCHEMES.has(url.protocol) && isHost && /^\/?$/.test(url.pathname) && !/[?#]/.test(minimalState);
+    return SCHEMES.has(url.protocol) && isHost && /^\/?$/.test(url.pathname) && !/[?#]/.test(plain);
   } catch {
     return false;
   }
@@ -191,11 +191,11 @@ function addressOf(
   const login = servers
     .map((server) => /^(?:\w+:\/\/)?([^@/]*)@/.exec(server)?.[1])
     .find((found) => found !== undefined);
-  const minimalState = servers.map(withoutLogin);
-  if (login === undefined) return { servers: minimalState };
+  const plain = servers.map(withoutLogin);
+  if (login === undefined) return { servers: plain };
   const [user = '', ...rest] = login.split(':');
-  if (rest.length === 0) return { servers: minimalState, token: decodeURIComponent(user) };
-  return { servers: minimalState, user: decodeURIComponent(user), pass: decodeURIComponent(rest.join(':')) };
+  if (rest.length === 0) return { servers: plain, token: decodeURIComponent(user) };
+  return { servers: plain, user: decodeURIComponent(user), pass: decodeURIComponent(rest.join(':')) };
 }
 
 const withoutLogin = (server: string): string => server.replace(/^(\w+:\/\/)?[^@/]*@/, '$1');

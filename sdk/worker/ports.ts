@@ -10,7 +10,7 @@ export interface Clock {
   now(): number;
   /** The wall clock as RFC 3339. */
   timestamp(): string;
-  /** Calls once after `ms` milliseconds; the result cancels the timer. */
+  /** Calls once after `ms` milliseconds, or 24 days where that is less; the result cancels the timer. */
   later(ms: number, call: () => void): () => void;
   /** From 0 to 1, not including 1. */
   chance(): number;

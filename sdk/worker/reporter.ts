@@ -248,8 +248,7 @@ export class NatsReporter implements Reporter {
   async #atMost(ms: number, promise: Promise<void>): Promise<void> {
     let cancel: (() => void) | undefined;
     const late = new Promise<void>((resolve) => {
-      cancel =
-        ms === Number.POSITIVE_INFINITY ? undefined : this.#clock.later(Math.min(ms, 2 ** 31 - 1), resolve);
+      cancel = ms === Number.POSITIVE_INFINITY ? undefined : this.#clock.later(ms, resolve);
     });
     try {
       await Promise.race([promise, late]);

@@ -140,3 +140,27 @@ test('herds: where nobody shows a token, newcomers of an address whose reads wai
     client.drop();
   }
 });
+
+test('herds: whoever leaves before the turn of a read is no failure of the edge', async () => {
+  const ids = jobIds(2);
+  await using linked = await LinkedEdge.start(ids, { HEADWAY_HISTORY_READS: '1' });
+  const { edge, link } = linked;
+  const reads = () => metric(edge.http, 'headway_history_reads_pending');
+  const leaving = new AbortController();
+  const ask = (id: string | undefined, init: RequestInit = {}) =>
+    fetch(`${edge.http}/v1/jobs/${id}/events?after=1`, init);
+  link.stall();
+  const first = ask(ids[0]);
+  await waitFor(async () => (await reads()) === 1, { what: 'a read' });
+  const second = ask(ids[1], { signal: leaving.signal }).catch(() => 'left');
+  await waitFor(async () => (await reads()) === 2, { what: 'another one that waits' });
+  leaving.abort();
+  expect(await second).toBe('left');
+  await waitFor(async () => (await metric(edge.http, 'headway_http_sockets')) === 2, {
+    what: 'the edge to notice',
+  });
+  link.flow();
+  expect((await first).status).toBe(200);
+  await waitFor(async () => (await reads()) === 0, { what: 'no read' });
+  expect(edge.logged('a handler failed')).toEqual([]);
+});

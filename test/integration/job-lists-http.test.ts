@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { EventsPage, JobsPage, Problem } from '../../schemas/http.js';
 import { edgeHasRead } from '../harness/edge-head.js';
 import { type LocalEdge, startLocalEdge } from '../harness/edge-in-process.js';
+import { LinkedEdge } from '../harness/linked-edge.js';
 import { startNats } from '../harness/nats-server.js';
 import { connectNats, publish } from '../harness/publish.js';
 import { sharedNats } from '../harness/shared-nats.js';
@@ -221,6 +222,18 @@ describe('whoever asks again', () => {
       'Authorization, If-None-Match, Last-Event-ID',
     );
   });
+});
+
+test('G10 any edge: a cursor from another edge is good on one that is behind', async () => {
+  await using linked = await LinkedEdge.start(['job']);
+  // The stream is ahead of this edge for as long.
+  linked.link.delay(1_000, 'down');
+  const seq = await publish(linked.world.nc, 'job', { progress: 50 });
+  for (const path of ['/v1/jobs', '/v1/jobs/job/events']) {
+    const [page] = await walk(linked.edge.http, `${path}?after=${seq}`);
+    expect(page).toMatchObject({ cursor: seq, next: null });
+    expect(updates(page === undefined ? [] : [page])).toEqual([]);
+  }
 });
 
 test('G1 order, G9 memory: what memory has let go is read from JetStream, events and states alike', async () => {

@@ -2,6 +2,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { edgeHasRead } from '../harness/edge-head.js';
 import { type LocalEdge, startLocalEdge } from '../harness/edge-in-process.js';
+import { jobId } from '../harness/ids.js';
+import { LinkedEdge } from '../harness/linked-edge.js';
 import { metric } from '../harness/metrics.js';
 import { startNats } from '../harness/nats-server.js';
 import { connectNats, deleteStreams, publish } from '../harness/publish.js';
@@ -92,6 +94,22 @@ describe('one job', () => {
     expect(fresh.frames.map(({ type }) => type)).toEqual(['hello', 'progress_update', 'caught_up', 'end']);
   });
 
+  test.each([
+    ['of another scope', (seq: number) => `${seq}.EPOCH.another`, 'scope'],
+    ['ahead of the stream', () => '9007199254740991.EPOCH.SCOPE', 'ahead'],
+  ])('G5 stale cursors: one %s is a reset, of a job that has ended as well', async (_what, id, reason) => {
+    const end = await publish(shared.nc, 'ended', { status: 'completed', progress: 100 });
+    await edgeHasRead(edge.http, shared.nc);
+    using first = new SseClient(url('/ended'), await token());
+    await first.closed();
+    const [, epoch = '', scope = ''] = first.lastEventId.split('.');
+    const lastEventId = id(end).replace('EPOCH', epoch).replace('SCOPE', scope);
+    using client = new SseClient(url('/ended'), { ...(await token()), 'last-event-id': lastEventId });
+    expect(await client.frame('reset')).toMatchObject({ reason });
+    await client.frame('end');
+    expect(client.updates).toEqual([end]);
+  });
+
   test('a heartbeat is a comment, and its cursor is kept', async () => {
     using client = new SseClient(url('/four'), await token());
     const { cursor } = await client.frame('caught_up');
@@ -175,6 +193,21 @@ describe('who may', () => {
     expect(client.updates).toHaveLength(before);
   });
 
+  test('G7 nobody unauthorised: that a job has ended is not told whoever it is not opened to', async () => {
+    await publish(shared.nc, 'secret', { job_type: 'ocr', status: 'completed', progress: 100 });
+    await edgeHasRead(edge.http, shared.nc);
+    using owner = new SseClient(url('/secret'), await token());
+    await owner.closed();
+    for (const id of ['secret', 'nothing']) {
+      using other = new SseClient(url(`/${id}`), {
+        ...(await token({ job_types: ['pdf'] })),
+        'last-event-id': owner.lastEventId,
+      });
+      await other.frame('reset');
+      expect(other.status).toBe(200);
+    }
+  });
+
   test('limits: too many of one address get 429, and a browser is told to come back', async () => {
     await using small = await startLocalEdge(shared.nats.url, {
       HEADWAY_MAX_CONNECTIONS_PER_ADDRESS: '1',
@@ -235,6 +268,42 @@ test('G3 faults: an edge that drains tells its streams, and ends each with what 
   expect(client.updates).toEqual([seq]);
 });
 
+test('G3 faults, G9 memory: while NATS is away a stream begins all the same, and whoever leaves is counted out', async () => {
+  await using linked = await LinkedEdge.start(['cold'], {
+    HEADWAY_LAST_STATE_BYTES: '65536',
+    HEADWAY_TAIL_BYTES: '65536',
+  });
+  const { edge: away, world, link } = linked;
+  const sse = (id: string) => `${away.http}/sse/upload-progress/${id}`;
+  // The edge forgets the job.
+  for (let i = 0; i < 100; i++) await publish(world.nc, `other-${i}`, { message: 'x'.repeat(4_000) });
+  await edgeHasRead(away.http, world.nc);
+  using first = new SseClient(sse('cold'));
+  const { epoch, scope } = await first.frame('hello');
+  await first.frame('caught_up');
+  first[Symbol.dispose]();
+  for (let i = 0; i < 100; i++) await publish(world.nc, `more-${i}`, { message: 'x'.repeat(4_000) });
+  await edgeHasRead(away.http, world.nc);
+  link.stall();
+  const resume = { 'last-event-id': `1.${epoch}.${scope}` };
+  using client = new SseClient(sse('cold'), resume);
+  {
+    using leaver = new SseClient(sse('cold'), resume);
+    const asked = fetch(`${away.http}/v1/jobs/cold`, { signal: AbortSignal.timeout(500) });
+    await expect(asked).rejects.toThrow(/aborted|timeout/i);
+    leaver[Symbol.dispose]();
+  }
+  await client.frame('hello');
+  link.flow();
+  await client.frame('caught_up');
+  expect(client.updates).toEqual([2]);
+  client[Symbol.dispose]();
+  await waitFor(async () => (await metric(away.http, 'headway_connections')) === 0, { what: 'nobody' });
+  // The one that asks.
+  await waitFor(async () => (await metric(away.http, 'headway_http_sockets')) === 1, { what: 'no socket' });
+  expect(away.logged('a handler failed')).toEqual([]);
+}, 60_000);
+
 test('G5 stale cursors: a stream that is made anew under a standing connection is a reset', async () => {
   await using own = await startNats();
   await using worker = await connectNats(own.url);
@@ -254,4 +323,24 @@ test('G9 memory: whoever is gone is counted out', async () => {
   await waitFor(async () => (await metric(edge.http, 'headway_connections_unauthenticated')) === 0, {
     what: 'nobody',
   });
+});
+
+test('G6 the end, G10 any edge: an edge that is behind others does not take an old end for that of a job that has begun anew', async () => {
+  const id = jobId();
+  await using linked = await LinkedEdge.start([id]);
+  const { edge: behind, link, world } = linked;
+  const path = `${behind.http}/sse/upload-progress/${id}`;
+  await publish(world.nc, id, { status: 'error', error: { code: 'broken' } });
+  using first = new SseClient(path);
+  await first.frame('end');
+  const { epoch, scope } = await first.frame('hello');
+  link.stall();
+  // Another edge has shown this to the client.
+  const seq = await publish(world.nc, id, { attempt: 2 });
+  using client = new SseClient(path, { 'last-event-id': `${seq}.${epoch}.${scope}` });
+  await waitFor(() => client.status !== 0 || client.isClosed, { what: 'an answer' });
+  expect(client.status).toBe(200);
+  link.flow();
+  expect((await client.frame('caught_up')).cursor).toBeGreaterThanOrEqual(seq);
+  expect(client.frames.map(({ type }) => type)).not.toContain('end');
 });

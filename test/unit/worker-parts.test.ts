@@ -1,8 +1,8 @@
 /** The smaller parts of the worker SDK, each by itself. */
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { checkEvent } from '../../schemas/event.js';
-import { TimerHeap } from '../../sdk/worker/clock.js';
+import { systemClock, TimerHeap } from '../../sdk/worker/clock.js';
 import { backoffMs } from '../../sdk/worker/event-delivery.js';
 import { failureJson } from '../../sdk/worker/failure.js';
 import { heartbeatSeconds } from '../../sdk/worker/job-options.js';
@@ -246,3 +246,21 @@ test('G9 memory: the oldest update is evicted first, never a terminal event, and
   pending.remove(end);
   expect(pending.bytes).toBe(70);
 });
+
+test.each([2 ** 31, Number.POSITIVE_INFINITY])(
+  'the clock of the process waits for %d ms as long as it can, and does not call at once',
+  (ms) => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    try {
+      const call = vi.fn();
+      const cancel = systemClock.later(ms, call);
+      vi.advanceTimersByTime(2 ** 31 - 2);
+      expect(call).not.toHaveBeenCalled();
+      vi.advanceTimersByTime(1);
+      expect(call).toHaveBeenCalledOnce();
+      cancel();
+    } finally {
+      vi.useRealTimers();
+    }
+  },
+);

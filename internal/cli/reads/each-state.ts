@@ -17,10 +17,10 @@ export async function eachState(
   progress: Progress,
   take: (job: JobEvent) => void | Promise<void>,
 ): Promise<number> {
-  const spoilt = new Spoilt();
+  const invalid = new InvalidLatest();
   const observer: LastStatesObserver = {
     ...readStatus(context),
-    invalid: (seq, subject) => spoilt.put(subject, seq),
+    invalid: (seq, subject) => invalid.put(subject, seq),
     read: (done, total) => progress.show(done, total),
   };
   try {
@@ -30,19 +30,19 @@ export async function eachState(
       if (next.done === true) return next.value;
       for (const { seq, storedAt, event } of next.value as readonly LastState[]) {
         const job = jobEvent(seq, storedAt, event);
-        spoilt.found(job);
+        invalid.found(job);
         const taken = take(job);
         if (taken !== undefined) await taken;
       }
     }
   } finally {
     progress.clear();
-    for (const text of spoilt.notes()) context.stderr(`headway: ${text}\n`);
+    for (const text of invalid.notes()) context.stderr(`headway: ${text}\n`);
   }
 }
 
 /** Jobs whose newest message is no event. */
-class Spoilt {
+class InvalidLatest {
   /** The seq of that message. Of these no valid event has come yet. */
   readonly #without = new Map<string, number>();
   readonly #older = new Set<string>();

@@ -147,22 +147,22 @@ async function readJob(
   let previous: number | null = null;
   let first: Kept['first'] = null;
   let messages = 0;
-  let spoilt: string | null = null;
+  let invalid: string | null = null;
   const range = { id, from: { kind: 'first' }, until: 'head' } as const;
   for await (const batch of readStored(access, range, context.stopped, readStatus(context))) {
     for (const message of batch) {
       messages++;
       first ??= { seq: message.seq, storedAt: message.storedAt };
       const read = readEvent(message);
-      spoilt = read.ok ? null : `seq ${message.seq}: ${read.reason}, ${read.detail}`;
+      invalid = read.ok ? null : `seq ${message.seq}: ${read.reason}, ${read.detail}`;
       if (!read.ok) continue;
       previous = newest?.seq ?? null;
       newest = read.job;
     }
   }
-  if (spoilt !== null && newest !== null) {
+  if (invalid !== null && newest !== null) {
     context.stderr(
-      `headway: the newest message of ${id} is not a valid event (${spoilt}); what is shown is the newest that is one\n`,
+      `headway: the newest message of ${id} is not a valid event (${invalid}); what is shown is the newest that is one\n`,
     );
   }
   return { newest, kept: { messages, first, previous } };

@@ -181,7 +181,6 @@ export class ReplayEdge implements ReplaySink {
           },
           failed,
           reads: jobReads(this.#log, () => history),
-          epoch: () => this.#log.epoch,
           random: Math.random,
           readiness: () =>
             this.#log.isReady
