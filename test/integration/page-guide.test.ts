@@ -258,6 +258,21 @@ test('a token that is refused is asked for anew, and the page comes back', async
   stop();
 });
 
+test("the guide's getToken takes a token with a line break behind it, as files and shells give it", async () => {
+  await using closed = await startEdgeProcess({ natsUrl: nats.url, env: { ...JWT_ENV } });
+  const id = jobId();
+  await publish(nc, id);
+  const code = /^```js\n(const getToken = [\s\S]*?)^```$/m.exec(read('docs/guides/page.md'))?.[1] ?? '';
+  const token = await mint({ jobs: [id], exp: inSeconds(60) });
+  const answer = async () => new Response(`${token}\n`);
+  const getToken = new Function('fetch', `${code}; return getToken;`)(answer) as () => Promise<string | null>;
+  expect(await getToken()).toBe(token);
+  const { shown, callbacks } = page();
+  const stop = follow(`${closed.ws}/ws/upload-progress/${id}`, { ...callbacks, getToken });
+  await waitFor(() => shown.has(id), { what: 'the job' });
+  stop();
+});
+
 test('the page is told of a job that gives no sign of life', async () => {
   const id = jobId();
   await publish(nc, id, { stall_after_seconds: 0.2 });
