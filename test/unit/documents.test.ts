@@ -135,6 +135,20 @@ describe('files that are named', () => {
   });
 });
 
+/** Lines that stand right under a table: a reader of Markdown makes one more row of each. */
+function swallowed(markdown: string): string[] {
+  const lines = markdown.replace(CODE, '').split('\n');
+  return lines.filter((line, at) => line !== '' && !line.startsWith('|') && lines[at - 1]?.startsWith('|'));
+}
+
+test.each(documents)('%s: no line is taken for a row of the table above it', (path) => {
+  expect(swallowed(read(path))).toEqual([]);
+});
+
+test('a line that is taken for a row is found', () => {
+  expect(swallowed('| a |\n| --- |\n| 1 |\nA sentence.\n')).toEqual(['A sentence.']);
+});
+
 test('the README is shorter than 150 lines', () => {
   expect(read('README.md').trimEnd().split('\n').length).toBeLessThan(150);
 });
