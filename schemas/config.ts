@@ -139,7 +139,7 @@ export const EdgeConfig = Type.Object({
     minimum: 64 * 1024,
     maximum: 8192 * MiB,
     description:
-      'Memory for the last states that are not among the newest events, and as much again at most for the places of those that were let go (256 MiB).',
+      'Memory for the last states that are not among the newest events, and as much again at most for where evicted ones stand in the stream (256 MiB).',
     see: '[Memory](#memory)',
   }),
   sendWatermarkBytes: Type.Integer({

@@ -74,9 +74,9 @@ function invalidEvents(read: EventFacts | null, older: readonly InvalidEvent[], 
     const reasons = [...read.invalidByReason]
       .sort(([, one], [, other]) => other - one)
       .map(([reason, times]) => `${reason} ${times}`);
-    const are = read.invalid === 1 ? 'is' : 'are';
+    const are = read.invalid === 1 ? 'is not an event' : 'are not events';
     sentences.push(
-      `${plural(read.invalid, 'message')} of the ${plural(read.scanned, 'message')} that were read${range(read)} ${are} not an event (${reasons.join(', ')}).`,
+      `${read.invalid} of the ${plural(read.scanned, 'message')} that were read${range(read)} ${are} (${reasons.join(', ')}).`,
     );
   }
   if (older.length > 0) {

@@ -134,7 +134,7 @@ export function* checkJobs({ jobs, heartbeats, now }: Facts): Generator<Outcome>
 
 function silentJobs(silent: readonly UnfinishedJob[], inAll: number, now: number, listened: string): Outcome {
   return finding('warning', 'jobs-stalled', {
-    what: `${plural(inAll, 'unfinished job has', 'unfinished jobs have')} given no sign of life for longer than they should (${listened}).`,
+    what: `${plural(inAll, 'unfinished job has', 'unfinished jobs have')} given no sign of life for longer than allowed (${listened}).`,
     why: 'Whoever waits for them waits in vain: most often the worker died before it could say so.',
     remedy:
       'See whether their workers run. If not: start the jobs again, or end them: `headway fail JOB --reason …`. Jobs that work for long without a word should send heartbeats, or say how long they may be silent (stall_after_seconds).',

@@ -151,14 +151,14 @@ describe('headway history', () => {
       '… earlier events of the job are not kept any more: the stream keeps 4 messages of a job',
     );
     expect(stdout.trimEnd().split('\n')).toHaveLength(6);
-    // Its header says that it is the first, though the stream has let go of others.
+    // Its header says that it is the first, though others have left the stream.
     await publish(nc, 'fresh', { progress: 1 }, { expect: { lastSubjectSequence: 0 } });
     expect((await headway(['history', 'fresh'], { env })).stdout.split('\n')).toHaveLength(3);
     const json = await headway(['history', 'fresh', '-o', 'ndjson'], { env });
     expect(JSON.parse(json.stdout)).toMatchObject({ prev_seq: 0 });
     await publish(nc, 'unsaid', { progress: 1 });
     const unsaid = await headway(['history', 'unsaid', '-o', 'ndjson'], { env });
-    expect(unsaid.stderr).toMatch(/whether the job has earlier events is not known/);
+    expect(unsaid.stderr).toMatch(/whether the job had earlier events is not known/);
     expect(JSON.parse(unsaid.stdout)).toMatchObject({ prev_seq: null });
   });
 });

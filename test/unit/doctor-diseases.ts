@@ -385,7 +385,7 @@ export const DISEASES: [id: FindingId, severity: Severity, facts: Facts, told: R
         ],
       }),
     },
-    /1 message of the 10,000 messages.*\(not_json 1\).*seq 17, job-9: not_json: Unexpected end/s,
+    /1 of the 10,000 messages.*\(not_json 1\).*seq 17, job-9: not_json: Unexpected end/s,
   ],
   [
     'invalid-events',

@@ -258,7 +258,7 @@ class ExportRun {
     if (this.#first === null || this.#options.allowGap === true) this.#say(gone);
     else {
       throw new ExportGapError(
-        `The stream let go of what was not read yet, while the export was interrupted: ${gone}. Run it again with ` +
+        `Events left the stream before they were read, while the export was interrupted: ${gone}. Run it again with ` +
           '--allow-gap to go on with what is there.',
       );
     }

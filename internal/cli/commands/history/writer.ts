@@ -48,7 +48,7 @@ function missing(beginning: HistoryStart): string | null {
     case 'cut':
       return `earlier events of the job are not kept any more: ${beginning.because}`;
     case 'unknown':
-      return 'the stream has let go of messages; whether the job has earlier events is not known';
+      return 'messages have left the stream; whether the job had earlier events is not known';
   }
 }
 

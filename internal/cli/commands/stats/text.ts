@@ -106,7 +106,7 @@ function durationText({ jobs, cut, p50_ms, p95_ms, longest_ms }: Durations): str
   const left = cut === 0 ? '' : `; ${plural(cut, 'other')} whose first events are not kept any more`;
   if (p50_ms === null || p95_ms === null || longest_ms === null) return `no finished job to measure${left}`;
   return (
-    `${showDuration(p50_ms)} half of ${plural(jobs, 'finished job')}, ${showDuration(p95_ms)} 95% of them, ` +
-    `${showDuration(longest_ms)} the longest, from the first kept event to the last${left}`
+    `of ${plural(jobs, 'finished job')} half at most ${showDuration(p50_ms)}, 95% at most ${showDuration(p95_ms)}, ` +
+    `the longest ${showDuration(longest_ms)}, from the first stored event to the last${left}`
   );
 }
