@@ -15,7 +15,7 @@ const wait = (...args: string[]) => headway(['wait', ...args], { env: natsEnv(sh
 const start = (...args: string[]): HeadwayCommand =>
   startHeadway(['wait', ...args], { env: natsEnv(shared.nats.url) });
 /** A job that nobody has heard of, so that the command says when it waits. */
-const WAITS = 'nothing is kept of the job marker yet';
+const WAITS = 'nothing is stored of the job marker yet';
 
 test.each<[Goal, Parameters<typeof outcomeOf>[1], ReturnType<typeof outcomeOf>]>([
   ['status=completed', ['completed', null], null],

@@ -130,7 +130,7 @@ const PRINTED: Readonly<Record<string, (columns: number) => string[] | Promise<s
   history: (columns) =>
     written(columns, async (io) => {
       const writer = await historyWriter(io, 'job-1', { output: 'table' });
-      writer.begin({ kind: 'cut', because: 'the worker wrote it after seq 123456' });
+      writer.begin({ kind: 'cut', because: 'the one before had seq 123456' });
       await writer.take([...MESSAGES, { ...message(6, 'job-1', {}), data: Buffer.from('junk') }]);
       await writer.end();
     }),

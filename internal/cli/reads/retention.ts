@@ -6,7 +6,7 @@ import type { StoredMessage } from '../../jetstream/read-stored.js';
 import { nextSeq, oldestSeq, storedMessage } from '../../jetstream/stream.js';
 import { type StreamAccess, streamInfo } from '../runtime/nats.js';
 
-// What the stream keeps, and what it has let go.
+// What the stream keeps, and what has left it.
 
 /** Whether the stream still has every message that was ever stored in it. */
 export const isPristine = ({ state }: Pick<StreamInfo, 'state'>): boolean =>
@@ -39,7 +39,7 @@ export type HistoryStart =
   | { readonly kind: 'first' }
   /** There were others: the worker named the one before, or the job has as many as the stream keeps of one. */
   | { readonly kind: 'cut'; readonly because: string }
-  /** The stream has let go of messages, and nothing says whether some were this job's. */
+  /** Messages have left the stream, and nothing says whether some were of this job. */
   | { readonly kind: 'unknown' };
 
 /** The header in which workers say which of the job's messages they write after. */
@@ -54,7 +54,7 @@ export async function beginningOf(
   if (isPristine(info)) return { kind: 'first' };
   const said = (await storedMessage(access.jsm, access.stream, { seq }))?.header.get(EXPECTED) ?? '';
   if (said === '0') return { kind: 'first' };
-  if (/^\d+$/.test(said)) return { kind: 'cut', because: `the worker wrote it after seq ${said}` };
+  if (/^\d+$/.test(said)) return { kind: 'cut', because: `the one before had seq ${said}` };
   const limit = info.config.max_msgs_per_subject;
   if (limit <= 0) return { kind: 'unknown' };
   const counted = await access.jsm.streams.info(access.stream, { subjects_filter: subject });

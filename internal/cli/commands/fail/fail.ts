@@ -50,7 +50,7 @@ life.
 On a terminal it asks first; --yes is the answer for scripts. It needs the right to publish to the job: in docs/nats that
 is the user admin, not the operator.
 
-Exit codes: 0 ended; 1 not ended, because the job has ended, lives, or moved on, or the answer was another; 3 no such job.
+Exit codes: 0 ended; 1 not ended, because the job has ended, lives, or moved on, or because you answered no; 3 no such job.
 
 Examples:
   headway stalled                                            which jobs are dead?

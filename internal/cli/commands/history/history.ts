@@ -38,8 +38,8 @@ import { readStatus } from '../../runtime/status.js';
 import { type HistoryWriter, historyWriter } from './writer.js';
 
 const EXAMPLES = `
-Each line has the time since the first one shown and since the one before. What is stored and is no valid event is
-shown as such, with the reason; with -o json or ndjson its type is "invalid".
+Each line has the time since the first one shown and since the one before. A stored message that is no
+valid event is shown as "invalid", with the reason; with -o json or ndjson that is its type.
 
 Examples:
   headway history invoice-42                         all that is kept, in order

@@ -32,7 +32,7 @@ written as they are read, the newest last; then a job that reports meanwhile may
 
 Examples:
   headway list                                       every job the stream keeps anything of
-  headway list --status unfinished --since 1h        those that run and spoke within the hour
+  headway list --status unfinished --since 1h        those that run and reported within the hour
   headway list --job-type pdf.ocr --limit 20         the newest 20 of a type
   headway list --sort-by progress --reverse          the farthest first
   headway list -f                                    watch them

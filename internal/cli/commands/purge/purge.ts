@@ -30,12 +30,12 @@ interface PurgeFlags extends NatsFlags, OutputFlag {
 const MORE = `
 What is purged is gone for good: take a copy first (headway export). Clients that come back with a cursor from before get
 the last state that is left, after a reset or, on all jobs, skipped. Edges that run take jobs of which nothing is left off
-their pages within a minute or so. Stop the worker of a job before you purge the job: its next event may be refused, or stored as if it
-were the first.
+their pages within a minute or so. Stop the worker of a job before you purge the job: its next event may be refused, or
+stored as if it were the first.
 
 On a terminal it asks first; --yes is the answer for scripts.
 
-Exit codes: 0 purged, or nothing to purge; 1 not purged, because the answer was another; 3 no such job.
+Exit codes: 0 purged, or nothing to purge; 1 not purged, because you answered no; 3 no such job.
 
 Examples:
   headway purge invoice-42                    every event of a job

@@ -42,7 +42,7 @@ import { lastMatching, type Wanted } from './tail-buffer.js';
 const DEFAULT_LAST = 10;
 
 const EXAMPLES = `
-Without -f it ends with the newest event there is. What is stored and is no valid event is told on stderr.
+Without -f it ends with the newest event there is. A stored message that is no valid event is named on stderr.
 
 Examples:
   headway tail                                       the last 10 events of all jobs
