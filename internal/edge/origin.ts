@@ -80,7 +80,7 @@ function readOrigin(entry: string): { readonly origin: string } | { readonly pro
   if (/^wss?$/i.test(scheme)) return { problem: 'is the address of a socket; list the page that opens it' };
   if (!/^https?$/i.test(scheme)) return { problem: 'has a scheme other than http and https' };
   if (authority.includes('@')) return { problem: 'has a user name or a password' };
-  if (/[/\\?#]/.test(authority)) return { problem: 'goes on behind its host and port' };
+  if (/[/\\?#]/.test(authority)) return { problem: 'has more than scheme, host and port, if only a slash' };
   const url = AUTHORITY.test(authority) ? parseUrl(entry) : null;
   if (url === null || !HOST.test(url.host)) return { problem: 'has no valid host, or no valid port' };
   return { origin: url.origin };
