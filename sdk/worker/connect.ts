@@ -165,7 +165,7 @@ function addressesIn(servers: string | readonly string[] = []): readonly string[
     // It may hold a password.
     throw new InvalidOptionError(
       'servers',
-      `has no address at place ${index + 1}; expected one such as nats://127.0.0.1:4222 (in a user or password write @ : / , % as %40 %3A %2F %2C %25)`,
+      `has no address of NATS at place ${index + 1}; expected one such as nats://127.0.0.1:4222 (in a user or password write @ : / , % as %40 %3A %2F %2C %25)`,
     );
   }
   return addresses.length === 0 ? ['nats://127.0.0.1:4222'] : (addresses as string[]);

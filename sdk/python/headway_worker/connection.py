@@ -154,7 +154,7 @@ class OwnConnection:
         # The same error comes with every try.
         if complaint != self._last_complaint and not self.is_closed:
             self._last_complaint = complaint
-            self._warn("connection", complaint)
+            self._warn("connection", f"the NATS client reports: {complaint}")
 
 
 def _refusal_of(error: Exception | None) -> NotAuthorizedError | None:

@@ -116,7 +116,7 @@ def _addresses(servers: object) -> list[str]:
     for place, server in enumerate(addresses, start=1):
         if server is None or not _is_address(server):
             # It may hold a password.
-            raise InvalidOptionError("servers", f"has no address at place {place}; {_ADDRESS}")
+            raise InvalidOptionError("servers", f"has no address of NATS at place {place}; {_ADDRESS}")
         found.append(server)
     if len({_url_of(server).scheme in ("ws", "wss") for server in found}) > 1:
         raise InvalidOptionError(

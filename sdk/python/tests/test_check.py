@@ -113,6 +113,8 @@ async def test_G8_bad_input_a_check_names_the_address_where_NATS_cannot_be_reach
     await nc.close()
     told = [(warning.kind, warning.message) for warning in warnings]
     assert ("disconnected", f"{refused}; states are kept until it is back") in told
+    of_client = [message for kind, message in told if kind == "connection"]
+    assert of_client and all(message.startswith("the NATS client reports: ") for message in of_client)
     assert any(kind == "not_acknowledged" and f"({refused})" in message for kind, message in told)
     assert not any("p%40ss" in text or "user:" in text for text in [unknown, *(w.message for w in warnings)])
 

@@ -86,7 +86,7 @@ ADDRESSES: list[Any] = [
 def test_G8_an_address(servers: Any, make: Any) -> None:
     place = len(servers) if isinstance(servers, list) else 1
     with pytest.raises(
-        InvalidOptionError, match=rf"servers has no address at place {place}; expected one such as nats"
+        InvalidOptionError, match=rf"servers has no address of NATS at place {place}; expected one such as nats"
     ):
         make(servers)
 
