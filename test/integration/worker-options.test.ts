@@ -76,7 +76,9 @@ describe('G8 bad input: an option of a reporter', () => {
   ])('servers: %s', async (servers) => {
     const error = (await refused({ servers: [nats.url, servers], ...quiet })) as InvalidOptionError;
     expect(error).toMatchObject({ code: 'invalid_option', option: 'servers' });
-    expect(error.message).toContain('has no address of NATS at place 2; expected one such as nats://127.0.0.1:4222');
+    expect(error.message).toContain(
+      'has no address of NATS at place 2; expected one such as nats://127.0.0.1:4222',
+    );
   });
 
   test('a password in them is not told', async () => {

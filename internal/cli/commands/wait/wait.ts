@@ -98,7 +98,8 @@ async function follow(
   const already = outcomeOf(goal, [...ends.values()]);
   if (already !== null) return already;
   for (const id of ends.keys()) {
-    if (!seen.has(id)) context.stderr(`headway: nothing is stored of the job ${id} yet; waiting for its first event\n`);
+    if (!seen.has(id))
+      context.stderr(`headway: nothing is stored of the job ${id} yet; waiting for its first event\n`);
   }
   const [only = null] = ends.size === 1 ? ends.keys() : [];
   const range = { id: only, from: { kind: 'seq', seq: state.last_seq + 1 }, until: 'forever' } as const;
