@@ -301,7 +301,9 @@ function pageAnswer(
 /** The same answer with its tag, or 304 for whoever has it already. RFC 9110, 13.1.2. */
 function ifChanged(answer: HttpResponseSpec, ifNoneMatch: string): HttpResponseSpec {
   if (answer.status !== 200) return answer;
-  const digest = createHash('sha256').update(answer.contentType).update('\n').update(answer.body);
+  const digest = createHash('sha256')
+    .update(`${answer.contentType}\n${answer.headers?.link ?? ''}\n`)
+    .update(answer.body);
   const etag = `"${digest.digest('base64url').slice(0, 22)}"`;
   const headers = { ...answer.headers, etag };
   const known = ifNoneMatch.split(',').map((tag) => tag.trim().replace(/^W\//, ''));

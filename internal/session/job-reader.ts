@@ -140,7 +140,7 @@ export class JobReader {
       if (!log.isReady || log.epoch !== current) return NOT_READY;
       if (reached.kind === 'refused') return { ...reached, kind: 'stale', epoch: current };
     }
-    const snapshot = log.known(scope, after ?? 0);
+    let snapshot = log.known(scope, after ?? 0);
     const page = new PageOfRecords(scope, limit);
     let cursor = after ?? 0;
     let reads = 0;
@@ -176,7 +176,9 @@ export class JobReader {
         case 'lost':
         case 'end':
           cursor = Math.max(cursor, snapshot.head);
-          isEnd = true;
+          // What moved on while this page was read is left out by the snapshot: it lies behind.
+          isEnd = log.head <= cursor;
+          if (!isEnd) snapshot = log.known(scope, cursor);
           break;
       }
     }

@@ -7,7 +7,7 @@ import { edgeHasRead } from '../harness/edge-head.js';
 import { type LocalEdge, startLocalEdge } from '../harness/edge-in-process.js';
 import { LinkedEdge } from '../harness/linked-edge.js';
 import { startNats } from '../harness/nats-server.js';
-import { connectNats, publish } from '../harness/publish.js';
+import { connectNats, deleteStreams, publish } from '../harness/publish.js';
 import { sharedNats } from '../harness/shared-nats.js';
 import { bearer, inSeconds, JWT_ENV, mint } from '../harness/tokens.js';
 import { waitFor } from '../harness/wait.js';
@@ -223,6 +223,32 @@ describe('whoever asks again', () => {
     );
   });
 });
+
+test('G5 stale cursors: lines whose way on is another one are not the same answer', async () => {
+  await using own = await startNats();
+  await using worker = await connectNats(own.url);
+  await using one = await startLocalEdge(own.url);
+  await waitFor(() => one.edge.isReady(), { what: 'the edge to be ready' });
+  const sameAsBefore = { timestamp: '2026-01-01T00:00:00Z' };
+  const ask = async (etag: string) => {
+    for (const id of ['a', 'b']) await publish(worker, id, sameAsBefore);
+    await edgeHasRead(one.http, worker);
+    const headers = { accept: 'application/x-ndjson', 'if-none-match': etag };
+    const response = await fetch(`${one.http}/v1/jobs?limit=1`, { headers });
+    return { status: response.status, text: await response.text(), headers: response.headers };
+  };
+  const first = await ask('"none"');
+  await deleteStreams(worker, own);
+  const epoch = /epoch=\w+/.exec(first.headers.get('link') ?? '')?.[0] ?? '';
+  const isNew = async () => {
+    const response = await fetch(`${one.http}/v1/jobs?${epoch}`);
+    return response.status === 410 && one.edge.isReady();
+  };
+  await waitFor(isNew, { what: 'the new stream' });
+  const second = await ask(first.headers.get('etag') ?? '');
+  expect(second.headers.get('link')).not.toBe(first.headers.get('link'));
+  expect(second).toMatchObject({ status: 200, text: first.text });
+}, 60_000);
 
 test('G10 any edge: a cursor from another edge is good on one that is behind', async () => {
   await using linked = await LinkedEdge.start(['job']);

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { EventLog } from '../../internal/eventlog/log.js';
+import { makeRecord } from '../../internal/eventlog/record.js';
 import { JobReader } from '../../internal/session/job-reader.js';
 import type { HistorySource } from '../../internal/session/ports.js';
 import { event } from './edge-fixture.js';
@@ -38,3 +39,34 @@ test.each([
     expect(turns).toBeGreaterThanOrEqual(4);
   },
 );
+
+test('a job that moves on while states are read for a page is in the list all the same', async () => {
+  const log = new EventLog({ tailBytes: 1, lastStateBytes: 8_192 });
+  log.begin('epoch');
+  log.ready({ head: 0, firstSeq: 1, complete: true, neverTrimmed: true });
+  const ids = Array.from({ length: 40 }, (_, index) => `job-${index + 1}`);
+  for (const [index, id] of ids.entries()) log.append(index + 1, 0, event(id, { message: 'x'.repeat(200) }));
+  const read: number[] = [];
+  const history: HistorySource = {
+    ...HISTORY,
+    records: async (seqs) => {
+      // Nothing of it was evicted yet, and it would have come behind these.
+      if (read.length === 0) log.append(41, 0, event('job-40'));
+      read.push(...seqs);
+      return seqs.map((seq) => makeRecord(event(`job-${seq}`), seq, null, 0));
+    },
+  };
+  const reader = new JobReader(log, () => Promise.resolve());
+  const page = await reader.jobs(
+    { kind: 'all', jobTypes: null },
+    EVERY_JOB,
+    () => true,
+    history,
+    () => true,
+  );
+  expect(read.length).toBeGreaterThan(0);
+  if (page.kind !== 'page') throw new Error(`it is ${page.kind}`);
+  const listed = page.frames.map((frame) => (JSON.parse(frame) as { processing_id: string }).processing_id);
+  expect(listed).toEqual(ids);
+  expect(page).toMatchObject({ cursor: 41, isEnd: true });
+});
