@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
-import { LongestFirst } from './test/harness/sequencer.js';
+import { LongestFirstSequencer } from './test/harness/sequencer.js';
 
 // Measurements take long and assert nothing, so they run only when asked for: HEADWAY_BENCH=1 vitest run --project bench
 const bench = {
@@ -89,7 +89,7 @@ const together = {
 
 export default defineConfig({
   test: {
-    sequence: { sequencer: LongestFirst },
+    sequence: { sequencer: LongestFirstSequencer },
     projects: [
       ...(process.env.HEADWAY_BENCH ? [bench] : []),
       ...(isInContainers ? [container] : []),

@@ -72,7 +72,7 @@ function begin(res: HttpResponse, req: HttpRequest, id: string | null, deps: Sse
   const handshake = readHttpHandshake(res, req);
   const request = parseStreamRequest(id, req.getQuery() ?? '', req.getHeader('last-event-id'));
   // What a browser's EventSource asks for: it never comes back after any other status than 200.
-  const isEventSource = req.getHeader('accept').includes('text/event-stream');
+  const isEventSource = req.getHeader('accept').toLowerCase().includes('text/event-stream');
   const entry = deps.guard.checkUpgrade(handshake);
   const stream = new EventStream(res, deps, originHeaders(entry, handshake.origin), isEventSource);
   void serve(stream, request, entry, deps).catch((error: unknown) => {
@@ -91,7 +91,8 @@ async function serve(
 ): Promise<void> {
   if (entry.kind === 'rejected') {
     deps.refused(refusedAs(entry));
-    stream.refuse(rejection(entry));
+    const { code, detail: message } = entry;
+    stream.refuse(rejection(entry), code === 'overloaded' ? { code, message } : null);
     return;
   }
   const { pending } = entry;

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { metric } from '../harness/metrics.js';
 import { event, publish, publishAll } from '../harness/publish.js';
-import { Follower } from '../harness/reconnecting-client.js';
+import { ReconnectingClient } from '../harness/reconnecting-client.js';
 
 import { waitFor } from '../harness/wait.js';
 import { arrive, Crowd, framesOf, publishJobs, reportAllTheTime } from './crowd.js';
@@ -51,7 +51,7 @@ test('G4 slow readers: all jobs on a slow link while one job runs beyond its lim
   crowd.front.slow(bytesPerSecond, 'down');
   const startedAt = performance.now();
   const head = await metric(crowd.edge.http, 'headway_log_head_seq');
-  await using slow = Follower.start(`ws://${crowd.front.host}`, JOBS_PATH);
+  await using slow = ReconnectingClient.start(`ws://${crowd.front.host}`, JOBS_PATH);
   await slow.until(({ caughtUp }) => caughtUp > 0, 'caught up', 60_000);
   measured(
     `${jobs} jobs of ${stateBytes} bytes at ${bytesPerSecond / 1e6} MB/s, until caught up`,
@@ -76,9 +76,9 @@ test('G1 order: one job’s burst beyond its limit is the business of those who 
   const { edge, link, nc } = crowd;
   await publish(nc, 'burst');
   const ids = Array.from({ length: quiet }, (_, index) => `quiet-${index}`);
-  const followers = ids.map((id) => Follower.start(edge.ws, `${JOBS_PATH}/${id}`));
-  await using ofBurst = Follower.start(edge.ws, `${JOBS_PATH}/burst`);
-  await using ofAll = Follower.start(edge.ws, JOBS_PATH);
+  const followers = ids.map((id) => ReconnectingClient.start(edge.ws, `${JOBS_PATH}/${id}`));
+  await using ofBurst = ReconnectingClient.start(edge.ws, `${JOBS_PATH}/burst`);
+  await using ofAll = ReconnectingClient.start(edge.ws, JOBS_PATH);
   await Promise.all(
     [...followers, ofBurst, ofAll].map((one) => one.until(({ caughtUp }) => caughtUp > 0, 'caught up')),
   );

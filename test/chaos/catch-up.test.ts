@@ -5,7 +5,7 @@ import { jobId, uniqueId } from '../harness/ids.js';
 import { startNats } from '../harness/nats-server.js';
 import { startTcpProxy } from '../harness/proxy.js';
 import { connectNats, event, publish, publishAll } from '../harness/publish.js';
-import { Follower } from '../harness/reconnecting-client.js';
+import { ReconnectingClient } from '../harness/reconnecting-client.js';
 import { waitFor } from '../harness/wait.js';
 import { measured, notReady, recovery } from './workload.js';
 
@@ -41,8 +41,8 @@ for (const [when, what, purge] of purges) {
     await jsm.streams.update(STREAM, { max_msgs_per_subject: 1_000_000 });
     const id = jobId();
     await publish(nc, id);
-    await using follower = Follower.start(edge.ws, `/ws/upload-progress/${id}`);
-    await using all = Follower.start(edge.ws, '/ws/upload-progress');
+    await using follower = ReconnectingClient.start(edge.ws, `/ws/upload-progress/${id}`);
+    await using all = ReconnectingClient.start(edge.ws, '/ws/upload-progress');
     for (const one of [follower, all]) await one.until(({ caughtUp }) => caughtUp > 0, 'caught up');
     const before = await made(jsm, consumer);
 

@@ -5,7 +5,7 @@ import { metric } from '../harness/metrics.js';
 import { type NatsServer, startNats } from '../harness/nats-server.js';
 import { startTcpProxy } from '../harness/proxy.js';
 import { connectNats, event, publish, publishAll, storedEvents } from '../harness/publish.js';
-import { discrepancy, Follower } from '../harness/reconnecting-client.js';
+import { discrepancy, ReconnectingClient } from '../harness/reconnecting-client.js';
 import { waitFor } from '../harness/wait.js';
 import { measured } from './workload.js';
 
@@ -43,9 +43,9 @@ for (const [what, heartbeatMs] of [
     await using edge = await startEdge(nats, { HEADWAY_HEARTBEAT_MS: String(heartbeatMs) });
     await using front = await startTcpProxy(edge.port);
     const path = `${JOB}/${jobId()}`;
-    const dead = Array.from({ length: 20 }, () => Follower.start(`ws://${front.host}`, path));
+    const dead = Array.from({ length: 20 }, () => ReconnectingClient.start(`ws://${front.host}`, path));
     await Promise.all(dead.map((one) => one.until(({ caughtUp }) => caughtUp > 0, 'caught up')));
-    await using alive = Follower.start(edge.ws, path);
+    await using alive = ReconnectingClient.start(edge.ws, path);
     await alive.until(({ caughtUp }) => caughtUp > 0, 'caught up');
     front.stall();
     // They come back through the same silent line; nobody new is let in.
@@ -65,7 +65,7 @@ test('G4 slow readers: who stops reading for less than the idle timeout is not c
   const nc = await connectNats(nats.url);
   const id = jobId();
   await publish(nc, id);
-  await using follower = Follower.start(edge.ws, `${JOB}/${id}`);
+  await using follower = ReconnectingClient.start(edge.ws, `${JOB}/${id}`);
   await connected(follower);
   const { held, end } = await pausedWhile(nc, id, follower, async () => {
     const until = performance.now() + (IDLE_SECONDS / 2 - 1) * 1_000;
@@ -89,7 +89,7 @@ test('G1 order, G4 slow readers: who stops reading for longer is cut, though its
   const nc = await connectNats(nats.url);
   const id = jobId();
   await publish(nc, id);
-  await using follower = Follower.start(edge.ws, `${JOB}/${id}`);
+  await using follower = ReconnectingClient.start(edge.ws, `${JOB}/${id}`);
   await connected(follower);
   const { held } = await pausedWhile(nc, id, follower, async () => {
     measured('a client stopped reading, until the edge cuts it', await untilConnections(edge, 0, 40_000));
@@ -109,7 +109,7 @@ test('G1 order, G4 slow readers: who stops reading for longer is cut, though its
 });
 
 /** Waits for the first state and for the connection's own promise, which may come after it. */
-async function connected(follower: Follower): Promise<void> {
+async function connected(follower: ReconnectingClient): Promise<void> {
   const isThere = () => follower.cursor !== null && follower.connects === 1;
   await waitFor(isThere, { what: 'the first state' });
 }
@@ -118,7 +118,7 @@ async function connected(follower: Follower): Promise<void> {
 async function pausedWhile(
   nc: Awaited<ReturnType<typeof connectNats>>,
   id: string,
-  follower: Follower,
+  follower: ReconnectingClient,
   meanwhile: () => Promise<void>,
 ): Promise<{ held: number; end: number }> {
   follower.pauseReading();

@@ -4,7 +4,7 @@ import { jobId } from '../harness/ids.js';
 import { metric } from '../harness/metrics.js';
 import { startNats } from '../harness/nats-server.js';
 import { connectNats, event, publishAll, type StoredEvent, storedEvents } from '../harness/publish.js';
-import { discrepancy, Follower } from '../harness/reconnecting-client.js';
+import { discrepancy, ReconnectingClient } from '../harness/reconnecting-client.js';
 import { measured } from './workload.js';
 
 const STREAM = 'PROGRESS';
@@ -36,7 +36,7 @@ test(`herds: ${CLIENTS} clients of ${JOBS} jobs come back within a second after 
 
   let base: string | null = first.ws;
   const followers = Array.from({ length: CLIENTS }, (_, i) =>
-    Follower.start(() => base ?? away(), `${JOB}/${ids[i % JOBS]}`),
+    ReconnectingClient.start(() => base ?? away(), `${JOB}/${ids[i % JOBS]}`),
   );
   await Promise.all(
     followers.map((one) => one.until(({ caughtUp }) => caughtUp > 0, 'caught up', PATIENCE_MS)),
@@ -49,7 +49,7 @@ test(`herds: ${CLIENTS} clients of ${JOBS} jobs come back within a second after 
   await publishRound(2);
   await using second = await startEdgeProcess({ natsUrl: nats.url });
   const live = jobId('live');
-  await using witness = Follower.start(second.ws, `${JOB}/${live}`);
+  await using witness = ReconnectingClient.start(second.ws, `${JOB}/${live}`);
   await witness.until(({ caughtUp }) => caughtUp > 0, 'caught up');
   base = second.ws;
   const startedAt = performance.now();

@@ -4,7 +4,7 @@ import { expect } from 'vitest';
 import type { EdgeProcess } from '../harness/edge-process.js';
 import { jobId } from '../harness/ids.js';
 import { connectNats, event, publish, storedEvents } from '../harness/publish.js';
-import { discrepancy, Follower } from '../harness/reconnecting-client.js';
+import { discrepancy, ReconnectingClient } from '../harness/reconnecting-client.js';
 import { waitFor } from '../harness/wait.js';
 
 const STREAM = 'PROGRESS';
@@ -17,8 +17,8 @@ const REPORT_EVERY_MS = 50;
  * and one for all of them. At the end every client must have what JetStream stored, once, in order.
  */
 export class Scene implements AsyncDisposable {
-  readonly followers: Follower[] = [];
-  readonly all: Follower;
+  readonly followers: ReconnectingClient[] = [];
+  readonly all: ReconnectingClient;
   readonly ids: string[];
   acknowledged = 0;
   #isWorking = true;
@@ -30,8 +30,8 @@ export class Scene implements AsyncDisposable {
     jobs: number,
   ) {
     this.ids = Array.from({ length: jobs }, () => jobId());
-    for (const id of this.ids) this.followers.push(Follower.start(base, `${JOB}/${id}`));
-    this.all = Follower.start(base, JOB);
+    for (const id of this.ids) this.followers.push(ReconnectingClient.start(base, `${JOB}/${id}`));
+    this.all = ReconnectingClient.start(base, JOB);
   }
 
   /** Starts `jobs` jobs and their clients, and waits until every client is caught up. */

@@ -1,6 +1,6 @@
 import { request } from 'node:http';
 import { expect, test } from 'vitest';
-import { Follower, type SeenUpdate } from '../harness/reconnecting-client.js';
+import { ReconnectingClient, type SeenUpdate } from '../harness/reconnecting-client.js';
 import { waitFor } from '../harness/wait.js';
 import { type Composed, composeCommand, composeUp } from './compose.js';
 
@@ -13,9 +13,9 @@ test.skipIf(command === undefined)(
   async () => {
     await using site = await composeUp(command ?? [], { PAGE_MS: '60' });
     // The proxy gives each edge one of them.
-    await using one = Follower.start(`ws://${site.host}`, '/ws/upload-progress');
+    await using one = ReconnectingClient.start(`ws://${site.host}`, '/ws/upload-progress');
     await one.until(({ caughtUp }) => caughtUp > 0, 'the first client is there');
-    await using two = Follower.start(`ws://${site.host}`, '/ws/upload-progress');
+    await using two = ReconnectingClient.start(`ws://${site.host}`, '/ws/upload-progress');
     const grow = async (by: number): Promise<void> => {
       const from = [one, two].map(({ updates }) => updates.length);
       await Promise.all(
@@ -35,7 +35,7 @@ test.skipIf(command === undefined)(
     expect([...one.resets, ...two.resets]).toEqual([]);
     const last = Math.min(one.cursor ?? 0, two.cursor ?? 0);
     const first = Math.max(liveFrom(one), liveFrom(two));
-    const seqs = ({ updates }: Follower) =>
+    const seqs = ({ updates }: ReconnectingClient) =>
       updates.map(({ seq }) => seq).filter((seq) => seq >= first && seq <= last);
     expect(seqs(one)).toEqual(seqs(two));
     expect(seqs(one).length).toBeGreaterThan(40);
@@ -90,7 +90,7 @@ function status(site: Composed, path: string, headers: Record<string, string> = 
 }
 
 /** Of the last states that a client begins with, events may be left out in between; from there on none. */
-function liveFrom({ updates }: Follower): number {
+function liveFrom({ updates }: ReconnectingClient): number {
   const seen = new Set<string>();
   const again = updates.find(({ id }) => seen.size === seen.add(id).size);
   return again?.seq ?? Number.POSITIVE_INFINITY;

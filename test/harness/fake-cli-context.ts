@@ -1,7 +1,7 @@
 import type { CliContext } from '../../internal/cli/runtime/cli-context.js';
 
 /** The world of a command that is called without a process: no terminal, no environment, and nothing it writes is kept. */
-export function quietIo(changes: Partial<CliContext> = {}): CliContext {
+export function fakeCliContext(changes: Partial<CliContext> = {}): CliContext {
   return {
     env: {},
     now: Date.now,

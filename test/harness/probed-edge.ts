@@ -8,7 +8,7 @@ import { metric } from './metrics.js';
 import { type NatsServer, startNats } from './nats-server.js';
 import { connectNats, publish } from './publish.js';
 
-export class WitnessedEdge implements AsyncDisposable {
+export class ProbedEdge implements AsyncDisposable {
   #ended: unknown = null;
   #failures = 0;
 
@@ -25,14 +25,14 @@ export class WitnessedEdge implements AsyncDisposable {
     });
   }
 
-  static async start(env: Record<string, string> = {}): Promise<WitnessedEdge> {
+  static async start(env: Record<string, string> = {}): Promise<ProbedEdge> {
     const nats = await startNats();
     const nc = await connectNats(nats.url);
     const edge = await startEdgeProcess({ natsUrl: nats.url, env });
     const job = jobId('witness');
     const witness = await WsClient.connect(`${edge.ws}/ws/upload-progress/${job}`);
     await witness.until(({ type }) => type === 'caught_up');
-    return new WitnessedEdge(nats, nc, edge, job, witness);
+    return new ProbedEdge(nats, nc, edge, job, witness);
   }
 
   /** The client that was there before gets a new event. */

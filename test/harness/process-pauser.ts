@@ -19,7 +19,7 @@ interface Seen {
 }
 
 /** @param options.random 0 to 1, as Math.random gives it */
-export class Stalls implements AsyncDisposable {
+export class ProcessPauser implements AsyncDisposable {
   readonly #root: number;
   readonly #longestMs: number;
   readonly #random: () => number;
@@ -94,7 +94,7 @@ export default function setup(): () => Promise<void> {
       `HEADWAY_STALLS is ${JSON.stringify(text)}; expected milliseconds, at least ${SHORTEST_MS}`,
     );
   }
-  const stalls = new Stalls({ root: process.pid, longestMs, random: Math.random });
+  const stalls = new ProcessPauser({ root: process.pid, longestMs, random: Math.random });
   return async () => {
     await stalls[Symbol.asyncDispose]();
     process.stdout.write(

@@ -2,7 +2,7 @@
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
-export interface LaneFaults {
+export interface DirectionFaults {
   stalled: boolean;
   delayMs: number;
   /** 0: as they come. */
@@ -17,7 +17,7 @@ const SLOW_CHUNK = 8 * 1024;
 /** Beyond this many bytes held back the source is not read, so that the kernel's buffers fill up as on a real link. */
 const HELD_LIMIT = 256 * 1024;
 
-export class Lane {
+export class ProxyDirection {
   /** What was read and not yet written, each with the time it is due. Ends and resets wait in line like bytes. */
   readonly #held: { what: Buffer | 'end' | 'reset'; due: number }[] = [];
   #heldBytes = 0;
@@ -29,7 +29,7 @@ export class Lane {
   constructor(
     private readonly source: Socket,
     private readonly sink: Socket,
-    private readonly faults: LaneFaults,
+    private readonly faults: DirectionFaults,
     /** Told of the bytes that were passed on. */
     private readonly passed: (bytes: number) => void,
   ) {

@@ -3,7 +3,7 @@
  * Every fault applies to the connections that exist and to those that come later, until it is taken back.
  */
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
-import { Lane, type LaneFaults } from './proxy-direction.js';
+import { type DirectionFaults, ProxyDirection } from './proxy-direction.js';
 
 /** `up` is from the client to the target, `down` the way back. */
 export type Direction = 'up' | 'down';
@@ -17,11 +17,11 @@ export async function startTcpProxy(targetPort: number, targetHost = '127.0.0.1'
 
 export class TcpProxy implements AsyncDisposable {
   readonly #target: { host: string; port: number };
-  readonly #faults: Record<Direction, LaneFaults> = {
+  readonly #faults: Record<Direction, DirectionFaults> = {
     up: { stalled: false, delayMs: 0, chunkBytes: 0, bytesPerSecond: 0 },
     down: { stalled: false, delayMs: 0, chunkBytes: 0, bytesPerSecond: 0 },
   };
-  readonly #links = new Set<{ client: Socket; target: Socket; lanes: Record<Direction, Lane> }>();
+  readonly #links = new Set<{ client: Socket; target: Socket; lanes: Record<Direction, ProxyDirection> }>();
   #server: Server | undefined;
   #port = 0;
   #accepted = 0;
@@ -113,7 +113,7 @@ export class TcpProxy implements AsyncDisposable {
     this.cut();
   }
 
-  #change(directions: Direction[], faults: Partial<LaneFaults>): void {
+  #change(directions: Direction[], faults: Partial<DirectionFaults>): void {
     for (const direction of directions.length > 0 ? directions : (['up', 'down'] as const)) {
       Object.assign(this.#faults[direction], faults);
       for (const { lanes } of this.#links) lanes[direction].changed();
@@ -124,10 +124,10 @@ export class TcpProxy implements AsyncDisposable {
     this.#accepted += 1;
     const target = connect({ ...this.#target, allowHalfOpen: true, noDelay: true });
     const lanes = {
-      up: new Lane(client, target, this.#faults.up, (bytes) => {
+      up: new ProxyDirection(client, target, this.#faults.up, (bytes) => {
         this.#passed.up += bytes;
       }),
-      down: new Lane(target, client, this.#faults.down, (bytes) => {
+      down: new ProxyDirection(target, client, this.#faults.down, (bytes) => {
         this.#passed.down += bytes;
       }),
     };

@@ -12,7 +12,7 @@ export interface SeenUpdate {
  * A client as PROTOCOL.md asks for: it keeps its place, comes back after every loss with it, and stops at the end. It
  * remembers every update it was ever given, so that a test can hold them against what JetStream stored.
  */
-export class Follower implements AsyncDisposable {
+export class ReconnectingClient implements AsyncDisposable {
   readonly updates: SeenUpdate[] = [];
   readonly resets: Frame[] = [];
   /** What it was told is left out, and which jobs have left the stream: on all jobs. */
@@ -48,8 +48,8 @@ export class Follower implements AsyncDisposable {
     path: string,
     cursor: number | null = null,
     options: Pick<WsOptions, 'ca'> = {},
-  ): Follower {
-    const follower = new Follower(typeof base === 'string' ? () => base : base, path, options);
+  ): ReconnectingClient {
+    const follower = new ReconnectingClient(typeof base === 'string' ? () => base : base, path, options);
     follower.#place.cursor = cursor;
     follower.#running = follower.#run();
     return follower;
@@ -185,7 +185,7 @@ export class Follower implements AsyncDisposable {
  * once each, in the order of the stream, with every known `prev_seq` right.
  */
 export function discrepancy(
-  follower: Follower,
+  follower: ReconnectingClient,
   stored: readonly StoredEvent[],
   ids?: ReadonlySet<string>,
 ): string | null {

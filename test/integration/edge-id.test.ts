@@ -8,7 +8,7 @@ import { jobId, uniqueId } from '../harness/ids.js';
 import { metric } from '../harness/metrics.js';
 import { startNats } from '../harness/nats-server.js';
 import { connectNats, createStream, publish, storedEvents } from '../harness/publish.js';
-import { discrepancy, Follower } from '../harness/reconnecting-client.js';
+import { discrepancy, ReconnectingClient } from '../harness/reconnecting-client.js';
 import { waitFor, withTimeout } from '../harness/wait.js';
 
 const EDGE = fileURLToPath(new URL('../../dist/cmd/edge.js', import.meta.url));
@@ -44,7 +44,7 @@ test('G1 order: a second edge with an id that is in use does not start, and says
   const edgeId = uniqueId('same');
   await using first = await startEdgeProcess({ natsUrl: nats.url, env: { HEADWAY_EDGE_ID: edgeId } });
   const id = jobId();
-  await using follower = Follower.start(first.ws, `/ws/upload-progress/${id}`);
+  await using follower = ReconnectingClient.start(first.ws, `/ws/upload-progress/${id}`);
   await follower.until(({ caughtUp }) => caughtUp > 0, 'caught up');
 
   let isOver = false;
@@ -118,7 +118,7 @@ test('G3 faults: the id of an edge that was killed with -9 is free for the next 
   await first.kill();
   await using next = await startEdgeProcess({ natsUrl: nats.url, env, timeoutMs: PATIENCE_MS });
   const id = jobId();
-  await using follower = Follower.start(next.ws, `/ws/upload-progress/${id}`);
+  await using follower = ReconnectingClient.start(next.ws, `/ws/upload-progress/${id}`);
   await follower.until(({ caughtUp }) => caughtUp > 0, 'caught up');
   await publish(nc, id, { status: 'completed', progress: 100 });
   await follower.until(({ hasEnded }) => hasEnded, 'the end');
@@ -142,7 +142,7 @@ test('G3 faults: an edge that was frozen until another took its id leaves it to 
   const env = { HEADWAY_EDGE_ID: uniqueId('frozen') };
   await using first = await startEdgeProcess({ natsUrl: nats.url, env });
   const id = jobId();
-  await using early = Follower.start(first.ws, `/ws/upload-progress/${id}`);
+  await using early = ReconnectingClient.start(first.ws, `/ws/upload-progress/${id}`);
   await early.until(({ caughtUp }) => caughtUp > 0, 'caught up');
   await first.freeze();
   await using second = await startEdgeProcess({ natsUrl: nats.url, env, timeoutMs: PATIENCE_MS });
@@ -151,7 +151,7 @@ test('G3 faults: an edge that was frozen until another took its id leaves it to 
     what: 'the edge to say that its id is taken',
     timeoutMs: PATIENCE_MS,
   });
-  await using late = Follower.start(second.ws, `/ws/upload-progress/${id}`);
+  await using late = ReconnectingClient.start(second.ws, `/ws/upload-progress/${id}`);
   await late.until(({ caughtUp }) => caughtUp > 0, 'caught up');
   for (let i = 0; i < 20; i++) await publish(nc, id);
   await late.until(({ updates }) => updates.length === 20, 'the events');

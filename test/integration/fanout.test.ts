@@ -10,7 +10,7 @@ import {
   type StoredEvent,
   storedEvents,
 } from '../harness/publish.js';
-import { discrepancy, Follower } from '../harness/reconnecting-client.js';
+import { discrepancy, ReconnectingClient } from '../harness/reconnecting-client.js';
 
 const STREAM = 'PROGRESS';
 const JOB = '/ws/upload-progress';
@@ -22,7 +22,7 @@ test('G1 order: 1,000 clients on one job each get every stored event, once, in o
   const nc = await connectNats(nats.url);
   const id = jobId();
   await publish(nc, id, { progress: 0 });
-  const followers = Array.from({ length: CLIENTS }, () => Follower.start(edge.ws, `${JOB}/${id}`));
+  const followers = Array.from({ length: CLIENTS }, () => ReconnectingClient.start(edge.ws, `${JOB}/${id}`));
   await Promise.all(
     followers.map((follower) => follower.until(({ cursor }) => cursor !== null, 'the first state')),
   );
@@ -61,7 +61,7 @@ test('G1 order: 1,000 jobs with one client each: every client gets its own job, 
     nc,
     ids.slice(0, CLIENTS / 2).map((id) => event(id, { progress: 0 })),
   );
-  const followers = ids.map((id) => Follower.start(edge.ws, `${JOB}/${id}`));
+  const followers = ids.map((id) => ReconnectingClient.start(edge.ws, `${JOB}/${id}`));
   await Promise.all(
     followers.map((follower) => follower.until(({ cursor }) => cursor !== null, 'the first state')),
   );

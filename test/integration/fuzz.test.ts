@@ -5,7 +5,7 @@ import { SERVER_FRAMES } from '../../schemas/frames.js';
 import { type Frame, WsClient } from '../harness/client.js';
 import { body, clientFrame, ENDPOINT, rawFrames, request, target } from '../harness/hostile-input.js';
 import { jobId } from '../harness/ids.js';
-import { WitnessedEdge } from '../harness/probed-edge.js';
+import { ProbedEdge } from '../harness/probed-edge.js';
 import { publish, publishRaw } from '../harness/publish.js';
 import { handshake, OPCODE, RawSocket, rawFrame, serverFrames } from '../harness/raw-socket.js';
 
@@ -23,9 +23,9 @@ const TIME = { timeout: Math.max(60_000, RUNS * 200) };
 /** Files, lines and frames of a stack: nothing that a client has a use for. */
 const INSIDES = /\bat \S+ \(|node:internal|node_modules|\.[jt]s:\d+/;
 
-let world: WitnessedEdge;
+let world: ProbedEdge;
 beforeAll(async () => {
-  world = await WitnessedEdge.start();
+  world = await ProbedEdge.start();
 });
 afterAll(async () => await world?.[Symbol.asyncDispose]());
 afterEach(async () => {

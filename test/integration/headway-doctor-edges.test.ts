@@ -14,7 +14,7 @@ import {
   idsOf,
 } from '../harness/doctor.js';
 import { startEdgeProcess } from '../harness/edge-process.js';
-import { quietIo } from '../harness/fake-cli-context.js';
+import { fakeCliContext } from '../harness/fake-cli-context.js';
 import { natsEnv, startHeadway } from '../harness/headway-command.js';
 import { uniqueId } from '../harness/ids.js';
 import { createStream, deleteStreams, event, publish, publishAll } from '../harness/publish.js';
@@ -183,5 +183,5 @@ function shiftedClock(ms: number): Record<string, string> {
 /** The facts that the command judges. */
 async function gatherFacts(): Promise<Awaited<ReturnType<typeof collect>>> {
   const options = { scan: 100, listenMs: 100, stallAfterMs: HOUR_MS, meantFor: null, limitMs: 30_000 };
-  return await collect(streamAccess(shared), options, quietIo());
+  return await collect(streamAccess(shared), options, fakeCliContext());
 }

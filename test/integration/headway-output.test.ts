@@ -9,7 +9,7 @@ import { widthOf } from '../../internal/cli/output/width.js';
 import type { JobEvent } from '../../internal/cli/reads/job-event.js';
 import { progressOf } from '../../internal/cli/runtime/status.js';
 import { aliveBody } from '../../schemas/ids.js';
-import { quietIo } from '../harness/fake-cli-context.js';
+import { fakeCliContext } from '../harness/fake-cli-context.js';
 import { headway, natsEnv, noTerminal, startHeadwayAtTerminal } from '../harness/headway-command.js';
 import { type NatsServer, startNats } from '../harness/nats-server.js';
 import { connectNats, createStream, event, publish, publishAll, publishRaw } from '../harness/publish.js';
@@ -356,7 +356,7 @@ describe('--limit and --since', () => {
     async (options, isWanted = () => true, after = Number.NEGATIVE_INFINITY) => {
       const jsm = await own.jetstreamManager({ checkAPI: false });
       const access = { connection: own, jsm, js: own.jetstream(), stream: 'PROGRESS', shownUrl: '' };
-      const io = quietIo({ stopped: never });
+      const io = fakeCliContext({ stopped: never });
       const wanted = { options: options as ListOptions, isWanted, after, now: Date.now };
       return await collect(io, access, wanted, progressOf(io, 'job'), ({ id, seq }) => ({ id, seq }));
     };
@@ -456,7 +456,7 @@ describe('--limit and --since', () => {
       stream: 'PROGRESS',
       shownUrl: '',
     };
-    const io = quietIo({ stopped: never });
+    const io = fakeCliContext({ stopped: never });
     const options = { limit: 300 } as ListOptions;
     const wanted = { options, isWanted: () => true, after: Number.NEGATIVE_INFINITY, now: Date.now };
     const listed = await collect(io, access, wanted, progressOf(io, 'job'), ({ id }) => id);

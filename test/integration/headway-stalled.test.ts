@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { run } from '../../internal/cli/program.js';
 import { timeoutEvent } from '../../internal/liveness/timeout-event.js';
 import type { Event } from '../../schemas/event.js';
-import { quietIo } from '../harness/fake-cli-context.js';
+import { fakeCliContext } from '../harness/fake-cli-context.js';
 import { headway, natsEnv } from '../harness/headway-command.js';
 import { event, publish, publishRaw } from '../harness/publish.js';
 import { freshStream, sharedNats } from '../harness/shared-nats.js';
@@ -24,7 +24,7 @@ async function stalledHere(args: readonly string[], listening: () => Promise<unk
     if (text.includes('listening ')) heard ??= listening();
   };
   let out = '';
-  const io = quietIo({
+  const io = fakeCliContext({
     env: natsEnv(shared.nats.url),
     terminal: { in: false, out: false, note: true },
     stderr: note,

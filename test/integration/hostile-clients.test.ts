@@ -6,7 +6,7 @@ import { jobId } from '../harness/ids.js';
 import { metric } from '../harness/metrics.js';
 import { startNats } from '../harness/nats-server.js';
 import { connectNats, publish } from '../harness/publish.js';
-import { Follower } from '../harness/reconnecting-client.js';
+import { ReconnectingClient } from '../harness/reconnecting-client.js';
 import { waitFor, withTimeout } from '../harness/wait.js';
 
 const PATH = '/ws/upload-progress';
@@ -75,7 +75,7 @@ async function whileFlooding(
 ): Promise<number> {
   await using nc = await connectNats(natsUrl);
   const id = jobId();
-  await using client = Follower.start(edge.ws, `${PATH}/${id}`);
+  await using client = ReconnectingClient.start(edge.ws, `${PATH}/${id}`);
   await client.until(({ caughtUp }) => caughtUp > 0, 'caught up');
   const before = await memory(edge);
   let isOver = false;

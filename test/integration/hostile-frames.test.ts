@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { arrays } from '../harness/bad-event.js';
 import { jobId } from '../harness/ids.js';
-import { WitnessedEdge } from '../harness/probed-edge.js';
+import { ProbedEdge } from '../harness/probed-edge.js';
 import {
   closePayload,
   handshake,
@@ -17,9 +17,9 @@ const MiB = 1024 * 1024;
 const PATH = `/ws/upload-progress/${jobId('watched')}`;
 const PING = '{"type":"ping"}';
 
-let world: WitnessedEdge;
+let world: ProbedEdge;
 beforeAll(async () => {
-  world = await WitnessedEdge.start();
+  world = await ProbedEdge.start();
 });
 afterAll(async () => await world?.[Symbol.asyncDispose]());
 afterEach(async () => await world.stands());

@@ -1,7 +1,7 @@
 /** What no client would send, by hand over TCP: each hurts nobody else, and no connection is held for ever. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { jobId } from '../harness/ids.js';
-import { WitnessedEdge } from '../harness/probed-edge.js';
+import { ProbedEdge } from '../harness/probed-edge.js';
 import {
   handshake,
   handshakeStart,
@@ -18,9 +18,9 @@ const BOUNDED_MS = 30_000;
 const PATH = `/ws/upload-progress/${jobId('watched')}`;
 const LIVEZ = 'GET /livez HTTP/1.1\r\nHost: a\r\n\r\n';
 
-let world: WitnessedEdge;
+let world: ProbedEdge;
 beforeAll(async () => {
-  world = await WitnessedEdge.start({ HEADWAY_IDLE_TIMEOUT_SECONDS: '8' });
+  world = await ProbedEdge.start({ HEADWAY_IDLE_TIMEOUT_SECONDS: '8' });
 });
 afterAll(async () => await world?.[Symbol.asyncDispose]());
 afterEach(async () => await world.stands());

@@ -4,7 +4,7 @@ import { startEdgeProcess } from '../harness/edge-process.js';
 import { jobId } from '../harness/ids.js';
 import { startNats } from '../harness/nats-server.js';
 import { connectNats, createStream, event, publish, publishAll, storedEvents } from '../harness/publish.js';
-import { discrepancy, Follower } from '../harness/reconnecting-client.js';
+import { discrepancy, ReconnectingClient } from '../harness/reconnecting-client.js';
 
 const STREAM = 'PROGRESS';
 const JOB = '/ws/upload-progress';
@@ -16,7 +16,7 @@ test('G3 faults: behind the last states the feed goes on by the same consumer, e
   const id = jobId();
   await publish(nc, id, { progress: 0 });
   await using edge = await startEdgeProcess({ natsUrl: nats.url });
-  await using follower = Follower.start(edge.ws, `${JOB}/${id}`);
+  await using follower = ReconnectingClient.start(edge.ws, `${JOB}/${id}`);
   await follower.until(({ cursor }) => cursor !== null, 'the first state');
   for (let i = 0; i < 100; i++) {
     const seq = await publish(nc, id, { progress: 1 });
@@ -33,8 +33,8 @@ test('G1 order: over many drops at any moment a client gets every stored event o
   const id = jobId();
   const other = jobId();
   await publish(nc, id, { progress: 0 });
-  await using follower = Follower.start(edge.ws, `${JOB}/${id}`);
-  await using all = Follower.start(edge.ws, JOB);
+  await using follower = ReconnectingClient.start(edge.ws, `${JOB}/${id}`);
+  await using all = ReconnectingClient.start(edge.ws, JOB);
   await Promise.all(
     [follower, all].map((one) => one.until(({ cursor }) => cursor !== null, 'the first state')),
   );
@@ -77,7 +77,7 @@ test('G1 order: a resume gives exactly what was missed, in order, once, from eve
       [`${JOB}/${id}`, [id]],
       [JOB, [id, other]],
     ] as const) {
-      await using running = Follower.start(edge.ws, path, lastSeq);
+      await using running = ReconnectingClient.start(edge.ws, path, lastSeq);
       await running.until(({ caughtUp }) => caughtUp > 0, 'caught_up');
       const owed = stored.filter(
         ({ seq, subject }) => seq > lastSeq && ids.some((one) => subject.endsWith(one)),
@@ -103,8 +103,8 @@ test('G3 faults, G10 any edge: edges killed with -9 and started again leave ever
   let edges = [one.ws, two.ws];
   let turn = 0;
   const base = () => edges[turn++ % edges.length] as string;
-  const followers = ids.map((id) => Follower.start(base, `${JOB}/${id}`));
-  followers.push(Follower.start(base, JOB));
+  const followers = ids.map((id) => ReconnectingClient.start(base, `${JOB}/${id}`));
+  followers.push(ReconnectingClient.start(base, JOB));
   await Promise.all(
     followers.map((follower) => follower.until(({ cursor }) => cursor !== null, 'the first state')),
   );
@@ -138,7 +138,7 @@ test('G3 faults, G10 any edge: edges killed with -9 and started again leave ever
     expect(follower.resets).toEqual([]);
     expect(follower.connects).toBeGreaterThan(1);
   }
-  expect(discrepancy(followers.at(-1) as Follower, stored)).toBeNull();
+  expect(discrepancy(followers.at(-1) as ReconnectingClient, stored)).toBeNull();
   await Promise.all(followers.map((follower) => follower.stop()));
   await nc.close();
 });

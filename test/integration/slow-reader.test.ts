@@ -4,7 +4,7 @@ import { jobId } from '../harness/ids.js';
 import { metric } from '../harness/metrics.js';
 import { startNats } from '../harness/nats-server.js';
 import { connectNats, event, publish, publishAll, storedEvents } from '../harness/publish.js';
-import { discrepancy, Follower } from '../harness/reconnecting-client.js';
+import { discrepancy, ReconnectingClient } from '../harness/reconnecting-client.js';
 import { waitFor } from '../harness/wait.js';
 
 const STREAM = 'PROGRESS';
@@ -18,8 +18,8 @@ test('G4 slow readers, G9 memory: ten that stop reading while 40 MB pass cost li
   const nc = await connectNats(nats.url);
   const id = jobId();
   await publish(nc, id, { progress: 0 });
-  const slow = Array.from({ length: 10 }, () => Follower.start(edge.ws, `${JOB}/${id}`));
-  await using quick = Follower.start(edge.ws, `${JOB}/${id}`);
+  const slow = Array.from({ length: 10 }, () => ReconnectingClient.start(edge.ws, `${JOB}/${id}`));
+  await using quick = ReconnectingClient.start(edge.ws, `${JOB}/${id}`);
   await Promise.all(
     [...slow, quick].map((one) => one.until(({ cursor }) => cursor !== null, 'the first state')),
   );

@@ -233,6 +233,21 @@ describe('who may', () => {
   });
 });
 
+test('limits: a browser that is refused before its token is looked at is told why, and to come back', async () => {
+  await using small = await startLocalEdge(shared.nats.url, { HEADWAY_MAX_CONNECTIONS: '1' });
+  using first = new SseClient(url('/one', small));
+  await first.frame('caught_up');
+  using browser = new SseClient(url('/one', small), { accept: 'Text/Event-Stream' });
+  await browser.closed();
+  expect(browser.frames).toEqual([
+    {
+      type: 'error',
+      code: 'overloaded',
+      message: 'this edge has as many connections as it takes; connect again in a moment',
+    },
+  ]);
+});
+
 test('G4 slow readers: one that does not read for a while costs bounded memory and misses nothing', async () => {
   await using own = await startNats();
   await using worker = await connectNats(own.url);

@@ -4,7 +4,7 @@ import { jobId } from '../harness/ids.js';
 import { metric } from '../harness/metrics.js';
 import { makeSite, ProxiedEdges, type Site } from '../harness/proxied-edges.js';
 import { publish, storedEvents } from '../harness/publish.js';
-import { discrepancy, Follower } from '../harness/reconnecting-client.js';
+import { discrepancy, ReconnectingClient } from '../harness/reconnecting-client.js';
 import { PROXIES } from '../harness/reverse-proxy.js';
 import { connectedNats } from '../harness/shared-nats.js';
 import { waitFor } from '../harness/wait.js';
@@ -30,7 +30,7 @@ describe.each(PROXIES)('%s', (proxy) => {
     const paths = [...ids.map((id) => `/ws/upload-progress/${id}`), '/ws/upload-progress'];
     const followers = paths.flatMap((path) =>
       Array.from({ length: FOLLOWERS_OF_EACH }, () =>
-        Follower.start(edges.proxy.wss, path, null, { ca: site.ca }),
+        ReconnectingClient.start(edges.proxy.wss, path, null, { ca: site.ca }),
       ),
     );
     const report = async (events: number): Promise<number> => {

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { WsClient } from '../harness/client.js';
 import { jobId, uniqueId } from '../harness/ids.js';
-import { WitnessedEdge } from '../harness/probed-edge.js';
+import { ProbedEdge } from '../harness/probed-edge.js';
 import { event, publish, publishAll } from '../harness/publish.js';
 import { waitFor } from '../harness/wait.js';
 
@@ -11,7 +11,7 @@ const FILTERS = 200;
 const ALL = '/ws/upload-progress';
 
 test('G8 bad input: hundreds of filters that match nothing, on thousands of jobs, get an end each, and others their updates', async () => {
-  await using world = await WitnessedEdge.start({
+  await using world = await ProbedEdge.start({
     HEADWAY_MAX_UPGRADES_PER_ADDRESS: '0',
     HEADWAY_HEARTBEAT_MS: '2000',
   });

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { request, target } from '../harness/hostile-input.js';
-import { WitnessedEdge } from '../harness/probed-edge.js';
+import { ProbedEdge } from '../harness/probed-edge.js';
 import { handshake, RawSocket } from '../harness/raw-socket.js';
 
 const RUNS = Number(process.env.HEADWAY_PROPERTY_RUNS ?? 200);
@@ -15,9 +15,9 @@ const PARAMETERS = {
 };
 const TIME = { timeout: Math.max(60_000, RUNS * 200) };
 
-let world: WitnessedEdge;
+let world: ProbedEdge;
 beforeAll(async () => {
-  world = await WitnessedEdge.start();
+  world = await ProbedEdge.start();
 });
 afterAll(async () => await world?.[Symbol.asyncDispose]());
 afterEach(async () => await world.stands());

@@ -4,7 +4,7 @@ import { WsClient } from '../harness/client.js';
 import { startEdgeProcess } from '../harness/edge-process.js';
 import { jobId } from '../harness/ids.js';
 import { metric } from '../harness/metrics.js';
-import { WitnessedEdge } from '../harness/probed-edge.js';
+import { ProbedEdge } from '../harness/probed-edge.js';
 import { handshake, RawSocket } from '../harness/raw-socket.js';
 import { sharedNats } from '../harness/shared-nats.js';
 
@@ -17,9 +17,9 @@ const answers = (text: string): number => text.match(/HTTP\/1\.1 \d{3}/g)?.lengt
 const request = (method: string, path: string): string => `${method} ${path} HTTP/1.1\r\nHost: a\r\n\r\n`;
 
 describe('G8 bad input: thousands of requests in one write get one answer at the most, and the end of the connection', () => {
-  let world: WitnessedEdge;
+  let world: ProbedEdge;
   beforeAll(async () => {
-    world = await WitnessedEdge.start();
+    world = await ProbedEdge.start();
   });
   afterAll(async () => await world?.[Symbol.asyncDispose]());
   afterEach(async () => await world.stands());
@@ -75,9 +75,9 @@ describe('G8 bad input: thousands of requests in one write get one answer at the
 });
 
 describe('G8 bad input: a header that is given twice is refused, since a proxy may have read the other one', () => {
-  let world: WitnessedEdge;
+  let world: ProbedEdge;
   beforeAll(async () => {
-    world = await WitnessedEdge.start();
+    world = await ProbedEdge.start();
   });
   afterAll(async () => await world?.[Symbol.asyncDispose]());
   afterEach(async () => await world.stands());

@@ -5,7 +5,7 @@ import { OUTPUT_FORMATS } from '../../internal/cli/output/format.js';
 import { EVENT_CSV } from '../../internal/cli/output/item-writer.js';
 import { run } from '../../internal/cli/program.js';
 import { EXIT_CODES_HELP } from '../../internal/cli/runtime/exit-codes.js';
-import { quietIo } from '../harness/fake-cli-context.js';
+import { fakeCliContext } from '../harness/fake-cli-context.js';
 import { bare, byName, read, section, sections, table } from './documents.js';
 
 describe('commands.md', () => {
@@ -16,7 +16,7 @@ describe('commands.md', () => {
     const out = async (text: string): Promise<void> => {
       help += text;
     };
-    await run(['--help'], quietIo({ stdout: out }));
+    await run(['--help'], fakeCliContext({ stdout: out }));
     const listed = table(section(document, 'The commands'), 'command').map((row) =>
       // Behind the name stand other words for it.
       bare(row.command).replace(/, .*$/, ''),

@@ -12,7 +12,7 @@ import { shortenMiddle, widthOf } from '../../internal/cli/output/width.js';
 import { percent } from '../../internal/cli/reads/job-event.js';
 import { UsageError } from '../../internal/cli/runtime/cli-context.js';
 import type { Event } from '../../schemas/event.js';
-import { quietIo } from '../harness/fake-cli-context.js';
+import { fakeCliContext } from '../harness/fake-cli-context.js';
 
 const ESC = '\u001b';
 const JOBS = [
@@ -22,7 +22,7 @@ const JOBS = [
 
 async function written(output: DataFormat, items: readonly object[]): Promise<string> {
   let text = '';
-  const io = quietIo({
+  const io = fakeCliContext({
     stdout: async (more) => {
       text += more;
     },
@@ -71,7 +71,7 @@ describe('-o', () => {
 
   test('one document is not a list', async () => {
     const seen: string[] = [];
-    const io = quietIo({ stdout: async (text) => void seen.push(text) });
+    const io = fakeCliContext({ stdout: async (text) => void seen.push(text) });
     for (const output of ['json', 'yaml', 'jsonpath={.seq}'] as const) {
       await writeDocument(io, output, '{"seq":7}');
     }
@@ -140,7 +140,7 @@ describe('--color', () => {
     [undefined, { TERM: 'dumb' }, true, false],
   ])('%j with %j, terminal %j: %j', (color, env, isTerminal, is) => {
     const terminal = { in: false, out: isTerminal, note: false };
-    expect(isColored(quietIo({ env: { ...env }, terminal }), { color })).toBe(is);
+    expect(isColored(fakeCliContext({ env: { ...env }, terminal }), { color })).toBe(is);
   });
 });
 

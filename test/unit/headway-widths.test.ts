@@ -10,7 +10,7 @@ import { tailWriter } from '../../internal/cli/commands/tail/tail.js';
 import { widthOf, wrapIndented } from '../../internal/cli/output/width.js';
 import { type JobEvent, readEvent } from '../../internal/cli/reads/job-event.js';
 import type { StoredMessage } from '../../internal/jetstream/read-stored.js';
-import { quietIo } from '../harness/fake-cli-context.js';
+import { fakeCliContext } from '../harness/fake-cli-context.js';
 
 const WIDTHS = [60, 80, 120];
 const T0 = Date.UTC(2026, 2, 1, 3);
@@ -69,14 +69,14 @@ const style = (width: number): ListStyle => ({
 
 async function written(
   columns: number,
-  write: (io: ReturnType<typeof quietIo>) => Promise<void>,
+  write: (io: ReturnType<typeof fakeCliContext>) => Promise<void>,
 ): Promise<string[]> {
   let text = '';
   const out = async (more: string): Promise<void> => {
     text += more;
   };
   await write(
-    quietIo({
+    fakeCliContext({
       stdout: out,
       terminal: { in: true, out: true, note: true },
       columns: () => columns,
@@ -110,7 +110,7 @@ const PRINTED: Readonly<Record<string, (columns: number) => string[] | Promise<s
   },
   'list -f': (columns) => {
     const view = new ListView(
-      quietIo({ columns: () => columns, rows: () => 7 }),
+      fakeCliContext({ columns: () => columns, rows: () => 7 }),
       style(Number.POSITIVE_INFINITY),
     );
     return view.draw(JOBS.map((job) => rowOf(job, style(columns))).reverse());
@@ -228,7 +228,7 @@ describe.each(Object.keys(PRINTED))('headway %s', (name) => {
 });
 
 test('columns stay where they are when a list is redrawn, whatever becomes of its cells', () => {
-  const view = new ListView(quietIo({ columns: () => 100 }), style(Number.POSITIVE_INFINITY));
+  const view = new ListView(fakeCliContext({ columns: () => 100 }), style(Number.POSITIVE_INFINITY));
   const [first, second] = JOBS.slice(3).map((job) => rowOf(job, style(100)));
   if (first === undefined || second === undefined) throw new Error('no rows');
   const before = view.draw([second, { ...first, type: 'a-long-type', status: 'processing' }]);
@@ -256,7 +256,7 @@ describe('lines that are written as they come keep their columns, whatever comes
   /** Each line by itself, as `-f` writes them. */
   const tailed = async (isTerminal: boolean, columns: number, timestamps: boolean): Promise<string[]> => {
     let text = '';
-    const io = quietIo({
+    const io = fakeCliContext({
       stdout: async (more) => {
         text += more;
       },

@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from 'vitest';
 import { run } from '../../internal/cli/program.js';
-import { quietIo } from '../harness/fake-cli-context.js';
+import { fakeCliContext } from '../harness/fake-cli-context.js';
 import { read } from './documents.js';
 import { commandsPage, errorsPage, metricsPage, UNWRITTEN, withPart } from './reference.js';
 
@@ -15,7 +15,7 @@ async function help(...args: string[]): Promise<string> {
   const stdout = async (piece: string): Promise<void> => {
     text += piece;
   };
-  expect(await run([...args, '--help'], quietIo({ stdout }))).toBe(0);
+  expect(await run([...args, '--help'], fakeCliContext({ stdout }))).toBe(0);
   return text;
 }
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { Child, stateOf } from '../child.js';
 import { noTerminal, TERMINAL } from '../headway-command.js';
-import { Stalls } from '../process-pauser.js';
+import { ProcessPauser } from '../process-pauser.js';
 import { waitFor } from '../wait.js';
 
 // In a run that has them it could not tell its own from others.
@@ -26,7 +26,7 @@ describe.skipIf(isSkipped)('stalls', () => {
       {
         // The next of them each time, for 100 ms.
         const random = () => (next++ % 7) / 7;
-        await using stalls = new Stalls({ root: root.pid, longestMs: 100, random });
+        await using stalls = new ProcessPauser({ root: root.pid, longestMs: 100, random });
         await waitFor(
           async () => {
             for (const [at, state] of (await states()).entries()) if (state === 'T') hit.add(at);
@@ -53,7 +53,7 @@ describe.skipIf(isSkipped)('stalls', () => {
     });
     try {
       const seen = new Set<string | undefined>();
-      await using stalls = new Stalls({ root: root.pid, longestMs: 100, random: () => 0.99 });
+      await using stalls = new ProcessPauser({ root: root.pid, longestMs: 100, random: () => 0.99 });
       await waitFor(
         async () => {
           seen.add(await stateOf(sleeper));

@@ -12,7 +12,7 @@ import { checkClaims } from '../../../schemas/claims.js';
 import { settings } from '../../../schemas/config.js';
 import { checkEvent } from '../../../schemas/event.js';
 import { CLIENT_FRAMES, SERVER_FRAMES } from '../../../schemas/frames.js';
-import { quietIo } from '../../harness/fake-cli-context.js';
+import { fakeCliContext } from '../../harness/fake-cli-context.js';
 import { natsBinary } from '../../harness/nats-binary.js';
 import { filesIn, ROOT, read } from '../documents.js';
 import { type Block, place } from './blocks.js';
@@ -223,7 +223,7 @@ export async function problemsOfHeadway(args: readonly string[]): Promise<string
     return action.call(this, () => undefined);
   };
   try {
-    const code = await run(args, quietIo({ stderr: (text) => problems.push(text.trim()) }));
+    const code = await run(args, fakeCliContext({ stderr: (text) => problems.push(text.trim()) }));
     return code === 0 ? [] : problems;
   } finally {
     Command.prototype.action = action;
