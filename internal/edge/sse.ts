@@ -190,8 +190,8 @@ class EventStream implements Transport {
   }
 
   /**
-   * Answers and ends; a stream that has begun is cut off instead. A browser's EventSource is told to come back by a stream that holds
-   * nothing but the error, where coming back may help.
+   * Answers and ends; a stream that has begun is cut off instead. Where coming back may help, a browser's EventSource is
+   * told so by a stream that holds nothing but the error.
    */
   refuse(answer: HttpResponseSpec, error: { code: ErrorCode; message: string } | null = null): void {
     if (this.#isGone) return;

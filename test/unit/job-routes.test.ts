@@ -1,21 +1,12 @@
 import { expect, test } from 'vitest';
 import { type JobRoutesDeps, routeJobs } from '../../internal/edge/job-routes.js';
-import type { App, HttpRequest, HttpResponse } from '../../internal/edge/uws.js';
 import { waitFor } from '../harness/wait.js';
-
-type Handler = (res: HttpResponse, req: HttpRequest) => void;
+import { ANSWER, fakeApp, ignore } from './route-fixture.js';
 
 test('G8 bad input: what fails in the moment in which an answer leaves is answered with 500, and ends nothing else', async () => {
-  const handlers = new Map<string, Handler>();
-  const ignore = () => undefined;
-  const app = {
-    options: ignore,
-    head: ignore,
-    any: ignore,
-    get: (path: string, handler: Handler) => handlers.set(path, handler),
-  } as unknown as App;
+  const routes = fakeApp();
   const failures: unknown[] = [];
-  routeJobs(app, {
+  routeJobs(routes.app, {
     sockets: { asked: ignore },
     failed: (error: unknown) => failures.push(error),
     guard: {
@@ -29,9 +20,8 @@ test('G8 bad input: what fails in the moment in which an answer leaves is answer
   } as unknown as JobRoutesDeps);
   let status = '';
   const res = {
+    ...ANSWER,
     onAborted: ignore,
-    cork: (write: () => void) => write(),
-    getRemoteAddress: () => new Uint8Array([127, 0, 0, 1]).buffer,
     writeStatus: (text: string) => {
       status = text;
       return res;
@@ -39,15 +29,7 @@ test('G8 bad input: what fails in the moment in which an answer leaves is answer
     writeHeader: () => res,
     end: () => res,
   };
-  const req = {
-    forEach: ignore,
-    getHeader: () => '',
-    getParameter: () => 'job',
-    getQuery: () => '',
-    getMethod: () => 'get',
-    getUrl: () => '/v1/jobs/job',
-  };
-  handlers.get('/v1/jobs/:id')?.(res as unknown as HttpResponse, req as unknown as HttpRequest);
+  routes.get('/v1/jobs/:id', res);
   await waitFor(() => status !== '', { what: 'an answer' });
   expect(status).toBe('500 Internal Server Error');
   expect(failures).toEqual([new Error('the log is full')]);

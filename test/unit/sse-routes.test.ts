@@ -1,21 +1,12 @@
 import { expect, test } from 'vitest';
 import { routeSse, type SseDeps } from '../../internal/edge/sse.js';
-import type { App, HttpRequest, HttpResponse } from '../../internal/edge/uws.js';
 import { waitFor } from '../harness/wait.js';
-
-type Handler = (res: HttpResponse, req: HttpRequest) => void;
+import { ANSWER, fakeApp, ignore } from './route-fixture.js';
 
 test('G9 memory: a stream that fails when its head has left is cut off and counted out, and no second head is written into it', async () => {
-  const handlers = new Map<string, Handler>();
-  const ignore = () => undefined;
-  const app = {
-    options: ignore,
-    head: ignore,
-    any: ignore,
-    get: (path: string, handler: Handler) => handlers.set(path, handler),
-  } as unknown as App;
+  const routes = fakeApp();
   const seen: string[] = [];
-  routeSse(app, {
+  routeSse(routes.app, {
     sockets: {
       asked: ignore,
       streamBegan: () => seen.push('began'),
@@ -39,12 +30,11 @@ test('G9 memory: a stream that fails when its head has left is cut off and count
   } as unknown as SseDeps);
   let onAborted = (): void => undefined;
   const res = {
+    ...ANSWER,
     onAborted: (call: () => void) => {
       onAborted = call;
     },
     onWritable: ignore,
-    cork: (write: () => void) => write(),
-    getRemoteAddress: () => new Uint8Array([127, 0, 0, 1]).buffer,
     writeStatus: (text: string) => {
       seen.push(text);
       return res;
@@ -61,14 +51,7 @@ test('G9 memory: a stream that fails when its head has left is cut off and count
       return res;
     },
   };
-  const req = {
-    forEach: ignore,
-    getHeader: () => '',
-    getQuery: () => '',
-    getMethod: () => 'get',
-    getUrl: () => '/sse/upload-progress',
-  };
-  handlers.get('/sse/upload-progress')?.(res as unknown as HttpResponse, req as unknown as HttpRequest);
+  routes.get('/sse/upload-progress', res);
   await waitFor(() => seen.includes('ended'), { what: 'the end of the stream' });
   expect(seen).toEqual(['began', '200 OK', 'no session can be made', 'cut off', 'released', 'ended']);
 });
