@@ -53,6 +53,7 @@ export const ERROR_CODES = {
   invalid_epoch: 'bad_request',
   invalid_query: 'bad_request',
   invalid_frame: 'bad_request',
+  too_many_jobs: 'bad_request',
   unknown_frame: 'bad_request',
   unauthorized: 'unauthorized',
   token_expired: 'unauthorized',

@@ -182,6 +182,13 @@ export const EdgeConfig = Type.Object({
       'Those of one `sub`, or of one address (of IPv6, one /64) where there is no `sub`; above it new connections of the ' +
       'same are refused: 1013 where a token was checked, else 503. 0: no limit.',
   }),
+  maxFollowedJobs: Type.Integer({
+    env: 'HEADWAY_MAX_FOLLOWED_JOBS',
+    default: 256,
+    minimum: 1,
+    maximum: 10_000,
+    description: 'The most jobs that one connection with `?select` follows at once.',
+  }),
   maxReplayJob: Type.Integer({
     env: 'HEADWAY_MAX_REPLAY_JOB',
     default: 1_000_000,

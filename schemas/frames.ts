@@ -40,6 +40,10 @@ export const ProgressUpdate = Type.Composite(
   { $id: 'progress_update', description: 'An event as a client gets it.' },
 );
 
+const OfOneJob = Type.Optional(
+  Type.String({ ...ProcessingId, description: 'Selected jobs: it concerns this one alone.' }),
+);
+
 export const RESET_REASONS = ['epoch', 'retention', 'ahead', 'limit', 'scope'] as const;
 export type ResetReason = (typeof RESET_REASONS)[number];
 
@@ -50,6 +54,7 @@ export const Reset = Type.Object(
     epoch: Epoch,
     first_seq: Cursor,
     last_seq: Cursor,
+    processing_id: OfOneJob,
   },
   { $id: 'reset', description: 'Sent before anything is left out; the last state follows.' },
 );
@@ -79,6 +84,14 @@ export const Gone = Type.Object(
 export const CaughtUp = Type.Object(
   { type: Type.Literal('caught_up'), cursor: Cursor },
   { $id: 'caught_up', description: 'Once, when the replay has reached the head.' },
+);
+
+export const Following = Type.Object(
+  { type: Type.Literal('following'), processing_id: ProcessingId, cursor: Cursor, scope: ScopeId },
+  {
+    $id: 'following',
+    description: 'Selected jobs: this job is followed, and everything up to the cursor was sent.',
+  },
 );
 
 export const Heartbeat = Type.Object(
@@ -117,7 +130,7 @@ export const Draining = Type.Object(
 );
 
 export const End = Type.Object(
-  { type: Type.Literal('end') },
+  { type: Type.Literal('end'), processing_id: OfOneJob },
   { $id: 'end', description: 'The job is finished and its last update was sent; close 1000 follows.' },
 );
 
@@ -126,6 +139,11 @@ export const ErrorFrame = Type.Object(
     type: Type.Literal('error'),
     code: Type.Union((Object.keys(ERROR_CODES) as ErrorCode[]).map((code) => Type.Literal(code))),
     message: Type.String({ minLength: 1 }),
+    processing_id: Type.Optional(
+      Type.String({
+        description: 'Selected jobs: as the client named it. It is not followed, and no close follows.',
+      }),
+    ),
   },
   { $id: 'error', description: 'What was wrong, where, and what was expected; the matching close follows.' },
 );
@@ -145,6 +163,36 @@ export const Ping = Type.Object(
   { $id: 'ping', description: 'Answered by pong.' },
 );
 
+/** The most jobs that one frame names. */
+const MAX_NAMED = 256;
+
+export const Follow = Type.Object(
+  {
+    type: Type.Literal('follow'),
+    jobs: Type.Array(
+      Type.Object({
+        processing_id: Type.String({ maxLength: 256 }),
+        last_seq: Type.Optional(Cursor),
+        scope: Type.Optional(ScopeId),
+      }),
+      { minItems: 1, maxItems: MAX_NAMED },
+    ),
+    epoch: Type.Optional(Epoch),
+  },
+  {
+    $id: 'follow',
+    description: 'Selected jobs: follow these too, each from its cursor, or from its last state.',
+  },
+);
+
+export const Unfollow = Type.Object(
+  {
+    type: Type.Literal('unfollow'),
+    jobs: Type.Array(Type.String({ maxLength: 256 }), { minItems: 1, maxItems: MAX_NAMED }),
+  },
+  { $id: 'unfollow', description: 'Selected jobs: follow these no longer.' },
+);
+
 /** Every frame an edge sends, by its `type`. */
 export const SERVER_FRAMES = {
   hello: Hello,
@@ -152,6 +200,7 @@ export const SERVER_FRAMES = {
   reset: Reset,
   skipped: Skipped,
   caught_up: CaughtUp,
+  following: Following,
   heartbeat: Heartbeat,
   stalled: Stalled,
   gone: Gone,
@@ -164,7 +213,7 @@ export const SERVER_FRAMES = {
 } as const;
 
 /** Every frame an edge takes, by its `type`. */
-export const CLIENT_FRAMES = { auth: Auth, ping: Ping } as const;
+export const CLIENT_FRAMES = { auth: Auth, ping: Ping, follow: Follow, unfollow: Unfollow } as const;
 
 export type ProgressUpdate = Static<typeof ProgressUpdate>;
 export type ServerFrame =
@@ -173,6 +222,7 @@ export type ServerFrame =
   | Static<typeof Reset>
   | Static<typeof Skipped>
   | Static<typeof CaughtUp>
+  | Static<typeof Following>
   | Static<typeof Heartbeat>
   | Static<typeof Stalled>
   | Static<typeof Gone>
@@ -182,10 +232,16 @@ export type ServerFrame =
   | Static<typeof End>
   | Static<typeof ErrorFrame>
   | Static<typeof Pong>;
-export type ClientFrame = Static<typeof Auth> | Static<typeof Ping>;
+export type ClientFrame =
+  | Static<typeof Auth>
+  | Static<typeof Ping>
+  | Static<typeof Follow>
+  | Static<typeof Unfollow>;
 
 /** Compiled checks of the client's frames, by `type`. */
 export const clientFrameChecks = {
   auth: TypeCompiler.Compile(Auth),
   ping: TypeCompiler.Compile(Ping),
+  follow: TypeCompiler.Compile(Follow),
+  unfollow: TypeCompiler.Compile(Unfollow),
 } as const;

@@ -9,7 +9,7 @@ import { scopeIdOf } from '../edge/request.js';
 import type { WebSocketDeps } from '../edge/websocket.js';
 import type { EventLog } from '../eventlog/log.js';
 import type { LogRecord } from '../eventlog/record.js';
-import { ClientConnection } from '../session/client-connection.js';
+import { type AnyConnection, ClientConnection, SelectedConnection } from '../session/client-connection.js';
 import type { Hub } from '../session/hub.js';
 import { JobReader } from '../session/job-reader.js';
 import type { HistorySource, SessionLimits } from '../session/ports.js';
@@ -34,6 +34,7 @@ export type ClientSettings = Pick<
   | 'maxClientBytesPerSecond'
   | 'maxClientFrameBytes'
   | 'maxClientFramesPerSecond'
+  | 'maxFollowedJobs'
   | 'maxReplayAll'
   | 'maxReplayJob'
   | 'sendWatermarkBytes'
@@ -89,11 +90,10 @@ export function webSocketDeps(
     now: () => performance.now(),
     idleTimeoutSeconds: config.idleTimeoutSeconds,
     maxBufferedBytes: 2 * config.sendWatermarkBytes + PAGE_ROOM_BYTES,
-    connect: ({ scope, resume, requester }, credentials, transport) => {
-      const connection = new ClientConnection({
+    connect: ({ scope, resume, requester, narrow }, credentials, transport) => {
+      const common = {
         id: randomBytes(9).toString('base64url'),
         requester,
-        scope,
         resume,
         log,
         history: readsOf(requester),
@@ -106,7 +106,19 @@ export function webSocketDeps(
         scheduleCatchUp,
         ...(stalledFor && { stalledFor }),
         onSent,
-      });
+      };
+      const connection: AnyConnection =
+        scope.kind === 'selected'
+          ? new SelectedConnection({
+              ...common,
+              ids: scope.ids,
+              narrow,
+              scopeName: scopeIdOf(scope),
+              maxJobs: config.maxFollowedJobs,
+              attach: (session) => hub.attach(session),
+              detach: (session) => hub.detach(session),
+            })
+          : new ClientConnection({ ...common, scope });
       hub.add(connection);
       metrics.connectionsOpened.inc();
       return connection;

@@ -4,7 +4,7 @@ import { type ExtractedToken, extractToken } from '../auth/bearer-token.js';
 import { type Grant, narrow } from '../auth/grant.js';
 import type { TokenErrorReason, Verifier, VerifyResult } from '../auth/verifier.js';
 import type { Scope } from '../eventlog/record.js';
-import type { ConnectionCredentials, Expiry, Renewal } from '../session/ports.js';
+import type { ConnectionCredentials, Expiry, Narrow, Renewal, RequestedScope } from '../session/ports.js';
 import type { TrustedProxies } from './client-address.js';
 import { limitKey } from './ip-address.js';
 import type { Admission, ConnectionSlot } from './limits.js';
@@ -85,21 +85,26 @@ export type UpgradeDecision =
   | { readonly kind: 'pending'; readonly pending: PendingConnection }
   | UpgradeRejection;
 
-export type AuthResult =
+export type AuthResult<S extends RequestedScope = Scope> =
   | {
       readonly ok: true;
-      readonly scope: Scope;
+      /** What the token opens of it. Of jobs that the client names each is looked at by itself. */
+      readonly scope: S;
+      readonly narrow: Narrow;
       readonly credentials: ConnectionCredentials | null;
       /** Who asks, and so by whose turn it is served: the token's subject, else the address. */
       readonly requester: string;
     }
-  | {
-      readonly ok: false;
-      readonly code: ErrorCode;
-      readonly message: string;
-      readonly defect: TokenErrorReason | null;
-      readonly limit: Limit | null;
-    };
+  | Unauthorized;
+
+/** Why somebody is not let in. */
+export interface Unauthorized {
+  readonly ok: false;
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly defect: TokenErrorReason | null;
+  readonly limit: Limit | null;
+}
 
 /** What may be wrong with the settings, by who comes. */
 export type GuardNotice =
@@ -212,12 +217,16 @@ export class ConnectionGuard {
   }
 
   /** Checks the token of a pending connection, and what of a scope it opens; at once where there is nothing to check. Never rejects. */
-  authorize(pending: PendingConnection, scope: Scope): AuthResult | Promise<AuthResult> {
+  authorize<S extends RequestedScope>(
+    pending: PendingConnection,
+    scope: S,
+  ): AuthResult<S> | Promise<AuthResult<S>> {
     const { verifier, admission } = this.#deps;
     if (pending.slot === null) return tooMany('connections_per_address', TOO_MANY_OF_ADDRESS);
     if (verifier === null) {
       admission.authenticated(pending.slot, null);
-      return { ok: true, scope, credentials: null, requester: requesterOf(null, pending.address) };
+      const requester = requesterOf(null, pending.address);
+      return { ok: true, scope, narrow: OPEN, credentials: null, requester };
     }
     const { carried } = pending;
     pending.carried = { kind: 'none' };
@@ -226,13 +235,13 @@ export class ConnectionGuard {
     return this.#check(verifier, pending.slot, pending.address, carried.token, scope);
   }
 
-  async #check(
+  async #check<S extends RequestedScope>(
     verifier: Verifier,
     slot: ConnectionSlot,
     address: string,
     token: string,
-    scope: Scope,
-  ): Promise<AuthResult> {
+    scope: S,
+  ): Promise<AuthResult<S>> {
     const result = await this.#verify(verifier, token);
     if (!result.ok) {
       return result.defect === 'keys_unavailable'
@@ -240,7 +249,7 @@ export class ConnectionGuard {
         : refused(codeOf(result.defect), result.message, result.defect);
     }
     const { grant } = result;
-    const narrowed = narrow(grant, scope);
+    const narrowed = scope.kind === 'selected' ? { ok: true as const, scope } : narrow(grant, scope);
     if (!narrowed.ok) return refused('forbidden', narrowed.message);
     const requester = requesterOf(grant.subject, address);
     if (!this.#deps.hasCapacityFor(requester)) {
@@ -250,7 +259,13 @@ export class ConnectionGuard {
     if (!this.#deps.admission.authenticated(slot, grant.subject)) {
       return tooMany('connections_per_subject', TOO_MANY_OF_SUBJECT);
     }
-    return { ok: true, scope: narrowed.scope, credentials: this.#credentials(verifier, grant), requester };
+    return {
+      ok: true,
+      scope: narrowed.scope as S,
+      narrow: (one) => narrow(grant, one),
+      credentials: this.#credentials(verifier, grant),
+      requester,
+    };
   }
 
   /** When what let somebody in expired, as RFC 3339 writes it; null: it has not. */
@@ -280,10 +295,7 @@ export class ConnectionGuard {
         return {
           kind: 'renewed',
           expiry: this.#expiry(grant.expiresAt),
-          narrow: (scope) => {
-            const narrowed = narrow(grant, scope);
-            return narrowed.ok ? narrowed.scope : null;
-          },
+          narrow: (scope) => narrow(grant, scope),
         };
       },
     };
@@ -304,6 +316,9 @@ export class ConnectionGuard {
     );
   }
 }
+
+/** Without tokens everything is open. */
+const OPEN: Narrow = (scope) => ({ ok: true, scope });
 
 const ORIGIN_REFUSED = 'pages of this origin may not connect; HEADWAY_ALLOWED_ORIGINS lists those that may';
 const NO_TOKEN =
@@ -361,11 +376,11 @@ function originRefused(address: string, origin: string): UpgradeRejection {
   };
 }
 
-function refused(code: ErrorCode, message: string, defect: TokenErrorReason | null = null): AuthResult {
+function refused(code: ErrorCode, message: string, defect: TokenErrorReason | null = null): Unauthorized {
   return { ok: false, code, message, defect, limit: null };
 }
 
-function tooMany(limit: Limit, message: string): AuthResult {
+function tooMany(limit: Limit, message: string): Unauthorized {
   return { ok: false, code: 'too_many_connections', message, defect: null, limit };
 }
 

@@ -3,15 +3,15 @@ import type { ErrorCode } from '../../schemas/close-codes.js';
 import { show } from '../../schemas/explain.js';
 import { isEpoch, isJobType, isProcessingId, isScopeId } from '../../schemas/ids.js';
 import type { Scope } from '../eventlog/record.js';
-import type { Resume } from '../session/ports.js';
+import type { RequestedScope, Resume } from '../session/ports.js';
 import { headerLines } from './client-address.js';
 import type { Handshake } from './connection-guard.js';
 import { addressText } from './ip-address.js';
 import { resumeOfEventId } from './sse-encoder.js';
 import type { HttpRequest, HttpResponse } from './uws.js';
 
-export type ParsedRequest =
-  | { readonly ok: true; readonly scope: Scope; readonly resume: Resume | null }
+export type ParsedRequest<S extends RequestedScope = Scope> =
+  | { readonly ok: true; readonly scope: S; readonly resume: Resume | null }
   | { readonly ok: false; readonly code: ErrorCode; readonly message: string };
 
 /** More types than a page could mean; it bounds what one connection costs for each event. */
@@ -25,12 +25,28 @@ const MAX_JOB_TYPES = 64;
  */
 export function parseRequest(id: string | null, query: string): ParsedRequest {
   const parameters = new URLSearchParams(query);
+  const scope =
+    id === null ? allScope(parameters.getAll('job_type')) : jobScope(id, parameters.has('job_type'));
+  return 'kind' in scope ? withResume(scope, parameters) : scope;
+}
+
+/** The same for an endpoint where a client may name its jobs: with `select` in the query. */
+export function parseSocketRequest(id: string | null, query: string): ParsedRequest<RequestedScope> {
+  const parameters = new URLSearchParams(query);
+  if (!parameters.has('select')) return parseRequest(id, query);
+  if (id !== null) return bad('invalid_query', 'select belongs to the endpoint without a job in its path');
+  if (parameters.has('job_type'))
+    return bad('invalid_query', 'job_type is a filter of all jobs; with select the client names its jobs');
+  const ids = [...new Set(parameters.getAll('processing_id'))];
+  const wrong = ids.find((one) => !isProcessingId(one));
+  if (wrong !== undefined) return badId(wrong);
+  return withResume({ kind: 'selected', ids }, parameters);
+}
+
+function withResume<S extends RequestedScope>(scope: S, parameters: URLSearchParams): ParsedRequest<S> {
   for (const name of ['last_seq', 'epoch', 'scope']) {
     if (parameters.getAll(name).length > 1) return bad('invalid_query', `${name} is given more than once`);
   }
-  const scope =
-    id === null ? allScope(parameters.getAll('job_type')) : jobScope(id, parameters.has('job_type'));
-  if (!('kind' in scope)) return scope;
   const epoch = parameters.get('epoch');
   if (epoch !== null && !isEpoch(epoch)) {
     return bad('invalid_epoch', `epoch is ${show(epoch)}; expected the epoch of a hello frame`);
@@ -69,13 +85,14 @@ export function parseStreamRequest(id: string | null, query: string, lastEventId
 type Bad = Extract<ParsedRequest, { ok: false }>;
 
 function jobScope(id: string, hasTypes: boolean): Scope | Bad {
-  if (!isProcessingId(id)) {
-    return bad('invalid_processing_id', `processing_id is ${show(id)}; expected 1 to 128 of A-Z a-z 0-9 _ -`);
-  }
+  if (!isProcessingId(id)) return badId(id);
   if (hasTypes)
     return bad('invalid_query', 'job_type is a filter of the all-jobs endpoint; this one follows one job');
   return { kind: 'job', id, jobTypes: null };
 }
+
+const badId = (id: string): Bad =>
+  bad('invalid_processing_id', `processing_id is ${show(id)}; expected 1 to 128 of A-Z a-z 0-9 _ -`);
 
 function allScope(types: readonly string[]): Scope | Bad {
   if (types.length > MAX_JOB_TYPES) {
@@ -103,9 +120,9 @@ const LENGTH = 16;
  * Names what a connection follows, with what its token opens of it: the same on every edge for the same scope, another
  * for any other. PROTOCOL.md, "Scope".
  */
-export function scopeIdOf(scope: Scope): string {
-  const jobs = scope.kind === 'job' ? ['job', scope.id] : ['all'];
-  const types = scope.jobTypes === null ? '*' : [...scope.jobTypes].sort();
+export function scopeIdOf(scope: RequestedScope): string {
+  const jobs = scope.kind === 'job' ? ['job', scope.id] : [scope.kind];
+  const types = scope.kind === 'selected' || scope.jobTypes === null ? '*' : [...scope.jobTypes].sort();
   return createHash('sha256')
     .update(JSON.stringify([jobs, types]))
     .digest('base64url')

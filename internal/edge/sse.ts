@@ -1,7 +1,7 @@
 import type { ErrorCode } from '../../schemas/close-codes.js';
 import { within } from '../async.js';
 import type { Scope } from '../eventlog/record.js';
-import type { ClientConnection } from '../session/client-connection.js';
+import type { AnyConnection } from '../session/client-connection.js';
 import { frames } from '../session/frames.js';
 import type { Resume, Transport } from '../session/ports.js';
 import type { UpgradeDecision } from './connection-guard.js';
@@ -115,7 +115,7 @@ async function serve(
     refuse(admitted.code, admitted.message, admitted);
     return;
   }
-  const { scope, credentials, requester } = admitted;
+  const { scope, narrow, credentials, requester } = admitted;
   const { resume } = request;
   if (scope.kind === 'job' && resume !== null && isOfScope(resume, scope)) {
     let isLate = false;
@@ -136,7 +136,7 @@ async function serve(
   }
   if (stream.isGone) return;
   stream.begin(new SseEncoder(resume), (transport) =>
-    deps.connect({ scope, resume, requester }, credentials, transport),
+    deps.connect({ scope, resume, requester, narrow }, credentials, transport),
   );
 }
 
@@ -158,7 +158,7 @@ class EventStream implements Transport {
   readonly #isEventSource: boolean;
   readonly #gone: (() => void)[] = [];
   #encoder: SseEncoder | null = null;
-  #connection: ClientConnection | null = null;
+  #connection: AnyConnection | null = null;
   #isGone = false;
   #corks = 0;
   #unsent: string[] = [];
@@ -217,7 +217,7 @@ class EventStream implements Transport {
   }
 
   /** Begins to stream what the session sends. */
-  begin(encoder: SseEncoder, connect: (transport: Transport) => ClientConnection): void {
+  begin(encoder: SseEncoder, connect: (transport: Transport) => AnyConnection): void {
     this.#encoder = encoder;
     this.#deps.sockets.streamBegan();
     this.onGone(() => this.#deps.sockets.streamEnded());

@@ -1,8 +1,8 @@
 import { closeCode, ERROR_CODES, type ErrorCode } from '../../schemas/close-codes.js';
 import { PROTOCOL } from '../../schemas/ids.js';
-import type { ClientConnection } from '../session/client-connection.js';
+import type { AnyConnection } from '../session/client-connection.js';
 import { frames } from '../session/frames.js';
-import type { ConnectionCredentials, Transport } from '../session/ports.js';
+import type { ConnectionCredentials, Narrow, RequestedScope, Transport } from '../session/ports.js';
 import type {
   AuthResult,
   ConnectionGuard,
@@ -12,7 +12,7 @@ import type {
 } from './connection-guard.js';
 import { problem, send } from './http-response.js';
 import type { ClientRateLimiter } from './limits.js';
-import { chooseSubprotocol, type ParsedRequest, parseRequest, readHandshake } from './request.js';
+import { chooseSubprotocol, type ParsedRequest, parseSocketRequest, readHandshake } from './request.js';
 import { guarded, type RoutingDeps, withoutThrow } from './routing.js';
 import type { App, HttpRequest, HttpResponse, UpgradeContext, Uws, WebSocket } from './uws.js';
 
@@ -24,7 +24,7 @@ export const WS_PATH = '/ws/upload-progress';
  */
 const HARD_FRAME_FACTOR = 16;
 
-type Understood = Extract<ParsedRequest, { ok: true }>;
+type Understood = Extract<ParsedRequest<RequestedScope>, { ok: true }>;
 
 export interface WebSocketDeps extends RoutingDeps {
   readonly idleTimeoutSeconds: number;
@@ -38,11 +38,11 @@ export interface WebSocketDeps extends RoutingDeps {
   readonly now: () => number;
   /** Makes and registers the connection of a client for a request that was understood and let in. */
   readonly connect: (
-    request: Pick<Understood, 'scope' | 'resume'> & { readonly requester: string },
+    request: Pick<Understood, 'scope' | 'resume'> & { readonly requester: string; readonly narrow: Narrow },
     credentials: ConnectionCredentials | null,
     transport: Transport,
-  ) => ClientConnection;
-  readonly disconnected: (client: ClientConnection, code: number) => void;
+  ) => AnyConnection;
+  readonly disconnected: (client: AnyConnection, code: number) => void;
   /** A connection that was refused, before the upgrade or with an `error` frame. */
   readonly refused: (refusal: Refused) => void;
 }
@@ -60,10 +60,10 @@ export interface Refused {
 }
 
 interface Connection {
-  readonly request: ParsedRequest;
+  readonly request: ParsedRequest<RequestedScope>;
   readonly pending: PendingConnection;
   readonly rate: ClientRateLimiter;
-  client: ClientConnection | null;
+  client: AnyConnection | null;
   isGone: boolean;
   /** The edge has closed it. */
   isClosed: boolean;
@@ -138,7 +138,7 @@ function upgrade(
   const { pending } = entry;
   try {
     const connection: Connection = {
-      request: parseRequest(id, req.getQuery()),
+      request: parseSocketRequest(id, req.getQuery()),
       pending,
       rate: deps.clientRate(),
       client: null,
@@ -179,16 +179,20 @@ function open(ws: WebSocket<Connection>, deps: WebSocketDeps): void {
     refuse(ws, deps, request.code, request.message);
     return;
   }
-  const enter = (admitted: AuthResult): void => {
+  const enter = (admitted: AuthResult<RequestedScope>): void => {
     // After its end the library's socket must not be touched.
     if (connection.isGone) return;
     if (!admitted.ok) {
       refuse(ws, deps, admitted.code, admitted.message, admitted);
       return;
     }
-    const { scope, credentials, requester } = admitted;
+    const { scope, narrow, credentials, requester } = admitted;
     const { resume } = request;
-    connection.client = deps.connect({ scope, resume, requester }, credentials, new WebSocketTransport(ws));
+    connection.client = deps.connect(
+      { scope, resume, requester, narrow },
+      credentials,
+      new WebSocketTransport(ws),
+    );
     connection.client.open();
   };
   const admitted = deps.guard.authorize(pending, request.scope);

@@ -1,62 +1,74 @@
-import { closeCode, type ErrorCode } from '../../schemas/close-codes.js';
-import { Followed } from './catch-up.js';
+import type { ErrorCode } from '../../schemas/close-codes.js';
+import type { ClientFrame } from '../../schemas/frames.js';
+import { FORBIDDEN, Followed } from './catch-up.js';
 import { FrameWriter } from './frame-writer.js';
 import { frames, parseClientFrame } from './frames.js';
-import type { ConnectionCredentials, Transport } from './ports.js';
+import type { ConnectionCredentials, Narrow, Transport } from './ports.js';
+import { SelectedJobs, type SelectedJobsDeps } from './selected-jobs.js';
 import { Session, type SessionDeps } from './session.js';
 import { TokenExpiry, TokenRenewal } from './token-expiry.js';
 
-export interface ConnectionDeps extends SessionDeps {
+interface ClientDeps extends Omit<SessionDeps, 'scope'> {
   readonly transport: Transport;
   /** null: the edge runs open. */
   readonly credentials: ConnectionCredentials | null;
 }
+export type ConnectionDeps = ClientDeps & SessionDeps;
 
 /**
  * One client: what is the same whatever it follows. It sends heartbeats, answers the client's frames, and ends when the
- * token expires, the edge drains or the socket closes. What is followed is the session's.
+ * token expires, the edge drains or the socket closes.
  */
-export class ClientConnection {
-  readonly session: Session;
-  readonly #deps: ConnectionDeps;
-  readonly #writer: FrameWriter;
+abstract class Client {
+  protected readonly writer: FrameWriter;
+  readonly #deps: ClientDeps;
   readonly #token: TokenRenewal;
 
-  constructor(deps: ConnectionDeps) {
-    const { credentials, resume, scope } = deps;
+  constructor(deps: ClientDeps) {
+    const { credentials, wallClock } = deps;
     const expiry = credentials === null ? null : new TokenExpiry(credentials);
-    const followed = new Followed(scope, resume?.lastSeq ?? null);
     this.#deps = deps;
-    this.#writer = new FrameWriter(deps, expiry, () => this.session.ended());
-    this.#token = new TokenRenewal(deps, expiry, this.#writer, followed);
-    this.session = new Session(deps, this.#writer, followed);
+    this.writer = new FrameWriter(deps, expiry, () => this.ended());
+    this.#token = new TokenRenewal(wallClock, expiry, this.writer, (narrow, expiresText) =>
+      this.renewed(narrow, expiresText),
+    );
   }
 
+  /** What it follows now. */
+  abstract get sessions(): Iterable<Session>;
   /** Greets the client. Called once. */
-  open(): void {
-    this.session.open();
-  }
-
+  abstract open(): void;
   /** The socket takes more. */
-  drained(): void {
-    this.session.pump();
-  }
+  abstract drained(): void;
+  /** The cursor of a heartbeat. */
+  protected abstract toldCursor(): number;
+  /** A new token is good, until then. */
+  protected abstract renewed(narrow: Narrow, expiresText: string): void;
+  /** What only some clients may send. */
+  protected abstract select(frame: Extract<ClientFrame, { type: 'follow' | 'unfollow' }>): void;
+  /** The connection is closed, from either side. */
+  protected abstract ended(): void;
 
   /** A frame from the client: its text, or null for a binary one. */
   receive(text: string | null): void {
-    if (!this.#writer.isUsable()) return;
+    if (!this.writer.isUsable()) return;
     const parsed = parseClientFrame(text, this.#deps.limits.maxFrameCharacters);
     if (!parsed.ok) {
       this.fail(parsed.code, parsed.message);
       return;
     }
-    switch (parsed.frame.type) {
+    const { frame } = parsed;
+    switch (frame.type) {
       case 'ping':
         // Who does not read gets no pong either: it could be made to fill the memory.
-        if (!this.#writer.isFull) this.#writer.send(frames.pong());
+        if (!this.writer.isFull) this.writer.send(frames.pong());
         return;
       case 'auth':
-        this.#token.renew(parsed.frame.token);
+        this.#token.renew(frame.token);
+        return;
+      case 'follow':
+      case 'unfollow':
+        this.select(frame);
         return;
     }
   }
@@ -67,30 +79,144 @@ export class ClientConnection {
    * @param now milliseconds that never go back
    */
   tick(now: number, feed: 'ok' | 'away'): void {
-    const writer = this.#writer;
+    const { writer } = this;
     if (!writer.isUsable()) return;
     this.#token.warnIfDue();
     if (now - writer.sentAt < this.#deps.limits.heartbeatAfterMs || !writer.isEmpty) return;
-    writer.send(frames.heartbeat(this.session.toldCursor(), feed));
+    writer.send(frames.heartbeat(this.toldCursor(), feed));
   }
 
   /** Explains what was wrong and closes with the matching code. */
   fail(code: ErrorCode, message: string): void {
-    this.#writer.fail(code, message);
+    this.writer.fail(code, message);
   }
 
   /** Tells the client to come back to another edge within so many milliseconds; it is served until it is closed. */
   announceDrain(withinMs: number): void {
-    this.#writer.corked(() => this.#writer.send(frames.draining(withinMs)));
+    this.writer.corked(() => this.writer.send(frames.draining(withinMs)));
   }
 
   /** Closes with 1012. */
   closeDraining(): void {
-    this.#writer.corked(() => this.#writer.end(closeCode('draining'), 'draining'));
+    this.writer.corked(() => this.writer.close('draining', 'draining'));
   }
 
   /** The socket is closed. */
   closed(): void {
-    this.#writer.closed();
+    this.writer.closed();
+  }
+}
+
+/** Any client, whatever it follows. */
+export type AnyConnection = ClientConnection | SelectedConnection;
+
+/** A client that follows one scope: one job, or all. */
+export class ClientConnection extends Client {
+  readonly kind: 'all' | 'job';
+  readonly session: Session;
+  readonly #deps: ConnectionDeps;
+  readonly #followed: Followed;
+
+  constructor(deps: ConnectionDeps) {
+    super(deps);
+    this.#deps = deps;
+    this.kind = deps.scope.kind;
+    this.#followed = new Followed(deps.scope, deps.resume?.lastSeq ?? null);
+    this.session = new Session(deps, this.writer, this.#followed);
+  }
+
+  get sessions(): readonly Session[] {
+    return [this.session];
+  }
+
+  open(): void {
+    this.session.open();
+  }
+
+  drained(): void {
+    this.session.pump();
+  }
+
+  protected toldCursor(): number {
+    return this.session.toldCursor();
+  }
+
+  protected ended(): void {
+    this.session.ended();
+  }
+
+  protected select({ type }: { readonly type: string }): void {
+    this.fail(
+      'unknown_frame',
+      `${type}: this connection follows what its address says; connect with ?select`,
+    );
+  }
+
+  // Only what both tokens open goes on: of what the old one kept back the client has no cursor.
+  protected renewed(narrow: Narrow, expiresText: string): void {
+    const { log, scopeId } = this.#deps;
+    const narrowed = narrow(this.#followed.scope);
+    if (!narrowed.ok) {
+      this.fail('forbidden', 'the new token does not open what this connection follows');
+      return;
+    }
+    const { scope } = narrowed;
+    this.#followed.scope = scope;
+    // With the scope as it is from here on: a cursor that moves on under fewer types is none of the wider scope.
+    const answer = frames.authOk(expiresText, scopeId(scope));
+    this.writer.corked(() => this.writer.send(answer));
+    if (scope.kind === 'job' && this.#followed.isForbidden(log.last(scope.id)))
+      this.fail(FORBIDDEN.code, FORBIDDEN.message);
+  }
+}
+
+export interface SelectedConnectionDeps extends ClientDeps, SelectedJobsDeps {
+  /** The jobs that the address names. */
+  readonly ids: readonly string[];
+  readonly narrow: Narrow;
+}
+
+/** A client that names the jobs that it follows. PROTOCOL.md, "Selected jobs". */
+export class SelectedConnection extends Client {
+  readonly kind = 'selected';
+  readonly #jobs: SelectedJobs;
+  readonly #deps: SelectedConnectionDeps;
+
+  constructor(deps: SelectedConnectionDeps) {
+    super(deps);
+    this.#deps = deps;
+    this.#jobs = new SelectedJobs(deps, this.writer, deps.narrow);
+  }
+
+  get sessions(): Iterable<Session> {
+    return this.#jobs.sessions();
+  }
+
+  open(): void {
+    this.#jobs.open(this.#deps.ids, this.#deps.resume);
+  }
+
+  drained(): void {
+    this.#jobs.pump();
+  }
+
+  protected toldCursor(): number {
+    return this.#jobs.toldCursor();
+  }
+
+  protected ended(): void {
+    this.#jobs.ended();
+  }
+
+  protected select(frame: Extract<ClientFrame, { type: 'follow' | 'unfollow' }>): void {
+    if (frame.type === 'follow') this.#jobs.follow(frame);
+    else this.#jobs.unfollow(frame);
+  }
+
+  protected renewed(narrow: Narrow, expiresText: string): void {
+    this.writer.corked(() => {
+      this.writer.send(frames.authOk(expiresText, this.#deps.scopeName));
+      this.#jobs.renewed(narrow);
+    });
   }
 }

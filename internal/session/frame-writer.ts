@@ -1,6 +1,7 @@
-import { closeCode, ERROR_CODES, type ErrorCode } from '../../schemas/close-codes.js';
+import { type CloseName, closeCode, ERROR_CODES, type ErrorCode } from '../../schemas/close-codes.js';
+import type { ResetReason } from '../../schemas/frames.js';
 import { frames } from './frames.js';
-import type { SessionContext, Transport } from './ports.js';
+import type { SessionContext, SessionOutput, Transport } from './ports.js';
 
 /** What a record that was looked at costs, sent or not, in bytes of a session's share of a turn. */
 export const SCAN_BYTES = 16;
@@ -13,7 +14,7 @@ interface Expiring {
   isExpired(now: number): boolean;
 }
 
-type FrameWriterDeps = Pick<SessionContext, 'limits' | 'now' | 'wallClock'> & {
+type FrameWriterDeps = Pick<SessionContext, 'id' | 'limits' | 'now' | 'wallClock'> & {
   readonly transport: Transport;
 };
 
@@ -21,7 +22,7 @@ type FrameWriterDeps = Pick<SessionContext, 'limits' | 'now' | 'wallClock'> & {
  * The way to one client: nothing leaves by it after its close, and nothing but the reason of that from the moment on at
  * which its token expires. It counts what it sent.
  */
-export class FrameWriter {
+export class FrameWriter implements SessionOutput {
   readonly #deps: FrameWriterDeps;
   readonly #expiry: Expiring | null;
   readonly #onClosed: () => void;
@@ -96,15 +97,33 @@ export class FrameWriter {
   fail(code: ErrorCode, message: string): void {
     this.corked(() => {
       this.#write(frames.error(code, message));
-      this.end(closeCode(ERROR_CODES[code]), code);
+      this.close(ERROR_CODES[code], code);
     });
   }
 
+  hello(epoch: string, scope: string): string {
+    this.send(frames.hello(epoch, this.#deps.id, this.#deps.limits.heartbeatMs, scope));
+    return epoch;
+  }
+
+  reset(reason: ResetReason, epoch: string, firstSeq: number, lastSeq: number): void {
+    this.send(frames.reset(reason, epoch, firstSeq, lastSeq));
+  }
+
+  caughtUp(cursor: number): void {
+    this.send(frames.caughtUp(cursor));
+  }
+
+  end(): void {
+    this.send(frames.end());
+    this.close('end', 'end');
+  }
+
   /** Closes it behind what was sent. */
-  end(code: number, reason: string): void {
+  close(name: CloseName, reason: string): void {
     if (!this.#isOpen) return;
     this.closed();
-    this.#deps.transport.end(code, reason);
+    this.#deps.transport.end(closeCode(name), reason);
   }
 
   /** The connection is gone. */

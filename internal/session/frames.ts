@@ -7,15 +7,19 @@ import { isTooDeep, MAX_LEVELS } from '../../schemas/nesting.js';
 
 const encode = (frame: Exclude<ServerFrame, { type: 'progress_update' }>): string => JSON.stringify(frame);
 
+const ofJob = (id: string | undefined) => (id === undefined ? {} : { processing_id: id });
+
 /** Each frame but `progress_update` (the log makes that one), as text. PROTOCOL.md, "Frames from the edge". */
 export const frames = {
   hello: (epoch: string, session: string, heartbeatMs: number, scope: string): string =>
     encode({ type: 'hello', protocol: PROTOCOL, epoch, session, heartbeat_ms: heartbeatMs, scope }),
-  reset: (reason: ResetReason, epoch: string, firstSeq: number, lastSeq: number): string =>
-    encode({ type: 'reset', reason, epoch, first_seq: firstSeq, last_seq: lastSeq }),
+  reset: (reason: ResetReason, epoch: string, firstSeq: number, lastSeq: number, id?: string): string =>
+    encode({ type: 'reset', reason, epoch, first_seq: firstSeq, last_seq: lastSeq, ...ofJob(id) }),
   skipped: (reason: SkipReason, after: number, before: number): string =>
     encode({ type: 'skipped', reason, after, before }),
   caughtUp: (cursor: number): string => encode({ type: 'caught_up', cursor }),
+  following: (id: string, cursor: number, scope: string): string =>
+    encode({ type: 'following', processing_id: id, cursor, scope }),
   heartbeat: (cursor: number, feed: 'ok' | 'away'): string => encode({ type: 'heartbeat', cursor, feed }),
   stalled: (id: string, silentMs: number): string =>
     encode({ type: 'stalled', processing_id: id, silent_ms: silentMs }),
@@ -24,8 +28,9 @@ export const frames = {
   authOk: (expiresAt: string, scope: string): string =>
     encode({ type: 'auth_ok', expires_at: expiresAt, scope }),
   draining: (withinMs: number): string => encode({ type: 'draining', reconnect_within_ms: withinMs }),
-  end: (): string => encode({ type: 'end' }),
-  error: (code: ErrorCode, message: string): string => encode({ type: 'error', code, message }),
+  end: (id?: string): string => encode({ type: 'end', ...ofJob(id) }),
+  error: (code: ErrorCode, message: string, id?: string): string =>
+    encode({ type: 'error', code, message, ...ofJob(id) }),
   pong: (): string => encode({ type: 'pong' }),
 };
 
@@ -58,12 +63,17 @@ export function parseClientFrame(text: string | null, maxCharacters: number): Pa
     return bad('invalid_frame', 'the frame is not a JSON object');
   }
   const type = (value as { type?: unknown }).type;
-  if (type === 'auth' || type === 'ping') {
-    const check = clientFrameChecks[type];
-    if (check.Check(value)) return { ok: true, frame: value };
-    const wrong = explain(check, value);
-    const problem = wrong.path === '/token' ? 'is not text of 1 to 8192 characters' : wrong.problem;
-    return bad('invalid_frame', `${type}: ${wrong.path || 'the frame'} ${problem}`);
+  switch (type) {
+    case 'auth':
+    case 'ping':
+    case 'follow':
+    case 'unfollow': {
+      const check = clientFrameChecks[type];
+      if (check.Check(value)) return { ok: true, frame: value };
+      const wrong = explain(check, value);
+      const problem = wrong.path === '/token' ? 'is not text of 1 to 8192 characters' : wrong.problem;
+      return bad('invalid_frame', `${type}: ${wrong.path || 'the frame'} ${problem}`);
+    }
   }
   return bad('unknown_frame', `type is ${show(type)}; expected one of: ${KNOWN}`);
 }

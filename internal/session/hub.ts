@@ -1,7 +1,7 @@
 import type { ResetReason } from '../../schemas/frames.js';
 import type { EventLog, LogListener } from '../eventlog/log.js';
 import { type LogRecord, mayBeInScope } from '../eventlog/record.js';
-import type { ClientConnection } from './client-connection.js';
+import type { AnyConnection } from './client-connection.js';
 import { FairQueue } from './fair-queue.js';
 import { frames } from './frames.js';
 import type { Session } from './session.js';
@@ -20,7 +20,7 @@ const CHECKS_PER_TICK = 100;
 export class Hub implements LogListener {
   readonly #log: EventLog;
   readonly #schedule: (flush: () => void) => void;
-  readonly #connections = new Set<ClientConnection>();
+  readonly #connections = new Set<AnyConnection>();
   readonly #byJob = new Map<string, Set<Session>>();
   readonly #all = new Set<Session>();
   /** Sessions of one job that an event concerns: little to send, and somebody is waiting for it. */
@@ -48,22 +48,32 @@ export class Hub implements LogListener {
     return this.#connections.size;
   }
 
-  /** How many sessions follow one job, and how many follow all. */
-  counts(): { readonly job: number; readonly all: number } {
-    return { job: this.#connections.size - this.#all.size, all: this.#all.size };
+  /** How many clients follow one job, all, or jobs that they name. */
+  counts(): Readonly<Record<AnyConnection['kind'], number>> {
+    const counts = { job: 0, all: 0, selected: 0 };
+    for (const { kind } of this.#connections) counts[kind]++;
+    return counts;
   }
 
   /** How many sessions are in each state, for metrics. */
   countStates(): Map<string, number> {
     const counts = new Map<string, number>();
-    for (const { session } of this.#connections)
-      counts.set(session.state, (counts.get(session.state) ?? 0) + 1);
+    for (const session of this.#sessions()) counts.set(session.state, (counts.get(session.state) ?? 0) + 1);
     return counts;
   }
 
-  add(connection: ClientConnection): void {
-    const { session } = connection;
+  add(connection: AnyConnection): void {
     this.#connections.add(connection);
+    for (const session of connection.sessions) this.attach(session);
+  }
+
+  remove(connection: AnyConnection): void {
+    this.#connections.delete(connection);
+    for (const session of connection.sessions) this.detach(session);
+  }
+
+  /** Events concern this session from here on. */
+  attach(session: Session): void {
     if (session.scope.kind === 'all') {
       this.#all.add(session);
       return;
@@ -73,9 +83,8 @@ export class Hub implements LogListener {
     else watchers.add(session);
   }
 
-  remove(connection: ClientConnection): void {
-    const { session } = connection;
-    this.#connections.delete(connection);
+  /** Nothing concerns it any more. */
+  detach(session: Session): void {
     this.#dirty.delete(session);
     this.#catchingUp.delete(session.requester, session);
     if (session.scope.kind === 'all') {
@@ -114,7 +123,7 @@ export class Hub implements LogListener {
 
   /** The log was loaded: everyone who waits starts. */
   ready(): void {
-    for (const { session } of this.#connections) session.logReady();
+    for (const session of this.#sessions()) session.logReady();
   }
 
   /** The log is about to start over; `reset`: what everybody is owed for it, whatever the cursor is; null: nothing. */
@@ -122,7 +131,7 @@ export class Hub implements LogListener {
     this.#gapSeq = 0;
     this.#toCheck = null;
     this.#isNextWalkDue = false;
-    for (const { session } of this.#connections) session.logRestarts(reset);
+    for (const session of [...this.#sessions()]) session.logRestarts(reset);
   }
 
   /** Jobs have left the stream, as the log knows. */
@@ -158,6 +167,10 @@ export class Hub implements LogListener {
       if (left-- <= 0) return;
       connection.closeDraining();
     }
+  }
+
+  *#sessions(): Generator<Session> {
+    for (const connection of this.#connections) yield* connection.sessions;
   }
 
   // Sessions of one subject or address until they have sent a share: many that are owed little come as far in their

@@ -1,3 +1,4 @@
+import type { ErrorCode } from '../../schemas/close-codes.js';
 import type { ResetReason } from '../../schemas/frames.js';
 import type { Gap } from '../eventlog/gaps.js';
 import type { EventLog } from '../eventlog/log.js';
@@ -15,6 +16,37 @@ export interface Transport {
   end(code: number, reason: string): void;
 }
 
+/**
+ * The way of one session to its client: that of the whole connection, or that of one job among others on it. What it
+ * says of itself is worded by who else is there.
+ */
+export interface SessionOutput {
+  /** Whether it takes no more for now, since the peer does not read. */
+  readonly isFull: boolean;
+  /** Bytes sent, and what looking for them cost. */
+  readonly cost: number;
+  /** Whether anything may be sent. */
+  isUsable(): boolean;
+  /** So many records were looked at. @returns what that cost */
+  scanned(records: number): number;
+  /** Runs `write` so that all it sends leaves in one write to the socket. May be nested. */
+  corked(write: () => void): void;
+  /** @returns whether it was sent */
+  send(text: string): boolean;
+  /**
+   * Greets the client, where nobody has done so.
+   * @returns the epoch that the client was told
+   */
+  hello(epoch: string, scope: string): string;
+  reset(reason: ResetReason, epoch: string, firstSeq: number, lastSeq: number): void;
+  /** The head was reached. */
+  caughtUp(cursor: number): void;
+  /** The job is finished. Nothing follows. */
+  end(): void;
+  /** Explains what was wrong. Nothing follows. */
+  fail(code: ErrorCode, message: string): void;
+}
+
 /** What a client says of where it was: the last seq it saw and, if it knows, in which epoch and scope. */
 export interface Resume {
   readonly lastSeq: number;
@@ -22,6 +54,14 @@ export interface Resume {
   /** Left out: the client does not say, and is taken to have followed the same. */
   readonly scope?: string | null;
 }
+
+/** Jobs that a client names, at once and later. */
+export interface SelectedScope {
+  readonly kind: 'selected';
+  readonly ids: readonly string[];
+}
+/** What a client asks to follow. */
+export type RequestedScope = Scope | SelectedScope;
 
 /** Why a cursor cannot be served, and what the stream holds. */
 export interface ResetRequired {
@@ -91,13 +131,17 @@ export interface Expiry {
   readonly text: string;
 }
 
+/** What a token opens of a scope, or why it opens nothing of it. */
+export type Narrow = (
+  scope: Scope,
+) => { readonly ok: true; readonly scope: Scope } | { readonly ok: false; readonly message: string };
+
 /** What a new token in an `auth` frame is worth. */
 export type Renewal =
   | {
       readonly kind: 'renewed';
       readonly expiry: Expiry;
-      /** What of a scope the new token opens; null: nothing. */
-      readonly narrow: (scope: Scope) => Scope | null;
+      readonly narrow: Narrow;
     }
   | { readonly kind: 'refused'; readonly code: 'unauthorized' | 'forbidden'; readonly message: string }
   /** It cannot be checked now. */

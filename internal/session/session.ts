@@ -2,9 +2,8 @@ import type { ResetReason } from '../../schemas/frames.js';
 import type { Scope } from '../eventlog/record.js';
 import { SNAPSHOT_SCAN_LIMIT } from '../eventlog/snapshot.js';
 import type { CatchUpSource, Followed, Step } from './catch-up.js';
-import type { FrameWriter } from './frame-writer.js';
 import { frames } from './frames.js';
-import type { SessionContext } from './ports.js';
+import type { SessionContext, SessionOutput } from './ports.js';
 import { OpeningSource } from './resume.js';
 import { freshStep, HistoryPages, SnapshotSource, TailSource } from './sources.js';
 import { UpdateWriter } from './update-writer.js';
@@ -51,7 +50,7 @@ export class Session {
   /** Who asks: sessions of the same one share its turns. */
   readonly requester: string;
   readonly #deps: SessionDeps;
-  readonly #writer: FrameWriter;
+  readonly #writer: SessionOutput;
   readonly #updates: UpdateWriter;
   readonly #followed: Followed;
   readonly #opening: OpeningSource;
@@ -60,7 +59,7 @@ export class Session {
   /** Whether `caught_up` follows when the head is reached: after a connect or reset, not after a full socket. */
   #owesCaughtUp = true;
 
-  constructor(deps: SessionDeps, writer: FrameWriter, followed: Followed) {
+  constructor(deps: SessionDeps, writer: SessionOutput, followed: Followed) {
     this.requester = deps.requester;
     this.#deps = deps;
     this.#writer = writer;
@@ -90,15 +89,14 @@ export class Session {
 
   /** Sends `hello` and starts, or waits for the log to be ready. Called once. */
   open(): void {
-    const { id, log, limits, scopeId } = this.#deps;
+    const { log, scopeId } = this.#deps;
     if (this.scope.kind === 'job') log.watch(this.scope.id);
     // The token may have expired since it was checked.
     if (!this.#writer.isUsable()) return;
     this.#writer.corked(() => {
       const scope = scopeId(this.scope);
       // Also in a heartbeat before the reset.
-      if (this.#opening.greet(log.epoch, scope)) this.#followed.cursor = null;
-      this.#writer.send(frames.hello(log.epoch, id, limits.heartbeatMs, scope));
+      if (this.#opening.greet(this.#writer.hello(log.epoch, scope), scope)) this.#followed.cursor = null;
       this.#pump();
     });
   }
@@ -211,7 +209,7 @@ export class Session {
   #reset({ reason, firstSeq, lastSeq }: Extract<Step, { kind: 'reset' }>): void {
     const { epoch } = this.#deps.log;
     this.#opening.reset(epoch);
-    this.#writer.send(frames.reset(reason, epoch, firstSeq, lastSeq));
+    this.#writer.reset(reason, epoch, firstSeq, lastSeq);
     this.#updates.setPreviousSeq(null);
     this.#owesCaughtUp = true;
     this.#followed.cursor = null;
@@ -240,7 +238,7 @@ export class Session {
 
   #goLive(): void {
     this.#enter(LIVE);
-    if (this.#owesCaughtUp) this.#writer.send(frames.caughtUp(this.#followed.cursor ?? 0));
+    if (this.#owesCaughtUp) this.#writer.caughtUp(this.#followed.cursor ?? 0);
     this.#owesCaughtUp = false;
     this.#updates.tellStall();
     this.#updates.endIfFinished();

@@ -1,7 +1,6 @@
-import { FORBIDDEN, type Followed } from './catch-up.js';
 import type { FrameWriter } from './frame-writer.js';
 import { frames } from './frames.js';
-import type { ConnectionCredentials, Expiry, Renewal, SessionContext } from './ports.js';
+import type { ConnectionCredentials, Expiry, Narrow, Renewal } from './ports.js';
 
 /**
  * How long a connection may stay: until its token expires, or the newer one that it was given since. Times are
@@ -62,29 +61,31 @@ export class TokenExpiry {
 
 /** What the client is told of its token, and what a new one changes. PROTOCOL.md, "Tokens". */
 export class TokenRenewal {
-  readonly #deps: Pick<SessionContext, 'log' | 'scopeId' | 'wallClock'>;
+  readonly #wallClock: () => number;
   readonly #expiry: TokenExpiry | null;
   readonly #writer: FrameWriter;
-  readonly #followed: Followed;
+  readonly #onRenewed: (narrow: Narrow, expiresText: string) => void;
 
-  /** @param expiry null: the edge runs open */
+  /**
+   * @param expiry null: the edge runs open
+   * @param onRenewed a new token is good, until then
+   */
   constructor(
-    deps: Pick<SessionContext, 'log' | 'scopeId' | 'wallClock'>,
+    wallClock: () => number,
     expiry: TokenExpiry | null,
     writer: FrameWriter,
-    followed: Followed,
+    onRenewed: (narrow: Narrow, expiresText: string) => void,
   ) {
-    this.#deps = deps;
+    this.#wallClock = wallClock;
     this.#expiry = expiry;
     this.#writer = writer;
-    this.#followed = followed;
+    this.#onRenewed = onRenewed;
   }
 
   /** Sends the warning that the token is about to expire, where it is due. */
   warnIfDue(): void {
     const expiry = this.#expiry;
-    if (expiry?.shouldWarn(this.#deps.wallClock()))
-      this.#writer.send(frames.tokenExpiring(expiry.expiresText));
+    if (expiry?.shouldWarn(this.#wallClock())) this.#writer.send(frames.tokenExpiring(expiry.expiresText));
   }
 
   /** Has a new token checked. While the edge runs open a client that always sends its token is served as well. */
@@ -104,24 +105,8 @@ export class TokenRenewal {
         // The token that was there before holds on until it expires.
         return;
       case 'renewed':
-        this.#narrow(renewal, expiry);
+        this.#onRenewed(renewal.narrow, expiry.expiresText);
         return;
     }
-  }
-
-  // Only what both tokens open goes on: of what the old one kept back the client has no cursor.
-  #narrow({ narrow }: Extract<Renewal, { kind: 'renewed' }>, expiry: TokenExpiry): void {
-    const { log, scopeId } = this.#deps;
-    const scope = narrow(this.#followed.scope);
-    if (scope === null) {
-      this.#writer.fail('forbidden', 'the new token does not open what this connection follows');
-      return;
-    }
-    this.#followed.scope = scope;
-    // With the scope as it is from here on: a cursor that moves on under fewer types is none of the wider scope.
-    const answer = frames.authOk(expiry.expiresText, scopeId(scope));
-    this.#writer.corked(() => this.#writer.send(answer));
-    if (scope.kind === 'job' && this.#followed.isForbidden(log.last(scope.id)))
-      this.#writer.fail(FORBIDDEN.code, FORBIDDEN.message);
   }
 }

@@ -1,19 +1,18 @@
-import { closeCode } from '../../schemas/close-codes.js';
 import type { Gap } from '../eventlog/gaps.js';
 import type { EventLog } from '../eventlog/log.js';
 import { frameInScope, inScope, type LogRecord } from '../eventlog/record.js';
 import type { Followed } from './catch-up.js';
-import { type FrameWriter, SCAN_BYTES } from './frame-writer.js';
+import { SCAN_BYTES } from './frame-writer.js';
 import { frames } from './frames.js';
 import { GONE_BATCH, GoneNotices, StallNotice } from './notices.js';
-import type { SessionContext } from './ports.js';
+import type { SessionContext, SessionOutput } from './ports.js';
 
 /**
  * Sends what one session follows: records as updates that are worded by those before them, and between them the notices
  * that belong there. With each the cursor moves on.
  */
 export class UpdateWriter {
-  readonly #writer: FrameWriter;
+  readonly #writer: SessionOutput;
   readonly #followed: Followed;
   readonly #log: EventLog;
   readonly #onSent: SessionContext['onSent'];
@@ -23,7 +22,7 @@ export class UpdateWriter {
   /** One job: the valid event that the next one to be sent follows; null where that is not known. */
   #previous: number | null = null;
 
-  constructor(deps: SessionContext, writer: FrameWriter, followed: Followed) {
+  constructor(deps: SessionContext, writer: SessionOutput, followed: Followed) {
     this.#writer = writer;
     this.#followed = followed;
     this.#log = deps.log;
@@ -105,8 +104,7 @@ export class UpdateWriter {
     const last = this.#log.lastServed(scope.id);
     if (last === undefined || !last.finished || !inScope(scope, last)) return;
     if (last.seq > (cursor ?? 0) || last.seq < unfinishedAt) return;
-    this.#writer.send(frames.end());
-    this.#writer.end(closeCode('end'), 'end');
+    this.#writer.end();
   }
 
   #skipped({ after, before }: Gap): void {

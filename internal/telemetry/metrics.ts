@@ -2,7 +2,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 
 /** What the gauges show, read when somebody scrapes. */
 export interface MetricSources {
-  connections(): { readonly job: number; readonly all: number };
+  connections(): { readonly job: number; readonly all: number; readonly selected: number };
   sessionStates(): ReadonlyMap<string, number>;
   feedFollowing(): boolean;
   /** How far the feed is behind the stream: sequences, and seconds since it was at the end. */
@@ -113,9 +113,7 @@ export class Metrics {
   /** Adds what is read from the parts of an edge when somebody scrapes. Once, when all of them are there. */
   observe(sources: MetricSources): void {
     this.#gauge('headway_connections', 'Open connections, by scope.', ['scope'], (gauge) => {
-      const { job, all } = sources.connections();
-      gauge.set({ scope: 'job' }, job);
-      gauge.set({ scope: 'all' }, all);
+      for (const [scope, count] of Object.entries(sources.connections())) gauge.set({ scope }, count);
     });
     this.#gauge(
       'headway_connections_unauthenticated',

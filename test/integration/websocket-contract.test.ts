@@ -137,7 +137,7 @@ describe('frames from the client', () => {
       'an unknown type',
       { type: 'subscribe' },
       'unknown_frame',
-      /^type is "subscribe"; expected one of: auth, ping$/,
+      /^type is "subscribe"; expected one of: auth, ping, follow, unfollow$/,
     ],
     ['no type', {}, 'unknown_frame', /expected one of/],
     ['no JSON', 'hello?', 'invalid_frame', /^the frame is not JSON$/],

@@ -97,6 +97,11 @@ export class ModelClient implements Transport {
     this.drop();
   }
 
+  /** A frame that another connection was sent for this client. */
+  take(frame: ServerFrame): void {
+    this.#frame(frame);
+  }
+
   #frame(frame: ServerFrame): void {
     switch (frame.type) {
       case 'hello':

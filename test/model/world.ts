@@ -1,12 +1,14 @@
 import type { Gap } from '../../internal/eventlog/gaps.js';
 import { EventLog, type LogLimits } from '../../internal/eventlog/log.js';
 import { inScope, type LogRecord, makeRecord, type Scope } from '../../internal/eventlog/record.js';
-import { ClientConnection } from '../../internal/session/client-connection.js';
+import { ClientConnection, SelectedConnection } from '../../internal/session/client-connection.js';
 import { Hub } from '../../internal/session/hub.js';
-import type { HistorySource, Page, ResetRequired } from '../../internal/session/ports.js';
+import type { HistorySource, Page, ResetRequired, Resume, Transport } from '../../internal/session/ports.js';
+import type { Session } from '../../internal/session/session.js';
 import type { ResetReason } from '../../schemas/frames.js';
 import { ModelClient } from './client.js';
 import { ModelPager } from './pager.js';
+import { ModelSelectedClient } from './selected-client.js';
 import { type ModelMessage, ModelStream } from './stream.js';
 
 export interface WorldOptions extends LogLimits {
@@ -25,6 +27,7 @@ export interface WorldOptions extends LogLimits {
 export class World {
   readonly stream: ModelStream;
   readonly clients: ModelClient[] = [];
+  readonly selected: ModelSelectedClient[] = [];
   readonly pagers: ModelPager[] = [];
   #failure: unknown = null;
   #log: EventLog;
@@ -53,15 +56,55 @@ export class World {
     if (client.connection !== null || client.isDone) return;
     client.closeCode = null;
     client.connection = new ClientConnection({
-      credentials: null,
+      ...this.#common(client, client.resume),
       id: client.name,
       scope: client.scope,
       // Some share a subject, some do not.
       requester: client.scope.kind === 'all' ? 'everything' : client.scope.id,
-      resume: client.resume,
+    });
+    this.#hub.add(client.connection);
+    client.connection.open();
+  }
+
+  /** Somebody connects who names these jobs. */
+  select(ids: readonly string[]): void {
+    const client = new ModelSelectedClient(this.stream, ids);
+    this.selected.push(client);
+    this.reselect(client);
+  }
+
+  reselect(client: ModelSelectedClient): void {
+    if (client.connection === null) {
+      const hub = this.#hub;
+      client.connection = new SelectedConnection({
+        ...this.#common(client, null),
+        id: 'selected',
+        requester: 'somebody',
+        ids: [],
+        narrow: (scope) => ({ ok: true, scope }),
+        scopeName: 'selected',
+        maxJobs: 10,
+        attach: (session) => hub.attach(session),
+        detach: (session) => hub.detach(session),
+      });
+      hub.add(client.connection);
+      client.connection.open();
+    }
+    client.followAll();
+  }
+
+  deselect(client: ModelSelectedClient): void {
+    if (client.connection !== null) this.#hub.remove(client.connection);
+    client.drop();
+  }
+
+  #common(transport: Transport, resume: Resume | null) {
+    return {
+      credentials: null,
+      resume,
       log: this.#log,
       history: this.#history(),
-      transport: client,
+      transport,
       limits: {
         heartbeatMs: 0,
         heartbeatAfterMs: 0,
@@ -72,11 +115,9 @@ export class World {
       },
       wallClock: () => this.stream.clock,
       now: () => this.stream.clock,
-      scheduleCatchUp: (session) => this.#hub.scheduleCatchUp(session),
+      scheduleCatchUp: (session: Session) => this.#hub.scheduleCatchUp(session),
       scopeId: describe,
-    });
-    this.#hub.add(client.connection);
-    client.connection.open();
+    };
   }
 
   /**
@@ -170,6 +211,7 @@ export class World {
       this.drop(client);
       client.mayShowGone = true;
     }
+    for (const client of this.selected) this.deselect(client);
     for (const pager of this.pagers) pager.isDone = true;
     this.#answers = [];
     this.#turns = [];
@@ -190,12 +232,17 @@ export class World {
         this.reconnect(client);
         client.read(1_000);
       }
+      for (const client of this.selected) {
+        this.reselect(client);
+        client.read(1_000);
+      }
       const isBusy =
         this.#turns.length > 0 ||
         this.#answers.length > 0 ||
         this.#log.head < Math.max(0, ...this.stream.kept.keys()) ||
         this.#log.epoch !== this.stream.epoch ||
         this.pagers.some((pager) => !pager.isDone) ||
+        this.selected.some((client) => !client.isAtRest || client.unread > 0) ||
         this.clients.some(
           (client) => !client.isDone && (client.connection?.session.state !== 'live' || client.unread > 0),
         );
@@ -204,6 +251,7 @@ export class World {
         throw new Error(`no rest: ${this.clients.map((c) => c.connection?.session.state).join()}`);
     }
     for (const client of this.clients) client.verify(this.#log.head);
+    for (const { judges } of this.selected) for (const judge of judges) judge.verify(this.#log.head);
     if (this.#failure !== null) throw this.#failure;
   }
 

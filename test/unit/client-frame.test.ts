@@ -48,16 +48,16 @@ describe('G8 bad input: a frame that an edge does not take is explained', () => 
   });
 
   test.each<[unknown, string]>([
-    [{ type: 'subscribe' }, 'type is "subscribe"; expected one of: auth, ping'],
-    [{ type: 'Ping' }, 'type is "Ping"; expected one of: auth, ping'],
-    [{ type: 'hello' }, 'type is "hello"; expected one of: auth, ping'],
-    [{ type: 'constructor' }, 'type is "constructor"; expected one of: auth, ping'],
-    [{ type: '__proto__' }, 'type is "__proto__"; expected one of: auth, ping'],
-    [{ type: '' }, 'type is ""; expected one of: auth, ping'],
-    [{ type: null }, 'type is null; expected one of: auth, ping'],
-    [{ type: ['ping'] }, 'type is ["ping"]; expected one of: auth, ping'],
-    [{}, 'type is undefined; expected one of: auth, ping'],
-    [{ token: 'abc' }, 'type is undefined; expected one of: auth, ping'],
+    [{ type: 'subscribe' }, 'type is "subscribe"; expected one of: auth, ping, follow, unfollow'],
+    [{ type: 'Ping' }, 'type is "Ping"; expected one of: auth, ping, follow, unfollow'],
+    [{ type: 'hello' }, 'type is "hello"; expected one of: auth, ping, follow, unfollow'],
+    [{ type: 'constructor' }, 'type is "constructor"; expected one of: auth, ping, follow, unfollow'],
+    [{ type: '__proto__' }, 'type is "__proto__"; expected one of: auth, ping, follow, unfollow'],
+    [{ type: '' }, 'type is ""; expected one of: auth, ping, follow, unfollow'],
+    [{ type: null }, 'type is null; expected one of: auth, ping, follow, unfollow'],
+    [{ type: ['ping'] }, 'type is ["ping"]; expected one of: auth, ping, follow, unfollow'],
+    [{}, 'type is undefined; expected one of: auth, ping, follow, unfollow'],
+    [{ token: 'abc' }, 'type is undefined; expected one of: auth, ping, follow, unfollow'],
   ])('%j is an unknown frame', (frame, message) => {
     expect(parse(frame)).toEqual({ ok: false, code: 'unknown_frame', message });
   });

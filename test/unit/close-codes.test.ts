@@ -49,7 +49,7 @@ describe('error codes', () => {
 
   test('a mistake of the client stops it, a trouble of the edge does not', () => {
     for (const [code, name] of Object.entries(ERROR_CODES)) {
-      const isClients = /^(invalid|unknown)_/.test(code);
+      const isClients = /^(invalid|unknown)_|^too_many_jobs$/.test(code);
       const isTokens = ['unauthorized', 'token_expired', 'forbidden'].includes(code);
       if (!isTokens) expect([code, byName(name)?.action]).toEqual([code, isClients ? 'stop' : 'retry']);
     }

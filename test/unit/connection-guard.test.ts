@@ -441,8 +441,8 @@ describe('the permit', () => {
     const renewal = await renewed(good({ exp: EXP + 60, job_types: ['a'] }));
     if (renewal.kind !== 'renewed') throw new Error(renewal.kind);
     expect(renewal.expiry.text).toBe('2026-01-31T13:01:00.000Z');
-    expect(renewal.narrow(ALL)).toEqual({ kind: 'all', jobTypes: new Set(['a']) });
-    expect(renewal.narrow({ kind: 'all', jobTypes: new Set(['b']) })).toBeNull();
+    expect(renewal.narrow(ALL)).toEqual({ ok: true, scope: { kind: 'all', jobTypes: new Set(['a']) } });
+    expect(renewal.narrow({ kind: 'all', jobTypes: new Set(['b']) })).toMatchObject({ ok: false });
   });
 });
 

@@ -7,7 +7,8 @@ import { World } from '../model/world.js';
 const RUNS = Number(process.env.HEADWAY_PROPERTY_RUNS ?? 1_000);
 const SEED = process.env.HEADWAY_PROPERTY_SEED;
 
-const job = fc.constantFrom('job-0', 'job-1', 'job-2', 'job-3');
+const JOBS = ['job-0', 'job-1', 'job-2', 'job-3'];
+const job = fc.constantFrom(...JOBS);
 const kind: fc.Arbitrary<Kind> = fc.oneof(
   { weight: 12, arbitrary: fc.constant<Kind>('processing') },
   { weight: 1, arbitrary: fc.constantFrom<Kind>('completed', 'retryable', 'failed', 'invalid') },
@@ -38,6 +39,11 @@ const step = fc.oneof(
       back: fc.oneof(fc.constant(null), fc.integer({ min: -3, max: 30 })),
     }),
   },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('select' as const), jobs: fc.subarray(JOBS) }) },
+  { weight: 6, arbitrary: fc.record({ do: fc.constant('readSelected' as const), who, count: upTo(6) }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('dropSelected' as const), who }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('follow' as const), who, jobs: fc.subarray(JOBS) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('unfollow' as const), who, job }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('heartbeat' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('rebuild' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('restart' as const) }) },
@@ -64,7 +70,26 @@ const options = fc.record({
 
 async function take(world: World, next: Step): Promise<void> {
   const client = 'who' in next ? world.clients[next.who % Math.max(1, world.clients.length)] : undefined;
+  const selected = 'who' in next ? world.selected[next.who % Math.max(1, world.selected.length)] : undefined;
   switch (next.do) {
+    case 'select':
+      world.select(next.jobs);
+      break;
+    case 'readSelected':
+      selected?.read(next.count);
+      break;
+    case 'dropSelected':
+      if (selected) world.deselect(selected);
+      break;
+    case 'follow':
+      if (selected) {
+        world.reselect(selected);
+        selected.follow(next.jobs);
+      }
+      break;
+    case 'unfollow':
+      selected?.unfollow(next.job);
+      break;
     case 'publish':
       for (let i = 0; i < next.times; i++) world.stream.publish(next.job, next.kind);
       break;
@@ -134,7 +159,7 @@ async function take(world: World, next: Step): Promise<void> {
 
 test('G1 order, G2 state first, G4 slow readers, G5 stale cursors: after any program every client has exactly what it is owed, and whoever pages as well', async () => {
   let updates = 0;
-  let [resets, skips, gone, paged, stale] = [0, 0, 0, 0, 0];
+  let [resets, skips, gone, paged, stale, ofSelected] = [0, 0, 0, 0, 0, 0];
   await fc.assert(
     fc.asyncProperty(
       options,
@@ -149,6 +174,7 @@ test('G1 order, G2 state first, G4 slow readers, G5 stale cursors: after any pro
           skips += client.skips;
           gone += client.gone;
         }
+        for (const { judges } of world.selected) for (const judge of judges) ofSelected += judge.updates;
         for (const pager of world.pagers) {
           paged += pager.events;
           if (pager.isStale) stale++;
@@ -159,5 +185,5 @@ test('G1 order, G2 state first, G4 slow readers, G5 stale cursors: after any pro
   );
   // A property that nothing ever exercises holds as well.
   expect(updates).toBeGreaterThan(RUNS);
-  for (const times of [resets, skips, gone, paged, stale]) expect(times).toBeGreaterThan(0);
+  for (const times of [resets, skips, gone, paged, stale, ofSelected]) expect(times).toBeGreaterThan(0);
 });

@@ -4,15 +4,18 @@ import { scopeIdOf } from '../../internal/edge/request.js';
 import { type DecodedEvent, decodeEvent } from '../../internal/eventlog/decode.js';
 import { EventLog, type LogListener } from '../../internal/eventlog/log.js';
 import type { Scope } from '../../internal/eventlog/record.js';
-import { ClientConnection } from '../../internal/session/client-connection.js';
+import { ClientConnection, SelectedConnection } from '../../internal/session/client-connection.js';
 import { Hub } from '../../internal/session/hub.js';
 import type {
   ConnectionCredentials,
   HistorySource,
+  Narrow,
   Resume,
   SessionLimits,
+  Transport,
 } from '../../internal/session/ports.js';
-import type { ServerFrame } from '../../schemas/frames.js';
+import type { Session } from '../../internal/session/session.js';
+import type { ClientFrame, ServerFrame } from '../../schemas/frames.js';
 
 /** A valid event, with `fields` over it. */
 export function event(id: string, fields: object = {}): DecodedEvent {
@@ -47,6 +50,11 @@ export interface PureEdgeOptions {
   wallClock: () => number;
   /** The clock that never goes back; the other one when not given. */
   now?: () => number;
+}
+
+interface SelectOptions extends ConnectOptions {
+  narrow?: Narrow;
+  maxJobs?: number;
 }
 
 interface ConnectOptions {
@@ -92,6 +100,39 @@ export function pureEdge(given: PureEdgeOptions) {
     ...given.limits,
   };
   const sent = { bytes: 0 };
+  const client = (options: ConnectOptions, self: () => ClientConnection | null) => {
+    const frames: ServerFrame[] = [];
+    const fullAfter = options.fullAfter ?? Number.POSITIVE_INFINITY;
+    const socket = { buffered: 0, fullAfter, closed: null as number | null };
+    const transport: Transport = {
+      send: (text) => {
+        if (socket.closed !== null) throw new Error('sent after the end');
+        sent.bytes += text.length;
+        frames.push(JSON.parse(text));
+      },
+      cork: (write) => write(),
+      buffered: () => (frames.length >= socket.fullAfter ? limits.watermarkBytes : socket.buffered),
+      end: (code) => {
+        socket.closed = code;
+        const connection = self();
+        if (connection !== null) options.onEnd?.(connection);
+      },
+    };
+    const common = {
+      credentials: options.credentials ?? null,
+      id: 's',
+      requester: options.requester ?? 'somebody',
+      log,
+      history,
+      transport,
+      limits,
+      wallClock: given.wallClock,
+      now: given.now ?? given.wallClock,
+      scheduleCatchUp: (waiting: Session) => hub.scheduleCatchUp(waiting),
+      scopeId: scopeIdOf,
+    };
+    return { common, frames, socket };
+  };
   return {
     log,
     hub,
@@ -106,39 +147,29 @@ export function pureEdge(given: PureEdgeOptions) {
       return due.length > 0;
     },
     connect(scope: Scope, resume: Resume | null = null, options: ConnectOptions = {}) {
-      const frames: ServerFrame[] = [];
-      const fullAfter = options.fullAfter ?? Number.POSITIVE_INFINITY;
-      const socket = { buffered: 0, fullAfter, closed: null as number | null };
-      const connection: ClientConnection = new ClientConnection({
-        credentials: options.credentials ?? null,
-        id: 's',
-        requester: options.requester ?? 'somebody',
-        scope,
-        resume,
-        log,
-        history: history,
-        transport: {
-          send: (text) => {
-            if (socket.closed !== null) throw new Error('sent after the end');
-            sent.bytes += text.length;
-            frames.push(JSON.parse(text));
-          },
-          cork: (write) => write(),
-          buffered: () => (frames.length >= socket.fullAfter ? limits.watermarkBytes : socket.buffered),
-          end: (code) => {
-            socket.closed = code;
-            options.onEnd?.(connection);
-          },
-        },
-        limits,
-        wallClock: given.wallClock,
-        now: given.now ?? given.wallClock,
-        scheduleCatchUp: (waiting) => hub.scheduleCatchUp(waiting),
-        scopeId: scopeIdOf,
-      });
+      const { common, frames, socket } = client(options, () => connection);
+      const connection = new ClientConnection({ ...common, scope, resume });
       hub.add(connection);
       connection.open();
       return { connection, session: connection.session, frames, socket };
+    },
+    /** A client that names its jobs. */
+    select(ids: readonly string[] = [], resume: Resume | null = null, options: SelectOptions = {}) {
+      const { common, frames, socket } = client(options, () => null);
+      const connection = new SelectedConnection({
+        ...common,
+        resume,
+        ids,
+        narrow: options.narrow ?? ((scope) => ({ ok: true, scope })),
+        scopeName: 'selected',
+        maxJobs: options.maxJobs ?? 256,
+        attach: (session) => hub.attach(session),
+        detach: (session) => hub.detach(session),
+      });
+      hub.add(connection);
+      connection.open();
+      const send = (frame: ClientFrame) => connection.receive(JSON.stringify(frame));
+      return { connection, frames, socket, send };
     },
   };
 }

@@ -76,7 +76,7 @@ export async function metricRows(): Promise<
 > {
   const all = new Metrics();
   all.observe({
-    connections: () => ({ job: 0, all: 0 }),
+    connections: () => ({ job: 0, all: 0, selected: 0 }),
     sessionStates: () => new Map(),
     feedFollowing: () => false,
     feedLag: () => ({ events: 0, seconds: 0 }),

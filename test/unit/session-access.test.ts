@@ -89,7 +89,10 @@ const expiry = (at: number) => ({ at, text: new Date(at).toISOString() });
 const renewed = (at: number, narrow: (scope: Scope) => Scope | null = (scope) => scope): Renewal => ({
   kind: 'renewed',
   expiry: expiry(at),
-  narrow,
+  narrow: (asked) => {
+    const scope = narrow(asked);
+    return scope === null ? { ok: false, message: 'the token does not open it' } : { ok: true, scope };
+  },
 });
 /** What a token of these types leaves of a scope. */
 const only =

@@ -3,7 +3,11 @@ import type { ConnectionCredentials, Renewal } from '../../internal/session/port
 import { TokenExpiry } from '../../internal/session/token-expiry.js';
 
 const expiry = (at: number) => ({ at, text: new Date(at).toISOString() });
-const renewed = (at: number): Renewal => ({ kind: 'renewed', expiry: expiry(at), narrow: (scope) => scope });
+const renewed = (at: number): Renewal => ({
+  kind: 'renewed',
+  expiry: expiry(at),
+  narrow: (scope) => ({ ok: true, scope }),
+});
 
 /** The expiry of a token at 10,000 that warns 1,000 before; the test answers what becomes of new tokens. */
 function createExpiry(at = 10_000, warnMs = 1_000) {

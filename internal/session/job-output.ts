@@ -1,0 +1,87 @@
+import type { ErrorCode } from '../../schemas/close-codes.js';
+import type { ResetReason } from '../../schemas/frames.js';
+import type { FrameWriter } from './frame-writer.js';
+import { frames } from './frames.js';
+import type { SessionOutput } from './ports.js';
+
+interface JobOutputDeps {
+  /** What the job is followed with, which a cursor of it belongs to. */
+  readonly scopeName: () => string;
+  /** The client was told another epoch. */
+  readonly onReset: (epoch: string) => void;
+  /** Called once, when the job is followed no longer. */
+  readonly onOver: () => void;
+}
+
+/** One job among others on a connection: what concerns it alone names it, and ends it alone. */
+export class JobOutput implements SessionOutput {
+  readonly #writer: FrameWriter;
+  readonly #id: string;
+  readonly #epoch: string;
+  readonly #deps: JobOutputDeps;
+  #isOver = false;
+  /** Whether `following` was sent, so that a heartbeat's cursor counts for this job too. */
+  isFollowing = false;
+
+  /** @param epoch the one that the client was told */
+  constructor(writer: FrameWriter, id: string, epoch: string, deps: JobOutputDeps) {
+    this.#writer = writer;
+    this.#id = id;
+    this.#epoch = epoch;
+    this.#deps = deps;
+  }
+
+  get isFull(): boolean {
+    return this.#writer.isFull;
+  }
+
+  get cost(): number {
+    return this.#writer.cost;
+  }
+
+  isUsable(): boolean {
+    return !this.#isOver && this.#writer.isUsable();
+  }
+
+  scanned(records: number): number {
+    return this.#writer.scanned(records);
+  }
+
+  corked(write: () => void): void {
+    if (!this.#isOver) this.#writer.corked(write);
+  }
+
+  send(text: string): boolean {
+    return !this.#isOver && this.#writer.send(text);
+  }
+
+  hello(): string {
+    return this.#epoch;
+  }
+
+  reset(reason: ResetReason, epoch: string, firstSeq: number, lastSeq: number): void {
+    this.isFollowing = false;
+    if (this.send(frames.reset(reason, epoch, firstSeq, lastSeq, this.#id))) this.#deps.onReset(epoch);
+  }
+
+  caughtUp(cursor: number): void {
+    this.isFollowing = this.send(frames.following(this.#id, cursor, this.#deps.scopeName()));
+  }
+
+  end(): void {
+    this.send(frames.end(this.#id));
+    this.over();
+  }
+
+  fail(code: ErrorCode, message: string): void {
+    this.send(frames.error(code, message, this.#id));
+    this.over();
+  }
+
+  /** The job is followed no longer. */
+  over(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#deps.onOver();
+  }
+}

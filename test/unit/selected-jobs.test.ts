@@ -1,0 +1,174 @@
+import { describe, expect, test } from 'vitest';
+import type { ServerFrame } from '../../schemas/frames.js';
+import { event, pureEdge, settled, types, updates } from './edge-fixture.js';
+
+/** An edge that has read three jobs: a at 1 and 4, b at 2, c at 3, which is finished. */
+function edge() {
+  const made = pureEdge({ wallClock: () => 0 });
+  made.log.setEpoch('epoch');
+  made.log.begin('epoch');
+  made.log.ready({ head: 0, firstSeq: 1, complete: true, neverTrimmed: true });
+  made.log.append(1, 0, event('a', { progress: 1 }));
+  made.log.append(2, 0, event('b'));
+  made.log.append(3, 0, event('c', { status: 'completed', progress: 100 }));
+  made.log.append(4, 0, event('a', { progress: 2 }));
+  while (made.turn());
+  return made;
+}
+const run = async (made: ReturnType<typeof pureEdge>) => {
+  for (let i = 0; i < 5; i++) {
+    while (made.turn());
+    await settled();
+  }
+};
+const of = (frames: readonly ServerFrame[], id: string) =>
+  frames.filter((frame) => 'processing_id' in frame && frame.processing_id === id);
+
+describe('jobs that a client names', () => {
+  test('G2 state first: hello, and of each job its last state and then following', async () => {
+    const made = edge();
+    const { frames, send } = made.select(['b']);
+    expect(types(frames)).toEqual(['hello', 'progress_update', 'following']);
+    send({ type: 'follow', jobs: [{ processing_id: 'a' }] });
+    await run(made);
+    expect(of(frames, 'a')).toMatchObject([
+      { type: 'progress_update', seq: 4 },
+      { type: 'following', cursor: 4 },
+    ]);
+  });
+
+  test('G1 order: each job goes on from its own cursor, and what is new comes to those that follow it', async () => {
+    const made = edge();
+    const { frames, send } = made.select();
+    send({
+      type: 'follow',
+      epoch: 'epoch',
+      jobs: [
+        { processing_id: 'a', last_seq: 1 },
+        { processing_id: 'b', last_seq: 2 },
+      ],
+    });
+    made.log.append(5, 0, event('b', { progress: 50 }));
+    made.log.append(6, 0, event('other'));
+    await run(made);
+    expect(updates(frames).map(({ seq, prev_seq }) => [seq, prev_seq])).toEqual([
+      [4, 1],
+      [5, 2],
+    ]);
+    expect(types(frames)).not.toContain('reset');
+  });
+
+  test('G6 the end: of one job it concerns that job alone', async () => {
+    const made = edge();
+    const { frames, socket, connection } = made.select(['a', 'c']);
+    expect(of(frames, 'c').map(({ type }) => type)).toEqual(['progress_update', 'following', 'end']);
+    expect(socket.closed).toBeNull();
+    expect([...connection.sessions]).toHaveLength(1);
+    made.log.append(5, 0, event('a', { status: 'completed', progress: 100 }));
+    await run(made);
+    expect(of(frames, 'a').at(-1)).toMatchObject({ type: 'end' });
+    expect([[...made.hub.countStates()], socket.closed]).toEqual([[], null]);
+  });
+
+  test('G5 stale cursors: one job is reset, and the others go on', async () => {
+    const made = edge();
+    const { frames, send } = made.select(['b']);
+    send({ type: 'follow', epoch: 'another', jobs: [{ processing_id: 'a', last_seq: 1 }] });
+    await run(made);
+    expect(of(frames, 'a')).toMatchObject([
+      { type: 'reset', reason: 'epoch', epoch: 'epoch' },
+      { type: 'progress_update', seq: 4 },
+      { type: 'following', cursor: 4 },
+    ]);
+    expect(of(frames, 'b').map(({ type }) => type)).toEqual(['progress_update', 'following']);
+  });
+
+  test('G7 nobody unauthorised, G8 bad input: a refusal names its job, and the connection stays', async () => {
+    const made = edge();
+    const { frames, send, socket } = made.select(['a'], null, {
+      maxJobs: 2,
+      narrow: (scope) =>
+        scope.kind === 'job' && scope.id === 'b'
+          ? { ok: false, message: 'not this one' }
+          : { ok: true, scope },
+    });
+    send({ type: 'follow', jobs: ['b', 'a.b', 'd', 'e'].map((processing_id) => ({ processing_id })) });
+    await run(made);
+    expect(frames.filter(({ type }) => type === 'error')).toMatchObject([
+      { processing_id: 'b', code: 'forbidden' },
+      { processing_id: 'a.b', code: 'invalid_processing_id' },
+      { processing_id: 'e', code: 'too_many_jobs' },
+    ]);
+    expect(of(frames, 'd').map(({ type }) => type)).toEqual(['following']);
+    expect(socket.closed).toBeNull();
+  });
+
+  test('what is followed no longer is sent no more, and can be followed again', async () => {
+    const made = edge();
+    const { frames, send } = made.select(['a', 'b']);
+    send({ type: 'unfollow', jobs: ['a', 'nothing'] });
+    made.log.append(5, 0, event('a', { progress: 3 }));
+    await run(made);
+    expect(updates(frames).map(({ seq }) => seq)).toEqual([4, 2]);
+    send({ type: 'follow', epoch: 'epoch', jobs: [{ processing_id: 'a', last_seq: 4 }] });
+    await run(made);
+    expect(updates(frames).map(({ seq }) => seq)).toEqual([4, 2, 5]);
+  });
+
+  test('one number of a heartbeat resumes them all', async () => {
+    const made = edge();
+    const first = made.select(['a', 'b']);
+    made.log.append(5, 0, event('b', { progress: 50 }));
+    await run(made);
+    made.hub.tick(1e9, 'ok');
+    const heartbeat = first.frames.at(-1);
+    expect(heartbeat).toMatchObject({ type: 'heartbeat', cursor: 5 });
+    first.connection.closed();
+    made.hub.remove(first.connection);
+    made.log.append(6, 0, event('a', { progress: 60 }));
+    made.log.append(7, 0, event('b', { progress: 70 }));
+    const back = made.select(['a', 'b'], { lastSeq: 5, epoch: 'epoch' });
+    await run(made);
+    expect(updates(back.frames).map(({ seq, prev_seq }) => [seq, prev_seq])).toEqual([
+      [6, 4],
+      [7, 5],
+    ]);
+  });
+
+  test('the log begins anew: of the same epoch each goes on, of another each is reset', async () => {
+    const made = edge();
+    const { frames } = made.select(['a', 'b']);
+    made.log.begin('next');
+    made.log.load(1, 0, event('a', { progress: 9 }));
+    made.log.ready({ head: 1, firstSeq: 1, complete: true, neverTrimmed: true });
+    await run(made);
+    expect(of(frames, 'a').slice(2)).toMatchObject([
+      { type: 'reset', reason: 'epoch', epoch: 'next' },
+      { type: 'progress_update', seq: 1 },
+      { type: 'following', cursor: 1 },
+    ]);
+    expect(of(frames, 'b').slice(2)).toMatchObject([{ type: 'reset' }, { type: 'following', cursor: 1 }]);
+  });
+
+  test('G4 slow readers: a socket that is full gets no more of any job, and goes on with each where it stood', async () => {
+    const made = edge();
+    const { frames, socket, connection } = made.select(['a', 'b'], null, { fullAfter: 2 });
+    expect(types(frames)).toEqual(['hello', 'progress_update']);
+    made.log.append(5, 0, event('a', { progress: 3 }));
+    made.log.append(6, 0, event('b', { progress: 4 }));
+    await run(made);
+    expect(frames).toHaveLength(2);
+    socket.fullAfter = Number.POSITIVE_INFINITY;
+    connection.drained();
+    await run(made);
+    expect(updates(frames).map(({ seq }) => seq)).toEqual([4, 5, 6]);
+  });
+});
+
+test('a client that follows one scope is told that it cannot choose', () => {
+  const made = edge();
+  const { connection, frames, socket } = made.connect({ kind: 'job', id: 'a', jobTypes: null });
+  connection.receive(JSON.stringify({ type: 'follow', jobs: [{ processing_id: 'b' }] }));
+  expect(frames.at(-1)).toMatchObject({ type: 'error', code: 'unknown_frame' });
+  expect(socket.closed).toBe(4400);
+});
