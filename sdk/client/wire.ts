@@ -1,0 +1,87 @@
+import type { ServerFrame } from '../../schemas/frames.js';
+import type { TransportName, WebSocketClass } from './types.js';
+
+// What a transport is to the client: one attempt, which speaks in frames whatever carries them.
+
+/** A cursor as the edge is asked with it. PROTOCOL.md, "Epoch" and "Scope". */
+export interface Position {
+  readonly seq: number;
+  readonly epoch: string;
+  readonly scope: string;
+}
+
+/** A job to follow, and behind what; null: from its last state. */
+export interface FollowedJob {
+  readonly id: string;
+  readonly position: Position | null;
+}
+
+/** What a connection follows: jobs by name, which come and go, or all jobs of these types (none: all of them). */
+export type Target =
+  | { readonly kind: 'selected' }
+  | { readonly kind: 'all'; readonly jobTypes: readonly string[] };
+
+/** Why a wire ended, and what to do. PROTOCOL.md, "Close codes". */
+export interface WireClose {
+  readonly next: 'retry' | 'stop' | 'new_token';
+  /** The close code of a WebSocket, or the status of an HTTP answer; 0: there was none. */
+  readonly code: number;
+  /** For people. */
+  readonly message: string;
+  /** Wait at least so long before the next attempt, in milliseconds. */
+  readonly retryAfterMs: number;
+}
+
+/** What a wire needs of whoever opened it. */
+export interface WireOwner {
+  /** What to follow now (`selected`), each with what has been received of it. */
+  followed(): readonly FollowedJob[];
+  /** Where to go on (`all`); null: from the last states. */
+  position(): Position | null;
+  /** A frame came. Frames of named jobs carry their `processing_id`. */
+  frame(frame: ServerFrame): void;
+  /** The bytes of a heartbeat or a comment came: the connection lives. */
+  alive(): void;
+  /** It is over. Called once, not after `close()`, and nothing follows. */
+  closed(close: WireClose): void;
+}
+
+export interface WireOptions {
+  /** The edge, as `http(s)://`, without a path behind its base. */
+  readonly base: URL;
+  readonly target: Target;
+  readonly token: string | null;
+  readonly maxRate: number | null;
+}
+
+/** One attempt to connect, and the connection it leads to. It retries nothing by itself. */
+export interface Wire {
+  /** `followed()` has these jobs as well now, or has another position of them. */
+  follow(jobs: readonly FollowedJob[]): void;
+  unfollow(ids: readonly string[]): void;
+  /** A new token counts from now on. @returns false: this wire cannot, and has to be opened again with it */
+  renew(token: string): boolean;
+  /** Makes a living edge answer at once. */
+  ping(): void;
+  /** Ends it. Nothing is called any more. */
+  close(): void;
+}
+
+export type OpenWire = (options: WireOptions, owner: WireOwner, platform: Platform) => Wire;
+
+/** The world outside, which tests stand in for. Times are in milliseconds. */
+export interface Platform {
+  readonly WebSocket: WebSocketClass | undefined;
+  readonly fetch: typeof fetch;
+  now(): number;
+  /** From 0 to below 1. */
+  random(): number;
+  /** @returns how to take it back */
+  later(ms: number, run: () => void): () => void;
+  /** Calls when the device is online again, the page is shown again, or comes out of a freeze or the back-forward cache. */
+  onWake(run: () => void): () => void;
+  /** Whether a page is there to be seen; true where there is none. */
+  isVisible(): boolean;
+}
+
+export type OpenWires = Readonly<Record<TransportName, OpenWire>>;
