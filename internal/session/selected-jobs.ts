@@ -15,6 +15,8 @@ type Unfollow = Extract<ClientFrame, { type: 'unfollow' }>;
 export interface SelectedJobsDeps extends Omit<SessionDeps, 'scope'> {
   /** The most jobs at once. */
   readonly maxJobs: number;
+  /** Whether reads of history have room for one more job; left out: always. */
+  readonly hasReadCapacity?: () => boolean;
   /** Names what such a connection follows, whichever jobs these are. */
   readonly scopeName: string;
   /** Events concern a session from here on. */
@@ -41,6 +43,8 @@ export class SelectedJobs {
   #narrow: Narrow;
   /** The epoch that the client was told last. */
   #epoch = '';
+  /** Since the client read last. */
+  #untakenRefusals = 0;
 
   constructor(deps: SelectedJobsDeps, writer: FrameWriter, narrow: Narrow) {
     this.#deps = deps;
@@ -65,7 +69,7 @@ export class SelectedJobs {
     if (!this.#writer.isUsable()) return;
     this.#writer.corked(() => {
       this.#epoch = this.#writer.hello(log.epoch, scopeName);
-      for (const id of ids) this.#follow(id, resume);
+      for (const id of ids) this.#follow(id, ofEachJob(resume, scopeName));
     });
   }
 
@@ -132,6 +136,8 @@ export class SelectedJobs {
   }
 
   #follow(id: string, resume: Resume | null): void {
+    // The job before it may have been the last that this connection was there for.
+    if (!this.#writer.isUsable()) return;
     if (!isProcessingId(id)) {
       const message = `processing_id is ${show(id)}; expected 1 to 128 of A-Z a-z 0-9 _ -`;
       this.#refuse('invalid_processing_id', message, id);
@@ -146,6 +152,11 @@ export class SelectedJobs {
     const narrowed = this.#narrow({ kind: 'job', id, jobTypes: null });
     if (!narrowed.ok) {
       this.#refuse('forbidden', narrowed.message, id);
+      return;
+    }
+    // A client that names jobs in a loop leaves reads behind that nobody wants, faster than they are done.
+    if (this.#deps.hasReadCapacity?.() === false) {
+      this.#refuse('overloaded', 'too many reads of history wait; follow this job again in a moment', id);
       return;
     }
     this.#open(id, narrowed.scope, resume);
@@ -170,7 +181,24 @@ export class SelectedJobs {
     session.open();
   }
 
-  #refuse(code: 'forbidden' | 'invalid_processing_id' | 'too_many_jobs', message: string, id: string): void {
+  #refuse(
+    code: 'forbidden' | 'invalid_processing_id' | 'overloaded' | 'too_many_jobs',
+    message: string,
+    id: string,
+  ): void {
+    // As with a pong: who does not read could be made to fill the memory.
+    if (!this.#writer.isFull) this.#untakenRefusals = 0;
+    else if (++this.#untakenRefusals > this.#deps.maxJobs) {
+      this.#writer.fail('too_many_frames', 'too many jobs are refused, and what was sent is not read');
+      return;
+    }
     this.#writer.send(frames.error(code, message, id));
   }
+}
+
+// The number that counts for all jobs is of the connection's scope, which says nothing of a single job.
+function ofEachJob(resume: Resume | null, scopeName: string): Resume | null {
+  if (resume === null || resume.scope !== scopeName) return resume;
+  const { lastSeq, epoch } = resume;
+  return { lastSeq, epoch };
 }
