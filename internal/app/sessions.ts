@@ -116,6 +116,11 @@ export function webSocketDeps(
               narrow,
               scopeName: scope.fixed?.scopeName ?? scopeIdOf(scope),
               maxJobs: config.maxFollowedJobs,
+              hasReadCapacity: () => {
+                const limit = guard.readLimit(requester);
+                if (limit !== null) metrics.limitsReached.inc({ limit });
+                return limit === null;
+              },
               attach: (session) => hub.attach(session),
               detach: (session) => hub.detach(session),
             })

@@ -170,6 +170,12 @@ export class ConnectionGuard {
     return origins.match(origin, host, proxies.isSecure(peer, isSecure, forwardedProto));
   }
 
+  /** Which limit of reads that wait is reached, so that this requester may cause no more of them now; null: none. */
+  readLimit(requester: string): 'pending_reads' | 'pending_reads_per_subject' | null {
+    if (!this.#deps.hasCapacity()) return 'pending_reads';
+    return this.#deps.hasCapacityFor(requester) ? null : 'pending_reads_per_subject';
+  }
+
   /** Decides at once whether a request is upgraded. */
   checkUpgrade(handshake: Handshake): UpgradeDecision {
     const { proxies, admission, verifier, tokenInQuery, hasCapacity, hasCapacityFor } = this.#deps;

@@ -16,6 +16,8 @@ type Unfollow = Extract<ClientFrame, { type: 'unfollow' }>;
 export interface SelectedJobsDeps extends Omit<SessionDeps, 'scope'> {
   /** The most jobs at once. */
   readonly maxJobs: number;
+  /** Whether reads of history have room for one more job; left out: always. */
+  readonly hasReadCapacity?: () => boolean;
   /** Names what such a connection follows, whichever jobs these are. */
   readonly scopeName: string;
   /** Events concern a session from here on. */
@@ -25,6 +27,7 @@ export interface SelectedJobsDeps extends Omit<SessionDeps, 'scope'> {
 }
 
 interface SelectedJob {
+  readonly id: string;
   readonly session: Session;
   readonly output: JobOutput;
   readonly followed: Followed;
@@ -44,10 +47,12 @@ export class SelectedJobs {
   #epoch = '';
   /** Where the client names all jobs at once: these, in the order of a joint cursor's marks. */
   #fixed: readonly string[] | null = null;
-  /** Of these: the client was told that they have ended, or are refused. */
-  readonly #over = new Set<string>();
+  /** Of these: the client was told that they have ended, or are refused. null: nobody asks, and it would only grow. */
+  #over: Set<string> | null = null;
   /** What it was told of all of them when the last was over. */
   #lastPosition: JointPosition | null = null;
+  /** Since the client read last. */
+  #untakenRefusals = 0;
 
   constructor(deps: SelectedJobsDeps, writer: FrameWriter, narrow: Narrow) {
     this.#deps = deps;
@@ -72,17 +77,18 @@ export class SelectedJobs {
     if (!this.#writer.isUsable()) return;
     this.#writer.corked(() => {
       this.#epoch = this.#writer.hello(log.epoch, scopeName);
-      const sessions = ids.map((id) => {
+      this.#over = fixed === undefined ? null : new Set();
+      const jobs = ids.map((id) => {
         const start = withoutScope(after.get(id) ?? resume, scopeName);
         // Of another stream it says nothing of what is there now.
         if (!fixed?.over.has(id) || start?.epoch !== this.#epoch)
           return this.#add(id, fixed?.anew.has(id) ? null : start);
-        this.#over.add(id);
+        this.#over?.add(id);
         return null;
       });
       if (fixed !== undefined) this.#fixed = [...ids].sort();
       // Only now: what is said of one may have to say where all of them stand.
-      for (const session of sessions) session?.open();
+      for (const job of jobs) if (job !== null) this.#begin(job);
       this.#endIfOver();
     });
   }
@@ -98,7 +104,7 @@ export class SelectedJobs {
     let cursor = Number.POSITIVE_INFINITY;
     const epochs = new Set<string>();
     const marks = this.#fixed.map((id): JobMark => {
-      if (this.#over.has(id)) return 'over';
+      if (this.#over?.has(id)) return 'over';
       const job = this.#jobs.get(id);
       if (job === undefined || job.followed.cursor === null) return 'anew';
       cursor = Math.min(cursor, job.session.toldCursor());
@@ -119,7 +125,8 @@ export class SelectedJobs {
           lastSeq === undefined
             ? null
             : { lastSeq, epoch: epoch ?? null, ...(scope !== undefined && { scope }) };
-        this.#add(id, resume)?.open();
+        const job = this.#add(id, resume);
+        if (job !== null) this.#begin(job);
       }
     });
   }
@@ -174,7 +181,9 @@ export class SelectedJobs {
   }
 
   // Takes up a job; null: it is refused.
-  #add(id: string, resume: Resume | null): Session | null {
+  #add(id: string, resume: Resume | null): SelectedJob | null {
+    // The job before it may have been the last that this connection was there for.
+    if (!this.#writer.isUsable()) return null;
     if (!isProcessingId(id)) {
       const message = `processing_id is ${show(id)}; expected 1 to 128 of A-Z a-z 0-9 _ -`;
       this.#refuse('invalid_processing_id', message, id);
@@ -194,7 +203,7 @@ export class SelectedJobs {
     return this.#create(id, narrowed.scope, resume);
   }
 
-  #create(id: string, scope: Scope, resume: Resume | null): Session {
+  #create(id: string, scope: Scope, resume: Resume | null): SelectedJob {
     const scopeName = this.#deps.scopeId(scope);
     const isVoid =
       (resume?.epoch ?? this.#epoch) !== this.#epoch || (resume?.scope ?? scopeName) !== scopeName;
@@ -212,12 +221,33 @@ export class SelectedJobs {
       },
     });
     const session: Session = new Session({ ...this.#deps, scope, resume }, output, followed);
-    this.#jobs.set(id, { session, output, followed });
+    const job: SelectedJob = { id, session, output, followed };
+    this.#jobs.set(id, job);
     this.#deps.attach(session);
-    return session;
+    return job;
   }
 
-  #refuse(code: 'forbidden' | 'invalid_processing_id' | 'too_many_jobs', message: string, id: string): void {
+  #begin({ id, session, output }: SelectedJob): void {
+    // A client that names jobs in a loop leaves reads behind that nobody wants, faster than they are done.
+    if (this.#deps.hasReadCapacity?.() === false) {
+      output.over();
+      this.#refuse('overloaded', 'too many reads of history wait; follow this job again in a moment', id);
+      return;
+    }
+    session.open();
+  }
+
+  #refuse(
+    code: 'forbidden' | 'invalid_processing_id' | 'overloaded' | 'too_many_jobs',
+    message: string,
+    id: string,
+  ): void {
+    // As with a pong: who does not read could be made to fill the memory.
+    if (!this.#writer.isFull) this.#untakenRefusals = 0;
+    else if (++this.#untakenRefusals > this.#deps.maxJobs) {
+      this.#writer.fail('too_many_frames', 'too many jobs are refused, and what was sent is not read');
+      return;
+    }
     this.#writer.send(frames.error(code, message, id));
     this.#told(id, code);
   }
@@ -229,7 +259,7 @@ export class SelectedJobs {
       if (this.#fixed !== null) this.#writer.close('overloaded', why);
       return;
     }
-    this.#over.add(id);
+    this.#over?.add(id);
     this.#endIfOver();
   }
 

@@ -1,6 +1,6 @@
 import type { Frame } from '../harness/client.js';
 import { type Truth, typeOf } from './oracle.js';
-import type { Recorder, Scope } from './recorder.js';
+import type { Judged, Scope } from './recorder.js';
 
 /** What one client was given. */
 export interface Tally {
@@ -29,7 +29,7 @@ const count = (counts: Record<string, number>, name: string): void => {
  * before anything is left out. On all jobs a piece may be skipped: of that it must have the newest state of each job
  * that changed there. Throws at the first thing that is wrong.
  */
-export function judge(client: Recorder, truths: ReadonlyMap<string, Truth>): Tally {
+export function judge(client: Judged, truths: ReadonlyMap<string, Truth>): Tally {
   const checker = new ClientChecker(client, truths);
   for (const one of client.record) {
     switch (one.what) {
@@ -76,7 +76,7 @@ class ClientChecker {
   #skips: Skip[] = [];
 
   constructor(
-    private readonly client: Recorder,
+    private readonly client: Judged,
     private readonly truths: ReadonlyMap<string, Truth>,
   ) {
     this.#scope = client.firstScope;
@@ -338,7 +338,7 @@ function clipped(skips: readonly Skip[], cursor: number): Skip[] {
  * The jobs on a page that the stream holds nothing of, and that the edge knows to be gone: it showed them itself, and
  * the client was with no other since. Of one job nothing is told: whoever follows it keeps its last state.
  */
-export function ghostsOf({ scope, shown }: Recorder, truth: Truth): string[] {
+export function ghostsOf({ scope, shown }: Judged, truth: Truth): string[] {
   if (scope.kind === 'job') return [];
   return [...shown].flatMap(([id, edge]) => (edge !== null && !truth.isKept(id) ? [id] : []));
 }

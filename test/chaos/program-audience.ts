@@ -2,6 +2,7 @@ import { ghostsOf } from './checker.js';
 import type { Place } from './edge-node.js';
 import type { Truth } from './oracle.js';
 import { Recorder, type Scope } from './recorder.js';
+import { SelectedRecorder, type SelectedScope } from './selected-recorder.js';
 
 /** An edge may look only once a minute for jobs of which nothing but other messages tells that they are gone. */
 const REST_MS = 75_000;
@@ -25,8 +26,11 @@ export interface Arrivals {
   readonly read: number;
 }
 
+/** What a client of a program follows. */
+export type AudienceScope = Scope | SelectedScope;
+
 export interface Client {
-  readonly recorder: Recorder;
+  readonly recorder: Recorder | SelectedRecorder;
   readonly isProxied: boolean;
   isPaused: boolean;
 }
@@ -40,7 +44,7 @@ export class Audience {
     private readonly truth: () => Truth,
   ) {}
 
-  async connect(scope: Scope, isProxied: boolean, index: number): Promise<void> {
+  async connect(scope: AudienceScope, isProxied: boolean, index: number): Promise<void> {
     await this.#open(this.#add(scope, isProxied), index, null);
   }
 
@@ -66,6 +70,7 @@ export class Audience {
     if (client === undefined) return;
     const { recorder } = client;
     await recorder.drop();
+    if (recorder instanceof SelectedRecorder || recorder.scope.kind !== 'all') return;
     recorder.rescope(wider(recorder.scope));
     await this.#open(client, index, null);
   }
@@ -165,11 +170,12 @@ export class Audience {
     const total = { connections: 0, bytes: 0, read: 0 };
     const readSoFar = () => this.places.reduce((sum, { link }) => sum + link.passed('down'), 0);
     const readBefore = readSoFar();
+    let ofJobs = 0;
     // An update makes the cursor rise, so nobody is sent more of them than there are events; and states, after a reset.
     const updates = this.truth().jobs.size + this.truth().events;
     const cutAfter = Math.max(wantedCutAfter, Math.ceil(updates / MOST_CONNECTIONS));
     const bound = Math.ceil(updates / cutAfter) + SPARE_CONNECTIONS;
-    const scopes = [ALL, ...this.clients.map(({ recorder }) => recorder.scope)];
+    const scopes: AudienceScope[] = [ALL, ...this.clients.map(({ recorder }) => recorder.scope)];
     for (const scope of new Map(scopes.map((one) => [JSON.stringify(one), one])).values()) {
       for (const cursor of [null, Math.floor(this.truth().last / 3)]) {
         const client = this.#add(scope, false);
@@ -183,11 +189,13 @@ export class Audience {
         }
         await recorder.drop();
         total.connections += recorder.connections;
+        // Each job of a connection is read for by itself.
+        ofJobs += recorder.connections * recorder.members.length;
         total.bytes += recorder.bytes;
       }
     }
     total.read = readSoFar() - readBefore;
-    if (total.read > READ_FACTOR * total.bytes + READ_FOR_CONNECTION * total.connections)
+    if (total.read > READ_FACTOR * total.bytes + READ_FOR_CONNECTION * ofJobs)
       throw this.#failure(`read too much: ${JSON.stringify(total)}`, []);
     return total;
   }
@@ -196,19 +204,20 @@ export class Audience {
     await Promise.all(this.clients.map(({ recorder }) => recorder.drop()));
   }
 
-  #add(scope: Scope, isProxied: boolean): Client {
-    const what = scope.kind === 'job' ? scope.id : (scope.jobTypes?.join() ?? 'all');
-    const recorder = new Recorder(`client ${this.clients.length} (${what})`, scope);
+  #add(scope: AudienceScope, isProxied: boolean): Client {
+    const name = `client ${this.clients.length} (${worded(scope)})`;
+    const recorder =
+      scope.kind === 'selected' ? new SelectedRecorder(name, scope) : new Recorder(name, scope);
     const client = { recorder, isProxied, isPaused: false };
     this.clients.push(client);
     return client;
   }
 
-  #isAtRest(recorder: Recorder): boolean {
+  #isAtRest(recorder: Client['recorder']): boolean {
     const truth = this.truth();
     if (recorder.hasEnded) return true;
     if (!recorder.isCaughtUp || recorder.epoch !== truth.epoch) return false;
-    return (recorder.cursor ?? -1) >= truth.lastKept && ghostsOf(recorder, truth).length === 0;
+    return (recorder.cursor ?? -1) >= truth.lastKept && ghostsOfAll(recorder, truth) === 0;
   }
 
   async #open(client: Client, index: number, cutAfter: number | null): Promise<boolean> {
@@ -238,6 +247,21 @@ const ALL: Scope = { kind: 'all', jobTypes: null };
 function wider(scope: Scope): Scope {
   if (scope.kind === 'job') return scope;
   return (scope.jobTypes?.length ?? 0) > 1 ? ALL : { kind: 'all', jobTypes: ['even', 'odd'] };
+}
+
+function worded(scope: AudienceScope): string {
+  switch (scope.kind) {
+    case 'job':
+      return scope.id;
+    case 'all':
+      return scope.jobTypes?.join() ?? 'all';
+    case 'selected':
+      return `selected ${scope.ids.join()}`;
+  }
+}
+
+function ghostsOfAll({ members }: Client['recorder'], truth: Truth): number {
+  return members.reduce((sum, member) => sum + ghostsOf(member, truth).length, 0);
 }
 
 function stateOf(frame: { readonly type: string; readonly [field: string]: unknown }): [string, number][] {

@@ -1,7 +1,7 @@
 /** What can happen in a random program, and how often. */
 import fc from 'fast-check';
 import type { Kind } from './oracle.js';
-import type { Scope } from './recorder.js';
+import type { AudienceScope } from './program-audience.js';
 import type { ProgramWorld } from './system-under-test.js';
 
 export const JOBS = ['job-0', 'job-1', 'job-2', 'job-3'] as const;
@@ -15,9 +15,10 @@ const kind: fc.Arbitrary<Kind> = fc.oneof(
   { weight: 12, arbitrary: fc.constant<Kind>('processing') },
   { weight: 2, arbitrary: fc.constantFrom<Kind>('completed', 'retryable', 'failed', 'invalid') },
 );
-const scope: fc.Arbitrary<Scope> = fc.oneof(
-  job.map((id): Scope => ({ kind: 'job', id })),
-  fc.constantFrom<Scope>({ kind: 'all', jobTypes: null }, { kind: 'all', jobTypes: ['odd'] }),
+const scope: fc.Arbitrary<AudienceScope> = fc.oneof(
+  job.map((id): AudienceScope => ({ kind: 'job', id })),
+  fc.constantFrom<AudienceScope>({ kind: 'all', jobTypes: null }, { kind: 'all', jobTypes: ['odd'] }),
+  fc.subarray([...JOBS], { minLength: 2 }).map((ids): AudienceScope => ({ kind: 'selected', ids })),
 );
 const who = fc.nat(9);
 const edge = fc.nat(1);

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { judge, type Tally } from './checker.js';
 import { JOBS, type Options, options, type Step, step, take } from './program-steps.js';
+import { SelectedRecorder } from './selected-recorder.js';
 import { NatsFault, ProgramWorld } from './system-under-test.js';
 
 const PROGRAMS = Number(process.env.HEADWAY_PROGRAMS ?? 10);
@@ -19,6 +20,7 @@ test('G1 order, G2 state first, G3 faults, G4 slow readers, G5 stale cursors, G6
   const faults: Record<string, number> = {};
   let [programs, clients, updates, events, gone] = [0, 0, 0, 0, 0];
   let [connections, taken, read] = [0, 0, 0];
+  let [selected, joint] = [0, 0];
 
   const run = async (chosen: Options, program: Step[]): Promise<void> => {
     await using world = await ProgramWorld.start(chosen);
@@ -36,7 +38,10 @@ test('G1 order, G2 state first, G3 faults, G4 slow readers, G5 stale cursors, G6
       count(faults, error.message);
       return;
     }
-    const verify = (): Tally[] => world.audience.clients.map(({ recorder }) => judge(recorder, world.truths));
+    const verify = (): Tally[] =>
+      world.audience.clients.flatMap(({ recorder }) =>
+        recorder.members.map((member) => judge(member, world.truths)),
+      );
     verify();
     await world.newcomers();
     const needed = await world.audience.arrivals(chosen.cutAfter);
@@ -47,7 +52,7 @@ test('G1 order, G2 state first, G3 faults, G4 slow readers, G5 stale cursors, G6
     for (const id of JOBS) await world.publish(id, 'completed', 1, 10);
     await world.rest();
     for (const { recorder } of world.audience.clients) {
-      if (recorder.scope.kind !== 'job') continue;
+      if (recorder.scope.kind === 'all') continue;
       const deadline = performance.now() + 10_000;
       while (!recorder.hasEnded && performance.now() < deadline) await recorder.change(1_000);
       expect(recorder.hasEnded, recorder.describe()).toBe(true);
@@ -60,6 +65,11 @@ test('G1 order, G2 state first, G3 faults, G4 slow readers, G5 stale cursors, G6
     }
     programs++;
     clients += world.audience.clients.length;
+    for (const { recorder } of world.audience.clients) {
+      if (!(recorder instanceof SelectedRecorder)) continue;
+      selected += recorder.members.length;
+      joint += recorder.jointResumes;
+    }
     for (const truth of world.truths.values()) events += truth.events;
   };
 
@@ -74,7 +84,7 @@ test('G1 order, G2 state first, G3 faults, G4 slow readers, G5 stale cursors, G6
     },
   );
   process.stdout.write(
-    `    ${programs} programs, ${clients} clients, ${events} events stored, ${updates} updates checked, ` +
+    `    ${programs} programs, ${clients} clients, ${selected} jobs selected on one connection with others (${joint} times back with one number for all), ${events} events stored, ${updates} updates checked, ` +
       `${connections} connections until everyone who was cut had arrived, who took ${taken} bytes; ` +
       `${read} were read from NATS for them\n` +
       `    steps: ${JSON.stringify(steps)}\n    resets: ${JSON.stringify(resets)}, skips: ${JSON.stringify(skips)}, ${gone} gone\n    given up for nats-server: ${JSON.stringify(faults)}\n`,

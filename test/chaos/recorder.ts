@@ -16,13 +16,24 @@ export type Happening =
   /** From its next connection on it follows something else. */
   | { readonly at: number; readonly what: 'rescoped'; readonly scope: Scope };
 
+/** One client of one scope, as it is judged. */
+export interface Judged {
+  readonly record: readonly Happening[];
+  /** What it began with, and what it follows now. */
+  readonly firstScope: Scope;
+  readonly scope: Scope;
+  /** The jobs on its page, each with the edge that showed it; null: it has been to another edge since. */
+  readonly shown: ReadonlyMap<string, string | null>;
+  describe(): string;
+}
+
 const PATH = '/ws/upload-progress';
 
 /**
  * A client that keeps its place by PROTOCOL.md's rules, remembers everything it was ever sent, and comes back only when
  * it is told to. What it remembers is judged when the truth is known: see checker.ts.
  */
-export class Recorder {
+export class Recorder implements Judged {
   readonly record: Happening[] = [];
   /** What it began with. */
   readonly firstScope: Scope;
@@ -67,6 +78,11 @@ export class Recorder {
 
   get isOpen(): boolean {
     return this.#client !== null;
+  }
+
+  /** Who is judged: itself. */
+  get members(): readonly Judged[] {
+    return [this];
   }
 
   /** Says of itself that it has been there. Only before its first connection. */
@@ -191,7 +207,8 @@ export class Recorder {
   }
 }
 
-function worded(one: Happening): string {
+/** One happening in a few words. */
+export function worded(one: Happening): string {
   switch (one.what) {
     case 'opened':
       return 'opened';

@@ -104,6 +104,7 @@ describe('jobs that a client names', () => {
         .map(({ seq }) => seq)
         .sort((x, y) => x - y),
     ).toEqual(missed);
+    expect(back.frames.map(({ type }) => type)).not.toContain('reset');
   });
 
   test('G6 the end, G7 nobody unauthorised: each concerns one job alone, and the connection stays', async () => {

@@ -103,6 +103,44 @@ describe('jobs that a client names', () => {
     expect(socket.closed).toBeNull();
   });
 
+  test('G9 memory: a client that does not read and goes on to name jobs that it may not follow is closed', async () => {
+    const made = edge();
+    const { frames, send, socket } = made.select(['a'], null, { maxJobs: 10 });
+    socket.fullAfter = 0;
+    const wrong = (count: number) => Array.from({ length: count }, () => ({ processing_id: '!' }));
+    send({ type: 'follow', jobs: wrong(10) });
+    expect(socket.closed).toBeNull();
+    // Who reads again begins anew.
+    socket.fullAfter = Number.POSITIVE_INFINITY;
+    send({ type: 'follow', jobs: wrong(10) });
+    socket.fullAfter = 0;
+    send({ type: 'follow', jobs: [...wrong(100), { processing_id: 'b' }] });
+    await run(made);
+    expect(socket.closed).toBe(4429);
+    expect(frames.at(-1)).toMatchObject({ type: 'error', code: 'too_many_frames' });
+    expect(frames.filter(({ type }) => type === 'error')).toHaveLength(31);
+    expect([...made.hub.countStates()]).toEqual([]);
+  });
+
+  test('G9 memory: of a connection that is closed while it names jobs nothing is left', async () => {
+    let now = 0;
+    const made = pureEdge({ wallClock: () => now });
+    const { connection, send, socket } = made.select([], null, {
+      credentials: {
+        expiry: { at: 10, text: 'then' },
+        warnMs: 0,
+        renew: () => Promise.resolve({ kind: 'unknown' }),
+      },
+      narrow: (scope) => {
+        now = 20;
+        return { ok: true, scope };
+      },
+    });
+    send({ type: 'follow', jobs: [{ processing_id: 'a' }, { processing_id: 'b' }, { processing_id: 'c' }] });
+    expect(socket.closed).toBe(4401);
+    expect([...connection.sessions]).toEqual([]);
+  });
+
   test('what is followed no longer is sent no more, and can be followed again', async () => {
     const made = edge();
     const { frames, send } = made.select(['a', 'b']);
