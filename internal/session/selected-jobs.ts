@@ -111,20 +111,21 @@ export class SelectedJobs {
   renewed(narrow: Narrow): void {
     this.#narrow = narrow;
     const { log, scopeId } = this.#deps;
-    for (const { session, output, followed } of [...this.#jobs.values()]) {
+    for (const [id, { session, output, followed }] of [...this.#jobs]) {
       const { scope } = followed;
-      const narrowed = narrow(scope);
+      // The job itself, not what an older token left of it: since it begins anew, it can grow as well.
+      const narrowed = narrow({ kind: 'job', id, jobTypes: null });
       if (!narrowed.ok) {
         output.fail('forbidden', narrowed.message);
         continue;
       }
       if (scopeId(narrowed.scope) === scopeId(scope)) continue;
       followed.scope = narrowed.scope;
-      if (scope.kind === 'job' && followed.isForbidden(log.last(scope.id))) {
+      if (followed.isForbidden(log.last(id))) {
         output.fail(FORBIDDEN.code, FORBIDDEN.message);
         continue;
       }
-      // A cursor that moves on under fewer types is none of the wider scope: the job begins anew.
+      // A cursor under other types is none of this scope: the job begins anew.
       session.logRestarts('scope');
       this.#deps.scheduleCatchUp(session);
     }
