@@ -12,7 +12,7 @@ import { Session, type SessionDeps } from './session.js';
 type Follow = Extract<ClientFrame, { type: 'follow' }>;
 type Unfollow = Extract<ClientFrame, { type: 'unfollow' }>;
 
-export interface SelectedJobsDeps extends Omit<SessionDeps, 'scope'> {
+export interface SelectedJobsDeps extends SessionDeps {
   /** The most jobs at once. */
   readonly maxJobs: number;
   /** Whether reads of history have room for one more job; left out: always. */
@@ -176,7 +176,7 @@ export class SelectedJobs {
         this.#deps.detach(session);
       },
     });
-    const session: Session = new Session({ ...this.#deps, scope, resume }, output, followed);
+    const session: Session = new Session(this.#deps, output, followed, resume);
     this.#jobs.set(id, { session, output, followed });
     this.#deps.attach(session);
     session.open();
