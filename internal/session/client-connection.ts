@@ -1,19 +1,31 @@
 import type { ErrorCode } from '../../schemas/close-codes.js';
 import type { ClientFrame } from '../../schemas/frames.js';
+import type { Scope } from '../eventlog/record.js';
 import { FORBIDDEN, Followed } from './catch-up.js';
 import { FrameWriter } from './frame-writer.js';
 import { frames, parseClientFrame } from './frames.js';
-import type { ConnectionCredentials, JointPosition, Narrow, SelectedScope, Transport } from './ports.js';
+import type {
+  ConnectionCredentials,
+  JointPosition,
+  Narrow,
+  Resume,
+  SelectedScope,
+  Transport,
+} from './ports.js';
 import { SelectedJobs, type SelectedJobsDeps } from './selected-jobs.js';
 import { Session, type SessionDeps } from './session.js';
 import { TokenExpiry, TokenRenewal } from './token-expiry.js';
 
-interface ClientDeps extends Omit<SessionDeps, 'scope'> {
+interface ClientDeps extends SessionDeps {
+  /** null: a fresh client, which gets last states. */
+  readonly resume: Resume | null;
   readonly transport: Transport;
   /** null: the edge runs open. */
   readonly credentials: ConnectionCredentials | null;
 }
-export type ConnectionDeps = ClientDeps & SessionDeps;
+export interface ConnectionDeps extends ClientDeps {
+  readonly scope: Scope;
+}
 
 /**
  * One client: what is the same whatever it follows. It sends heartbeats, answers the client's frames, and ends when the
@@ -124,7 +136,7 @@ export class ClientConnection extends Client {
     this.#deps = deps;
     this.kind = deps.scope.kind;
     this.#followed = new Followed(deps.scope, deps.resume?.lastSeq ?? null);
-    this.session = new Session(deps, this.writer, this.#followed);
+    this.session = new Session(deps, this.writer, this.#followed, deps.resume);
   }
 
   get sessions(): readonly Session[] {

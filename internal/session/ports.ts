@@ -182,15 +182,12 @@ export interface ConnectionCredentials {
   readonly renew: (token: string) => Promise<Renewal>;
 }
 
-/** What the parts of a session work with. */
+/** What the parts of a session work with. All sessions of a connection have the same one. */
 export interface SessionContext {
   /** Names the connection to its client. */
   readonly id: string;
   /** By whose turn it catches up: the same for all connections of one subject, or of one address. */
   readonly requester: string;
-  readonly scope: Scope;
-  /** null: a fresh client, which gets the last state. */
-  readonly resume: Resume | null;
   readonly log: EventLog;
   readonly history: HistorySource;
   readonly limits: SessionLimits;

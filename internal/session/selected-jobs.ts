@@ -13,7 +13,7 @@ import { Session, type SessionDeps } from './session.js';
 type Follow = Extract<ClientFrame, { type: 'follow' }>;
 type Unfollow = Extract<ClientFrame, { type: 'unfollow' }>;
 
-export interface SelectedJobsDeps extends Omit<SessionDeps, 'scope'> {
+export interface SelectedJobsDeps extends SessionDeps {
   /** The most jobs at once. */
   readonly maxJobs: number;
   /** Whether reads of history have room for one more job; left out: always. */
@@ -156,20 +156,21 @@ export class SelectedJobs {
   renewed(narrow: Narrow): void {
     this.#narrow = narrow;
     const { log, scopeId } = this.#deps;
-    for (const { session, output, followed } of [...this.#jobs.values()]) {
+    for (const [id, { session, output, followed }] of [...this.#jobs]) {
       const { scope } = followed;
-      const narrowed = narrow(scope);
+      // The job itself, not what an older token left of it: since it begins anew, it can grow as well.
+      const narrowed = narrow({ kind: 'job', id, jobTypes: null });
       if (!narrowed.ok) {
         output.fail('forbidden', narrowed.message);
         continue;
       }
       if (scopeId(narrowed.scope) === scopeId(scope)) continue;
       followed.scope = narrowed.scope;
-      if (scope.kind === 'job' && followed.isForbidden(log.last(scope.id))) {
+      if (followed.isForbidden(log.last(id))) {
         output.fail(FORBIDDEN.code, FORBIDDEN.message);
         continue;
       }
-      // A cursor that moves on under fewer types is none of the wider scope: the job begins anew.
+      // A cursor under other types is none of this scope: the job begins anew.
       session.logRestarts('scope');
       this.#deps.scheduleCatchUp(session);
     }
@@ -220,7 +221,7 @@ export class SelectedJobs {
         if (why !== null) this.#told(id, why);
       },
     });
-    const session: Session = new Session({ ...this.#deps, scope, resume }, output, followed);
+    const session: Session = new Session(this.#deps, output, followed, resume);
     const job: SelectedJob = { id, session, output, followed };
     this.#jobs.set(id, job);
     this.#deps.attach(session);

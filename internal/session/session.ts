@@ -3,7 +3,7 @@ import type { Scope } from '../eventlog/record.js';
 import { SNAPSHOT_SCAN_LIMIT } from '../eventlog/snapshot.js';
 import type { CatchUpSource, Followed, Step } from './catch-up.js';
 import { frames } from './frames.js';
-import type { SessionContext, SessionOutput } from './ports.js';
+import type { Resume, SessionContext, SessionOutput } from './ports.js';
 import { OpeningSource } from './resume.js';
 import { freshStep, HistoryPages, SnapshotSource, TailSource } from './sources.js';
 import { UpdateWriter } from './update-writer.js';
@@ -59,13 +59,14 @@ export class Session {
   /** Whether `caught_up` follows when the head is reached: after a connect or reset, not after a full socket. */
   #owesCaughtUp = true;
 
-  constructor(deps: SessionDeps, writer: SessionOutput, followed: Followed) {
+  /** @param resume null: a fresh client, which gets the last state */
+  constructor(deps: SessionDeps, writer: SessionOutput, followed: Followed, resume: Resume | null) {
     this.requester = deps.requester;
     this.#deps = deps;
     this.#writer = writer;
     this.#updates = new UpdateWriter(deps, writer, followed);
     this.#followed = followed;
-    this.#opening = new OpeningSource(deps, followed, deps.resume);
+    this.#opening = new OpeningSource(deps, followed, resume);
     this.#tail = { name: 'catching_up', source: new TailSource(deps, followed) };
   }
 

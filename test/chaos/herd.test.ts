@@ -1,4 +1,9 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import { Child } from '../harness/child.js';
 import { startEdgeProcess } from '../harness/edge-process.js';
 import { jobId } from '../harness/ids.js';
 import { metric } from '../harness/metrics.js';
@@ -92,4 +97,78 @@ test(`herds: ${CLIENTS} clients of ${JOBS} jobs come back within a second after 
   }
   await Promise.all(followers.map((one) => one.stop()));
   await nc.close();
+}, 420_000);
+
+/** Each process has one file for each client, and may open 20,000. */
+const PROCESSES = 2;
+const JOBS_EACH = 20;
+
+test(`G1 order, G3 faults: ${CLIENTS} connections of ${JOBS_EACH} selected jobs each come back after their edge was killed; each follows every job again and misses nothing`, async () => {
+  await using nats = await startNats();
+  const first = await startEdgeProcess({ natsUrl: nats.url });
+  await using nc = await connectNats(nats.url);
+  const ids = Array.from({ length: JOBS }, () => jobId());
+  const publishRound = (fields: Record<string, unknown>) =>
+    publishAll(
+      nc,
+      ids.map((id) => event(id, fields)),
+    );
+  await publishRound({ progress: 0 });
+  const folder = await mkdtemp(join(tmpdir(), 'herd-'));
+  const address = join(folder, 'address');
+  await writeFile(address, first.ws);
+  const program = fileURLToPath(new URL('selected-herd.mjs', import.meta.url));
+  const each = Math.ceil(CLIENTS / PROCESSES);
+  const herds = await Promise.all(
+    Array.from({ length: PROCESSES }, (_, index) =>
+      Child.spawn(`herd ${index}`, process.execPath, [
+        program,
+        address,
+        String(each),
+        String(JOBS_EACH),
+        String(index * each),
+        ...ids,
+      ]),
+    ),
+  );
+  try {
+    const all = async (word: string, nth: number): Promise<string[]> =>
+      Promise.all(
+        herds.map((herd) => {
+          let left = nth;
+          return herd.line(
+            (line) => (line.startsWith(word) && --left === 0 ? line : undefined),
+            word,
+            PATIENCE_MS,
+          );
+        }),
+      );
+    await all('following', 1);
+    await writeFile(address, '');
+    await first.kill();
+    // What they miss is older than all that the next edge has in memory, and more than a last state.
+    await publishRound({ progress: 1 });
+    await publishRound({ progress: 2 });
+    await using second = await startEdgeProcess({ natsUrl: nats.url });
+    const startedAt = performance.now();
+    await writeFile(address, second.ws);
+    const back = await all('following', 2);
+    measured(
+      `${CLIENTS} connections of ${JOBS_EACH} jobs back, and every job followed`,
+      Math.round(performance.now() - startedAt),
+    );
+    const resident = await metric(second.http, 'process_resident_memory_bytes');
+    measured('memory of their edge', Math.round(resident / 1024 / 1024), 'MiB');
+    process.stdout.write(`    ${back.join('; ')}\n`);
+    expect(await metric(second.http, 'headway_sessions{state="live"}')).toBe(herds.length * each * JOBS_EACH);
+    await publishRound({ status: 'completed', progress: 100 });
+    const totals = (await all('ended', 1)).map((line) => JSON.parse(line.slice('ended '.length)));
+    // The first state, the two that were missed, and the end: all that is stored of each job. Each came after the one before it.
+    for (const { updates } of totals) expect(updates).toBe(each * JOBS_EACH * 4);
+    for (const herd of herds) expect(herd.output()).not.toContain('wrong');
+  } finally {
+    for (const herd of herds) await herd.kill();
+    await first.kill();
+    await rm(folder, { recursive: true });
+  }
 }, 420_000);

@@ -7,11 +7,11 @@ import { parseJwtHeader } from '../../internal/auth/jwt-header.js';
 import { headerLines, parseProxies, TrustedProxies } from '../../internal/edge/client-address.js';
 import { limitKey } from '../../internal/edge/ip-address.js';
 import { OriginPolicy, parseOrigins } from '../../internal/edge/origin.js';
-import { chooseSubprotocol, parseRequest } from '../../internal/edge/request.js';
+import { chooseSubprotocol, parseRequest, parseSocketRequest } from '../../internal/edge/request.js';
 import { decodeEvent } from '../../internal/eventlog/decode.js';
-import { makeRecord, type Scope, withoutPrevSeq, withPrevSeq } from '../../internal/eventlog/record.js';
+import { makeRecord, withoutPrevSeq, withPrevSeq } from '../../internal/eventlog/record.js';
 import { parseClientFrame } from '../../internal/session/frames.js';
-import type { Resume } from '../../internal/session/ports.js';
+import type { RequestedScope, Resume } from '../../internal/session/ports.js';
 import { SERVER_FRAMES } from '../../schemas/frames.js';
 import { isJobType, isProcessingId, PROTOCOL } from '../../schemas/ids.js';
 import { MAX_LEVELS } from '../../schemas/nesting.js';
@@ -34,8 +34,10 @@ function isExplanation(message: string): void {
   ok(!/eyJ[\w-]{10}/.test(message), 'a token in an explanation');
 }
 
-function queryOf(scope: Scope, resume: Resume | null): string {
+function queryOf(scope: RequestedScope, resume: Resume | null): string {
   const query = new URLSearchParams();
+  if (scope.kind === 'selected') query.set('select', '');
+  for (const id of scope.kind === 'selected' ? scope.ids : []) query.append('processing_id', id);
   for (const type of (scope.kind === 'all' && scope.jobTypes) || []) query.append('job_type', type);
   if (resume !== null) query.set('last_seq', String(resume.lastSeq));
   if (resume?.epoch) query.set('epoch', resume.epoch);
@@ -56,12 +58,17 @@ const query: Target = {
     'job-1?last_seq=3&epoch=abc&scope=0123456789abcdef',
     '?job_type=pdf.words&job_type=b',
     '?last_seq=0',
+    '?select&processing_id=job-1&processing_id=b&processing_id=job-1&last_seq=3&epoch=abc',
+    '?select=&job_type=a',
+    'job-1?select',
   ],
   words: [
     'last_seq=',
     'epoch=',
     'scope=',
     'job_type=',
+    'select',
+    'processing_id=',
     '&',
     '=',
     '%00',
@@ -74,13 +81,25 @@ const query: Target = {
   run(input) {
     const [path, raw] = cut(input, '?');
     const id = path === '' ? null : path;
-    const parsed = parseRequest(id, raw);
+    const parsed = parseSocketRequest(id, raw);
     if (!parsed.ok) return isExplanation(parsed.message);
     const { scope, resume } = parsed;
-    if (scope.kind === 'job') ok(isProcessingId(scope.id) && scope.id === id);
-    else ok([...(scope.jobTypes ?? [])].every(isJobType));
+    switch (scope.kind) {
+      case 'job':
+        ok(isProcessingId(scope.id) && scope.id === id);
+        break;
+      case 'all':
+        ok([...(scope.jobTypes ?? [])].every(isJobType));
+        break;
+      case 'selected':
+        ok(id === null && scope.ids.every(isProcessingId));
+        strictEqual(new Set(scope.ids).size, scope.ids.length, 'each job once');
+        break;
+    }
+    // Elsewhere, where nobody can select, the same words mean the same.
+    if (scope.kind !== 'selected') deepStrictEqual(parseRequest(id, raw), parsed);
     if (resume !== null) ok(Number.isSafeInteger(resume.lastSeq) && resume.lastSeq >= 0);
-    deepStrictEqual(parseRequest(id, queryOf(scope, resume)), parsed, 'the same request, written anew');
+    deepStrictEqual(parseSocketRequest(id, queryOf(scope, resume)), parsed, 'the same request, written anew');
   },
 };
 
@@ -95,6 +114,9 @@ const frames: Target = {
     `{"type":"auth","token":"${SECRET}"}`,
     '{"type":"auth","token":""}',
     '{"type":[1]}',
+    '{"type":"follow","epoch":"abc","jobs":[{"processing_id":"a","last_seq":3,"scope":"0123456789abcdef"},{"processing_id":"b"}]}',
+    '{"type":"follow","jobs":[]}',
+    '{"type":"unfollow","jobs":["a","b"]}',
     '[]',
     '"x"',
     '\0x',
@@ -104,6 +126,13 @@ const frames: Target = {
     '"ping"',
     '"auth"',
     '"token":',
+    '"follow"',
+    '"unfollow"',
+    '"jobs":',
+    '{"processing_id":"a"}',
+    '"last_seq":',
+    '"epoch":',
+    '"scope":',
     '{',
     '}',
     '[',
@@ -124,8 +153,21 @@ const frames: Target = {
     }
     const value = JSON.parse(text ?? '') as unknown;
     deepStrictEqual(parsed.frame, value);
-    if (parsed.frame.type === 'auth')
-      ok(parsed.frame.token.length >= 1 && parsed.frame.token.length <= 8_192);
+    const { frame } = parsed;
+    switch (frame.type) {
+      case 'auth':
+        ok(frame.token.length >= 1 && frame.token.length <= 8_192);
+        break;
+      case 'follow':
+        ok(frame.jobs.length >= 1 && frame.jobs.length <= 256);
+        for (const { last_seq: lastSeq = 0 } of frame.jobs) ok(Number.isSafeInteger(lastSeq) && lastSeq >= 0);
+        break;
+      case 'unfollow':
+        ok(frame.jobs.length >= 1 && frame.jobs.every((id) => id.length <= 256));
+        break;
+      case 'ping':
+        break;
+    }
   },
 };
 

@@ -329,6 +329,18 @@ describe('--to ws', () => {
     expect((await command.ended()).code).toBe(130);
   });
 
+  test('a client that names its jobs is served as by an edge', async () => {
+    await fill(20, 200);
+    await using command = start('--to', 'ws', '--port', '0', '--wait', '--speed', 'max');
+    const url = await served(command);
+    await using client = await WsClient.connect(`${url}?select&processing_id=a`);
+    await client.next('hello');
+    const ended = await client.until(({ type }) => type === 'end', { timeoutMs: 20_000 });
+    expect(ended.at(-1)).toEqual({ type: 'end', processing_id: 'a' });
+    const newest = (await storedEvents(shared.nc, 'PROGRESS', 'a')).at(-1);
+    expect(client.seen('a').at(-1)).toMatchObject({ status: 'completed', seq: newest?.seq });
+  });
+
   test('G1 order: a client that is there before the replay begins sees it from its first event', async () => {
     await fill(40);
     await using link = await startTcpProxy(shared.nats.port);
