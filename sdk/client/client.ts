@@ -1,9 +1,7 @@
 import type { ConnectionDeps } from './connection.js';
 import { ClosedError } from './errors.js';
-import { getJob, readHistory } from './http.js';
-import { AllJobs, NamedJobs } from './jobs.js';
+import { JobsHandle } from './jobs-handle.js';
 import { realPlatform } from './platform.js';
-import { Saved } from './saved.js';
 import { SharedJobs } from './shared-jobs.js';
 import { Transports } from './transports.js';
 import type {
@@ -18,14 +16,21 @@ import type {
   TransportName,
 } from './types.js';
 import { openWebSocket } from './websocket-wire.js';
-import type { OpenWire, OpenWires, Platform } from './wire.js';
+import type { OpenWire, Platform } from './wire.js';
 
 const LINGER_MS = 5_000;
 
 /** What tests give instead of the real one. */
 export interface ClientParts {
   readonly platform?: Platform;
-  readonly wires?: Partial<OpenWires>;
+  readonly open?: (name: TransportName) => OpenWire;
+}
+
+// What a page may not need is loaded when it does.
+async function openWire(name: TransportName): Promise<OpenWire> {
+  if (name === 'websocket') return openWebSocket;
+  const { openSse, openPolling } = await import('./fallback.js');
+  return name === 'sse' ? openSse : openPolling;
 }
 
 /**
@@ -40,47 +45,41 @@ export function createProgressClient(
 }
 
 class Client implements ProgressClient {
-  readonly #deps: ConnectionDeps;
+  readonly #deps: Omit<ConnectionDeps, 'target'>;
   readonly #shared: SharedJobs;
-  readonly #others = new Set<AllJobs>();
-  readonly #saved: Saved;
+  readonly #several = new Set<JobsHandle>();
   #isClosed = false;
 
-  constructor(
-    options: ProgressClientOptions,
-    { platform = realPlatform(options.WebSocket), wires = {} }: ClientParts,
-  ) {
+  constructor(options: ProgressClientOptions, parts: ClientParts) {
+    const { storage, maxRate = null, transport = 'auto', lingerMs = LINGER_MS } = options;
+    const platform = parts.platform ?? realPlatform(options.WebSocket);
     const base = baseUrl(options.url);
-    const open = async (name: TransportName): Promise<OpenWire> => {
-      if (wires[name] !== undefined) return wires[name];
-      if (name === 'websocket') return openWebSocket;
-      const fallback = await import('./fallback.js');
-      return name === 'sse' ? fallback.openSse : fallback.openPolling;
-    };
-    this.#saved = new Saved(base, options.storage, platform);
     this.#deps = {
       base,
-      target: { kind: 'selected' },
-      maxRate: options.maxRate ?? null,
+      maxRate,
       platform,
-      transports: new Transports(options.transport ?? 'auto'),
-      open,
+      transports: new Transports(transport),
+      open: parts.open ?? openWire,
       getToken: onceAtATime(options.getToken),
     };
+    const saved =
+      storage === undefined
+        ? Promise.resolve(null)
+        : import('./saved.js').then(({ Saved }) => new Saved(base, storage, platform));
     this.#shared = new SharedJobs({
       ...this.#deps,
-      lingerMs: options.lingerMs ?? LINGER_MS,
+      lingerMs,
       get: (id) => this.get(id),
-      saved: this.#saved,
+      saved: saved.catch(() => null),
     });
   }
 
   get connection() {
-    return this.#shared.state;
+    return this.#shared.connection.state;
   }
 
   get transport() {
-    return this.#shared.transport;
+    return this.#shared.connection.transport;
   }
 
   job(id: string, options: JobOptions = {}): Job {
@@ -90,45 +89,52 @@ class Client implements ProgressClient {
     return this.#shared.open(id, options);
   }
 
-  jobs(filter: JobsFilter = {}, options: JobOptions = {}): Jobs {
+  jobs({ ids, jobTypes }: JobsFilter = {}, options: JobOptions = {}): Jobs {
     this.#check();
-    const { ids, jobTypes } = filter;
-    if (ids !== undefined) {
-      if (jobTypes !== undefined)
-        throw new TypeError('ids and jobTypes are both given; expected one of them');
+    if (ids !== undefined && (jobTypes !== undefined || options.after !== undefined))
+      throw new TypeError('with ids neither jobTypes nor after can be given');
+    const load = async (handle: JobsHandle) => {
+      const { AllJobs, NamedJobs } = await import('./jobs.js');
+      if (ids === undefined)
+        return new AllJobs(handle, { ...this.#deps, target: { kind: 'all', jobTypes: jobTypes ?? [] } });
       return new NamedJobs(
+        handle,
         [...new Set(ids)].map((id) => this.job(id)),
-        this.#deps.platform,
-        options,
       );
-    }
-    const deps = { ...this.#deps, target: { kind: 'all', jobTypes: jobTypes ?? [] } } as const;
-    const jobs = new AllJobs(deps, options, () => this.#others.delete(jobs));
-    this.#others.add(jobs);
-    return jobs;
+    };
+    const several = this.#several;
+    const handle = new JobsHandle(
+      this.#deps.platform,
+      options,
+      load,
+      () => several.delete(handle),
+      ids !== undefined,
+    );
+    several.add(handle);
+    return handle;
   }
 
-  async get(id: string, options: { readonly signal?: AbortSignal } = {}): Promise<ProgressUpdate | null> {
-    this.#check();
-    return getJob(await this.#http(), id, options.signal);
+  async get(id: string, { signal }: { readonly signal?: AbortSignal } = {}): Promise<ProgressUpdate | null> {
+    const { http, getJob } = await this.#http();
+    return await getJob(http, id, signal);
   }
 
   async *history(id: string, options: HistoryOptions = {}): AsyncGenerator<ProgressUpdate> {
-    this.#check();
-    yield* readHistory(await this.#http(), id, options);
+    const { http, readHistory } = await this.#http();
+    yield* readHistory(http, id, options);
   }
 
   close(): void {
-    if (this.#isClosed) return;
-    this.#shared.close();
-    for (const jobs of [...this.#others]) jobs.close();
-    this.#saved.close();
     this.#isClosed = true;
+    this.#shared.close();
+    for (const jobs of [...this.#several]) jobs.close();
   }
 
   async #http() {
+    this.#check();
     const { base, platform, getToken } = this.#deps;
-    return { base, fetch: platform.fetch, token: await getToken() };
+    const token = await getToken();
+    return { ...(await import('./http.js')), http: { base, fetch: platform.fetch, token } };
   }
 
   #check(): void {
@@ -139,12 +145,10 @@ class Client implements ProgressClient {
 /** @throws TypeError when it is no address of an edge */
 function baseUrl(given: string | URL | undefined): URL {
   const page: string | undefined = globalThis.location?.href;
-  const text = given ?? globalThis.location?.origin;
-  const url = text === undefined || !URL.canParse(text, page) ? null : new URL(text, page);
+  const text = given ?? globalThis.location?.origin ?? '';
+  const url = URL.canParse(text, page) ? new URL(text, page) : null;
   if (url === null || !/^(http|ws)s?:$/.test(url.protocol))
-    throw new TypeError(
-      `url is ${String(given)}; expected the address of an edge, such as https://edge.example.com`,
-    );
+    throw new TypeError(`url is ${text}; expected an address such as https://edge.example.com`);
   url.protocol = url.protocol.replace('ws', 'http');
   url.search = url.hash = '';
   return url;
@@ -154,11 +158,9 @@ function baseUrl(given: string | URL | undefined): URL {
 function onceAtATime(getToken: ProgressClientOptions['getToken']): () => Promise<string | null> {
   let asked: Promise<string | null> | null = null;
   return () => {
-    asked ??= Promise.resolve()
-      .then(() => getToken?.() ?? null)
-      .finally(() => {
-        asked = null;
-      });
+    asked ??= (async () => (await getToken?.()) ?? null)().finally(() => {
+      asked = null;
+    });
     return asked;
   };
 }

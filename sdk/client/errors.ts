@@ -31,17 +31,15 @@ export class ClosedError extends Error {
 }
 
 /**
- * @param status a close code or an HTTP status
+ * @param status a close code or an HTTP status; 0: there was none
  * @param code of the `error` frame or the problem, where there was one
  */
 export function edgeError(status: number, code: string | undefined, message: string): EdgeError {
-  const kind = KINDS[status] ?? EdgeError;
+  const kind =
+    code === 'forbidden' || status % 4000 === 403
+      ? ForbiddenError
+      : status % 4000 === 401
+        ? UnauthorizedError
+        : EdgeError;
   return new kind(code ?? String(status), message);
 }
-
-const KINDS: Readonly<Record<number, typeof EdgeError>> = {
-  401: UnauthorizedError,
-  403: ForbiddenError,
-  4401: UnauthorizedError,
-  4403: ForbiddenError,
-};

@@ -137,7 +137,7 @@ export class Follower extends Handle<JobSnapshot, JobEvents> implements Job {
     if (this.finish(error)) this.emit('error', error);
   }
 
-  protected override finish(error: Error): boolean {
+  override finish(error: Error): boolean {
     if (!this.isOver) {
       this.#error = error;
       this.#connection = 'closed';

@@ -27,8 +27,8 @@ const isBehind = (position: Position, taken: Position | null): boolean =>
  */
 export abstract class Handle<Snapshot, Events> extends TypedTarget<Events> {
   /** Up to here the handlers ran. */
-  protected taken: Position | null;
-  protected isOver = false;
+  taken: Position | null;
+  isOver = false;
   /** Nothing is held any more. A loop that was cut short is fed on behind the end of the job. */
   #hasLeft = false;
   readonly #platform: Platform;
@@ -111,12 +111,12 @@ export abstract class Handle<Snapshot, Events> extends TypedTarget<Events> {
   /** `cursor` has moved. */
   protected moved(): void {}
 
-  protected emit<K extends keyof Events & string>(type: K, detail: Events[K]): void {
+  emit<K extends keyof Events & string>(type: K, detail: Events[K]): void {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 
   /** What is shown has changed. Those who watch are told once for all that comes in one turn. */
-  protected changed(): void {
+  changed(): void {
     this.#snapshot = null;
     if (this.#isTelling) return;
     this.#isTelling = true;
@@ -131,7 +131,7 @@ export abstract class Handle<Snapshot, Events> extends TypedTarget<Events> {
    * An update came. Handlers and loop get it where they have not.
    * @param show called before the handlers
    */
-  protected give(update: ProgressUpdate, position: Position, show: () => void): void {
+  give(update: ProgressUpdate, position: Position, show: () => void): void {
     if (!this.isOver && isBehind(position, this.taken)) {
       show();
       this.changed();
@@ -151,7 +151,7 @@ export abstract class Handle<Snapshot, Events> extends TypedTarget<Events> {
   }
 
   /** Everything up to here was given, or is none of this handle's. */
-  protected advance(position: Position): void {
+  advance(position: Position): void {
     this.taken = position;
     if (this.#queue !== null && !this.#isCutShort) {
       const last = this.#queue.at(-1);
@@ -163,7 +163,7 @@ export abstract class Handle<Snapshot, Events> extends TypedTarget<Events> {
   }
 
   /** What was given is void. @returns false when there was nothing */
-  protected forget(): boolean {
+  forget(): boolean {
     const isVoid = this.taken !== null || this.#looped !== null || (this.#queue?.length ?? 0) > 0;
     this.taken = this.#looped = this.#queued = this.#start = null;
     this.#isCutShort = false;
@@ -176,7 +176,7 @@ export abstract class Handle<Snapshot, Events> extends TypedTarget<Events> {
    * @param error null: it has come to its end
    * @returns false when it was over before
    */
-  protected finish(error: Error | null): boolean {
+  finish(error: Error | null): boolean {
     const isFirst = !this.isOver;
     this.isOver = true;
     if (error !== null) this.#isCutShort = false;

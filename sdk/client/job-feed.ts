@@ -1,32 +1,26 @@
 import type { ServerFrame } from '../../schemas/frames.js';
-import { EdgeError, ForbiddenError } from './errors.js';
+import { edgeError } from './errors.js';
 import type { ProgressUpdate, ResetReason } from './types.js';
 import type { Position } from './wire.js';
 
-/** What a frame means for those who follow the job. */
-export type FeedEvent =
-  | {
-      readonly kind: 'update';
-      readonly update: ProgressUpdate;
-      readonly position: Position;
-      /** It names its predecessor, and that had been received. */
-      readonly isLinked: boolean;
-    }
+/** What a feed tells each of those who follow its job. */
+export interface FeedFollower {
+  /** @param isLinked it names its predecessor, and that had been received */
+  update(update: ProgressUpdate, position: Position, isLinked: boolean): void;
   /** Everything up to here was received. */
-  | { readonly kind: 'moved'; readonly position: Position }
-  | { readonly kind: 'reset'; readonly reason: ResetReason }
-  | { readonly kind: 'stalled'; readonly frame: Extract<ServerFrame, { type: 'stalled' }> }
-  /** Follow the job again, from `position`. */
-  | { readonly kind: 'ask' }
-  | { readonly kind: 'end' }
-  | { readonly kind: 'failed'; readonly error: Error }
-  | { readonly kind: 'nothing' };
+  advanceTo(position: Position): void;
+  reset(reason: ResetReason): void;
+  stall(frame: Extract<ServerFrame, { type: 'stalled' }>): void;
+  end(state: ProgressUpdate | null): void;
+  fail(error: Error): void;
+}
 
-const NOTHING = { kind: 'nothing' } as const;
-const ASK = { kind: 'ask' } as const;
+/** What is to be done after a frame: ask the edge for the job again, from `position`; or nothing more comes of it. */
+export type FeedWish = 'ask' | 'over' | undefined;
 
-/** What has been received of one job, whoever has taken it. PROTOCOL.md, "What a client must do". Pure. */
-export class JobFeed {
+/** What has been received of one job, for all who follow it. PROTOCOL.md, "What a client must do". Pure but for them. */
+export class JobFeed<F extends FeedFollower = FeedFollower> {
+  readonly followers = new Set<F>();
   /** The newest update; null: none since the last reset. */
   state: ProgressUpdate | null = null;
   /** The edge has sent everything of it, and goes on. */
@@ -41,7 +35,10 @@ export class JobFeed {
   #gapAt = -1;
 
   /** @param isChecked whether each update must follow on the one before it; not so with a rate limit */
-  constructor(private readonly isChecked = true) {}
+  constructor(
+    readonly id: string,
+    private readonly isChecked = true,
+  ) {}
 
   /** Where the edge goes on; null: from the last state. */
   get position(): Position | null {
@@ -60,31 +57,22 @@ export class JobFeed {
    */
   rewind(to: Position): boolean {
     const received = this.#received;
-    if (received === null ? this.state !== null : received.epoch !== to.epoch || to.seq >= received.seq)
-      return false;
+    if (received !== null && (received.epoch !== to.epoch || to.seq >= received.seq)) return false;
     this.#received = to;
     this.isFollowing = this.isEnded = this.#isAsking = false;
     return true;
   }
 
-  /**
-   * A connection says hello.
-   * @returns whether what was received is void: it is of another stream
-   */
-  greeted(epoch: string): boolean {
-    const isVoid = this.#received !== null && this.#received.epoch !== epoch;
-    this.lost();
-    if (isVoid) this.#forget();
-    this.#epoch = epoch;
-    return isVoid;
-  }
-
-  /** The connection is gone. */
-  lost(): void {
+  /** A connection says hello. What was received of another stream is void. */
+  greeted(epoch: string): void {
     this.isFollowing = false;
+    this.#epoch = epoch;
+    if (this.#received === null || this.#received.epoch === epoch) return;
+    this.#forget();
+    this.#each((follower) => follower.reset('epoch'));
   }
 
-  take(frame: ServerFrame): FeedEvent {
+  take(frame: ServerFrame): FeedWish {
     switch (frame.type) {
       case 'progress_update':
         return this.#update(frame);
@@ -93,67 +81,69 @@ export class JobFeed {
         // Asked for the last state of an ended job, and it goes on: with whatever came since.
         if (this.#isAsking) return this.#askedInVain();
         this.isFollowing = true;
-        return this.#moved(Math.max(frame.cursor, this.#received?.seq ?? 0));
+        this.#moveTo(Math.max(frame.cursor, this.#received?.seq ?? 0));
+        return;
       case 'heartbeat':
-        if (!this.isFollowing || frame.cursor <= (this.#received?.seq ?? 0)) return NOTHING;
-        return this.#moved(frame.cursor);
+        if (this.isFollowing && frame.cursor > (this.#received?.seq ?? 0)) this.#moveTo(frame.cursor);
+        return;
       case 'reset':
         this.#forget();
         this.#epoch = frame.epoch;
-        return { kind: 'reset', reason: frame.reason };
+        this.#each((follower) => follower.reset(frame.reason));
+        return;
       case 'stalled':
-        return { kind: 'stalled', frame };
+        this.#each((follower) => follower.stall(frame));
+        return;
       case 'end':
         if (this.state === null && !this.#isAsking) {
           this.#isAsking = true;
-          return ASK;
+          return 'ask';
         }
         this.#isAsking = false;
         this.isEnded = true;
-        return { kind: 'end' };
-      case 'error': {
-        const kind = frame.code === 'forbidden' ? ForbiddenError : EdgeError;
-        return { kind: 'failed', error: new kind(frame.code, frame.message) };
-      }
+        this.#each((follower) => follower.end(this.state));
+        return 'over';
+      case 'error':
+        this.isEnded = true;
+        this.#each((follower) => follower.fail(edgeError(0, frame.code, frame.message)));
+        return 'over';
       default:
-        return NOTHING;
+        return;
     }
   }
 
-  #update(update: ProgressUpdate): FeedEvent {
+  #update(update: ProgressUpdate): FeedWish {
     const { seq, prev_seq } = update;
     const received = this.#received;
     if (this.#isAsking) {
       if (received !== null && seq > received.seq) return this.#askedInVain();
       this.state = update;
-      return NOTHING;
+      return;
     }
-    if (received !== null && seq <= received.seq) return NOTHING;
+    if (received !== null && seq <= received.seq) return;
     const isProof = received !== null && prev_seq !== null;
     if (isProof && prev_seq > received.seq && this.isChecked && this.#gapAt !== received.seq) {
       this.#gapAt = received.seq;
       this.isFollowing = false;
-      return ASK;
+      return 'ask';
     }
     if (seq >= (this.state?.seq ?? 0)) this.state = update;
-    this.#received = { seq, epoch: this.#epoch, scope: this.#scope };
-    return {
-      kind: 'update',
-      update,
-      position: this.#received,
-      isLinked: isProof && prev_seq <= received.seq,
-    };
+    const position = { seq, epoch: this.#epoch, scope: this.#scope };
+    this.#received = position;
+    this.#each((follower) => follower.update(update, position, isProof && prev_seq <= received.seq));
+    return;
   }
 
-  #moved(seq: number): FeedEvent {
-    this.#received = { seq, epoch: this.#epoch, scope: this.#scope };
-    return { kind: 'moved', position: this.#received };
+  #moveTo(seq: number): void {
+    const position = { seq, epoch: this.#epoch, scope: this.#scope };
+    this.#received = position;
+    this.#each((follower) => follower.advanceTo(position));
   }
 
-  #askedInVain(): FeedEvent {
+  #askedInVain(): FeedWish {
     this.#isAsking = false;
     this.state = null;
-    return ASK;
+    return 'ask';
   }
 
   #forget(): void {
@@ -161,5 +151,10 @@ export class JobFeed {
     this.#scope = '';
     this.#gapAt = -1;
     this.isFollowing = this.#isAsking = false;
+  }
+
+  /** One may leave meanwhile, or another come. */
+  #each(tell: (follower: F) => void): void {
+    for (const follower of [...this.followers]) tell(follower);
   }
 }

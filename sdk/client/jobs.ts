@@ -1,20 +1,19 @@
 import type { ServerFrame } from '../../schemas/frames.js';
 import { Connection, type ConnectionDeps, type ConnectionOwner } from './connection.js';
 import { isOtherLog } from './cursor.js';
-import { Handle } from './handle.js';
+import type { JobsEngine, JobsHandle } from './jobs-handle.js';
 import type {
   ConnectionState,
   Continuity,
   Job,
-  JobOptions,
   JobSnapshot,
-  Jobs,
-  JobsEvents,
   JobsSnapshot,
   ProgressUpdate,
   ResetReason,
 } from './types.js';
-import type { FollowedJob, Platform, Position } from './wire.js';
+import type { FollowedJob, Position } from './wire.js';
+
+// What feeds a handle of several jobs. A page that follows jobs one by one does not load it.
 
 /** What is shown of one of all jobs. */
 interface Shown {
@@ -25,7 +24,7 @@ interface Shown {
 }
 
 /** All jobs, or all of some types: a connection of its own. */
-export class AllJobs extends Handle<JobsSnapshot, JobsEvents> implements Jobs, ConnectionOwner {
+export class AllJobs implements JobsEngine, ConnectionOwner {
   readonly #connection: Connection;
   readonly #shown = new Map<string, Shown>();
   /** Of each job the last seq, to check the next one by. */
@@ -38,17 +37,14 @@ export class AllJobs extends Handle<JobsSnapshot, JobsEvents> implements Jobs, C
   #isAway = false;
   #gapAt = -1;
   #continuity: Continuity = { kind: 'unknown' };
-  #error: Error | null = null;
 
   constructor(
+    private readonly handle: JobsHandle,
     private readonly deps: ConnectionDeps,
-    options: JobOptions,
-    private readonly onLeave: () => void,
   ) {
-    super(deps.platform, options);
-    this.#received = this.taken;
+    this.#received = handle.taken;
     this.#connection = new Connection(deps, this);
-    queueMicrotask(() => this.isOver || this.#connection.start());
+    this.#connection.start();
   }
 
   followed(): readonly FollowedJob[] {
@@ -62,12 +58,11 @@ export class AllJobs extends Handle<JobsSnapshot, JobsEvents> implements Jobs, C
   connected(state: ConnectionState): void {
     if (state !== 'open') this.#isCaughtUp = false;
     this.#changedAll();
-    if (!this.isOver) this.emit('connection', state);
+    if (!this.handle.isOver) this.handle.emit('connection', state);
   }
 
   failed(error: Error): void {
-    this.#error = error;
-    if (this.finish(error)) this.emit('error', error);
+    this.handle.fail(error);
   }
 
   frame(frame: ServerFrame): void {
@@ -91,13 +86,13 @@ export class AllJobs extends Handle<JobsSnapshot, JobsEvents> implements Jobs, C
       case 'skipped':
         this.#last.clear();
         this.#continuity = { kind: 'unknown' };
-        this.changed();
-        this.emit('skipped', { after: frame.after, before: frame.before });
+        this.handle.changed();
+        this.handle.emit('skipped', { after: frame.after, before: frame.before });
         return;
       case 'caught_up':
         this.#isCaughtUp = true;
         this.#received = this.#at(frame.cursor);
-        this.advance(this.#received);
+        this.handle.advance(this.#received);
         this.#changedAll();
         return;
       case 'heartbeat':
@@ -107,7 +102,7 @@ export class AllJobs extends Handle<JobsSnapshot, JobsEvents> implements Jobs, C
         }
         if (!this.#isCaughtUp) return;
         this.#received = this.#at(frame.cursor);
-        this.advance(this.#received);
+        this.handle.advance(this.#received);
         return;
       case 'reset':
         this.#epoch = frame.epoch;
@@ -115,21 +110,21 @@ export class AllJobs extends Handle<JobsSnapshot, JobsEvents> implements Jobs, C
         return;
       case 'gone':
         this.#last.delete(frame.processing_id);
-        if (this.#shown.delete(frame.processing_id)) this.changed();
-        this.emit('gone', { id: frame.processing_id });
+        if (this.#shown.delete(frame.processing_id)) this.handle.changed();
+        this.handle.emit('gone', { id: frame.processing_id });
         return;
       case 'stalled': {
         const shown = this.#shown.get(frame.processing_id);
         if (shown !== undefined) Object.assign(shown, { stalled: frame, snapshot: null });
-        this.changed();
-        this.emit('stalled', frame);
+        this.handle.changed();
+        this.handle.emit('stalled', frame);
         return;
       }
       default:
     }
   }
 
-  protected snapshot(): JobsSnapshot {
+  snapshot(): JobsSnapshot {
     const connection = this.#state;
     const isCurrent = this.#isCurrent;
     const jobs = new Map<string, JobSnapshot>();
@@ -146,24 +141,18 @@ export class AllJobs extends Handle<JobsSnapshot, JobsEvents> implements Jobs, C
       };
       jobs.set(id, shown.snapshot);
     }
-    return { jobs, connection, isCurrent, continuity: this.#continuity, error: this.#error };
+    return { jobs, connection, isCurrent, continuity: this.#continuity, error: this.handle.error };
   }
 
-  /** A loop that begins late gets what comes. What is shown is in the snapshot. */
-  protected newest(): null {
-    return null;
-  }
-
-  protected rewind(to: Position): void {
+  rewind(to: Position): void {
     if (this.#received === null || isOtherLog(this.#received, to)) return;
     this.#received = to;
     this.#last.clear();
     this.#connection.restart();
   }
 
-  protected leave(): void {
+  leave(): void {
     this.#connection.stop('closed');
-    this.onLeave();
   }
 
   get #state(): ConnectionState {
@@ -177,7 +166,7 @@ export class AllJobs extends Handle<JobsSnapshot, JobsEvents> implements Jobs, C
   /** What is the same of all jobs has changed. */
   #changedAll(): void {
     for (const shown of this.#shown.values()) shown.snapshot = null;
-    this.changed();
+    this.handle.changed();
   }
 
   #at(seq: number): Position {
@@ -195,8 +184,9 @@ export class AllJobs extends Handle<JobsSnapshot, JobsEvents> implements Jobs, C
     }
     this.#last.set(id, seq);
     this.#received = this.#at(seq);
-    this.give(update, this.#received, () => {
-      if (this.#continuity.kind === 'unknown' && this.taken === null) this.#continuity = { kind: 'proven' };
+    this.handle.give(update, this.#received, () => {
+      if (this.#continuity.kind === 'unknown' && this.handle.taken === null)
+        this.#continuity = { kind: 'proven' };
       if (isGap && this.#continuity.kind === 'proven') this.#continuity = { kind: 'unknown' };
       this.#shown.set(id, { state: update, stalled: null, snapshot: null });
     });
@@ -206,11 +196,11 @@ export class AllJobs extends Handle<JobsSnapshot, JobsEvents> implements Jobs, C
     this.#received = null;
     this.#isCaughtUp = false;
     this.#last.clear();
-    if (!this.forget() && this.#shown.size === 0) return;
+    if (!this.handle.forget() && this.#shown.size === 0) return;
     this.#shown.clear();
     this.#continuity = { kind: 'reset', reason };
-    this.changed();
-    this.emit('reset', { reason });
+    this.handle.changed();
+    this.handle.emit('reset', { reason });
   }
 }
 
@@ -219,35 +209,24 @@ const isFinished = ({ status, error }: ProgressUpdate): boolean =>
   (status === 'error' && (error as { retryable?: boolean } | undefined)?.retryable !== true);
 
 /** Jobs by name, each followed as by itself, over the connection that they share. */
-export class NamedJobs extends Handle<JobsSnapshot, JobsEvents> implements Jobs {
+export class NamedJobs implements JobsEngine {
   constructor(
+    handle: JobsHandle,
     private readonly jobs: readonly Job[],
-    platform: Platform,
-    { after, signal }: JobOptions,
   ) {
-    if (after !== undefined) throw new TypeError('after is given with ids; expected it of each job');
-    super(platform, signal === undefined ? {} : { signal });
     for (const job of jobs) {
       const { id } = job;
-      job.addEventListener('update', ({ detail }) => this.emit('update', detail));
-      job.addEventListener('reset', ({ detail }) => this.emit('reset', { ...detail, id }));
-      job.addEventListener('stalled', ({ detail }) => this.emit('stalled', detail));
-      job.addEventListener('error', ({ detail }) => this.emit('error', detail));
-      job.subscribe(() => this.changed());
+      job.addEventListener('update', ({ detail }) => handle.emit('update', detail));
+      job.addEventListener('reset', ({ detail }) => handle.emit('reset', { ...detail, id }));
+      job.addEventListener('stalled', ({ detail }) => handle.emit('stalled', detail));
+      job.addEventListener('error', ({ detail }) => handle.emit('error', detail));
+      job.subscribe(() => handle.changed());
     }
-    jobs[0]?.addEventListener('connection', ({ detail }) => this.emit('connection', detail));
+    jobs[0]?.addEventListener('connection', ({ detail }) => handle.emit('connection', detail));
+    handle.changed();
   }
 
-  /** Each has its own. */
-  override get cursor(): null {
-    return null;
-  }
-
-  override [Symbol.asyncIterator](): AsyncIterator<ProgressUpdate> {
-    return merged(this.jobs, () => this.close());
-  }
-
-  protected snapshot(): JobsSnapshot {
+  snapshot(): JobsSnapshot {
     const all = this.jobs.map((job) => job.getSnapshot());
     const isFailed = all.length > 0 && all.every(({ error }) => error !== null);
     const worst =
@@ -263,19 +242,19 @@ export class NamedJobs extends Handle<JobsSnapshot, JobsEvents> implements Jobs 
     };
   }
 
-  protected newest(): null {
-    return null;
+  loop(): AsyncIterator<ProgressUpdate> {
+    return merged(this.jobs);
   }
 
-  protected rewind(): void {}
+  rewind(): void {}
 
-  protected leave(): void {
+  leave(): void {
     for (const job of this.jobs) job.close();
   }
 }
 
 /** What any of them gives next. Of each only one update is taken ahead. One that fails ends nothing but itself, unless all do. */
-async function* merged(jobs: readonly Job[], close: () => void): AsyncGenerator<ProgressUpdate> {
+async function* merged(jobs: readonly Job[]): AsyncGenerator<ProgressUpdate> {
   let failure: unknown = null;
   let hasEnd = false;
   const next = async (loop: AsyncIterator<ProgressUpdate>) => {
@@ -290,16 +269,12 @@ async function* merged(jobs: readonly Job[], close: () => void): AsyncGenerator<
   };
   const loops = jobs.map((job) => job[Symbol.asyncIterator]());
   const pending = new Map(loops.map((loop) => [loop, next(loop)]));
-  try {
-    while (pending.size > 0) {
-      const { loop, update } = await Promise.race(pending.values());
-      pending.delete(loop);
-      if (update === null) continue;
-      pending.set(loop, next(loop));
-      yield update;
-    }
-    if (failure !== null && !hasEnd) throw failure;
-  } finally {
-    close();
+  while (pending.size > 0) {
+    const { loop, update } = await Promise.race(pending.values());
+    pending.delete(loop);
+    if (update === null) continue;
+    pending.set(loop, next(loop));
+    yield update;
   }
+  if (failure !== null && !hasEnd) throw failure;
 }

@@ -4,7 +4,7 @@ import { parseCursor } from './cursor.js';
 import { Follower, type FollowerOwner } from './follower.js';
 import { JobFeed } from './job-feed.js';
 import type { Saved } from './saved.js';
-import type { ConnectionState, JobOptions, ProgressUpdate, TransportName } from './types.js';
+import type { ConnectionState, JobOptions, ProgressUpdate } from './types.js';
 import type { FollowedJob, Platform, Position } from './wire.js';
 
 /** An edge follows no more jobs on one connection, unless it is set to. */
@@ -14,92 +14,72 @@ export interface SharedJobsDeps extends Omit<ConnectionDeps, 'target'> {
   readonly lingerMs: number;
   /** The last state, asked for once. */
   readonly get: (id: string) => Promise<ProgressUpdate | null>;
-  readonly saved: Saved;
+  /** What an earlier page had of each job; null: nothing is kept. */
+  readonly saved: Promise<Saved | null>;
 }
 
-interface Shared {
-  readonly feed: JobFeed;
-  readonly followers: Set<Follower>;
-  stopLingering: () => void;
-}
+type Feed = JobFeed<Follower>;
 
 /** All jobs that a page follows by name: one connection, and one feed for each job, however many follow it. */
 export class SharedJobs implements ConnectionOwner, FollowerOwner {
   readonly platform: Platform;
-  readonly #connection: Connection;
-  readonly #jobs = new Map<string, Shared>();
-  readonly #deps: SharedJobsDeps;
+  readonly connection: Connection;
+  readonly #feeds = new Map<string, Feed>();
   /** Asked for together, at the end of the turn. */
   readonly #wanted = new Set<string>();
+  #saved: Saved | null = null;
   #isAway = false;
+  #stopLingering = (): void => {};
 
-  constructor(deps: SharedJobsDeps) {
-    this.#deps = deps;
+  constructor(private readonly deps: SharedJobsDeps) {
     this.platform = deps.platform;
-    this.#connection = new Connection({ ...deps, target: { kind: 'selected' } }, this);
-  }
-
-  get state(): ConnectionState {
-    return this.#connection.state;
-  }
-
-  get transport(): TransportName | null {
-    return this.#connection.transport;
+    this.connection = new Connection({ ...deps, target: { kind: 'selected' } }, this);
   }
 
   open(id: string, options: JobOptions): Follower {
-    const job = this.#jobs.get(id) ?? this.#begin(id);
-    const saved = options.after === undefined && job.feed.state === null ? this.#deps.saved.read(id) : null;
-    const after = options.after ?? (saved?.state === null ? saved.cursor : undefined);
-    const follower = new Follower(id, this, { ...options, ...(after !== undefined && { after }) });
-    job.stopLingering();
-    job.followers.add(follower);
-    if (saved !== null && job.feed.position === null)
-      job.feed.restore(parseCursor(saved.cursor), saved.state);
-    if (after === undefined) follower.preview(job.feed.state);
-    follower.connected(this.state, false);
-    // Whoever opens it adds its handlers first.
-    queueMicrotask(() => this.#attach(job, follower));
+    const follower = new Follower(id, this, options);
+    const feed = this.#feedOf(id);
+    feed.followers.add(follower);
+    if (follower.position === null) follower.preview(feed.state);
+    follower.connected(this.connection.state, false);
+    // Later: whoever opens it adds its handlers first.
+    void this.deps.saved.then((saved) => {
+      this.#saved = saved;
+      this.#attach(feed, follower);
+    });
     return follower;
   }
 
   /** Ends everything. */
   close(): void {
-    for (const { followers } of [...this.#jobs.values()])
-      for (const follower of [...followers]) follower.close();
-    for (const { stopLingering } of this.#jobs.values()) stopLingering();
-    this.#jobs.clear();
-    this.#connection.stop('closed');
+    for (const { followers } of this.#feeds.values()) for (const follower of [...followers]) follower.close();
+    this.#feeds.clear();
+    this.#stopLingering();
+    this.connection.stop('closed');
   }
 
-  // --- what followers ask
+  // What followers ask.
 
   leave(follower: Follower): void {
-    const { id } = follower;
-    const job = this.#jobs.get(id);
-    if (!job?.followers.delete(follower) || job.followers.size > 0) return;
-    job.stopLingering();
-    job.stopLingering = this.platform.later(this.#deps.lingerMs, () => this.#forget(id, job));
+    const feed = this.#feeds.get(follower.id);
+    if (feed?.followers.delete(follower)) this.#linger();
   }
 
   rewind(follower: Follower, to: Position): void {
-    const job = this.#jobs.get(follower.id) ?? this.#begin(follower.id);
-    job.followers.add(follower);
-    if (job.feed.rewind(to)) this.#want(follower.id);
+    const feed = this.#feedOf(follower.id);
+    feed.followers.add(follower);
+    if (feed.rewind(to)) this.#want(follower.id);
   }
 
   moved(follower: Follower): void {
-    const job = this.#jobs.get(follower.id);
-    if (job !== undefined) this.#deps.saved.write(follower, job.followers);
+    const feed = this.#feeds.get(follower.id);
+    if (feed !== undefined) this.#saved?.write(follower, feed.followers);
   }
 
-  // --- what the connection asks and tells
+  // What the connection asks and tells.
 
   followed(): readonly FollowedJob[] {
-    this.#wanted.clear();
-    return [...this.#jobs].flatMap(([id, { feed }]) =>
-      feed.isEnded ? [] : [{ id, position: feed.position }],
-    );
+    return [...this.#feeds].flatMap(([id, { isEnded, position }]) => (isEnded ? [] : { id, position }));
   }
 
   received(): null {
@@ -107,160 +87,122 @@ export class SharedJobs implements ConnectionOwner, FollowerOwner {
   }
 
   connected(state: ConnectionState): void {
-    for (const { feed } of this.#jobs.values()) if (state !== 'open') feed.lost();
-    this.#tellAll();
+    for (const feed of this.#feeds.values()) {
+      if (state !== 'open') feed.isFollowing = false;
+      this.#tell(feed);
+    }
   }
 
   failed(error: Error): void {
-    const all = [...this.#jobs.values()];
-    this.#jobs.clear();
-    for (const { followers, stopLingering } of all) {
-      stopLingering();
-      for (const follower of [...followers]) follower.fail(error);
-    }
+    const feeds = [...this.#feeds.values()];
+    this.#feeds.clear();
+    for (const { followers } of feeds) for (const follower of [...followers]) follower.fail(error);
   }
 
   frame(frame: ServerFrame): void {
-    if (frame.type === 'hello') {
-      this.#isAway = false;
-      for (const { feed, followers } of this.#jobs.values())
-        if (feed.greeted(frame.epoch)) for (const follower of [...followers]) follower.reset('epoch');
-    } else if (frame.type === 'heartbeat') {
-      const wasAway = this.#isAway;
-      this.#isAway = frame.feed === 'away';
-      for (const [id, job] of this.#jobs) this.#frame(id, job, frame);
-      if (wasAway !== this.#isAway) this.#tellAll();
-    } else if ('processing_id' in frame && frame.processing_id !== undefined) {
-      const job = this.#jobs.get(frame.processing_id);
-      if (job !== undefined) this.#frame(frame.processing_id, job, frame);
-    }
+    if (frame.type === 'heartbeat') this.#isAway = frame.feed === 'away';
+    const named = 'processing_id' in frame ? this.#feeds.get(frame.processing_id ?? '') : undefined;
+    if (named !== undefined) this.#frame(frame, named);
+    else if (frame.type === 'hello' || frame.type === 'heartbeat')
+      for (const feed of this.#feeds.values()) this.#frame(frame, feed);
   }
 
-  #frame(id: string, job: Shared, frame: ServerFrame): void {
-    const { feed } = job;
-    const followers = [...job.followers];
-    const event = feed.take(frame);
-    switch (event.kind) {
-      case 'update':
-        for (const follower of followers) follower.update(event.update, event.position, event.isLinked);
-        return;
-      case 'moved':
-        for (const follower of followers) this.#advance(job, follower, event.position);
-        if (frame.type === 'following') this.#askForState(id, job);
-        break;
-      case 'reset':
-        this.#deps.saved.remove(id);
-        for (const follower of followers) follower.reset(event.reason);
-        break;
-      case 'stalled':
-        for (const follower of followers) follower.stall(event.frame);
-        return;
-      case 'ask':
-        this.#want(id);
-        break;
-      case 'end':
-        this.#deps.saved.remove(id);
-        for (const follower of followers) follower.end(feed.state);
-        this.platform.later(this.#deps.lingerMs, () => this.#rest());
-        return;
-      case 'failed':
-        this.#jobs.delete(id);
-        for (const follower of followers) follower.fail(event.error);
-        this.platform.later(this.#deps.lingerMs, () => this.#rest());
-        return;
-      case 'nothing':
-        return;
-    }
-    this.#tell(job);
+  #frame(frame: ServerFrame, feed: Feed): void {
+    const { id } = feed;
+    if (frame.type === 'hello') feed.greeted(frame.epoch);
+    const wish = feed.take(frame);
+    if (wish === 'ask') this.#want(id);
+    if (wish === 'over' || frame.type === 'reset') this.#saved?.remove(id);
+    if (wish === 'over') this.#linger();
+    if (frame.type === 'error') this.#feeds.delete(id);
+    if (frame.type === 'following') this.#askForState(feed);
+    this.#tell(feed);
   }
 
   /** Its first word to a follower: what is known already. */
-  #attach(job: Shared, follower: Follower): void {
-    const { feed } = job;
-    const { id } = follower;
-    if (!job.followers.has(follower)) return;
+  #attach(feed: Feed, follower: Follower): void {
+    if (!feed.followers.has(follower)) return;
+    this.#restore(feed, follower);
     const { position } = follower;
-    if (position !== null && feed.rewind(position)) this.#want(id);
-    else if (feed.isFollowing && feed.position !== null) this.#advance(job, follower, feed.position);
-    else this.#showState(job, follower);
+    if (position !== null && feed.rewind(position)) this.#want(feed.id);
+    else this.#showState(feed, follower);
+    if (feed.isFollowing && feed.position !== null && !follower.isEmpty) {
+      follower.advanceTo(feed.position);
+      this.#showState(feed, follower);
+    }
     if (feed.isEnded) follower.end(feed.state);
-    else this.#connection.start();
-    this.#tell(job);
-    if (feed.isFollowing) this.#askForState(id, job);
+    else this.connection.start();
+    if (feed.isFollowing) this.#askForState(feed);
+    this.#tell(feed);
   }
 
-  // A follower of which the stream knows nothing begins anew, with the newest state.
-  #advance(job: Shared, follower: Follower, position: Position): void {
-    this.#showState(job, follower);
-    if (follower.isEmpty) return;
-    follower.advanceTo(position);
-    this.#showState(job, follower);
+  /** Begins where an earlier page was. */
+  #restore(feed: Feed, follower: Follower): void {
+    if (follower.position !== null || feed.state !== null) return;
+    const saved = this.#saved?.read(feed.id) ?? null;
+    if (saved === null) return;
+    const position = parseCursor(saved.cursor);
+    if (feed.position === null) feed.restore(position, saved.state);
+    // Its last state was not taken up to the cursor: it goes on behind it.
+    if (saved.state === null) follower.advance(position);
   }
 
-  #showState({ feed }: Shared, follower: Follower): void {
-    if (feed.state === null || feed.position === null || follower.position !== null) return;
-    follower.update(feed.state, { ...feed.position, seq: feed.state.seq }, false);
+  #showState({ state, position }: Feed, follower: Follower): void {
+    if (state !== null && position !== null && follower.position === null)
+      follower.update(state, { ...position, seq: state.seq }, false);
   }
 
   /** Somebody wants the last state of a job that is followed from a later place. */
-  #askForState(id: string, job: Shared): void {
-    if (job.feed.state !== null || ![...job.followers].some(({ isEmpty }) => isEmpty)) return;
-    this.#deps.get(id).then(
+  #askForState(feed: Feed): void {
+    const isMissed = () => [...feed.followers].some(({ isEmpty }) => isEmpty);
+    if (feed.state !== null || !isMissed()) return;
+    this.deps.get(feed.id).then(
       (state) => {
-        const { feed } = job;
-        if (state === null || feed.position === null || this.#jobs.get(id) !== job) return;
         feed.state ??= state;
-        for (const follower of job.followers) if (follower.isEmpty) this.#showState(job, follower);
+        for (const follower of [...feed.followers]) if (follower.isEmpty) this.#showState(feed, follower);
       },
       () => {}, // asked again the next time that the job is followed
     );
   }
 
-  #begin(id: string): Shared {
-    if (this.#jobs.size >= MAX_FOLLOWED)
-      for (const [other, job] of this.#jobs) if (job.followers.size === 0) this.#forget(other, job);
-    const job: Shared = {
-      feed: new JobFeed(this.#deps.maxRate === null),
-      followers: new Set(),
-      stopLingering: () => {},
-    };
-    this.#jobs.set(id, job);
+  #feedOf(id: string): Feed {
+    const known = this.#feeds.get(id);
+    if (known !== undefined) return known;
+    if (this.#feeds.size >= MAX_FOLLOWED) this.#sweep();
+    const feed: Feed = new JobFeed(id, this.deps.maxRate === null);
+    this.#feeds.set(id, feed);
     this.#want(id);
-    return job;
+    return feed;
   }
 
   #want(id: string): void {
-    if (this.#wanted.size === 0) queueMicrotask(() => this.#follow());
+    // Behind what `open` waits for.
+    if (this.#wanted.size === 0) void this.deps.saved.then(() => queueMicrotask(() => this.#follow()));
     this.#wanted.add(id);
   }
 
   #follow(): void {
-    const ids = new Set(this.#wanted);
-    const jobs = this.followed().filter(({ id }) => ids.has(id));
-    if (jobs.length === 0) return;
-    this.#connection.start();
-    this.#connection.follow(jobs);
+    const jobs = this.followed().filter(({ id }) => this.#wanted.has(id));
+    this.#wanted.clear();
+    if (jobs.length > 0) this.connection.follow(jobs);
   }
 
-  #forget(id: string, job: Shared): void {
-    if (this.#jobs.get(id) !== job) return;
-    job.stopLingering();
-    this.#jobs.delete(id);
-    if (!job.feed.isEnded) this.#connection.unfollow([id]);
-    this.#rest();
+  #linger(): void {
+    this.#stopLingering();
+    this.#stopLingering = this.platform.later(this.deps.lingerMs, () => this.#sweep());
   }
 
-  /** Nobody needs the connection any more. */
-  #rest(): void {
-    if ([...this.#jobs.values()].every(({ feed }) => feed.isEnded)) this.#connection.stop();
+  /** Lets go of what nobody follows; and of the connection, when that is all. */
+  #sweep(): void {
+    const left = [...this.#feeds.values()].filter(({ followers }) => followers.size === 0);
+    for (const { id } of left) this.#feeds.delete(id);
+    if ([...this.#feeds.values()].every(({ isEnded }) => isEnded)) this.connection.stop();
+    else this.connection.unfollow(left.flatMap(({ id, isEnded }) => (isEnded ? [] : id)));
   }
 
-  #tell({ feed, followers }: Shared): void {
-    for (const follower of [...followers])
-      follower.connected(this.state, feed.isFollowing && !this.#isAway && this.state === 'open');
-  }
-
-  #tellAll(): void {
-    for (const job of this.#jobs.values()) this.#tell(job);
+  #tell(feed: Feed): void {
+    const { state } = this.connection;
+    for (const follower of [...feed.followers])
+      follower.connected(state, state === 'open' && feed.isFollowing && !this.#isAway);
   }
 }
