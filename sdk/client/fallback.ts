@@ -1,0 +1,2 @@
+export { openPolling } from './polling-wire.js';
+export { openSse } from './sse-wire.js';
