@@ -28,6 +28,8 @@ interface Polled {
   readonly id: string | null;
   position: Position | null;
   isFollowing: boolean;
+  /** Up to where the owner was told that it has everything. */
+  toldSeq: number;
   etag: string;
 }
 
@@ -158,8 +160,11 @@ export const openPolling: OpenWire = (options, owner, platform) => {
     // An edge that is behind the one that told the state has its events later.
     const isBehind = last !== null && last.seq > after;
     job.etag = state.kind === 'ok' && !isBehind ? state.etag : '';
+    const isNews = !job.isFollowing || after !== job.toldSeq;
+    job.toldSeq = after;
     job.isFollowing = true;
-    frame({ type: 'following', processing_id: id, cursor: after, scope: job.position?.scope ?? '' });
+    if (isNews)
+      frame({ type: 'following', processing_id: id, cursor: after, scope: job.position?.scope ?? '' });
     if (newest !== null && !isBehind && isFinished(newest) && !isGone(job)) {
       jobs.delete(id);
       frame({ type: 'end', processing_id: id });
@@ -236,11 +241,11 @@ export const openPolling: OpenWire = (options, owner, platform) => {
   }
 
   const add = ({ id, position }: FollowedJob): void => {
-    jobs.set(id, { id, position, isFollowing: false, etag: '' });
+    jobs.set(id, { id, position, isFollowing: false, toldSeq: 0, etag: '' });
   };
   const stopListening = platform.onWake(run);
   if (target.kind === 'selected') owner.followed().forEach(add);
-  else jobs.set(null, { id: null, position: owner.position(), isFollowing: false, etag: '' });
+  else jobs.set(null, { id: null, position: owner.position(), isFollowing: false, toldSeq: 0, etag: '' });
   run();
   return {
     follow(more) {
