@@ -1,0 +1,280 @@
+import type { ServerFrame } from '../../schemas/frames.js';
+import { Connection, type ConnectionDeps, type ConnectionOwner } from './connection.js';
+import { isOtherLog } from './cursor.js';
+import type { JobsEngine, JobsHandle } from './jobs-handle.js';
+import type {
+  ConnectionState,
+  Continuity,
+  Job,
+  JobSnapshot,
+  JobsSnapshot,
+  ProgressUpdate,
+  ResetReason,
+} from './types.js';
+import type { FollowedJob, Position } from './wire.js';
+
+// What feeds a handle of several jobs. A page that follows jobs one by one does not load it.
+
+/** What is shown of one of all jobs. */
+interface Shown {
+  state: ProgressUpdate;
+  stalled: JobSnapshot['stalled'];
+  /** Until something changes. */
+  snapshot: JobSnapshot | null;
+}
+
+/** All jobs, or all of some types: a connection of its own. */
+export class AllJobs implements JobsEngine, ConnectionOwner {
+  readonly #connection: Connection;
+  readonly #shown = new Map<string, Shown>();
+  /** Of each job the last seq, to check the next one by. */
+  readonly #last = new Map<string, number>();
+  /** What has come: with it the connection goes on. */
+  #received: Position | null;
+  #epoch = '';
+  #scope = '';
+  #isCaughtUp = false;
+  #isAway = false;
+  #gapAt = -1;
+  #continuity: Continuity = { kind: 'unknown' };
+
+  constructor(
+    private readonly handle: JobsHandle,
+    private readonly deps: ConnectionDeps,
+  ) {
+    this.#received = handle.taken;
+    this.#connection = new Connection(deps, this);
+    this.#connection.start();
+  }
+
+  followed(): readonly FollowedJob[] {
+    return [];
+  }
+
+  received(): Position | null {
+    return this.#received;
+  }
+
+  connected(state: ConnectionState): void {
+    if (state !== 'open') this.#isCaughtUp = false;
+    this.#changedAll();
+    if (!this.handle.isOver) this.handle.emit('connection', state);
+  }
+
+  failed(error: Error): void {
+    this.handle.fail(error);
+  }
+
+  frame(frame: ServerFrame): void {
+    switch (frame.type) {
+      case 'hello':
+        this.#isCaughtUp = this.#isAway = false;
+        this.#epoch = frame.epoch;
+        this.#scope = frame.scope;
+        if (this.#received !== null && isOtherLog(this.#received, this.#at(0)))
+          this.#reset(this.#received.epoch === frame.epoch ? 'scope' : 'epoch');
+        return;
+      case 'auth_ok':
+        // The new token opens less: begin anew with what it opens.
+        if (frame.scope === this.#scope) return;
+        this.#received = null;
+        this.#connection.restart();
+        return;
+      case 'progress_update':
+        this.#update(frame);
+        return;
+      case 'skipped':
+        this.#last.clear();
+        this.#continuity = { kind: 'unknown' };
+        this.handle.changed();
+        this.handle.emit('skipped', { after: frame.after, before: frame.before });
+        return;
+      case 'caught_up':
+        this.#isCaughtUp = true;
+        this.#received = this.#at(frame.cursor);
+        this.handle.advance(this.#received);
+        this.#changedAll();
+        return;
+      case 'heartbeat':
+        if (this.#isAway !== (frame.feed === 'away')) {
+          this.#isAway = !this.#isAway;
+          this.#changedAll();
+        }
+        if (!this.#isCaughtUp) return;
+        this.#received = this.#at(frame.cursor);
+        this.handle.advance(this.#received);
+        return;
+      case 'reset':
+        this.#epoch = frame.epoch;
+        this.#reset(frame.reason);
+        return;
+      case 'gone':
+        this.#last.delete(frame.processing_id);
+        if (this.#shown.delete(frame.processing_id)) this.handle.changed();
+        this.handle.emit('gone', { id: frame.processing_id });
+        return;
+      case 'stalled': {
+        const shown = this.#shown.get(frame.processing_id);
+        if (shown !== undefined) Object.assign(shown, { stalled: frame, snapshot: null });
+        this.handle.changed();
+        this.handle.emit('stalled', frame);
+        return;
+      }
+      default:
+    }
+  }
+
+  snapshot(): JobsSnapshot {
+    const connection = this.#state;
+    const isCurrent = this.#isCurrent;
+    const jobs = new Map<string, JobSnapshot>();
+    for (const [id, shown] of this.#shown) {
+      shown.snapshot ??= {
+        id,
+        state: shown.state,
+        connection,
+        isCurrent,
+        continuity: this.#continuity,
+        stalled: shown.stalled,
+        isEnded: isFinished(shown.state),
+        error: null,
+      };
+      jobs.set(id, shown.snapshot);
+    }
+    return { jobs, connection, isCurrent, continuity: this.#continuity, error: this.handle.error };
+  }
+
+  rewind(to: Position): void {
+    if (this.#received === null || isOtherLog(this.#received, to)) return;
+    this.#received = to;
+    this.#last.clear();
+    this.#connection.restart();
+  }
+
+  leave(): void {
+    this.#connection.stop('closed');
+  }
+
+  get #state(): ConnectionState {
+    return this.#connection.state;
+  }
+
+  get #isCurrent(): boolean {
+    return this.#isCaughtUp && !this.#isAway && this.#state === 'open';
+  }
+
+  /** What is the same of all jobs has changed. */
+  #changedAll(): void {
+    for (const shown of this.#shown.values()) shown.snapshot = null;
+    this.handle.changed();
+  }
+
+  #at(seq: number): Position {
+    return { seq, epoch: this.#epoch, scope: this.#scope };
+  }
+
+  #update(update: ProgressUpdate): void {
+    const { processing_id: id, seq, prev_seq } = update;
+    const last = this.#last.get(id);
+    const isGap = last !== undefined && prev_seq !== null && prev_seq > last && this.deps.maxRate === null;
+    if (isGap && this.#gapAt !== last) {
+      this.#gapAt = last;
+      this.#connection.restart();
+      return;
+    }
+    this.#last.set(id, seq);
+    this.#received = this.#at(seq);
+    this.handle.give(update, this.#received, () => {
+      if (this.#continuity.kind === 'unknown' && this.handle.taken === null)
+        this.#continuity = { kind: 'proven' };
+      if (isGap && this.#continuity.kind === 'proven') this.#continuity = { kind: 'unknown' };
+      this.#shown.set(id, { state: update, stalled: null, snapshot: null });
+    });
+  }
+
+  #reset(reason: ResetReason): void {
+    this.#received = null;
+    this.#isCaughtUp = false;
+    this.#last.clear();
+    if (!this.handle.forget() && this.#shown.size === 0) return;
+    this.#shown.clear();
+    this.#continuity = { kind: 'reset', reason };
+    this.handle.changed();
+    this.handle.emit('reset', { reason });
+  }
+}
+
+const isFinished = ({ status, error }: ProgressUpdate): boolean =>
+  status === 'completed' ||
+  (status === 'error' && (error as { retryable?: boolean } | undefined)?.retryable !== true);
+
+/** Jobs by name, each followed as by itself, over the connection that they share. */
+export class NamedJobs implements JobsEngine {
+  constructor(
+    handle: JobsHandle,
+    private readonly jobs: readonly Job[],
+  ) {
+    for (const job of jobs) {
+      const { id } = job;
+      job.addEventListener('update', ({ detail }) => handle.emit('update', detail));
+      job.addEventListener('reset', ({ detail }) => handle.emit('reset', { ...detail, id }));
+      job.addEventListener('stalled', ({ detail }) => handle.emit('stalled', detail));
+      job.addEventListener('error', ({ detail }) => handle.emit('error', detail));
+      job.subscribe(() => handle.changed());
+    }
+    jobs[0]?.addEventListener('connection', ({ detail }) => handle.emit('connection', detail));
+    handle.changed();
+  }
+
+  snapshot(): JobsSnapshot {
+    const all = this.jobs.map((job) => job.getSnapshot());
+    const isFailed = all.length > 0 && all.every(({ error }) => error !== null);
+    const worst =
+      all.find(({ continuity }) => continuity.kind === 'reset') ??
+      all.find(({ continuity }) => continuity.kind === 'unknown') ??
+      all[0];
+    return {
+      jobs: new Map(all.map((job) => [job.id, job])),
+      connection: (all.find(({ isEnded }) => !isEnded) ?? all[0])?.connection ?? 'idle',
+      isCurrent: all.every(({ isCurrent, isEnded }) => isCurrent || isEnded),
+      continuity: worst?.continuity ?? { kind: 'unknown' },
+      error: isFailed ? (all[0]?.error ?? null) : null,
+    };
+  }
+
+  loop(): AsyncIterator<ProgressUpdate> {
+    return merged(this.jobs);
+  }
+
+  rewind(): void {}
+
+  leave(): void {
+    for (const job of this.jobs) job.close();
+  }
+}
+
+/** What any of them gives next. Of each only one update is taken ahead. One that fails ends nothing but itself, unless all do. */
+async function* merged(jobs: readonly Job[]): AsyncGenerator<ProgressUpdate> {
+  let failure: unknown = null;
+  let hasEnd = false;
+  const next = async (loop: AsyncIterator<ProgressUpdate>) => {
+    try {
+      const { done, value } = await loop.next();
+      hasEnd ||= done === true;
+      return { loop, update: done ? null : value };
+    } catch (error) {
+      failure = error;
+      return { loop, update: null };
+    }
+  };
+  const loops = jobs.map((job) => job[Symbol.asyncIterator]());
+  const pending = new Map(loops.map((loop) => [loop, next(loop)]));
+  while (pending.size > 0) {
+    const { loop, update } = await Promise.race(pending.values());
+    pending.delete(loop);
+    if (update === null) continue;
+    pending.set(loop, next(loop));
+    yield update;
+  }
+  if (failure !== null && !hasEnd) throw failure;
+}
