@@ -62,6 +62,8 @@ test('G9 memory: a client that follows and unfollows as fast as it may while NAT
 
   // Somebody else has room, and both go on when NATS answers.
   await using other = await WsClient.connect(`${edge.ws}${SELECT}`, await as('other'));
+  // What is sent before it is not read.
+  await other.next('hello');
   for (const frame of follows(ids, 1)) other.send(frame);
   other.send({ type: 'ping' });
   await other.until(isOf('pong'));
