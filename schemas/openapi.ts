@@ -10,6 +10,8 @@ import { PROTOCOL } from './ids.js';
 export const MAX_PAGE = 1_000;
 export const DEFAULT_PAGE = 100;
 
+const JOB_CURSOR = '^[A-Za-z0-9_-]{1,128}:[0-9]{1,16}$';
+
 const after = query('after', Cursor, 'Only what stands behind this seq.');
 const epoch = query('epoch', Epoch, 'The epoch of the cursor.');
 const limit = query(
@@ -41,6 +43,17 @@ const stream = [
     description: 'The `id` of the last event. It counts before the query.',
   },
 ];
+
+const namedJobs = query(
+  'processing_id',
+  Type.Array(ProcessingId),
+  'Only these jobs, each with frames that name it. Not together with `job_type`.',
+);
+const jobCursors = query(
+  'after',
+  Type.Array(Type.String({ pattern: JOB_CURSOR })),
+  'The cursor of one of these jobs: its `processing_id`, a colon, and the seq to go on from.',
+);
 
 /** The whole document, as JSON. */
 export function openApi(): Readonly<Record<string, unknown>> {
@@ -90,10 +103,11 @@ export function openApi(): Readonly<Record<string, unknown>> {
       '/sse/upload-progress': get(
         'followJobs',
         'follow',
-        'All jobs as server-sent events',
-        [...stream, jobType],
+        'All jobs, or those that are named, as server-sent events',
+        [...stream, jobType, namedJobs, jobCursors],
         {
           200: STREAM,
+          204: { description: 'Every job that is named is over, and the client was told so.' },
           ...problems(400, 401, 403, 429, 503),
         },
       ),
@@ -130,7 +144,8 @@ const UNCHANGED = {
   headers: { ETag: HEADERS.ETag },
 };
 const STREAM = {
-  description: 'Each event is one frame of the protocol; its `id` is the whole cursor.',
+  description:
+    'Each event is one frame of the protocol; its `id` is the whole cursor. Of several jobs the `id` comes by itself, behind their frames.',
   content: { 'text/event-stream': { schema: { type: 'string' } } },
 };
 const PROBLEMS: Readonly<Record<number, string>> = {

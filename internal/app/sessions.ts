@@ -81,6 +81,7 @@ export function webSocketDeps(
     guard,
     sockets,
     maxClientFrameBytes: config.maxClientFrameBytes,
+    maxFollowedJobs: config.maxFollowedJobs,
     clientRate: () =>
       new ClientRateLimiter(
         config.maxClientFramesPerSecond,
@@ -111,9 +112,9 @@ export function webSocketDeps(
         scope.kind === 'selected'
           ? new SelectedConnection({
               ...common,
-              ids: scope.ids,
+              selected: scope,
               narrow,
-              scopeName: scopeIdOf(scope),
+              scopeName: scope.fixed?.scopeName ?? scopeIdOf(scope),
               maxJobs: config.maxFollowedJobs,
               attach: (session) => hub.attach(session),
               detach: (session) => hub.detach(session),
@@ -188,6 +189,7 @@ export async function drain(hub: Hub, windowMs: number): Promise<void> {
 export function jobReads(log: EventLog, readsOf: (requester: string) => HistorySource): JobReads {
   const reader = new JobReader(log, () => nextTurn());
   return {
+    epoch: () => (log.isReady ? log.epoch : null),
     lastState: (id, requester, isWanted) => reader.lastState(id, readsOf(requester), isWanted),
     hasSeenEnd: (scope, resume, requester, isWanted) =>
       reader.hasSeenEnd(scope, resume, readsOf(requester), isWanted),

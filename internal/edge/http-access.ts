@@ -1,5 +1,5 @@
 import { closeCode, ERROR_CODES, type ErrorCode } from '../../schemas/close-codes.js';
-import type { Scope } from '../eventlog/record.js';
+import type { RequestedScope } from '../session/ports.js';
 import type {
   AuthResult,
   ConnectionGuard,
@@ -24,11 +24,11 @@ export function readHttpHandshake(res: HttpResponse, req: HttpRequest): Handshak
 }
 
 /** Checks the token of a request, as the guard does, and says what HTTP takes. Never rejects. */
-export async function authorizeHttp(
+export async function authorizeHttp<S extends RequestedScope>(
   guard: ConnectionGuard,
   pending: PendingConnection,
-  scope: Scope,
-): Promise<AuthResult> {
+  scope: S,
+): Promise<AuthResult<S>> {
   const admitted = await guard.authorize(pending, scope);
   return !admitted.ok && admitted.defect === 'missing' ? { ...admitted, message: NO_TOKEN } : admitted;
 }

@@ -40,6 +40,8 @@ type AllScope = Extract<Scope, { kind: 'all' }>;
 
 /** What is asked of the log for one request. `requester` says by whose turn it is read. */
 export interface JobReads {
+  /** The epoch of what is read here; null: the edge is loading. */
+  epoch(): string | null;
   /** The newest valid event of a job, from memory or from JetStream; null when it has none. */
   lastState(id: string, requester: string, isWanted: IsWanted): Promise<LogRecord | null>;
   /** Whether a client with this cursor was sent the end of the job, so that it is owed nothing more. */

@@ -3,11 +3,11 @@ import type { ErrorCode } from '../../schemas/close-codes.js';
 import { show } from '../../schemas/explain.js';
 import { isEpoch, isJobType, isProcessingId, isScopeId } from '../../schemas/ids.js';
 import type { Scope } from '../eventlog/record.js';
-import type { RequestedScope, Resume } from '../session/ports.js';
+import type { FixedJobs, JobMark, Narrow, RequestedScope, Resume, SelectedScope } from '../session/ports.js';
 import { headerLines } from './client-address.js';
 import type { Handshake } from './connection-guard.js';
 import { addressText } from './ip-address.js';
-import { resumeOfEventId } from './sse-encoder.js';
+import { decodeMarks, positionOfEventId } from './sse-encoder.js';
 import type { HttpRequest, HttpResponse } from './uws.js';
 
 export type ParsedRequest<S extends RequestedScope = Scope> =
@@ -25,6 +25,8 @@ const MAX_JOB_TYPES = 64;
  */
 export function parseRequest(id: string | null, query: string): ParsedRequest {
   const parameters = new URLSearchParams(query);
+  if (parameters.has('after'))
+    return bad('invalid_query', 'after is the cursor of one job among those that processing_id names');
   const scope =
     id === null ? allScope(parameters.getAll('job_type')) : jobScope(id, parameters.has('job_type'));
   return 'kind' in scope ? withResume(scope, parameters) : scope;
@@ -37,10 +39,28 @@ export function parseSocketRequest(id: string | null, query: string): ParsedRequ
   if (id !== null) return bad('invalid_query', 'select belongs to the endpoint without a job in its path');
   if (parameters.has('job_type'))
     return bad('invalid_query', 'job_type is a filter of all jobs; with select the client names its jobs');
+  return namedJobs(parameters);
+}
+
+function namedJobs(parameters: URLSearchParams): ParsedRequest<SelectedScope> {
   const ids = [...new Set(parameters.getAll('processing_id'))];
   const wrong = ids.find((one) => !isProcessingId(one));
   if (wrong !== undefined) return badId(wrong);
-  return withResume({ kind: 'selected', ids }, parameters);
+  const after = new Map<string, Resume>();
+  const parsed = withResume<SelectedScope>({ kind: 'selected', ids, after }, parameters);
+  if (!parsed.ok) return parsed;
+  const scope = parameters.get('scope');
+  for (const cursor of parameters.getAll('after')) {
+    const [, id = '', seq = ''] = /^([^:]*):(\d{1,16})$/.exec(cursor) ?? [];
+    const lastSeq = seq === '' ? Number.NaN : Number(seq);
+    if (!Number.isSafeInteger(lastSeq))
+      return bad('invalid_last_seq', `after is ${show(cursor)}; expected a processing_id, ":", 0 to 2^53-1`);
+    if (!ids.includes(id))
+      return bad('invalid_query', `after is ${show(cursor)}; no processing_id names this job`);
+    if (after.has(id)) return bad('invalid_query', `after is given more than once for ${show(id)}`);
+    after.set(id, { lastSeq, epoch: parameters.get('epoch'), ...(scope !== null && { scope }) });
+  }
+  return parsed;
 }
 
 function withResume<S extends RequestedScope>(scope: S, parameters: URLSearchParams): ParsedRequest<S> {
@@ -64,22 +84,56 @@ function withResume<S extends RequestedScope>(scope: S, parameters: URLSearchPar
   return { ok: true, scope, resume: { lastSeq: seq, epoch, ...(scopeId !== null && { scope: scopeId }) } };
 }
 
+/** What a stream asks for; `marks` is what its `Last-Event-ID` says of single jobs, '' where that says nothing. */
+export type ParsedStreamRequest =
+  | (Extract<ParsedRequest<RequestedScope>, { ok: true }> & { readonly marks: string })
+  | Bad;
+
 /**
  * The same for server-sent events. PROTOCOL.md, "Server-sent events". Never throws.
  *
  * @param lastEventId the header with which a browser comes back; '' where there is none. It is newer than the query
+ * @param maxJobs the most jobs that one stream may name
  */
-export function parseStreamRequest(id: string | null, query: string, lastEventId: string): ParsedRequest {
-  if (new URLSearchParams(query).has('processing_id'))
-    return bad('invalid_query', 'processing_id in the query is not understood; a job stands in the path');
-  const parsed = parseRequest(id, query);
-  if (!parsed.ok || lastEventId === '') return parsed;
-  const resume = resumeOfEventId(lastEventId);
-  if (resume !== null) return { ...parsed, resume };
-  return bad(
-    'invalid_last_seq',
-    `Last-Event-ID is ${show(lastEventId)}; expected the id of an event of this stream`,
-  );
+export function parseStreamRequest(
+  id: string | null,
+  query: string,
+  lastEventId: string,
+  maxJobs: number,
+): ParsedStreamRequest {
+  const parameters = new URLSearchParams(query);
+  const parsed = parameters.has('processing_id')
+    ? streamOfJobs(id, parameters, maxJobs)
+    : parseRequest(id, query);
+  if (!parsed.ok) return parsed;
+  if (lastEventId === '') return { ...parsed, marks: '' };
+  const position = positionOfEventId(lastEventId);
+  if (position === null)
+    return bad(
+      'invalid_last_seq',
+      `Last-Event-ID is ${show(lastEventId)}; expected the id of an event of this stream`,
+    );
+  const { scope } = parsed;
+  return {
+    ok: true,
+    scope: scope.kind === 'selected' ? { ...scope, after: new Map() } : scope,
+    ...position,
+  };
+}
+
+function streamOfJobs(
+  id: string | null,
+  parameters: URLSearchParams,
+  maxJobs: number,
+): ParsedRequest<SelectedScope> {
+  if (id !== null)
+    return bad('invalid_query', 'processing_id belongs to the endpoint without a job in its path');
+  if (parameters.has('job_type'))
+    return bad('invalid_query', 'job_type is a filter of all jobs; processing_id names single ones');
+  const parsed = namedJobs(parameters);
+  if (!parsed.ok || parsed.scope.ids.length <= maxJobs) return parsed;
+  const message = `processing_id names ${parsed.scope.ids.length} jobs; expected at most ${maxJobs}`;
+  return bad('too_many_jobs', message);
 }
 
 type Bad = Extract<ParsedRequest, { ok: false }>;
@@ -123,11 +177,37 @@ const LENGTH = 16;
 export function scopeIdOf(scope: RequestedScope): string {
   const jobs = scope.kind === 'job' ? ['job', scope.id] : [scope.kind];
   const types = scope.kind === 'selected' || scope.jobTypes === null ? '*' : [...scope.jobTypes].sort();
-  return createHash('sha256')
-    .update(JSON.stringify([jobs, types]))
-    .digest('base64url')
-    .slice(0, LENGTH);
+  return shortHash([jobs, types]);
 }
+
+/** Names the jobs of one stream, with what its token opens of each. In whatever order they are named it is the same. */
+export function jointScopeIdOf(ids: readonly string[], narrow: Narrow): string {
+  const scopes = [...ids].sort().map((id) => {
+    const opened = narrow({ kind: 'job', id, jobTypes: null });
+    return [id, opened.ok ? scopeIdOf(opened.scope) : null];
+  });
+  return shortHash(['jobs', scopes]);
+}
+
+/**
+ * What a stream follows, and what its client came back with of single jobs. Marks count for the same jobs, opened as they
+ * were, and for nothing else.
+ */
+export function fixedJobs(
+  ids: readonly string[],
+  narrow: Narrow,
+  resume: Resume | null,
+  text: string,
+): FixedJobs {
+  const scopeName = jointScopeIdOf(ids, narrow);
+  const marks = decodeMarks(resume?.scope === scopeName ? text : '', ids.length);
+  const sorted = [...ids].sort();
+  const marked = (mark: JobMark) => new Set(sorted.filter((_id, index) => marks[index] === mark));
+  return { scopeName, anew: marked('anew'), over: marked('over') };
+}
+
+const shortHash = (value: unknown): string =>
+  createHash('sha256').update(JSON.stringify(value)).digest('base64url').slice(0, LENGTH);
 
 /** What a request says of who makes it. Only while the library's handler runs. */
 export function readHandshake(res: HttpResponse, req: HttpRequest): Handshake {

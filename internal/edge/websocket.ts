@@ -31,6 +31,8 @@ export interface WebSocketDeps extends RoutingDeps {
   /** More than a session ever buffers: its watermark and a page. */
   readonly maxBufferedBytes: number;
   readonly maxClientFrameBytes: number;
+  /** The most jobs that one connection may name. */
+  readonly maxFollowedJobs: number;
   readonly guard: ConnectionGuard;
   /** What one client may send. */
   readonly clientRate: () => ClientRateLimiter;

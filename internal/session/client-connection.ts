@@ -3,7 +3,7 @@ import type { ClientFrame } from '../../schemas/frames.js';
 import { FORBIDDEN, Followed } from './catch-up.js';
 import { FrameWriter } from './frame-writer.js';
 import { frames, parseClientFrame } from './frames.js';
-import type { ConnectionCredentials, Narrow, Transport } from './ports.js';
+import type { ConnectionCredentials, JointPosition, Narrow, SelectedScope, Transport } from './ports.js';
 import { SelectedJobs, type SelectedJobsDeps } from './selected-jobs.js';
 import { Session, type SessionDeps } from './session.js';
 import { TokenExpiry, TokenRenewal } from './token-expiry.js';
@@ -40,6 +40,8 @@ abstract class Client {
   abstract open(): void;
   /** The socket takes more. */
   abstract drained(): void;
+  /** Where the client goes on with several jobs that it named at once; null: it did not, or nothing new can be said. */
+  abstract position(): JointPosition | null;
   /** The cursor of a heartbeat. */
   protected abstract toldCursor(): number;
   /** A new token is good, until then. */
@@ -137,6 +139,10 @@ export class ClientConnection extends Client {
     this.session.pump();
   }
 
+  position(): null {
+    return null;
+  }
+
   protected toldCursor(): number {
     return this.session.toldCursor();
   }
@@ -171,8 +177,8 @@ export class ClientConnection extends Client {
 }
 
 export interface SelectedConnectionDeps extends ClientDeps, SelectedJobsDeps {
-  /** The jobs that the address names. */
-  readonly ids: readonly string[];
+  /** The jobs that the address names, and where the client was with them. */
+  readonly selected: Omit<SelectedScope, 'kind'>;
   readonly narrow: Narrow;
 }
 
@@ -193,11 +199,15 @@ export class SelectedConnection extends Client {
   }
 
   open(): void {
-    this.#jobs.open(this.#deps.ids, this.#deps.resume);
+    this.#jobs.open(this.#deps.selected, this.#deps.resume);
   }
 
   drained(): void {
     this.#jobs.pump();
+  }
+
+  position(): JointPosition | null {
+    return this.#jobs.position();
   }
 
   protected toldCursor(): number {

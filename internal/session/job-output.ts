@@ -9,17 +9,21 @@ interface JobOutputDeps {
   readonly scopeName: () => string;
   /** The client was told another epoch. */
   readonly onReset: (epoch: string) => void;
-  /** Called once, when the job is followed no longer. */
-  readonly onOver: () => void;
+  /**
+   * Called once, when the job is followed no longer.
+   * @param why the client was told that it has ended, or why it is refused; null: it was told nothing
+   */
+  readonly onOver: (why: 'end' | ErrorCode | null) => void;
 }
 
 /** One job among others on a connection: what concerns it alone names it, and ends it alone. */
 export class JobOutput implements SessionOutput {
   readonly #writer: FrameWriter;
   readonly #id: string;
-  readonly #epoch: string;
   readonly #deps: JobOutputDeps;
   #isOver = false;
+  /** The epoch of the job's cursor, as the client was told it. */
+  epoch: string;
   /** Whether `following` was sent, so that a heartbeat's cursor counts for this job too. */
   isFollowing = false;
 
@@ -27,7 +31,7 @@ export class JobOutput implements SessionOutput {
   constructor(writer: FrameWriter, id: string, epoch: string, deps: JobOutputDeps) {
     this.#writer = writer;
     this.#id = id;
-    this.#epoch = epoch;
+    this.epoch = epoch;
     this.#deps = deps;
   }
 
@@ -56,12 +60,14 @@ export class JobOutput implements SessionOutput {
   }
 
   hello(): string {
-    return this.#epoch;
+    return this.epoch;
   }
 
   reset(reason: ResetReason, epoch: string, firstSeq: number, lastSeq: number): void {
     this.isFollowing = false;
-    if (this.send(frames.reset(reason, epoch, firstSeq, lastSeq, this.#id))) this.#deps.onReset(epoch);
+    if (!this.send(frames.reset(reason, epoch, firstSeq, lastSeq, this.#id))) return;
+    this.epoch = epoch;
+    this.#deps.onReset(epoch);
   }
 
   caughtUp(cursor: number): void {
@@ -70,18 +76,22 @@ export class JobOutput implements SessionOutput {
 
   end(): void {
     this.send(frames.end(this.#id));
-    this.over();
+    this.#over('end');
   }
 
   fail(code: ErrorCode, message: string): void {
     this.send(frames.error(code, message, this.#id));
-    this.over();
+    this.#over(code);
   }
 
   /** The job is followed no longer. */
   over(): void {
+    this.#over(null);
+  }
+
+  #over(why: 'end' | ErrorCode | null): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#deps.onOver();
+    this.#deps.onOver(why);
   }
 }

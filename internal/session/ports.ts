@@ -59,6 +59,32 @@ export interface Resume {
 export interface SelectedScope {
   readonly kind: 'selected';
   readonly ids: readonly string[];
+  /** Where the client was with single ones of them; with the others it was where the request says of all. */
+  readonly after: ReadonlyMap<string, Resume>;
+  /** There where the client sends nothing: these jobs, no others later, and nothing is left behind the last of them. */
+  readonly fixed?: FixedJobs;
+}
+
+/** What a joint cursor says of jobs that it does not cover. Of a job that is not named here it covers everything. */
+export interface FixedJobs {
+  /** Names these jobs, with what the token opens of each: what the joint cursor belongs to. */
+  readonly scopeName: string;
+  /** The client had none of these yet, or was told to forget what it had. */
+  readonly anew: ReadonlySet<string>;
+  /** The client was told that these have ended, or are refused. */
+  readonly over: ReadonlySet<string>;
+}
+
+/** What a client of several jobs stands at with one of them. */
+export type JobMark = 'follows' | 'anew' | 'over';
+
+/** One cursor for several jobs. */
+export interface JointPosition {
+  readonly epoch: string;
+  /** Everything of every job that is marked `follows` was sent up to here. */
+  readonly cursor: number;
+  /** By job, in the order of their ids. */
+  readonly marks: readonly JobMark[];
 }
 /** What a client asks to follow. */
 export type RequestedScope = Scope | SelectedScope;

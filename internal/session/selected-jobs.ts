@@ -1,3 +1,4 @@
+import { ERROR_CODES, type ErrorCode } from '../../schemas/close-codes.js';
 import { show } from '../../schemas/explain.js';
 import type { ClientFrame } from '../../schemas/frames.js';
 import { isProcessingId } from '../../schemas/ids.js';
@@ -6,7 +7,7 @@ import { FORBIDDEN, Followed } from './catch-up.js';
 import type { FrameWriter } from './frame-writer.js';
 import { frames } from './frames.js';
 import { JobOutput } from './job-output.js';
-import type { Narrow, Resume } from './ports.js';
+import type { JobMark, JointPosition, Narrow, Resume, SelectedScope } from './ports.js';
 import { Session, type SessionDeps } from './session.js';
 
 type Follow = Extract<ClientFrame, { type: 'follow' }>;
@@ -41,6 +42,12 @@ export class SelectedJobs {
   #narrow: Narrow;
   /** The epoch that the client was told last. */
   #epoch = '';
+  /** Where the client names all jobs at once: these, in the order of a joint cursor's marks. */
+  #fixed: readonly string[] | null = null;
+  /** Of these: the client was told that they have ended, or are refused. */
+  readonly #over = new Set<string>();
+  /** What it was told of all of them when the last was over. */
+  #lastPosition: JointPosition | null = null;
 
   constructor(deps: SelectedJobsDeps, writer: FrameWriter, narrow: Narrow) {
     this.#deps = deps;
@@ -58,15 +65,50 @@ export class SelectedJobs {
 
   /**
    * Greets the client, and follows the jobs that its address names. Called once.
-   * @param resume where it was with all of them; null: nowhere
+   * @param resume where it was with those that have no cursor of their own; null: nowhere
    */
-  open(ids: readonly string[], resume: Resume | null): void {
+  open({ ids, after, fixed }: Omit<SelectedScope, 'kind'>, resume: Resume | null): void {
     const { log, scopeName } = this.#deps;
     if (!this.#writer.isUsable()) return;
     this.#writer.corked(() => {
       this.#epoch = this.#writer.hello(log.epoch, scopeName);
-      for (const id of ids) this.#follow(id, resume);
+      const sessions = ids.map((id) => {
+        const start = withoutScope(after.get(id) ?? resume, scopeName);
+        // Of another stream it says nothing of what is there now.
+        if (!fixed?.over.has(id) || start?.epoch !== this.#epoch)
+          return this.#add(id, fixed?.anew.has(id) ? null : start);
+        this.#over.add(id);
+        return null;
+      });
+      if (fixed !== undefined) this.#fixed = [...ids].sort();
+      // Only now: what is said of one may have to say where all of them stand.
+      for (const session of sessions) session?.open();
+      this.#endIfOver();
     });
+  }
+
+  /**
+   * Where a client that named its jobs at once goes on with all of them: everything of each that was sent so far is
+   * covered, and nothing that was not. null: it cannot be said now, and what was said before holds.
+   */
+  position(): JointPosition | null {
+    if (this.#lastPosition !== null) return this.#lastPosition;
+    // A session that found the way closed may have counted what it could not send any more.
+    if (this.#fixed === null || !this.#writer.isOpen) return null;
+    let cursor = Number.POSITIVE_INFINITY;
+    const epochs = new Set<string>();
+    const marks = this.#fixed.map((id): JobMark => {
+      if (this.#over.has(id)) return 'over';
+      const job = this.#jobs.get(id);
+      if (job === undefined || job.followed.cursor === null) return 'anew';
+      cursor = Math.min(cursor, job.session.toldCursor());
+      epochs.add(job.output.epoch);
+      return 'follows';
+    });
+    // While some were reset to another stream and the others are about to be, their numbers cannot be compared.
+    if (epochs.size > 1) return null;
+    const [epoch = this.#epoch] = epochs;
+    return { epoch, cursor: epochs.size === 0 ? 0 : cursor, marks };
   }
 
   /** Follows these as well. One that is followed already begins anew, from the cursor that the client names now. */
@@ -77,7 +119,7 @@ export class SelectedJobs {
           lastSeq === undefined
             ? null
             : { lastSeq, epoch: epoch ?? null, ...(scope !== undefined && { scope }) };
-        this.#follow(id, resume);
+        this.#add(id, resume)?.open();
       }
     });
   }
@@ -131,46 +173,75 @@ export class SelectedJobs {
     for (const { output } of [...this.#jobs.values()]) output.over();
   }
 
-  #follow(id: string, resume: Resume | null): void {
+  // Takes up a job; null: it is refused.
+  #add(id: string, resume: Resume | null): Session | null {
     if (!isProcessingId(id)) {
       const message = `processing_id is ${show(id)}; expected 1 to 128 of A-Z a-z 0-9 _ -`;
       this.#refuse('invalid_processing_id', message, id);
-      return;
+      return null;
     }
     this.#jobs.get(id)?.output.over();
     if (this.#jobs.size >= this.#deps.maxJobs) {
       const message = `a connection follows ${this.#deps.maxJobs} jobs at most; unfollow some first`;
       this.#refuse('too_many_jobs', message, id);
-      return;
+      return null;
     }
     const narrowed = this.#narrow({ kind: 'job', id, jobTypes: null });
     if (!narrowed.ok) {
       this.#refuse('forbidden', narrowed.message, id);
-      return;
+      return null;
     }
-    this.#open(id, narrowed.scope, resume);
+    return this.#create(id, narrowed.scope, resume);
   }
 
-  #open(id: string, scope: Scope, resume: Resume | null): void {
-    const followed = new Followed(scope, resume?.lastSeq ?? null);
+  #create(id: string, scope: Scope, resume: Resume | null): Session {
+    const scopeName = this.#deps.scopeId(scope);
+    const isVoid =
+      (resume?.epoch ?? this.#epoch) !== this.#epoch || (resume?.scope ?? scopeName) !== scopeName;
+    const followed = new Followed(scope, isVoid ? null : (resume?.lastSeq ?? null));
     const output = new JobOutput(this.#writer, id, this.#epoch, {
       scopeName: () => this.#deps.scopeId(followed.scope),
       onReset: (epoch) => {
         this.#epoch = epoch;
       },
-      onOver: () => {
+      onOver: (why) => {
         this.#jobs.delete(id);
         session.ended();
         this.#deps.detach(session);
+        if (why !== null) this.#told(id, why);
       },
     });
     const session: Session = new Session({ ...this.#deps, scope, resume }, output, followed);
     this.#jobs.set(id, { session, output, followed });
     this.#deps.attach(session);
-    session.open();
+    return session;
   }
 
   #refuse(code: 'forbidden' | 'invalid_processing_id' | 'too_many_jobs', message: string, id: string): void {
     this.#writer.send(frames.error(code, message, id));
+    this.#told(id, code);
   }
+
+  // The client was told that this job has ended, or why it is not followed.
+  #told(id: string, why: 'end' | ErrorCode): void {
+    if (why !== 'end' && ERROR_CODES[why] === 'overloaded') {
+      // It passes. Who can name no job again has to come back for all of them.
+      if (this.#fixed !== null) this.#writer.close('overloaded', why);
+      return;
+    }
+    this.#over.add(id);
+    this.#endIfOver();
+  }
+
+  #endIfOver(): void {
+    if (this.#fixed === null || this.#jobs.size > 0 || !this.#writer.isOpen) return;
+    this.#lastPosition = this.position();
+    this.#writer.close('end', 'end');
+  }
+}
+
+// The scope of the whole connection says nothing of a single job, but that it is followed as it was.
+function withoutScope(resume: Resume | null, scopeName: string): Resume | null {
+  if (resume?.scope !== scopeName) return resume;
+  return { lastSeq: resume.lastSeq, epoch: resume.epoch };
 }

@@ -209,10 +209,11 @@ export class Session {
   #reset({ reason, firstSeq, lastSeq }: Extract<Step, { kind: 'reset' }>): void {
     const { epoch } = this.#deps.log;
     this.#opening.reset(epoch);
+    // Before the frame leaves: from there on the client has no cursor.
+    this.#followed.cursor = null;
     this.#writer.reset(reason, epoch, firstSeq, lastSeq);
     this.#updates.setPreviousSeq(null);
     this.#owesCaughtUp = true;
-    this.#followed.cursor = null;
     this.#followed.unfinishedAt = 0;
     this.#fresh();
   }

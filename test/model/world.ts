@@ -1,12 +1,21 @@
+import { fixedJobs } from '../../internal/edge/request.js';
 import type { Gap } from '../../internal/eventlog/gaps.js';
 import { EventLog, type LogLimits } from '../../internal/eventlog/log.js';
 import { inScope, type LogRecord, makeRecord, type Scope } from '../../internal/eventlog/record.js';
 import { ClientConnection, SelectedConnection } from '../../internal/session/client-connection.js';
 import { Hub } from '../../internal/session/hub.js';
-import type { HistorySource, Page, ResetRequired, Resume, Transport } from '../../internal/session/ports.js';
+import type {
+  HistorySource,
+  Narrow,
+  Page,
+  ResetRequired,
+  Resume,
+  Transport,
+} from '../../internal/session/ports.js';
 import type { Session } from '../../internal/session/session.js';
 import type { ResetReason } from '../../schemas/frames.js';
 import { ModelClient } from './client.js';
+import { ModelEventSource } from './event-source.js';
 import { ModelPager } from './pager.js';
 import { ModelSelectedClient } from './selected-client.js';
 import { type ModelMessage, ModelStream } from './stream.js';
@@ -28,6 +37,7 @@ export class World {
   readonly stream: ModelStream;
   readonly clients: ModelClient[] = [];
   readonly selected: ModelSelectedClient[] = [];
+  readonly sources: ModelEventSource[] = [];
   readonly pagers: ModelPager[] = [];
   #failure: unknown = null;
   #log: EventLog;
@@ -88,7 +98,7 @@ export class World {
       ...this.#common(transport, null),
       id: 'selected',
       requester: 'somebody',
-      ids: [],
+      selected: { ids: [], after: new Map() },
       narrow: (scope) => ({ ok: true, scope }),
       scopeName: 'selected',
       maxJobs: 10,
@@ -108,6 +118,49 @@ export class World {
   deselect(client: ModelSelectedClient): void {
     if (client.connection !== null) this.#hub.remove(client.connection);
     client.drop();
+  }
+
+  /** Somebody follows these jobs on one stream of server-sent events. */
+  source(ids: readonly string[]): void {
+    const source = new ModelEventSource(this.stream, ids);
+    this.sources.push(source);
+    this.reopen(source);
+  }
+
+  /** It comes back, by the id that it kept alone. */
+  reopen(source: ModelEventSource): void {
+    if (source.connection !== null || source.isStopped) return;
+    const { resume, marks, ids } = source;
+    const fixed = fixedJobs(ids, OPEN, resume, marks);
+    if (fixed.over.size === ids.length && this.#log.isReady && resume?.epoch === this.#log.epoch) {
+      source.isStopped = true;
+      return;
+    }
+    const hub = this.#hub;
+    const connection = new SelectedConnection({
+      ...this.#common(source, resume),
+      id: 'source',
+      requester: 'somebody',
+      selected: { ids, after: new Map(), fixed },
+      narrow: OPEN,
+      scopeName: fixed.scopeName,
+      maxJobs: 10,
+      attach: (session) => hub.attach(session),
+      detach: (session) => hub.detach(session),
+    });
+    source.begin(connection, fixed.scopeName);
+    hub.add(connection);
+    connection.open();
+    source.settle();
+  }
+
+  cutSource(source: ModelEventSource): void {
+    if (source.connection !== null) this.#hub.remove(source.connection);
+    source.drop();
+  }
+
+  #settle(): void {
+    for (const source of this.sources) source.settle();
   }
 
   #common(transport: Transport, resume: Resume | null) {
@@ -199,6 +252,7 @@ export class World {
   /** One turn of the event loop. */
   turn(): void {
     for (const run of this.#turns.splice(0)) run();
+    this.#settle();
   }
 
   /** How many events the edge has in memory; some of them may have left the stream. */
@@ -215,6 +269,7 @@ export class World {
 
   heartbeat(): void {
     this.#hub.tick(this.stream.clock, 'ok');
+    this.#settle();
   }
 
   /** A new edge: memory is gone, every connection is cut. */
@@ -224,6 +279,7 @@ export class World {
       client.mayShowGone = true;
     }
     for (const client of this.selected) this.deselect(client);
+    for (const source of this.sources) this.cutSource(source);
     for (const pager of this.pagers) pager.isDone = true;
     this.#answers = [];
     this.#turns = [];
@@ -248,12 +304,18 @@ export class World {
         this.reselect(client);
         client.read(1_000);
       }
+      for (const source of this.sources) {
+        this.reopen(source);
+        source.read(1_000);
+        if (source.isOver) this.cutSource(source);
+      }
       const isBusy =
         this.#turns.length > 0 ||
         this.#answers.length > 0 ||
         this.#log.head < Math.max(0, ...this.stream.kept.keys()) ||
         this.#log.epoch !== this.stream.epoch ||
         this.pagers.some((pager) => !pager.isDone) ||
+        this.sources.some((source) => !source.isAtRest || source.unread > 0) ||
         this.selected.some((client) => !client.isAtRest || client.unread > 0) ||
         this.clients.some(
           (client) => !client.isDone && (client.connection?.session.state !== 'live' || client.unread > 0),
@@ -263,7 +325,8 @@ export class World {
         throw new Error(`no rest: ${this.clients.map((c) => c.connection?.session.state).join()}`);
     }
     for (const client of this.clients) client.verify(this.#log.head);
-    for (const { judges } of this.selected) for (const judge of judges) judge.verify(this.#log.head);
+    for (const { judges } of [...this.selected, ...this.sources])
+      for (const judge of judges) judge.verify(this.#log.head);
     if (this.#failure !== null) throw this.#failure;
   }
 
@@ -380,6 +443,8 @@ export class World {
     };
   }
 }
+
+const OPEN: Narrow = (scope) => ({ ok: true, scope });
 
 function gapIn(messages: readonly ModelMessage[], after: number, end: number | null): Gap | null {
   const seqs = [after, ...messages.map(({ seq }) => seq), ...(end === null ? [] : [end + 1])];

@@ -44,6 +44,16 @@ const step = fc.oneof(
   { weight: 3, arbitrary: fc.record({ do: fc.constant('dropSelected' as const), who }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('follow' as const), who, jobs: fc.subarray(JOBS) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('unfollow' as const), who, job }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant('source' as const),
+      jobs: fc.subarray(JOBS, { minLength: 1 }),
+    }),
+  },
+  { weight: 6, arbitrary: fc.record({ do: fc.constant('readSource' as const), who, count: upTo(6) }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant('cutSource' as const), who }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant('reopenSource' as const), who }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('heartbeat' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('rebuild' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('restart' as const) }) },
@@ -71,7 +81,21 @@ const options = fc.record({
 async function take(world: World, next: Step): Promise<void> {
   const client = 'who' in next ? world.clients[next.who % Math.max(1, world.clients.length)] : undefined;
   const selected = 'who' in next ? world.selected[next.who % Math.max(1, world.selected.length)] : undefined;
+  const source = 'who' in next ? world.sources[next.who % Math.max(1, world.sources.length)] : undefined;
   switch (next.do) {
+    case 'source':
+      world.source(next.jobs);
+      break;
+    case 'readSource':
+      source?.read(next.count);
+      if (source?.isOver) world.cutSource(source);
+      break;
+    case 'cutSource':
+      if (source) world.cutSource(source);
+      break;
+    case 'reopenSource':
+      if (source) world.reopen(source);
+      break;
     case 'select':
       world.select(next.jobs);
       break;
@@ -160,6 +184,7 @@ async function take(world: World, next: Step): Promise<void> {
 test('G1 order, G2 state first, G4 slow readers, G5 stale cursors: after any program every client has exactly what it is owed, and whoever pages as well', async () => {
   let updates = 0;
   let [resets, skips, gone, paged, stale, ofSelected] = [0, 0, 0, 0, 0, 0];
+  let [ofSources, again, byId, anew, stopped] = [0, 0, 0, 0, 0];
   await fc.assert(
     fc.asyncProperty(
       options,
@@ -175,6 +200,13 @@ test('G1 order, G2 state first, G4 slow readers, G5 stale cursors: after any pro
           gone += client.gone;
         }
         for (const { judges } of world.selected) for (const judge of judges) ofSelected += judge.updates;
+        for (const source of world.sources) {
+          for (const judge of source.judges) ofSources += judge.updates;
+          again += source.again;
+          byId += source.byId;
+          anew += source.anew;
+          if (source.isStopped) stopped++;
+        }
         for (const pager of world.pagers) {
           paged += pager.events;
           if (pager.isStale) stale++;
@@ -185,5 +217,6 @@ test('G1 order, G2 state first, G4 slow readers, G5 stale cursors: after any pro
   );
   // A property that nothing ever exercises holds as well.
   expect(updates).toBeGreaterThan(RUNS);
-  for (const times of [resets, skips, gone, paged, stale, ofSelected]) expect(times).toBeGreaterThan(0);
+  for (const times of [resets, skips, gone, paged, stale, ofSelected, ofSources, again, byId, anew, stopped])
+    expect(times).toBeGreaterThan(0);
 });

@@ -8,6 +8,7 @@ import { ClientConnection, SelectedConnection } from '../../internal/session/cli
 import { Hub } from '../../internal/session/hub.js';
 import type {
   ConnectionCredentials,
+  FixedJobs,
   HistorySource,
   Narrow,
   Resume,
@@ -53,6 +54,10 @@ export interface PureEdgeOptions {
 }
 
 interface SelectOptions extends ConnectOptions {
+  /** Where the client was with single jobs. */
+  after?: ReadonlyMap<string, Resume>;
+  /** The client names these jobs and no others later. */
+  fixed?: FixedJobs;
   narrow?: Narrow;
   maxJobs?: number;
 }
@@ -159,9 +164,9 @@ export function pureEdge(given: PureEdgeOptions) {
       const connection = new SelectedConnection({
         ...common,
         resume,
-        ids,
+        selected: { ids, after: options.after ?? new Map(), ...(options.fixed && { fixed: options.fixed }) },
         narrow: options.narrow ?? ((scope) => ({ ok: true, scope })),
-        scopeName: 'selected',
+        scopeName: options.fixed?.scopeName ?? 'selected',
         maxJobs: options.maxJobs ?? 256,
         attach: (session) => hub.attach(session),
         detach: (session) => hub.detach(session),

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { resumeOfEventId, SseEncoder } from '../../internal/edge/sse-encoder.js';
+import { positionOfEventId, SseEncoder } from '../../internal/edge/sse-encoder.js';
 
 const HELLO =
   '{"type":"hello","protocol":"progress.v1","epoch":"e1","session":"s","heartbeat_ms":1000,"scope":"all"}';
@@ -53,10 +53,9 @@ describe('frames as server-sent events', () => {
   );
 
   test('an id says what a client would come back with', () => {
-    expect(resumeOfEventId('17.dn229rb1zkzl.x6Yp0bN2Qc1dTq9A')).toEqual({
-      lastSeq: 17,
-      epoch: 'dn229rb1zkzl',
-      scope: 'x6Yp0bN2Qc1dTq9A',
+    expect(positionOfEventId('17.dn229rb1zkzl.x6Yp0bN2Qc1dTq9A')).toEqual({
+      resume: { lastSeq: 17, epoch: 'dn229rb1zkzl', scope: 'x6Yp0bN2Qc1dTq9A' },
+      marks: '',
     });
     for (const wrong of [
       '17',
@@ -64,11 +63,12 @@ describe('frames as server-sent events', () => {
       '17..s',
       '-1.e.s',
       '9007199254740992.e.s',
-      '1.e.s.t',
+      '1.e.s.t.u',
+      '1.e.s.+',
       'x.e.s',
       '1.e .s',
       '',
     ])
-      expect(resumeOfEventId(wrong)).toBeNull();
+      expect(positionOfEventId(wrong)).toBeNull();
   });
 });
