@@ -7,6 +7,7 @@ import type { TransportName, WebSocketClass } from './types.js';
 export interface Position {
   readonly seq: number;
   readonly epoch: string;
+  /** `''` as long as the edge has not named it: then it is not sent. */
   readonly scope: string;
 }
 
@@ -80,6 +81,8 @@ export interface Platform {
   later(ms: number, run: () => void): () => void;
   /** Calls when the device is online again, the page is shown again, or comes out of a freeze or the back-forward cache. */
   onWake(run: () => void): () => void;
+  /** Calls when the page may be about to go away. */
+  onHide?(run: () => void): () => void;
   /** Whether a page is there to be seen; true where there is none. */
   isVisible(): boolean;
 }

@@ -1,0 +1,83 @@
+import { parseCursor } from './cursor.js';
+import type { Follower } from './follower.js';
+import type { ProgressClientOptions, ProgressUpdate } from './types.js';
+import type { Platform } from './wire.js';
+
+/** The storage is written to at most so often, for each job. */
+const SAVE_MS = 1_000;
+
+interface SavedJob {
+  readonly cursor: string;
+  readonly state: ProgressUpdate | null;
+}
+
+const seqOf = ({ position }: Follower): number => position?.seq ?? -1;
+
+/** Cursor and last state of each job that is followed, over a reload. A storage that fails is no reason to fail. */
+export class Saved {
+  /** What is to be written, by job. */
+  readonly #waiting = new Map<
+    string,
+    { readonly followers: ReadonlySet<Follower>; readonly last: Follower }
+  >();
+  #stopTimer: (() => void) | null = null;
+  readonly #stopHiding: () => void;
+
+  constructor(
+    private readonly base: URL,
+    private readonly storage: ProgressClientOptions['storage'],
+    private readonly platform: Platform,
+  ) {
+    this.#stopHiding = (storage && platform.onHide?.(() => this.#flush())) ?? (() => {});
+  }
+
+  read(id: string): SavedJob | null {
+    try {
+      const saved = JSON.parse(this.storage?.getItem(this.#key(id)) ?? 'null') as SavedJob | null;
+      if (saved !== null) parseCursor(saved.cursor);
+      return saved;
+    } catch {
+      return null;
+    }
+  }
+
+  /** @param last it has taken more */
+  write(last: Follower, followers: ReadonlySet<Follower>): void {
+    if (this.storage === undefined) return;
+    this.#waiting.set(last.id, { followers, last });
+    this.#stopTimer ??= this.platform.later(SAVE_MS, () => this.#flush());
+  }
+
+  /** There is nothing to keep. */
+  remove(id: string): void {
+    this.#waiting.delete(id);
+    try {
+      this.storage?.removeItem(this.#key(id));
+    } catch {}
+  }
+
+  close(): void {
+    this.#flush();
+    this.#stopHiding();
+  }
+
+  #flush(): void {
+    this.#stopTimer?.();
+    this.#stopTimer = null;
+    for (const [id, { followers, last }] of this.#waiting) {
+      // The one that has taken least. When all have left it is the one that was there last.
+      const least = [...followers].reduce((a, b) => (seqOf(b) < seqOf(a) ? b : a), last);
+      const { cursor, state } = least;
+      if (cursor === null) continue;
+      const isTaken = state !== null && state.seq <= seqOf(least);
+      try {
+        this.storage?.setItem(this.#key(id), JSON.stringify({ cursor, state: isTaken ? state : null }));
+      } catch {}
+    }
+    this.#waiting.clear();
+  }
+
+  #key(id: string): string {
+    return `headway:${this.base.href}:${id}`;
+  }
+}
