@@ -3,27 +3,44 @@ import type { Schema } from './schema.js';
 
 /** An event, by the fields that the protocol names. Others are kept and passed on. */
 export interface EventFields {
+  /** The job: 1 to 128 of A-Z a-z 0-9 _ -, so that it is always one subject token. */
   processing_id: string;
   status: "processing" | "completed" | "error";
+  /** Percent. */
   progress: number;
+  /** RFC 3339; when the worker made the event. */
   timestamp: string;
   type?: "progress_update";
+  /** For people. */
   message?: string;
+  /** The kind of job: 1 to 64 of A-Z a-z 0-9 _ . - */
   job_type?: string;
+  /** Rises with every retry. */
   attempt?: number;
+  /** Which step of how many the job is in. */
   step?: {
+    /** What the job is doing now. */
     name?: string;
     index?: number;
     total?: number;
   };
+  /** true: `progress` says nothing. */
   indeterminate?: boolean;
+  /** Seconds left, estimated. */
   eta_seconds?: number;
+  /** Silence for so many seconds is a stall. */
   stall_after_seconds?: number;
+  /** Silence for so many seconds is a failure. */
   timeout_seconds?: number;
+  /** Any JSON. Only with status "completed". */
   result?: unknown;
+  /** Why the job failed. Only with status "error". */
   error?: {
+    /** For programs. */
     code?: string;
+    /** For people. */
     message?: string;
+    /** true: another attempt may follow, so the job is not finished. */
     retryable?: boolean;
     details?: unknown;
   };

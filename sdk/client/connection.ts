@@ -1,4 +1,4 @@
-import type { ServerFrame } from '../../schemas/frames.js';
+import type { ServerFrame } from '../../schemas/frames.generated.js';
 import { EdgeError, edgeError, UnauthorizedError } from './errors.js';
 import type { Transports } from './transports.js';
 import type { ConnectionState, TransportName } from './types.js';

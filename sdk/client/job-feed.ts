@@ -1,4 +1,4 @@
-import type { ServerFrame } from '../../schemas/frames.js';
+import type { ServerFrame } from '../../schemas/frames.generated.js';
 import { edgeError } from './errors.js';
 import type { ProgressUpdate, ResetReason } from './types.js';
 import type { Position } from './wire.js';

@@ -1,4 +1,4 @@
-import type { ServerFrame } from '../../schemas/frames.js';
+import type { ServerFrame } from '../../schemas/frames.generated.js';
 import { Connection, type ConnectionDeps, type ConnectionOwner } from './connection.js';
 import { isOtherLog } from './cursor.js';
 import type { JobsEngine, JobsHandle } from './jobs-handle.js';

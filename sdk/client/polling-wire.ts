@@ -1,4 +1,4 @@
-import type { ProgressUpdate, ServerFrame } from '../../schemas/frames.js';
+import type { ProgressUpdate, ServerFrame } from '../../schemas/frames.generated.js';
 import { addressOf, closeOf, headersOf, lost, type Problem, problemOf } from './http-close.js';
 import type { FollowedJob, OpenWire, Position, WireClose } from './wire.js';
 

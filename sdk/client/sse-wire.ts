@@ -1,4 +1,4 @@
-import type { ServerFrame } from '../../schemas/frames.js';
+import type { ServerFrame } from '../../schemas/frames.generated.js';
 import { eventStreamParser } from './event-stream-parser.js';
 import { addressOf, closeOf, headersOf, lost, problemOf } from './http-close.js';
 import type { FollowedJob, OpenWire, WireClose } from './wire.js';

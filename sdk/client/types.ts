@@ -1,4 +1,4 @@
-import type { ProgressUpdate, ResetReason, ServerFrame } from '../../schemas/frames.js';
+import type { ProgressUpdate, ResetReason, ServerFrame } from '../../schemas/frames.generated.js';
 
 // What a page sees of the client. PROTOCOL.md, "What a client must do".
 

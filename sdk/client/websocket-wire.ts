@@ -1,4 +1,4 @@
-import type { ClientFrame, ServerFrame } from '../../schemas/frames.js';
+import type { ClientFrame, ServerFrame } from '../../schemas/frames.generated.js';
 import { UnauthorizedError } from './errors.js';
 import type { FollowedJob, OpenWire, WireClose } from './wire.js';
 

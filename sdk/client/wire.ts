@@ -1,4 +1,4 @@
-import type { ServerFrame } from '../../schemas/frames.js';
+import type { ServerFrame } from '../../schemas/frames.generated.js';
 import type { TransportName, WebSocketClass } from './types.js';
 
 // What a transport is to the client: one attempt, which speaks in frames whatever carries them.
