@@ -4,7 +4,7 @@ import type { Cursor, JobOptions, ProgressUpdate, TypedEventTarget } from './typ
 import type { Platform, Position } from './wire.js';
 
 /** So many updates wait for a loop that does not ask for them. The rest is asked of the edge again, later. */
-export const MAX_QUEUED = 1_000;
+export const limits = { queued: 1_000 };
 
 const TypedTarget = EventTarget as new <Events>() => TypedEventTarget<Events>;
 
@@ -140,7 +140,7 @@ export abstract class Handle<Snapshot, Events> extends TypedTarget<Events> {
       this.taken = position;
     }
     if (this.#queue !== null && !this.#hasLeft && !this.#isCutShort && isBehind(position, this.#queued)) {
-      this.#isCutShort = this.#queue.length >= MAX_QUEUED;
+      this.#isCutShort = this.#queue.length >= limits.queued;
       if (!this.#isCutShort) {
         this.#queued = position;
         this.#queue.push({ update, position });

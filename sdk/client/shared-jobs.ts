@@ -9,6 +9,8 @@ import type { FollowedJob, Platform, Position } from './wire.js';
 
 /** An edge follows no more jobs on one connection, unless it is set to. */
 const MAX_FOLLOWED = 256;
+/** Whatever is wanted within this goes in one frame: an edge takes so many frames a second, and no more. */
+const JOIN_MS = 50;
 
 export interface SharedJobsDeps extends Omit<ConnectionDeps, 'target'> {
   readonly lingerMs: number;
@@ -25,8 +27,11 @@ export class SharedJobs implements ConnectionOwner, FollowerOwner {
   readonly platform: Platform;
   readonly connection: Connection;
   readonly #feeds = new Map<string, Feed>();
-  /** Asked for together, at the end of the turn. */
+  /** Asked for together. */
   readonly #wanted = new Set<string>();
+  #followedAt = 0;
+  /** As the edge named it last. */
+  #epoch = '';
   #saved: Saved | null = null;
   #isAway = false;
   #stopLingering = (): void => {};
@@ -100,6 +105,9 @@ export class SharedJobs implements ConnectionOwner, FollowerOwner {
   }
 
   frame(frame: ServerFrame): void {
+    if (frame.type === 'hello' || frame.type === 'reset') this.#epoch = frame.epoch;
+    // All of them are asked for now.
+    if (frame.type === 'hello') this.#wanted.clear();
     if (frame.type === 'heartbeat') this.#isAway = frame.feed === 'away';
     const named = 'processing_id' in frame ? this.#feeds.get(frame.processing_id ?? '') : undefined;
     if (named !== undefined) this.#frame(frame, named);
@@ -170,20 +178,24 @@ export class SharedJobs implements ConnectionOwner, FollowerOwner {
     if (known !== undefined) return known;
     if (this.#feeds.size >= MAX_FOLLOWED) this.#sweep();
     const feed: Feed = new JobFeed(id, this.deps.maxRate === null);
+    feed.greeted(this.#epoch);
     this.#feeds.set(id, feed);
     this.#want(id);
     return feed;
   }
 
   #want(id: string): void {
-    // Behind what `open` waits for.
-    if (this.#wanted.size === 0) void this.deps.saved.then(() => queueMicrotask(() => this.#follow()));
+    if (this.#wanted.size === 0) {
+      const sinceLast = this.platform.now() - this.#followedAt;
+      this.platform.later(Math.max(0, JOIN_MS - sinceLast), () => this.#follow());
+    }
     this.#wanted.add(id);
   }
 
   #follow(): void {
     const jobs = this.followed().filter(({ id }) => this.#wanted.has(id));
     this.#wanted.clear();
+    this.#followedAt = this.platform.now();
     if (jobs.length > 0) this.connection.follow(jobs);
   }
 

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ServerFrame } from '../../schemas/frames.js';
 import { openPolling, openSse } from '../../sdk/client/fallback.js';
+import { createProgressClient } from '../../sdk/client/index.js';
 import type { OpenWire, Platform, Position, Target, Wire, WireClose } from '../../sdk/client/wire.js';
 import { edgeHasRead } from '../harness/edge-head.js';
 import { type LocalEdge, startLocalEdge } from '../harness/edge-in-process.js';
@@ -285,3 +286,30 @@ test('polling asks with the tag of what it has, and a job that rests costs no bo
   expect(client.seqs(id)).toHaveLength(1);
   expect(client.statuses.filter((status) => status === 200).length).toBeLessThanOrEqual(3);
 });
+
+test.each(['sse', 'polling'] as const)(
+  'G1 order, G3 faults, G6 the end: the client over %s alone, with a cut between',
+  async (transport) => {
+    await using link = await startTcpProxy(Number(new URL(edge.http).port));
+    const id = uniqueId('client');
+    const seqs = [await publish(shared.nc, id, { progress: 1 })];
+    await edgeHasRead(edge.http, shared.nc);
+    const getToken = () => mint({ jobs: ['*'] });
+    const client = createProgressClient({ url: `http://${link.host}`, transport, getToken });
+    try {
+      const job = client.job(id);
+      const seen: number[] = [];
+      job.addEventListener('update', ({ detail }) => seen.push(detail.seq));
+      await waitFor(() => job.getSnapshot().isCurrent, { what: 'the state' });
+      expect(client.transport).toBe(transport);
+      link.cut();
+      for (let i = 2; i <= 5; i++) seqs.push(await publish(shared.nc, id, { progress: i }));
+      seqs.push(await publish(shared.nc, id, { status: 'completed', progress: 100 }));
+      expect((await job.done).seq).toBe(seqs.at(-1));
+      expect(seen).toEqual(seqs);
+      expect(job.getSnapshot().continuity).toEqual({ kind: 'proven' });
+    } finally {
+      client.close();
+    }
+  },
+);

@@ -57,6 +57,11 @@ export class ModelStream {
     return `epoch-${this.incarnation}`;
   }
 
+  /** Of every incarnation that held anything. */
+  get epochs(): string[] {
+    return [...this.#truths.keys()];
+  }
+
   get first(): number {
     return this.kept.keys().next().value ?? this.last + 1;
   }

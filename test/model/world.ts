@@ -85,22 +85,34 @@ export class World {
 
   reselect(client: ModelSelectedClient): void {
     if (client.connection === null) {
-      const hub = this.#hub;
-      client.connection = new SelectedConnection({
-        ...this.#common(client, null),
-        id: 'selected',
-        requester: 'somebody',
-        selected: { ids: [], after: new Map() },
-        narrow: (scope) => ({ ok: true, scope }),
-        scopeName: 'selected',
-        maxJobs: 10,
-        attach: (session) => hub.attach(session),
-        detach: (session) => hub.detach(session),
-      });
-      hub.add(client.connection);
+      client.connection = this.accept(client);
       client.connection.open();
     }
     client.followAll();
+  }
+
+  /** A connection of selected jobs, to whatever is at its other end. It is to be opened yet. */
+  accept(transport: Transport): SelectedConnection {
+    const hub = this.#hub;
+    const connection = new SelectedConnection({
+      ...this.#common(transport, null),
+      id: 'selected',
+      requester: 'somebody',
+      selected: { ids: [], after: new Map() },
+      narrow: (scope) => ({ ok: true, scope }),
+      scopeName: 'selected',
+      maxJobs: 10,
+      attach: (session) => hub.attach(session),
+      detach: (session) => hub.detach(session),
+    });
+    hub.add(connection);
+    return connection;
+  }
+
+  /** The other end is gone. */
+  hangUp(connection: SelectedConnection): void {
+    this.#hub.remove(connection);
+    connection.closed();
   }
 
   deselect(client: ModelSelectedClient): void {
@@ -159,7 +171,7 @@ export class World {
       history: this.#history(),
       transport,
       limits: {
-        heartbeatMs: 0,
+        heartbeatMs: 15_000,
         heartbeatAfterMs: 0,
         watermarkBytes: 300,
         maxReplayJob: this.#options.maxReplay,

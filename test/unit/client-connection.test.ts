@@ -1,0 +1,329 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { Connection, GOOD_MS, HELLO_MS, PROBE_MS, WAKE_MS } from '../../sdk/client/connection.js';
+import { UnauthorizedError } from '../../sdk/client/errors.js';
+import { Transports } from '../../sdk/client/transports.js';
+import type { ConnectionState, TransportName } from '../../sdk/client/types.js';
+import type { Platform, WireClose, WireOptions, WireOwner } from '../../sdk/client/wire.js';
+import { settled } from '../model/page.js';
+import { TestClock } from './test-clock.js';
+
+interface FakeWire {
+  readonly name: TransportName;
+  readonly options: WireOptions;
+  readonly owner: WireOwner;
+  readonly calls: string[];
+}
+
+const HEARTBEAT_MS = 15_000;
+
+/** A connection over wires that do as they are told. */
+function world(
+  given: {
+    getToken?: () => Promise<string | null>;
+    random?: () => number;
+    transport?: 'auto' | TransportName;
+  } = {},
+) {
+  const clock = new TestClock();
+  const wires: FakeWire[] = [];
+  const states: ConnectionState[] = [];
+  const errors: Error[] = [];
+  let wake = (): void => {};
+  const platform: Platform = {
+    WebSocket: undefined,
+    fetch,
+    now: clock.now,
+    random: given.random ?? (() => 0.5),
+    later: clock.later,
+    onWake: (run) => {
+      wake = run;
+      return () => {
+        wake = () => {};
+      };
+    },
+    isVisible: () => true,
+  };
+  const connection = new Connection(
+    {
+      base: new URL('http://edge'),
+      target: { kind: 'selected' },
+      maxRate: null,
+      platform,
+      transports: new Transports(given.transport ?? 'websocket'),
+      open: (name) => (options, owner) => {
+        const calls: string[] = [];
+        wires.push({ name, options, owner, calls });
+        return {
+          follow: () => calls.push('follow'),
+          unfollow: () => calls.push('unfollow'),
+          renew: (token) => {
+            calls.push(`renew ${token}`);
+            return name === 'websocket';
+          },
+          ping: () => calls.push('ping'),
+          close: () => calls.push('close'),
+        };
+      },
+      getToken: given.getToken ?? (async () => null),
+    },
+    {
+      followed: () => [],
+      received: () => null,
+      frame: () => {},
+      connected: (state) => states.push(state),
+      failed: (error) => errors.push(error),
+    },
+  );
+  const last = (): FakeWire => {
+    const wire = wires.at(-1);
+    if (wire === undefined) throw new Error('no wire was opened');
+    return wire;
+  };
+  return {
+    clock,
+    wires,
+    states,
+    errors,
+    connection,
+    last,
+    wake: () => wake(),
+    async pass(ms: number) {
+      clock.pass(ms);
+      await settled();
+    },
+    async start() {
+      connection.start();
+      await settled();
+    },
+    async hello(wire = last()) {
+      wire.owner.frame({
+        type: 'hello',
+        protocol: 'progress.v1',
+        epoch: 'e',
+        session: 's',
+        heartbeat_ms: HEARTBEAT_MS,
+        scope: 'x',
+      });
+      await settled();
+    },
+    async close(close: Partial<WireClose> = {}, wire = last()) {
+      wire.owner.closed({ next: 'retry', code: 1006, message: 'cut', retryAfterMs: 0, ...close });
+      await settled();
+    },
+  };
+}
+
+describe('waits', () => {
+  test('each is random, at most 1 s x 2^n and 30 s; a short connection does not set n back, a good one does', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.double({ min: 0.01, max: 0.999, noNaN: true }), async (random) => {
+        const w = world({ random: () => random });
+        await w.start();
+        for (let n = 0; n < 8; n++) {
+          if (n % 2 === 1) await w.hello();
+          await w.close();
+          expect(w.connection.state).toBe('waiting');
+          const ms = random * Math.min(30_000, 1_000 * 2 ** n);
+          await w.pass(ms - 0.01);
+          expect(w.wires).toHaveLength(n + 1);
+          await w.pass(0.02);
+          expect(w.wires).toHaveLength(n + 2);
+        }
+        await w.hello();
+        for (let i = 0; i < 3; i++) {
+          await w.pass(GOOD_MS / 3);
+          w.last().owner.alive();
+        }
+        await w.close();
+        const before = w.wires.length;
+        await w.pass(random * 1_000 + 0.01);
+        expect(w.wires).toHaveLength(before + 1);
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  test('draining and 1012 wait as the first time, and leave n as it is', async () => {
+    const w = world({ random: () => 0.999 });
+    await w.start();
+    for (let i = 0; i < 3; i++) {
+      await w.close();
+      await w.pass(30_000);
+    }
+    await w.hello();
+    await w.close({ code: 1012 });
+    const before = w.wires.length;
+    await w.pass(1_000);
+    expect(w.wires).toHaveLength(before + 1);
+    await w.close();
+    await w.pass(7_900);
+    expect(w.wires).toHaveLength(before + 1);
+    await w.pass(100);
+    expect(w.wires).toHaveLength(before + 2);
+  });
+
+  test('Retry-After comes first, and then the random time; waking cuts the second short, and not the first', async () => {
+    const w = world();
+    await w.start();
+    await w.close({ retryAfterMs: 10_000, code: 429 });
+    await w.pass(9_000);
+    w.wake();
+    await settled();
+    expect(w.wires).toHaveLength(1);
+    await w.pass(1_100);
+    expect(w.wires).toHaveLength(1);
+    w.wake();
+    await settled();
+    expect(w.wires).toHaveLength(2);
+  });
+});
+
+describe('silence', () => {
+  test('no hello within 30 s, and no frame for two heartbeats, are a loss', async () => {
+    const w = world({ random: () => 0 });
+    await w.start();
+    await w.pass(HELLO_MS - 1);
+    expect(w.last().calls).toEqual([]);
+    await w.pass(1);
+    expect(w.wires[0]?.calls).toEqual(['close']);
+    await w.pass(1);
+    await w.hello();
+    await w.pass(2 * HEARTBEAT_MS - 1);
+    w.last().owner.alive();
+    await w.pass(2 * HEARTBEAT_MS - 1);
+    expect(w.connection.state).toBe('open');
+    await w.pass(1);
+    expect(w.wires[1]?.calls).toEqual(['close']);
+  });
+
+  test('a page that wakes asks, and gives the connection a few seconds', async () => {
+    const w = world();
+    await w.start();
+    await w.hello();
+    w.wake();
+    expect(w.last().calls).toEqual(['ping']);
+    await w.pass(WAKE_MS - 1);
+    w.last().owner.frame({ type: 'pong' });
+    await w.pass(WAKE_MS + 1);
+    expect(w.connection.state).toBe('open');
+    w.wake();
+    await w.pass(WAKE_MS);
+    expect(w.connection.state).toBe('waiting');
+  });
+});
+
+describe('tokens', () => {
+  test('before each attempt, and when it is about to expire, on the open connection', async () => {
+    let n = 0;
+    const w = world({ getToken: async () => `token-${++n}` });
+    await w.start();
+    expect(w.last().options.token).toBe('token-1');
+    await w.hello();
+    w.last().owner.frame({ type: 'token_expiring', expires_at: '2026-01-31T13:00:00.000Z' });
+    await settled();
+    expect(w.last().calls).toEqual(['renew token-2']);
+    await w.close();
+    await w.pass(1_000);
+    expect(w.last().options.token).toBe('token-3');
+  });
+
+  test('an old token that is refused brings a new one at once; quite new ones wait, and end in UnauthorizedError', async () => {
+    const w = world({ getToken: async () => 'token' });
+    await w.start();
+    await w.hello();
+    await w.pass(20_000);
+    w.last().owner.alive();
+    await w.pass(20_000);
+    await w.close({ next: 'new_token', code: 4401 });
+    expect(w.wires).toHaveLength(2);
+    for (let i = 0; i < 3; i++) {
+      await w.close({ next: 'new_token', code: 4401 });
+      expect(w.connection.state).toBe('waiting');
+      await w.pass(30_000);
+    }
+    await w.close({ next: 'new_token', code: 4401, message: 'no good' });
+    expect(w.connection.state).toBe('closed');
+    expect(w.errors).toEqual([expect.any(UnauthorizedError)]);
+    expect(w.errors[0]?.message).toBe('no good');
+    await w.pass(600_000);
+    expect(w.wires).toHaveLength(5);
+  });
+
+  test('where there is no token, being refused is the end', async () => {
+    const w = world();
+    await w.start();
+    await w.close({ next: 'new_token', code: 4401 });
+    expect(w.errors).toEqual([expect.any(UnauthorizedError)]);
+  });
+
+  test('one that cannot be had now is asked for again after a wait', async () => {
+    let n = 0;
+    const w = world({
+      getToken: async () => {
+        n += 1;
+        if (n === 1) throw new Error('not now');
+        return 'token';
+      },
+    });
+    await w.start();
+    expect(w.connection.state).toBe('waiting');
+    await w.pass(1_000);
+    expect(w.last().options.token).toBe('token');
+  });
+});
+
+describe('transports', () => {
+  test('two attempts without hello bring the next; WebSocket is taken back when it says hello', async () => {
+    const w = world({ transport: 'auto', random: () => 0 });
+    await w.start();
+    await w.close();
+    await w.pass(1);
+    await w.close();
+    await w.pass(1);
+    expect(w.wires.map(({ name }) => name)).toEqual(['websocket', 'websocket', 'sse']);
+    await w.hello();
+    const sse = w.last();
+    const live = async (ms: number) => {
+      for (let at = 0; at < ms; at += 10_000) {
+        sse.owner.alive();
+        await w.pass(10_000);
+      }
+    };
+    await live(PROBE_MS);
+    expect(w.last().name).toBe('websocket');
+    await w.close();
+    expect(w.connection.state).toBe('open');
+    await live(PROBE_MS);
+    expect(w.wires).toHaveLength(5);
+    await w.hello();
+    expect(sse.calls).toEqual(['close']);
+    expect(w.connection.transport).toBe('websocket');
+    expect(w.states).not.toContain('closed');
+  });
+
+  test('a token that SSE cannot renew opens it again', async () => {
+    const w = world({ transport: 'auto', random: () => 0, getToken: async () => 'token' });
+    await w.start();
+    await w.close();
+    await w.pass(1);
+    await w.close();
+    await w.pass(1);
+    await w.hello();
+    w.last().owner.frame({ type: 'token_expiring', expires_at: '2026-01-31T13:00:00.000Z' });
+    await settled();
+    expect(w.wires.at(-2)?.calls).toEqual(['renew token', 'close']);
+    expect(w.last().name).toBe('sse');
+  });
+
+  test('a close by the edge itself is no failure of the transport', () => {
+    const transports = new Transports('auto');
+    const close = (code: number): WireClose => ({ next: 'retry', code, message: '', retryAfterMs: 0 });
+    for (const code of [1012, 1013, 4429, 4429]) transports.failed(close(code));
+    expect(transports.current).toBe('websocket');
+    for (let i = 0; i < 4; i++) transports.failed(close(1006));
+    expect(transports.current).toBe('polling');
+    for (let i = 0; i < 2; i++) transports.failed(close(0));
+    expect(transports.current).toBe('websocket');
+  });
+});
