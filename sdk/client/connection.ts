@@ -86,7 +86,13 @@ export class Connection {
   start(): void {
     if (this.#state !== 'idle' && this.#state !== 'closed') return;
     this.#tries = this.#refusals = 0;
-    this.#stopWaking = this.deps.platform.onWake(() => this.#wake());
+    const { platform } = this.deps;
+    const stopWaking = platform.onWake(() => this.#wake());
+    const stopHiding = platform.onHide?.(() => this.#hide());
+    this.#stopWaking = () => {
+      stopWaking();
+      stopHiding?.();
+    };
     void this.#connect();
   }
 
@@ -267,6 +273,12 @@ export class Connection {
       case 'closed':
         return;
     }
+  }
+
+  /** The page goes, perhaps to come back: a socket would keep it from being kept, or be sent to in vain. */
+  #hide(): void {
+    this.#drop();
+    this.#wait(0, MOST_MS);
   }
 
   async #renew(attempt: Attempt): Promise<void> {

@@ -30,6 +30,7 @@ function world(
   const states: ConnectionState[] = [];
   const errors: Error[] = [];
   let wake = (): void => {};
+  let hide = (): void => {};
   const platform: Platform = {
     WebSocket: undefined,
     fetch,
@@ -41,6 +42,10 @@ function world(
       return () => {
         wake = () => {};
       };
+    },
+    onHide: (run) => {
+      hide = run;
+      return () => {};
     },
     isVisible: () => true,
   };
@@ -88,6 +93,7 @@ function world(
     connection,
     last,
     wake: () => wake(),
+    hide: () => hide(),
     async pass(ms: number) {
       clock.pass(ms);
       await settled();
@@ -132,7 +138,7 @@ describe('waits', () => {
         }
         await w.hello();
         for (let i = 0; i < 3; i++) {
-          await w.pass(GOOD_MS / 3);
+          await w.pass(GOOD_MS / 3 + 1);
           w.last().owner.alive();
         }
         await w.close();
@@ -211,6 +217,18 @@ describe('silence', () => {
     await w.pass(WAKE_MS);
     expect(w.connection.state).toBe('waiting');
   });
+});
+
+test('a page that goes closes its connection, and opens one at once when it comes back', async () => {
+  const w = world();
+  await w.start();
+  await w.hello();
+  w.hide();
+  expect(w.last().calls).toEqual(['close']);
+  expect(w.connection.state).toBe('waiting');
+  w.wake();
+  await settled();
+  expect(w.wires).toHaveLength(2);
 });
 
 describe('tokens', () => {
