@@ -122,6 +122,10 @@ test('the user goes to another page and back: the page comes out of the back-for
   await seat.untilShown('h', await stage.report(id));
   for (let round = 0; round < 2; round++) {
     await seat.leave();
+    // Chromium alone would keep it open, and other browsers would not keep the page.
+    await waitFor(async () => (await metric(stage.edge.http, 'headway_connections')) === 0, {
+      what: 'the socket of a page that is left to be closed',
+    });
     for (let i = 0; i < 5; i++) await stage.report(id);
     expect(await seat.comeBack()).toBe(true);
     await seat.untilShown('h', await stage.report(id));
