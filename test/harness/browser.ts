@@ -45,10 +45,16 @@ const stops = [];
 Math.random = () => 0.05;
 `;
 
-export async function launchChromium(): Promise<Browser> {
+/** @param devToolsPort opens the DevTools protocol there as well, and leaves the back-forward cache on */
+export async function launchChromium(devToolsPort?: number): Promise<Browser> {
   const executablePath = process.env.CHROMIUM_BIN;
   if (!executablePath) throw new Error('CHROMIUM_BIN is not set: run `make test-browser`');
-  return await chromium.launch({ executablePath, args: FLAGS });
+  if (devToolsPort === undefined) return await chromium.launch({ executablePath, args: FLAGS });
+  return await chromium.launch({
+    executablePath,
+    args: [...FLAGS, `--remote-debugging-port=${devToolsPort}`],
+    ignoreDefaultArgs: ['--disable-back-forward-cache'],
+  });
 }
 
 /** A server that gives out the page, and tokens. */
