@@ -73,7 +73,7 @@ test-proxies: need-node need-nats-for-tests $(PACKAGES) build ## run what needs 
 test-browser: need-node need-nats-for-tests $(PACKAGES) build ## run the tests in Chromium (CHROMIUM_BIN, or one on the PATH)
 	@exec scripts/test-browser.sh $(OPTIONS)
 
-test-packages: need-node need-nats-for-tests $(PACKAGES) packages ## install what `make packages` makes into empty projects, and run the README's examples
+test-packages: need-node need-nats-for-tests $(PACKAGES) build packages ## install what `make packages` makes into empty projects, and run the README's examples
 	@$(call server); HEADWAY_PACKAGES=1 exec $(VITEST) --project packages
 
 test-api: need-node need-nats-for-tests $(PACKAGES) build ## hold what is answered over HTTP against its OpenAPI document (needs Python)

@@ -1,20 +1,18 @@
 import type { TSchema } from '@sinclair/typebox';
 import { ERROR_CODES } from './close-codes.js';
 import { CLIENT_FRAMES, RESET_REASONS, SERVER_FRAMES, SKIP_REASONS } from './frames.js';
-import { EventsPage, JobsPage, Problem } from './http.js';
 import { commentSource, typeSource } from './type-source.js';
 
 /**
  * The text of frames.generated.ts: what an edge says and takes, as types, for clients, which have no TypeBox. That they
- * are the types of frames.ts and http.ts, the compiler checks.
+ * are the types of frames.ts, the compiler checks.
  */
 export function framesSource(): string {
   const server = named(SERVER_FRAMES);
   const client = named(CLIENT_FRAMES);
-  const pages = { EventsPage, JobsPage, Problem };
   return [
-    '// Written by `npm run schemas`, from frames.ts, http.ts and close-codes.ts.\n',
-    ...Object.entries({ ...server, ...client, ...pages }).map(
+    '// Written by `npm run schemas`, from frames.ts and close-codes.ts.\n',
+    ...Object.entries({ ...server, ...client }).map(
       ([name, schema]) => `${commentSource(schema)}export interface ${name} ${typeSource(schema)}\n`,
     ),
     `/** Every frame an edge sends, told apart by its \`type\`. Others may come: a client ignores them. */\n${union('ServerFrame', Object.keys(server))}`,
@@ -32,7 +30,10 @@ const union = (name: string, members: readonly string[]): string =>
 /** `token_expiring` is TokenExpiring; but `error` is ErrorFrame, since Error is the language's. */
 function named(frames: Readonly<Record<string, TSchema>>): Record<string, TSchema> {
   return Object.fromEntries(
-    Object.entries(frames).map(([type, schema]) => [type === 'error' ? 'ErrorFrame' : pascalCase(type), schema]),
+    Object.entries(frames).map(([type, schema]) => [
+      type === 'error' ? 'ErrorFrame' : pascalCase(type),
+      schema,
+    ]),
   );
 }
 

@@ -19,7 +19,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join, relative } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rolldown } from 'rolldown';
 
@@ -48,12 +48,16 @@ function run(program, options, { cwd = ROOT, env = {} } = {}) {
   );
 }
 
-/** One file of JavaScript with all that a package needs but its dependencies, and a source map that holds the sources. */
-async function bundle(entry, dependencies, folder) {
-  const isDependency = (name) => name.startsWith('node:') || dependencies.includes(name);
+/**
+ * JavaScript with all that a package needs but its dependencies, and source maps that hold the sources: a file for each
+ * entry, and one for each part that is loaded when it is needed.
+ */
+async function bundle(entries, dependencies, folder) {
+  const isDependency = (name) =>
+    name.startsWith('node:') || dependencies.some((known) => name === known || name.startsWith(`${known}/`));
   const build = await rolldown({
-    input: entry,
-    platform: 'node',
+    input: entries,
+    platform: 'neutral',
     external: (name) => !name.startsWith('.') && !name.startsWith('/'),
   });
   const { output } = await build.write({
@@ -63,28 +67,39 @@ async function bundle(entry, dependencies, folder) {
     comments: false,
     sourcemap: true,
     sourcemapPathTransform: (source, map) => `../${relative(ROOT, join(dirname(map), source))}`,
+    chunkFileNames: '[name].js',
   });
   await build.close();
-  if (output.filter(({ type }) => type === 'chunk').length !== 1) {
-    throw new CannotPackError(`${relative(ROOT, entry)} becomes more than one file`);
-  }
-  for (const name of output.flatMap(({ imports = [], dynamicImports = [] }) => [
-    ...imports,
-    ...dynamicImports,
-  ])) {
-    if (isDependency(name)) continue;
-    throw new CannotPackError(`${relative(ROOT, entry)} needs ${name}, which its package.json does not name`);
+  const written = new Set(output.map(({ fileName }) => fileName));
+  for (const { fileName, imports = [], dynamicImports = [] } of output) {
+    for (const name of [...imports, ...dynamicImports]) {
+      if (isDependency(name) || written.has(name)) continue;
+      throw new CannotPackError(
+        `${fileName} of ${folder} needs ${name}, which its package.json does not name`,
+      );
+    }
   }
 }
 
-/** The declarations that `index.d.ts` leads to. The others are of no use to anybody outside. */
+/** The sources of what a package exports, by the names of their files in dist/. */
+function entriesOf(source, { exports }) {
+  const files = Object.values(exports).flatMap((one) => (one.default === undefined ? [] : [one.default]));
+  return Object.fromEntries(
+    files.map((file) => {
+      const name = basename(file, '.js');
+      return [name, join(source, `${name}.ts`)];
+    }),
+  );
+}
+
+/** The declarations that an entry leads to. The others are of no use to anybody outside. */
 function copyDeclarations(from, to, file, seen = new Set()) {
   if (seen.has(file)) return;
   seen.add(file);
   mkdirSync(dirname(join(to, file)), { recursive: true });
   cpSync(join(from, file), join(to, file));
   for (const [, imported] of readFileSync(join(from, file), 'utf8').matchAll(
-    /(?:\bfrom |\bimport\()'(\.[^']+)\.js'/g,
+    /(?:\bfrom |\bimport\(|\bimport )['"](\.[^'"]+)\.js['"]/g,
   )) {
     copyDeclarations(from, to, join(dirname(file), `${imported}.d.ts`), seen);
   }
@@ -101,13 +116,16 @@ async function packWorkspace(workspace, version, scratch) {
   writeFileSync(join(stage, 'package.json'), `${JSON.stringify(published, null, 2)}\n`);
   cpSync(join(source, 'README.md'), join(stage, 'README.md'));
   cpSync(join(ROOT, 'LICENSE'), join(stage, 'LICENSE'));
-  await bundle(join(source, 'index.ts'), Object.keys(manifest.dependencies ?? {}), join(stage, 'dist'));
+  const entries = entriesOf(source, manifest);
+  const known = Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies });
+  await bundle(entries, known, join(stage, 'dist'));
   const declared = join(scratch, 'types', workspace);
   run(process.execPath, [
     join(ROOT, 'node_modules/typescript/lib/tsc.js'),
     ...['-p', join(source, 'tsconfig.package.json'), '--outDir', declared],
   ]);
-  copyDeclarations(declared, join(stage, 'dist/types'), join(workspace, 'index.d.ts'));
+  for (const name of Object.keys(entries))
+    copyDeclarations(declared, join(stage, 'dist/types'), join(workspace, `${name}.d.ts`));
   const packed = run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', OUT], {
     cwd: stage,
   });

@@ -11,15 +11,17 @@ const PACKAGES = join(ROOT, 'dist/packages');
 /** The address that the documents' examples connect to. */
 const EXAMPLE_ADDRESS = 'nats://127.0.0.1:4222';
 
-/** The one file of `dist/packages/` with this ending; undefined: `make packages` has written none. */
-export function packageFile(ending: '.tgz' | '.whl'): string | undefined {
-  const found = existsSync(PACKAGES) ? readdirSync(PACKAGES).filter((name) => name.endsWith(ending)) : [];
-  if (found.length > 1) throw new Error(`dist/packages/ has more than one ${ending}: ${found.join(', ')}`);
+/** The one file of `dist/packages/` that begins and ends like this; undefined: `make packages` has written none. */
+export function packageFile(name: string, ending: '.tgz' | '.whl'): string | undefined {
+  const found = existsSync(PACKAGES)
+    ? readdirSync(PACKAGES).filter((file) => file.startsWith(name) && file.endsWith(ending))
+    : [];
+  if (found.length > 1) throw new Error(`dist/packages/ has more than one ${name}: ${found.join(', ')}`);
   return found[0] && join(PACKAGES, found[0]);
 }
 
 /** The code blocks of a document in a language. */
-export function blocksOf(document: string, language: 'js' | 'python'): string[] {
+export function blocksOf(document: string, language: 'js' | 'jsx' | 'python'): string[] {
   const text = readFileSync(join(ROOT, document), 'utf8');
   return [...text.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\`$`, 'gm'))].map(
     (match) => match[1] ?? '',

@@ -15,7 +15,7 @@ const EXAMPLES = ['README.md', 'sdk/python/README.md']
   )
   .filter(({ code }) => !/document_id|^async with/m.test(code));
 
-const wheel = packageFile('.whl');
+const wheel = packageFile('headway_worker', '.whl');
 if (wheel === undefined)
   process.stderr.write('There is no wheel in dist/packages/: `make packages` says why.\n');
 

@@ -1,10 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { expect, expectTypeOf, test } from 'vitest';
 import type { ErrorCode } from '../../schemas/close-codes.js';
-import type * as schema from '../../schemas/frames.js';
 import type * as generated from '../../schemas/frames.generated.js';
+import type * as schema from '../../schemas/frames.js';
 import { framesSource } from '../../schemas/frames-source.js';
-import type * as pages from '../../schemas/http.js';
 
 test('the types for clients are those that the schemas have now', () => {
   expect(readFileSync('schemas/frames.generated.ts', 'utf8')).toBe(framesSource());

@@ -23,7 +23,7 @@ const write = (name: string, text: string) => writeFileSync(join(folder.path, na
 const node = (...args: string[]) => run(process.execPath, args, { cwd: folder.path });
 
 beforeAll(async () => {
-  const found = packageFile('.tgz');
+  const found = packageFile('headway-worker', '.tgz');
   if (found === undefined) throw new Error('there is no tarball in dist/packages/: run `make packages`');
   tarball = found;
   folder = await guardedFolder('headway-packages');
