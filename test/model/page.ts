@@ -96,6 +96,14 @@ class Judge {
     this.after = null;
   }
 
+  /** The job is said to be finished: its last update was given. */
+  end(last: number): void {
+    this.isDone = true;
+    const has = this.#chain.at(-1) ?? this.after;
+    if (has !== null && has < last)
+      throw new Error(`${this.name}: has ${this.#chain}, and its end is ${last}`);
+  }
+
   /** At rest: it has the newest. */
   verify(): void {
     const { jobs, lost } = this.world.stream.truthOf();
@@ -190,9 +198,7 @@ export class ModelPage {
       handlers.reset();
       loop?.judge.reset();
     });
-    job.addEventListener('end', () => {
-      handlers.isDone = true;
-    });
+    job.addEventListener('end', ({ detail }) => this.#guard(() => handlers.end(detail?.seq ?? 0)));
     this.held.push({ job, handlers, loop });
   }
 

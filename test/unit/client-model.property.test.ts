@@ -10,7 +10,7 @@ const SEED = process.env.HEADWAY_PROPERTY_SEED;
 const JOBS = ['job-0', 'job-1', 'job-2'];
 const job = fc.constantFrom(...JOBS);
 const kind: fc.Arbitrary<Kind> = fc.oneof(
-  { weight: 20, arbitrary: fc.constant<Kind>('processing') },
+  { weight: 8, arbitrary: fc.constant<Kind>('processing') },
   { weight: 1, arbitrary: fc.constantFrom<Kind>('completed', 'retryable', 'failed', 'invalid') },
 );
 const who = fc.nat(9);
