@@ -79,7 +79,8 @@ export class JobFeed<F extends FeedFollower = FeedFollower> {
       case 'following':
         this.#scope = frame.scope;
         // Asked for the last state of an ended job, and it goes on: with whatever came since.
-        if (this.#isAsking) return this.#askedInVain();
+        if (this.#isAsking)
+          return this.state !== null && isFinished(this.state) ? undefined : this.#askedInVain();
         this.isFollowing = true;
         this.#moveTo(Math.max(frame.cursor, this.#received?.seq ?? 0));
         return;
@@ -158,3 +159,8 @@ export class JobFeed<F extends FeedFollower = FeedFollower> {
     for (const follower of [...this.followers]) tell(follower);
   }
 }
+
+/** Whether it is a job's last, unless somebody begins another attempt. */
+export const isFinished = ({ status, error }: ProgressUpdate): boolean =>
+  status === 'completed' ||
+  (status === 'error' && (error as { retryable?: boolean } | undefined)?.retryable !== true);

@@ -1,6 +1,7 @@
 import type { ServerFrame } from '../../schemas/frames.js';
 import { Connection, type ConnectionDeps, type ConnectionOwner } from './connection.js';
 import { isOtherLog } from './cursor.js';
+import { isFinished } from './job-feed.js';
 import type { JobsEngine, JobsHandle } from './jobs-handle.js';
 import type {
   ConnectionState,
@@ -203,10 +204,6 @@ export class AllJobs implements JobsEngine, ConnectionOwner {
     this.handle.emit('reset', { reason });
   }
 }
-
-const isFinished = ({ status, error }: ProgressUpdate): boolean =>
-  status === 'completed' ||
-  (status === 'error' && (error as { retryable?: boolean } | undefined)?.retryable !== true);
 
 /** Jobs by name, each followed as by itself, over the connection that they share. */
 export class NamedJobs implements JobsEngine {

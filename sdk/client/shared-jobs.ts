@@ -110,6 +110,8 @@ export class SharedJobs implements ConnectionOwner, FollowerOwner {
     if (frame.type === 'hello') this.#wanted.clear();
     if (frame.type === 'heartbeat') this.#isAway = frame.feed === 'away';
     const named = 'processing_id' in frame ? this.#feeds.get(frame.processing_id ?? '') : undefined;
+    // What it is about to be asked for again, from another place, comes after this.
+    if (named !== undefined && this.#wanted.has(named.id)) return;
     if (named !== undefined) this.#frame(frame, named);
     else if (frame.type === 'hello' || frame.type === 'heartbeat')
       for (const feed of this.#feeds.values()) this.#frame(frame, feed);
