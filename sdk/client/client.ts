@@ -51,12 +51,11 @@ class Client implements ProgressClient {
   #isClosed = false;
 
   constructor(options: ProgressClientOptions, parts: ClientParts) {
-    const { storage, maxRate = null, transport = 'auto', lingerMs = LINGER_MS } = options;
+    const { storage, transport = 'auto', lingerMs = LINGER_MS } = options;
     const platform = parts.platform ?? realPlatform(options.WebSocket);
     const base = baseUrl(options.url);
     this.#deps = {
       base,
-      maxRate,
       platform,
       transports: new Transports(transport),
       open: parts.open ?? openWire,

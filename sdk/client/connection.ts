@@ -34,7 +34,6 @@ export interface ConnectionOwner {
 export interface ConnectionDeps {
   readonly base: URL;
   readonly target: Target;
-  readonly maxRate: number | null;
   readonly platform: Platform;
   readonly transports: Transports;
   readonly open: (name: TransportName) => OpenWire | Promise<OpenWire>;
@@ -141,7 +140,7 @@ export class Connection {
   }
 
   async #open(attempt: Attempt): Promise<void> {
-    const { base, target, maxRate, platform, open, getToken } = this.deps;
+    const { base, target, platform, open, getToken } = this.deps;
     const isOver = () => this.#attempt !== attempt && this.#probe !== attempt;
     try {
       attempt.token = await getToken();
@@ -149,7 +148,7 @@ export class Connection {
       if (isOver()) return;
       attempt.tokenAt = platform.now();
       attempt.wire = openWire(
-        { base, target, token: attempt.token, maxRate },
+        { base, target, token: attempt.token },
         {
           followed: () => this.owner.followed(),
           position: () => this.owner.received(),

@@ -5,10 +5,14 @@ const waiting = new Set<() => void>();
 let frame: number | undefined;
 let timer: ReturnType<typeof setTimeout> | undefined;
 
-function flush(): void {
+function disarm(): void {
   if (frame !== undefined) cancelAnimationFrame(frame);
   clearTimeout(timer);
-  frame = undefined;
+  frame = timer = undefined;
+}
+
+function flush(): void {
+  disarm();
   const due = [...waiting];
   waiting.clear();
   for (const run of due) run();
@@ -20,7 +24,7 @@ function flush(): void {
  */
 export function onNextFrame(run: () => void): void {
   waiting.add(run);
-  if (waiting.size > 1) return;
+  if (timer !== undefined) return;
   frame = globalThis.requestAnimationFrame?.(flush);
   timer = setTimeout(flush, WITHOUT_FRAMES_MS);
 }
@@ -28,4 +32,5 @@ export function onNextFrame(run: () => void): void {
 /** Takes it back. */
 export function notOnNextFrame(run: () => void): void {
   waiting.delete(run);
+  if (waiting.size === 0) disarm();
 }

@@ -34,11 +34,7 @@ export class JobFeed<F extends FeedFollower = FeedFollower> {
   /** Where something was missing before. */
   #gapAt = -1;
 
-  /** @param isChecked whether each update must follow on the one before it; not so with a rate limit */
-  constructor(
-    readonly id: string,
-    private readonly isChecked = true,
-  ) {}
+  constructor(readonly id: string) {}
 
   /** Where the edge goes on; null: from the last state. */
   get position(): Position | null {
@@ -123,7 +119,7 @@ export class JobFeed<F extends FeedFollower = FeedFollower> {
     }
     if (received !== null && seq <= received.seq) return;
     const isProof = received !== null && prev_seq !== null;
-    if (isProof && prev_seq > received.seq && this.isChecked && this.#gapAt !== received.seq) {
+    if (isProof && prev_seq > received.seq && this.#gapAt !== received.seq) {
       this.#gapAt = received.seq;
       this.isFollowing = false;
       return 'ask';

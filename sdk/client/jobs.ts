@@ -41,7 +41,7 @@ export class AllJobs implements JobsEngine, ConnectionOwner {
 
   constructor(
     private readonly handle: JobsHandle,
-    private readonly deps: ConnectionDeps,
+    deps: ConnectionDeps,
   ) {
     this.#received = handle.taken;
     this.#connection = new Connection(deps, this);
@@ -177,7 +177,7 @@ export class AllJobs implements JobsEngine, ConnectionOwner {
   #update(update: ProgressUpdate): void {
     const { processing_id: id, seq, prev_seq } = update;
     const last = this.#last.get(id);
-    const isGap = last !== undefined && prev_seq !== null && prev_seq > last && this.deps.maxRate === null;
+    const isGap = last !== undefined && prev_seq !== null && prev_seq > last;
     if (isGap && this.#gapAt !== last) {
       this.#gapAt = last;
       this.#connection.restart();

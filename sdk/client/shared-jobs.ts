@@ -179,7 +179,7 @@ export class SharedJobs implements ConnectionOwner, FollowerOwner {
     const known = this.#feeds.get(id);
     if (known !== undefined) return known;
     if (this.#feeds.size >= MAX_FOLLOWED) this.#sweep();
-    const feed: Feed = new JobFeed(id, this.deps.maxRate === null);
+    const feed: Feed = new JobFeed(id);
     feed.greeted(this.#epoch);
     this.#feeds.set(id, feed);
     this.#want(id);

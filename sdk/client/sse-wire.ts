@@ -16,7 +16,7 @@ const IDLE_MS = 5_000;
 
 /** Server-sent events, read with `fetch`: EventSource sends no header and shows no heartbeat. */
 export const openSse: OpenWire = (options, owner, platform) => {
-  const { base, target, maxRate, token } = options;
+  const { base, target, token } = options;
   const path = addressOf(base, 'sse/upload-progress?');
   /** By job: the scope of the cursor that was sent; '': none was. */
   const open = new Map<string, string>();
@@ -189,21 +189,20 @@ export const openSse: OpenWire = (options, owner, platform) => {
     stopWaiting();
     muted.clear();
     open.clear();
-    const common = maxRate === null ? '' : `&max_rate=${maxRate}`;
     if (target.kind === 'all') {
       const position = owner.position();
       const types = target.jobTypes.map((type) => `&job_type=${encodeURIComponent(type)}`).join('');
       const from = position === null ? '' : `&last_seq=${position.seq}&epoch=${position.epoch}`;
       const scope = position === null || position.scope === '' ? '' : `&scope=${position.scope}`;
-      streams.push(stream(`${path}${types}${from}${scope}${common}`, []));
+      streams.push(stream(`${path}${types}${from}${scope}`, []));
       return;
     }
-    const plans = planOf(owner.followed(), MAX_ADDRESS - path.length - common.length);
+    const plans = planOf(owner.followed(), MAX_ADDRESS - path.length);
     for (const { query, jobs } of plans.slice(0, MAX_STREAMS)) {
       for (const { id, position } of jobs) open.set(id, position?.scope ?? '');
       streams.push(
         stream(
-          `${path}${query}${common}`,
+          `${path}${query}`,
           jobs.map(({ id }) => id),
         ),
       );

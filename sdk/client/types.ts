@@ -147,8 +147,6 @@ export interface ProgressClientOptions {
   readonly transport?: 'auto' | TransportName;
   /** Keeps cursor and last state of each job over a reload of the page, as `sessionStorage` does. */
   readonly storage?: Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>;
-  /** Updates a second for each job, 0.1 to 50; the newest state counts. Without it every event comes. */
-  readonly maxRate?: number;
   /** How long the connection stays behind the last follower, in milliseconds; 5,000 without it. */
   readonly lingerMs?: number;
   /** The class to connect with, where the platform has none (Node 20: that of `ws`). */

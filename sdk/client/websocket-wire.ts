@@ -9,7 +9,7 @@ const PONG_MS = 10_000;
 const NEXT: Readonly<Record<number, WireClose['next']>> = { 4400: 'stop', 4401: 'new_token', 4403: 'stop' };
 
 /** Where a connection is opened. PROTOCOL.md, "Connecting". */
-function address({ base, target, maxRate }: Parameters<OpenWire>[0], owner: Parameters<OpenWire>[1]): string {
+function address({ base, target }: Parameters<OpenWire>[0], owner: Parameters<OpenWire>[1]): string {
   const url = new URL(base);
   url.protocol = base.protocol === 'https:' ? 'wss:' : 'ws:';
   url.pathname = `${base.pathname.replace(/\/$/, '')}/ws/upload-progress`;
@@ -24,7 +24,6 @@ function address({ base, target, maxRate }: Parameters<OpenWire>[0], owner: Para
       if (position.scope !== '') query.set('scope', position.scope);
     }
   }
-  if (maxRate !== null) query.set('max_rate', String(maxRate));
   return url.href;
 }
 

@@ -1,5 +1,5 @@
 import type { ServerFrame } from '../../schemas/frames.generated.js';
-import type { TransportName, WebSocketClass } from './types.js';
+import type { WebSocketClass } from './types.js';
 
 // What a transport is to the client: one attempt, which speaks in frames whatever carries them.
 
@@ -52,7 +52,6 @@ export interface WireOptions {
   readonly base: URL;
   readonly target: Target;
   readonly token: string | null;
-  readonly maxRate: number | null;
 }
 
 /** One attempt to connect, and the connection it leads to. It retries nothing by itself. */
@@ -86,5 +85,3 @@ export interface Platform {
   /** Whether a page is there to be seen; true where there is none. */
   isVisible(): boolean;
 }
-
-export type OpenWires = Readonly<Record<TransportName, OpenWire>>;

@@ -56,7 +56,7 @@ class Follower implements Disposable {
     this.wire?.close();
     this.close = null;
     this.wire = this.openWire(
-      { base: new URL(base), target, token: given, maxRate: null },
+      { base: new URL(base), target, token: given },
       {
         followed: () => [...this.jobs].map(([id, position]) => ({ id, position })),
         position: () => this.all,

@@ -53,7 +53,6 @@ function world(
     {
       base: new URL('http://edge'),
       target: { kind: 'selected' },
-      maxRate: null,
       platform,
       transports: new Transports(given.transport ?? 'websocket'),
       open: (name) => (options, owner) => {

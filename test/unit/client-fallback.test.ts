@@ -20,7 +20,7 @@ class World {
   open(openWire: OpenWire, ids: readonly string[], token: string | null = null) {
     this.followed = ids.map((id) => ({ id, position: null }));
     return openWire(
-      { base: new URL('http://edge/base/'), target: { kind: 'selected' }, token, maxRate: null },
+      { base: new URL('http://edge/base/'), target: { kind: 'selected' }, token },
       {
         followed: () => this.followed,
         position: () => null,

@@ -21,7 +21,7 @@ const heartbeat = (cursor: number): ServerFrame => ({ type: 'heartbeat', cursor,
 const reset: ServerFrame = { type: 'reset', reason: 'retention', epoch: 'e2', first_seq: 1, last_seq: 9 };
 const end: ServerFrame = { type: 'end', processing_id: 'job-1' };
 
-function feed(isChecked = true) {
+function feed() {
   const told: string[] = [];
   const follower: FeedFollower = {
     update: ({ seq }, { epoch, scope }, isLinked) =>
@@ -32,7 +32,7 @@ function feed(isChecked = true) {
     end: (state) => told.push(`end ${state?.seq}`),
     fail: ({ name }) => told.push(name),
   };
-  const job = new JobFeed('job-1', isChecked);
+  const job = new JobFeed('job-1');
   job.followers.add(follower);
   job.greeted('e');
   return { job, told, take: (...frames: ServerFrame[]) => frames.map((frame) => job.take(frame)) };
@@ -54,12 +54,6 @@ describe('what has been received of a job', () => {
     expect(job.isFollowing).toBe(false);
     expect(take(update(7, 5))).toEqual([undefined]);
     expect(told).toEqual(['3.e.', 'to 3', '7.e.s']);
-  });
-
-  test('with a rate limit, updates between may be missing', () => {
-    const { told, take } = feed(false);
-    expect(take(update(3, null), update(7, 5))).toEqual([undefined, undefined]);
-    expect(told).toHaveLength(2);
   });
 
   test('after a reset lower numbers are right, under the epoch that it names, and heartbeats wait', () => {
