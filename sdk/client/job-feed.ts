@@ -94,6 +94,8 @@ export class JobFeed<F extends FeedFollower = FeedFollower> {
       case 'end':
         if (this.state === null && !this.#isAsking) {
           this.#isAsking = true;
+          // The edge follows it no longer: what it says of all jobs is not said of this one.
+          this.isFollowing = false;
           return 'ask';
         }
         this.#isAsking = false;

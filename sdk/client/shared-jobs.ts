@@ -74,6 +74,8 @@ export class SharedJobs implements ConnectionOwner, FollowerOwner {
     const feed = this.#feedOf(follower.id);
     feed.followers.add(follower);
     if (feed.rewind(to)) this.#want(follower.id);
+    // It may rest since the end of all jobs.
+    this.connection.start();
   }
 
   moved(follower: Follower): void {

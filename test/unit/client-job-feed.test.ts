@@ -94,6 +94,14 @@ describe('what has been received of a job', () => {
     expect(told).toEqual(['end 5']);
   });
 
+  test('a heartbeat between an end and the state that is asked for says nothing of the job', () => {
+    const { job, told, take } = feed();
+    take(following(1), end, heartbeat(6));
+    expect(told).toEqual(['to 1']);
+    expect(take(update(6, null))).toEqual(['ask']);
+    expect(job.position?.seq).toBe(1);
+  });
+
   test('a job that goes on after its end is followed from where it was', () => {
     const { job, told, take } = feed();
     job.restore({ seq: 5, epoch: 'e', scope: 's' }, null);
