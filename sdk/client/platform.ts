@@ -11,7 +11,7 @@ export function realPlatform(WebSocketClass: Platform['WebSocket']): Platform {
   };
   return {
     WebSocket: WebSocketClass ?? globalThis.WebSocket,
-    fetch: (...all) => fetch(...all),
+    fetch: (input, init) => fetch(input, init),
     now: () => Date.now(),
     random: Math.random,
     later(ms, run) {

@@ -52,9 +52,14 @@ export const checkScripts: Check = async (blocks) => {
       noUnusedParameters: false,
       exactOptionalPropertyTypes: false,
       noUncheckedIndexedAccess: false,
-      paths: Object.fromEntries(
-        ['@headway/worker', 'headway/worker'].map((name) => [name, [join(ROOT, 'sdk/worker/index.ts')]]),
-      ),
+      paths: {
+        ...Object.fromEntries(
+          ['@headway/worker', 'headway/worker'].map((name) => [name, [join(ROOT, 'sdk/worker/index.ts')]]),
+        ),
+        '@headway/client': [join(ROOT, 'sdk/client/index.ts')],
+        '@headway/client/element': [join(ROOT, 'sdk/client/element.ts')],
+        '@headway/react': [join(ROOT, 'sdk/react/index.ts')],
+      },
     };
     const names = blocks.map((block, index) => `block-${index}.${block.language}`);
     const files = [...names, '../../test/unit/snippets/globals.d.ts'];
