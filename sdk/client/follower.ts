@@ -37,6 +37,8 @@ export class Follower extends Handle<JobSnapshot, JobEvents> implements Job {
   #stalled: JobSnapshot['stalled'] = null;
   #isEnded = false;
   #error: Error | null = null;
+  /** What is taken is what the page says, and no edge has said so. */
+  #isGiven = true;
 
   constructor(
     readonly id: string,
@@ -70,6 +72,7 @@ export class Follower extends Handle<JobSnapshot, JobEvents> implements Job {
   /** @param isLinked it names its predecessor, and everything up to that had come */
   update(update: ProgressUpdate, position: Position, isLinked: boolean): void {
     this.#checkLog(position);
+    this.#isGiven = false;
     this.give(update, position, () => {
       const isFirst = this.taken === null;
       if (this.#continuity.kind !== 'reset') {
@@ -84,17 +87,22 @@ export class Follower extends Handle<JobSnapshot, JobEvents> implements Job {
 
   /** Everything up to here has been given. */
   advanceTo(position: Position): void {
-    this.#checkLog(position);
-    // The page's cursor is of a future that this stream has not.
-    if (this.taken !== null && position.seq < this.taken.seq) this.reset('ahead');
-    this.advance(position);
+    if (this.#checkLog(position)) return;
+    const taken = this.taken?.seq ?? 0;
+    // The cursor that the page gave is of a future that this stream has not. The state follows.
+    if (this.#isGiven && position.seq < taken) this.reset('ahead');
+    else if (position.seq >= taken) this.advance(position);
+    this.#isGiven = false;
   }
 
   reset(reason: ResetReason): void {
     const isVoid = this.forget();
     if (!isVoid && this.#state === null) return;
-    this.#state = this.#stalled = null;
-    this.#isCurrent = false;
+    // Behind the end it concerns a loop alone, which has not got there yet.
+    if (!this.isOver) {
+      this.#state = this.#stalled = null;
+      this.#isCurrent = false;
+    }
     this.#continuity = { kind: 'reset', reason };
     this.changed();
     this.emit('reset', { reason });
@@ -177,9 +185,10 @@ export class Follower extends Handle<JobSnapshot, JobEvents> implements Job {
   }
 
   /** What the page has taken is of another stream, or was taken under another scope. */
-  #checkLog(position: Position): void {
+  #checkLog(position: Position): boolean {
     const { taken } = this;
-    if (taken !== null && isOtherLog(taken, position))
-      this.reset(taken.epoch === position.epoch ? 'scope' : 'epoch');
+    if (taken === null || !isOtherLog(taken, position)) return false;
+    this.reset(taken.epoch === position.epoch ? 'scope' : 'epoch');
+    return true;
   }
 }

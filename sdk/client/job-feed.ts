@@ -5,6 +5,8 @@ import type { Position } from './wire.js';
 
 /** What a feed tells each of those who follow its job. */
 export interface FeedFollower {
+  /** It has been given no state, and asked for no cursor. */
+  readonly isEmpty: boolean;
   /** @param isLinked it names its predecessor, and that had been received */
   update(update: ProgressUpdate, position: Position, isLinked: boolean): void;
   /** Everything up to here was received. */
@@ -27,6 +29,8 @@ export class JobFeed<F extends FeedFollower = FeedFollower> {
   isFollowing = false;
   isEnded = false;
   #received: Position | null = null;
+  /** It was followed from a cursor of somebody, behind which nothing may have come. */
+  #isResumed = false;
   /** The end came without the last state, which is asked for. */
   #isAsking = false;
   #epoch = '';
@@ -41,9 +45,15 @@ export class JobFeed<F extends FeedFollower = FeedFollower> {
     return this.#isAsking ? null : this.#received;
   }
 
+  /** There may be a state, and the edge has no reason to send it. */
+  get isStateUnknown(): boolean {
+    return this.#isResumed && this.state === null;
+  }
+
   /** Begins with what an earlier page had. */
   restore(position: Position, state: ProgressUpdate | null): void {
     this.#received = position;
+    this.#isResumed = true;
     this.state = state;
   }
 
@@ -55,6 +65,7 @@ export class JobFeed<F extends FeedFollower = FeedFollower> {
     const received = this.#received;
     if (received !== null && (received.epoch !== to.epoch || to.seq >= received.seq)) return false;
     this.#received = to;
+    this.#isResumed = true;
     this.isFollowing = this.isEnded = this.#isAsking = false;
     return true;
   }
@@ -62,6 +73,8 @@ export class JobFeed<F extends FeedFollower = FeedFollower> {
   /** A connection says hello. What was received of another stream is void. */
   greeted(epoch: string): void {
     this.isFollowing = false;
+    // What has ended stays as it was.
+    if (this.isEnded) return;
     this.#epoch = epoch;
     if (this.#received === null || this.#received.epoch === epoch) return;
     this.#forget();
@@ -136,7 +149,9 @@ export class JobFeed<F extends FeedFollower = FeedFollower> {
   #moveTo(seq: number): void {
     const position = { seq, epoch: this.#epoch, scope: this.#scope };
     this.#received = position;
-    this.#each((follower) => follower.advanceTo(position));
+    this.#each((follower) => {
+      if (!this.isStateUnknown || !follower.isEmpty) follower.advanceTo(position);
+    });
   }
 
   #askedInVain(): FeedWish {
@@ -149,7 +164,7 @@ export class JobFeed<F extends FeedFollower = FeedFollower> {
     this.#received = this.state = null;
     this.#scope = '';
     this.#gapAt = -1;
-    this.isFollowing = this.#isAsking = false;
+    this.isFollowing = this.#isAsking = this.#isResumed = false;
   }
 
   /** One may leave meanwhile, or another come. */

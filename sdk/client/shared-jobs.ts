@@ -127,7 +127,10 @@ export class SharedJobs implements ConnectionOwner, FollowerOwner {
     if (wish === 'over' || frame.type === 'reset') this.#saved?.remove(id);
     if (wish === 'over') this.#linger();
     if (frame.type === 'error') this.#feeds.delete(id);
-    if (frame.type === 'following') this.#askForState(feed);
+    if (frame.type === 'following') {
+      for (const follower of [...feed.followers]) this.#showState(feed, follower);
+      this.#askForState(feed);
+    }
     this.#tell(feed);
   }
 
@@ -167,7 +170,7 @@ export class SharedJobs implements ConnectionOwner, FollowerOwner {
   /** Somebody wants the last state of a job that is followed from a later place. */
   #askForState(feed: Feed): void {
     const isMissed = () => [...feed.followers].some(({ isEmpty }) => isEmpty);
-    if (feed.state !== null || !isMissed()) return;
+    if (!feed.isStateUnknown || !isMissed()) return;
     this.deps.get(feed.id).then(
       (state) => {
         feed.state ??= state;

@@ -74,6 +74,17 @@ describe('handlers', () => {
     }
   });
 
+  test('an edge that is a little behind takes nothing back', () => {
+    const { job, give } = follower();
+    const resets: unknown[] = [];
+    job.addEventListener('reset', ({ detail }) => resets.push(detail));
+    give(7);
+    job.advanceTo(at(21));
+    job.advanceTo(at(19));
+    expect(resets).toEqual([]);
+    expect(job.cursor).toBe('21.e.s');
+  });
+
   test('what is no cursor is explained', () => {
     expect(() => follower({ after: 'nonsense' })).toThrow(/after is "nonsense"; expected a cursor/);
   });

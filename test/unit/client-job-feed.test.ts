@@ -24,6 +24,7 @@ const end: ServerFrame = { type: 'end', processing_id: 'job-1' };
 function feed() {
   const told: string[] = [];
   const follower: FeedFollower = {
+    isEmpty: false,
     update: ({ seq }, { epoch, scope }, isLinked) =>
       told.push(`${seq}.${epoch}.${scope}${isLinked ? ' linked' : ''}`),
     advanceTo: ({ seq }) => told.push(`to ${seq}`),
@@ -69,6 +70,14 @@ describe('what has been received of a job', () => {
     job.greeted('e2');
     expect(job.position).toBe(null);
     expect(told.at(-1)).toBe('reset epoch');
+  });
+
+  test('what has ended stays as it was, whatever stream there is now', () => {
+    const { job, told, take } = feed();
+    take(update(3, null), end);
+    job.greeted('e2');
+    expect(told).toEqual(['3.e.', 'end 3']);
+    expect(job.state?.seq).toBe(3);
   });
 
   test('who wants older events makes the edge be asked again; who wants less does not', () => {
