@@ -3,12 +3,14 @@ const WITHOUT_FRAMES_MS = 250;
 
 const waiting = new Set<() => void>();
 let frame: number | undefined;
+/** Set while a flush is to come. */
 let timer: ReturnType<typeof setTimeout> | undefined;
 
 function flush(): void {
   if (frame !== undefined) cancelAnimationFrame(frame);
   clearTimeout(timer);
   frame = undefined;
+  timer = undefined;
   const due = [...waiting];
   waiting.clear();
   for (const run of due) run();
@@ -20,7 +22,7 @@ function flush(): void {
  */
 export function onNextFrame(run: () => void): void {
   waiting.add(run);
-  if (waiting.size > 1) return;
+  if (timer !== undefined) return;
   frame = globalThis.requestAnimationFrame?.(flush);
   timer = setTimeout(flush, WITHOUT_FRAMES_MS);
 }
