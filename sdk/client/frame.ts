@@ -3,16 +3,14 @@ const WITHOUT_FRAMES_MS = 250;
 
 const waiting = new Set<() => void>();
 let frame: number | undefined;
+/** Set while a flush is to come. */
 let timer: ReturnType<typeof setTimeout> | undefined;
 
-function disarm(): void {
+function flush(): void {
   if (frame !== undefined) cancelAnimationFrame(frame);
   clearTimeout(timer);
-  frame = timer = undefined;
-}
-
-function flush(): void {
-  disarm();
+  frame = undefined;
+  timer = undefined;
   const due = [...waiting];
   waiting.clear();
   for (const run of due) run();
@@ -32,5 +30,4 @@ export function onNextFrame(run: () => void): void {
 /** Takes it back. */
 export function notOnNextFrame(run: () => void): void {
   waiting.delete(run);
-  if (waiting.size === 0) disarm();
 }

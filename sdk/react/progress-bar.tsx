@@ -15,7 +15,7 @@ export type ProgressBarProps = {
 );
 
 /**
- * A bar for a job, by its id or by what `useJob` gave: label, `<progress>`, and the same in words. It has no style of its
+ * A bar for a job, by its id or by what `useJob` gave: label, bar, and the same in words. It has no style of its
  * own; the outer element has the class `headway-progress`, and `headway-` with the `Condition`.
  */
 export function ProgressBar({ job, snapshot, ...props }: ProgressBarProps): ReactElement {
@@ -41,12 +41,22 @@ function Bar({
   const id = useId();
   const { condition, percent, isBusy } = viewOf(snapshot);
   const text = describe(snapshot);
-  // The platform's element: it has the role and its bounds, moves as the user likes it to, and needs no style that a
-  // Content-Security-Policy could forbid.
+  // The platform's own bar moves as the user likes it to, and needs no style that a Content-Security-Policy could forbid.
+  // It is only looked at: ARIA in HTML advises against values of one's own on it, so they have an element to themselves.
   return (
     <div className={`headway-progress headway-${condition} ${className}`.trim()}>
-      <label htmlFor={id}>{label}</label>
-      <progress id={id} max={100} value={percent ?? undefined} aria-valuetext={text} aria-busy={isBusy} />
+      <span id={id}>{label}</span>
+      <div
+        role="progressbar"
+        aria-labelledby={id}
+        aria-valuemin={0}
+        aria-valuemax={100}
+        aria-valuenow={percent ?? undefined}
+        aria-valuetext={text}
+        aria-busy={isBusy}
+      >
+        <progress aria-hidden="true" max={100} value={percent ?? undefined} />
+      </div>
       <span>{text}</span>
     </div>
   );

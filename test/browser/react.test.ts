@@ -68,13 +68,18 @@ test('strict mode mounts twice and opens one handle, which is closed when it lea
 test('however many updates come, a component renders once a frame, and shows the last', async () => {
   await tab.evaluate(() => page.show('jobs', ['a']));
   await waitFor(async () => await tab.evaluate(() => page.fake.open.length === 1), { what: 'the job' });
-  const { frames, seconds, rendered } = await tab.evaluate(async () => {
+  const { perFrame, rendered } = await tab.evaluate(async () => {
+    const perFrame: number[] = [];
     const before = page.renders();
-    const begunAt = performance.now();
-    let frames = 0;
+    let seen = before;
+    let at = performance.now();
     let isOver = false;
     const count = () => {
-      frames++;
+      // Without a frame for so long the page goes on all the same, four times a second.
+      const withoutFrames = Math.floor((performance.now() - at) / 250);
+      perFrame.push(page.renders() - seen - withoutFrames);
+      at = performance.now();
+      seen = page.renders();
       if (!isOver) requestAnimationFrame(count);
     };
     requestAnimationFrame(count);
@@ -83,12 +88,10 @@ test('however many updates come, a component renders once a frame, and shows the
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
     isOver = true;
-    return { frames, seconds: (performance.now() - begunAt) / 1_000, rendered: page.renders() - before };
+    return { perFrame, rendered: page.renders() - before };
   });
   await untilText('a 100');
-  // Four a second: where a busy machine has no frame for so long, the page goes on without one.
-  expect(rendered).toBeLessThanOrEqual(frames + 4 * seconds + 1);
-  expect(rendered).toBeLessThan(150);
+  expect(Math.max(...perFrame)).toBeLessThanOrEqual(1);
   expect(rendered).toBeGreaterThan(1);
   const burst = await tab.evaluate(async () => {
     const before = page.renders();
@@ -173,24 +176,19 @@ test('a bar has a name, a value and its bounds for assistive technology, and say
     const properties = Object.fromEntries(
       (node?.properties ?? []).map(({ name, value }) => [name, value.value]),
     );
-    return {
-      ...properties,
-      name: node?.name?.value,
-      value: node?.value?.value,
-      busy: Boolean(properties.busy),
-    };
+    return { name: node?.name?.value, value: node?.value?.value, ...properties };
   };
   await waitFor(async () => await tab.evaluate(() => page.fake.open.length === 1), { what: 'the job' });
-  expect(await inTree()).toMatchObject({ name: 'Upload of report.pdf', busy: true });
+  expect(await inTree()).toMatchObject({ name: 'Upload of report.pdf', busy: 1 });
   await tab.evaluate(() => page.fake.update('a', { progress: 42, message: 'Page 3 of 7' }));
-  await waitFor(async () => (await bar.getAttribute('value')) === '42', { what: 'the value' });
+  await waitFor(async () => (await bar.getAttribute('aria-valuenow')) === '42', { what: 'the value' });
   expect(await inTree()).toMatchObject({
     name: 'Upload of report.pdf',
     value: 42,
     valuemin: 0,
     valuemax: 100,
   });
-  // Chromium's DevTools leave it out for the platform's own element.
+  // Chromium's tool for developers leaves the text out of the tree, of every role.
   expect(await bar.getAttribute('aria-valuetext')).toBe('42 %, Page 3 of 7');
   for (const [changes, words, className] of [
     [
@@ -227,4 +225,33 @@ test('two components over a real edge: one socket, in strict mode too, and none 
   expect(sockets).toHaveLength(1);
   await tab.evaluate(() => page.unmount());
   await waitFor(async () => (await metric(edge.http, 'headway_connections')) === 0, { what: 'the close' });
+});
+
+test('the example of the README shows a job', async () => {
+  const readme = readFileSync(new URL('../../sdk/react/README.md', import.meta.url), 'utf8');
+  const [, example = ''] = /^```tsx\n([\s\S]*?)^```$/m.exec(readme) ?? [];
+  const id = jobId();
+  const code = example
+    .replace("'https://edge.example.com'", "new URL(location.href).searchParams.get('edge')")
+    .replace('job-1', id);
+  expect(code).toContain(id);
+  expect(code).toContain('searchParams');
+  const root = `document.getElementById('root')`;
+  await using own = await serveBundled(
+    'readme.tsx',
+    `import { createRoot } from 'react-dom/client';\n${code}\ncreateRoot(${root}).render(<App />);`,
+  );
+  await using edge = await startEdgeProcess({
+    natsUrl: shared.nats.url,
+    env: { HEADWAY_ALLOWED_ORIGINS: own.origin },
+  });
+  await publish(shared.nc, id, { progress: 42, message: 'Page 3' });
+  const shown = await browser.newPage();
+  try {
+    await shown.goto(`${own.origin}/?edge=${edge.http}`);
+    await shown.getByText('42 %, Page 3').waitFor();
+    expect(await shown.getByRole('progressbar', { name: 'Upload of report.pdf' }).count()).toBe(1);
+  } finally {
+    await shown.close();
+  }
 });

@@ -13,18 +13,31 @@ export interface BundledPage extends AsyncDisposable {
   body: string;
 }
 
+const path = (relative: string): string => fileURLToPath(new URL(`../../${relative}`, import.meta.url));
+
 /**
- * Bundles a file of test/browser/pages and serves it.
- * @param mode React's: `development` has the checks of strict mode
+ * Bundles a file of test/browser/pages and serves it. React is that of development, with the checks of strict mode.
+ * @param source what stands in that file, where there is none
  */
-export async function serveBundled(
-  name: string,
-  mode: 'development' | 'production' = 'development',
-): Promise<BundledPage> {
+export async function serveBundled(name: string, source?: string): Promise<BundledPage> {
+  const input = path(`test/browser/pages/${name}`);
   const bundle = await rolldown({
-    input: fileURLToPath(new URL(`../browser/pages/${name}`, import.meta.url)),
+    input,
     platform: 'browser',
-    transform: { define: { 'process.env.NODE_ENV': JSON.stringify(mode) } },
+    transform: { define: { 'process.env.NODE_ENV': '"development"' } },
+    resolve: {
+      alias: { '@headway/client': path('sdk/client/index.ts'), '@headway/react': path('sdk/react/index.ts') },
+    },
+    plugins:
+      source === undefined
+        ? []
+        : [
+            {
+              name: 'source',
+              resolveId: (id) => (id === input ? id : null),
+              load: (id) => (id === input ? source : null),
+            },
+          ],
   });
   const { output } = await bundle.generate({ format: 'esm' });
   await bundle.close();

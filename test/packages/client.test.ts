@@ -14,7 +14,7 @@ import { blocksOf, packageFile, ROOT, run } from './project.js';
 /** What a page loads that follows a job: minified and gzipped. */
 const MAX_CORE_BYTES = 7_600;
 const EXAMPLE = blocksOf('sdk/client/README.md', 'js')[0] ?? '';
-const REACT_EXAMPLE = blocksOf('sdk/react/README.md', 'jsx')[0] ?? '';
+const REACT_EXAMPLE = blocksOf('sdk/react/README.md', 'tsx')[0] ?? '';
 
 let nats: NatsServer;
 let nc: Awaited<ReturnType<typeof connectNats>>;
@@ -172,7 +172,7 @@ client.job(1);
 
 describe('@headway/react', () => {
   test('the example of its README is bundled with React left outside', async () => {
-    const files = await bundled('page.jsx', REACT_EXAMPLE);
+    const files = await bundled('page.tsx', REACT_EXAMPLE);
     const [page] = files.values();
     expect(page?.imports).toContain('react');
     const own = await bundled('react.mjs', `export * from '@headway/react';`);

@@ -21,7 +21,7 @@ export function packageFile(name: string, ending: '.tgz' | '.whl'): string | und
 }
 
 /** The code blocks of a document in a language. */
-export function blocksOf(document: string, language: 'js' | 'jsx' | 'python'): string[] {
+export function blocksOf(document: string, language: 'js' | 'tsx' | 'python'): string[] {
   const text = readFileSync(join(ROOT, document), 'utf8');
   return [...text.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\`$`, 'gm'))].map(
     (match) => match[1] ?? '',

@@ -27,7 +27,7 @@ test('hooks and the bar render the state before the first one, and open nothing'
     ),
   );
   expect(html).toMatchInlineSnapshot(
-    `"<p>idle nothing</p><p>idle nothing</p><p>0 jobs</p><div class="headway-progress headway-waiting"><label for="_R_4_">&lt;b&gt;Upload&lt;/b&gt;</label><progress id="_R_4_" max="100" aria-valuetext="Waiting for the first update" aria-busy="true"></progress><span>Waiting for the first update</span></div>"`,
+    `"<p>idle nothing</p><p>idle nothing</p><p>0 jobs</p><div class="headway-progress headway-waiting"><span id="_R_4_">&lt;b&gt;Upload&lt;/b&gt;</span><div role="progressbar" aria-labelledby="_R_4_" aria-valuemin="0" aria-valuemax="100" aria-valuetext="Waiting for the first update" aria-busy="true"><progress aria-hidden="true" max="100"></progress></div><span>Waiting for the first update</span></div>"`,
   );
   // A strict Content-Security-Policy forbids the attribute, and React would not write it again.
   expect(html).not.toContain('style=');

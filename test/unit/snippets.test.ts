@@ -22,7 +22,7 @@ const all = documents().flatMap((file) => blocksOf(file));
 /** For pictures and what a program prints. */
 const UNCHECKED = ['text'];
 const CHECKS: Readonly<Record<string, { languages: readonly string[]; check: Check; wrong: string }>> = {
-  scripts: { languages: ['js', 'jsx', 'ts'], check: checkScripts, wrong: "const x = 'text';\nx.push(1);\n" },
+  scripts: { languages: ['js', 'ts', 'tsx'], check: checkScripts, wrong: "const x = 'text';\nx.push(1);\n" },
   json: { languages: ['json'], check: checkJson, wrong: '{ "a": 1, }\n' },
   python: { languages: ['python'], check: checkPython, wrong: 'def f(:\n  pass\n' },
   shell: { languages: ['sh'], check: checkShell, wrong: 'if true; then\n' },
