@@ -82,3 +82,55 @@ test('G1 order, G3 faults, G6 the end: EventSource from a page of a listed origi
     await edge.kill();
   }
 }, 120_000);
+
+test('G1 order, G3 faults, G6 the end: EventSource with three jobs on one stream, over cuts and a new edge', async () => {
+  const env = { HEADWAY_ALLOWED_ORIGINS: server.origin };
+  const [port = 0] = await freePorts(1);
+  let edge = await startEdgeProcess({ natsUrl: shared.nats.url, env, port });
+  await using link = await startTcpProxy(edge.port);
+  const page = await browser.newPage();
+  try {
+    await page.goto(server.origin);
+    const ids = [jobId(), jobId(), jobId()];
+    const stored: number[] = [];
+    const report = async (fields: Record<string, unknown>) => {
+      for (const id of ids) stored.push(await publish(shared.nc, id, fields));
+    };
+    const shown = async (what: string) =>
+      await waitFor(async () => (await seqs(page)).length >= stored.length, { what, timeoutMs: 30_000 });
+    await report({ progress: 1 });
+    await edgeHasRead(edge.http, shared.nc);
+    const query = ids.map((id) => `processing_id=${id}`).join('&');
+    await page.evaluate(`(${FOLLOW})('http://${link.host}/sse/upload-progress?${query}')`);
+    await shown('the first states');
+    for (const how of ['cut', 'new edge', 'cut'] as const) {
+      if (how === 'new edge') {
+        await edge.kill();
+        await report({ progress: 2 });
+        edge = await startEdgeProcess({ natsUrl: shared.nats.url, env, port });
+      } else {
+        link.cut();
+        await report({ progress: 2 });
+        await report({ progress: 3 });
+      }
+      await shown(`everything after ${how}`);
+      await report({ progress: 4 });
+      await shown(`what is new after ${how}`);
+    }
+    await report({ status: 'completed', progress: 100 });
+    // 2: it has stopped for good, and not come back again.
+    await waitFor(async () => (await page.evaluate('source.readyState')) === 2, {
+      what: 'the browser to stop',
+      timeoutMs: 30_000,
+    });
+    const all = await seqs(page);
+    // None is lost and none is doubled; across jobs they come in whatever order a turn has them.
+    expect(all.toSorted((a, b) => a - b)).toEqual(stored);
+    const types: string[] = await page.evaluate('types');
+    expect(types).not.toContain('reset');
+    expect(types.filter((type) => type === 'end')).toHaveLength(ids.length);
+  } finally {
+    await page.close();
+    await edge.kill();
+  }
+}, 120_000);

@@ -65,6 +65,8 @@ interface SelectOptions extends ConnectOptions {
 interface ConnectOptions {
   credentials?: ConnectionCredentials;
   requester?: string;
+  /** In the midst of whatever sends it. */
+  onSend?: (frame: ServerFrame) => void;
   /** The socket is full when so many frames were sent. */
   fullAfter?: number;
   onEnd?: (connection: ClientConnection) => void;
@@ -113,7 +115,9 @@ export function pureEdge(given: PureEdgeOptions) {
       send: (text) => {
         if (socket.closed !== null) throw new Error('sent after the end');
         sent.bytes += text.length;
-        frames.push(JSON.parse(text));
+        const frame = JSON.parse(text) as ServerFrame;
+        frames.push(frame);
+        options.onSend?.(frame);
       },
       cork: (write) => write(),
       buffered: () => (frames.length >= socket.fullAfter ? limits.watermarkBytes : socket.buffered),

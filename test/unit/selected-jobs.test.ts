@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'vitest';
+import type { Narrow } from '../../internal/session/ports.js';
 import type { ServerFrame } from '../../schemas/frames.js';
 import { event, pureEdge, settled, types, updates } from './edge-fixture.js';
 
 /** An edge that has read three jobs: a at 1 and 4, b at 2, c at 3, which is finished. */
-function edge() {
-  const made = pureEdge({ wallClock: () => 0 });
+function edge(wallClock = () => 0) {
+  const made = pureEdge({ wallClock });
   made.log.setEpoch('epoch');
   made.log.begin('epoch');
   made.log.ready({ head: 0, firstSeq: 1, complete: true, neverTrimmed: true });
@@ -200,6 +201,116 @@ describe('jobs that a client names', () => {
     connection.drained();
     await run(made);
     expect(updates(frames).map(({ seq }) => seq)).toEqual([4, 5, 6]);
+  });
+});
+
+describe('jobs that a client names at once, and one cursor for all of them', () => {
+  const FIXED = { scopeName: 'these', anew: new Set<string>(), over: new Set<string>() };
+  const NOT_B: Narrow = (scope) =>
+    scope.kind === 'job' && scope.id === 'b' ? { ok: false, message: 'not this one' } : { ok: true, scope };
+
+  test('G1 order: it is the lowest of those that are followed, and says which are over', async () => {
+    const made = edge();
+    const { connection, frames } = made.select(['c', 'a', 'b'], null, { fixed: FIXED, narrow: NOT_B });
+    expect(of(frames, 'b')).toMatchObject([{ type: 'error', code: 'forbidden' }]);
+    expect(connection.position()).toEqual({ epoch: 'epoch', cursor: 4, marks: ['follows', 'over', 'over'] });
+    made.log.append(5, 0, event('other'));
+    await run(made);
+    expect(connection.position()).toMatchObject({ cursor: 5 });
+  });
+
+  test('G1 order: in the midst of a turn it covers no event that is still to be sent', async () => {
+    const made = edge();
+    const seen: unknown[] = [];
+    let isOpen = false;
+    const { connection } = made.select(['a', 'b'], null, {
+      fixed: FIXED,
+      onSend: ({ type }) => {
+        if (isOpen && type === 'progress_update') seen.push(connection.position()?.cursor);
+      },
+    });
+    isOpen = true;
+    made.log.append(5, 0, event('a', { progress: 3 }));
+    made.log.append(6, 0, event('b', { progress: 4 }));
+    await run(made);
+    expect(seen).toEqual([4, 6]);
+    expect(connection.position()?.cursor).toBe(6);
+  });
+
+  test('G5 stale cursors: a job that is reset has none from its frame on, until its state was sent', async () => {
+    const made = edge();
+    const seen: unknown[] = [];
+    const { connection } = made.select(['a', 'b'], null, {
+      fixed: FIXED,
+      onSend: ({ type }) => {
+        if (type === 'reset') seen.push(connection.position());
+      },
+    });
+    made.log.begin('next');
+    made.log.load(1, 0, event('a', { progress: 9 }));
+    made.log.ready({ head: 1, firstSeq: 1, complete: true, neverTrimmed: true });
+    await run(made);
+    expect(seen).toEqual([
+      { epoch: 'epoch', cursor: 4, marks: ['anew', 'follows'] },
+      { epoch: 'next', cursor: 1, marks: ['follows', 'anew'] },
+    ]);
+    expect(connection.position()).toEqual({ epoch: 'next', cursor: 1, marks: ['follows', 'follows'] });
+  });
+
+  test('G6 the end: what was told to be over is not followed again, and behind the last one the way is closed', async () => {
+    const made = edge();
+    const resume = { lastSeq: 4, epoch: 'epoch', scope: 'these' };
+    const fixed = { ...FIXED, over: new Set(['c']) };
+    const { frames, socket, connection } = made.select(['a', 'c'], resume, { fixed });
+    expect(types(frames)).toEqual(['hello', 'following']);
+    made.log.append(5, 0, event('a', { status: 'completed', progress: 100 }));
+    await run(made);
+    expect(types(frames).slice(2)).toEqual(['progress_update', 'end']);
+    expect(socket.closed).toBe(1000);
+    expect(connection.position()?.marks).toEqual(['over', 'over']);
+    // In another stream these are other jobs.
+    const other = made.select(['a', 'c'], { ...resume, epoch: 'before' }, { fixed });
+    expect(of(other.frames, 'c').map(({ type }) => type)).toEqual([
+      'reset',
+      'progress_update',
+      'following',
+      'end',
+    ]);
+  });
+
+  test('G7 nobody unauthorised, G1 order: an update that the end of the token held back is not covered', async () => {
+    let now = 0;
+    const made = edge(() => now);
+    const { connection, frames } = made.select(['a', 'b'], null, {
+      fixed: FIXED,
+      credentials: {
+        expiry: { at: 1_000, text: 'then' },
+        warnMs: 1,
+        renew: async () => ({ kind: 'unknown' }),
+      },
+    });
+    now = 2_000;
+    made.log.append(5, 0, event('a', { progress: 3 }));
+    await run(made);
+    expect(frames.at(-1)).toMatchObject({ type: 'error', code: 'token_expired' });
+    expect(connection.position()).toBeNull();
+  });
+
+  test('the scope of the whole connection brings each job back to its cursor; another one is a reset of each', async () => {
+    const made = edge();
+    const resume = { lastSeq: 1, epoch: 'epoch', scope: 'selected' };
+    const { frames } = made.select(['a', 'b'], resume);
+    await run(made);
+    expect(types(frames)).not.toContain('reset');
+    expect(updates(frames).map(({ seq, prev_seq }) => [seq, prev_seq])).toEqual([
+      [4, 1],
+      [2, 0],
+    ]);
+    const other = made.select(['a', 'b'], { ...resume, scope: 'another' });
+    expect(other.frames.filter(({ type }) => type === 'reset')).toMatchObject([
+      { reason: 'scope', processing_id: 'a' },
+      { reason: 'scope', processing_id: 'b' },
+    ]);
   });
 });
 

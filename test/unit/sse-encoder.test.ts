@@ -1,5 +1,14 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { positionOfEventId, SseEncoder } from '../../internal/edge/sse-encoder.js';
+import {
+  decodeMarks,
+  eventIdOf,
+  JointEncoder,
+  positionOfEventId,
+  SseEncoder,
+} from '../../internal/edge/sse-encoder.js';
+
+import type { JobMark, JointPosition } from '../../internal/session/ports.js';
 
 const HELLO =
   '{"type":"hello","protocol":"progress.v1","epoch":"e1","session":"s","heartbeat_ms":1000,"scope":"all"}';
@@ -70,5 +79,58 @@ describe('frames as server-sent events', () => {
       '',
     ])
       expect(positionOfEventId(wrong)).toBeNull();
+  });
+});
+
+describe('frames of several jobs as server-sent events', () => {
+  const UPDATE = '{"type":"progress_update","seq":17,"prev_seq":12,"processing_id":"job-1"}';
+  const at = (cursor: number, ...marks: JobMark[]): JointPosition => ({ epoch: 'e1', cursor, marks });
+
+  test('the id stands behind the frames, and only where it has moved', () => {
+    let position: JointPosition | null = at(16, 'follows');
+    const encoder = new JointEncoder(null, 'all', () => position);
+    expect(encoder.encode(HELLO)).toBe(`data: ${HELLO}\n\n`);
+    expect(encoder.encode(UPDATE)).toBe(`data: ${UPDATE}\n\n`);
+    position = at(17, 'follows');
+    expect([encoder.position(), encoder.position()]).toEqual(['id: 17.e1.all\n\n', '']);
+    position = null;
+    expect(encoder.position()).toBe('');
+  });
+
+  test('G5 stale cursors: a reset carries the id, or makes the browser forget it', () => {
+    const reset = '{"type":"reset","reason":"epoch","epoch":"e2","first_seq":1,"last_seq":5}';
+    let position = at(9, 'anew', 'follows');
+    const encoder = new JointEncoder({ lastSeq: 4, epoch: 'e1', scope: 'all' }, 'all', () => position);
+    expect(encoder.encode(HELLO)).toBe(`data: ${HELLO}\n\n`);
+    expect(encoder.encode(reset)).toBe(`id: 9.e1.all.AQ\ndata: ${reset}\n\n`);
+    position = at(0, 'anew', 'anew');
+    expect(encoder.encode(reset)).toBe(`id\ndata: ${reset}\n\n`);
+    const heartbeat = '{"type":"heartbeat","cursor":21,"feed":"ok"}';
+    expect(encoder.encode(heartbeat)).toBe(`: ${heartbeat}\n\n`);
+  });
+
+  test.each([
+    ['another epoch', { lastSeq: 4, epoch: 'e0', scope: 'all' }],
+    ['another scope', { lastSeq: 4, epoch: 'e1', scope: 'odd' }],
+  ])('G5 stale cursors: hello makes the browser forget what means nothing any more: %s', (_what, resume) => {
+    expect(new JointEncoder(resume, 'all', () => null).encode(HELLO)).toBe(`id\ndata: ${HELLO}\n\n`);
+  });
+
+  test('G8 bad input: an id says the same when it comes back; what nobody wrote is no id, or says something', () => {
+    const mark = fc.constantFrom<JobMark>('follows', 'anew', 'over');
+    fc.assert(
+      fc.property(fc.array(mark, { minLength: 1, maxLength: 256 }), fc.nat(), (marks, cursor) => {
+        fc.pre(marks.some((one) => one !== 'anew'));
+        const back = positionOfEventId(eventIdOf({ epoch: 'e1', cursor, marks }, 'all'));
+        expect(back?.resume).toEqual({ lastSeq: cursor, epoch: 'e1', scope: 'all' });
+        expect(decodeMarks(back?.marks ?? '', marks.length)).toEqual(marks);
+      }),
+    );
+    fc.assert(
+      fc.property(fc.string(), fc.integer({ min: 1, max: 256 }), (text, jobs) => {
+        expect(decodeMarks(text, jobs)).toHaveLength(jobs);
+      }),
+    );
+    expect(eventIdOf(at(0, 'anew'), 'all')).toBe('');
   });
 });
