@@ -1,4 +1,4 @@
-/** What a client goes through, in Node: test/harness/progress-client/scenarios.ts. The browser's are in test/browser/. */
+/** What a client goes through, in Node: test/harness/progress-client/scenarios.ts. Beside it are the browser's. */
 import { afterAll, beforeAll, test } from 'vitest';
 import { bundledFiles } from '../harness/progress-client/bundle.js';
 import { ClientHost } from '../harness/progress-client/client-host.js';
