@@ -153,6 +153,10 @@ test('the README is shorter than 150 lines', () => {
   expect(read('README.md').trimEnd().split('\n').length).toBeLessThan(150);
 });
 
+test('no document holds both sides of a merge', () => {
+  expect(documents.filter((path) => /^(?:<{7} |={7}$|>{7} )/m.test(read(path)))).toEqual([]);
+});
+
 test('the guide and the FAQ say how long the code for a page is', () => {
   const code = /^```js\n(function follow[\s\S]*?)^```$/m.exec(read('docs/guides/page.md'))?.[1] ?? '';
   const lines = code.trimEnd().split('\n').length;
