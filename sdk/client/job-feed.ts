@@ -17,8 +17,11 @@ export interface FeedFollower {
   fail(error: Error): void;
 }
 
-/** What is to be done after a frame: ask the edge for the job again, from `position`; or nothing more comes of it. */
-export type FeedWish = 'ask' | 'over' | undefined;
+/**
+ * What is to be done after a frame: ask the edge for the job again, from `position`, at once or after a wait; or nothing
+ * more comes of it.
+ */
+export type FeedWish = 'ask' | 'ask_later' | 'over' | undefined;
 
 /** What has been received of one job, for all who follow it. PROTOCOL.md, "What a client must do". Pure but for them. */
 export class JobFeed<F extends FeedFollower = FeedFollower> {
@@ -116,6 +119,9 @@ export class JobFeed<F extends FeedFollower = FeedFollower> {
         this.#each((follower) => follower.end(this.state));
         return 'over';
       case 'error':
+        this.isFollowing = false;
+        // It passes: the edge has no room for the job now, or cannot read its history.
+        if (frame.code === 'overloaded' || frame.code === 'internal') return 'ask_later';
         this.isEnded = true;
         this.#each((follower) => follower.fail(edgeError(0, frame.code, frame.message)));
         return 'over';

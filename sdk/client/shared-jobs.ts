@@ -11,6 +11,8 @@ import type { FollowedJob, Platform, Position } from './wire.js';
 const MAX_FOLLOWED = 256;
 /** Whatever is wanted within this goes in one frame: an edge takes so many frames a second, and no more. */
 const JOIN_MS = 50;
+/** A job that an edge cannot take now is asked for again after at least so long, and at most twice as long. */
+const AGAIN_MS = 2_000;
 
 export interface SharedJobsDeps extends Omit<ConnectionDeps, 'target'> {
   readonly lingerMs: number;
@@ -124,9 +126,10 @@ export class SharedJobs implements ConnectionOwner, FollowerOwner {
     if (frame.type === 'hello') feed.greeted(frame.epoch);
     const wish = feed.take(frame);
     if (wish === 'ask') this.#want(id);
+    if (wish === 'ask_later') this.#wantLater(feed);
     if (wish === 'over' || frame.type === 'reset') this.#saved?.remove(id);
     if (wish === 'over') this.#linger();
-    if (frame.type === 'error') this.#feeds.delete(id);
+    if (frame.type === 'error' && wish === 'over') this.#feeds.delete(id);
     if (frame.type === 'following') {
       for (const follower of [...feed.followers]) this.#showState(feed, follower);
       this.#askForState(feed);
@@ -197,6 +200,13 @@ export class SharedJobs implements ConnectionOwner, FollowerOwner {
       this.platform.later(Math.max(0, JOIN_MS - sinceLast), () => this.#follow());
     }
     this.#wanted.add(id);
+  }
+
+  #wantLater(feed: Feed): void {
+    const { platform } = this;
+    platform.later(AGAIN_MS * (1 + platform.random()), () => {
+      if (this.#feeds.get(feed.id) === feed && !feed.isFollowing) this.#want(feed.id);
+    });
   }
 
   #follow(): void {

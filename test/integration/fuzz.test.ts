@@ -110,7 +110,7 @@ test('G8 bad input: any WebSocket frames, right or wrong, get whole frames or th
 /** What an edge may answer to a request; nothing at all when it cannot be read as one. */
 function checkAnswer(text: string): void {
   if (text === '') return;
-  expect(text).toMatch(/^HTTP\/1\.1 (101|200|400|401|403|404|405|426|429|431|503|505) /);
+  expect(text).toMatch(/^HTTP\/1\.1 (101|200|400|401|403|404|405|410|426|429|431|503|505) /);
   expect(text).not.toMatch(INSIDES);
 }
 

@@ -120,6 +120,18 @@ describe('what has been received of a job', () => {
     expect(told).toEqual(['7.e. linked', '9.e. linked', 'to 9']);
   });
 
+  test.each(['overloaded', 'internal'] as const)(
+    'an edge that cannot take it now (%s) is asked again from the same place',
+    (code) => {
+      const { job, told, take } = feed();
+      take(update(3, null), following(6));
+      const refusal = { type: 'error', code, message: 'not now', processing_id: 'job-1' } as const;
+      expect(take(refusal, heartbeat(9))).toEqual(['ask_later', undefined]);
+      expect(told).toEqual(['3.e.', 'to 6']);
+      expect([job.isEnded, job.position?.seq]).toEqual([false, 6]);
+    },
+  );
+
   test('a refusal ends it, with an error of its kind', () => {
     const { job, told, take } = feed();
     const refusal = { type: 'error', code: 'forbidden', message: 'no', processing_id: 'job-1' } as const;

@@ -9,7 +9,7 @@ import { Claims, checkClaims, TOKEN_MAX_CHARACTERS } from '../../schemas/claims.
 import { CLOSE_CODES, closeCode, ERROR_CODES } from '../../schemas/close-codes.js';
 import { EdgeConfig } from '../../schemas/config.js';
 import { checkEvent, EVENT_MAX_BYTES, Event } from '../../schemas/event.js';
-import { Cursor, Epoch, JobType, ScopeId } from '../../schemas/fields.js';
+import { Cursor, Epoch, JobType, ProcessingId, ScopeId } from '../../schemas/fields.js';
 import { CLIENT_FRAMES, RESET_REASONS, SERVER_FRAMES } from '../../schemas/frames.js';
 import {
   bare,
@@ -149,9 +149,12 @@ describe('PROTOCOL.md', () => {
 
   test('"Connecting" gives the ranges of the parameters, and an example of a refusal', () => {
     const connecting = section(protocol, 'Connecting');
-    const parameters = { last_seq: Cursor, epoch: Epoch, scope: ScopeId, job_type: JobType };
+    const parameters = {
+      ...{ last_seq: Cursor, epoch: Epoch, scope: ScopeId, job_type: JobType },
+      processing_id: ProcessingId,
+    };
     const rows = table(connecting, 'parameter');
-    expect(rows.map(({ parameter }) => bare(parameter))).toEqual(Object.keys(parameters));
+    expect(rows.map(({ parameter }) => bare(parameter))).toEqual([...Object.keys(parameters), 'after']);
     for (const [index, schema] of Object.values(parameters).entries()) {
       for (const phrase of wanted(schema)) expect(rows[index]?.value).toContain(phrase);
     }
