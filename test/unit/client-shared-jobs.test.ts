@@ -14,7 +14,7 @@ async function world() {
     ...{ onWake: () => () => {}, isVisible: () => true },
   } satisfies Platform;
   const client = createProgressClient(
-    { url: 'http://edge', transport: 'websocket' },
+    { url: 'http://edge', transport: 'websocket', lingerMs: 1_000 },
     {
       platform,
       open: () => (_options, given) => {
@@ -60,7 +60,7 @@ test('G3 faults: a job that an edge has no room for now goes on where it was, af
   client.close();
 });
 
-test('a job that was closed meanwhile is not asked for again', async () => {
+test('a job that nobody follows any more is not asked for again', async () => {
   const { client, asked, say, pass } = await world();
   const job = client.job('job-1');
   await settled();
