@@ -1,33 +1,19 @@
-import { notOnNextFrame, onNextFrame } from './frame.js';
+import { onNextFrame } from './frame.js';
 import { createProgressClient } from './index.js';
 import { describeJob, viewOf } from './progress-view.js';
 import type { Job, JobSnapshot, ProgressClient } from './types.js';
 
-const CSS = `
-:host { display: block; color-scheme: light dark; }
-:host([hidden]) { display: none; }
-.track {
-  height: var(--headway-height, 0.5em);
-  margin: var(--headway-gap, 0.25em) 0;
-  border-radius: var(--headway-radius, 0.25em);
-  background: var(--headway-track, light-dark(#ddd, #444));
-  overflow: hidden;
-}
-.bar {
-  height: 100%;
-  background: var(--headway-color, light-dark(#0b63ce, #6cb2ff));
-  transform-origin: left;
-}
-:host([stalled]) .bar { background: var(--headway-stalled, light-dark(#8a5a00, #e0a63a)); }
-:host([status='error']) .bar { background: var(--headway-error, light-dark(#b3261e, #ff8a80)); }
-:host([status='completed']) .bar { background: var(--headway-completed, light-dark(#1b7a35, #6fd08c)); }
-.unknown { width: 30%; animation: slide 1.5s ease-in-out infinite alternate; }
-@keyframes slide { to { margin-left: 70%; } }
-@media (prefers-reduced-motion: reduce) { .unknown { width: 100%; opacity: 0.4; animation: none; } }
-@media (forced-colors: active) {
-  .track { border: 1px solid CanvasText; }
-  .bar { forced-color-adjust: none; background: Highlight; }
-}`;
+const CSS = `:host{display:block;color-scheme:light dark}
+:host([hidden]){display:none}
+.track{height:var(--headway-height,.5em);margin:var(--headway-gap,.25em) 0;border-radius:var(--headway-radius,.25em);overflow:hidden;background:var(--headway-track,light-dark(#ddd,#444))}
+.bar{height:100%;background:var(--headway-color,light-dark(#0b63ce,#6cb2ff))}
+:host([stalled]) .bar{background:var(--headway-stalled,light-dark(#8a5a00,#e0a63a))}
+:host([status=error]) .bar{background:var(--headway-error,light-dark(#b3261e,#ff8a80))}
+:host([status=completed]) .bar{background:var(--headway-completed,light-dark(#1b7a35,#6fd08c))}
+.unknown{width:30%;animation:slide 1.5s ease-in-out infinite alternate}
+@keyframes slide{to{margin-left:70%}}
+@media (prefers-reduced-motion:reduce){.unknown{width:100%;opacity:.4;animation:none}}
+@media (forced-colors:active){.track{border:1px solid}.bar{forced-color-adjust:none;background:Highlight}}`;
 
 let styles: CSSStyleSheet | undefined;
 /** Not a `<style>`: a strict Content-Security-Policy forbids that. */
@@ -127,8 +113,7 @@ export class HeadwayProgress extends Base {
       this.#source = client;
       this.#job = client && id ? this.#open(client, id) : null;
     }
-    if (this.isConnected) onNextFrame(this.#render);
-    else notOnNextFrame(this.#render);
+    onNextFrame(this.#render);
   }
 
   #chooseClient(): ProgressClient {
@@ -167,14 +152,10 @@ export class HeadwayProgress extends Base {
       text: make('text', 'span'),
     };
     const { label, track, bar, text } = parts;
-    for (const [name, value] of Object.entries({
-      role: 'progressbar',
-      'aria-labelledby': 'label',
-      'aria-valuemin': '0',
-      'aria-valuemax': '100',
-    })) {
-      track.setAttribute(name, value);
-    }
+    track.setAttribute('role', 'progressbar');
+    track.setAttribute('aria-labelledby', 'label');
+    track.setAttribute('aria-valuemin', '0');
+    track.setAttribute('aria-valuemax', '100');
     track.append(bar);
     root.append(label, track, text);
     return parts;

@@ -26,8 +26,3 @@ export function onNextFrame(run: () => void): void {
   frame = globalThis.requestAnimationFrame?.(flush);
   timer = setTimeout(flush, WITHOUT_FRAMES_MS);
 }
-
-/** Takes it back. */
-export function notOnNextFrame(run: () => void): void {
-  waiting.delete(run);
-}

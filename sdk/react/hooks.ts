@@ -18,16 +18,10 @@ const NEW = {
   continuity: { kind: 'unknown' },
   error: null,
 } as const;
+const NO_JOBS: JobsSnapshot = { ...NEW, jobs: new Map() };
 
-const JOBS = new FollowedMap<JobSnapshot>(
-  (client, id) => client.job(id),
-  ({ state, isEnded, error }) => state !== null || isEnded || error !== null,
-);
-
-const LISTS = new FollowedMap<JobsSnapshot>(
-  (client, key) => client.jobs(JSON.parse(key) as JobsFilter),
-  () => true,
-);
+const JOBS = new FollowedMap<JobSnapshot>((client, id) => client.job(id));
+const LISTS = new FollowedMap<JobsSnapshot>((client, key) => client.jobs(JSON.parse(key) as JobsFilter));
 
 /**
  * The client of the `HeadwayProvider` above; null: that has none.
@@ -48,7 +42,7 @@ function useFollowed<Snapshot extends JobSnapshot | JobsSnapshot>(
   onServer: () => Snapshot,
 ): Snapshot {
   const subscribe = useCallback(
-    (onChange: () => void) => (client && key !== null ? all.watch(client, key, onChange) : () => {}),
+    (onChange: () => void) => (client && key !== null ? all.open(client, key).watch(onChange) : () => {}),
     [all, client, key],
   );
   const getSnapshot = (): Snapshot =>
@@ -75,7 +69,8 @@ export function useJob(id: string | null, { suspense = false }: UseJobOptions = 
   });
   if (!isAwaited || !client) return shown;
   // React subscribes to nothing that suspends, so this has to open it.
-  const followed = JOBS.hold(client, id);
+  const followed = JOBS.open(client, id);
+  followed.hold();
   if (!followed.isReady) throw followed.ready;
   const { state, error } = followed.snapshot;
   if (state === null && error !== null) throw error;
@@ -89,8 +84,7 @@ export function useJob(id: string | null, { suspense = false }: UseJobOptions = 
  */
 export function useJobs(filter: JobsFilter | null = {}): JobsSnapshot {
   const client = useProgressClient();
-  const idle = useMemo((): JobsSnapshot => ({ ...NEW, jobs: new Map() }), []);
-  return useFollowed(LISTS, client, filter && keyOf(filter), idle, () => idle);
+  return useFollowed(LISTS, client, filter && keyOf(filter), NO_JOBS, () => NO_JOBS);
 }
 
 /** The same for all filters that ask for the same. */

@@ -1,4 +1,4 @@
-import { notOnNextFrame, onNextFrame } from '../client/frame.js';
+import { onNextFrame } from '../client/frame.js';
 import type { ProgressClient } from '../client/types.js';
 
 // What a page's components watch together: one handle of the client for each job, however many show it.
@@ -10,15 +10,18 @@ interface Handle<Snapshot> {
   close(): void;
 }
 
-interface WithError {
+/** What is used of a `JobSnapshot` and of a `JobsSnapshot`. */
+interface Shown {
   readonly error: Error | null;
+  readonly state?: unknown;
+  readonly isEnded?: boolean;
 }
 
 /** How long a component that suspends may take to be shown, in milliseconds. React does not say when it gives up. */
 const HOLD_MS = 10_000;
 
 /** One handle, and who watches it. What it shows changes with the page's frames alone. */
-export class Followed<Snapshot extends WithError> {
+export class Followed<Snapshot extends Shown> {
   snapshot: Snapshot;
   /** Whether there has been something to show. It stays so when a reset voids it. */
   isReady = false;
@@ -27,15 +30,12 @@ export class Followed<Snapshot extends WithError> {
   readonly #handle: Handle<Snapshot>;
   readonly #watchers = new Set<() => void>();
   readonly #onClosed: () => void;
-  readonly #hasNews: (snapshot: Snapshot) => boolean;
   #setReady: () => void = () => {};
   #users = 0;
-  #isClosed = false;
   #release: (() => void) | null = null;
 
-  constructor(handle: Handle<Snapshot>, hasNews: (snapshot: Snapshot) => boolean, onClosed: () => void) {
+  constructor(handle: Handle<Snapshot>, onClosed: () => void) {
     this.#handle = handle;
-    this.#hasNews = hasNews;
     this.#onClosed = onClosed;
     this.snapshot = handle.getSnapshot();
     this.ready = new Promise((resolve) => {
@@ -48,19 +48,18 @@ export class Followed<Snapshot extends WithError> {
 
   /** @returns how to stop */
   watch(onChange: () => void): () => void {
-    // Each its own, were it the same function twice.
-    const watcher = (): void => onChange();
-    this.#watchers.add(watcher);
+    this.#watchers.add(onChange);
     const leave = this.#use();
     this.#release?.();
     return () => {
-      this.#watchers.delete(watcher);
+      this.#watchers.delete(onChange);
       leave();
     };
   }
 
-  /** Keeps it for a component that is not there yet. */
+  /** Keeps it for a while for a component that is not there yet, unless somebody watches it. */
   hold(): void {
+    if (this.#users > 0) return;
     const leave = this.#use();
     const release = (): void => {
       clearTimeout(timer);
@@ -86,21 +85,17 @@ export class Followed<Snapshot extends WithError> {
   }
 
   readonly #show = (): void => {
-    const newest = this.#handle.getSnapshot();
-    const isNew = newest !== this.snapshot;
-    this.snapshot = newest;
-    if (this.#hasNews(newest)) {
+    this.snapshot = this.#handle.getSnapshot();
+    const { state, isEnded, error } = this.snapshot;
+    if (state || isEnded || error) {
       this.isReady = true;
       this.#setReady();
     }
-    if (!isNew) return;
-    for (const watcher of [...this.#watchers]) watcher();
+    for (const onChange of this.#watchers) onChange();
   };
 
+  /** Perhaps again: two may have left in one turn. */
   #close(): void {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
-    notOnNextFrame(this.#show);
     this.#handle.close();
     this.#onClosed();
     // A component that waits still renders again, and asks again.
@@ -109,35 +104,22 @@ export class Followed<Snapshot extends WithError> {
 }
 
 /** All that is watched of one kind, by client and key. */
-export class FollowedMap<Snapshot extends WithError> {
+export class FollowedMap<Snapshot extends Shown> {
   readonly #all = new WeakMap<ProgressClient, Map<string, Followed<Snapshot>>>();
 
-  constructor(
-    private readonly open: (client: ProgressClient, key: string) => Handle<Snapshot>,
-    private readonly hasNews: (snapshot: Snapshot) => boolean,
-  ) {}
+  constructor(private readonly openHandle: (client: ProgressClient, key: string) => Handle<Snapshot>) {}
 
   get(client: ProgressClient, key: string): Followed<Snapshot> | undefined {
     return this.#all.get(client)?.get(key);
   }
 
-  watch(client: ProgressClient, key: string, onChange: () => void): () => void {
-    return (this.get(client, key) ?? this.#open(client, key)).watch(onChange);
-  }
-
-  /** What is watched, or will be: opened now, and kept for a while if nobody comes. */
-  hold(client: ProgressClient, key: string): Followed<Snapshot> {
+  /** What is there already, or is opened for it. */
+  open(client: ProgressClient, key: string): Followed<Snapshot> {
     const there = this.get(client, key);
     if (there !== undefined) return there;
-    const opened = this.#open(client, key);
-    opened.hold();
-    return opened;
-  }
-
-  #open(client: ProgressClient, key: string): Followed<Snapshot> {
     const ofClient = this.#all.get(client) ?? new Map<string, Followed<Snapshot>>();
     this.#all.set(client, ofClient);
-    const opened = new Followed(this.open(client, key), this.hasNews, () => {
+    const opened = new Followed(this.openHandle(client, key), () => {
       if (ofClient.get(key) === opened) ofClient.delete(key);
     });
     ofClient.set(key, opened);

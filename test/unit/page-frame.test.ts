@@ -1,6 +1,6 @@
 /** What is drawn with the page's next frame, where there are no frames: once, however often it is asked for. */
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { notOnNextFrame, onNextFrame } from '../../sdk/client/frame.js';
+import { onNextFrame } from '../../sdk/client/frame.js';
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }));
 afterEach(() => void vi.useRealTimers());
@@ -23,14 +23,4 @@ test('what is asked for while the others run comes with the next one', () => {
   expect(runs).toEqual(['a']);
   vi.runAllTimers();
   expect(runs).toEqual(['a', 'b']);
-});
-
-test('what is taken back does not run, and the others do', () => {
-  const [kept, dropped] = [vi.fn(), vi.fn()];
-  onNextFrame(dropped);
-  notOnNextFrame(dropped);
-  onNextFrame(kept);
-  expect(vi.getTimerCount()).toBe(1);
-  vi.runAllTimers();
-  expect([kept.mock.calls.length, dropped.mock.calls.length]).toEqual([1, 0]);
 });
