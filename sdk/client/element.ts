@@ -1,6 +1,6 @@
 import { onNextFrame } from './frame.js';
 import { createProgressClient } from './index.js';
-import { describeJob, viewOf } from './progress-view.js';
+import { describeJob, type ProgressView, viewOf } from './progress-view.js';
 import type { Job, JobSnapshot, ProgressClient } from './types.js';
 
 const CSS = `:host{display:block;color-scheme:light dark}
@@ -10,10 +10,14 @@ const CSS = `:host{display:block;color-scheme:light dark}
 :host([stalled]) .bar{background:var(--headway-stalled,light-dark(#8a5a00,#e0a63a))}
 :host([status=error]) .bar{background:var(--headway-error,light-dark(#b3261e,#ff8a80))}
 :host([status=completed]) .bar{background:var(--headway-completed,light-dark(#1b7a35,#6fd08c))}
+.bar{width:0}
 .unknown{width:30%;animation:slide 1.5s ease-in-out infinite alternate}
 @keyframes slide{to{margin-left:70%}}
 @media (prefers-reduced-motion:reduce){.unknown{width:100%;opacity:.4;animation:none}}
 @media (forced-colors:active){.track{border:1px solid}.bar{forced-color-adjust:none;background:Highlight}}`;
+
+/** Without a job; like one that is refused it does not move. */
+const NOTHING: ProgressView = { condition: 'refused', percent: null, isBusy: false };
 
 let styles: CSSStyleSheet | undefined;
 /** Not a `<style>`: a strict Content-Security-Policy forbids that. */
@@ -165,14 +169,15 @@ export class HeadwayProgress extends Base {
     if (this.#parts === null) return;
     const { label, track, bar, text } = this.#parts;
     const job = this.snapshot;
-    const { percent, isBusy } = job ? viewOf(job) : { percent: null, isBusy: false };
+    const { condition, percent, isBusy } = job ? viewOf(job) : NOTHING;
     // What a job says is only ever text.
     label.textContent = this.getAttribute('label') ?? job?.id ?? '';
     text.textContent = job ? describeJob(job) : '';
     setAttribute(track, 'aria-valuenow', percent);
     setAttribute(track, 'aria-valuetext', text.textContent);
     setAttribute(track, 'aria-busy', isBusy);
-    bar.classList.toggle('unknown', percent === null && job !== null);
+    // Of one that is refused nothing moves any more.
+    bar.classList.toggle('unknown', percent === null && condition !== 'refused');
     bar.style.width = percent === null ? '' : `${percent}%`;
     setAttribute(this, 'status', job?.state?.status);
     setAttribute(this, 'stalled', job?.stalled ? '' : null);

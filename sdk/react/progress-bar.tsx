@@ -55,7 +55,7 @@ function Bar({
         aria-valuetext={text}
         aria-busy={isBusy}
       >
-        <progress aria-hidden="true" max={100} value={percent ?? undefined} />
+        <progress aria-hidden="true" max={100} value={percent ?? (condition === 'refused' ? 0 : undefined)} />
       </div>
       <span>{text}</span>
     </div>

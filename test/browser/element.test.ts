@@ -153,6 +153,17 @@ test('who wants less motion sees none while it is not known how far the job is',
   expect(await animation()).toBe('none');
 });
 
+test('one that is refused before its first state does not move on', async () => {
+  await open('<headway-progress job="a"></headway-progress>');
+  await opened('a');
+  await tab.evaluate(() => page.fake.set('a', { error: new Error('not yours'), connection: 'closed' }));
+  await untilText('No longer updated, not yours');
+  const bar = element().locator('[part=bar]');
+  expect(
+    await bar.evaluate((it) => [getComputedStyle(it).animationName, it.getBoundingClientRect().width]),
+  ).toEqual(['none', 0]);
+});
+
 test('all elements with the same src share one socket of a real edge, and it closes when they are gone', async () => {
   await using edge = await startEdgeProcess({
     natsUrl: shared.nats.url,

@@ -208,6 +208,16 @@ test('a bar has a name, a value and its bounds for assistive technology, and say
   expect(violations).toEqual([]);
 });
 
+test('a bar of a job that is refused before its first state does not move on', async () => {
+  await tab.evaluate(() => page.show('bar', ['a']));
+  await waitFor(async () => await tab.evaluate(() => page.fake.open.length === 1), { what: 'the job' });
+  const bar = tab.locator('progress');
+  expect(await bar.getAttribute('value')).toBeNull();
+  await tab.evaluate(() => page.fake.set('a', { error: new Error('not yours'), connection: 'closed' }));
+  await tab.locator('.headway-refused', { hasText: 'No longer updated, not yours' }).waitFor();
+  expect(await bar.getAttribute('value')).toBe('0');
+});
+
 test('two components over a real edge: one socket, in strict mode too, and none a while after they left', async () => {
   await using edge = await startEdgeProcess({
     natsUrl: shared.nats.url,
