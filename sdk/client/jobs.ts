@@ -76,9 +76,9 @@ export class AllJobs implements JobsEngine, ConnectionOwner {
           this.#reset(this.#received.epoch === frame.epoch ? 'scope' : 'epoch');
         return;
       case 'auth_ok':
-        // The new token opens less: begin anew with what it opens.
         if (frame.scope === this.#scope) return;
-        this.#received = null;
+        // The new token opens less: nothing stays of what it does not open, and what it does comes anew.
+        this.#reset('scope');
         this.#connection.restart();
         return;
       case 'progress_update':
