@@ -58,6 +58,8 @@ export class Session {
   #state: SessionState = LOADING;
   /** Whether `caught_up` follows when the head is reached: after a connect or reset, not after a full socket. */
   #owesCaughtUp = true;
+  /** Whether `open` was called, and `ended` was not: the log keeps the job in memory for it. */
+  #isOpen = false;
 
   /** @param resume null: a fresh client, which gets the last state */
   constructor(deps: SessionDeps, writer: SessionOutput, followed: Followed, resume: Resume | null) {
@@ -91,6 +93,8 @@ export class Session {
   /** Sends `hello` and starts, or waits for the log to be ready. Called once. */
   open(): void {
     const { log, scopeId } = this.#deps;
+    if (this.#state === ENDED) return;
+    this.#isOpen = true;
     if (this.scope.kind === 'job') log.watch(this.scope.id);
     // The token may have expired since it was checked.
     if (!this.#writer.isUsable()) return;
@@ -289,6 +293,8 @@ export class Session {
   /** The connection is closed. */
   ended(): void {
     this.#state = ENDED;
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
     if (this.scope.kind === 'job') this.#deps.log.unwatch(this.scope.id);
   }
 }

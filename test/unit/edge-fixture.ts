@@ -60,6 +60,7 @@ interface SelectOptions extends ConnectOptions {
   fixed?: FixedJobs;
   narrow?: Narrow;
   maxJobs?: number;
+  hasReadCapacity?: () => boolean;
 }
 
 interface ConnectOptions {
@@ -172,6 +173,7 @@ export function pureEdge(given: PureEdgeOptions) {
         narrow: options.narrow ?? ((scope) => ({ ok: true, scope })),
         scopeName: options.fixed?.scopeName ?? 'selected',
         maxJobs: options.maxJobs ?? 256,
+        ...(options.hasReadCapacity && { hasReadCapacity: options.hasReadCapacity }),
         attach: (session) => hub.attach(session),
         detach: (session) => hub.detach(session),
       });

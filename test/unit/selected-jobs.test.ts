@@ -142,6 +142,55 @@ describe('jobs that a client names', () => {
     expect([...connection.sessions]).toEqual([]);
   });
 
+  test('G6 the end, G9 memory: whoever is refused a job takes it from nobody else', async () => {
+    const made = pureEdge({
+      wallClock: () => 0,
+      lastStateBytes: 3_000,
+      tailBytes: 1_000,
+      history: {
+        page: () =>
+          Promise.resolve({ kind: 'page', records: [], cursor: 2, pending: 0, gap: null, previous: null }),
+      },
+    });
+    made.log.begin('epoch');
+    made.log.ready({ head: 0, firstSeq: 1, complete: true, neverTrimmed: true });
+    made.log.append(1, 0, event('a'));
+    const slow = made.select(['a'], null, { fullAfter: 3 });
+    made.log.append(2, 0, event('a', { status: 'completed', progress: 100 }));
+    const refused = made.select([], null, { hasReadCapacity: () => false });
+    refused.send({ type: 'follow', jobs: [{ processing_id: 'a' }] });
+    expect(refused.frames.at(-1)).toMatchObject({ type: 'error', code: 'overloaded' });
+    for (let seq = 3; seq < 60; seq++) made.log.append(seq, 0, event(`other${seq}`));
+    expect(made.log.last('a')?.seq).toBe(2);
+    slow.socket.fullAfter = Number.POSITIVE_INFINITY;
+    slow.connection.drained();
+    await run(made);
+    expect(of(slow.frames, 'a').at(-1)).toMatchObject({ type: 'end' });
+  });
+
+  test('G9 memory: a connection that is closed while it begins its jobs keeps none of them in memory', () => {
+    let now = 0;
+    const made = pureEdge({ wallClock: () => now, lastStateBytes: 3_000, tailBytes: 1_000 });
+    made.log.begin('epoch');
+    made.log.ready({ head: 0, firstSeq: 1, complete: true, neverTrimmed: true });
+    const ids = ['a', 'b', 'c'];
+    for (const [index, id] of ids.entries()) made.log.append(index + 1, 0, event(id));
+    const { socket } = made.select(ids, null, {
+      credentials: {
+        expiry: { at: 10, text: 'then' },
+        warnMs: 0,
+        renew: () => Promise.resolve({ kind: 'unknown' }),
+      },
+      hasReadCapacity: () => {
+        now = 20;
+        return true;
+      },
+    });
+    expect(socket.closed).toBe(4401);
+    for (let seq = 4; seq < 60; seq++) made.log.append(seq, 0, event(`other${seq}`));
+    expect(ids.filter((id) => made.log.last(id) !== undefined)).toEqual([]);
+  });
+
   test('what is followed no longer is sent no more, and can be followed again', async () => {
     const made = edge();
     const { frames, send } = made.select(['a', 'b']);
