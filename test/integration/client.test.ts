@@ -171,7 +171,8 @@ describe('edges', () => {
   });
 
   test('G7 nobody unauthorised: a token is renewed on the open connection; a wrong one ends in UnauthorizedError', async () => {
-    await using guarded = await startLocalEdge(shared.nats.url, JWT_ENV);
+    // An edge looks whether to warn eight times in each heartbeat, once a second at least.
+    await using guarded = await startLocalEdge(shared.nats.url, { ...JWT_ENV, HEADWAY_HEARTBEAT_MS: '400' });
     await waitFor(() => guarded.edge.isReady(), { what: 'the edge to be ready' });
     const id = jobId();
     await publish(shared.nc, id);
@@ -180,7 +181,7 @@ describe('edges', () => {
       url: guarded.http,
       getToken: async () => {
         asked += 1;
-        return await mint({ exp: inSeconds(asked === 1 ? 3 : 60), sub: 'ada', jobs: [id] });
+        return await mint({ exp: inSeconds(asked === 1 ? 6 : 60), sub: 'ada', jobs: [id] });
       },
     });
     const states: string[] = [];
