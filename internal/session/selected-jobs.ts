@@ -51,6 +51,9 @@ export class SelectedJobs {
   #over: Set<string> | null = null;
   /** What it was told of all of them when the last was over. */
   #lastPosition: JointPosition | null = null;
+  /** Of these: they begin when reads of history have room for them. */
+  readonly #waiting = new Set<SelectedJob>();
+  #isBeginning = false;
   /** Since the client read last. */
   #untakenRefusals = 0;
 
@@ -143,6 +146,22 @@ export class SelectedJobs {
     }
   }
 
+  /** Begins those that wait for room, as far as there is some. */
+  beginWaiting(): void {
+    // One that begins may be told everything at once, and so call this again.
+    if (this.#isBeginning) return;
+    this.#isBeginning = true;
+    try {
+      for (const job of this.#waiting) {
+        if (!this.#hasRoom()) return;
+        this.#waiting.delete(job);
+        job.session.open();
+      }
+    } finally {
+      this.#isBeginning = false;
+    }
+  }
+
   /** Everything of every job that is `following` was sent up to here. What was told is never taken back. */
   toldCursor(): number {
     let cursor = Number.POSITIVE_INFINITY;
@@ -214,8 +233,10 @@ export class SelectedJobs {
       onReset: (epoch) => {
         this.#epoch = epoch;
       },
+      onFollowing: () => this.beginWaiting(),
       onOver: (why) => {
         this.#jobs.delete(id);
+        this.#waiting.delete(job);
         session.ended();
         this.#deps.detach(session);
         if (why !== null) this.#told(id, why);
@@ -228,14 +249,23 @@ export class SelectedJobs {
     return job;
   }
 
-  #begin({ id, session, output }: SelectedJob): void {
-    // A client that names jobs in a loop leaves reads behind that nobody wants, faster than they are done.
-    if (this.#deps.hasReadCapacity?.() === false) {
-      output.over();
-      this.#refuse('overloaded', 'too many reads of history wait; follow this job again in a moment', id);
+  #begin(job: SelectedJob): void {
+    if (this.#hasRoom()) {
+      job.session.open();
       return;
     }
-    session.open();
+    // Who can name no job again would have to come back for all of them, and would find as little room each time.
+    if (this.#fixed !== null) {
+      if (this.#jobs.has(job.id)) this.#waiting.add(job);
+      return;
+    }
+    job.output.over();
+    this.#refuse('overloaded', 'too many reads of history wait; follow this job again in a moment', job.id);
+  }
+
+  // A client that names jobs in a loop leaves reads behind that nobody wants, faster than they are done.
+  #hasRoom(): boolean {
+    return this.#deps.hasReadCapacity?.() !== false;
   }
 
   #refuse(

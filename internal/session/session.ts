@@ -90,7 +90,7 @@ export class Session {
     return Math.max(cursor, log.flushedSeq);
   }
 
-  /** Sends `hello` and starts, or waits for the log to be ready. Called once. */
+  /** Sends `hello` and starts, or waits for the log to be ready. Called once; nothing is sent before. */
   open(): void {
     const { log, scopeId } = this.#deps;
     if (this.#state === ENDED) return;
@@ -118,7 +118,7 @@ export class Session {
 
   #pump(): void {
     this.#leaveLive();
-    if (!this.#writer.isUsable()) return;
+    if (!this.#isOpen || !this.#writer.isUsable()) return;
     for (let budget = TURN_BYTES; !this.#writer.isFull; ) {
       if (budget <= 0) {
         this.#deps.scheduleCatchUp(this);

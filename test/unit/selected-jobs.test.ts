@@ -191,6 +191,47 @@ describe('jobs that a client names', () => {
     expect(ids.filter((id) => made.log.last(id) !== undefined)).toEqual([]);
   });
 
+  test('G1 order, G5 stale cursors: a job of a stream waits until reads have room, and is owed what happens meanwhile', async () => {
+    for (const [epoch, reset, reason] of [
+      ['epoch', 'ahead', 'ahead'],
+      ['next', null, 'epoch'],
+      [null, null, null],
+    ] as const) {
+      let hasRoom = false;
+      const made = edge();
+      const fixed = { scopeName: 'both', anew: new Set<string>(), over: new Set<string>() };
+      const resume = { lastSeq: 1, epoch: 'epoch', scope: 'both' };
+      const { frames, socket, connection } = made.select(['a', 'b'], resume, {
+        fixed,
+        hasReadCapacity: () => hasRoom,
+      });
+      made.log.append(5, 0, event('a', { progress: 7 }));
+      await run(made);
+      expect([types(frames), socket.closed]).toEqual([['hello'], null]);
+      expect(connection.position()).toMatchObject({ cursor: 1, marks: ['follows', 'follows'] });
+      if (epoch !== null) {
+        made.log.begin(epoch, reset);
+        made.log.load(5, 0, event('a', { progress: 7 }));
+        made.log.ready({ head: 5, firstSeq: 1, complete: true, neverTrimmed: true });
+        await run(made);
+        expect(types(frames)).toEqual(['hello']);
+      }
+      hasRoom = true;
+      made.hub.tick(1, 'ok');
+      await run(made);
+      expect(of(frames, 'a').map(({ type }) => type)).toEqual([
+        reason === null ? 'progress_update' : 'reset',
+        'progress_update',
+        'following',
+      ]);
+      expect(frames.flatMap((frame) => (frame.type === 'reset' ? [frame.reason] : []))).toEqual(
+        reason === null ? [] : [reason, reason],
+      );
+      connection.closed();
+      expect([...made.hub.countStates()]).toEqual([]);
+    }
+  });
+
   test('what is followed no longer is sent no more, and can be followed again', async () => {
     const made = edge();
     const { frames, send } = made.select(['a', 'b']);
