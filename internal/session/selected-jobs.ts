@@ -140,9 +140,11 @@ export class SelectedJobs {
 
   /** The socket takes more. */
   pump(): void {
-    for (const { session } of [...this.#jobs.values()]) {
+    for (const job of [...this.#jobs.values()]) {
       if (this.#writer.isFull) return;
-      session.pump();
+      // Next time it is behind the others: one that reports more than the client reads would leave them nothing.
+      if (this.#jobs.delete(job.id)) this.#jobs.set(job.id, job);
+      job.session.pump();
     }
   }
 

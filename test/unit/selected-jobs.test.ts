@@ -279,6 +279,24 @@ describe('jobs that a client names', () => {
     expect(of(frames, 'b').slice(2)).toMatchObject([{ type: 'reset' }, { type: 'following', cursor: 1 }]);
   });
 
+  test('G4 slow readers, G6 the end: of a socket that takes little each job has its share, however much the first one reports', async () => {
+    const made = edge();
+    const { frames, socket, connection } = made.select(['a', 'b', 'x']);
+    socket.fullAfter = frames.length;
+    made.log.append(5, 0, event('b', { status: 'completed', progress: 100 }));
+    for (let seq = 6; seq < 12; seq++) {
+      made.log.append(seq, 0, event('a', { progress: seq }));
+      await run(made);
+      socket.fullAfter = frames.length + 1;
+      connection.drained();
+    }
+    expect(of(frames, 'b').at(-1)).toMatchObject({ type: 'end' });
+    socket.fullAfter = Number.POSITIVE_INFINITY;
+    connection.drained();
+    await run(made);
+    expect(updates(of(frames, 'a')).map(({ seq }) => seq)).toEqual([4, 6, 7, 8, 9, 10, 11]);
+  });
+
   test('G4 slow readers: a socket that is full gets no more of any job, and goes on with each where it stood', async () => {
     const made = edge();
     const { frames, socket, connection } = made.select(['a', 'b'], null, { fullAfter: 2 });
