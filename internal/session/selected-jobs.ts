@@ -8,7 +8,7 @@ import type { FrameWriter } from './frame-writer.js';
 import { frames } from './frames.js';
 import { JobOutput } from './job-output.js';
 import type { JobMark, JointPosition, Narrow, Resume, SelectedScope } from './ports.js';
-import { Session, type SessionDeps } from './session.js';
+import { Session, type SessionDeps, TURN_BYTES } from './session.js';
 
 type Follow = Extract<ClientFrame, { type: 'follow' }>;
 type Unfollow = Extract<ClientFrame, { type: 'unfollow' }>;
@@ -91,7 +91,8 @@ export class SelectedJobs {
       });
       if (fixed !== undefined) this.#fixed = [...ids].sort();
       // Only now: what is said of one may have to say where all of them stand.
-      for (const job of jobs) if (job !== null) this.#begin(job);
+      const isShareUsed = this.#share();
+      for (const job of jobs) if (job !== null) this.#begin(job, isShareUsed());
       this.#endIfOver();
     });
   }
@@ -123,13 +124,14 @@ export class SelectedJobs {
   /** Follows these as well. One that is followed already begins anew, from the cursor that the client names now. */
   follow({ jobs, epoch }: Follow): void {
     this.#writer.corked(() => {
+      const isShareUsed = this.#share();
       for (const { processing_id: id, last_seq: lastSeq, scope } of jobs) {
         const resume =
           lastSeq === undefined
             ? null
             : { lastSeq, epoch: epoch ?? null, ...(scope !== undefined && { scope }) };
         const job = this.#add(id, resume);
-        if (job !== null) this.#begin(job);
+        if (job !== null) this.#begin(job, isShareUsed());
       }
     });
   }
@@ -140,8 +142,13 @@ export class SelectedJobs {
 
   /** The socket takes more. */
   pump(): void {
+    const isShareUsed = this.#share();
     for (const job of [...this.#jobs.values()]) {
       if (this.#writer.isFull) return;
+      if (isShareUsed()) {
+        this.#deps.scheduleCatchUp(job.session);
+        continue;
+      }
       // Next time it is behind the others: one that reports more than the client reads would leave them nothing.
       if (this.#jobs.delete(job.id)) this.#jobs.set(job.id, job);
       job.session.pump();
@@ -154,10 +161,11 @@ export class SelectedJobs {
     if (this.#isBeginning) return;
     this.#isBeginning = true;
     try {
+      const isShareUsed = this.#share();
       for (const job of this.#waiting) {
         if (!this.#hasRoom()) return;
         this.#waiting.delete(job);
-        job.session.open();
+        job.session.open(isShareUsed());
       }
     } finally {
       this.#isBeginning = false;
@@ -251,9 +259,9 @@ export class SelectedJobs {
     return job;
   }
 
-  #begin(job: SelectedJob): void {
+  #begin(job: SelectedJob, inTurn: boolean): void {
     if (this.#hasRoom()) {
-      job.session.open();
+      job.session.open(inTurn);
       return;
     }
     // Who can name no job again would have to come back for all of them, and would find as little room each time.
@@ -263,6 +271,12 @@ export class SelectedJobs {
     }
     job.output.over();
     this.#refuse('overloaded', 'too many reads of history wait; follow this job again in a moment', job.id);
+  }
+
+  // However many jobs it follows, a connection sends no more at once than one job would: the others have their turns.
+  #share(): () => boolean {
+    const before = this.#writer.cost;
+    return () => this.#writer.cost - before >= TURN_BYTES;
   }
 
   // A client that names jobs in a loop leaves reads behind that nobody wants, faster than they are done.

@@ -14,7 +14,7 @@ export interface SessionDeps extends SessionContext {
 }
 
 /** The most bytes that one pump sends before the other sessions have their turn. */
-const TURN_BYTES = 128 * 1024;
+export const TURN_BYTES = 128 * 1024;
 
 /** There is more to send: last states (`snapshot`), or what lies between the cursor and the head (`catching_up`). */
 interface Reading {
@@ -90,8 +90,11 @@ export class Session {
     return Math.max(cursor, log.flushedSeq);
   }
 
-  /** Sends `hello` and starts, or waits for the log to be ready. Called once; nothing is sent before. */
-  open(): void {
+  /**
+   * Sends `hello` and starts, or waits for the log to be ready. Called once; nothing is sent before.
+   * @param inTurn whether it starts when its turn comes, and not at once
+   */
+  open(inTurn = false): void {
     const { log, scopeId } = this.#deps;
     if (this.#state === ENDED) return;
     this.#isOpen = true;
@@ -102,7 +105,8 @@ export class Session {
       const scope = scopeId(this.scope);
       // Also in a heartbeat before the reset.
       if (this.#opening.greet(this.#writer.hello(log.epoch, scope), scope)) this.#followed.cursor = null;
-      this.#pump();
+      if (inTurn) this.#deps.scheduleCatchUp(this);
+      else this.#pump();
     });
   }
 

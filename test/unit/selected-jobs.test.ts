@@ -232,6 +232,40 @@ describe('jobs that a client names', () => {
     }
   });
 
+  test('herds: who names many jobs, or reads on with many, has a share of a turn, and the others have theirs', async () => {
+    const made = pureEdge({ wallClock: () => 0, tailBytes: 100e6, limits: { watermarkBytes: 1e6 } });
+    made.log.begin('epoch');
+    made.log.ready({ head: 0, firstSeq: 1, complete: true, neverTrimmed: true });
+    const ids = Array.from({ length: 64 }, (_, index) => `job${index}`);
+    const extra = { note: 'y'.repeat(60_000) };
+    let seq = 0;
+    const report = () => {
+      for (const id of ids) made.log.append(++seq, 0, event(id, { extra }));
+    };
+    report();
+    const share = 128 * 1024 + 2 * 65_536;
+    const named = made.select([], null, { requester: 'one' });
+    named.send({ type: 'follow', jobs: ids.map((processing_id) => ({ processing_id })) });
+    expect(made.sent.bytes).toBeLessThan(share);
+    await run(made);
+    expect(named.frames.filter(({ type }) => type === 'following')).toHaveLength(ids.length);
+    made.sent.bytes = 0;
+    const inAddress = made.select(ids, { lastSeq: seq, epoch: 'epoch' }, { requester: 'two' });
+    await run(made);
+    inAddress.socket.fullAfter = named.socket.fullAfter = 0;
+    report();
+    await run(made);
+    inAddress.socket.fullAfter = named.socket.fullAfter = Number.POSITIVE_INFINITY;
+    made.sent.bytes = 0;
+    inAddress.connection.drained();
+    expect(made.sent.bytes).toBeLessThan(share);
+    await run(made);
+    expect(updates(inAddress.frames)).toHaveLength(ids.length);
+    made.sent.bytes = 0;
+    made.select(ids);
+    expect(made.sent.bytes).toBeLessThan(share);
+  });
+
   test('what is followed no longer is sent no more, and can be followed again', async () => {
     const made = edge();
     const { frames, send } = made.select(['a', 'b']);
