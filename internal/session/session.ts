@@ -165,6 +165,9 @@ export class Session {
         return spent;
       }
       case 'last':
+        // With the one that stands for all up to the cursor: a client of several jobs may be told of it in between, and
+        // would go back with the others to where this state stands in the stream.
+        if (step.records.length <= 1 && this.scope.kind === 'job') followed.advanceTo(step.cursor);
         this.#updates.updates(step.records, step.gap);
         if (step.previous !== undefined) this.#updates.setPreviousSeq(step.previous);
         followed.advanceTo(step.cursor);

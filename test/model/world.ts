@@ -145,6 +145,8 @@ export class World {
       narrow: OPEN,
       scopeName: fixed.scopeName,
       maxJobs: 10,
+      // So that some of its jobs have to wait for their reads, whatever happens meanwhile.
+      hasReadCapacity: () => this.#answers.length < MAX_READS,
       attach: (session) => hub.attach(session),
       detach: (session) => hub.detach(session),
     });
@@ -445,6 +447,8 @@ export class World {
 }
 
 const OPEN: Narrow = (scope) => ({ ok: true, scope });
+/** The most reads under way while a job of a stream may still begin. */
+const MAX_READS = 2;
 
 function gapIn(messages: readonly ModelMessage[], after: number, end: number | null): Gap | null {
   const seqs = [after, ...messages.map(({ seq }) => seq), ...(end === null ? [] : [end + 1])];

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { Narrow } from '../../internal/session/ports.js';
+import type { JointPosition, Narrow } from '../../internal/session/ports.js';
 import type { ServerFrame } from '../../schemas/frames.js';
 import { event, pureEdge, settled, types, updates } from './edge-fixture.js';
 
@@ -230,6 +230,24 @@ describe('jobs that a client names', () => {
       connection.closed();
       expect([...made.hub.countStates()]).toEqual([]);
     }
+  });
+
+  test('G1 order: the cursor of all jobs does not fall back to where the state of one stands in the stream', async () => {
+    const made = pureEdge({ wallClock: () => 0 });
+    made.log.begin('epoch');
+    const cursors: (number | undefined)[] = [];
+    let position: () => JointPosition | null = () => null;
+    const { connection, frames } = made.select(['new', 'old'], null, {
+      fixed: { scopeName: 'both', anew: new Set(), over: new Set() },
+      onSend: () => cursors.push(position()?.cursor),
+    });
+    position = () => connection.position();
+    made.log.load(1, 0, event('old'));
+    cursors.length = 0;
+    made.log.ready({ head: 9, firstSeq: 1, complete: true, neverTrimmed: true });
+    await run(made);
+    expect(types(frames).slice(1)).toEqual(['following', 'progress_update', 'following']);
+    expect(cursors).toEqual([9, 9, 9]);
   });
 
   test('herds: who names many jobs, or reads on with many, has a share of a turn, and the others have theirs', async () => {
