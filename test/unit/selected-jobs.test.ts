@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { makeRecord } from '../../internal/eventlog/record.js';
 import type { JointPosition, Narrow } from '../../internal/session/ports.js';
 import type { ServerFrame } from '../../schemas/frames.js';
 import { event, pureEdge, settled, types, updates } from './edge-fixture.js';
@@ -248,6 +249,33 @@ describe('jobs that a client names', () => {
     await run(made);
     expect(types(frames).slice(1)).toEqual(['following', 'progress_update', 'following']);
     expect(cursors).toEqual([9, 9, 9]);
+  });
+
+  test('G1 order: a state that was read before the job left the stream, and waits for the socket, is not its state', async () => {
+    const answers = [makeRecord(event('a'), 1, null, 0), null];
+    let reads = 0;
+    const made = pureEdge({
+      wallClock: () => 0,
+      tailBytes: 300,
+      history: { lastState: () => Promise.resolve(answers[reads++] ?? null) },
+    });
+    made.log.begin('epoch');
+    made.log.ready({ head: 0, firstSeq: 1, complete: false, neverTrimmed: true });
+    const { frames, socket, connection } = made.select(['a']);
+    socket.fullAfter = 0;
+    await run(made);
+    made.log.append(1, 0, event('a'));
+    made.log.append(2, 0, event('a', { progress: 2 }));
+    made.log.append(3, 0, event('b'));
+    made.log.drop(['a'], 3, 0);
+    made.log.append(4, 0, event('b'));
+    socket.fullAfter = Number.POSITIVE_INFINITY;
+    connection.drained();
+    await run(made);
+    expect(of(frames, 'a')).toMatchObject([{ type: 'following', cursor: 4 }]);
+    made.log.append(5, 0, event('a', { progress: 3 }));
+    await run(made);
+    expect(updates(frames).map(({ seq, prev_seq }) => [seq, prev_seq])).toEqual([[5, null]]);
   });
 
   test('herds: who names many jobs, or reads on with many, has a share of a turn, and the others have theirs', async () => {
