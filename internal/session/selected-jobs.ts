@@ -47,8 +47,11 @@ export class SelectedJobs {
   #epoch = '';
   /** Where the client names all jobs at once: these, in the order of a joint cursor's marks. */
   #fixed: readonly string[] | null = null;
-  /** Of these: the client was told that they have ended, or are refused. null: nobody asks, and it would only grow. */
-  #over: Set<string> | null = null;
+  /**
+   * Of these: the client was told that they have ended, or are refused, and in which epoch: of another stream that says
+   * nothing. null: nobody asks, and it would only grow.
+   */
+  #over: Map<string, string> | null = null;
   /** What it was told of all of them when the last was over. */
   #lastPosition: JointPosition | null = null;
   /** Of these: they begin when reads of history have room for them. */
@@ -80,13 +83,13 @@ export class SelectedJobs {
     if (!this.#writer.isUsable()) return;
     this.#writer.corked(() => {
       this.#epoch = this.#writer.hello(log.epoch, scopeName);
-      this.#over = fixed === undefined ? null : new Set();
+      this.#over = fixed === undefined ? null : new Map();
       const jobs = ids.map((id) => {
         const start = withoutScope(after.get(id) ?? resume, scopeName);
         // Of another stream it says nothing of what is there now.
         if (!fixed?.over.has(id) || start?.epoch !== this.#epoch)
           return this.#add(id, fixed?.anew.has(id) ? null : start);
-        this.#over?.add(id);
+        this.#over?.set(id, this.#epoch);
         return null;
       });
       if (fixed !== undefined) this.#fixed = [...ids].sort();
@@ -108,7 +111,6 @@ export class SelectedJobs {
     let cursor = Number.POSITIVE_INFINITY;
     const epochs = new Set<string>();
     const marks = this.#fixed.map((id): JobMark => {
-      if (this.#over?.has(id)) return 'over';
       const job = this.#jobs.get(id);
       if (job === undefined || job.followed.cursor === null) return 'anew';
       cursor = Math.min(cursor, job.session.toldCursor());
@@ -118,6 +120,8 @@ export class SelectedJobs {
     // While some were reset to another stream and the others are about to be, their numbers cannot be compared.
     if (epochs.size > 1) return null;
     const [epoch = this.#epoch] = epochs;
+    for (const [index, id] of this.#fixed.entries())
+      if (marks[index] === 'anew' && this.#over?.get(id) === epoch) marks[index] = 'over';
     return { epoch, cursor: epochs.size === 0 ? 0 : cursor, marks };
   }
 
@@ -249,7 +253,7 @@ export class SelectedJobs {
         this.#waiting.delete(job);
         session.ended();
         this.#deps.detach(session);
-        if (why !== null) this.#told(id, why);
+        if (why !== null) this.#told(id, why, output.epoch);
       },
     });
     const session: Session = new Session(this.#deps, output, followed, resume);
@@ -296,17 +300,17 @@ export class SelectedJobs {
       return;
     }
     this.#writer.send(frames.error(code, message, id));
-    this.#told(id, code);
+    this.#told(id, code, this.#epoch);
   }
 
   // The client was told that this job has ended, or why it is not followed.
-  #told(id: string, why: 'end' | ErrorCode): void {
+  #told(id: string, why: 'end' | ErrorCode, epoch: string): void {
     if (why !== 'end' && ERROR_CODES[why] === 'overloaded') {
       // It passes. Who can name no job again has to come back for all of them.
       if (this.#fixed !== null) this.#writer.close('overloaded', why);
       return;
     }
-    this.#over?.add(id);
+    this.#over?.set(id, epoch);
     this.#endIfOver();
   }
 

@@ -278,6 +278,23 @@ describe('jobs that a client names', () => {
     expect(updates(frames).map(({ seq, prev_seq }) => [seq, prev_seq])).toEqual([[5, null]]);
   });
 
+  test('G5 stale cursors, G6 the end: that a job has ended in one stream says nothing of it in the next', async () => {
+    const made = edge();
+    const fixed = { scopeName: 'both', anew: new Set<string>(), over: new Set<string>() };
+    const { frames, connection } = made.select(['a', 'c'], null, { fixed });
+    expect(of(frames, 'c').at(-1)).toMatchObject({ type: 'end' });
+    expect(connection.position()).toMatchObject({ epoch: 'epoch', marks: ['follows', 'over'] });
+    made.log.begin('next');
+    expect(connection.position()).toMatchObject({ epoch: 'epoch', marks: ['follows', 'over'] });
+    made.log.load(1, 0, event('c'));
+    made.log.ready({ head: 1, firstSeq: 1, complete: true, neverTrimmed: true });
+    await run(made);
+    expect(connection.position()).toMatchObject({ epoch: 'next', marks: ['follows', 'anew'] });
+    made.log.append(2, 0, event('a', { status: 'completed', progress: 100 }));
+    await run(made);
+    expect(connection.position()).toMatchObject({ epoch: 'next', marks: ['over', 'anew'] });
+  });
+
   test('herds: who names many jobs, or reads on with many, has a share of a turn, and the others have theirs', async () => {
     const made = pureEdge({ wallClock: () => 0, tailBytes: 100e6, limits: { watermarkBytes: 1e6 } });
     made.log.begin('epoch');
