@@ -27,6 +27,12 @@ export function parseRequest(id: string | null, query: string): ParsedRequest {
   const parameters = new URLSearchParams(query);
   if (parameters.has('after'))
     return bad('invalid_query', 'after is the cursor of one job among those that processing_id names');
+  // Were it ignored, whoever forgets select would be sent all jobs.
+  if (parameters.has('processing_id'))
+    return bad(
+      'invalid_query',
+      'processing_id names jobs beside select, on the endpoint without a job in its path',
+    );
   const scope =
     id === null ? allScope(parameters.getAll('job_type')) : jobScope(id, parameters.has('job_type'));
   return 'kind' in scope ? withResume(scope, parameters) : scope;
@@ -102,9 +108,11 @@ export function parseStreamRequest(
   maxJobs: number,
 ): ParsedStreamRequest {
   const parameters = new URLSearchParams(query);
-  const parsed = parameters.has('processing_id')
-    ? streamOfJobs(id, parameters, maxJobs)
-    : parseRequest(id, query);
+  // A list that is empty is not all jobs.
+  const parsed =
+    parameters.has('processing_id') || parameters.has('select')
+      ? streamOfJobs(id, parameters, maxJobs)
+      : parseRequest(id, query);
   if (!parsed.ok) return parsed;
   if (lastEventId === '') return { ...parsed, marks: '' };
   const position = positionOfEventId(lastEventId);
@@ -130,6 +138,8 @@ function streamOfJobs(
     return bad('invalid_query', 'processing_id belongs to the endpoint without a job in its path');
   if (parameters.has('job_type'))
     return bad('invalid_query', 'job_type is a filter of all jobs; processing_id names single ones');
+  if (!parameters.has('processing_id'))
+    return bad('invalid_query', 'select follows the jobs that processing_id names, and it names none');
   const parsed = namedJobs(parameters);
   if (!parsed.ok || parsed.scope.ids.length <= maxJobs) return parsed;
   const message = `processing_id names ${parsed.scope.ids.length} jobs; expected at most ${maxJobs}`;

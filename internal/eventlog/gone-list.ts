@@ -50,6 +50,12 @@ export class GoneList {
     return this.#before + (index < 0 ? this.#entries.length : index);
   }
 
+  /** Whether this job is among those from the number `from` on, as far as they are remembered. */
+  includes(id: string, from: number): boolean {
+    const start = Math.max(0, from - this.#before);
+    return this.#entries.slice(start).some((entry) => entry.id === id);
+  }
+
   /** The next `limit` from the number `from` on that left while the head was at `upTo` at most, and the number after them. */
   since(
     from: number,

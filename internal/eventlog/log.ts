@@ -348,6 +348,11 @@ export class EventLog {
     return { jobs: jobs.filter(({ id }) => !this.#jobs.has(id)), next };
   }
 
+  /** Whether this job left the stream since the count was `from`. */
+  hasLeftSince(id: string, from: number): boolean {
+    return this.#gone.includes(id, from);
+  }
+
   #tell(call: (listener: LogListener) => void): void {
     for (const listener of this.#listeners) call(listener);
   }

@@ -123,15 +123,19 @@ export function resetStep(reason: ResetReason, { firstSeq, head }: SessionContex
  * only that event tells what the job is, and whether it has ended.
  */
 export function newestStep(
-  { log, history }: SourceDeps,
+  deps: Pick<SourceDeps, 'history' | 'log'>,
   id: string,
   then: (newest: LogRecord | null) => Step,
 ): Step {
+  const { log, history } = deps;
   const known = log.last(id) ?? null;
   if (known !== null || log.knowsAllJobs) return then(known);
+  const since = log.goneCount;
   return fetchStep(
     (isWanted) => history.lastState(id, isWanted),
     (read) => {
+      // The answer may have waited for long: it is older than what was known of the job, and has left, meanwhile.
+      if (log.last(id) === undefined && log.hasLeftSince(id, since)) return newestStep(deps, id, then);
       if (read !== null) log.restore(read);
       const newest = log.last(id) ?? null;
       // The answer may be ahead of this edge's log, or behind it.

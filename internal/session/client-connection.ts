@@ -218,6 +218,11 @@ export class SelectedConnection extends Client {
     this.#jobs.pump();
   }
 
+  override tick(now: number, feed: 'ok' | 'away'): void {
+    this.#jobs.beginWaiting();
+    super.tick(now, feed);
+  }
+
   position(): JointPosition | null {
     return this.#jobs.position();
   }

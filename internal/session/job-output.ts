@@ -9,6 +9,8 @@ interface JobOutputDeps {
   readonly scopeName: () => string;
   /** The client was told another epoch. */
   readonly onReset: (epoch: string) => void;
+  /** The client was told that it has everything of the job. */
+  readonly onFollowing: () => void;
   /**
    * Called once, when the job is followed no longer.
    * @param why the client was told that it has ended, or why it is refused; null: it was told nothing
@@ -72,6 +74,7 @@ export class JobOutput implements SessionOutput {
 
   caughtUp(cursor: number): void {
     this.isFollowing = this.send(frames.following(this.#id, cursor, this.#deps.scopeName()));
+    if (this.isFollowing) this.#deps.onFollowing();
   }
 
   end(): void {

@@ -8,7 +8,7 @@ import type { FrameWriter } from './frame-writer.js';
 import { frames } from './frames.js';
 import { JobOutput } from './job-output.js';
 import type { JobMark, JointPosition, Narrow, Resume, SelectedScope } from './ports.js';
-import { Session, type SessionDeps } from './session.js';
+import { Session, type SessionDeps, TURN_BYTES } from './session.js';
 
 type Follow = Extract<ClientFrame, { type: 'follow' }>;
 type Unfollow = Extract<ClientFrame, { type: 'unfollow' }>;
@@ -47,10 +47,16 @@ export class SelectedJobs {
   #epoch = '';
   /** Where the client names all jobs at once: these, in the order of a joint cursor's marks. */
   #fixed: readonly string[] | null = null;
-  /** Of these: the client was told that they have ended, or are refused. null: nobody asks, and it would only grow. */
-  #over: Set<string> | null = null;
+  /**
+   * Of these: the client was told that they have ended, or are refused, and in which epoch: of another stream that says
+   * nothing. null: nobody asks, and it would only grow.
+   */
+  #over: Map<string, string> | null = null;
   /** What it was told of all of them when the last was over. */
   #lastPosition: JointPosition | null = null;
+  /** Of these: they begin when reads of history have room for them. */
+  readonly #waiting = new Set<SelectedJob>();
+  #isBeginning = false;
   /** Since the client read last. */
   #untakenRefusals = 0;
 
@@ -77,18 +83,19 @@ export class SelectedJobs {
     if (!this.#writer.isUsable()) return;
     this.#writer.corked(() => {
       this.#epoch = this.#writer.hello(log.epoch, scopeName);
-      this.#over = fixed === undefined ? null : new Set();
+      this.#over = fixed === undefined ? null : new Map();
       const jobs = ids.map((id) => {
         const start = withoutScope(after.get(id) ?? resume, scopeName);
         // Of another stream it says nothing of what is there now.
         if (!fixed?.over.has(id) || start?.epoch !== this.#epoch)
           return this.#add(id, fixed?.anew.has(id) ? null : start);
-        this.#over?.add(id);
+        this.#over?.set(id, this.#epoch);
         return null;
       });
       if (fixed !== undefined) this.#fixed = [...ids].sort();
       // Only now: what is said of one may have to say where all of them stand.
-      for (const job of jobs) if (job !== null) this.#begin(job);
+      const isShareUsed = this.#share();
+      for (const job of jobs) if (job !== null) this.#begin(job, isShareUsed());
       this.#endIfOver();
     });
   }
@@ -104,7 +111,6 @@ export class SelectedJobs {
     let cursor = Number.POSITIVE_INFINITY;
     const epochs = new Set<string>();
     const marks = this.#fixed.map((id): JobMark => {
-      if (this.#over?.has(id)) return 'over';
       const job = this.#jobs.get(id);
       if (job === undefined || job.followed.cursor === null) return 'anew';
       cursor = Math.min(cursor, job.session.toldCursor());
@@ -114,19 +120,22 @@ export class SelectedJobs {
     // While some were reset to another stream and the others are about to be, their numbers cannot be compared.
     if (epochs.size > 1) return null;
     const [epoch = this.#epoch] = epochs;
+    for (const [index, id] of this.#fixed.entries())
+      if (marks[index] === 'anew' && this.#over?.get(id) === epoch) marks[index] = 'over';
     return { epoch, cursor: epochs.size === 0 ? 0 : cursor, marks };
   }
 
   /** Follows these as well. One that is followed already begins anew, from the cursor that the client names now. */
   follow({ jobs, epoch }: Follow): void {
     this.#writer.corked(() => {
+      const isShareUsed = this.#share();
       for (const { processing_id: id, last_seq: lastSeq, scope } of jobs) {
         const resume =
           lastSeq === undefined
             ? null
             : { lastSeq, epoch: epoch ?? null, ...(scope !== undefined && { scope }) };
         const job = this.#add(id, resume);
-        if (job !== null) this.#begin(job);
+        if (job !== null) this.#begin(job, isShareUsed());
       }
     });
   }
@@ -137,9 +146,33 @@ export class SelectedJobs {
 
   /** The socket takes more. */
   pump(): void {
-    for (const { session } of [...this.#jobs.values()]) {
+    const isShareUsed = this.#share();
+    for (const job of [...this.#jobs.values()]) {
       if (this.#writer.isFull) return;
-      session.pump();
+      if (isShareUsed()) {
+        this.#deps.scheduleCatchUp(job.session);
+        continue;
+      }
+      // Next time it is behind the others: one that reports more than the client reads would leave them nothing.
+      if (this.#jobs.delete(job.id)) this.#jobs.set(job.id, job);
+      job.session.pump();
+    }
+  }
+
+  /** Begins those that wait for room, as far as there is some. */
+  beginWaiting(): void {
+    // One that begins may be told everything at once, and so call this again.
+    if (this.#isBeginning) return;
+    this.#isBeginning = true;
+    try {
+      const isShareUsed = this.#share();
+      for (const job of this.#waiting) {
+        if (!this.#hasRoom()) return;
+        this.#waiting.delete(job);
+        job.session.open(isShareUsed());
+      }
+    } finally {
+      this.#isBeginning = false;
     }
   }
 
@@ -214,11 +247,13 @@ export class SelectedJobs {
       onReset: (epoch) => {
         this.#epoch = epoch;
       },
+      onFollowing: () => this.beginWaiting(),
       onOver: (why) => {
         this.#jobs.delete(id);
+        this.#waiting.delete(job);
         session.ended();
         this.#deps.detach(session);
-        if (why !== null) this.#told(id, why);
+        if (why !== null) this.#told(id, why, output.epoch);
       },
     });
     const session: Session = new Session(this.#deps, output, followed, resume);
@@ -228,14 +263,29 @@ export class SelectedJobs {
     return job;
   }
 
-  #begin({ id, session, output }: SelectedJob): void {
-    // A client that names jobs in a loop leaves reads behind that nobody wants, faster than they are done.
-    if (this.#deps.hasReadCapacity?.() === false) {
-      output.over();
-      this.#refuse('overloaded', 'too many reads of history wait; follow this job again in a moment', id);
+  #begin(job: SelectedJob, inTurn: boolean): void {
+    if (this.#hasRoom()) {
+      job.session.open(inTurn);
       return;
     }
-    session.open();
+    // Who can name no job again would have to come back for all of them, and would find as little room each time.
+    if (this.#fixed !== null) {
+      if (this.#jobs.has(job.id)) this.#waiting.add(job);
+      return;
+    }
+    job.output.over();
+    this.#refuse('overloaded', 'too many reads of history wait; follow this job again in a moment', job.id);
+  }
+
+  // However many jobs it follows, a connection sends no more at once than one job would: the others have their turns.
+  #share(): () => boolean {
+    const before = this.#writer.cost;
+    return () => this.#writer.cost - before >= TURN_BYTES;
+  }
+
+  // A client that names jobs in a loop leaves reads behind that nobody wants, faster than they are done.
+  #hasRoom(): boolean {
+    return this.#deps.hasReadCapacity?.() !== false;
   }
 
   #refuse(
@@ -250,17 +300,17 @@ export class SelectedJobs {
       return;
     }
     this.#writer.send(frames.error(code, message, id));
-    this.#told(id, code);
+    this.#told(id, code, this.#epoch);
   }
 
   // The client was told that this job has ended, or why it is not followed.
-  #told(id: string, why: 'end' | ErrorCode): void {
+  #told(id: string, why: 'end' | ErrorCode, epoch: string): void {
     if (why !== 'end' && ERROR_CODES[why] === 'overloaded') {
       // It passes. Who can name no job again has to come back for all of them.
       if (this.#fixed !== null) this.#writer.close('overloaded', why);
       return;
     }
-    this.#over?.add(id);
+    this.#over?.set(id, epoch);
     this.#endIfOver();
   }
 

@@ -14,7 +14,7 @@ export interface SessionDeps extends SessionContext {
 }
 
 /** The most bytes that one pump sends before the other sessions have their turn. */
-const TURN_BYTES = 128 * 1024;
+export const TURN_BYTES = 128 * 1024;
 
 /** There is more to send: last states (`snapshot`), or what lies between the cursor and the head (`catching_up`). */
 interface Reading {
@@ -90,8 +90,11 @@ export class Session {
     return Math.max(cursor, log.flushedSeq);
   }
 
-  /** Sends `hello` and starts, or waits for the log to be ready. Called once. */
-  open(): void {
+  /**
+   * Sends `hello` and starts, or waits for the log to be ready. Called once; nothing is sent before.
+   * @param inTurn whether it starts when its turn comes, and not at once
+   */
+  open(inTurn = false): void {
     const { log, scopeId } = this.#deps;
     if (this.#state === ENDED) return;
     this.#isOpen = true;
@@ -102,7 +105,8 @@ export class Session {
       const scope = scopeId(this.scope);
       // Also in a heartbeat before the reset.
       if (this.#opening.greet(this.#writer.hello(log.epoch, scope), scope)) this.#followed.cursor = null;
-      this.#pump();
+      if (inTurn) this.#deps.scheduleCatchUp(this);
+      else this.#pump();
     });
   }
 
@@ -118,7 +122,7 @@ export class Session {
 
   #pump(): void {
     this.#leaveLive();
-    if (!this.#writer.isUsable()) return;
+    if (!this.#isOpen || !this.#writer.isUsable()) return;
     for (let budget = TURN_BYTES; !this.#writer.isFull; ) {
       if (budget <= 0) {
         this.#deps.scheduleCatchUp(this);
@@ -161,6 +165,9 @@ export class Session {
         return spent;
       }
       case 'last':
+        // With the one that stands for all up to the cursor: a client of several jobs may be told of it in between, and
+        // would go back with the others to where this state stands in the stream.
+        if (step.records.length <= 1 && this.scope.kind === 'job') followed.advanceTo(step.cursor);
         this.#updates.updates(step.records, step.gap);
         if (step.previous !== undefined) this.#updates.setPreviousSeq(step.previous);
         followed.advanceTo(step.cursor);

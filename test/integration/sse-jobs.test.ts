@@ -3,10 +3,11 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { edgeHasRead } from '../harness/edge-head.js';
 import { type LocalEdge, startLocalEdge } from '../harness/edge-in-process.js';
 import { jobId } from '../harness/ids.js';
+import { LinkedEdge } from '../harness/linked-edge.js';
 import { metric, metricByLabel } from '../harness/metrics.js';
 import { startNats } from '../harness/nats-server.js';
 import { startTcpProxy } from '../harness/proxy.js';
-import { connectNats, deleteStreams, publish } from '../harness/publish.js';
+import { connectNats, deleteStreams, publish, storedEvents } from '../harness/publish.js';
 import { sharedNats } from '../harness/shared-nats.js';
 import { SseClient } from '../harness/sse-client.js';
 import { bearer, inSeconds, JWT_ENV, mint } from '../harness/tokens.js';
@@ -281,4 +282,25 @@ test('G4 slow readers: one that does not read for a while costs bounded memory a
 
 test('G9 memory: whoever is gone is counted out', async () => {
   await waitFor(async () => (await metric(edge.http, 'headway_sessions')) === 0, { what: 'nobody' });
+});
+
+test('G5 stale cursors: more jobs behind the tail than reads may wait for are followed all the same, one after the other', async () => {
+  const ids = Array.from({ length: 12 }, () => jobId());
+  await using linked = await LinkedEdge.start(ids, { HEADWAY_MAX_PENDING_READS_PER_SUBJECT: '2' });
+  const { edge, link, world } = linked;
+  link.stall();
+  using client = new SseClient(
+    `${edge.http}/sse/upload-progress?${ids.map((id) => `processing_id=${id}`).join('&')}&last_seq=1`,
+  );
+  await client.frame('hello');
+  await waitFor(async () => (await metric(edge.http, 'headway_history_reads_pending')) === 2, {
+    what: 'as many reads as may wait',
+  });
+  link.flow();
+  await following(client, ids);
+  const owed = (await storedEvents(world.nc, 'PROGRESS')).flatMap(({ seq }) => (seq > 1 ? [seq] : []));
+  expect([...client.updates].sort((one, other) => one - other)).toEqual(owed);
+  expect(new Set(client.frames.map(({ type }) => type))).toEqual(
+    new Set(['hello', 'progress_update', 'following']),
+  );
 });

@@ -1,4 +1,4 @@
-import { JointEncoder, positionOfEventId } from '../../internal/edge/sse-encoder.js';
+import { decodeMarks, JointEncoder, positionOfEventId } from '../../internal/edge/sse-encoder.js';
 import type { SelectedConnection } from '../../internal/session/client-connection.js';
 import type { Resume, Transport } from '../../internal/session/ports.js';
 import type { ServerFrame } from '../../schemas/frames.js';
@@ -139,6 +139,17 @@ export class ModelEventSource implements Transport {
     this.#lastEventId = value;
     if (value === '') return;
     for (const job of this.#jobs.values()) job.isCovered ||= job.hasFrame;
+    const position = positionOfEventId(value);
+    if (position === null) return;
+    const { lastSeq, epoch } = position.resume;
+    const marks = decodeMarks(position.marks, this.ids.length);
+    for (const [index, id] of [...this.ids].sort().entries()) {
+      const { judge, hasFrame } = this.#job(id);
+      const known = judge.resume;
+      if (!hasFrame || marks[index] !== 'follows' || known?.epoch !== epoch || judge.isDone) continue;
+      // From here on it is owed what lies behind the id, also where what it was shown stands before that.
+      judge.take({ type: 'heartbeat', cursor: Math.max(lastSeq, known.lastSeq), feed: 'ok' });
+    }
   }
 
   #frame(frame: ServerFrame): void {

@@ -1,6 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { chooseSubprotocol, parseRequest } from '../../internal/edge/request.js';
+import {
+  chooseSubprotocol,
+  parseRequest,
+  parseSocketRequest,
+  parseStreamRequest,
+} from '../../internal/edge/request.js';
 import { ERROR_CODES } from '../../schemas/close-codes.js';
 
 const JOB = '123e4567-e89b-12d3-a456-426614174000';
@@ -195,5 +200,23 @@ describe('the subprotocol', () => {
         expect(['', 'progress.v1']).toContain(chooseSubprotocol(names.join(','), 'progress.v1'));
       }),
     );
+  });
+});
+
+describe('G8 bad input: jobs that are named by half are not all jobs', () => {
+  const REFUSED = { ok: false, code: 'invalid_query' };
+  test.each([null, JOB])('over WebSocket without select, and %s in the path', (id) => {
+    expect(parseSocketRequest(id, 'processing_id=a')).toMatchObject(REFUSED);
+    expect(parseSocketRequest(id, '')).toMatchObject({ ok: true });
+  });
+
+  test('as a stream with a list that is empty', () => {
+    for (const query of ['select', 'select=&last_seq=3'])
+      expect(parseStreamRequest(null, query, '', 4)).toMatchObject(REFUSED);
+    expect(parseStreamRequest(null, 'select&processing_id=a', '', 4)).toMatchObject({
+      ok: true,
+      scope: { kind: 'selected', ids: ['a'] },
+    });
+    expect(parseStreamRequest(null, '', '', 4)).toMatchObject({ ok: true, scope: { kind: 'all' } });
   });
 });

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import type { Narrow } from '../../internal/session/ports.js';
+import { makeRecord } from '../../internal/eventlog/record.js';
+import type { JointPosition, Narrow } from '../../internal/session/ports.js';
 import type { ServerFrame } from '../../schemas/frames.js';
 import { event, pureEdge, settled, types, updates } from './edge-fixture.js';
 
@@ -191,6 +192,143 @@ describe('jobs that a client names', () => {
     expect(ids.filter((id) => made.log.last(id) !== undefined)).toEqual([]);
   });
 
+  test('G1 order, G5 stale cursors: a job of a stream waits until reads have room, and is owed what happens meanwhile', async () => {
+    for (const [epoch, reset, reason] of [
+      ['epoch', 'ahead', 'ahead'],
+      ['next', null, 'epoch'],
+      [null, null, null],
+    ] as const) {
+      let hasRoom = false;
+      const made = edge();
+      const fixed = { scopeName: 'both', anew: new Set<string>(), over: new Set<string>() };
+      const resume = { lastSeq: 1, epoch: 'epoch', scope: 'both' };
+      const { frames, socket, connection } = made.select(['a', 'b'], resume, {
+        fixed,
+        hasReadCapacity: () => hasRoom,
+      });
+      made.log.append(5, 0, event('a', { progress: 7 }));
+      await run(made);
+      expect([types(frames), socket.closed]).toEqual([['hello'], null]);
+      expect(connection.position()).toMatchObject({ cursor: 1, marks: ['follows', 'follows'] });
+      if (epoch !== null) {
+        made.log.begin(epoch, reset);
+        made.log.load(5, 0, event('a', { progress: 7 }));
+        made.log.ready({ head: 5, firstSeq: 1, complete: true, neverTrimmed: true });
+        await run(made);
+        expect(types(frames)).toEqual(['hello']);
+      }
+      hasRoom = true;
+      made.hub.tick(1, 'ok');
+      await run(made);
+      expect(of(frames, 'a').map(({ type }) => type)).toEqual([
+        reason === null ? 'progress_update' : 'reset',
+        'progress_update',
+        'following',
+      ]);
+      expect(frames.flatMap((frame) => (frame.type === 'reset' ? [frame.reason] : []))).toEqual(
+        reason === null ? [] : [reason, reason],
+      );
+      connection.closed();
+      expect([...made.hub.countStates()]).toEqual([]);
+    }
+  });
+
+  test('G1 order: the cursor of all jobs does not fall back to where the state of one stands in the stream', async () => {
+    const made = pureEdge({ wallClock: () => 0 });
+    made.log.begin('epoch');
+    const cursors: (number | undefined)[] = [];
+    let position: () => JointPosition | null = () => null;
+    const { connection, frames } = made.select(['new', 'old'], null, {
+      fixed: { scopeName: 'both', anew: new Set(), over: new Set() },
+      onSend: () => cursors.push(position()?.cursor),
+    });
+    position = () => connection.position();
+    made.log.load(1, 0, event('old'));
+    cursors.length = 0;
+    made.log.ready({ head: 9, firstSeq: 1, complete: true, neverTrimmed: true });
+    await run(made);
+    expect(types(frames).slice(1)).toEqual(['following', 'progress_update', 'following']);
+    expect(cursors).toEqual([9, 9, 9]);
+  });
+
+  test('G1 order: a state that was read before the job left the stream, and waits for the socket, is not its state', async () => {
+    const answers = [makeRecord(event('a'), 1, null, 0), null];
+    let reads = 0;
+    const made = pureEdge({
+      wallClock: () => 0,
+      tailBytes: 300,
+      history: { lastState: () => Promise.resolve(answers[reads++] ?? null) },
+    });
+    made.log.begin('epoch');
+    made.log.ready({ head: 0, firstSeq: 1, complete: false, neverTrimmed: true });
+    const { frames, socket, connection } = made.select(['a']);
+    socket.fullAfter = 0;
+    await run(made);
+    made.log.append(1, 0, event('a'));
+    made.log.append(2, 0, event('a', { progress: 2 }));
+    made.log.append(3, 0, event('b'));
+    made.log.drop(['a'], 3, 0);
+    made.log.append(4, 0, event('b'));
+    socket.fullAfter = Number.POSITIVE_INFINITY;
+    connection.drained();
+    await run(made);
+    expect(of(frames, 'a')).toMatchObject([{ type: 'following', cursor: 4 }]);
+    made.log.append(5, 0, event('a', { progress: 3 }));
+    await run(made);
+    expect(updates(frames).map(({ seq, prev_seq }) => [seq, prev_seq])).toEqual([[5, null]]);
+  });
+
+  test('G5 stale cursors, G6 the end: that a job has ended in one stream says nothing of it in the next', async () => {
+    const made = edge();
+    const fixed = { scopeName: 'both', anew: new Set<string>(), over: new Set<string>() };
+    const { frames, connection } = made.select(['a', 'c'], null, { fixed });
+    expect(of(frames, 'c').at(-1)).toMatchObject({ type: 'end' });
+    expect(connection.position()).toMatchObject({ epoch: 'epoch', marks: ['follows', 'over'] });
+    made.log.begin('next');
+    expect(connection.position()).toMatchObject({ epoch: 'epoch', marks: ['follows', 'over'] });
+    made.log.load(1, 0, event('c'));
+    made.log.ready({ head: 1, firstSeq: 1, complete: true, neverTrimmed: true });
+    await run(made);
+    expect(connection.position()).toMatchObject({ epoch: 'next', marks: ['follows', 'anew'] });
+    made.log.append(2, 0, event('a', { status: 'completed', progress: 100 }));
+    await run(made);
+    expect(connection.position()).toMatchObject({ epoch: 'next', marks: ['over', 'anew'] });
+  });
+
+  test('herds: who names many jobs, or reads on with many, has a share of a turn, and the others have theirs', async () => {
+    const made = pureEdge({ wallClock: () => 0, tailBytes: 100e6, limits: { watermarkBytes: 1e6 } });
+    made.log.begin('epoch');
+    made.log.ready({ head: 0, firstSeq: 1, complete: true, neverTrimmed: true });
+    const ids = Array.from({ length: 64 }, (_, index) => `job${index}`);
+    const extra = { note: 'y'.repeat(60_000) };
+    let seq = 0;
+    const report = () => {
+      for (const id of ids) made.log.append(++seq, 0, event(id, { extra }));
+    };
+    report();
+    const share = 128 * 1024 + 2 * 65_536;
+    const named = made.select([], null, { requester: 'one' });
+    named.send({ type: 'follow', jobs: ids.map((processing_id) => ({ processing_id })) });
+    expect(made.sent.bytes).toBeLessThan(share);
+    await run(made);
+    expect(named.frames.filter(({ type }) => type === 'following')).toHaveLength(ids.length);
+    made.sent.bytes = 0;
+    const inAddress = made.select(ids, { lastSeq: seq, epoch: 'epoch' }, { requester: 'two' });
+    await run(made);
+    inAddress.socket.fullAfter = named.socket.fullAfter = 0;
+    report();
+    await run(made);
+    inAddress.socket.fullAfter = named.socket.fullAfter = Number.POSITIVE_INFINITY;
+    made.sent.bytes = 0;
+    inAddress.connection.drained();
+    expect(made.sent.bytes).toBeLessThan(share);
+    await run(made);
+    expect(updates(inAddress.frames)).toHaveLength(ids.length);
+    made.sent.bytes = 0;
+    made.select(ids);
+    expect(made.sent.bytes).toBeLessThan(share);
+  });
+
   test('what is followed no longer is sent no more, and can be followed again', async () => {
     const made = edge();
     const { frames, send } = made.select(['a', 'b']);
@@ -236,6 +374,24 @@ describe('jobs that a client names', () => {
       { type: 'following', cursor: 1 },
     ]);
     expect(of(frames, 'b').slice(2)).toMatchObject([{ type: 'reset' }, { type: 'following', cursor: 1 }]);
+  });
+
+  test('G4 slow readers, G6 the end: of a socket that takes little each job has its share, however much the first one reports', async () => {
+    const made = edge();
+    const { frames, socket, connection } = made.select(['a', 'b', 'x']);
+    socket.fullAfter = frames.length;
+    made.log.append(5, 0, event('b', { status: 'completed', progress: 100 }));
+    for (let seq = 6; seq < 12; seq++) {
+      made.log.append(seq, 0, event('a', { progress: seq }));
+      await run(made);
+      socket.fullAfter = frames.length + 1;
+      connection.drained();
+    }
+    expect(of(frames, 'b').at(-1)).toMatchObject({ type: 'end' });
+    socket.fullAfter = Number.POSITIVE_INFINITY;
+    connection.drained();
+    await run(made);
+    expect(updates(of(frames, 'a')).map(({ seq }) => seq)).toEqual([4, 6, 7, 8, 9, 10, 11]);
   });
 
   test('G4 slow readers: a socket that is full gets no more of any job, and goes on with each where it stood', async () => {
