@@ -211,15 +211,20 @@ export class NamedJobs implements JobsEngine {
     handle: JobsHandle,
     private readonly jobs: readonly Job[],
   ) {
+    let last: ConnectionState | null = null;
     for (const job of jobs) {
       const { id } = job;
       job.addEventListener('update', ({ detail }) => handle.emit('update', detail));
       job.addEventListener('reset', ({ detail }) => handle.emit('reset', { ...detail, id }));
       job.addEventListener('stalled', ({ detail }) => handle.emit('stalled', detail));
       job.addEventListener('error', ({ detail }) => handle.emit('error', detail));
+      job.addEventListener('connection', ({ detail }) => {
+        // All of them tell the same, but for those that are over.
+        if (detail !== last) handle.emit('connection', detail);
+        last = detail;
+      });
       job.subscribe(() => handle.changed());
     }
-    jobs[0]?.addEventListener('connection', ({ detail }) => handle.emit('connection', detail));
     handle.changed();
   }
 
@@ -254,24 +259,34 @@ export class NamedJobs implements JobsEngine {
 async function* merged(jobs: readonly Job[]): AsyncGenerator<ProgressUpdate> {
   let failure: unknown = null;
   let hasEnd = false;
-  const next = async (loop: AsyncIterator<ProgressUpdate>) => {
+  let wake = (): void => {};
+  const ready: { readonly loop: AsyncIterator<ProgressUpdate>; readonly update: ProgressUpdate }[] = [];
+  let going = jobs.length;
+  // No race: each would leave something at every job that is silent.
+  const ask = async (loop: AsyncIterator<ProgressUpdate>): Promise<void> => {
     try {
       const { done, value } = await loop.next();
-      hasEnd ||= done === true;
-      return { loop, update: done ? null : value };
+      if (done) {
+        hasEnd = true;
+        going -= 1;
+      } else ready.push({ loop, update: value });
     } catch (error) {
       failure = error;
-      return { loop, update: null };
+      going -= 1;
     }
+    wake();
   };
-  const loops = jobs.map((job) => job[Symbol.asyncIterator]());
-  const pending = new Map(loops.map((loop) => [loop, next(loop)]));
-  while (pending.size > 0) {
-    const { loop, update } = await Promise.race(pending.values());
-    pending.delete(loop);
-    if (update === null) continue;
-    pending.set(loop, next(loop));
-    yield update;
+  for (const job of jobs) void ask(job[Symbol.asyncIterator]());
+  while (going > 0) {
+    const next = ready.shift();
+    if (next === undefined) {
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+      continue;
+    }
+    void ask(next.loop);
+    yield next.update;
   }
   if (failure !== null && !hasEnd) throw failure;
 }
