@@ -46,6 +46,7 @@ interface Attempt {
   readonly transport: TransportName;
   wire: Wire | null;
   token: string | null;
+  /** Infinity: not yet. */
   tokenAt: number;
   /** Infinity: not yet. */
   greetedAt: number;
@@ -67,6 +68,8 @@ export class Connection {
   /** The end of a wait, or of a silence. */
   #stopTimer = (): void => {};
   #stopProbing = (): void => {};
+  /** When WebSocket is looked at next, whatever becomes of the fallback until then; null: it is in use. */
+  #probeAt: number | null = null;
   #stopWaking = (): void => {};
 
   constructor(
@@ -131,7 +134,7 @@ export class Connection {
       transport,
       wire: null,
       token: null,
-      tokenAt: 0,
+      tokenAt: Number.POSITIVE_INFINITY,
       greetedAt: Number.POSITIVE_INFINITY,
       silenceMs: HELLO_MS,
       isDraining: false,
@@ -144,9 +147,9 @@ export class Connection {
     const isOver = () => this.#attempt !== attempt && this.#probe !== attempt;
     try {
       attempt.token = await getToken();
+      attempt.tokenAt = platform.now();
       const openWire = await open(attempt.transport);
       if (isOver()) return;
-      attempt.tokenAt = platform.now();
       attempt.wire = openWire(
         { base, target, token: attempt.token },
         {
@@ -215,7 +218,8 @@ export class Connection {
     const { platform, transports } = this.deps;
     const now = platform.now();
     this.#drop();
-    if (attempt.greetedAt === Number.POSITIVE_INFINITY) transports.failed(close);
+    // A token that does not come says nothing of the transport.
+    if (attempt.greetedAt > now && attempt.tokenAt <= now) transports.failed(close);
     if (now - attempt.greetedAt >= GOOD_MS) this.#tries = 0;
     const error = edgeError(close.code, attempt.problem?.code, attempt.problem?.message ?? close.message);
     switch (close.next) {
@@ -277,13 +281,15 @@ export class Connection {
   /** The page goes, perhaps to come back: a socket would keep it from being kept, or be sent to in vain. */
   #hide(): void {
     this.#drop();
-    this.#wait(0, MOST_MS);
+    this.#wait(Math.max(0, this.#notBefore - this.deps.platform.now()), MOST_MS);
   }
 
   async #renew(attempt: Attempt): Promise<void> {
     try {
       const token = await this.deps.getToken();
-      if (token === null || attempt !== this.#attempt || attempt.wire === null) return;
+      // The same one again would be warned of again.
+      if (token === null || token === attempt.token) return;
+      if (attempt !== this.#attempt || attempt.wire === null) return;
       if (!attempt.wire.renew(token)) {
         this.restart();
         return;
@@ -298,8 +304,11 @@ export class Connection {
   #probeLater(): void {
     const { platform, transports } = this.deps;
     this.#stopProbing();
-    if (!transports.isFallback) return;
-    this.#stopProbing = platform.later(PROBE_MS, () => {
+    const now = platform.now();
+    this.#probeAt = transports.isFallback ? (this.#probeAt ?? now + PROBE_MS) : null;
+    if (this.#probeAt === null) return;
+    this.#stopProbing = platform.later(Math.max(0, this.#probeAt - now), () => {
+      this.#probeAt = null;
       const probe = this.#newAttempt('websocket');
       this.#probe = probe;
       this.#stopProbing = platform.later(HELLO_MS, () =>

@@ -230,6 +230,20 @@ test('a page that goes closes its connection, and opens one at once when it come
   expect(w.wires).toHaveLength(2);
 });
 
+test('a page that goes and comes back keeps to the Retry-After of before', async () => {
+  const w = world();
+  await w.start();
+  await w.close({ code: 429, retryAfterMs: 60_000 });
+  w.hide();
+  w.wake();
+  await w.pass(59_000);
+  expect(w.wires).toHaveLength(1);
+  await w.pass(1_000);
+  w.wake();
+  await settled();
+  expect(w.wires).toHaveLength(2);
+});
+
 describe('tokens', () => {
   test('before each attempt, and when it is about to expire, on the open connection', async () => {
     let n = 0;
@@ -319,8 +333,53 @@ describe('transports', () => {
     expect(w.states).not.toContain('closed');
   });
 
+  test('WebSocket is looked at again also where each connection of the fallback is cut sooner', async () => {
+    const w = world({ transport: 'auto', random: () => 0 });
+    await w.start();
+    for (let i = 0; i < 2; i++) {
+      await w.close();
+      await w.pass(1);
+    }
+    for (let at = 0; at < PROBE_MS && w.last().name === 'sse'; at += 20_000) {
+      await w.hello();
+      await w.pass(20_000);
+      if (w.last().name === 'sse') await w.close();
+      await w.pass(1);
+    }
+    await w.hello();
+    await w.pass(1);
+    expect(w.last().name).toBe('websocket');
+  });
+
+  test('a token that does not come is no failure of the transport', async () => {
+    let n = 0;
+    const w = world({
+      transport: 'auto',
+      getToken: async () => {
+        n += 1;
+        if (n <= 3) throw new Error('not now');
+        return 'token';
+      },
+    });
+    await w.start();
+    for (let i = 0; i < 3; i++) await w.pass(2_000);
+    expect(n).toBe(4);
+    expect(w.last().name).toBe('websocket');
+  });
+
+  test('the same token again does not open SSE again, which would bring the same warning', async () => {
+    const w = world({ transport: 'sse', getToken: async () => 'token' });
+    await w.start();
+    await w.hello();
+    w.last().owner.frame({ type: 'token_expiring', expires_at: '2026-01-31T13:00:00.000Z' });
+    await settled();
+    expect(w.wires).toHaveLength(1);
+    expect(w.connection.state).toBe('open');
+  });
+
   test('a token that SSE cannot renew opens it again', async () => {
-    const w = world({ transport: 'auto', random: () => 0, getToken: async () => 'token' });
+    let n = 0;
+    const w = world({ transport: 'auto', random: () => 0, getToken: async () => `token-${++n}` });
     await w.start();
     await w.close();
     await w.pass(1);
@@ -329,7 +388,7 @@ describe('transports', () => {
     await w.hello();
     w.last().owner.frame({ type: 'token_expiring', expires_at: '2026-01-31T13:00:00.000Z' });
     await settled();
-    expect(w.wires.at(-2)?.calls).toEqual(['renew token', 'close']);
+    expect(w.wires.at(-2)?.calls).toEqual(['renew token-4', 'close']);
     expect(w.last().name).toBe('sse');
   });
 
