@@ -29,6 +29,8 @@ export abstract class Handle<Snapshot, Events> extends TypedTarget<Events> {
   /** Up to here the handlers ran. */
   taken: Position | null;
   isOver = false;
+  /** It did not come to its end: there is nothing more to ask for. */
+  #isClosed = false;
   /** Nothing is held any more. A loop that was cut short is fed on behind the end of the job. */
   #hasLeft = false;
   readonly #platform: Platform;
@@ -179,7 +181,10 @@ export abstract class Handle<Snapshot, Events> extends TypedTarget<Events> {
   finish(error: Error | null): boolean {
     const isFirst = !this.isOver;
     this.isOver = true;
-    if (error !== null) this.#isCutShort = false;
+    if (error !== null) {
+      this.#isClosed = true;
+      this.#isCutShort = false;
+    }
     // What the page does not want any more is not taken either.
     if (error instanceof ClosedError) this.#queue &&= [];
     else if (isFirst) this.#error = error;
@@ -199,7 +204,7 @@ export abstract class Handle<Snapshot, Events> extends TypedTarget<Events> {
     const update = this.newest();
     if (this.#start !== null) {
       this.#looped = this.#queued = this.#start;
-      this.#isCutShort = update !== null;
+      this.#isCutShort = update !== null && !this.#isClosed;
       return [];
     }
     this.#queued = taken;

@@ -36,6 +36,8 @@ export class SharedJobs implements ConnectionOwner, FollowerOwner {
   #epoch = '';
   #saved: Saved | null = null;
   #isAway = false;
+  #isClosed = false;
+  readonly #timers = new Set<() => void>();
   #stopLingering = (): void => {};
 
   constructor(private readonly deps: SharedJobsDeps) {
@@ -59,10 +61,12 @@ export class SharedJobs implements ConnectionOwner, FollowerOwner {
 
   /** Ends everything. */
   close(): void {
+    this.#isClosed = true;
     for (const { followers } of this.#feeds.values()) for (const follower of [...followers]) follower.close();
     this.#feeds.clear();
-    this.#stopLingering();
+    for (const stop of this.#timers) stop();
     this.connection.stop('closed');
+    void this.deps.saved.then((saved) => saved?.close());
   }
 
   // What followers ask.
@@ -73,6 +77,10 @@ export class SharedJobs implements ConnectionOwner, FollowerOwner {
   }
 
   rewind(follower: Follower, to: Position): void {
+    if (this.#isClosed) {
+      follower.close();
+      return;
+    }
     const feed = this.#feedOf(follower.id);
     feed.followers.add(follower);
     if (feed.rewind(to)) this.#want(follower.id);
@@ -105,7 +113,12 @@ export class SharedJobs implements ConnectionOwner, FollowerOwner {
   failed(error: Error): void {
     const feeds = [...this.#feeds.values()];
     this.#feeds.clear();
-    for (const { followers } of feeds) for (const follower of [...followers]) follower.fail(error);
+    for (const { followers } of feeds) {
+      const all = [...followers];
+      // Who has not had its first word yet gets this one alone.
+      followers.clear();
+      for (const follower of all) follower.fail(error);
+    }
   }
 
   frame(frame: ServerFrame): void {
@@ -197,14 +210,13 @@ export class SharedJobs implements ConnectionOwner, FollowerOwner {
   #want(id: string): void {
     if (this.#wanted.size === 0) {
       const sinceLast = this.platform.now() - this.#followedAt;
-      this.platform.later(Math.max(0, JOIN_MS - sinceLast), () => this.#follow());
+      this.#later(Math.max(0, JOIN_MS - sinceLast), () => this.#follow());
     }
     this.#wanted.add(id);
   }
 
   #wantLater(feed: Feed): void {
-    const { platform } = this;
-    platform.later(AGAIN_MS * (1 + platform.random()), () => {
+    this.#later(AGAIN_MS * (1 + this.platform.random()), () => {
       if (this.#feeds.get(feed.id) === feed && !feed.isFollowing) this.#want(feed.id);
     });
   }
@@ -218,7 +230,22 @@ export class SharedJobs implements ConnectionOwner, FollowerOwner {
 
   #linger(): void {
     this.#stopLingering();
-    this.#stopLingering = this.platform.later(this.deps.lingerMs, () => this.#sweep());
+    this.#stopLingering = this.#later(this.deps.lingerMs, () => this.#sweep());
+  }
+
+  /** None is left behind `close()`, which may be called by what a handler does. */
+  #later(ms: number, run: () => void): () => void {
+    if (this.#isClosed) return () => {};
+    const take = this.platform.later(ms, () => {
+      this.#timers.delete(stop);
+      run();
+    });
+    const stop = (): void => {
+      this.#timers.delete(stop);
+      take();
+    };
+    this.#timers.add(stop);
+    return stop;
   }
 
   /** Lets go of what nobody follows; and of the connection, when that is all. */
