@@ -116,7 +116,8 @@ export class Follower extends Handle<JobSnapshot, JobEvents> implements Job {
 
   /** How its connection is, and whether all that there is has been given. */
   connected(connection: ConnectionState, isCurrent: boolean): void {
-    if (connection === this.#connection && isCurrent === this.#isCurrent) return;
+    // Behind the end it is a loop alone that goes on.
+    if (this.isOver || (connection === this.#connection && isCurrent === this.#isCurrent)) return;
     const isNew = connection !== this.#connection;
     this.#connection = connection;
     this.#isCurrent = isCurrent;

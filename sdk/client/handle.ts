@@ -107,7 +107,7 @@ export abstract class Handle<Snapshot, Events> extends TypedTarget<Events> {
   protected abstract newest(): ProgressUpdate | null;
   /** The loop wants everything behind this again. */
   protected abstract rewind(to: Position): void;
-  /** Lets go of whatever it holds. Called once. */
+  /** Lets go of whatever it holds. */
   protected abstract leave(): void;
 
   /** `cursor` has moved. */
@@ -180,6 +180,7 @@ export abstract class Handle<Snapshot, Events> extends TypedTarget<Events> {
    */
   finish(error: Error | null): boolean {
     const isFirst = !this.isOver;
+    const isOwed = isFirst || this.#isCutShort;
     this.isOver = true;
     if (error !== null) {
       this.#isClosed = true;
@@ -187,7 +188,7 @@ export abstract class Handle<Snapshot, Events> extends TypedTarget<Events> {
     }
     // What the page does not want any more is not taken either.
     if (error instanceof ClosedError) this.#queue &&= [];
-    else if (isFirst) this.#error = error;
+    else if (isOwed) this.#error = error;
     if (!this.#hasLeft && !this.#isCutShort) {
       this.#hasLeft = true;
       this.#signal?.removeEventListener('abort', this.#abort);
@@ -205,6 +206,8 @@ export abstract class Handle<Snapshot, Events> extends TypedTarget<Events> {
     if (this.#start !== null) {
       this.#looped = this.#queued = this.#start;
       this.#isCutShort = update !== null && !this.#isClosed;
+      // Behind the end the job is followed once more, for the loop.
+      if (this.#isCutShort) this.#hasLeft = false;
       return [];
     }
     this.#queued = taken;

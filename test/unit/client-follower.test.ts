@@ -141,6 +141,32 @@ describe('a loop', () => {
     expect(owner.leave).toHaveBeenCalledTimes(1);
   });
 
+  test('one that begins behind the end gets what it wanted from its cursor on, and then the end', async () => {
+    const { job, owner, give } = follower({ after: '5.e.s' });
+    give(6, 7);
+    job.end(update(7));
+    owner.rewind.mockImplementation(() => {
+      give(6, 7);
+      job.end(update(7));
+    });
+    const seqs: number[] = [];
+    for await (const { seq } of job) seqs.push(seq);
+    expect(seqs).toEqual([6, 7]);
+    expect(job.getSnapshot()).toMatchObject({ isEnded: true, state: { seq: 7 } });
+  });
+
+  test('one that was cut short is told what ends it before it has the rest, also behind the end', async () => {
+    const { job, give } = follower();
+    const loop = job[Symbol.asyncIterator]();
+    give(...Array.from({ length: limits.queued + 10 }, (_, i) => i + 1));
+    job.end(update(limits.queued + 10));
+    job.connected('waiting', false);
+    expect(job.getSnapshot()).toMatchObject({ connection: 'closed', isCurrent: true });
+    job.fail(new EdgeError('forbidden', 'no'));
+    for (let seq = 1; seq <= limits.queued; seq++) expect((await loop.next()).value.seq).toBe(seq);
+    await expect(loop.next()).rejects.toThrow('no');
+  });
+
   test('one that is left closes the job', async () => {
     const { job, owner, give } = follower();
     give(1, 2);
