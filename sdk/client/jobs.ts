@@ -92,8 +92,7 @@ export class AllJobs implements JobsEngine, ConnectionOwner {
         return;
       case 'caught_up':
         this.#isCaughtUp = true;
-        this.#received = this.#at(frame.cursor);
-        this.handle.advance(this.#received);
+        this.#advance(frame.cursor);
         this.#changedAll();
         return;
       case 'heartbeat':
@@ -102,8 +101,7 @@ export class AllJobs implements JobsEngine, ConnectionOwner {
           this.#changedAll();
         }
         if (!this.#isCaughtUp) return;
-        this.#received = this.#at(frame.cursor);
-        this.handle.advance(this.#received);
+        this.#advance(frame.cursor);
         return;
       case 'reset':
         this.#epoch = frame.epoch;
@@ -172,6 +170,12 @@ export class AllJobs implements JobsEngine, ConnectionOwner {
 
   #at(seq: number): Position {
     return { seq, epoch: this.#epoch, scope: this.#scope };
+  }
+
+  /** Everything up to here has come. An edge that is a little behind another takes nothing back. */
+  #advance(cursor: number): void {
+    this.#received = this.#at(Math.max(cursor, this.#received?.seq ?? 0));
+    if (cursor >= (this.handle.taken?.seq ?? 0)) this.handle.advance(this.#at(cursor));
   }
 
   #update(update: ProgressUpdate): void {

@@ -41,7 +41,6 @@ export const openWebSocket: OpenWire = (options, owner, platform) => {
   let isGreeted = false;
   let pings = 0;
   let pongs = 0;
-  let problem = '';
   let stopWaiting = (): void => {};
 
   const send = (frame: ClientFrame): void => socket.send(JSON.stringify(frame));
@@ -118,14 +117,14 @@ export const openWebSocket: OpenWire = (options, owner, platform) => {
     if (id !== undefined) {
       if (muted.has(id)) return owner.alive();
       if (frame.type === 'end' || frame.type === 'error') followed.delete(id);
-    } else if (frame.type === 'error') problem = frame.message;
+    }
     owner.frame(frame);
     if (frame.type === 'hello') {
       isGreeted = true;
       ask(owner.followed());
     }
   };
-  socket.onclose = ({ code, reason }) => closed(code, problem || reason || 'the connection was lost');
+  socket.onclose = ({ code, reason }) => closed(code, reason || 'the connection was lost');
   // A close follows, and says as much.
   socket.onerror = () => {};
 
