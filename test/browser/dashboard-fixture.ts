@@ -124,7 +124,7 @@ const STEPS = ['Reading', 'Parsing pages', 'Counting words', 'Writing the result
 /** The last states of so many jobs, as a busy system has them: most run or are done, a few need somebody. */
 export function busyJobs(count: number, nowMs: number): [id: string, fields: Record<string, unknown>][] {
   return Array.from({ length: count }, (_, index) => {
-    const jobType = TYPES[(index * index + 3 * index) % TYPES.length] ?? '';
+    const jobType = TYPES[Math.floor(((index * 61) % 101) / 16)] ?? '';
     const kind = (index * 7919) % 100;
     const progress = Math.round(((index * 37) % 1000) / 10);
     const common = {

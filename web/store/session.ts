@@ -11,11 +11,14 @@ import { EventRate } from '../model/event-rate.js';
 import { type JobRow, rowOf } from '../model/job-row.js';
 import { type Listed, type ListView, listed } from '../model/list-view.js';
 import { readClaims, type TokenClaims } from '../model/token.js';
+import { StallProbe } from './stall-probe.js';
 import { Store } from './store.js';
 
 const TOKEN_KEY = 'headway-dashboard-token';
 /** A list that is sorted anew more often cannot be read. */
 const SORT_MS = 250;
+/** A job that promises nothing may have stalled by the settings of the edge. */
+const SILENT_MS = 30_000;
 
 /** This tab's connection to the edge, and all jobs. */
 export class Session extends Store {
@@ -31,8 +34,11 @@ export class Session extends Store {
   generation = 0;
   #token: string | null = null;
   #jobs: Jobs;
+  #probe: StallProbe;
   #rows = new Map<string, JobRow>();
   #shown = new Map<string, JobSnapshot>();
+  /** What is shown is the newest now: which of the silent jobs had stalled before that is not known yet. */
+  #mustProbe = false;
   #all: ReadonlyMap<string, JobSnapshot> | null = null;
   #listed: {
     readonly view: ListView;
@@ -47,6 +53,7 @@ export class Session extends Store {
     this.#token = readToken();
     this.client = this.#connect();
     this.#jobs = this.#follow();
+    this.#probe = this.#newProbe();
   }
 
   /** What the token says of itself; null: there is none. */
@@ -102,6 +109,7 @@ export class Session extends Store {
 
   /** Anew, from the last states. */
   #restart(): void {
+    this.#probe.close();
     this.client.close();
     this.generation += 1;
     this.error = null;
@@ -113,6 +121,7 @@ export class Session extends Store {
     this.log = newLog(Date.now());
     this.client = this.#connect();
     this.#jobs = this.#follow();
+    this.#probe = this.#newProbe();
     this.changed();
   }
 
@@ -139,6 +148,7 @@ export class Session extends Store {
       this.log = changed(this.log, state, Date.now());
     });
     on('state', ({ isCurrent }) => {
+      this.#mustProbe ||= isCurrent && !this.isCurrent;
       this.isCurrent = isCurrent;
       if (isCurrent) this.log = upToDate(this.log, Date.now());
     });
@@ -153,6 +163,28 @@ export class Session extends Store {
       this.isCurrent = false;
     });
     return jobs;
+  }
+
+  #newProbe(): StallProbe {
+    return new StallProbe(this.client, (id, stalled) => {
+      const snapshot = this.#shown.get(id);
+      const row = snapshot && rowOf({ ...snapshot, stalled }, this.#rows.get(id) ?? null);
+      if (row == null) return;
+      this.#rows.set(id, row);
+      if (this.#listed !== null) this.#listed = { ...this.#listed, isStale: true };
+      this.changed();
+    });
+  }
+
+  #probeSilent(): void {
+    this.#mustProbe = false;
+    const nowMs = Date.now();
+    const silent: string[] = [];
+    for (const { id, condition, updatedMs, state } of this.#rows.values()) {
+      const promisedMs = (state.stall_after_seconds ?? Number.POSITIVE_INFINITY) * 1_000;
+      if (condition === 'running' && nowMs - updatedMs > Math.min(promisedMs, SILENT_MS)) silent.push(id);
+    }
+    this.#probe.ask(silent);
   }
 
   protected override update(): void {
@@ -178,6 +210,7 @@ export class Session extends Store {
         this.#rows.delete(id);
       }
     }
+    if (this.#mustProbe) this.#probeSilent();
     if (hasChanged && this.#listed !== null) this.#listed = { ...this.#listed, isStale: true };
   }
 

@@ -147,11 +147,11 @@ function Notice({ session, nowMs }: { readonly session: Session; readonly nowMs:
   const { log } = session;
   if (liveness !== 'waiting' || log.lostMs === null) return null;
   return (
-    <p class="notice">
+    <aside class="notice" aria-label="Connection lost">
       <strong>No connection for {formatDuration(nowMs - log.lostMs)}.</strong> What you see is from{' '}
       {formatTime(log.currentMs ?? log.lostMs).slice(0, 8)}. The page comes back by itself, and gets what it
       missed.
-    </p>
+    </aside>
   );
 }
 

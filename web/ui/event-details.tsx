@@ -9,7 +9,7 @@ function Block({ title, text }: { readonly title: string; readonly text: string 
   return (
     <section class="block" aria-label={title}>
       <div class="block-head">
-        <h3>{title}</h3>
+        <h2>{title}</h2>
         <CopyButton text={() => text}>Copy</CopyButton>
       </div>
       <pre tabIndex={0} role="group" aria-label={`${title} as text`}>

@@ -7,7 +7,7 @@ import { Icon } from './icons.js';
 import { SORT_NAMES } from './job-list.js';
 
 /** So many types have a button of their own; the others are in a list. */
-const MOST_BUTTONS = 6;
+const MOST_BUTTONS = 5;
 
 export interface FiltersProps {
   readonly listed: Listed;

@@ -72,9 +72,9 @@ const Row = memo(({ row, index, isActive, age, left, isLarge }: RowProps) => {
       <span class="cell cell-step" role="gridcell" dir="auto">
         {shortText(step)}
       </span>
-      <time class="cell cell-age" role="gridcell" dateTime={state.timestamp}>
-        {age}
-      </time>
+      <span class="cell cell-age" role="gridcell">
+        <time dateTime={state.timestamp}>{age}</time>
+      </span>
       <span class="cell cell-left" role="gridcell">
         {left}
       </span>
@@ -84,6 +84,10 @@ const Row = memo(({ row, index, isActive, age, left, isLarge }: RowProps) => {
     </div>
   );
 });
+
+/** What was estimated and is over may still take a while. */
+const leftText = (doneMs: number | null, nowMs: number): string =>
+  doneMs === null ? '' : doneMs <= nowMs ? 'soon' : formatDuration(doneMs - nowMs);
 
 export interface JobListProps {
   readonly session: Session;
@@ -142,7 +146,7 @@ export function JobList({ session, listed, view, isLarge, nowMs, onView, onOpen 
             isActive={index === active}
             isLarge={isLarge}
             age={formatShortly(second - row.updatedMs)}
-            left={row.doneMs === null ? '' : formatDuration(row.doneMs - second)}
+            left={leftText(row.doneMs, second)}
           />
         );
       }}

@@ -94,6 +94,7 @@ function optionsOf(root: HTMLElement, shown: () => Shown): UPlot.Options {
         ...axis,
         grid: { show: false },
         space: 90,
+        size: 28,
         values: (_, splits) => {
           const span = (splits.at(-1) ?? 0) - (splits[0] ?? 0);
           return splits.map((seconds) => axisTime(seconds, span));
@@ -156,6 +157,7 @@ function drawBands(self: UPlot, { steps, stalls }: Timeline, color: Color): void
     const { top, height } = self.bbox;
     context.font = `${12 * scale}px system-ui, sans-serif`;
     context.textBaseline = 'middle';
+    context.textAlign = 'left';
     for (const [index, { name, fromMs, toMs }] of steps.entries()) {
       const x = xOf(self, fromMs);
       const width = xOf(self, toMs) - x;
