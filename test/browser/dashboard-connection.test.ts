@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { launchChromium } from '../harness/browser.js';
 import { startEdgeProcess } from '../harness/edge-process.js';
 import { type NatsServer, startNats } from '../harness/nats-server.js';
+import { startTcpProxy } from '../harness/proxy.js';
 import { connectNats } from '../harness/publish.js';
 import { inSeconds, JWT_ENV, mint } from '../harness/tokens.js';
 import { waitFor } from '../harness/wait.js';
@@ -24,10 +25,11 @@ afterAll(async () => {
   await nats?.[Symbol.asyncDispose]();
 });
 
-test('an edge that goes away and comes back: both are seen, and what was missed', async () => {
-  const first = await startEdgeProcess({ natsUrl: nats.url });
+test('a connection that is lost and comes back: both are seen, and what was missed', async () => {
+  await using edge = await startEdgeProcess({ natsUrl: nats.url });
+  await using proxy = await startTcpProxy(edge.port);
   await publishAll(nc, busyJobs(40, Date.now()));
-  await using tab = await DashboardTab.open(browser, first.http);
+  await using tab = await DashboardTab.open(browser, `http://${proxy.host}`);
   // Chance decides how long a page waits; here it decides for a moment.
   await tab.page.addInitScript('Math.random = () => 0.02');
   await tab.page.reload();
@@ -35,7 +37,8 @@ test('an edge that goes away and comes back: both are seen, and what was missed'
   await tab.page.getByText('40 jobs', { exact: true }).waitFor();
   const pill = tab.page.locator('.pill');
   await tab.page.getByText('Live', { exact: true }).waitFor();
-  await first.kill();
+  proxy.refuse();
+  proxy.cut();
   await tab.page.locator('.pill-waiting').waitFor();
   await tab.page.getByText(/^No connection for/).waitFor();
   await tab.pictures('disconnected');
@@ -45,7 +48,7 @@ test('an edge that goes away and comes back: both are seen, and what was missed'
     ['while-away-1', { progress: 6 }],
     ['while-away-2', { progress: 7 }],
   ]);
-  await using second = await startEdgeProcess({ natsUrl: nats.url, port: first.port });
+  await proxy.accept();
   await tab.page.locator('.pill-live').waitFor();
   expect(await shown.textContent()).toBe('42 jobs');
   await pill.click();
@@ -54,7 +57,7 @@ test('an edge that goes away and comes back: both are seen, and what was missed'
   await waitFor(async () => /3 events were missed, and have come since/.test(await text()), {
     what: 'what was missed',
   });
-  expect(await text()).toContain(second.http);
+  expect(await text()).toContain(proxy.host);
   expect(await text()).toMatch(/Cursor\d+\./);
   expect(await text()).toContain('Reconnections1');
   expect(await text()).toContain('none: this edge asks for none');

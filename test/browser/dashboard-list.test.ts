@@ -66,3 +66,109 @@ test('ten thousand jobs', async () => {
   await tab.page.setViewportSize(PHONE);
   expect(await tab.isTooWide()).toBe(false);
 });
+
+test('the address holds the view: states, types, text and order come back with it, and by the keyboard', async () => {
+  await using tab = await DashboardTab.open(browser, edge.http);
+  const { page } = tab;
+  await page.getByRole('button', { name: /Failed/ }).click();
+  await page.locator('.types .chip', { hasText: 'pdf.words' }).click();
+  await page.keyboard.press('/');
+  await page.keyboard.type('DISK space');
+  await page.getByRole('button', { name: 'Age', exact: true }).click();
+  const wanted = /#\/\?state=failed&type=pdf\.words&q=DISK\+space&sort=age$/;
+  await waitFor(() => wanted.test(page.url()), { what: `the address, ${page.url()}` });
+  await page.locator('.row-failed').first().waitFor();
+  await page.locator('input[type=search]').fill('nothing-like-it');
+  await page.getByText('No job matches').waitFor();
+  await page.locator('input[type=search]').fill('NO space');
+  await page.locator('.row-failed').first().waitFor();
+  const shown = async () => await page.locator('.shown').textContent();
+  const before = await shown();
+  expect(before).toMatch(/^\d+ of 10,001 jobs$/);
+  await page.reload();
+  await page.locator('.row-failed').first().waitFor();
+  await waitFor(async () => (await shown()) === before, { what: 'the same jobs' });
+  expect(await page.locator('input[type=search]').inputValue()).toBe('NO space');
+  expect(await page.locator('.rows .row:not(.row-failed)').count()).toBe(0);
+  await page.getByRole('button', { name: 'Show all' }).click();
+  await waitFor(async () => (await shown()) === '10,001 jobs', { what: 'all of them' });
+
+  // Down by ten rows, and to the end, and into a job and back.
+  await page.locator('.job-list').focus();
+  for (let count = 0; count < 10; count++) await page.keyboard.press('ArrowDown');
+  const active = page.locator('.row-active');
+  expect(await active.getAttribute('aria-rowindex')).toBe('11');
+  await page.keyboard.press('End');
+  await waitFor(async () => (await active.getAttribute('aria-rowindex')) === '10002', {
+    what: 'the last row',
+  });
+  const id = (await active.locator('a').textContent()) ?? '';
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { name: id, exact: true }).waitFor();
+  expect(page.url()).toMatch(new RegExp(`#/jobs/${id}$`));
+  await page.keyboard.press('Escape');
+  await page.locator('.job-list').waitFor();
+  expect(tab.asked.filter((url) => new URL(url).host !== new URL(edge.http).host)).toEqual([]);
+});
+
+test('hostile words stay words, in one line, and turn nothing round', async () => {
+  const evil = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>';
+  const turned = 'safe \u202e gnp.exe \u2066 \u200b end';
+  const piled = `Z${'\u0301'.repeat(400)}`;
+  const long = 'x'.repeat(60_000);
+  await publishAll(nc, [
+    [
+      'hostile-1',
+      {
+        progress: 1,
+        status: 'error',
+        error: { code: evil.slice(0, 100), message: `${evil} ${turned} ${piled}`, details: { evil, long } },
+      },
+    ],
+    ['hostile-2', { progress: 100, status: 'completed', message: turned, result: { [evil]: long } }],
+    [
+      `hostile-${'w'.repeat(120)}`,
+      { progress: 3, message: 'w'.repeat(4_000), step: { name: 's'.repeat(256) } },
+    ],
+    [
+      'hostile-4',
+      { progress: 4, message: 'שלום \u05d0\u05d1 مرحبا', step: { name: turned }, job_type: 't'.repeat(64) },
+    ],
+    [
+      'hostile-5',
+      {
+        progress: 100,
+        status: 'completed',
+        result: '</script><script>window.hacked=1</script>',
+        extra: long.slice(0, 50_000),
+      },
+    ],
+  ]);
+  await using tab = await DashboardTab.open(browser, `${edge.http}/#/?q=hostile`);
+  const { page } = tab;
+  await waitFor(async () => (await page.locator('.shown').textContent())?.startsWith('5 of'), {
+    what: 'the hostile jobs',
+  });
+  const isHarmless = async () => {
+    expect(await page.evaluate('window.hacked')).toBeUndefined();
+    expect(await page.locator('#app img, #app script').count()).toBe(0);
+    expect(await page.locator('#app').textContent()).not.toMatch(/[\u202a-\u202e\u2066-\u2069\u200b]/);
+    expect(await tab.isTooWide()).toBe(false);
+  };
+  const heights = await page
+    .locator('.rows .row')
+    .evaluateAll((rows) => rows.map((row) => (row as HTMLElement).offsetHeight));
+  expect(new Set(heights).size).toBe(1);
+  await isHarmless();
+  await tab.pictures('hostile');
+  expect(await tab.axe()).toEqual([]);
+  for (const id of ['hostile-1', 'hostile-2', 'hostile-4', 'hostile-5', `hostile-${'w'.repeat(120)}`]) {
+    await page.goto(`${edge.http}/#/jobs/${id}`);
+    await page.getByRole('heading', { name: id, exact: true }).waitFor();
+    await page.getByText('complete: every event').waitFor();
+    await isHarmless();
+    if (id === 'hostile-1') await tab.pictures('hostile-job');
+    await page.setViewportSize(PHONE);
+    expect([id, await tab.isTooWide()]).toEqual([id, false]);
+  }
+});
