@@ -94,6 +94,16 @@ function optionsOf(root: HTMLElement, shown: () => Shown): UPlot.Options {
         ...axis,
         grid: { show: false },
         space: 90,
+        incrs: [
+          1,
+          2,
+          5,
+          10,
+          15,
+          30,
+          ...[1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720].map((n) => n * MINUTE),
+          ...[1, 2, 7].map((n) => n * DAY),
+        ],
         size: 28,
         values: (_, splits) => {
           const span = (splits.at(-1) ?? 0) - (splits[0] ?? 0);
@@ -214,10 +224,10 @@ function drawLines(self: UPlot, { timeline, atMs }: Shown, color: Color): void {
       context.stroke();
       if (text === '') return;
       context.font = `${11 * scale}px system-ui, sans-serif`;
-      context.textBaseline = 'bottom';
+      context.textBaseline = 'top';
       const isRight = x + context.measureText(text).width + 8 * scale > self.bbox.left + self.bbox.width;
       context.textAlign = isRight ? 'right' : 'left';
-      context.fillText(text, x + (isRight ? -4 : 4) * scale, top + height - 4 * scale);
+      context.fillText(text, x + (isRight ? -4 : 4) * scale, top + 4 * scale);
       context.textAlign = 'left';
     };
     for (const { attempt, fromMs } of timeline.attempts.slice(1))
