@@ -88,6 +88,7 @@ export class Session extends Store {
       return last.result;
     }
     const result = listed(this.#rows.values(), view);
+    this.#rows = inOrder(result.rows, this.#rows);
     this.#listed = { view, atMs: nowMs, isStale: false, result };
     return result;
   }
@@ -220,6 +221,14 @@ export class Session extends Store {
       this.changed();
     }, ms);
   }
+}
+
+/** The same jobs, those of the list first: what is sorted almost is sorted anew in no time. */
+function inOrder(first: readonly JobRow[], rows: ReadonlyMap<string, JobRow>): Map<string, JobRow> {
+  const ordered = new Map<string, JobRow>();
+  for (const row of first) ordered.set(row.id, row);
+  if (ordered.size < rows.size) for (const [id, row] of rows) if (!ordered.has(id)) ordered.set(id, row);
+  return ordered;
 }
 
 /** So many events an update stands for beside itself, where the edge sends fewer of them. */
