@@ -11,7 +11,8 @@ interface PositionFrame {
   readonly cursor?: number;
 }
 
-const UPDATE = /^\{(?:"type":"progress_update",)?"seq":(\d+),/;
+const UPDATE =
+  /^\{(?:"type":"progress_update",)?"seq":(\d+),(?:"prev_seq":(?:\d+|null),(?:"folded":\d+,)?"resume_seq":(\d+),)?/;
 const EVENT_ID = /^(\d{1,16})\.([^.]*)\.([^.]*)$/;
 
 /**
@@ -31,8 +32,8 @@ export class SseEncoder {
 
   /** The text of one frame as one event, its empty line included. */
   encode(frame: string): string {
-    const seq = UPDATE.exec(frame)?.[1];
-    if (seq !== undefined) return this.#event(this.#idAt(seq), frame);
+    const [, seq, resumeSeq] = UPDATE.exec(frame) ?? [];
+    if (seq !== undefined) return this.#event(this.#idAt(resumeSeq ?? seq), frame);
     const position = JSON.parse(frame) as PositionFrame;
     switch (position.type) {
       case 'hello': {

@@ -136,7 +136,7 @@ async function serve(
   }
   if (stream.isGone) return;
   stream.begin(new SseEncoder(resume), (transport) =>
-    deps.connect({ scope, resume, requester, narrow }, credentials, transport),
+    deps.connect({ ...request, scope, requester, narrow }, credentials, transport),
   );
 }
 

@@ -11,6 +11,8 @@ import { UpdateWriter } from './update-writer.js';
 export interface SessionDeps extends SessionContext {
   /** Asks for `pump` in the next turn of the event loop. */
   readonly scheduleCatchUp: (session: Session) => void;
+  /** With a `maxRate`: calls `woken` at that time, in milliseconds that never go back. */
+  readonly wakeAt?: (session: Session, at: number) => void;
 }
 
 /** The most bytes that one pump sends before the other sessions have their turn. */
@@ -58,6 +60,11 @@ export class Session {
   #state: SessionState = LOADING;
   /** Whether `caught_up` follows when the head is reached: after a connect or reset, not after a full socket. */
   #owesCaughtUp = true;
+  /** What may be sent now is sent, however soon it is after the update before. */
+  #isHasty = false;
+  /** All jobs with a `maxRate`: it is live but for what came since its last update, which is not read before its time. */
+  #isHeldBack = false;
+  #isToBeWoken = false;
 
   constructor(deps: SessionDeps, writer: SessionOutput, followed: Followed) {
     this.requester = deps.requester;
@@ -74,11 +81,17 @@ export class Session {
   }
 
   get state(): SessionState['name'] {
-    return this.#state.name;
+    return this.#isHeldBack && this.#state === this.#tail ? 'live' : this.#state.name;
   }
 
   /** Everything in scope up to here has been sent. */
   get cursor(): number {
+    const { unsent } = this.#followed;
+    return unsent === null ? this.#position : (unsent.after ?? 0);
+  }
+
+  /** Everything in scope up to here has been read. */
+  get #position(): number {
     const { log } = this.#deps;
     const cursor = this.#followed.cursor ?? 0;
     if (this.#state !== LIVE) return cursor;
@@ -112,8 +125,13 @@ export class Session {
   }
 
   #pump(): void {
+    const isAtHead = this.#state === LIVE || this.#isHeldBack;
     this.#leaveLive();
     if (!this.#writer.isUsable()) return;
+    if (this.#updates.isConflating) {
+      this.#isHeldBack = isAtHead && this.#mayHoldBack();
+      if (this.#isHeldBack) return;
+    }
     for (let budget = TURN_BYTES; !this.#writer.isFull; ) {
       if (budget <= 0) {
         this.#deps.scheduleCatchUp(this);
@@ -147,11 +165,13 @@ export class Session {
     const followed = this.#followed;
     switch (step.kind) {
       case 'state':
-        return this.#updates.update(step.record);
+        return this.#updates.state(step.record);
       case 'scanned':
         return this.#writer.scanned(SNAPSHOT_SCAN_LIMIT);
       case 'records': {
-        const spent = this.#writer.scanned(step.scanned) + this.#updates.updates(step.records, step.gap);
+        const spent =
+          this.#writer.scanned(step.scanned) +
+          this.#updates.updates(step.records, step.gap, reading.name === 'snapshot');
         followed.advanceTo(step.cursor);
         return spent;
       }
@@ -186,6 +206,7 @@ export class Session {
         this.#enter(this.#tail);
         return 0;
       case 'skip': {
+        this.#updates.flush();
         this.#updates.resume(step.cursor, this.#deps.now());
         const snapshot = this.#deps.log.changes(followed.scope, step.cursor);
         this.#writer.send(frames.skipped(step.reason, step.cursor, snapshot.head + 1));
@@ -209,6 +230,7 @@ export class Session {
   #reset({ reason, firstSeq, lastSeq }: Extract<Step, { kind: 'reset' }>): void {
     const { epoch } = this.#deps.log;
     this.#opening.reset(epoch);
+    this.#updates.forget();
     this.#writer.reset(reason, epoch, firstSeq, lastSeq);
     this.#updates.setPreviousSeq(null);
     this.#owesCaughtUp = true;
@@ -237,6 +259,7 @@ export class Session {
   }
 
   #goLive(): void {
+    this.#flushIfDue();
     this.#enter(LIVE);
     if (this.#owesCaughtUp) this.#writer.caughtUp(this.#followed.cursor ?? 0);
     this.#owesCaughtUp = false;
@@ -244,10 +267,41 @@ export class Session {
     this.#updates.endIfFinished();
   }
 
+  // All jobs: what lies behind the cursor is not even read before its time, as long as memory will have it then.
+  #mayHoldBack(): boolean {
+    const updates = this.#updates;
+    if (this.scope.kind !== 'all' || this.#state !== this.#tail || updates.holdsBack) return false;
+    if (this.#owesCaughtUp || this.#isHasty || this.#deps.now() >= updates.dueAt) return false;
+    if (!this.#deps.log.canWait(this.#position)) return false;
+    this.#wakeWhenDue();
+    return true;
+  }
+
+  // At the head: what was folded is sent, or waits for its time.
+  #flushIfDue(): void {
+    const updates = this.#updates;
+    if (!updates.holdsBack) return;
+    const isHeld = this.scope.kind === 'job' && !this.#owesCaughtUp && !this.#isHasty;
+    if (isHeld && this.#deps.now() < updates.dueAt) this.#wakeWhenDue();
+    else updates.flush();
+  }
+
+  #wakeWhenDue(): void {
+    if (this.#isToBeWoken) return;
+    this.#isToBeWoken = true;
+    this.#deps.wakeAt?.(this, this.#updates.dueAt);
+  }
+
+  /** It is the time that it asked for: it has its turn again. */
+  woken(): void {
+    this.#isToBeWoken = false;
+    this.#deps.scheduleCatchUp(this);
+  }
+
   // Before anything can stop the pump: a live session's cursor is the log's `flushedSeq`, and that is about to move on.
   #leaveLive(): void {
     if (this.#state !== LIVE) return;
-    this.#followed.cursor = this.cursor;
+    this.#followed.cursor = this.#position;
     this.#state = this.#tail;
   }
 
@@ -269,18 +323,26 @@ export class Session {
   logRestarts(reset: ResetReason | null): void {
     if (this.#state === ENDED) return;
     this.#leaveLive();
+    this.#updates.forget();
+    this.#isHeldBack = false;
     this.#opening.startOver(this.#state === LOADING ? null : this.#followed.cursor, reset);
     this.#state = LOADING;
   }
 
   /** The cursor as the client is about to be told it. What was told is never taken back. */
   toldCursor(): number {
-    if (this.#state === LIVE) this.#followed.cursor = this.cursor;
+    if (this.#state === LIVE) this.#followed.cursor = this.#position;
     return this.cursor;
   }
 
   /** A job in scope is silent. Only a live session tells it at once: the others have yet to send what came before. */
   stalled(frame: string): void {
+    if (this.#isHeldBack || this.#updates.holdsBack) {
+      // What came before the silence is not to come behind the word of it.
+      this.#isHasty = true;
+      this.pump();
+      this.#isHasty = false;
+    }
     this.#updates.stalled(frame, this.#state === LIVE && !this.#writer.isFull);
   }
 

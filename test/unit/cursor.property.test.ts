@@ -12,11 +12,14 @@ const job = fc.constantFrom(...JOBS);
 const kind: fc.Arbitrary<Kind> = fc.oneof(
   { weight: 12, arbitrary: fc.constant<Kind>('processing') },
   { weight: 1, arbitrary: fc.constantFrom<Kind>('completed', 'retryable', 'failed', 'invalid') },
+  { weight: 1, arbitrary: fc.constantFrom<Kind>('reading', 'again') },
 );
 const scope: fc.Arbitrary<Scope> = fc.oneof(
   job.map((id): Scope => ({ kind: 'job', id, jobTypes: null })),
   fc.constantFrom<Scope>({ kind: 'all', jobTypes: null }, { kind: 'all', jobTypes: new Set(['odd']) }),
 );
+/** Updates a second; undefined: every event. */
+const rate = fc.constantFrom(undefined, undefined, 0.1, 1, 50);
 const who = fc.nat(9);
 const upTo = (max: number) => fc.integer({ min: 1, max });
 
@@ -26,7 +29,7 @@ const step = fc.oneof(
   { weight: 6, arbitrary: fc.record({ do: fc.constant('turn' as const) }) },
   { weight: 5, arbitrary: fc.record({ do: fc.constant('answer' as const), count: upTo(3) }) },
   { weight: 6, arbitrary: fc.record({ do: fc.constant('read' as const), who, count: upTo(6) }) },
-  { weight: 4, arbitrary: fc.record({ do: fc.constant('connect' as const), scope }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant('connect' as const), scope, rate }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('drop' as const), who }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('resume' as const), who }) },
   {
@@ -39,7 +42,7 @@ const step = fc.oneof(
       back: fc.oneof(fc.constant(null), fc.integer({ min: -3, max: 30 })),
     }),
   },
-  { weight: 3, arbitrary: fc.record({ do: fc.constant('select' as const), jobs: fc.subarray(JOBS) }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('select' as const), jobs: fc.subarray(JOBS), rate }) },
   { weight: 6, arbitrary: fc.record({ do: fc.constant('readSelected' as const), who, count: upTo(6) }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('dropSelected' as const), who }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('follow' as const), who, jobs: fc.subarray(JOBS) }) },
@@ -50,6 +53,11 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant('trim' as const), count: upTo(20) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('purgeJob' as const), job }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('wait' as const), minutes: upTo(11) }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({ do: fc.constant('pass' as const), ms: fc.constantFrom(1, 20, 1_000, 10_000) }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('repace' as const), who, rate }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('look' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('rescope' as const), who, scope }) },
   {
@@ -73,7 +81,7 @@ async function take(world: World, next: Step): Promise<void> {
   const selected = 'who' in next ? world.selected[next.who % Math.max(1, world.selected.length)] : undefined;
   switch (next.do) {
     case 'select':
-      world.select(next.jobs);
+      world.select(next.jobs, next.rate);
       break;
     case 'readSelected':
       selected?.read(next.count);
@@ -106,7 +114,7 @@ async function take(world: World, next: Step): Promise<void> {
       client?.read(next.count);
       break;
     case 'connect':
-      world.connect(next.scope);
+      world.connect(next.scope, next.rate);
       break;
     case 'drop':
       if (client) world.drop(client);
@@ -137,7 +145,13 @@ async function take(world: World, next: Step): Promise<void> {
       world.stream.purgeJob(next.job);
       break;
     case 'wait':
-      world.stream.clock += next.minutes * 60_000;
+      world.pass(next.minutes * 60_000);
+      break;
+    case 'pass':
+      world.pass(next.ms);
+      break;
+    case 'repace':
+      if (client) world.repace(client, next.rate);
       break;
     case 'look':
       world.look();
@@ -159,6 +173,7 @@ async function take(world: World, next: Step): Promise<void> {
 
 test('G1 order, G2 state first, G4 slow readers, G5 stale cursors: after any program every client has exactly what it is owed, and whoever pages as well', async () => {
   let updates = 0;
+  let [folded, interleaved, foldedOfSelected] = [0, 0, 0];
   let [resets, skips, gone, paged, stale, ofSelected] = [0, 0, 0, 0, 0, 0];
   await fc.assert(
     fc.asyncProperty(
@@ -170,11 +185,18 @@ test('G1 order, G2 state first, G4 slow readers, G5 stale cursors: after any pro
         await world.verify();
         for (const client of world.clients) {
           updates += client.updates;
+          folded += client.folded;
+          interleaved += client.interleaved;
           resets += client.resets;
           skips += client.skips;
           gone += client.gone;
         }
-        for (const { judges } of world.selected) for (const judge of judges) ofSelected += judge.updates;
+        for (const { judges } of world.selected) {
+          for (const judge of judges) {
+            ofSelected += judge.updates;
+            foldedOfSelected += judge.folded;
+          }
+        }
         for (const pager of world.pagers) {
           paged += pager.events;
           if (pager.isStale) stale++;
@@ -186,4 +208,5 @@ test('G1 order, G2 state first, G4 slow readers, G5 stale cursors: after any pro
   // A property that nothing ever exercises holds as well.
   expect(updates).toBeGreaterThan(RUNS);
   for (const times of [resets, skips, gone, paged, stale, ofSelected]) expect(times).toBeGreaterThan(0);
+  for (const times of [folded, interleaved, foldedOfSelected]) expect(times).toBeGreaterThan(0);
 });

@@ -1,6 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { chooseSubprotocol, parseRequest } from '../../internal/edge/request.js';
+import {
+  chooseSubprotocol,
+  parseRequest,
+  parseSocketRequest,
+  parseStreamRequest,
+} from '../../internal/edge/request.js';
 import { ERROR_CODES } from '../../schemas/close-codes.js';
 
 const JOB = '123e4567-e89b-12d3-a456-426614174000';
@@ -24,6 +29,57 @@ describe('one job', () => {
       scope: { kind: 'job', id: JOB, jobTypes: null },
       resume,
     });
+  });
+
+  test.each<[string, number]>([
+    ['0.1', 0.1],
+    ['50', 50],
+    ['5', 5],
+    ['2.5', 2.5],
+    ['0.100000', 0.1],
+  ])('max_rate=%s', (text, maxRate) => {
+    expect(parseRequest(JOB, `max_rate=${text}`)).toMatchObject({ ok: true, resume: null, maxRate });
+    const resume = { lastSeq: 3, epoch: null };
+    expect(parseRequest(null, `last_seq=3&max_rate=${text}`)).toMatchObject({ ok: true, resume, maxRate });
+    const selected = parseSocketRequest(null, `select&max_rate=${text}`);
+    expect(selected).toMatchObject({ ok: true, scope: { kind: 'selected' }, maxRate });
+    const stream = parseStreamRequest(null, `max_rate=${text}`, '3.e.s');
+    expect(stream).toMatchObject({ ok: true, resume: { lastSeq: 3 }, maxRate });
+  });
+
+  test.each([
+    '',
+    '0',
+    '0.09',
+    '50.1',
+    '51',
+    '100',
+    '-1',
+    '+5',
+    '1e1',
+    '.5',
+    '5.',
+    '0x5',
+    ' 5',
+    '5,0',
+    'NaN',
+    'Infinity',
+    '٥',
+  ])('G8 bad input: max_rate=%j', (text) => {
+    expect(parseRequest(JOB, `max_rate=${encodeURIComponent(text)}`)).toMatchObject({
+      ok: false,
+      code: 'invalid_query',
+      message: expect.stringMatching(
+        /^max_rate is ".*"; expected 0\.1 to 50: updates a second for each job$/,
+      ),
+    });
+  });
+
+  test('G8 bad input: max_rate given twice', () => {
+    const message = 'max_rate is given more than once';
+    const expected = { ok: false, code: 'invalid_query', message };
+    expect(parseRequest(JOB, 'max_rate=5&max_rate=5')).toEqual(expected);
+    expect(parseRequest(null, 'max_rate=5&max_rate=x')).toEqual(expected);
   });
 
   test.each(['a', 'A_z-9', 'x'.repeat(128), '__proto__'])('the id %s', (id) => {
