@@ -126,9 +126,12 @@ const MAX_PHASES = 4_096;
 const phases = new Map<string, string>();
 
 // Few phases come again and again, in millions of last states.
-function phaseOf({ status, attempt, step, job_type }: Event): string {
-  if (attempt === undefined && step?.name === undefined && job_type === undefined) return STATUS[status];
-  const phase = `${status}\n${attempt ?? ''}\n${job_type ?? ''}\n${step?.name ?? ''}`;
+function phaseOf(event: Event): string {
+  const { status, attempt, step, job_type } = event;
+  // An error that may be tried again is another one than an end.
+  const state = status === 'error' && isFinished(event) ? 'failed' : STATUS[status];
+  if (attempt === undefined && step?.name === undefined && job_type === undefined) return state;
+  const phase = `${state}\n${attempt ?? ''}\n${job_type ?? ''}\n${step?.name ?? ''}`;
   const known = phases.get(phase);
   if (known !== undefined) return known;
   if (phases.size < MAX_PHASES) phases.set(phase, phase);

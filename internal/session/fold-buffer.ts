@@ -5,19 +5,20 @@ export interface Fold {
   readonly record: LogRecord;
   /** The event before the first of them; null: not known, or not named. */
   readonly prevSeq: number | null;
-  readonly firstSeq: number;
   readonly count: number;
-}
-
-/** A fold that is to be sent, and the cursor of a client that has it and all before it. */
-export interface DueFold extends Fold {
+  /** The cursor of a client that has it and all before it. */
   readonly cursor: number;
 }
 
-/** Whether the fold ends with a change, which no later event may take in. */
-interface Latest {
-  readonly fold: Fold;
-  readonly isClosed: boolean;
+/** A fold while it grows. */
+interface Growing {
+  record: LogRecord;
+  readonly prevSeq: number | null;
+  readonly firstSeq: number;
+  count: number;
+  cursor: number;
+  /** It ends with a change, which no later event may take in. */
+  isClosed: boolean;
 }
 
 /**
@@ -26,12 +27,12 @@ interface Latest {
  * empties it by `bytes`. PROTOCOL.md, "Conflation".
  */
 export class FoldBuffer {
-  readonly #latest = new Map<string, Latest>();
+  readonly #latest = new Map<string, Growing>();
   /** Behind these came another one of the same job. */
-  #closed: Fold[] = [];
+  #closed: Growing[] = [];
   #bytes = 0;
   /** One job: its newest event that was taken in, sent or not. All jobs: nothing is kept of what was sent. */
-  #last: Pick<LogRecord, 'seq' | 'phase'> | null = null;
+  #last: LogRecord | null = null;
   readonly #isOneJob: boolean;
 
   constructor(isOneJob: boolean) {
@@ -55,42 +56,37 @@ export class FoldBuffer {
   add(record: LogRecord, prevSeq: number | null): boolean {
     const { id, seq, phase } = record;
     const latest = this.#latest.get(id);
-    const before = latest?.fold.record ?? this.#last;
+    const before = latest?.record ?? this.#last;
     const isNext = before === null || record.prevSeq === null || record.prevSeq === before.seq;
     const isChange =
       record.finished || !isNext || (before === null ? record.isChange : before.phase !== phase);
-    const open = latest !== undefined && !latest.isClosed && isNext ? latest.fold : null;
-    if (latest !== undefined && open === null) this.#closed.push(latest.fold);
-    if (open !== null) this.#bytes -= open.record.bytes;
+    if (this.#isOneJob) this.#last = record;
     this.#bytes += record.bytes;
-    const fold =
-      open === null
-        ? { record, prevSeq, firstSeq: seq, count: 1 }
-        : { record, prevSeq: open.prevSeq, firstSeq: open.firstSeq, count: open.count + 1 };
-    // Inserted anew, so that the map is in rising order of the newest seq.
-    this.#latest.delete(id);
-    this.#latest.set(id, { fold, isClosed: isChange });
-    if (this.#isOneJob) this.#last = { seq, phase };
+    if (latest !== undefined && !latest.isClosed && isNext) {
+      this.#bytes -= latest.record.bytes;
+      latest.record = record;
+      latest.count++;
+      latest.isClosed = isChange;
+      return isChange;
+    }
+    if (latest !== undefined) this.#closed.push(latest);
+    this.#latest.set(id, { record, prevSeq, firstSeq: seq, count: 1, cursor: seq, isClosed: isChange });
     return isChange;
   }
 
   /** Hands out what it holds, in rising seq, and is empty. */
-  take(): DueFold[] {
-    const folds = [...this.#latest.values()].map(({ fold }) => fold);
-    if (this.#closed.length > 0) {
-      folds.push(...this.#closed);
-      folds.sort((one, other) => one.record.seq - other.record.seq);
-    }
+  take(): readonly Fold[] {
+    const folds = [...this.#closed, ...this.#latest.values()];
+    folds.sort((one, other) => one.record.seq - other.record.seq);
     this.#clear();
     // Whoever is cut off between two of them has only what lies before the first event that a later one stands for.
-    const due = new Array<DueFold>(folds.length);
     let firstOfLater = Number.POSITIVE_INFINITY;
     for (let at = folds.length - 1; at >= 0; at--) {
-      const fold = folds[at] as Fold;
-      due[at] = { ...fold, cursor: Math.min(fold.record.seq, firstOfLater - 1) };
+      const fold = folds[at] as Growing;
+      fold.cursor = Math.min(fold.record.seq, firstOfLater - 1);
       firstOfLater = Math.min(firstOfLater, fold.firstSeq);
     }
-    return due;
+    return folds;
   }
 
   /** What it holds is owed to nobody any more, and what comes follows nothing. */

@@ -119,19 +119,15 @@ export class Session {
    * @returns about how many bytes were sent
    */
   pump(): number {
+    if (this.#updates.isConflating && this.#holdBack()) return 0;
     const before = this.#writer.cost;
     this.#writer.corked(() => this.#pump());
     return this.#writer.cost - before;
   }
 
   #pump(): void {
-    const isAtHead = this.#state === LIVE || this.#isHeldBack;
     this.#leaveLive();
     if (!this.#writer.isUsable()) return;
-    if (this.#updates.isConflating) {
-      this.#isHeldBack = isAtHead && this.#mayHoldBack();
-      if (this.#isHeldBack) return;
-    }
     for (let budget = TURN_BYTES; !this.#writer.isFull; ) {
       if (budget <= 0) {
         this.#deps.scheduleCatchUp(this);
@@ -265,6 +261,14 @@ export class Session {
     this.#owesCaughtUp = false;
     this.#updates.tellStall();
     this.#updates.endIfFinished();
+  }
+
+  // Whether there is nothing to do yet: with each turn it is asked of all that wait.
+  #holdBack(): boolean {
+    const isAtHead = this.#state === LIVE || this.#isHeldBack;
+    this.#leaveLive();
+    this.#isHeldBack = isAtHead && this.#mayHoldBack();
+    return this.#isHeldBack;
   }
 
   // All jobs: what lies behind the cursor is not even read before its time, as long as memory will have it then.

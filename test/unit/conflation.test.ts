@@ -76,6 +76,19 @@ describe('one job', () => {
     expect(told(frames)).toHaveLength(3);
   });
 
+  test('G6 the end: an error that may be tried again behind a final one is a change', () => {
+    const { publish, pass, connect } = edge();
+    const { frames } = connect(all(), null, { maxRate: 1 });
+    publish(['a', { status: 'error' }]);
+    const again = { status: 'error', error: { retryable: true } };
+    publish(['a', again], ['a', again]);
+    pass(1_010);
+    expect(told(frames).slice(1)).toEqual([
+      [2, 1, undefined, undefined],
+      [3, 2, undefined, undefined],
+    ]);
+  });
+
   test('a step without another name, a message and progress are no change', () => {
     const { publish, connect } = edge();
     const { frames } = connect(job('a'), null, { maxRate: 1 });
