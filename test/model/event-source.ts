@@ -84,7 +84,8 @@ export class ModelEventSource implements Transport {
   }
   end(code: number): void {
     if (code !== 1000) throw new Error(`a stream was ended with ${code}`);
-    this.settle();
+    this.#unsent = 0;
+    this.#push(this.#encoder?.position() ?? '');
     this.#wire.push('end');
   }
 
