@@ -10,6 +10,7 @@ import type {
   JobOptions,
   Jobs,
   JobsFilter,
+  JobsOptions,
   ProgressClient,
   ProgressClientOptions,
   ProgressUpdate,
@@ -51,11 +52,13 @@ class Client implements ProgressClient {
   #isClosed = false;
 
   constructor(options: ProgressClientOptions, parts: ClientParts) {
-    const { storage, transport = 'auto', lingerMs = LINGER_MS } = options;
+    const { storage, transport = 'auto', maxRate, lingerMs = LINGER_MS } = options;
     const platform = parts.platform ?? realPlatform(options.WebSocket);
     const base = baseUrl(options.url);
+    checkRate(maxRate);
     this.#deps = {
       base,
+      maxRate,
       platform,
       transports: new Transports(transport),
       open: parts.open ?? openWire,
@@ -88,14 +91,20 @@ class Client implements ProgressClient {
     return this.#shared.open(id, options);
   }
 
-  jobs({ ids, jobTypes }: JobsFilter = {}, options: JobOptions = {}): Jobs {
+  jobs({ ids, jobTypes }: JobsFilter = {}, options: JobsOptions = {}): Jobs {
     this.#check();
-    if (ids !== undefined && (jobTypes !== undefined || options.after !== undefined))
-      throw new TypeError('with ids neither jobTypes nor after can be given');
+    const { after, maxRate } = options;
+    checkRate(maxRate);
+    if (ids !== undefined && (jobTypes ?? after ?? maxRate) !== undefined)
+      throw new TypeError('with ids neither jobTypes, after nor maxRate can be given');
     const load = async (handle: JobsHandle) => {
       const { AllJobs, NamedJobs } = await import('./jobs.js');
       if (ids === undefined)
-        return new AllJobs(handle, { ...this.#deps, target: { kind: 'all', jobTypes: jobTypes ?? [] } });
+        return new AllJobs(handle, {
+          ...this.#deps,
+          maxRate,
+          target: { kind: 'all', jobTypes: jobTypes ?? [] },
+        });
       return new NamedJobs(
         handle,
         [...new Set(ids)].map((id) => this.job(id)),
@@ -139,6 +148,12 @@ class Client implements ProgressClient {
   #check(): void {
     if (this.#isClosed) throw new ClosedError();
   }
+}
+
+/** @throws TypeError when it is no rate */
+function checkRate(maxRate = 1): void {
+  if (!(maxRate >= 0.1 && maxRate <= 50))
+    throw new TypeError(`maxRate is ${maxRate}; expected 0.1 to 50 updates a second`);
 }
 
 /** @throws TypeError when it is no address of an edge */

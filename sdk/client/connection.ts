@@ -34,6 +34,7 @@ export interface ConnectionOwner {
 export interface ConnectionDeps {
   readonly base: URL;
   readonly target: Target;
+  readonly maxRate?: number | undefined;
   readonly platform: Platform;
   readonly transports: Transports;
   readonly open: (name: TransportName) => OpenWire | Promise<OpenWire>;
@@ -143,7 +144,7 @@ export class Connection {
   }
 
   async #open(attempt: Attempt): Promise<void> {
-    const { base, target, platform, open, getToken } = this.deps;
+    const { base, target, maxRate, platform, open, getToken } = this.deps;
     const isOver = () => this.#attempt !== attempt && this.#probe !== attempt;
     try {
       attempt.token = await getToken();
@@ -151,7 +152,7 @@ export class Connection {
       const openWire = await open(attempt.transport);
       if (isOver()) return;
       attempt.wire = openWire(
-        { base, target, token: attempt.token },
+        { base, target, token: attempt.token, maxRate },
         {
           followed: () => this.owner.followed(),
           position: () => this.owner.received(),

@@ -30,6 +30,11 @@ export class AllJobs implements JobsEngine, ConnectionOwner {
   readonly #shown = new Map<string, Shown>();
   /** Of each job the last seq, to check the next one by. */
   readonly #last = new Map<string, number>();
+  /**
+   * With a rate: updates behind which others are still to come that stand for events before them. They are given together,
+   * so that a connection that is cut in between has brought none of them.
+   */
+  #window: ProgressUpdate[] = [];
   /** What has come: with it the connection goes on. */
   #received: Position | null;
   #epoch = '';
@@ -53,11 +58,15 @@ export class AllJobs implements JobsEngine, ConnectionOwner {
   }
 
   received(): Position | null {
-    return this.#received;
+    const received = this.#received;
+    return received && { ...received, seq: received.resume ?? received.seq };
   }
 
   connected(state: ConnectionState): void {
-    if (state !== 'open') this.#isCaughtUp = false;
+    if (state !== 'open') {
+      this.#isCaughtUp = false;
+      this.#window = [];
+    }
     this.#changedAll();
     if (!this.handle.isOver) this.handle.emit('connection', state);
   }
@@ -67,6 +76,11 @@ export class AllJobs implements JobsEngine, ConnectionOwner {
   }
 
   frame(frame: ServerFrame): void {
+    if (frame.type === 'progress_update') {
+      this.#window.push(frame);
+      if (frame.resume_seq !== undefined) return;
+    }
+    this.#giveWindow();
     switch (frame.type) {
       case 'hello':
         this.#isCaughtUp = this.#isAway = false;
@@ -80,9 +94,6 @@ export class AllJobs implements JobsEngine, ConnectionOwner {
         // The new token opens less: nothing stays of what it does not open, and what it does comes anew.
         this.#reset('scope');
         this.#connection.restart();
-        return;
-      case 'progress_update':
-        this.#update(frame);
         return;
       case 'skipped':
         this.#last.clear();
@@ -168,8 +179,13 @@ export class AllJobs implements JobsEngine, ConnectionOwner {
     this.handle.changed();
   }
 
-  #at(seq: number): Position {
-    return { seq, epoch: this.#epoch, scope: this.#scope };
+  #at(seq: number, resume?: number): Position {
+    return { seq, resume, epoch: this.#epoch, scope: this.#scope };
+  }
+
+  #giveWindow(): void {
+    // Behind one that shows a gap nothing counts: it comes again.
+    this.#window.splice(0).every((update) => this.#update(update));
   }
 
   /** Everything up to here has come. An edge that is a little behind another takes nothing back. */
@@ -178,23 +194,25 @@ export class AllJobs implements JobsEngine, ConnectionOwner {
     if (cursor >= (this.handle.taken?.seq ?? 0)) this.handle.advance(this.#at(cursor));
   }
 
-  #update(update: ProgressUpdate): void {
-    const { processing_id: id, seq, prev_seq } = update;
+  /** @returns false: something is missing before it, and is asked for */
+  #update(update: ProgressUpdate): boolean {
+    const { processing_id: id, seq, prev_seq, resume_seq } = update;
     const last = this.#last.get(id);
     const isGap = last !== undefined && prev_seq !== null && prev_seq > last;
     if (isGap && this.#gapAt !== last) {
       this.#gapAt = last;
       this.#connection.restart();
-      return;
+      return false;
     }
     this.#last.set(id, seq);
-    this.#received = this.#at(seq);
+    this.#received = this.#at(seq, resume_seq);
     this.handle.give(update, this.#received, () => {
       if (this.#continuity.kind === 'unknown' && this.handle.taken === null)
         this.#continuity = { kind: 'proven' };
       if (isGap && this.#continuity.kind === 'proven') this.#continuity = { kind: 'unknown' };
       this.#shown.set(id, { state: update, stalled: null, snapshot: null });
     });
+    return true;
   }
 
   #reset(reason: ResetReason): void {

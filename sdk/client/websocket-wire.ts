@@ -9,11 +9,12 @@ const PONG_MS = 10_000;
 const NEXT: Readonly<Record<number, WireClose['next']>> = { 4400: 'stop', 4401: 'new_token', 4403: 'stop' };
 
 /** Where a connection is opened. PROTOCOL.md, "Connecting". */
-function address({ base, target }: Parameters<OpenWire>[0], owner: Parameters<OpenWire>[1]): string {
+function address({ base, target, maxRate }: Parameters<OpenWire>[0], owner: Parameters<OpenWire>[1]): string {
   const url = new URL(base);
   url.protocol = base.protocol === 'https:' ? 'wss:' : 'ws:';
   url.pathname = `${base.pathname.replace(/\/$/, '')}/ws/upload-progress`;
   const query = url.searchParams;
+  if (maxRate !== undefined) query.set('max_rate', String(maxRate));
   if (target.kind === 'selected') query.set('select', '');
   else {
     for (const type of target.jobTypes) query.append('job_type', type);

@@ -6,6 +6,8 @@ import type { WebSocketClass } from './types.js';
 /** A cursor as the edge is asked with it. PROTOCOL.md, "Epoch" and "Scope". */
 export interface Position {
   readonly seq: number;
+  /** The cursor, where what stands before `seq` is still to come: an update's `resume_seq`. */
+  readonly resume?: number | undefined;
   readonly epoch: string;
   /** `''` as long as the edge has not named it: then it is not sent. */
   readonly scope: string;
@@ -52,6 +54,8 @@ export interface WireOptions {
   readonly base: URL;
   readonly target: Target;
   readonly token: string | null;
+  /** The most updates a second for each job; undefined: every event. */
+  readonly maxRate?: number | undefined;
 }
 
 /** One attempt to connect, and the connection it leads to. It retries nothing by itself. */
