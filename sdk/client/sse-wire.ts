@@ -16,8 +16,8 @@ const IDLE_MS = 5_000;
 
 /** Server-sent events, read with `fetch`: EventSource sends no header and shows no heartbeat. */
 export const openSse: OpenWire = (options, owner, platform) => {
-  const { base, target, token, maxRate } = options;
-  const rate = maxRate === undefined ? '' : `max_rate=${maxRate}`;
+  const { base, target, token } = options;
+  const rate = target.maxRate === undefined ? '' : `max_rate=${target.maxRate}`;
   const path = addressOf(base, `sse/upload-progress?${rate}`);
   /** By job: the scope of the cursor that was sent; '': none was. */
   const open = new Map<string, string>();
@@ -221,6 +221,7 @@ export const openSse: OpenWire = (options, owner, platform) => {
 
   openStreams();
   return {
+    transport: 'sse',
     follow(jobs) {
       for (const { id } of jobs) muted.add(id);
       reopen();

@@ -199,6 +199,7 @@ export class ModelPage {
       random,
       later: this.clock.later,
       onWake: () => () => {},
+      onHide: () => () => {},
       isVisible: () => true,
     };
     this.client = createProgressClient(

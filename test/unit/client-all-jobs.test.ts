@@ -38,7 +38,7 @@ describe('all jobs with a maxRate', () => {
 
   async function paced() {
     const w = await page({ maxRate: 2 });
-    expect(w.wires[0]?.options.maxRate).toBe(2);
+    expect(w.wires[0]?.options.target.maxRate).toBe(2);
     await w.hello();
     await w.say(update('a', 1, 0), update('b', 2, 0), { type: 'caught_up', cursor: 5 });
     return w;
@@ -113,7 +113,7 @@ test('jobs that are named share the rate of their page', async () => {
   await loaded();
   client.jobs();
   await loaded();
-  expect(wires.map(({ options }) => [options.target.kind, options.maxRate])).toEqual([
+  expect(wires.map(({ options }) => [options.target.kind, options.target.maxRate])).toEqual([
     ['selected', 0.1],
     ['all', undefined],
   ]);
