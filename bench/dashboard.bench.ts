@@ -3,6 +3,7 @@
  * paints, and what its heap does. HEADWAY_BENCH=1 CHROMIUM_BIN=... BENCH_SECONDS=3600 for an hour.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Browser } from 'playwright-core';
 import { expect, test } from 'vitest';
 import { busyJobs, DashboardTab, publishAll } from '../test/browser/dashboard-fixture.js';
 import { launchChromium } from '../test/harness/browser.js';
@@ -29,6 +30,51 @@ requestAnimationFrame(function frame(now) {
   requestAnimationFrame(frame);
 });
 `;
+
+interface TraceEvent {
+  readonly name: string;
+  readonly pid: number;
+  readonly tid: number;
+  readonly args?: { readonly name?: string };
+  /** Microseconds that went by, and those of them in which the thread ran. */
+  readonly dur?: number;
+  readonly tdur?: number;
+}
+
+/** The tasks of the page's main thread while `run` runs, in milliseconds: as they were, and without waiting for a processor. */
+async function traced(
+  browser: Browser,
+  run: () => Promise<void>,
+): Promise<{ wall: number[]; cpu: number[] }> {
+  const session = await browser.newBrowserCDPSession();
+  const events: TraceEvent[] = [];
+  session.on('Tracing.dataCollected', ({ value }) => void events.push(...(value as unknown as TraceEvent[])));
+  const isDone = new Promise((resolve) => session.once('Tracing.tracingComplete', resolve));
+  await session.send('Tracing.start', {
+    transferMode: 'ReportEvents',
+    traceConfig: { includedCategories: ['toplevel', 'disabled-by-default-devtools.timeline', '__metadata'] },
+  });
+  await run();
+  await session.send('Tracing.end');
+  await isDone;
+  await session.detach();
+  const mains = new Set(
+    events
+      .filter(({ name, args }) => name === 'thread_name' && args?.name === 'CrRendererMain')
+      .map(({ pid, tid }) => `${pid} ${tid}`),
+  );
+  const tasks = events.filter(({ name, pid, tid }) => /RunTask$/.test(name) && mains.has(`${pid} ${tid}`));
+  return {
+    wall: tasks.map(({ dur = 0 }) => dur / 1_000),
+    cpu: tasks.map(({ tdur = 0 }) => tdur / 1_000),
+  };
+}
+
+const longest = (values: readonly number[]): number[] =>
+  [...values]
+    .sort((a, b) => b - a)
+    .slice(0, 5)
+    .map(Math.round);
 
 const percentile = (values: readonly number[], part: number): number =>
   [...values].sort((a, b) => a - b)[Math.floor(values.length * part)] ?? 0;
@@ -79,30 +125,29 @@ test.skipIf(!process.env.CHROMIUM_BIN)(
         process.stdout.write(`${name} ${JSON.stringify(line)}\n`);
       };
       let published = 0;
-      let reportAt = 60;
-      for (;;) {
-        const seconds = (performance.now() - startedAt) / 1_000;
-        if (seconds >= SECONDS) break;
-        for (const due = seconds * RATE; published < due; published++) {
-          const [id, fields] = jobs[(published * 7) % JOBS] as (typeof jobs)[number];
-          const progress = (Number(fields.progress) + published / JOBS) % 100;
-          const body = event(id, {
-            ...fields,
-            status: 'processing',
-            progress,
-            result: undefined,
-            error: undefined,
-            timestamp: new Date().toISOString(),
-            message: `Update ${published}`,
-          });
-          nc.publish(`progress.${id}`, JSON.stringify(body));
+      const publish = async (seconds: number): Promise<void> => {
+        const from = performance.now();
+        const first = published;
+        for (let passed = 0; passed < seconds; passed = (performance.now() - from) / 1_000) {
+          for (const due = first + passed * RATE; published < due; published++) {
+            const [id, fields] = jobs[(published * 7) % JOBS] as (typeof jobs)[number];
+            const progress = (Number(fields.progress) + published / JOBS) % 100;
+            const { result: _, error: __, ...rest } = fields;
+            const changes = { status: 'processing', progress, timestamp: new Date().toISOString() };
+            const body = event(id, { ...rest, ...changes, message: `Update ${published}` });
+            nc.publish(`progress.${id}`, JSON.stringify(body));
+          }
+          await nc.flush();
+          await delay(1_000 / BURSTS);
         }
-        await nc.flush();
-        if (seconds > reportAt) {
-          await report('dashboard');
-          reportAt += 60;
-        }
-        await delay(1_000 / BURSTS);
+      };
+      const tracedSeconds = Math.min(10, SECONDS);
+      const { wall, cpu } = await traced(browser, () => publish(tracedSeconds));
+      const all = { tasks: wall.length, longestMs: longest(wall), longestCpuMs: longest(cpu) };
+      process.stdout.write(`dashboard, ${tracedSeconds} s traced ${JSON.stringify(all)}\n`);
+      for (let left = SECONDS - tracedSeconds; left > 0; left -= 60) {
+        await publish(Math.min(60, left));
+        await report('dashboard');
       }
       await report('dashboard, at the end');
       expect(tab.problems).toEqual([]);

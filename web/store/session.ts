@@ -17,6 +17,8 @@ import { Store } from './store.js';
 const TOKEN_KEY = 'headway-dashboard-token';
 /** A list that is sorted anew more often cannot be read. */
 const SORT_MS = 250;
+/** Of each job so many updates a second: nobody reads more. What is left out in between is counted all the same. */
+const JOB_RATE = 4;
 /** A job that promises nothing may have stalled by the settings of the edge. */
 const SILENT_MS = 30_000;
 
@@ -131,7 +133,7 @@ export class Session extends Store {
   }
 
   #follow(): Jobs {
-    const jobs = this.client.jobs();
+    const jobs = this.client.jobs({}, { maxRate: JOB_RATE });
     // What the one before says is of no interest any more.
     const on = <K extends keyof JobsEvents & string>(type: K, listener: (detail: JobsEvents[K]) => void) => {
       jobs.addEventListener(type, ({ detail }) => {
@@ -141,7 +143,7 @@ export class Session extends Store {
       });
     };
     on('update', (update) => {
-      if (this.isCurrent) this.rate.add(1 + foldedIn(update), performance.now());
+      if (this.isCurrent) this.rate.add(1 + (update.folded ?? 0), performance.now());
       this.log = received(this.log);
     });
     on('connection', (state) => {
@@ -230,12 +232,6 @@ function inOrder(first: readonly JobRow[], rows: ReadonlyMap<string, JobRow>): M
   if (ordered.size < rows.size) for (const [id, row] of rows) if (!ordered.has(id)) ordered.set(id, row);
   return ordered;
 }
-
-/** So many events an update stands for beside itself, where the edge sends fewer of them. */
-const foldedIn = (update: object): number => {
-  const folded = (update as { readonly folded?: unknown }).folded;
-  return typeof folded === 'number' ? folded : 0;
-};
 
 // A browser that keeps nothing for pages asks for the token again.
 function readToken(): string | null {
