@@ -41,10 +41,10 @@ export function changed(log: ConnectionLog, state: ConnectionState, nowMs: numbe
   return { ...next, lostMs: null, reconnections: log.reconnections + 1, last };
 }
 
-/** An event came. */
-export function received(log: ConnectionLog): ConnectionLog {
+/** So many events came, or were stood for. */
+export function received(log: ConnectionLog, events: number): ConnectionLog {
   const { last } = log;
-  return last === null || last.isOver ? log : { ...log, last: { ...last, missed: last.missed + 1 } };
+  return last === null || last.isOver ? log : { ...log, last: { ...last, missed: last.missed + events } };
 }
 
 /** The edge left something out. */

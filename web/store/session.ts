@@ -143,8 +143,9 @@ export class Session extends Store {
       });
     };
     on('update', (update) => {
-      if (this.isCurrent) this.rate.add(1 + (update.folded ?? 0), performance.now());
-      this.log = received(this.log);
+      const events = 1 + (update.folded ?? 0);
+      if (this.isCurrent) this.rate.add(events, performance.now());
+      this.log = received(this.log, events);
     });
     on('connection', (state) => {
       if (state !== 'open') this.isCurrent = false;
