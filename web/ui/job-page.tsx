@@ -37,9 +37,11 @@ export function JobPage({ session, place, listHash, nowMs, onPlace }: JobPagePro
   const { stalled } = snapshot;
   const [stalledSinceMs, setStalledSince] = useState<number | null>(null);
   useEffect(() => setStalledSince(stalled === null ? null : Date.now()), [stalled]);
+  // What has ended is as long as it is.
+  const clockMs = snapshot.isEnded ? 0 : second;
   const timeline = useMemo(
-    () => timelineOf(events, second, stalledSinceMs),
-    [events, second, stalledSinceMs],
+    () => timelineOf(events, clockMs, stalledSinceMs),
+    [events, clockMs, stalledSinceMs],
   );
   const replay = useReplay(events, timeline, place, onPlace);
   const event = events[replay.shown];
