@@ -42,6 +42,10 @@ test('a connection that is lost and comes back: both are seen, and what was miss
   await tab.page.locator('.pill-waiting').waitFor();
   await tab.page.getByText(/^No connection for/).waitFor();
   await tab.pictures('disconnected');
+  const moving = 'document.getAnimations().length';
+  expect(await tab.page.evaluate(moving)).toBeGreaterThan(0);
+  await tab.page.emulateMedia({ reducedMotion: 'reduce' });
+  expect(await tab.page.evaluate(moving)).toBe(0);
   expect(await tab.axe()).toEqual([]);
   await publishAll(nc, [
     ['while-away-1', { progress: 5 }],
@@ -122,6 +126,7 @@ test('G7 access: a token for one job shows that one, and says why there is no li
   await page.getByLabel('Job', { exact: true }).fill('mine');
   await page.keyboard.press('Enter');
   await page.getByText('Here it is').first().waitFor();
+  await page.locator('.pill-live').waitFor();
   await page.goto(`${edge.http}/#/jobs/other`);
   await page
     .getByText(/does not open|not open|may not/)

@@ -108,7 +108,24 @@ test('the address holds the view: states, types, text and order come back with i
   expect(page.url()).toMatch(new RegExp(`#/jobs/${id}$`));
   await page.keyboard.press('Escape');
   await page.locator('.job-list').waitFor();
+  // The keyboard is where it was.
+  await waitFor(
+    async () => (await active.count()) === 1 && (await active.locator('a').textContent()) === id,
+    {
+      what: 'the same row',
+    },
+  );
+  expect(await page.evaluate('document.activeElement.className')).toContain('job-list');
   expect(tab.asked.filter((url) => new URL(url).host !== new URL(edge.http).host)).toEqual([]);
+});
+
+test('large text, for a screen on the wall', async () => {
+  await using tab = await DashboardTab.open(browser, edge.http);
+  await tab.page.getByRole('button', { name: 'Large text' }).click();
+  expect(tab.page.url()).toMatch(/#\/\?large=$/);
+  await tab.pictures('large');
+  expect(await tab.isTooWide()).toBe(false);
+  expect(await tab.axe()).toEqual([]);
 });
 
 test('hostile words stay words, in one line, and turn nothing round', async () => {

@@ -1,4 +1,6 @@
 /** The page at `/`, as an edge serves it. What it shows is for the tests in Chromium. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type EdgeProcess, startEdgeProcess } from '../harness/edge-process.js';
 import { type NatsServer, startNats } from '../harness/nats-server.js';
@@ -54,6 +56,13 @@ describe('an edge on loopback', () => {
         /^(text\/(javascript|css); charset=utf-8|image\/svg\+xml)$/,
       );
     }
+  });
+
+  test('is less than 150 kB in all, compressed', () => {
+    const assets = new URL('../../dist/web/assets/', import.meta.url);
+    const sizes = readdirSync(assets).map((name) => gzipSync(readFileSync(new URL(name, assets))).length);
+    expect(sizes.length).toBeGreaterThan(3);
+    expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(150_000);
   });
 
   test('gives it compressed to whoever takes that, and 304 to whoever has it', async () => {

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { expect, onTestFinished, test } from 'vitest';
-import { isDashboardOn, readDashboard } from '../../internal/edge/dashboard.js';
+import { isDashboardOn, readDashboard, routeDashboard } from '../../internal/edge/dashboard.js';
+import { ANSWER, fakeApp, ignore } from './route-fixture.js';
 
 test.each([
   ['auto', '127.0.0.1', 'none', true],
@@ -33,4 +34,28 @@ test('a folder that is not the result of a build gives none', async () => {
   writeFileSync(join(folder, 'assets', 'notes.txt'), 'not for the page');
   const dashboard = await readDashboard(url);
   expect([...(dashboard as Map<string, unknown>).keys()]).toEqual(['/', '/assets/a.js']);
+});
+
+test.each([
+  ['not_built', /dist\/web is missing; run `npm run build`/],
+  ['off', /HEADWAY_DASHBOARD is "off", or it is "auto"/],
+] as const)('an edge whose dashboard is %s answers, and says why', async (dashboard, expected) => {
+  const { app, get } = fakeApp();
+  routeDashboard(app, { dashboard, sockets: { asked: ignore }, failed: ignore } as never);
+  const answer = await new Promise<{ status: string; body: string }>((resolve) => {
+    let status = '';
+    const res = {
+      ...ANSWER,
+      onAborted: ignore,
+      writeStatus: (text: string) => {
+        status = text;
+        return res;
+      },
+      writeHeader: () => res,
+      end: (body: string) => resolve({ status, body }),
+    };
+    get('/', res);
+  });
+  expect(answer.status).toBe('404 Not Found');
+  expect(JSON.parse(answer.body).detail).toMatch(expected);
 });

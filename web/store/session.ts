@@ -1,5 +1,6 @@
 import {
   createProgressClient,
+  ForbiddenError,
   type JobSnapshot,
   type Jobs,
   type JobsEvents,
@@ -66,6 +67,11 @@ export class Session extends Store {
   /** Nothing is shown before somebody signs in. */
   get needsToken(): boolean {
     return this.error instanceof UnauthorizedError;
+  }
+
+  /** The token opens some jobs, and not the list. */
+  get isListRefused(): boolean {
+    return this.error instanceof ForbiddenError;
   }
 
   get cursor(): string | null {

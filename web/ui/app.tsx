@@ -45,7 +45,9 @@ export function App({ session }: AppProps) {
   const { isLarge } = place;
   // Back from a job the list is as it was.
   const lastView = useRef(PLAIN_VIEW);
+  const lastId = useRef<string | null>(null);
   if (place.kind === 'list') lastView.current = place.view;
+  else lastId.current = place.id;
 
   useEffect(() => {
     document.documentElement.classList.toggle('large', isLarge);
@@ -131,6 +133,7 @@ export function App({ session }: AppProps) {
                   nowMs={nowMs}
                   onView={(next) => go({ ...place, view: next }, 'replace')}
                   onOpen={open}
+                  lastId={lastId.current}
                 />
               )}
             </>

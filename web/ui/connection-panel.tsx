@@ -1,17 +1,18 @@
 /** @jsxImportSource preact */
 import { useEffect, useRef, useState } from 'preact/hooks';
+import type { ConnectionState } from '../../sdk/client/index.js';
 import type { Reconnection } from '../model/connection-log.js';
-import { formatCount, formatDuration, formatTime } from '../model/format.js';
+import { formatCount, formatDuration, formatTime, shortText } from '../model/format.js';
 import type { Session } from '../store/session.js';
 import { SignIn } from './sign-in.js';
 
-export type Liveness = 'live' | 'catching_up' | 'connecting' | 'waiting' | 'closed';
+export type Liveness = 'live' | 'catching_up' | 'connecting' | 'waiting' | 'signed_out' | 'idle' | 'closed';
 
-export function livenessOf({
-  log,
-  isCurrent,
-  error,
-}: Pick<Session, 'log' | 'isCurrent' | 'error'>): Liveness {
+export function livenessOf(session: Session): Liveness {
+  const { log, isCurrent, error, client } = session;
+  if (session.needsToken) return 'signed_out';
+  // There is no list, so the connection is that of the job that is looked at.
+  if (session.isListRefused) return SINGLE[client.connection];
   if (error !== null) return 'closed';
   switch (log.state) {
     case 'open':
@@ -26,11 +27,21 @@ export function livenessOf({
   }
 }
 
+const SINGLE: Readonly<Record<ConnectionState, Liveness>> = {
+  open: 'live',
+  connecting: 'connecting',
+  waiting: 'waiting',
+  idle: 'idle',
+  closed: 'closed',
+};
+
 const NAMES: Readonly<Record<Liveness, string>> = {
   live: 'Live',
   catching_up: 'Catching up',
   connecting: 'Connecting',
   waiting: 'Reconnecting',
+  signed_out: 'Signed out',
+  idle: 'Signed in',
   closed: 'Not connected',
 };
 
@@ -127,7 +138,7 @@ export function ConnectionPanel({ session, nowMs }: ConnectionPanelProps) {
             <dd>
               {claims === null
                 ? 'none: this edge asks for none'
-                : `${claims.subject === null ? '' : `of ${claims.subject}, `}${
+                : `${claims.subject === null ? '' : `of ${shortText(claims.subject, 60)}, `}${
                     expiresIn === null
                       ? 'does not say when it expires'
                       : expiresIn > 0

@@ -91,10 +91,10 @@ export function Filters({ listed, view, search, onView, isLarge, onLarge }: Filt
             ])}
           </select>
         </label>
-        <output class="shown">
+        <span class="shown">
           {isFiltered ? `${formatCount(listed.rows.length)} of ` : ''}
           {formatCount(listed.total)} jobs
-        </output>
+        </span>
         {isFiltered && (
           <button type="button" class="chip" onClick={() => onView({ ...PLAIN_VIEW, sort: view.sort })}>
             Show all

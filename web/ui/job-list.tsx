@@ -97,11 +97,13 @@ export interface JobListProps {
   readonly nowMs: number;
   readonly onView: (view: ListView) => void;
   readonly onOpen: (id: string) => void;
+  /** The job that was looked at before; null: none. */
+  readonly lastId: string | null;
 }
 
-export function JobList({ session, listed, view, isLarge, nowMs, onView, onOpen }: JobListProps) {
+export function JobList({ session, listed, view, isLarge, nowMs, onView, onOpen, lastId }: JobListProps) {
   // The keyboard stays with its job, wherever that goes.
-  const [activeId, setActiveId] = useState<string | null>(null);
+  const [activeId, setActiveId] = useState(lastId);
   const { rows } = listed;
   const active = activeId === null ? -1 : rows.findIndex(({ id }) => id === activeId);
   const idAt = (index: number): string | null => rows[index]?.id ?? null;
@@ -122,6 +124,7 @@ export function JobList({ session, listed, view, isLarge, nowMs, onView, onOpen 
       active={active}
       onActive={(index) => setActiveId(idAt(index))}
       onOpen={open}
+      hasFocus={lastId !== null}
       head={COLUMNS.map(([key, name]) => (
         <span
           key={key}

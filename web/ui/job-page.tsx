@@ -1,5 +1,5 @@
 /** @jsxImportSource preact */
-import { useEffect, useMemo, useState } from 'preact/hooks';
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { Continuity, ProgressUpdate } from '../../sdk/client/index.js';
 import { formatPlace, type Place } from '../model/address.js';
 import { formatCount, formatDate, formatDuration, formatTime, shortText } from '../model/format.js';
@@ -30,7 +30,11 @@ export interface JobPageProps {
 
 export function JobPage({ session, place, listHash, nowMs, onPlace }: JobPageProps) {
   const [store] = useState(() => new JobStore(session.client, place.id));
-  useEffect(() => () => store.close(), [store]);
+  const heading = useRef<HTMLHeadingElement>(null);
+  useEffect(() => {
+    heading.current?.focus({ preventScroll: true });
+    return () => store.close();
+  }, [store]);
   useStore(store);
   const { events, snapshot } = store;
   const second = Math.floor(nowMs / 1_000) * 1_000;
@@ -52,7 +56,9 @@ export function JobPage({ session, place, listHash, nowMs, onPlace }: JobPagePro
         <a class="chip back" href={listHash}>
           <Icon name="back" /> All jobs
         </a>
-        <h1 class="mono">{place.id}</h1>
+        <h1 class="mono" ref={heading} tabIndex={-1}>
+          {place.id}
+        </h1>
         <CopyButton text={() => linkTo(place, isPast ? (event?.seq ?? null) : null)}>
           {isPast ? 'Copy link to this event' : 'Copy link'}
         </CopyButton>
@@ -143,6 +149,15 @@ function useReplay(
     setMoving(null);
     if (event !== undefined) onPlace({ ...place, seq: event.seq }, 'replace');
   };
+  const stay = (ms: number): void => {
+    const event = events[Math.max(0, indexAt(timesMs, ms))];
+    setMoving({ ...seek(clock, ms, span), isPlaying: false });
+    if (event !== undefined) onPlace({ ...place, seq: event.seq }, 'replace');
+  };
+  // Somebody went back, or opened a link.
+  useEffect(() => {
+    if (moving !== null && !moving.isPlaying && place.seq !== events[shown]?.seq) setMoving(null);
+  }, [place.seq]);
   const isPlaying = moving?.isPlaying === true;
   useEffect(() => {
     if (!isPlaying) return;
@@ -154,7 +169,7 @@ function useReplay(
     });
     return () => cancelAnimationFrame(frame);
   }, [isPlaying, span.fromMs, span.toMs]);
-  // It has come to the end by itself.
+  // It has come to the end by itself, or was pulled there.
   const hasEnded = moving !== null && !isPlaying && moving.atMs >= span.toMs;
   useEffect(() => {
     if (hasEnded) show(last);
@@ -166,11 +181,11 @@ function useReplay(
     isLive: place.seq === null && moving === null,
     isMissing: moving === null && place.seq !== null && events[shown]?.seq !== place.seq,
     show,
-    /** The address holds where it stands. */
-    stay: () => show(shown),
+    /** The address holds the event; between two of them it stays where it is. */
+    stay,
     seek: (ms: number) => setMoving({ ...seek(clock, ms, span), isPlaying: false }),
     seekAndStay: (ms: number) => show(Math.max(0, indexAt(timesMs, ms))),
-    setPlaying: (isWanted: boolean) => (isWanted ? setMoving(play(clock, span)) : show(shown)),
+    setPlaying: (isWanted: boolean) => (isWanted ? setMoving(play(clock, span)) : stay(clock.atMs)),
     setSpeed: (value: number) => {
       const next = withSpeed(clock, value).speed;
       setSpeed(next);
@@ -285,8 +300,8 @@ function Continuities({ store }: { readonly store: JobStore }) {
       ? `something is missing after event ${wholeness.afterSeq}`
       : WHOLENESS[wholeness.kind];
   return (
-    <p class="continuity" role="status">
-      {history.kind === 'loading' && <span>Reading the history…</span>}
+    <p class="continuity">
+      {history.kind === 'loading' && <span role="status">Reading the history…</span>}
       {history.kind === 'failed' && (
         <span class="error-text">
           The history cannot be read: {history.error.message}{' '}

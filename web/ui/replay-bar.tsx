@@ -14,7 +14,8 @@ export interface ReplayBarProps {
   readonly text: string;
   readonly onPlay: (isPlaying: boolean) => void;
   readonly onSeek: (ms: number) => void;
-  readonly onSeekEnd: () => void;
+  /** The hand is off: it stays there. */
+  readonly onSeekEnd: (ms: number) => void;
   readonly onStep: (by: 1 | -1) => void;
   readonly onSpeed: (speed: number) => void;
   readonly onLive: () => void;
@@ -46,7 +47,7 @@ export function ReplayBar(props: ReplayBarProps) {
         step={Math.max(1, Math.floor(lengthMs / 500))}
         value={clock.atMs - span.fromMs}
         onInput={({ currentTarget }) => props.onSeek(span.fromMs + Number(currentTarget.value))}
-        onChange={() => props.onSeekEnd()}
+        onChange={({ currentTarget }) => props.onSeekEnd(span.fromMs + Number(currentTarget.value))}
       />
       <button type="button" class="chip" aria-label="Next event" onClick={() => props.onStep(1)}>
         ›

@@ -19,6 +19,8 @@ export interface VirtualListProps {
   /** The row that the keyboard is at; -1: none. */
   readonly active: number;
   readonly onActive: (index: number) => void;
+  /** The keyboard is here from the beginning. */
+  readonly hasFocus?: boolean;
 }
 
 /**
@@ -26,7 +28,7 @@ export interface VirtualListProps {
  * arrows, Page Up, Page Down, Home and End move, and Enter opens.
  */
 export function VirtualList(props: VirtualListProps) {
-  const { count, label, head, columns, row, onOpen, active, onActive } = props;
+  const { count, label, head, columns, row, onOpen, active, onActive, hasFocus = false } = props;
   const scroller = useRef<HTMLDivElement>(null);
   const probe = useRef<HTMLDivElement>(null);
   const [{ top, height, rowHeight }, measure] = useState({ top: 0, height: 600, rowHeight: 40 });
@@ -57,15 +59,30 @@ export function VirtualList(props: VirtualListProps) {
     };
   }, []);
 
+  const before = useRef(-1);
+  const mustShow = useRef(true);
   useEffect(() => {
     const element = scroller.current;
+    const last = before.current;
+    before.current = active;
     if (element === null || active < 0) return;
     const headHeight = head === null ? 0 : rowHeight;
+    const { scrollTop, clientHeight } = element;
+    const isSeen = (index: number): boolean =>
+      (index + 1) * rowHeight > scrollTop && index * rowHeight + headHeight < scrollTop + clientHeight;
+    // Whoever has scrolled away looks at something else, and is left alone.
+    const isFollowed = mustShow.current || (last >= 0 && isSeen(last));
+    mustShow.current = false;
+    if (!isFollowed) return;
     const from = active * rowHeight;
-    if (from < element.scrollTop) element.scrollTop = from;
-    else if (from + rowHeight + headHeight > element.scrollTop + element.clientHeight)
-      element.scrollTop = from + rowHeight + headHeight - element.clientHeight;
+    if (from < scrollTop) element.scrollTop = from;
+    else if (from + rowHeight + headHeight > scrollTop + clientHeight)
+      element.scrollTop = from + rowHeight + headHeight - clientHeight;
   }, [active, rowHeight]);
+
+  useEffect(() => {
+    if (hasFocus) scroller.current?.focus({ preventScroll: true });
+  }, []);
 
   const first = Math.max(0, Math.floor(top / rowHeight) - SPARE);
   const last = Math.min(count, Math.ceil((top + height) / rowHeight) + SPARE);
@@ -84,6 +101,7 @@ export function VirtualList(props: VirtualListProps) {
       End: count - 1,
     };
     const to = moves[event.key];
+    if (to !== undefined) mustShow.current = true;
     if (to !== undefined && count > 0) onActive(Math.min(count - 1, Math.max(0, to)));
     else if (event.key === 'Enter' && active >= 0) onOpen(active);
     else return;
