@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { NatsConnection } from 'nats';
 import type { EdgeConfig } from '../../schemas/config.js';
 import { hostAndPort } from '../../schemas/config-access.js';
+import { isDashboardOn, readDashboard } from '../edge/dashboard.js';
 import { startOperatorsServer, startServer, type TlsSettings } from '../edge/server.js';
 import { loadUws, type Uws } from '../edge/uws.js';
 import { EventLog, type LogListener } from '../eventlog/log.js';
@@ -17,7 +18,7 @@ import { type MetricSources, Metrics, sharedAnswer } from '../telemetry/metrics.
 import { type Access, accessObserver, openAccess } from './access.js';
 import { feedSink } from './feed-sink.js';
 import { createLiveness } from './liveness.js';
-import { drain, jobReads, tickMs, webSocketDeps } from './sessions.js';
+import { drain, jobReads, TIMER, tickMs, webSocketDeps } from './sessions.js';
 import { openTls } from './tls.js';
 
 /** An answer that has not come by then is lost, with the server or the leader that owed it: ask again. */
@@ -25,6 +26,9 @@ const API_TIMEOUT_MS = 3_000;
 const SNAPSHOT_TIMEOUT_MS = 60_000;
 /** How often the files for TLS are looked at. */
 const TLS_LOOK_MS = 5_000;
+
+/** Where the build puts the dashboard; an edge that runs from its sources finds them there, and serves none. */
+const DASHBOARD_FILES = new URL('../../web/', import.meta.url);
 
 const now = () => performance.now();
 
@@ -110,7 +114,7 @@ async function openCore(config: EdgeConfig, logger: Logger, opened: OpenedResour
   const monitor = monitorOf(connection);
   const metrics = new Metrics();
   const log = new EventLog({ tailBytes: config.tailBytes, lastStateBytes: config.lastStateBytes });
-  const hub = new Hub(log, setImmediate);
+  const hub = new Hub(log, setImmediate, TIMER);
   const access: PullAccess = {
     connection,
     jsm,
@@ -194,6 +198,7 @@ async function serve(deps: Serving, opened: OpenedResources): Promise<RunningEdg
     metrics: sharedAnswer(config.metricsMaxAgeMs, now, () => metrics.render()),
     hasMetricsElsewhere: config.metricsListen !== undefined,
     failed: logFailures(logger),
+    dashboard: isDashboardOn(config) ? await readDashboard(DASHBOARD_FILES) : 'off',
   };
   const operators =
     config.metricsListen === undefined
