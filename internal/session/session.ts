@@ -158,6 +158,8 @@ export class Session {
           this.#take(state.answer(), state.reading);
           break;
         case 'fetching':
+          this.#flushIfDue(true);
+          return;
         case 'live':
         case 'ended':
           return;
@@ -198,6 +200,7 @@ export class Session {
         else this.#enter({ name: 'catching_up', source: new HistoryPages(this.#deps, followed) });
         return 0;
       case 'fetch':
+        this.#flushIfDue(true);
         this.#fetch(step.read, reading);
         return 0;
       case 'fresh':
@@ -275,7 +278,7 @@ export class Session {
   }
 
   #goLive(): void {
-    this.#flushIfDue();
+    this.#flushIfDue(this.scope.kind === 'job' && !this.#owesCaughtUp);
     this.#enter(LIVE);
     if (this.#owesCaughtUp) this.#writer.caughtUp(this.#followed.cursor ?? 0);
     this.#owesCaughtUp = false;
@@ -301,12 +304,11 @@ export class Session {
     return true;
   }
 
-  // At the head: what was folded is sent, or waits for its time.
-  #flushIfDue(): void {
+  // At the head, or where JetStream has to be asked, which may take long: what was folded is sent, or waits for its time.
+  #flushIfDue(mayWait: boolean): void {
     const updates = this.#updates;
     if (!updates.holdsBack) return;
-    const isHeld = this.scope.kind === 'job' && !this.#owesCaughtUp && !this.#isHasty;
-    if (isHeld && this.#deps.now() < updates.dueAt) this.#wakeWhenDue();
+    if (mayWait && !this.#isHasty && this.#deps.now() < updates.dueAt) this.#wakeWhenDue();
     else updates.flush();
   }
 
