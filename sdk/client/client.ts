@@ -68,10 +68,9 @@ export function createProgressClient(
       check();
       if (filter.ids !== undefined && (filter.jobTypes !== undefined || options.after !== undefined))
         throw new TypeError('with ids neither jobTypes nor after can be given');
-      const handle = new JobsHandle(platform, options, several, filter.ids !== undefined, async () =>
+      return new JobsHandle(platform, options, several, async (handle) =>
         (await import('./jobs.js')).createEngine(core, handle, filter, job),
       );
-      return handle;
     },
     get,
     async *history(id, options) {

@@ -67,7 +67,7 @@ export function createConnection(
   let stopTimer = (): void => {};
   let stopWaking = (): void => {};
   let stopHiding = (): void => {};
-  let lose = (_message: string): void => {};
+  let lose = (): void => {};
 
   const set = (next: ConnectionState): void => {
     if (next === state) return;
@@ -86,7 +86,7 @@ export function createConnection(
     stopTimer = platform.later(ms, run);
   };
   /** Comes back when nothing is heard for so long. */
-  const listen = (ms: number): void => later(ms, () => lose('the connection is silent'));
+  const listen = (ms: number): void => later(ms, () => lose());
   const wait = (leastMs: number, jitterMs: number): void => {
     notBefore = platform.now() + leastMs;
     later(leastMs + jitterMs, connect);
@@ -138,7 +138,7 @@ export function createConnection(
     const closed = (close: WireClose): void => {
       if (isOver()) return;
       drop();
-      const { next, code, message, retryAfterMs } = close;
+      const { next, code, message, retryAfterMs = 0 } = close;
       const now = platform.now();
       // A token that does not come says nothing of the transport.
       if (greetedAt > now && tokenAt <= now) transports.failed(close);
@@ -166,7 +166,7 @@ export function createConnection(
         platform.random() * (isSpread ? STEP_MS : Math.min(MOST_MS, STEP_MS * 2 ** tries++)),
       );
     };
-    lose = (message) => closed({ next: 'retry', code: 0, message, retryAfterMs: 0 });
+    lose = () => closed({ next: 'retry', code: 0, message: '' });
 
     const renew = async (): Promise<void> => {
       const fresh = await getToken();
@@ -222,7 +222,7 @@ export function createConnection(
       if (isOver()) return;
       // The error may hold the token, so it is not shown. One of ours was thrown to be.
       if (error instanceof EdgeError) fail(error);
-      else lose('cannot connect now');
+      else lose();
     }
   }
 

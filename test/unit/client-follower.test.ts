@@ -1,7 +1,7 @@
 import { describe, expect, test, vi } from 'vitest';
 import { ClosedError, EdgeError } from '../../sdk/client/errors.js';
 import { Follower } from '../../sdk/client/follower.js';
-import { limits } from '../../sdk/client/handle.js';
+import { limits } from '../../sdk/client/loop.js';
 import type { JobOptions, ProgressUpdate } from '../../sdk/client/types.js';
 import type { Platform, Position } from '../../sdk/client/wire.js';
 import { settled } from '../model/page.js';
@@ -116,6 +116,7 @@ describe('a loop', () => {
     give(6, 7);
     const loop = job[Symbol.asyncIterator]();
     void loop.next();
+    await vi.waitFor(() => expect(owner.rewind).toHaveBeenCalled());
     expect(owner.rewind).toHaveBeenCalledWith(job, expect.objectContaining({ seq: 5 }));
   });
 
