@@ -46,14 +46,14 @@ export function createProgressClient(
   };
   const get: ProgressClient['get'] = async (id, options) => {
     check();
+    checkId(id);
     return await (await import('./http.js')).getJob(core, id, options);
   };
   const loadSaved = async () => storage && new (await import('./saved.js')).Saved(core, storage);
   const shared = createSharedJobs({ ...core, lingerMs, get, saved: loadSaved().catch(() => undefined) });
   const job: ProgressClient['job'] = (id, options = {}) => {
     check();
-    if (!/^[\w-]{1,128}$/.test(id))
-      throw new TypeError(`the job is ${JSON.stringify(id)}; expected 1 to 128 of A-Z a-z 0-9 _ -`);
+    checkId(id);
     return shared.open(id, options);
   };
   return {
@@ -68,6 +68,7 @@ export function createProgressClient(
       check();
       if (filter.ids !== undefined && (filter.jobTypes !== undefined || options.after !== undefined))
         throw new TypeError('with ids neither jobTypes nor after can be given');
+      filter.ids?.forEach(checkId);
       return new JobsHandle(platform, options, several, async (handle) =>
         (await import('./jobs.js')).createEngine(core, handle, filter, job),
       );
@@ -75,6 +76,7 @@ export function createProgressClient(
     get,
     async *history(id, options) {
       check();
+      checkId(id);
       yield* (await import('./http.js')).readHistory(core, id, options);
     },
     close() {
@@ -83,6 +85,12 @@ export function createProgressClient(
       for (const jobs of [...several]) jobs.close();
     },
   };
+}
+
+/** @throws TypeError when no job can have this name */
+function checkId(id: string): void {
+  if (!/^[\w-]{1,128}$/.test(id))
+    throw new TypeError(`the job is ${JSON.stringify(id)}; expected 1 to 128 of A-Z a-z 0-9 _ -`);
 }
 
 /** @throws TypeError when it is no address of an edge */

@@ -128,6 +128,7 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
       follower.advanceTo(feed.position);
       showState(feed);
     }
+    if (feed.stalled !== null) follower.stall(feed.stalled);
     if (feed.isEnded) follower.end(feed.state);
     else connection.start();
     askForState(feed);
@@ -219,6 +220,11 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
     open(id, options) {
       const follower = new Follower(id, owner, options);
       const feed = feedOf(id);
+      // Another attempt may have begun behind its end.
+      if (feed.isEnded) {
+        feed.reopen(epoch);
+        want(id);
+      }
       feed.followers.add(follower);
       if (follower.position === null) follower.preview(feed.state);
       follower.connected(connection.state, false);
