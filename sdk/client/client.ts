@@ -95,11 +95,11 @@ function checkId(id: string): void {
 
 /** @throws TypeError when it is no address of an edge */
 function baseUrl(given: string | URL | undefined): URL {
-  const page: string | undefined = globalThis.location?.href;
-  const text = given ?? globalThis.location?.origin ?? '';
-  const url = URL.canParse(text, page) ? new URL(text, page) : null;
-  if (url === null || !/^(http|ws)s?:$/.test(url.protocol))
-    throw new TypeError(`url is ${text}; expected an address such as https://edge.example.com`);
+  const { origin = '', href }: Partial<Location> = globalThis.location ?? {};
+  const text = given ?? origin;
+  const url = URL.canParse(text, href) && new URL(text, href);
+  if (!url || !/^(http|ws)s?:$/.test(url.protocol))
+    throw new TypeError(`url is ${text}; expected one such as https://edge.example.com`);
   url.protocol = url.protocol.replace('ws', 'http');
   url.search = url.hash = '';
   return url;

@@ -65,8 +65,8 @@ export function createConnection(
   let notBefore = 0;
   /** The end of a wait, or of a silence. */
   let stopTimer = (): void => {};
-  let stopWaking = (): void => {};
-  let stopHiding = (): void => {};
+  /** Set while it is started. */
+  let stopListening: (() => void) | null = null;
   let lose = (): void => {};
 
   const set = (next: ConnectionState): void => {
@@ -74,7 +74,6 @@ export function createConnection(
     state = next;
     owner.connected(next);
   };
-  const isStarted = (): boolean => state !== 'idle' && state !== 'closed';
   const drop = (): void => {
     attempt += 1;
     stopTimer();
@@ -86,7 +85,7 @@ export function createConnection(
     stopTimer = platform.later(ms, run);
   };
   /** Comes back when nothing is heard for so long. */
-  const listen = (ms: number): void => later(ms, () => lose());
+  const listen = (ms: number): void => later(ms, lose);
   const wait = (leastMs: number, jitterMs: number): void => {
     notBefore = platform.now() + leastMs;
     later(leastMs + jitterMs, connect);
@@ -94,8 +93,8 @@ export function createConnection(
   };
   const stop = (next: 'idle' | 'closed' = 'idle'): void => {
     drop();
-    stopWaking();
-    stopHiding();
+    stopListening?.();
+    stopListening = null;
     set(next);
   };
   const fail = (error: Error): void => {
@@ -234,15 +233,19 @@ export function createConnection(
       return state === 'open' && wire !== null ? wire.transport : null;
     },
     start() {
-      if (isStarted()) return;
+      if (stopListening !== null) return;
       tries = refusals = 0;
-      stopWaking = platform.onWake(wake);
-      stopHiding = platform.onHide(hide);
+      const stopWaking = platform.onWake(wake);
+      const stopHiding = platform.onHide(hide);
+      stopListening = () => {
+        stopWaking();
+        stopHiding();
+      };
       connect();
     },
     stop,
     restart() {
-      if (isStarted()) connect();
+      if (stopListening !== null) connect();
     },
     follow(jobs) {
       if (state === 'open') wire?.follow(jobs);

@@ -40,6 +40,7 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
   let epoch = '';
   let saved: Saved | undefined;
   let isAway = false;
+  let isLingering = false;
   let isClosed = false;
   const timers = new Set<() => void>();
 
@@ -72,12 +73,22 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
   /** Lets go of what nobody has followed for a while; and of the connection, when that is all. */
   const sweep = (leastMs = lingerMs): void => {
     const since = platform.now() - leastMs;
-    const left = [...feeds.values()].filter(
-      ({ followers, leftAt }) => followers.size === 0 && leftAt <= since,
-    );
+    const unused = [...feeds.values()].filter(({ followers }) => followers.size === 0);
+    const left = unused.filter(({ leftAt }) => leftAt <= since);
     for (const { id } of left) feeds.delete(id);
-    if (followed().length === 0) connection.stop();
-    else connection.unfollow(left.flatMap(({ id, isEnded }) => (isEnded ? [] : id)));
+    connection.unfollow(left.flatMap(({ id, isEnded }) => (isEnded ? [] : id)));
+    const next = Math.min(...unused.map(({ leftAt }) => leftAt).filter((at) => at > since));
+    // What is left one by one goes in few frames.
+    if (left.length < unused.length) linger(Math.max(JOIN_MS, next - since));
+    else if (followed().length === 0) connection.stop();
+  };
+  const linger = (ms = lingerMs): void => {
+    if (isLingering) return;
+    isLingering = true;
+    later(ms, () => {
+      isLingering = false;
+      sweep();
+    });
   };
 
   const feedOf = (id: string): Feed => {
@@ -145,7 +156,7 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
         if (feeds.get(id) === feed && !feed.isFollowing) want(id);
       });
     if (wish === 'over') {
-      later(lingerMs, sweep);
+      linger();
       if (frame.type === 'error') feeds.delete(id);
     }
     if (wish === 'over' || frame.type === 'reset') saved?.remove(id);
@@ -196,7 +207,7 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
       const feed = feeds.get(follower.id);
       if (!feed?.followers.delete(follower)) return;
       feed.leftAt = platform.now();
-      later(lingerMs, sweep);
+      linger();
     },
     rewind(follower: Follower, to: NonNullable<Follower['position']>): void {
       if (isClosed) {

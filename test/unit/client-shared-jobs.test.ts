@@ -117,3 +117,35 @@ test('who comes late to a job that is stalled is told so, until its next update'
   expect(later.getSnapshot().stalled).toBe(null);
   w.client.close();
 });
+
+test('jobs that are left one by one are let go of in few frames, for an edge takes so many a second', async () => {
+  const w = clientWorld({ lingerMs: 100 });
+  w.client.job('stays');
+  const jobs = Array.from({ length: 100 }, (_, i) => w.client.job(`job-${i}`));
+  await settled();
+  await w.hello();
+  for (const job of jobs) {
+    job.close();
+    await w.pass(5);
+  }
+  await w.pass(200);
+  expect(w.wires[0]?.left.flat()).toHaveLength(100);
+  expect(w.wires[0]?.left.length).toBeLessThanOrEqual(12);
+  w.client.close();
+});
+
+test('the connection stays some seconds behind the last job, also where another was left before', async () => {
+  const w = clientWorld({ lingerMs: 5_000 });
+  const first = w.client.job('a');
+  w.client.job('b');
+  await settled();
+  await w.hello();
+  first.close();
+  await w.pass(4_900);
+  await w.say(update('b', 5), { type: 'end', processing_id: 'b' });
+  await w.pass(4_999);
+  expect(w.client.connection).toBe('open');
+  await w.pass(1);
+  expect(w.client.connection).toBe('idle');
+  w.client.close();
+});
