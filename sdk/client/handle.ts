@@ -63,6 +63,8 @@ export abstract class Handle<Snapshot, Events> extends TypedTarget<Events> imple
   [Symbol.asyncIterator](): AsyncIterator<ProgressUpdate> {
     this.#loop ??= this.#openLoop();
     const loop = this.#loop;
+    // Who does not ask it is not told that it could not be loaded.
+    loop.catch(() => {});
     return {
       next: async () => (await loop).next(),
       return: async () => {
