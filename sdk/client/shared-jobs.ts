@@ -17,7 +17,7 @@ export interface SharedJobsDeps extends Omit<ConnectionDeps, 'target'> {
   /** The last state, asked for once. */
   readonly get: (id: string) => Promise<ProgressUpdate | null>;
   /** What an earlier page had of each job; undefined: nothing is kept. */
-  readonly saved: Promise<Saved | undefined>;
+  readonly loadSaved: () => Promise<Saved | undefined>;
 }
 
 type Feed = JobFeed<Follower>;
@@ -240,7 +240,7 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
       if (follower.position === null) follower.preview(feed.state);
       follower.connected(connection.state, false);
       // Later: whoever opens it adds its handlers first.
-      void deps.saved.then((loaded) => {
+      void deps.loadSaved().then((loaded) => {
         saved = loaded;
         attach(feed, follower);
       });
@@ -252,7 +252,7 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
       feeds.clear();
       for (const stop of timers) stop();
       connection.stop('closed');
-      void deps.saved.then((loaded) => loaded?.close());
+      void deps.loadSaved().then((loaded) => loaded?.close());
     },
   };
 }
