@@ -12,6 +12,8 @@ export interface Hello {
   heartbeat_ms: number;
   /** The name of what a connection follows; a cursor is valid only in its scope. */
   scope: string;
+  /** Conflation: the most updates a second for each job. */
+  max_rate?: number;
 }
 
 /** An event as a client gets it. */
@@ -60,6 +62,10 @@ export interface ProgressUpdate {
   seq: number;
   /** The seq of the same job's previous event; 0: this is its first; null: not known. */
   prev_seq: number | null;
+  /** Conflation: so many events of the job stand behind this one, itself included; prev_seq is before the first. */
+  folded?: number;
+  /** Conflation of all jobs: the cursor behind this update, instead of its seq. */
+  resume_seq?: number;
 }
 
 /** Sent before anything is left out; the last state follows. */

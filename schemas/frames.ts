@@ -5,6 +5,9 @@ import { Event } from './event.js';
 import { Cursor, Epoch, ProcessingId, ScopeId, Sequence } from './fields.js';
 import { PROTOCOL } from './ids.js';
 
+/** The range of `max_rate`: updates a second for each job. */
+export const MAX_RATE = { minimum: 0.1, maximum: 50 } as const;
+
 // Each frame has its section in PROTOCOL.md, under its `type`; a test holds the two together.
 
 export const Hello = Type.Object(
@@ -22,6 +25,9 @@ export const Hello = Type.Object(
       description: 'The longest silence of a healthy edge, in ms.',
     }),
     scope: ScopeId,
+    max_rate: Type.Optional(
+      Type.Number({ ...MAX_RATE, description: 'Conflation: the most updates a second for each job.' }),
+    ),
   },
   { $id: 'hello', description: 'First on every connection.' },
 );
@@ -35,6 +41,20 @@ export const ProgressUpdate = Type.Composite(
       prev_seq: Type.Union([Cursor, Type.Null()], {
         description: "The seq of the same job's previous event; 0: this is its first; null: not known.",
       }),
+      folded: Type.Optional(
+        Type.Integer({
+          minimum: 2,
+          maximum: Number.MAX_SAFE_INTEGER,
+          description:
+            'Conflation: so many events of the job stand behind this one, itself included; prev_seq is before the first.',
+        }),
+      ),
+      resume_seq: Type.Optional(
+        Type.Integer({
+          ...Cursor,
+          description: 'Conflation of all jobs: the cursor behind this update, instead of its seq.',
+        }),
+      ),
     }),
   ],
   { $id: 'progress_update', description: 'An event as a client gets it.' },

@@ -1,6 +1,6 @@
 import { type TSchema, Type } from '@sinclair/typebox';
 import { Cursor, Epoch, JobType, ProcessingId, ScopeId } from './fields.js';
-import { ProgressUpdate } from './frames.js';
+import { MAX_RATE, ProgressUpdate } from './frames.js';
 import { EventsPage, JOB_STATUSES, JobsPage, Problem } from './http.js';
 import { PROTOCOL } from './ids.js';
 
@@ -36,6 +36,7 @@ const stream = [
   query('last_seq', Cursor, 'The cursor to go on from.'),
   epoch,
   query('scope', ScopeId, 'The scope of the cursor.'),
+  query('max_rate', Type.Number({ ...MAX_RATE }), 'The most updates a second for each job.'),
   {
     name: 'Last-Event-ID',
     in: 'header',

@@ -17,7 +17,7 @@ import { type MetricSources, Metrics, sharedAnswer } from '../telemetry/metrics.
 import { type Access, accessObserver, openAccess } from './access.js';
 import { feedSink } from './feed-sink.js';
 import { createLiveness } from './liveness.js';
-import { drain, jobReads, tickMs, webSocketDeps } from './sessions.js';
+import { drain, jobReads, TIMER, tickMs, webSocketDeps } from './sessions.js';
 import { openTls } from './tls.js';
 
 /** An answer that has not come by then is lost, with the server or the leader that owed it: ask again. */
@@ -110,7 +110,7 @@ async function openCore(config: EdgeConfig, logger: Logger, opened: OpenedResour
   const monitor = monitorOf(connection);
   const metrics = new Metrics();
   const log = new EventLog({ tailBytes: config.tailBytes, lastStateBytes: config.lastStateBytes });
-  const hub = new Hub(log, setImmediate);
+  const hub = new Hub(log, setImmediate, TIMER);
   const access: PullAccess = {
     connection,
     jsm,

@@ -10,10 +10,12 @@ import type { WebSocketDeps } from '../edge/websocket.js';
 import type { EventLog } from '../eventlog/log.js';
 import type { LogRecord } from '../eventlog/record.js';
 import { type AnyConnection, ClientConnection, SelectedConnection } from '../session/client-connection.js';
+import type { Timer } from '../session/due-queue.js';
 import type { Hub } from '../session/hub.js';
 import { JobReader } from '../session/job-reader.js';
 import type { HistorySource, SessionLimits } from '../session/ports.js';
 import type { Session } from '../session/session.js';
+import { FOLD_WATERMARKS } from '../session/update-writer.js';
 import { type Logger, LogRateLimiter } from '../telemetry/logger.js';
 import type { Metrics } from '../telemetry/metrics.js';
 import type { Access } from './access.js';
@@ -49,6 +51,16 @@ export interface SessionsDeps {
   readonly stalledFor?: (id: string) => number | null;
 }
 
+/** What a hub knows the time by. */
+export const TIMER: Timer = {
+  now: () => performance.now(),
+  later: (call, ms) => {
+    // Node may fire within the same millisecond, a little before.
+    const timer = setTimeout(call, Math.ceil(ms) + 1).unref();
+    return () => clearTimeout(timer);
+  },
+};
+
 /** How often `Hub.tick` is to be called, in milliseconds. Tokens expire to the second, however rare heartbeats are. */
 export function tickMs({ heartbeatMs }: Pick<ClientSettings, 'heartbeatMs'>): number {
   return Math.min(1_000, Math.max(10, heartbeatMs / TICKS_PER_HEARTBEAT));
@@ -76,6 +88,8 @@ export function webSocketDeps(
   };
   const now = () => performance.now();
   const scheduleCatchUp = (waiting: Session) => hub.scheduleCatchUp(waiting);
+  const onFolded = (events: number) => metrics.updatesFolded.inc(events);
+  const wakeAt = (waiting: Session, at: number) => hub.wakeAt(waiting, at);
   const onSent = (updates: number) => metrics.updatesSent.inc(updates);
   return {
     guard,
@@ -90,8 +104,8 @@ export function webSocketDeps(
       ),
     now: () => performance.now(),
     idleTimeoutSeconds: config.idleTimeoutSeconds,
-    maxBufferedBytes: 2 * config.sendWatermarkBytes + PAGE_ROOM_BYTES,
-    connect: ({ scope, resume, requester, narrow }, credentials, transport) => {
+    maxBufferedBytes: (2 + FOLD_WATERMARKS) * config.sendWatermarkBytes + PAGE_ROOM_BYTES,
+    connect: ({ scope, resume, maxRate, requester, narrow }, credentials, transport) => {
       const common = {
         id: randomBytes(9).toString('base64url'),
         requester,
@@ -107,6 +121,7 @@ export function webSocketDeps(
         scheduleCatchUp,
         ...(stalledFor && { stalledFor }),
         onSent,
+        ...(maxRate !== undefined && { maxRate, onFolded, wakeAt }),
       };
       const connection: AnyConnection =
         scope.kind === 'selected'

@@ -171,7 +171,8 @@ export class EventStream implements Transport {
 
   #flush(): void {
     if (this.#isGone) return;
-    if (this.#unsent.length > 0) {
+    // Behind the last frame as well, where that was handed over by itself: who has an end and no id comes back for it.
+    if (this.#unsent.length > 0 || this.#closeCode !== null) {
       this.#unsent.push(this.#encoder?.position() ?? '');
       this.#unsentLength = 0;
       const bytes = Buffer.from(this.#unsent.join(''));

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { ErrorCode } from '../../schemas/close-codes.js';
 import { show } from '../../schemas/explain.js';
+import { MAX_RATE } from '../../schemas/frames.js';
 import { isEpoch, isJobType, isProcessingId, isScopeId } from '../../schemas/ids.js';
 import type { Scope } from '../eventlog/record.js';
 import type { FixedJobs, JobMark, Narrow, RequestedScope, Resume, SelectedScope } from '../session/ports.js';
@@ -11,8 +12,11 @@ import { decodeMarks, positionOfEventId } from './sse-encoder.js';
 import type { HttpRequest, HttpResponse } from './uws.js';
 
 export type ParsedRequest<S extends RequestedScope = Scope> =
-  | { readonly ok: true; readonly scope: S; readonly resume: Resume | null }
+  | { readonly ok: true; readonly scope: S; readonly resume: Resume | null; readonly maxRate?: number }
   | { readonly ok: false; readonly code: ErrorCode; readonly message: string };
+
+/** A plain decimal number. */
+const RATE = /^\d{1,2}(\.\d{1,6})?$/;
 
 /** More types than a page could mean; it bounds what one connection costs for each event. */
 const MAX_JOB_TYPES = 64;
@@ -70,7 +74,7 @@ function namedJobs(parameters: URLSearchParams): ParsedRequest<SelectedScope> {
 }
 
 function withResume<S extends RequestedScope>(scope: S, parameters: URLSearchParams): ParsedRequest<S> {
-  for (const name of ['last_seq', 'epoch', 'scope']) {
+  for (const name of ['last_seq', 'epoch', 'scope', 'max_rate']) {
     if (parameters.getAll(name).length > 1) return bad('invalid_query', `${name} is given more than once`);
   }
   const epoch = parameters.get('epoch');
@@ -81,13 +85,24 @@ function withResume<S extends RequestedScope>(scope: S, parameters: URLSearchPar
   if (scopeId !== null && !isScopeId(scopeId)) {
     return bad('invalid_query', `scope is ${show(scopeId)}; expected the scope of a hello or auth_ok frame`);
   }
+  const rate = parameters.get('max_rate');
+  const maxRate = rate !== null && RATE.test(rate) ? Number(rate) : Number.NaN;
+  if (rate !== null && !(maxRate >= MAX_RATE.minimum && maxRate <= MAX_RATE.maximum)) {
+    const { minimum, maximum } = MAX_RATE;
+    return bad(
+      'invalid_query',
+      `max_rate is ${show(rate)}; expected ${minimum} to ${maximum}: updates a second for each job`,
+    );
+  }
+  const pace = rate === null ? {} : { maxRate };
   const lastSeq = parameters.get('last_seq');
-  if (lastSeq === null) return { ok: true, scope, resume: null };
+  if (lastSeq === null) return { ok: true, scope, resume: null, ...pace };
   const seq = /^\d{1,16}$/.test(lastSeq) ? Number(lastSeq) : Number.NaN;
   if (!Number.isSafeInteger(seq)) {
     return bad('invalid_last_seq', `last_seq is ${show(lastSeq)}; expected an integer from 0 to 2^53-1`);
   }
-  return { ok: true, scope, resume: { lastSeq: seq, epoch, ...(scopeId !== null && { scope: scopeId }) } };
+  const resume = { lastSeq: seq, epoch, ...(scopeId !== null && { scope: scopeId }) };
+  return { ok: true, scope, resume, ...pace };
 }
 
 /** What a stream asks for; `marks` is what its `Last-Event-ID` says of single jobs, '' where that says nothing. */
@@ -123,7 +138,7 @@ export function parseStreamRequest(
     );
   const { scope } = parsed;
   return {
-    ok: true,
+    ...parsed,
     scope: scope.kind === 'selected' ? { ...scope, after: new Map() } : scope,
     ...position,
   };

@@ -21,7 +21,8 @@ interface PositionFrame {
   readonly cursor?: number;
 }
 
-const UPDATE = /^\{(?:"type":"progress_update",)?"seq":(\d+),/;
+const UPDATE =
+  /^\{(?:"type":"progress_update",)?"seq":(\d+),(?:"prev_seq":(?:\d+|null),(?:"folded":\d+,)?"resume_seq":(\d+),)?/;
 const EVENT_ID = /^(\d{1,16})\.([^.]*)\.([^.]*)(?:\.([A-Za-z0-9_-]*))?$/;
 /** An empty id makes the browser forget the one before. */
 const FORGET = 'id\n';
@@ -43,8 +44,8 @@ export class SseEncoder implements StreamEncoder {
   }
 
   encode(frame: string): string {
-    const seq = UPDATE.exec(frame)?.[1];
-    if (seq !== undefined) return eventOf(this.#idAt(seq), frame);
+    const [, seq, resumeSeq] = UPDATE.exec(frame) ?? [];
+    if (seq !== undefined) return eventOf(this.#idAt(resumeSeq ?? seq), frame);
     const position = JSON.parse(frame) as PositionFrame;
     switch (position.type) {
       case 'hello': {

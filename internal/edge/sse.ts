@@ -107,11 +107,11 @@ async function serve(
     return;
   }
   const { scope, narrow, credentials, requester } = admitted;
-  const { resume, marks } = request;
+  const { resume } = request;
   if (scope.kind === 'selected') {
     const refusal = refusalOfAll(scope.ids, narrow);
     if (refusal !== null) refuse('forbidden', refusal);
-    else beginJobs(stream, { ...admitted, scope }, { resume, marks }, deps);
+    else beginJobs(stream, { ...admitted, scope }, request, deps);
     return;
   }
   if (scope.kind === 'job' && resume !== null && isOfScope(resume, scope)) {
@@ -133,7 +133,7 @@ async function serve(
   }
   if (stream.isGone) return;
   stream.begin(new SseEncoder(resume), (transport) =>
-    deps.connect({ scope, resume, requester, narrow }, credentials, transport),
+    deps.connect({ ...request, scope, requester, narrow }, credentials, transport),
   );
 }
 
@@ -141,9 +141,10 @@ async function serve(
 function beginJobs(
   stream: EventStream,
   { scope, narrow, credentials, requester }: Extract<AuthResult<SelectedScope>, { ok: true }>,
-  { resume, marks }: { readonly resume: Resume | null; readonly marks: string },
+  asked: Extract<ParsedStreamRequest, { ok: true }>,
   deps: SseDeps,
 ): void {
+  const { resume, marks } = asked;
   const fixed = fixedJobs(scope.ids, narrow, resume, marks);
   const { scopeName } = fixed;
   if (fixed.over.size === scope.ids.length && resume?.epoch === deps.reads.epoch()) {
@@ -153,7 +154,7 @@ function beginJobs(
   let connection: AnyConnection | null = null;
   const encoder = new JointEncoder(resume, scopeName, () => connection?.position() ?? null);
   stream.begin(encoder, (transport) => {
-    const request = { scope: { ...scope, fixed }, resume, requester, narrow };
+    const request = { ...asked, scope: { ...scope, fixed }, requester, narrow };
     connection = deps.connect(request, credentials, transport);
     return connection;
   });

@@ -40,7 +40,10 @@ export interface WebSocketDeps extends RoutingDeps {
   readonly now: () => number;
   /** Makes and registers the connection of a client for a request that was understood and let in. */
   readonly connect: (
-    request: Pick<Understood, 'scope' | 'resume'> & { readonly requester: string; readonly narrow: Narrow },
+    request: Pick<Understood, 'scope' | 'resume' | 'maxRate'> & {
+      readonly requester: string;
+      readonly narrow: Narrow;
+    },
     credentials: ConnectionCredentials | null,
     transport: Transport,
   ) => AnyConnection;
@@ -189,9 +192,8 @@ function open(ws: WebSocket<Connection>, deps: WebSocketDeps): void {
       return;
     }
     const { scope, narrow, credentials, requester } = admitted;
-    const { resume } = request;
     connection.client = deps.connect(
-      { scope, resume, requester, narrow },
+      { ...request, scope, requester, narrow },
       credentials,
       new WebSocketTransport(ws),
     );

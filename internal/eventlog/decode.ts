@@ -40,6 +40,8 @@ export interface DecodedEvent {
   readonly policy: LivenessPolicy | null;
   readonly hasType: boolean;
   readonly text: string;
+  /** What a client must see change: status, attempt, step and type in one text, the same one for equal ones. */
+  readonly phase: string;
 }
 
 export type Decoded =
@@ -107,6 +109,7 @@ export function decodeEvent(subject: string, bytes: Uint8Array): Decoded {
       policy: policyOf(event),
       hasType: event.type !== undefined,
       text: bodyOf(text, event),
+      phase: phaseOf(event),
     },
   };
 }
@@ -117,6 +120,23 @@ const STATUS: { readonly [S in Event['status']]: S } = {
   completed: 'completed',
   error: 'error',
 };
+
+/** The most phases that are shared. What comes above it has a text of its own. */
+const MAX_PHASES = 4_096;
+const phases = new Map<string, string>();
+
+// Few phases come again and again, in millions of last states.
+function phaseOf(event: Event): string {
+  const { status, attempt, step, job_type } = event;
+  // An error that may be tried again is another one than an end.
+  const state = status === 'error' && isFinished(event) ? 'failed' : STATUS[status];
+  if (attempt === undefined && step?.name === undefined && job_type === undefined) return state;
+  const phase = `${state}\n${attempt ?? ''}\n${job_type ?? ''}\n${step?.name ?? ''}`;
+  const known = phases.get(phase);
+  if (known !== undefined) return known;
+  if (phases.size < MAX_PHASES) phases.set(phase, phase);
+  return phase;
+}
 
 function policyOf({ status, stall_after_seconds, timeout_seconds, attempt }: Event): LivenessPolicy | null {
   if (status !== 'processing') return null;
@@ -141,7 +161,7 @@ function problemOf(value: unknown): string | null {
 // client as they were written. Only members that have our names are cut out of it.
 function bodyOf(text: string, event: Event): string {
   const open = text.indexOf('{');
-  const hasOurs = 'seq' in event || 'prev_seq' in event;
+  const hasOurs = 'seq' in event || 'prev_seq' in event || 'folded' in event || 'resume_seq' in event;
   return hasOurs ? stripReserved(text, open + 1) : text.slice(open + 1).trimEnd();
 }
 
@@ -180,7 +200,9 @@ function stripReserved(text: string, start: number): string {
   return `${kept.join(',')}}`;
 }
 
-const isOurs = (name: string | null): boolean => name === 'seq' || name === 'prev_seq';
+const OURS: ReadonlySet<string | null> = new Set(['seq', 'prev_seq', 'folded', 'resume_seq']);
+
+const isOurs = (name: string | null): boolean => OURS.has(name);
 
 /** The index behind the string whose opening quote stands at `at`. */
 function stringEnd(text: string, at: number): number {

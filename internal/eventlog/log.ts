@@ -248,7 +248,10 @@ export class EventLog {
   }
 
   #take(seq: number, storedAt: number, event: DecodedEvent): LogRecord {
-    const record = makeRecord(event, seq, this.#previous(event.id), storedAt);
+    const prevSeq = this.#previous(event.id);
+    const last = this.#jobs.served(event.id)?.last;
+    const isChange = prevSeq === null || last?.seq !== prevSeq || last.phase !== event.phase;
+    const record = makeRecord(event, seq, prevSeq, storedAt, isChange);
     this.#tail.push(record);
     this.#tailBytes += record.bytes;
     this.#jobs.put(record);
@@ -445,6 +448,15 @@ export class EventLog {
   /** Whether memory knows every job that has an event after `cursor`. */
   hasChangesSince(cursor: number): boolean {
     return cursor >= this.#jobs.droppedSeq;
+  }
+
+  /** Whether memory will hold what lies after `cursor` for a while: it stands in the newer half of it. */
+  canWait(cursor: number): boolean {
+    const middle = this.#tail.at(this.#tail.length >>> 1);
+    return (
+      this.#isReady &&
+      (middle === undefined || middle.seq <= cursor || this.#tailBytes * 2 < this.#limits.tailBytes)
+    );
   }
 
   /** How many events memory holds after `cursor`, in the scope but for its filter; null: it does not reach back. */

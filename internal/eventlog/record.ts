@@ -14,6 +14,10 @@ export interface LogRecord {
   readonly jobType: string | undefined;
   readonly status: DecodedEvent['status'];
   readonly finished: boolean;
+  /** What a client must see change, see `DecodedEvent`. */
+  readonly phase: string;
+  /** Whether that is another than before, or may be. */
+  readonly isChange: boolean;
   /** null: the job does not run. */
   readonly policy: LivenessPolicy | null;
   /** When JetStream stored it, in milliseconds since 1970. */
@@ -24,13 +28,14 @@ export interface LogRecord {
 }
 
 // Measured on V8 (Node 20): a record, its strings' headers and its places in the log's maps and arrays.
-const RECORD_OVERHEAD_BYTES = 250;
+const RECORD_OVERHEAD_BYTES = 266;
 
 export function makeRecord(
   event: DecodedEvent,
   seq: number,
   prevSeq: number | null,
   storedAt: number,
+  isChange = true,
 ): LogRecord {
   const frame = updateFrame(event, seq, prevSeq);
   return {
@@ -40,6 +45,8 @@ export function makeRecord(
     jobType: event.jobType,
     status: event.status,
     finished: event.finished,
+    phase: event.phase,
+    isChange,
     policy: event.policy,
     storedAt,
     frame,
@@ -84,6 +91,33 @@ export function frameInScope(record: LogRecord, scope: Scope, previous: number |
   if (prevSeq === null) return previous === null ? frame : withPrevSeq(record, previous);
   // What was kept back is not named either.
   return scope.jobTypes === null || prevSeq === 0 ? frame : withoutPrevSeq(record);
+}
+
+/** What `frameInScope` names as the predecessor; null: none. */
+export function prevSeqInScope(record: LogRecord, scope: Scope, previous: number | null): number | null {
+  const { prevSeq } = record;
+  if (scope.kind === 'all' || prevSeq === previous) return prevSeq;
+  if (prevSeq === null) return previous;
+  return scope.jobTypes === null || prevSeq === 0 ? prevSeq : null;
+}
+
+/**
+ * The record's frame as an update that stands for several events.
+ * @param prevSeq the event before the first of them; null: it is not known, or not named
+ * @param folded how many, itself included, from 1
+ * @param resumeSeq the cursor behind this update, where that is not its own seq; null: it is
+ */
+export function foldedFrame(
+  record: LogRecord,
+  prevSeq: number | null,
+  folded: number,
+  resumeSeq: number | null,
+): string {
+  if (folded === 1 && resumeSeq === null && prevSeq === record.prevSeq) return record.frame;
+  const count = folded === 1 ? '' : `"folded":${folded},`;
+  const resume = resumeSeq === null ? '' : `"resume_seq":${resumeSeq},`;
+  // The first one in the text is ours: the event's own fields come behind it.
+  return record.frame.replace(`"prev_seq":${record.prevSeq},`, `"prev_seq":${prevSeq},${count}${resume}`);
 }
 
 /** The index of the first of `records` (rising seq) after `cursor`, looking from index `from`. */

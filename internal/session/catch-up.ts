@@ -12,6 +12,8 @@ export class Followed {
   scope: Scope;
   /** Everything in scope up to here was sent. null: there is no place to go on from, only a last state to begin with. */
   cursor: number | null;
+  /** Events that were read and not sent yet begin behind this cursor and event, see `FoldBuffer`; null: there are none. */
+  unsent: { readonly after: number; readonly previous: number | null } | null = null;
   /** One job: nothing was sent after the client's own cursor yet, so that may still be too far behind. */
   isOpening = false;
   /** One job: it is known to be unfinished at this seq, whatever this edge has read. */

@@ -14,7 +14,7 @@ interface Expiring {
   isExpired(now: number): boolean;
 }
 
-type FrameWriterDeps = Pick<SessionContext, 'id' | 'limits' | 'now' | 'wallClock'> & {
+type FrameWriterDeps = Pick<SessionContext, 'id' | 'limits' | 'maxRate' | 'now' | 'wallClock'> & {
   readonly transport: Transport;
 };
 
@@ -102,7 +102,8 @@ export class FrameWriter implements SessionOutput {
   }
 
   hello(epoch: string, scope: string): string {
-    this.send(frames.hello(epoch, this.#deps.id, this.#deps.limits.heartbeatMs, scope));
+    const { id, limits, maxRate } = this.#deps;
+    this.send(frames.hello(epoch, id, limits.heartbeatMs, scope, maxRate));
     return epoch;
   }
 

@@ -11,8 +11,16 @@ const ofJob = (id: string | undefined) => (id === undefined ? {} : { processing_
 
 /** Each frame but `progress_update` (the log makes that one), as text. PROTOCOL.md, "Frames from the edge". */
 export const frames = {
-  hello: (epoch: string, session: string, heartbeatMs: number, scope: string): string =>
-    encode({ type: 'hello', protocol: PROTOCOL, epoch, session, heartbeat_ms: heartbeatMs, scope }),
+  hello: (epoch: string, session: string, heartbeatMs: number, scope: string, maxRate?: number): string =>
+    encode({
+      type: 'hello',
+      protocol: PROTOCOL,
+      epoch,
+      session,
+      heartbeat_ms: heartbeatMs,
+      scope,
+      ...(maxRate !== undefined && { max_rate: maxRate }),
+    }),
   reset: (reason: ResetReason, epoch: string, firstSeq: number, lastSeq: number, id?: string): string =>
     encode({ type: 'reset', reason, epoch, first_seq: firstSeq, last_seq: lastSeq, ...ofJob(id) }),
   skipped: (reason: SkipReason, after: number, before: number): string =>

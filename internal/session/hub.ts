@@ -2,6 +2,7 @@ import type { ResetReason } from '../../schemas/frames.js';
 import type { EventLog, LogListener } from '../eventlog/log.js';
 import { type LogRecord, mayBeInScope } from '../eventlog/record.js';
 import type { AnyConnection } from './client-connection.js';
+import { DueQueue, type Timer } from './due-queue.js';
 import { FairQueue } from './fair-queue.js';
 import { frames } from './frames.js';
 import type { Session } from './session.js';
@@ -29,6 +30,8 @@ export class Hub implements LogListener {
   #isAllDirty = false;
   /** Sessions that are catching up, by who asks: much to send, a share in each turn. */
   readonly #catchingUp = new FairQueue<Session>();
+  /** Sessions that hold something back until its time. */
+  readonly #due: DueQueue<Session>;
   #isScheduled = false;
   #sawEvent = false;
   #gapSeq = 0;
@@ -38,8 +41,9 @@ export class Hub implements LogListener {
   #isNextWalkDue = false;
 
   /** @param schedule calls `flush` once in the next turn of the event loop */
-  constructor(log: EventLog, schedule: (flush: () => void) => void) {
+  constructor(log: EventLog, schedule: (flush: () => void) => void, timer: Timer) {
     this.#log = log;
+    this.#due = new DueQueue(timer, (session) => session.woken());
     this.#schedule = schedule;
   }
 
@@ -87,6 +91,7 @@ export class Hub implements LogListener {
   detach(session: Session): void {
     this.#dirty.delete(session);
     this.#catchingUp.delete(session.requester, session);
+    this.#due.delete(session);
     if (session.scope.kind === 'all') {
       this.#all.delete(session);
       return;
@@ -119,6 +124,11 @@ export class Hub implements LogListener {
     if (session.state === 'ended') return;
     this.#catchingUp.add(session.requester, session);
     this.#wake();
+  }
+
+  /** This session has something to send at that time, in milliseconds that never go back. */
+  wakeAt(session: Session, at: number): void {
+    this.#due.add(session, at);
   }
 
   /** The log was loaded: everyone who waits starts. */

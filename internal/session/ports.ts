@@ -195,7 +195,11 @@ export interface SessionContext {
   readonly wallClock: () => number;
   /** Milliseconds that never go back. */
   readonly now: () => number;
+  /** The most updates a second for each job, from 0.1 to 50; left out: every event is sent. */
+  readonly maxRate?: number;
   readonly onSent?: (updates: number) => void;
+  /** So many events were left to the update that stands for them. */
+  readonly onFolded?: (events: number) => void;
   /** For how many milliseconds a job whose stall was told has been silent; null: it is not stalled. */
   readonly stalledFor?: (id: string) => number | null;
   /** Names a scope, the same on every edge. */

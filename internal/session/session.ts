@@ -11,6 +11,8 @@ import { UpdateWriter } from './update-writer.js';
 export interface SessionDeps extends SessionContext {
   /** Asks for `pump` in the next turn of the event loop. */
   readonly scheduleCatchUp: (session: Session) => void;
+  /** With a `maxRate`: calls `woken` at that time, in milliseconds that never go back. */
+  readonly wakeAt?: (session: Session, at: number) => void;
 }
 
 /** The most bytes that one pump sends before the other sessions have their turn. */
@@ -60,6 +62,11 @@ export class Session {
   #owesCaughtUp = true;
   /** Whether `open` was called, and `ended` was not: the log keeps the job in memory for it. */
   #isOpen = false;
+  /** What may be sent now is sent, however soon it is after the update before. */
+  #isHasty = false;
+  /** All jobs with a `maxRate`: it is live but for what came since its last update, which is not read before its time. */
+  #isHeldBack = false;
+  #isToBeWoken = false;
 
   /** @param resume null: a fresh client, which gets the last state */
   constructor(deps: SessionDeps, writer: SessionOutput, followed: Followed, resume: Resume | null) {
@@ -77,11 +84,17 @@ export class Session {
   }
 
   get state(): SessionState['name'] {
-    return this.#state.name;
+    return this.#isHeldBack && this.#state === this.#tail ? 'live' : this.#state.name;
   }
 
   /** Everything in scope up to here has been sent. */
   get cursor(): number {
+    const { unsent } = this.#followed;
+    return unsent === null ? this.#position : unsent.after;
+  }
+
+  /** Everything in scope up to here has been read. */
+  get #position(): number {
     const { log } = this.#deps;
     const cursor = this.#followed.cursor ?? 0;
     if (this.#state !== LIVE) return cursor;
@@ -115,6 +128,7 @@ export class Session {
    * @returns about how many bytes were sent
    */
   pump(): number {
+    if (this.#updates.isConflating && this.#holdBack()) return 0;
     const before = this.#writer.cost;
     this.#writer.corked(() => this.#pump());
     return this.#writer.cost - before;
@@ -156,19 +170,18 @@ export class Session {
     const followed = this.#followed;
     switch (step.kind) {
       case 'state':
-        return this.#updates.update(step.record);
+        return this.#updates.state(step.record);
       case 'scanned':
         return this.#writer.scanned(SNAPSHOT_SCAN_LIMIT);
       case 'records': {
-        const spent = this.#writer.scanned(step.scanned) + this.#updates.updates(step.records, step.gap);
+        const spent =
+          this.#writer.scanned(step.scanned) +
+          this.#updates.updates(step.records, step.gap, reading.name === 'snapshot');
         followed.advanceTo(step.cursor);
         return spent;
       }
       case 'last':
-        // With the one that stands for all up to the cursor: a client of several jobs may be told of it in between, and
-        // would go back with the others to where this state stands in the stream.
-        if (step.records.length <= 1 && this.scope.kind === 'job') followed.advanceTo(step.cursor);
-        this.#updates.updates(step.records, step.gap);
+        this.#last(step);
         if (step.previous !== undefined) this.#updates.setPreviousSeq(step.previous);
         followed.advanceTo(step.cursor);
         this.#enter(this.#tail);
@@ -198,6 +211,7 @@ export class Session {
         this.#enter(this.#tail);
         return 0;
       case 'skip': {
+        this.#updates.flush();
         this.#updates.resume(step.cursor, this.#deps.now());
         const snapshot = this.#deps.log.changes(followed.scope, step.cursor);
         this.#writer.send(frames.skipped(step.reason, step.cursor, snapshot.head + 1));
@@ -213,6 +227,16 @@ export class Session {
     }
   }
 
+  #last({ records, gap, cursor }: Extract<Step, { kind: 'last' }>): void {
+    // A client that has nothing yet is shown the state as it is, whatever the rate.
+    const isState = this.#followed.cursor === null;
+    // With the one that stands for all up to the cursor: a client of several jobs may be told of it in between, and
+    // would go back with the others to where this state stands in the stream. What may be held back moves no cursor.
+    if (records.length <= 1 && this.scope.kind === 'job' && (isState || !this.#updates.isConflating))
+      this.#followed.advanceTo(cursor);
+    this.#updates.updates(records, gap, isState);
+  }
+
   #fresh(): void {
     this.#updates.startFresh();
     this.#take(freshStep(this.#deps, this.#followed), this.#tail);
@@ -221,6 +245,7 @@ export class Session {
   #reset({ reason, firstSeq, lastSeq }: Extract<Step, { kind: 'reset' }>): void {
     const { epoch } = this.#deps.log;
     this.#opening.reset(epoch);
+    this.#updates.forget();
     // Before the frame leaves: from there on the client has no cursor.
     this.#followed.cursor = null;
     this.#writer.reset(reason, epoch, firstSeq, lastSeq);
@@ -250,6 +275,7 @@ export class Session {
   }
 
   #goLive(): void {
+    this.#flushIfDue();
     this.#enter(LIVE);
     if (this.#owesCaughtUp) this.#writer.caughtUp(this.#followed.cursor ?? 0);
     this.#owesCaughtUp = false;
@@ -257,10 +283,49 @@ export class Session {
     this.#updates.endIfFinished();
   }
 
+  // Whether there is nothing to do yet: with each turn it is asked of all that wait.
+  #holdBack(): boolean {
+    const isAtHead = this.#state === LIVE || this.#isHeldBack;
+    this.#leaveLive();
+    this.#isHeldBack = isAtHead && this.#mayHoldBack();
+    return this.#isHeldBack;
+  }
+
+  // All jobs: what lies behind the cursor is not even read before its time, as long as memory will have it then.
+  #mayHoldBack(): boolean {
+    const updates = this.#updates;
+    if (this.scope.kind !== 'all' || this.#state !== this.#tail || updates.holdsBack) return false;
+    if (this.#owesCaughtUp || this.#isHasty || this.#deps.now() >= updates.dueAt) return false;
+    if (!this.#deps.log.canWait(this.#position)) return false;
+    this.#wakeWhenDue();
+    return true;
+  }
+
+  // At the head: what was folded is sent, or waits for its time.
+  #flushIfDue(): void {
+    const updates = this.#updates;
+    if (!updates.holdsBack) return;
+    const isHeld = this.scope.kind === 'job' && !this.#owesCaughtUp && !this.#isHasty;
+    if (isHeld && this.#deps.now() < updates.dueAt) this.#wakeWhenDue();
+    else updates.flush();
+  }
+
+  #wakeWhenDue(): void {
+    if (this.#isToBeWoken) return;
+    this.#isToBeWoken = true;
+    this.#deps.wakeAt?.(this, this.#updates.dueAt);
+  }
+
+  /** It is the time that it asked for: it has its turn again. */
+  woken(): void {
+    this.#isToBeWoken = false;
+    this.#deps.scheduleCatchUp(this);
+  }
+
   // Before anything can stop the pump: a live session's cursor is the log's `flushedSeq`, and that is about to move on.
   #leaveLive(): void {
     if (this.#state !== LIVE) return;
-    this.#followed.cursor = this.cursor;
+    this.#followed.cursor = this.#position;
     this.#state = this.#tail;
   }
 
@@ -282,18 +347,26 @@ export class Session {
   logRestarts(reset: ResetReason | null): void {
     if (this.#state === ENDED) return;
     this.#leaveLive();
+    this.#updates.forget();
+    this.#isHeldBack = false;
     this.#opening.startOver(this.#state === LOADING ? null : this.#followed.cursor, reset);
     this.#state = LOADING;
   }
 
   /** The cursor as the client is about to be told it. What was told is never taken back. */
   toldCursor(): number {
-    if (this.#state === LIVE) this.#followed.cursor = this.cursor;
+    if (this.#state === LIVE) this.#followed.cursor = this.#position;
     return this.cursor;
   }
 
   /** A job in scope is silent. Only a live session tells it at once: the others have yet to send what came before. */
   stalled(frame: string): void {
+    if (this.#isHeldBack || this.#updates.holdsBack) {
+      // What came before the silence is not to come behind the word of it.
+      this.#isHasty = true;
+      this.pump();
+      this.#isHasty = false;
+    }
     this.#updates.stalled(frame, this.#state === LIVE && !this.#writer.isFull);
   }
 

@@ -1,21 +1,32 @@
 import type { Gap } from '../eventlog/gaps.js';
 import type { EventLog } from '../eventlog/log.js';
-import { frameInScope, inScope, type LogRecord } from '../eventlog/record.js';
+import { foldedFrame, frameInScope, inScope, type LogRecord, prevSeqInScope } from '../eventlog/record.js';
 import type { Followed } from './catch-up.js';
+import { FoldBuffer } from './fold-buffer.js';
 import { SCAN_BYTES } from './frame-writer.js';
 import { frames } from './frames.js';
 import { GONE_BATCH, GoneNotices, StallNotice } from './notices.js';
 import type { SessionContext, SessionOutput } from './ports.js';
 
+/** All jobs: so many times the watermark of its socket is what one client may hold back, and be sent at once. */
+export const FOLD_WATERMARKS = 8;
+
 /**
  * Sends what one session follows: records as updates that are worded by those before them, and between them the notices
- * that belong there. With each the cursor moves on.
+ * that belong there. With each the cursor moves on. With a `maxRate` records are folded before, and `flush` sends them.
  */
 export class UpdateWriter {
   readonly #writer: SessionOutput;
   readonly #followed: Followed;
   readonly #log: EventLog;
   readonly #onSent: SessionContext['onSent'];
+  readonly #onFolded: SessionContext['onFolded'];
+  readonly #now: () => number;
+  /** null: every record is sent by itself. */
+  readonly #folds: FoldBuffer | null;
+  readonly #intervalMs: number;
+  readonly #maxFoldBytes: number;
+  #dueAt = Number.NEGATIVE_INFINITY;
   /** null: one job, which nobody is told of when it leaves. */
   readonly #gone: GoneNotices | null;
   readonly #stall: StallNotice;
@@ -27,9 +38,65 @@ export class UpdateWriter {
     this.#followed = followed;
     this.#log = deps.log;
     this.#onSent = deps.onSent;
+    this.#onFolded = deps.onFolded;
+    this.#now = deps.now;
+    this.#folds = deps.maxRate === undefined ? null : new FoldBuffer(followed.scope.kind === 'job');
+    this.#maxFoldBytes = FOLD_WATERMARKS * deps.limits.watermarkBytes;
+    this.#intervalMs = 1_000 / (deps.maxRate ?? Number.POSITIVE_INFINITY);
     this.#stall = new StallNotice(deps.log, deps.stalledFor ?? (() => null));
     this.#gone =
-      followed.scope.kind === 'job' ? null : new GoneNotices(deps.log, (text) => writer.send(text));
+      followed.scope.kind === 'job'
+        ? null
+        : new GoneNotices(deps.log, (text) => {
+            // What was shown of a job before it left comes before the word of that.
+            this.flush();
+            writer.send(text);
+          });
+  }
+
+  /** Whether records are folded. */
+  get isConflating(): boolean {
+    return this.#folds !== null;
+  }
+
+  /** Whether records were read that no update stands for yet. */
+  get holdsBack(): boolean {
+    return this.#folds !== null && !this.#folds.isEmpty;
+  }
+
+  /** From when on the next update may be sent, in milliseconds that never go back. */
+  get dueAt(): number {
+    return this.#dueAt;
+  }
+
+  /** Sends what is held back. */
+  flush(): void {
+    const folds = this.#folds;
+    if (folds === null || folds.isEmpty) return;
+    const { scope } = this.#followed;
+    this.#dueAt = this.#now() + this.#intervalMs;
+    const taken = folds.take();
+    for (const [index, { record, prevSeq, count, cursor }] of taken.entries()) {
+      // Before it leaves, as everywhere: on the way the client may be told how far it has come.
+      this.#followed.unsent = index === taken.length - 1 ? null : { after: cursor, previous: record.seq };
+      // The token may open less than when it was read.
+      if (!inScope(scope, record)) continue;
+      const resumeSeq = cursor === record.seq ? null : cursor;
+      if (!this.#writer.send(foldedFrame(record, prevSeq, count, resumeSeq))) continue;
+      this.#onSent?.(1);
+      if (count > 1) this.#onFolded?.(count - 1);
+    }
+  }
+
+  /** What is held back is not owed any more: the client begins anew, or goes on from what it was sent. */
+  forget(): void {
+    const { unsent } = this.#followed;
+    if (unsent !== null) {
+      this.#followed.cursor = unsent.after;
+      this.#previous = unsent.previous;
+    }
+    this.#followed.unsent = null;
+    this.#folds?.forget();
   }
 
   /** The next update follows this event of the job, whichever were sent; null: nobody knows which. */
@@ -48,8 +115,13 @@ export class UpdateWriter {
     this.#gone?.resume(cursor, now);
   }
 
-  /** Sends a record where it is in scope. @returns what that cost, in bytes */
+  /** Takes in a record: sends it where it is in scope, or folds it. @returns what that cost, in bytes */
   update(record: LogRecord): number {
+    return this.#folds === null ? this.state(record) : this.#fold(record, this.#folds);
+  }
+
+  /** Sends a record where it is in scope, whatever the rate. @returns what that cost, in bytes */
+  state(record: LogRecord): number {
     const { scope } = this.#followed;
     while (this.#gone?.tell(scope, record.seq - 1));
     this.#followed.advanceTo(record.seq);
@@ -58,12 +130,30 @@ export class UpdateWriter {
       this.#previous = record.seq;
       this.#onSent?.(1);
     }
+    if (this.#folds !== null) this.#dueAt = this.#now() + this.#intervalMs;
     this.#stall.told(false);
     return record.bytes;
   }
 
+  #fold(record: LogRecord, folds: FoldBuffer): number {
+    const { scope } = this.#followed;
+    while (this.#gone?.tell(scope, record.seq - 1));
+    const after = this.#followed.cursor ?? 0;
+    this.#followed.advanceTo(record.seq);
+    if (!inScope(scope, record)) return SCAN_BYTES;
+    if (folds.isEmpty) this.#followed.unsent = { after, previous: this.#previous };
+    const isChange = folds.add(record, prevSeqInScope(record, scope, this.#previous));
+    this.#previous = record.seq;
+    this.#stall.told(false);
+    // Of one job a change is sent at once. Of all jobs it comes with what came before it: one cursor covers them all.
+    const isDue = scope.kind === 'job' ? isChange : folds.bytes >= this.#maxFoldBytes;
+    if (!isDue) return SCAN_BYTES;
+    this.flush();
+    return record.bytes;
+  }
+
   /** The same for several; a gap is told before the first update behind it. */
-  updates(records: readonly LogRecord[], gap: Gap | null): number {
+  updates(records: readonly LogRecord[], gap: Gap | null, areStates = false): number {
     let spent = 0;
     let untold = gap;
     for (const record of records) {
@@ -71,7 +161,7 @@ export class UpdateWriter {
         this.#skipped(untold);
         untold = null;
       }
-      spent += this.update(record);
+      spent += areStates ? this.state(record) : this.update(record);
     }
     if (untold !== null) this.#skipped(untold);
     return spent;
@@ -94,7 +184,9 @@ export class UpdateWriter {
   /** Tells of a stall that the client has not heard of. */
   tellStall(): void {
     const frame = this.#stall.take(this.#followed.scope);
-    if (frame !== null) this.#writer.send(frame);
+    if (frame === null) return;
+    this.flush();
+    this.#writer.send(frame);
   }
 
   /** One job: closes behind what was sent where that was the end. */
@@ -108,6 +200,7 @@ export class UpdateWriter {
   }
 
   #skipped({ after, before }: Gap): void {
+    this.flush();
     this.#writer.send(frames.skipped('retention', after, before));
   }
 }

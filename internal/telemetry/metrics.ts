@@ -73,6 +73,10 @@ export class Metrics {
     ['reason'],
   );
   readonly updatesSent = this.#counter('headway_updates_sent_total', 'Updates sent to clients.');
+  readonly updatesFolded = this.#counter(
+    'headway_updates_folded_total',
+    'Events that were not sent to a client with max_rate, since a later update stands for them.',
+  );
   readonly feedLost = this.#counter('headway_feed_lost_total', 'Times the feed was lost, by reason.', [
     'reason',
   ]);

@@ -50,7 +50,13 @@ const MAX_STEP_NAME = 256;
 const NO_FIELDS: ReadonlyMap<string, string> = new Map();
 
 /** Names that an update may not use: the reporter or the edge writes them. */
-const RESERVED = new Set([...Object.keys(EVENT_SCHEMA.properties), 'seq', 'prev_seq']);
+const RESERVED = new Set([
+  ...Object.keys(EVENT_SCHEMA.properties),
+  'seq',
+  'prev_seq',
+  'folded',
+  'resume_seq',
+]);
 const KNOWN = new Set(['current', 'total', 'progress', 'message', 'step', 'indeterminate', 'fields']);
 
 const GIVEN: Readonly<Record<string, Schema>> = {

@@ -56,6 +56,29 @@ describe('several jobs on one stream', () => {
     expect(await metricByLabel(edge.http, 'headway_connections')).toMatchObject({ selected: 1 });
   });
 
+  test('G6 the end: an id covers it, also where the stream is handed over with the end as its last frame', async () => {
+    const HANDED_OVER_AT = 65_536;
+    const streamOf = async (padding: number) => {
+      const id = jobId();
+      await publish(shared.nc, id, { ...DONE, padding: 'x'.repeat(padding) });
+      await edgeHasRead(edge.http, shared.nc);
+      const answer = await fetch(url([id]), { headers: await token() });
+      const text = await answer.text();
+      return {
+        id,
+        text,
+        beforeEnd: text.indexOf('data: {"type":"end"') - text.indexOf('data: {"type":"hello"'),
+      };
+    };
+    const { beforeEnd } = await streamOf(0);
+    const { id, text, ...long } = await streamOf(HANDED_OVER_AT - 20 - beforeEnd);
+    expect(long.beforeEnd).toBeGreaterThan(HANDED_OVER_AT - 40);
+    expect(long.beforeEnd).toBeLessThan(HANDED_OVER_AT);
+    const lastEventId = [...text.matchAll(/^id: (.*)$/gm)].at(-1)?.[1] ?? '';
+    const headers = { ...(await token()), 'last-event-id': lastEventId };
+    expect((await fetch(url([id]), { headers })).status).toBe(204);
+  });
+
   test('G1 order, G10 any edge: Last-Event-ID alone resumes them all, on another edge as well', async () => {
     await using other = await startLocalEdge(shared.nats.url, JWT_ENV);
     const ids = [jobId(), jobId(), jobId()];

@@ -26,6 +26,8 @@ export class ModelClient implements Transport {
   #received: { id: string; seq: number }[] = [];
   /** What it was told is left out, since the baseline: strictly between the two only newest states are owed. */
   #skips: { after: number; before: number }[] = [];
+  /** The newest seq it got of each job on this connection. */
+  #order = new Map<string, number>();
   /** The newest seq it was shown of each job, since the baseline. */
   #shown = new Map<string, number>();
   #scopeId: string | null = null;
@@ -33,6 +35,10 @@ export class ModelClient implements Transport {
   mayShowGone = false;
   isCaughtUp = false;
   updates = 0;
+  /** Events that it did not get, since later ones stand for them. */
+  folded = 0;
+  /** Updates that did not move its cursor up to their own seq. */
+  interleaved = 0;
   resets = 0;
   skips = 0;
   gone = 0;
@@ -41,6 +47,7 @@ export class ModelClient implements Transport {
     readonly name: string,
     public scope: Scope,
     readonly stream: ModelStream,
+    public maxRate?: number,
   ) {}
 
   get resume(): Resume | null {
@@ -89,7 +96,13 @@ export class ModelClient implements Transport {
     this.connection?.closed();
     this.connection = null;
     // From here on the cursor is all that the client has: whatever lies below it must have been sent.
-    if (this.#cursor !== null) this.#settle(this.#cursor, 'cut off');
+    this.#order = new Map();
+    const cursor = this.#cursor;
+    if (cursor === null) return;
+    // What comes behind the cursor comes again, whatever it has seen of it.
+    this.#received = this.#received.filter(({ seq }) => seq <= cursor);
+    for (const [id, floor] of this.#floors) if (floor > cursor) this.#floors.delete(id);
+    this.#settle(cursor, 'cut off');
   }
 
   #closed(code: number): void {
@@ -130,7 +143,7 @@ export class ModelClient implements Transport {
         this.#newBaseline();
         return;
       case 'progress_update':
-        this.#update(frame.processing_id, frame.seq, frame.prev_seq);
+        this.#update(frame);
         return;
       case 'caught_up':
       case 'heartbeat':
@@ -148,8 +161,10 @@ export class ModelClient implements Transport {
     }
   }
 
-  #update(id: string, seq: number, prevSeq: number | null): void {
+  #update(update: Extract<ServerFrame, { type: 'progress_update' }>): void {
+    const { processing_id: id, seq, prev_seq: prevSeq, folded = 1, resume_seq: resumeSeq } = update;
     this.updates++;
+    this.folded += folded - 1;
     if (!this.#inScope(id)) this.#fail(`got ${id}, which is not in scope`);
     if (this.#cursor !== null && seq <= this.#cursor)
       this.#fail(`got seq ${seq} again, cursor ${this.#cursor}`);
@@ -157,13 +172,42 @@ export class ModelClient implements Transport {
     const truth = jobs.get(id) ?? [];
     const index = truth.indexOf(seq);
     if (index < 0) this.#fail(`got seq ${seq} of ${id}, which is no event`);
-    if (prevSeq !== null && prevSeq !== 0 && prevSeq !== truth[index - 1])
-      this.#fail(`prev_seq ${prevSeq} at ${seq}`);
-    if (prevSeq === 0 && index !== 0 && lost.size === 0) this.#fail(`prev_seq 0 at ${seq}`);
-    this.#cursor = seq;
-    this.#shown.set(id, seq);
+    const first = index - folded + 1;
+    if (first < 0) this.#fail(`${seq} of ${id} stands for ${folded} events, and there are ${index + 1}`);
+    if (prevSeq !== null && prevSeq !== 0 && prevSeq !== truth[first - 1])
+      this.#fail(`prev_seq ${prevSeq} at ${seq}, which stands for ${folded}`);
+    if (prevSeq === 0 && first !== 0 && lost.size === 0) this.#fail(`prev_seq 0 at ${seq}`);
+    const shown = this.#shown.get(id);
+    if (prevSeq !== null && shown !== undefined && prevSeq > shown && this.#skips.length === 0)
+      this.#fail(`${seq} of ${id} follows ${prevSeq}, and it has ${shown}`);
+    if (seq <= (this.#order.get(id) ?? 0)) this.#fail(`${seq} of ${id} behind ${this.#order.get(id)}`);
+    const covered = truth.slice(first, index + 1);
+    if (folded > 1 || resumeSeq !== undefined) this.#conflated(id, covered, resumeSeq);
+    this.#cursor = resumeSeq ?? seq;
+    this.#order.set(id, seq);
+    this.#shown.set(id, Math.max(seq, shown ?? 0));
     if (!this.#floors.has(id) && this.#floorOfRest === null) this.#floors.set(id, seq);
-    else this.#received.push({ id, seq });
+    else this.#received.push(...covered.map((one) => ({ id, seq: one })));
+  }
+
+  // Whoever asks for no rate gets every event; and a change is never left to a later event.
+  #conflated(id: string, covered: readonly number[], resumeSeq: number | undefined): void {
+    const { jobs, lost, phases } = this.#truth();
+    const truth = jobs.get(id) ?? [];
+    const seq = covered.at(-1) ?? 0;
+    if (this.maxRate === undefined) this.#fail(`${seq} is conflated, and no rate was asked for`);
+    for (const one of covered.slice(0, -1)) {
+      const before = truth[truth.indexOf(one) - 1];
+      // Whether it follows what was deleted unread nobody can know.
+      if (before !== undefined && lost.has(before)) continue;
+      if (before === undefined || phases.get(before) !== phases.get(one))
+        this.#fail(`${one} of ${id} is a change, and ${seq} stands for it`);
+    }
+    if (resumeSeq === undefined) return;
+    this.interleaved++;
+    if (this.scope.kind !== 'all') this.#fail(`resume_seq at ${seq} of one job`);
+    if (resumeSeq >= seq || resumeSeq < (this.#cursor ?? 0))
+      this.#fail(`resume_seq ${resumeSeq} at ${seq}, cursor ${this.#cursor}`);
   }
 
   #inScope(id: string): boolean {
@@ -213,6 +257,7 @@ export class ModelClient implements Transport {
 
   #newBaseline(): void {
     this.#skips = [];
+    this.#order = new Map();
     this.#shown = new Map();
     this.mayShowGone = false;
     this.#floors = new Map();

@@ -34,6 +34,7 @@ export class ModelEventSource implements Transport {
   constructor(
     stream: ModelStream,
     readonly ids: readonly string[],
+    readonly maxRate?: number,
   ) {
     this.#stream = stream;
     for (const id of ids) this.#jobs.set(id, this.#newJob(id));
@@ -83,7 +84,8 @@ export class ModelEventSource implements Transport {
   }
   end(code: number): void {
     if (code !== 1000) throw new Error(`a stream was ended with ${code}`);
-    this.settle();
+    this.#unsent = 0;
+    this.#push(this.#encoder?.position() ?? '');
     this.#wire.push('end');
   }
 
@@ -119,7 +121,8 @@ export class ModelEventSource implements Transport {
   }
 
   #newJob(id: string): Job {
-    const judge = new ModelClient(`source ${id}`, { kind: 'job', id, jobTypes: null }, this.#stream);
+    const name = `source ${id}${this.maxRate ? `, ${this.maxRate} a second` : ''}`;
+    const judge = new ModelClient(name, { kind: 'job', id, jobTypes: null }, this.#stream, this.maxRate);
     return { judge, seen: 0, hasFrame: false, isCovered: false };
   }
 
@@ -170,9 +173,9 @@ export class ModelEventSource implements Transport {
           this.again++;
           return;
         }
-        job.seen = frame.seq;
         job.judge.closeCode = null;
-        job.judge.take(frame);
+        job.judge.take(this.#newIn(frame, job.seen));
+        job.seen = frame.seq;
         return;
       }
       case 'following': {
@@ -201,6 +204,18 @@ export class ModelEventSource implements Transport {
     }
   }
 
+  // What stands for events that it was shown, and for later ones: the later ones alone.
+  #newIn(frame: Update, seen: number): Update {
+    const { folded = 1, processing_id: id, seq } = frame;
+    const truth = this.#stream.truthOf(this.#job(id).judge.resume?.epoch ?? undefined).jobs.get(id) ?? [];
+    const index = truth.indexOf(seq);
+    const known = truth.slice(Math.max(0, index - folded + 1), index).filter((one) => one <= seen).length;
+    if (known === 0) return frame;
+    this.again++;
+    const { folded: _all, ...rest } = frame;
+    return { ...rest, prev_seq: seen, ...(folded - known > 1 && { folded: folded - known }) };
+  }
+
   #forget(id: string | undefined): void {
     Object.assign(this.#job(id), { seen: 0, hasFrame: false, isCovered: false });
   }
@@ -211,6 +226,8 @@ export class ModelEventSource implements Transport {
     return job;
   }
 }
+
+type Update = Extract<ServerFrame, { type: 'progress_update' }>;
 
 interface Job {
   readonly judge: ModelClient;

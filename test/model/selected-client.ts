@@ -20,7 +20,11 @@ export class ModelSelectedClient implements Transport {
   #wire: string[] = [];
   #epoch = '';
 
-  constructor(stream: ModelStream, ids: readonly string[]) {
+  constructor(
+    stream: ModelStream,
+    ids: readonly string[],
+    readonly maxRate?: number,
+  ) {
     this.#stream = stream;
     for (const id of ids) this.#judgeOf(id);
   }
@@ -106,7 +110,7 @@ export class ModelSelectedClient implements Transport {
   #judgeOf(id: string): ModelClient {
     const judge =
       this.#judges.get(id) ??
-      new ModelClient(`selected ${id}`, { kind: 'job', id, jobTypes: null }, this.#stream);
+      new ModelClient(`selected ${id}`, { kind: 'job', id, jobTypes: null }, this.#stream, this.maxRate);
     this.#judges.set(id, judge);
     return judge;
   }

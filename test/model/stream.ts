@@ -9,10 +9,12 @@ export interface ModelMessage {
 }
 
 /** What a published message says. */
-export type Kind = 'processing' | 'completed' | 'retryable' | 'failed' | 'invalid';
+export type Kind = 'processing' | 'reading' | 'again' | 'completed' | 'retryable' | 'failed' | 'invalid';
 
 const STATUS: Record<Exclude<Kind, 'invalid'>, object> = {
   processing: { status: 'processing', progress: 50 },
+  reading: { status: 'processing', progress: 50, step: { name: 'read' } },
+  again: { status: 'processing', progress: 50, attempt: 2 },
   completed: { status: 'completed', progress: 100 },
   retryable: { status: 'error', progress: 50, error: { code: 'x', retryable: true } },
   failed: { status: 'error', progress: 50, error: { code: 'x', retryable: false } },
@@ -27,6 +29,8 @@ export interface Truth {
   readonly finishedAt: Map<number, number>;
   /** Every seq that was deleted, by a limit or a purge. */
   readonly lost: Set<number>;
+  /** What each valid event says that may not change unseen. */
+  readonly phases: Map<number, string>;
 }
 
 /**
@@ -47,7 +51,7 @@ export class ModelStream {
   truthOf(epoch = this.epoch): Truth {
     let truth = this.#truths.get(epoch);
     if (truth === undefined) {
-      truth = { jobs: new Map(), finishedAt: new Map(), lost: new Set() };
+      truth = { jobs: new Map(), finishedAt: new Map(), lost: new Set(), phases: new Map() };
       this.#truths.set(epoch, truth);
     }
     return truth;
@@ -80,7 +84,8 @@ export class ModelStream {
       const decoded = decodeEvent(`progress.${id}`, new TextEncoder().encode(JSON.stringify(body)));
       if (!decoded.ok) throw new Error(`the model's own event is not valid: ${decoded.detail}`);
       event = decoded.event;
-      const { jobs } = this.truthOf();
+      const { jobs, phases } = this.truthOf();
+      phases.set(seq, kind);
       jobs.set(id, [...(jobs.get(id) ?? []), seq]);
       if (event.finished) this.truthOf().finishedAt.set(seq, this.clock);
     }

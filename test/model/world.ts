@@ -44,6 +44,7 @@ export class World {
   #hub: Hub;
   #turns: (() => void)[] = [];
   #answers: (() => void)[] = [];
+  #timers: { readonly at: number; readonly call: () => void }[] = [];
   readonly #options: WorldOptions;
   /** The epoch that is loaded, or about to be. */
   #begun = '';
@@ -55,8 +56,9 @@ export class World {
     this.#load();
   }
 
-  connect(scope: Scope): ModelClient {
-    const client = new ModelClient(`client ${this.clients.length} (${describe(scope)})`, scope, this.stream);
+  connect(scope: Scope, maxRate?: number): ModelClient {
+    const name = `client ${this.clients.length} (${describe(scope)}${maxRate ? `, ${maxRate} a second` : ''})`;
+    const client = new ModelClient(name, scope, this.stream, maxRate);
     this.clients.push(client);
     this.reconnect(client);
     return client;
@@ -66,7 +68,7 @@ export class World {
     if (client.connection !== null || client.isDone) return;
     client.closeCode = null;
     client.connection = new ClientConnection({
-      ...this.#common(client, client.resume),
+      ...this.#common(client, client.resume, client.maxRate),
       id: client.name,
       scope: client.scope,
       // Some share a subject, some do not.
@@ -77,25 +79,25 @@ export class World {
   }
 
   /** Somebody connects who names these jobs. */
-  select(ids: readonly string[]): void {
-    const client = new ModelSelectedClient(this.stream, ids);
+  select(ids: readonly string[], maxRate?: number): void {
+    const client = new ModelSelectedClient(this.stream, ids, maxRate);
     this.selected.push(client);
     this.reselect(client);
   }
 
   reselect(client: ModelSelectedClient): void {
     if (client.connection === null) {
-      client.connection = this.accept(client);
+      client.connection = this.accept(client, client.maxRate);
       client.connection.open();
     }
     client.followAll();
   }
 
   /** A connection of selected jobs, to whatever is at its other end. It is to be opened yet. */
-  accept(transport: Transport): SelectedConnection {
+  accept(transport: Transport, maxRate?: number): SelectedConnection {
     const hub = this.#hub;
     const connection = new SelectedConnection({
-      ...this.#common(transport, null),
+      ...this.#common(transport, null, maxRate),
       id: 'selected',
       requester: 'somebody',
       selected: { ids: [], after: new Map() },
@@ -121,8 +123,8 @@ export class World {
   }
 
   /** Somebody follows these jobs on one stream of server-sent events. */
-  source(ids: readonly string[]): void {
-    const source = new ModelEventSource(this.stream, ids);
+  source(ids: readonly string[], maxRate?: number): void {
+    const source = new ModelEventSource(this.stream, ids, maxRate);
     this.sources.push(source);
     this.reopen(source);
   }
@@ -138,7 +140,7 @@ export class World {
     }
     const hub = this.#hub;
     const connection = new SelectedConnection({
-      ...this.#common(source, resume),
+      ...this.#common(source, resume, source.maxRate),
       id: 'source',
       requester: 'somebody',
       selected: { ids, after: new Map(), fixed },
@@ -165,7 +167,7 @@ export class World {
     for (const source of this.sources) source.settle();
   }
 
-  #common(transport: Transport, resume: Resume | null) {
+  #common(transport: Transport, resume: Resume | null, maxRate: number | undefined) {
     return {
       credentials: null,
       resume,
@@ -184,6 +186,8 @@ export class World {
       now: () => this.stream.clock,
       scheduleCatchUp: (session: Session) => this.#hub.scheduleCatchUp(session),
       scopeId: describe,
+      wakeAt: (session: Session, at: number) => this.#hub.wakeAt(session, at),
+      ...(maxRate !== undefined && { maxRate }),
     };
   }
 
@@ -243,6 +247,22 @@ export class World {
     this.#log.drop(gone, this.#log.head, this.stream.clock);
   }
 
+  /** Time passes. */
+  pass(ms: number): void {
+    this.stream.clock += ms;
+    const due = this.#timers.filter(({ at }) => at <= this.stream.clock);
+    this.#timers = this.#timers.filter(({ at }) => at > this.stream.clock);
+    for (const { call } of due) call();
+  }
+
+  /** The client comes back as one that asks for another rate. */
+  repace(client: ModelClient, maxRate: number | undefined): void {
+    if (client.isDone) return;
+    this.drop(client);
+    client.maxRate = maxRate;
+    this.reconnect(client);
+  }
+
   /** The client comes back as one that follows something else. */
   rescope(client: ModelClient, scope: Scope): void {
     if (client.scope.kind !== scope.kind || client.isDone) return;
@@ -285,6 +305,7 @@ export class World {
     for (const pager of this.pagers) pager.isDone = true;
     this.#answers = [];
     this.#turns = [];
+    this.#timers = [];
     [this.#log, this.#hub] = this.#newEdge();
     this.#begun = '';
     this.#log.setEpoch(this.stream.epoch);
@@ -298,6 +319,9 @@ export class World {
       this.look();
       this.heartbeat();
       this.turn();
+      // Whoever holds something back is waited for, and no longer: what is finished lately stays that.
+      const next = Math.min(...this.#timers.map(({ at }) => at));
+      if (Number.isFinite(next)) this.pass(Math.max(0, next - this.stream.clock));
       await this.answer(1_000);
       for (const client of this.clients) {
         this.reconnect(client);
@@ -314,6 +338,7 @@ export class World {
       }
       const isBusy =
         this.#turns.length > 0 ||
+        this.#timers.length > 0 ||
         this.#answers.length > 0 ||
         this.#log.head < Math.max(0, ...this.stream.kept.keys()) ||
         this.#log.epoch !== this.stream.epoch ||
@@ -337,7 +362,16 @@ export class World {
 
   #newEdge(): [EventLog, Hub] {
     const log = new EventLog(this.#options);
-    const hub = new Hub(log, (flush) => this.#turns.push(flush));
+    const hub = new Hub(log, (flush) => this.#turns.push(flush), {
+      now: () => this.stream.clock,
+      later: (call, ms) => {
+        const timer = { at: this.stream.clock + ms, call };
+        this.#timers.push(timer);
+        return () => {
+          this.#timers = this.#timers.filter((one) => one !== timer);
+        };
+      },
+    });
     log.setListeners([hub]);
     return [log, hub];
   }

@@ -12,11 +12,14 @@ const job = fc.constantFrom(...JOBS);
 const kind: fc.Arbitrary<Kind> = fc.oneof(
   { weight: 12, arbitrary: fc.constant<Kind>('processing') },
   { weight: 1, arbitrary: fc.constantFrom<Kind>('completed', 'retryable', 'failed', 'invalid') },
+  { weight: 1, arbitrary: fc.constantFrom<Kind>('reading', 'again') },
 );
 const scope: fc.Arbitrary<Scope> = fc.oneof(
   job.map((id): Scope => ({ kind: 'job', id, jobTypes: null })),
   fc.constantFrom<Scope>({ kind: 'all', jobTypes: null }, { kind: 'all', jobTypes: new Set(['odd']) }),
 );
+/** Updates a second; undefined: every event. */
+const rate = fc.constantFrom(undefined, undefined, 0.1, 1, 50);
 const who = fc.nat(9);
 const upTo = (max: number) => fc.integer({ min: 1, max });
 
@@ -26,7 +29,7 @@ const step = fc.oneof(
   { weight: 6, arbitrary: fc.record({ do: fc.constant('turn' as const) }) },
   { weight: 5, arbitrary: fc.record({ do: fc.constant('answer' as const), count: upTo(3) }) },
   { weight: 6, arbitrary: fc.record({ do: fc.constant('read' as const), who, count: upTo(6) }) },
-  { weight: 4, arbitrary: fc.record({ do: fc.constant('connect' as const), scope }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant('connect' as const), scope, rate }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('drop' as const), who }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('resume' as const), who }) },
   {
@@ -39,20 +42,30 @@ const step = fc.oneof(
       back: fc.oneof(fc.constant(null), fc.integer({ min: -3, max: 30 })),
     }),
   },
-  { weight: 3, arbitrary: fc.record({ do: fc.constant('select' as const), jobs: fc.subarray(JOBS) }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('select' as const), jobs: fc.subarray(JOBS), rate }) },
   { weight: 6, arbitrary: fc.record({ do: fc.constant('readSelected' as const), who, count: upTo(6) }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('dropSelected' as const), who }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('follow' as const), who, jobs: fc.subarray(JOBS) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('unfollow' as const), who, job }) },
   {
-    weight: 3,
+    weight: 4,
     arbitrary: fc.record({
       do: fc.constant('source' as const),
       jobs: fc.subarray(JOBS, { minLength: 1 }),
+      rate,
     }),
   },
   { weight: 6, arbitrary: fc.record({ do: fc.constant('readSource' as const), who, count: upTo(6) }) },
-  { weight: 4, arbitrary: fc.record({ do: fc.constant('cutSource' as const), who }) },
+  // Often between frames and the id behind them.
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      do: fc.constant('cutSource' as const),
+      who,
+      read: fc.nat(3),
+      isBack: fc.boolean(),
+    }),
+  },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('reopenSource' as const), who }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('heartbeat' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('rebuild' as const) }) },
@@ -60,6 +73,11 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant('trim' as const), count: upTo(20) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('purgeJob' as const), job }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('wait' as const), minutes: upTo(11) }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({ do: fc.constant('pass' as const), ms: fc.constantFrom(1, 20, 1_000, 10_000) }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('repace' as const), who, rate }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('look' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('rescope' as const), who, scope }) },
   {
@@ -84,20 +102,23 @@ async function take(world: World, next: Step): Promise<void> {
   const source = 'who' in next ? world.sources[next.who % Math.max(1, world.sources.length)] : undefined;
   switch (next.do) {
     case 'source':
-      world.source(next.jobs);
+      world.source(next.jobs, next.rate);
       break;
     case 'readSource':
       source?.read(next.count);
       if (source?.isOver) world.cutSource(source);
       break;
     case 'cutSource':
-      if (source) world.cutSource(source);
+      if (source === undefined) break;
+      source.read(next.read);
+      world.cutSource(source);
+      if (next.isBack) world.reopen(source);
       break;
     case 'reopenSource':
       if (source) world.reopen(source);
       break;
     case 'select':
-      world.select(next.jobs);
+      world.select(next.jobs, next.rate);
       break;
     case 'readSelected':
       selected?.read(next.count);
@@ -130,7 +151,7 @@ async function take(world: World, next: Step): Promise<void> {
       client?.read(next.count);
       break;
     case 'connect':
-      world.connect(next.scope);
+      world.connect(next.scope, next.rate);
       break;
     case 'drop':
       if (client) world.drop(client);
@@ -161,7 +182,13 @@ async function take(world: World, next: Step): Promise<void> {
       world.stream.purgeJob(next.job);
       break;
     case 'wait':
-      world.stream.clock += next.minutes * 60_000;
+      world.pass(next.minutes * 60_000);
+      break;
+    case 'pass':
+      world.pass(next.ms);
+      break;
+    case 'repace':
+      if (client) world.repace(client, next.rate);
       break;
     case 'look':
       world.look();
@@ -183,6 +210,7 @@ async function take(world: World, next: Step): Promise<void> {
 
 test('G1 order, G2 state first, G4 slow readers, G5 stale cursors: after any program every client has exactly what it is owed, and whoever pages as well', async () => {
   let updates = 0;
+  let [folded, interleaved, foldedOfSelected, foldedOfSources] = [0, 0, 0, 0];
   let [resets, skips, gone, paged, stale, ofSelected] = [0, 0, 0, 0, 0, 0];
   let [ofSources, again, byId, anew, stopped] = [0, 0, 0, 0, 0];
   await fc.assert(
@@ -195,13 +223,23 @@ test('G1 order, G2 state first, G4 slow readers, G5 stale cursors: after any pro
         await world.verify();
         for (const client of world.clients) {
           updates += client.updates;
+          folded += client.folded;
+          interleaved += client.interleaved;
           resets += client.resets;
           skips += client.skips;
           gone += client.gone;
         }
-        for (const { judges } of world.selected) for (const judge of judges) ofSelected += judge.updates;
+        for (const { judges } of world.selected) {
+          for (const judge of judges) {
+            ofSelected += judge.updates;
+            foldedOfSelected += judge.folded;
+          }
+        }
         for (const source of world.sources) {
-          for (const judge of source.judges) ofSources += judge.updates;
+          for (const judge of source.judges) {
+            ofSources += judge.updates;
+            foldedOfSources += judge.folded;
+          }
           again += source.again;
           byId += source.byId;
           anew += source.anew;
@@ -218,5 +256,7 @@ test('G1 order, G2 state first, G4 slow readers, G5 stale cursors: after any pro
   // A property that nothing ever exercises holds as well.
   expect(updates).toBeGreaterThan(RUNS);
   for (const times of [resets, skips, gone, paged, stale, ofSelected, ofSources, again, byId, anew, stopped])
+    expect(times).toBeGreaterThan(0);
+  for (const times of [folded, interleaved, foldedOfSelected, foldedOfSources])
     expect(times).toBeGreaterThan(0);
 });

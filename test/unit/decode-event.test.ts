@@ -347,6 +347,8 @@ describe('an event that keeps the contract', () => {
   test.each<[string, Fields]>([
     ['seq', { seq: 99 }],
     ['prev_seq', { prev_seq: 98 }],
+    ['folded', { folded: 97 }],
+    ['resume_seq', { resume_seq: 96 }],
     ['both, of other types', { seq: 'mine', prev_seq: { deep: [1] }, type: 'progress_update' }],
   ])("the log's own %s wins over the event's field of that name", (_name, fields) => {
     const frame = frameOf(decode({ ...fields, kept: [1] }));

@@ -68,6 +68,7 @@ interface ConnectOptions {
   requester?: string;
   /** In the midst of whatever sends it. */
   onSend?: (frame: ServerFrame) => void;
+  maxRate?: number;
   /** The socket is full when so many frames were sent. */
   fullAfter?: number;
   onEnd?: (connection: ClientConnection) => void;
@@ -88,7 +89,16 @@ export function pureEdge(given: PureEdgeOptions) {
   const log = new EventLog(memory);
   log.setListeners([listener]);
   const turns: (() => void)[] = [];
-  const hub = new Hub(log, (flush) => turns.push(flush));
+  const now = given.now ?? given.wallClock;
+  const waking: { at: number; call: () => void }[] = [];
+  const later = (call: () => void, ms: number) => {
+    const timer = { at: now() + ms, call };
+    waking.push(timer);
+    return () => {
+      waking.splice(waking.indexOf(timer), 1);
+    };
+  };
+  const hub = new Hub(log, (flush) => turns.push(flush), { now, later });
   const history: HistorySource = {
     lastState: unread,
     records: unread,
@@ -137,8 +147,10 @@ export function pureEdge(given: PureEdgeOptions) {
       transport,
       limits,
       wallClock: given.wallClock,
-      now: given.now ?? given.wallClock,
+      now,
       scheduleCatchUp: (waiting: Session) => hub.scheduleCatchUp(waiting),
+      wakeAt: (waiting: Session, at: number) => hub.wakeAt(waiting, at),
+      ...(options.maxRate !== undefined && { maxRate: options.maxRate }),
       scopeId: scopeIdOf,
     };
     return { common, frames, socket };
@@ -162,6 +174,17 @@ export function pureEdge(given: PureEdgeOptions) {
       hub.add(connection);
       connection.open();
       return { connection, session: connection.session, frames, socket };
+    },
+    /** Calls the timers that are due. @returns how many were */
+    wake(): number {
+      const due = waking.filter(({ at }) => at <= now());
+      for (const one of due) waking.splice(waking.indexOf(one), 1);
+      for (const { call } of due) call();
+      return due.length;
+    },
+    /** How many timers run. */
+    timers(): number {
+      return waking.length;
     },
     /** A client that names its jobs. */
     select(ids: readonly string[] = [], resume: Resume | null = null, options: SelectOptions = {}) {

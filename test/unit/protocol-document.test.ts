@@ -1,6 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { TSchema } from '@sinclair/typebox';
+import { type TSchema, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { describe, expect, test } from 'vitest';
 import { decodeEvent, type InvalidReason, updateFrame } from '../../internal/eventlog/decode.js';
@@ -10,7 +10,7 @@ import { CLOSE_CODES, closeCode, ERROR_CODES } from '../../schemas/close-codes.j
 import { EdgeConfig } from '../../schemas/config.js';
 import { checkEvent, EVENT_MAX_BYTES, Event } from '../../schemas/event.js';
 import { Cursor, Epoch, JobType, ProcessingId, ScopeId } from '../../schemas/fields.js';
-import { CLIENT_FRAMES, RESET_REASONS, SERVER_FRAMES } from '../../schemas/frames.js';
+import { CLIENT_FRAMES, MAX_RATE, RESET_REASONS, SERVER_FRAMES } from '../../schemas/frames.js';
 import {
   bare,
   below,
@@ -149,8 +149,13 @@ describe('PROTOCOL.md', () => {
 
   test('"Connecting" gives the ranges of the parameters, and an example of a refusal', () => {
     const connecting = section(protocol, 'Connecting');
+    const maxRate = Type.Number({ ...MAX_RATE });
     const parameters = {
-      ...{ last_seq: Cursor, epoch: Epoch, scope: ScopeId, job_type: JobType },
+      last_seq: Cursor,
+      epoch: Epoch,
+      scope: ScopeId,
+      max_rate: maxRate,
+      job_type: JobType,
       processing_id: ProcessingId,
     };
     const rows = table(connecting, 'parameter');

@@ -31,6 +31,59 @@ describe('one job', () => {
     });
   });
 
+  test.each<[string, number]>([
+    ['0.1', 0.1],
+    ['50', 50],
+    ['5', 5],
+    ['2.5', 2.5],
+    ['0.100000', 0.1],
+  ])('max_rate=%s', (text, maxRate) => {
+    expect(parseRequest(JOB, `max_rate=${text}`)).toMatchObject({ ok: true, resume: null, maxRate });
+    const resume = { lastSeq: 3, epoch: null };
+    expect(parseRequest(null, `last_seq=3&max_rate=${text}`)).toMatchObject({ ok: true, resume, maxRate });
+    const selected = parseSocketRequest(null, `select&max_rate=${text}`);
+    expect(selected).toMatchObject({ ok: true, scope: { kind: 'selected' }, maxRate });
+    for (const query of [`max_rate=${text}`, `processing_id=a&processing_id=b&max_rate=${text}`]) {
+      const stream = parseStreamRequest(null, query, '3.e.s', 2);
+      expect(stream).toMatchObject({ ok: true, resume: { lastSeq: 3 }, maxRate });
+    }
+  });
+
+  test.each([
+    '',
+    '0',
+    '0.09',
+    '50.1',
+    '51',
+    '100',
+    '-1',
+    '+5',
+    '1e1',
+    '.5',
+    '5.',
+    '0x5',
+    ' 5',
+    '5,0',
+    'NaN',
+    'Infinity',
+    '٥',
+  ])('G8 bad input: max_rate=%j', (text) => {
+    expect(parseRequest(JOB, `max_rate=${encodeURIComponent(text)}`)).toMatchObject({
+      ok: false,
+      code: 'invalid_query',
+      message: expect.stringMatching(
+        /^max_rate is ".*"; expected 0\.1 to 50: updates a second for each job$/,
+      ),
+    });
+  });
+
+  test('G8 bad input: max_rate given twice', () => {
+    const message = 'max_rate is given more than once';
+    const expected = { ok: false, code: 'invalid_query', message };
+    expect(parseRequest(JOB, 'max_rate=5&max_rate=5')).toEqual(expected);
+    expect(parseRequest(null, 'max_rate=5&max_rate=x')).toEqual(expected);
+  });
+
   test.each(['a', 'A_z-9', 'x'.repeat(128), '__proto__'])('the id %s', (id) => {
     expect(parseRequest(id, '')).toMatchObject({ ok: true, scope: { kind: 'job', id } });
   });

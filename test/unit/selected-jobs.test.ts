@@ -233,23 +233,30 @@ describe('jobs that a client names', () => {
     }
   });
 
-  test('G1 order: the cursor of all jobs does not fall back to where the state of one stands in the stream', async () => {
-    const made = pureEdge({ wallClock: () => 0 });
-    made.log.begin('epoch');
-    const cursors: (number | undefined)[] = [];
-    let position: () => JointPosition | null = () => null;
-    const { connection, frames } = made.select(['new', 'old'], null, {
-      fixed: { scopeName: 'both', anew: new Set(), over: new Set() },
-      onSend: () => cursors.push(position()?.cursor),
-    });
-    position = () => connection.position();
-    made.log.load(1, 0, event('old'));
-    cursors.length = 0;
-    made.log.ready({ head: 9, firstSeq: 1, complete: true, neverTrimmed: true });
-    await run(made);
-    expect(types(frames).slice(1)).toEqual(['following', 'progress_update', 'following']);
-    expect(cursors).toEqual([9, 9, 9]);
-  });
+  test.each([
+    ['', {}],
+    [', at whatever rate', { maxRate: 1 }],
+  ])(
+    'G1 order: the cursor of all jobs does not fall back to where the state of one stands in the stream%s',
+    async (_how, rate) => {
+      const made = pureEdge({ wallClock: () => 0 });
+      made.log.begin('epoch');
+      const cursors: (number | undefined)[] = [];
+      let position: () => JointPosition | null = () => null;
+      const { connection, frames } = made.select(['new', 'old'], null, {
+        ...rate,
+        fixed: { scopeName: 'both', anew: new Set(), over: new Set() },
+        onSend: () => cursors.push(position()?.cursor),
+      });
+      position = () => connection.position();
+      made.log.load(1, 0, event('old'));
+      cursors.length = 0;
+      made.log.ready({ head: 9, firstSeq: 1, complete: true, neverTrimmed: true });
+      await run(made);
+      expect(types(frames).slice(1)).toEqual(['following', 'progress_update', 'following']);
+      expect(cursors).toEqual([9, 9, 9]);
+    },
+  );
 
   test('G1 order: a state that was read before the job left the stream, and waits for the socket, is not its state', async () => {
     const answers = [makeRecord(event('a'), 1, null, 0), null];

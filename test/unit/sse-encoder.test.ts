@@ -24,6 +24,15 @@ describe('frames as server-sent events', () => {
     expect(started().encode(frame)).toBe(`id: 17.e1.all\ndata: ${frame}\n\n`);
   });
 
+  test('G5 stale cursors: an update that others have yet to come behind moves the id no further than it says', () => {
+    const frame = '{"type":"progress_update","seq":17,"prev_seq":null,"folded":3,"resume_seq":14,"a":1}';
+    expect(started().encode(frame)).toBe(`id: 14.e1.all\ndata: ${frame}\n\n`);
+    const single = '{"seq":18,"prev_seq":3,"resume_seq":14,"type":"progress_update"}';
+    expect(started().encode(single)).toMatch(/^id: 14\.e1\.all\n/);
+    const folded = '{"type":"progress_update","seq":19,"prev_seq":3,"folded":2,"b":"\\"resume_seq\\":1,"}';
+    expect(started().encode(folded)).toMatch(/^id: 19\.e1\.all\n/);
+  });
+
   test('an update whose worker named its type itself', () => {
     const frame = '{"seq":17,"prev_seq":12,"type":"progress_update"}';
     expect(started().encode(frame)).toBe(`id: 17.e1.all\ndata: ${frame}\n\n`);

@@ -33,7 +33,8 @@ MAX_WHILE_RUNNING = 99.9
 _ATTEMPT_BYTES = len(b'"attempt":,') + len(str(MAX_SAFE_INTEGER))
 _RESERVED = frozenset(
     "processing_id status progress timestamp type message job_type attempt step indeterminate eta_seconds "
-    "stall_after_seconds timeout_seconds result error current total seq prev_seq".split()
+    "stall_after_seconds timeout_seconds result error current total seq prev_seq "
+    "folded resume_seq".split()
 )
 # True only while the job runs.
 _RUNNING = frozenset(("eta_seconds", "indeterminate"))

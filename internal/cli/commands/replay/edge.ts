@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { setImmediate as turn } from 'node:timers/promises';
 import { type EdgeConfig, parseEdgeConfig } from '../../../../schemas/config.js';
 import { type Access, accessMistakes, openAccess } from '../../../app/access.js';
-import { drain, jobReads, tickMs, webSocketDeps } from '../../../app/sessions.js';
+import { drain, jobReads, TIMER, tickMs, webSocketDeps } from '../../../app/sessions.js';
 import { type EdgeServer, startServer } from '../../../edge/server.js';
 import { loadUws } from '../../../edge/uws.js';
 import { HeadwayError, PortInUseError } from '../../../errors.js';
@@ -44,7 +44,7 @@ class CannotListenError extends HeadwayError {
  */
 export class ReplayEdge implements ReplaySink {
   readonly #log = new EventLog({ tailBytes: TAIL_BYTES, lastStateBytes: LAST_STATE_BYTES });
-  readonly #hub = new Hub(this.#log, setImmediate);
+  readonly #hub = new Hub(this.#log, setImmediate, TIMER);
   readonly #epoch = `replay-${randomBytes(9).toString('base64url')}`;
   readonly #context: CliContext;
   readonly #host: string;
