@@ -23,6 +23,7 @@ let edge: EdgeProcess;
 let folder: Awaited<ReturnType<typeof guardedFolder>>;
 
 const write = (name: string, text: string) => writeFileSync(join(folder.path, name), text);
+const ownVersion: string = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).version;
 const version = (name: string): string => {
   const { devDependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
   return `${name}@${devDependencies[name]}`;
@@ -210,6 +211,30 @@ describe.skipIf(!process.env.CHROMIUM_BIN)('a page without a bundler, in Chromiu
 });
 
 describe('@headway/react', () => {
+  test('names the client as what it needs, and npm finds it and React in place', async () => {
+    const manifest = JSON.parse(
+      readFileSync(join(folder.path, 'node_modules/@headway/react/package.json'), 'utf8'),
+    );
+    expect(Object.keys(manifest.peerDependencies)).toEqual(['@headway/client', 'react']);
+    const { dependencies } = JSON.parse(await run('npm', ['ls', '--all', '--json'], { cwd: folder.path }));
+    expect(dependencies['@headway/react'].dependencies).toMatchObject({
+      '@headway/client': { version: ownVersion },
+      react: {},
+    });
+  });
+
+  test('without the client beside it, npm does not install it', async () => {
+    const alone = await guardedFolder('headway-packages');
+    try {
+      writeFileSync(join(alone.path, 'package.json'), JSON.stringify({ private: true }));
+      // No registry: ours is in none.
+      const install = ['install', '--offline', '--no-audit', '--no-fund', tarball('headway-react')];
+      await expect(run('npm', install, { cwd: alone.path })).rejects.toThrow('@headway/client');
+    } finally {
+      await alone.remove();
+    }
+  });
+
   test('the example of its README is bundled with React left outside', async () => {
     const files = await bundled(folder.path, 'page.tsx', REACT_EXAMPLE);
     expect(files.get('page.js')?.imports).toContain('react');
