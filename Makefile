@@ -74,7 +74,9 @@ test-browser: need-node need-nats-for-tests $(PACKAGES) build ## run the tests i
 	@exec scripts/test-browser.sh $(OPTIONS)
 
 test-packages: need-node need-nats-for-tests $(PACKAGES) build packages ## install what `make packages` makes into empty projects, and run the README's examples
-	@$(call server); HEADWAY_PACKAGES=1 exec $(VITEST) --project packages
+	@$(call server); export CHROMIUM_BIN="$${CHROMIUM_BIN:-$$(command -v chromium)}"; \
+	[ -n "$$CHROMIUM_BIN" ] || echo 'packages: there is no Chromium on the PATH, so the page without a bundler is skipped'; \
+	HEADWAY_PACKAGES=1 exec $(VITEST) --project packages
 
 test-api: need-node need-nats-for-tests $(PACKAGES) build ## hold what is answered over HTTP against its OpenAPI document (needs Python)
 	@exec scripts/test-api.sh $(OPTIONS)
