@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-chaos test-node22 test-node24 test-nats-2.10 test-container test-proxies test-browser test-packages test-examples test-api \
+.PHONY: help setup demo example-fastapi example-express example-react test test-chaos test-node22 test-node24 test-nats-2.10 test-container test-proxies test-browser test-packages test-examples test-api \
 	test-stalls soak fuzz bench audit build packages check format clean distclean \
 	need-node need-nats need-nats-for-tests
 
@@ -34,9 +34,12 @@ demo: setup build ## run the demo; your own documents: make demo FILES="a.pdf b.
 	@if [ -z "$${NATS_URL:-}" ]; then NATS_SERVER_BIN=$$(scripts/nats-server.sh) || exit 1; export NATS_SERVER_BIN; fi; \
 	exec node dist/cmd/demo.js $(FILES)
 
-example-%: setup build packages
+example-fastapi: ## start the example with FastAPI: upload a document, its words are counted
+example-express: ## start the example with Express: upload files, they are compressed
+example-react: ## start the example with React, in front of the one with Express
+example-fastapi example-express example-react: setup build packages
 	@if [ -z "$${NATS_URL:-}" ]; then NATS_SERVER_BIN=$$(scripts/nats-server.sh) || exit 1; export NATS_SERVER_BIN; fi; \
-	exec node scripts/example.mjs $*
+	exec node scripts/example.mjs $(@:example-%=%)
 
 test: need-node need-nats-for-tests $(PACKAGES) check build ## check types and style, build, run the tests
 	@$(call server); echo "== tests on Node $$(node --version), $$("$$NATS_SERVER_BIN" -v)"; \
