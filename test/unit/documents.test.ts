@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { CODE, filesIn, quoted, ROOT, read, section, sections, table } from './documents.js';
 
 /** What is made or installed here, and no part of the project. */
-const NOT_OURS = new Set(['.git', '.tools', 'coverage', 'dist', 'node_modules']);
+const NOT_OURS = new Set(['.git', '.tools', '.venv', 'coverage', 'dist', 'node_modules']);
 
 /** Every Markdown file of the project, as paths from the top. */
 function markdownIn(folder: string): string[] {
