@@ -16,6 +16,7 @@ import { blocksOf, ROOT, run, tarball } from './project.js';
 
 const EXAMPLE = blocksOf('sdk/client/README.md', 'js')[0] ?? '';
 const REACT_EXAMPLE = blocksOf('sdk/react/README.md', 'tsx')[0] ?? '';
+const GUIDE_REACT = blocksOf('docs/guides/page.md', 'tsx')[0] ?? '';
 
 let nats: NatsServer;
 let nc: Awaited<ReturnType<typeof connectNats>>;
@@ -128,6 +129,7 @@ describe('@headway/client', () => {
   );
 
   test('its types are strict, with nothing skipped', async () => {
+    expect(GUIDE_REACT).toContain('useJob');
     write(
       'strict.ts',
       `import { createProgressClient, UnauthorizedError, type JobSnapshot } from '@headway/client';
@@ -151,6 +153,7 @@ HeadwayProgress.client = 'http://localhost:8080';
 `,
     );
     write('example.tsx', REACT_EXAMPLE);
+    write('guide.tsx', GUIDE_REACT);
     write(
       'hooks.tsx',
       `import { useJob } from '@headway/react';
@@ -171,7 +174,7 @@ export const Wrong = () => <b>{useJob(1).id}</b>;
             jsx: 'react-jsx',
           },
         },
-        files: ['strict.ts', 'element.ts', 'example.tsx', 'hooks.tsx'],
+        files: ['strict.ts', 'element.ts', 'example.tsx', 'guide.tsx', 'hooks.tsx'],
       }),
     );
     await run(process.execPath, [join(ROOT, 'node_modules/typescript/lib/tsc.js')], { cwd: folder.path });
