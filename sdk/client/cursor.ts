@@ -4,8 +4,8 @@ import type { Position } from './wire.js';
 const CURSOR = /^(\d{1,16})\.([\w-]{1,64})(?:\.([\w-]{1,64}))?$/;
 
 /** As text. Before the edge has named the scope, it is left out. */
-export const toCursor = ({ seq, epoch, scope }: Position): Cursor =>
-  `${seq}.${epoch}${scope === '' ? '' : `.${scope}`}`;
+export const toCursor = ({ seq, resume = seq, epoch, scope }: Position): Cursor =>
+  `${resume}.${epoch}${scope === '' ? '' : `.${scope}`}`;
 
 /** @throws TypeError when it is no cursor */
 export function parseCursor(cursor: Cursor): Position {

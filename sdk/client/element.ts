@@ -29,31 +29,42 @@ function sharedStyles(): CSSStyleSheet {
   return styles;
 }
 
-/** By `src`. They stay: one that nobody follows with has no connection. */
-const clients = new Map<string | null, ProgressClient>();
+/** By `src` and `max-rate`. They stay: one that nobody follows with has no connection. */
+const clients = new Map<string, ProgressClient>();
 
-function clientFor(src: string | null): ProgressClient {
-  const known = clients.get(src);
+function clientFor(src: string | null, maxRate: number | null): ProgressClient {
+  const key = `${maxRate} ${src}`;
+  const known = clients.get(key);
   if (known !== undefined) return known;
-  const client = createProgressClient(src === null ? {} : { url: src });
-  clients.set(src, client);
+  const client = createProgressClient({
+    ...(src !== null && { url: src }),
+    ...(maxRate !== null && { maxRate }),
+  });
+  clients.set(key, client);
   return client;
+}
+
+/** Like any attribute that means nothing, one that is no rate is ignored. */
+function rateOf(text: string | null): number | null {
+  const rate = Number(text);
+  return rate >= 0.1 && rate <= 50 ? rate : null;
 }
 
 // On a server there are no elements, and the import does nothing.
 const Base = globalThis.HTMLElement ?? (class {} as typeof HTMLElement);
 
 /**
- * `<headway-progress job="job-1" src="https://edge.example.com" label="Upload">`: a bar for one job. All elements with the
- * same `src` share one client, and with it one connection; without `src` it is the page's own origin.
+ * `<headway-progress job="job-1" src="https://edge.example.com" label="Upload" max-rate="5">`: a bar for one job, with at most
+ * so many updates a second. All elements with the same `src` and `max-rate` share one client, and with it one connection;
+ * without `src` it is the page's own origin.
  *
  * It shows in its attributes what is the matter, for style sheets: `status` (of the last update), `stalled` and
  * `connection`. Parts: `label`, `track`, `bar`, `text`. Events, which do not bubble: `update`, `end` and `error` of the
  * job, with its `detail`. A `job` or `src` that cannot be followed is an `error` with a `TypeError`, which the text shows.
  */
 export class HeadwayProgress extends Base {
-  static readonly observedAttributes = ['job', 'src', 'label'];
-  /** For all elements that have none of their own and no `src`. Set it before they are on the page. */
+  static readonly observedAttributes = ['job', 'src', 'label', 'max-rate'];
+  /** For all elements that have none of their own and no `src`, whatever `max-rate` says. Set it before they are on the page. */
   static client: ProgressClient | null = null;
 
   #client: ProgressClient | null = null;
@@ -138,7 +149,7 @@ export class HeadwayProgress extends Base {
   #chooseClient(): ProgressClient {
     const src = this.getAttribute('src');
     const given = this.#client ?? (src === null ? HeadwayProgress.client : null);
-    return given ?? clientFor(src);
+    return given ?? clientFor(src, rateOf(this.getAttribute('max-rate')));
   }
 
   #open(client: ProgressClient, id: string): Job {

@@ -14,18 +14,21 @@ export interface JobsEngine {
 /** Several jobs: what `client.jobs()` gives at once. Its engine is loaded when there is one. */
 export class JobsHandle extends Handle<JobsSnapshot, JobsEvents> implements Jobs {
   error: Error | null = null;
+  readonly #all: Set<JobsHandle>;
   #engine: JobsEngine | null = null;
   readonly #loaded: Promise<void>;
 
+  /** @param all those that are not over */
   constructor(
     platform: Platform,
     options: JobOptions,
-    load: (handle: JobsHandle) => Promise<JobsEngine>,
-    private readonly onLeave: (handle: JobsHandle) => void,
+    all: Set<JobsHandle>,
     private readonly hasOwnLoop: boolean,
+    load: () => Promise<JobsEngine>,
   ) {
     super(platform, options);
-    this.#loaded = load(this).then(
+    this.#all = all.add(this);
+    this.#loaded = load().then(
       (engine) => {
         this.#engine = engine;
         if (this.isOver) engine.leave();
@@ -68,7 +71,7 @@ export class JobsHandle extends Handle<JobsSnapshot, JobsEvents> implements Jobs
 
   protected leave(): void {
     this.#engine?.leave();
-    this.onLeave(this);
+    this.#all.delete(this);
   }
 
   async *#loop(): AsyncGenerator<ProgressUpdate> {

@@ -1,20 +1,48 @@
 import type { ServerFrame } from '../../schemas/frames.generated.js';
-import { Connection, type ConnectionDeps, type ConnectionOwner } from './connection.js';
-import { isOtherLog } from './cursor.js';
-import { isFinished } from './job-feed.js';
+import type { Connection } from './connection.js';
+import type { Core } from './core.js';
 import type { JobsEngine, JobsHandle } from './jobs-handle.js';
 import type {
   ConnectionState,
   Continuity,
   Job,
   JobSnapshot,
+  JobsFilter,
   JobsSnapshot,
   ProgressUpdate,
   ResetReason,
 } from './types.js';
-import type { FollowedJob, Position } from './wire.js';
+import type { Position, Target } from './wire.js';
 
 // What feeds a handle of several jobs. A page that follows jobs one by one does not load it.
+
+/** @param open as `client.job()` does */
+export function createEngine(
+  core: Core,
+  handle: JobsHandle,
+  { ids, jobTypes = [] }: JobsFilter,
+  maxRate: number | undefined,
+  open: (id: string) => Job,
+): JobsEngine {
+  if (ids !== undefined)
+    return new NamedJobs(
+      handle,
+      [...new Set(ids)].map((id) => open(id)),
+    );
+  const query = (position: Position | null): string => allJobsQuery(jobTypes, position);
+  return new AllJobs(core, handle, { kind: 'all', jobTypes, maxRate, query });
+}
+
+/** PROTOCOL.md, "Connecting". */
+function allJobsQuery(jobTypes: readonly string[], position: Position | null): string {
+  const query = new URLSearchParams(jobTypes.map((type) => ['job_type', type]));
+  if (position !== null) {
+    query.set('last_seq', String(position.seq));
+    query.set('epoch', position.epoch);
+    if (position.scope !== '') query.set('scope', position.scope);
+  }
+  return String(query);
+}
 
 /** What is shown of one of all jobs. */
 interface Shown {
@@ -25,11 +53,16 @@ interface Shown {
 }
 
 /** All jobs, or all of some types: a connection of its own. */
-export class AllJobs implements JobsEngine, ConnectionOwner {
+class AllJobs implements JobsEngine {
   readonly #connection: Connection;
   readonly #shown = new Map<string, Shown>();
   /** Of each job the last seq, to check the next one by. */
   readonly #last = new Map<string, number>();
+  /**
+   * With a rate: updates behind which others are still to come that stand for events before them. They are given together,
+   * so that a connection that is cut in between has brought none of them.
+   */
+  #window: ProgressUpdate[] = [];
   /** What has come: with it the connection goes on. */
   #received: Position | null;
   #epoch = '';
@@ -40,39 +73,45 @@ export class AllJobs implements JobsEngine, ConnectionOwner {
   #continuity: Continuity = { kind: 'unknown' };
 
   constructor(
+    private readonly core: Core,
     private readonly handle: JobsHandle,
-    deps: ConnectionDeps,
+    target: Target,
   ) {
     this.#received = handle.taken;
-    this.#connection = new Connection(deps, this);
+    this.#connection = core.createConnection(
+      { ...core, target },
+      {
+        followed: () => [],
+        received: () => this.#resumeAt(),
+        frame: (frame) => this.#frame(frame),
+        connected: (state) => this.#connected(state),
+        failed: (error) => handle.fail(error),
+      },
+    );
     this.#connection.start();
   }
 
-  followed(): readonly FollowedJob[] {
-    return [];
-  }
-
-  received(): Position | null {
-    return this.#received;
-  }
-
-  connected(state: ConnectionState): void {
-    if (state !== 'open') this.#isCaughtUp = false;
+  #connected(state: ConnectionState): void {
+    if (state !== 'open') {
+      this.#isCaughtUp = false;
+      this.#window = [];
+    }
     this.#changedAll();
     if (!this.handle.isOver) this.handle.emit('connection', state);
   }
 
-  failed(error: Error): void {
-    this.handle.fail(error);
-  }
-
-  frame(frame: ServerFrame): void {
+  #frame(frame: ServerFrame): void {
+    if (frame.type === 'progress_update') {
+      this.#window.push(frame);
+      if (frame.resume_seq !== undefined) return;
+    }
+    this.#giveWindow();
     switch (frame.type) {
       case 'hello':
         this.#isCaughtUp = this.#isAway = false;
         this.#epoch = frame.epoch;
         this.#scope = frame.scope;
-        if (this.#received !== null && isOtherLog(this.#received, this.#at(0)))
+        if (this.#received !== null && this.core.isOtherLog(this.#received, this.#at(0)))
           this.#reset(this.#received.epoch === frame.epoch ? 'scope' : 'epoch');
         return;
       case 'auth_ok':
@@ -80,9 +119,6 @@ export class AllJobs implements JobsEngine, ConnectionOwner {
         // The new token opens less: nothing stays of what it does not open, and what it does comes anew.
         this.#reset('scope');
         this.#connection.restart();
-        return;
-      case 'progress_update':
-        this.#update(frame);
         return;
       case 'skipped':
         this.#last.clear();
@@ -135,7 +171,7 @@ export class AllJobs implements JobsEngine, ConnectionOwner {
         isCurrent,
         continuity: this.#continuity,
         stalled: shown.stalled,
-        isEnded: isFinished(shown.state),
+        isEnded: this.core.isFinished(shown.state),
         error: null,
       };
       jobs.set(id, shown.snapshot);
@@ -144,7 +180,7 @@ export class AllJobs implements JobsEngine, ConnectionOwner {
   }
 
   rewind(to: Position): void {
-    if (this.#received === null || isOtherLog(this.#received, to)) return;
+    if (this.#received === null || this.core.isOtherLog(this.#received, to)) return;
     this.#received = to;
     this.#last.clear();
     this.#connection.restart();
@@ -168,8 +204,18 @@ export class AllJobs implements JobsEngine, ConnectionOwner {
     this.handle.changed();
   }
 
-  #at(seq: number): Position {
-    return { seq, epoch: this.#epoch, scope: this.#scope };
+  #at(seq: number, resume?: number): Position {
+    return { seq, resume, epoch: this.#epoch, scope: this.#scope };
+  }
+
+  #resumeAt(): Position | null {
+    const received = this.#received;
+    return received && { ...received, seq: received.resume ?? received.seq };
+  }
+
+  #giveWindow(): void {
+    // Behind one that shows a gap nothing counts: it comes again.
+    this.#window.splice(0).every((update) => this.#update(update));
   }
 
   /** Everything up to here has come. An edge that is a little behind another takes nothing back. */
@@ -178,23 +224,25 @@ export class AllJobs implements JobsEngine, ConnectionOwner {
     if (cursor >= (this.handle.taken?.seq ?? 0)) this.handle.advance(this.#at(cursor));
   }
 
-  #update(update: ProgressUpdate): void {
-    const { processing_id: id, seq, prev_seq } = update;
+  /** @returns false: something is missing before it, and is asked for */
+  #update(update: ProgressUpdate): boolean {
+    const { processing_id: id, seq, prev_seq, resume_seq } = update;
     const last = this.#last.get(id);
     const isGap = last !== undefined && prev_seq !== null && prev_seq > last;
     if (isGap && this.#gapAt !== last) {
       this.#gapAt = last;
       this.#connection.restart();
-      return;
+      return false;
     }
     this.#last.set(id, seq);
-    this.#received = this.#at(seq);
+    this.#received = this.#at(seq, resume_seq);
     this.handle.give(update, this.#received, () => {
       if (this.#continuity.kind === 'unknown' && this.handle.taken === null)
         this.#continuity = { kind: 'proven' };
       if (isGap && this.#continuity.kind === 'proven') this.#continuity = { kind: 'unknown' };
       this.#shown.set(id, { state: update, stalled: null, snapshot: null });
     });
+    return true;
   }
 
   #reset(reason: ResetReason): void {
@@ -210,7 +258,7 @@ export class AllJobs implements JobsEngine, ConnectionOwner {
 }
 
 /** Jobs by name, each followed as by itself, over the connection that they share. */
-export class NamedJobs implements JobsEngine {
+class NamedJobs implements JobsEngine {
   constructor(
     handle: JobsHandle,
     private readonly jobs: readonly Job[],

@@ -17,7 +17,8 @@ const IDLE_MS = 5_000;
 /** Server-sent events, read with `fetch`: EventSource sends no header and shows no heartbeat. */
 export const openSse: OpenWire = (options, owner, platform) => {
   const { base, target, token } = options;
-  const path = addressOf(base, 'sse/upload-progress?');
+  const rate = target.maxRate === undefined ? '' : `max_rate=${target.maxRate}`;
+  const path = addressOf(base, `sse/upload-progress?${rate}`);
   /** By job: the scope of the cursor that was sent; '': none was. */
   const open = new Map<string, string>();
   /** What still comes of these is no answer to what is asked now. */
@@ -220,6 +221,7 @@ export const openSse: OpenWire = (options, owner, platform) => {
 
   openStreams();
   return {
+    transport: 'sse',
     follow(jobs) {
       for (const { id } of jobs) muted.add(id);
       reopen();

@@ -46,7 +46,7 @@ export interface JobSnapshot {
 
 /** What is told of a job, by the name of the event; the value is `detail` of the `CustomEvent`. */
 export interface JobEvents {
-  /** Each stored event, once, in order. */
+  /** Each stored event, once, in order; with `maxRate` one may stand for several, and says so in `folded`. */
   update: ProgressUpdate;
   /** What is shown has changed, once for each batch of frames. */
   state: JobSnapshot;
@@ -81,6 +81,11 @@ export interface JobOptions {
   readonly after?: Cursor;
   /** Closes the job when it is aborted. */
   readonly signal?: AbortSignal;
+}
+
+export interface JobsOptions extends JobOptions {
+  /** Of all jobs, or all of a type: the most updates a second for each, as in `ProgressClientOptions`. Changes wait as well. */
+  readonly maxRate?: number;
 }
 
 /** One follower of a job. Any number of them share what is asked of the edge. */
@@ -149,6 +154,11 @@ export interface ProgressClientOptions {
   readonly storage?: Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>;
   /** How long the connection stays behind the last follower, in milliseconds; 5,000 without it. */
   readonly lingerMs?: number;
+  /**
+   * The most updates a second for each job that is followed by its id, 0.1 to 50; without it every event. A job's first, its
+   * last, and whatever changes `status`, `step.name` or `attempt` come all the same. Polling asks more seldom by itself.
+   */
+  readonly maxRate?: number;
   /** The class to connect with, where the platform has none (Node 20: that of `ws`). */
   readonly WebSocket?: WebSocketClass;
 }
@@ -172,7 +182,7 @@ export interface ProgressClient {
   /** The transport in use; null: none. */
   readonly transport: TransportName | null;
   job(id: string, options?: JobOptions): Job;
-  jobs(filter?: JobsFilter, options?: JobOptions): Jobs;
+  jobs(filter?: JobsFilter, options?: JobsOptions): Jobs;
   /** The last state of a job; null: it has no event. Asks once. */
   get(id: string, options?: { readonly signal?: AbortSignal }): Promise<ProgressUpdate | null>;
   /** The stored events of a job, page by page as they are asked for. */

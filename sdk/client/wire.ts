@@ -1,11 +1,13 @@
 import type { ServerFrame } from '../../schemas/frames.generated.js';
-import type { WebSocketClass } from './types.js';
+import type { TransportName, WebSocketClass } from './types.js';
 
 // What a transport is to the client: one attempt, which speaks in frames whatever carries them.
 
 /** A cursor as the edge is asked with it. PROTOCOL.md, "Epoch" and "Scope". */
 export interface Position {
   readonly seq: number;
+  /** The cursor, where what stands before `seq` is still to come: an update's `resume_seq`. */
+  readonly resume?: number | undefined;
   readonly epoch: string;
   /** `''` as long as the edge has not named it: then it is not sent. */
   readonly scope: string;
@@ -18,9 +20,18 @@ export interface FollowedJob {
 }
 
 /** What a connection follows: jobs by name, which come and go, or all jobs of these types (none: all of them). */
-export type Target =
+export type Target = {
+  /** The most updates a second for each job; undefined: every event. */
+  readonly maxRate?: number | undefined;
+} & (
   | { readonly kind: 'selected' }
-  | { readonly kind: 'all'; readonly jobTypes: readonly string[] };
+  | {
+      readonly kind: 'all';
+      readonly jobTypes: readonly string[];
+      /** As a query of an address: what to follow, and behind what. */
+      query(position: Position | null): string;
+    }
+);
 
 /** Why a wire ended, and what to do. PROTOCOL.md, "Close codes". */
 export interface WireClose {
@@ -56,6 +67,7 @@ export interface WireOptions {
 
 /** One attempt to connect, and the connection it leads to. It retries nothing by itself. */
 export interface Wire {
+  readonly transport: TransportName;
   /** `followed()` has these jobs as well now, or has another position of them. */
   follow(jobs: readonly FollowedJob[]): void;
   unfollow(ids: readonly string[]): void;
@@ -69,6 +81,18 @@ export interface Wire {
 
 export type OpenWire = (options: WireOptions, owner: WireOwner, platform: Platform) => Wire;
 
+/** Over what to connect, for all connections of a client. */
+export interface Transports {
+  /** How often the next transport had to be taken; 0: WebSocket. */
+  turn: number;
+  /** How to make the next attempt. What stands in for WebSocket is loaded when its turn comes. */
+  open(): Promise<OpenWire>;
+  /** The edge said hello: this transport is kept. */
+  worked(): void;
+  /** An attempt ended before the edge had said hello. */
+  failed(close: Pick<WireClose, 'next' | 'code'>): void;
+}
+
 /** The world outside, which tests stand in for. Times are in milliseconds. */
 export interface Platform {
   readonly WebSocket: WebSocketClass | undefined;
@@ -81,7 +105,7 @@ export interface Platform {
   /** Calls when the device is online again, the page is shown again, or comes out of a freeze or the back-forward cache. */
   onWake(run: () => void): () => void;
   /** Calls when the page may be about to go away. */
-  onHide?(run: () => void): () => void;
+  onHide(run: () => void): () => void;
   /** Whether a page is there to be seen; true where there is none. */
   isVisible(): boolean;
 }

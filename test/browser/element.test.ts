@@ -235,3 +235,27 @@ test('all elements with the same src share one socket of a real edge, and it clo
     timeoutMs: 20_000,
   });
 });
+
+test('max-rate is what is asked of the edge; a word that is no rate asks for nothing', async () => {
+  await using edge = await startEdgeProcess({
+    natsUrl: shared.nats.url,
+    env: { HEADWAY_ALLOWED_ORIGINS: site.origin },
+  });
+  const asked: (string | null)[] = [];
+  tab.on('websocket', (socket) => void asked.push(new URL(socket.url()).searchParams.get('max_rate')));
+  const ids = [jobId(), jobId(), jobId()];
+  for (const id of ids) await publish(shared.nc, id, { progress: 10 });
+  const rates = ['max-rate="2.5"', 'max-rate="2.50"', 'max-rate="fast"'];
+  await open(
+    ids
+      .map((id, i) => `<headway-progress job="${id}" src="${edge.http}" ${rates[i]}></headway-progress>`)
+      .join(''),
+  );
+  const texts = async () => (await element().locator('[part=text]').allTextContents()).join();
+  await waitFor(async () => (await texts()) === '10 %,10 %,10 %', { what: 'the first states' });
+  for (const id of ids)
+    for (let progress = 11; progress <= 40; progress++) await publish(shared.nc, id, { progress });
+  await waitFor(async () => (await texts()) === '40 %,40 %,40 %', { what: 'the newest states' });
+  expect([new Set(asked), asked.length]).toEqual([new Set(['2.5', null]), 2]);
+  expect(await metric(edge.http, 'headway_updates_folded_total')).toBeGreaterThan(20);
+});

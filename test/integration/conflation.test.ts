@@ -170,6 +170,60 @@ describe('G1 order, with a max_rate', () => {
     expect(updates.some(({ folded = 1 }) => folded > 1)).toBe(true);
   });
 
+  test('G10 any edge: several jobs on one stream, cut again and again, on two edges', async () => {
+    await using other = await startLocalEdge(shared.nats.url);
+    await waitFor(() => other.edge.isReady(), { what: 'the other edge to be ready' });
+    const ids = Array.from({ length: 5 }, () => jobId());
+    const stored = await begin(ids);
+    await edgeHasRead(other.http, shared.nc);
+    const named = ids.map((id) => `processing_id=${id}`).join('&');
+    const taken = new Map<string, Update[]>(ids.map((id) => [id, []]));
+    let running: Promise<void> | null = null;
+    let [lastEventId, isOver, cuts] = ['', false, 0];
+    for (let status = 0; status !== 204; ) {
+      const of = cuts % 2 === 0 ? edge : other;
+      using client = new SseClient(
+        `${of.http}/sse/upload-progress?max_rate=10&${named}`,
+        lastEventId === '' ? {} : { 'last-event-id': lastEventId },
+      );
+      await waitFor(() => client.lastEventId !== '' || client.status === 204, { what: 'an id' });
+      running ??= run(stored, 3_000).then(async () => {
+        for (const id of ids)
+          stored.get(id)?.push(await publish(shared.nc, id, { job_type: TYPE, status: 'completed' }));
+        for (const one of [edge, other]) await edgeHasRead(one.http, shared.nc);
+        isOver = true;
+      });
+      const wanted = 1 + ((cuts++ * 7) % 23);
+      await waitFor(
+        () => client.isClosed || client.status === 204 || (!isOver && client.updates.length >= wanted),
+        { what: 'a few updates' },
+      );
+      ({ lastEventId, status } = client);
+      for (const frame of client.frames) {
+        expect(['reset', 'error']).not.toContain(frame.type);
+        if (frame.type !== 'progress_update') continue;
+        const updates = taken.get(frame.processing_id) ?? [];
+        // What comes again is known by its seq.
+        if (frame.seq > (updates.at(-1)?.seq ?? 0)) updates.push(frame as Update);
+      }
+    }
+    await running;
+    for (const [id, updates] of taken) {
+      const truth = stored.get(id) ?? [];
+      let last = updates[0]?.prev_seq ?? 0;
+      for (const { seq, prev_seq, folded = 1 } of updates) {
+        // It stands for all that was not shown yet, and it may stand for some that was.
+        expect(prev_seq ?? 0).toBeLessThanOrEqual(last);
+        expect(truth[truth.indexOf(seq) - folded] ?? 0).toBe(prev_seq ?? 0);
+        last = seq;
+      }
+      expect(last).toBe(truth.at(-1));
+      expect(updates.length).toBeLessThan(truth.length / 2);
+      expect(updates.some(({ folded = 1 }) => folded > 1)).toBe(true);
+    }
+    expect(cuts).toBeGreaterThan(3);
+  });
+
   test('server-sent events: the id alone resumes, in the midst of a window as well', async () => {
     const ids = Array.from({ length: 5 }, () => jobId());
     const stored = await begin(ids);

@@ -1,4 +1,5 @@
 import type { SelectedConnection } from '../../internal/session/client-connection.js';
+import type { Transport } from '../../internal/session/ports.js';
 import { createProgressClient } from '../../sdk/client/client.js';
 import type { Job, ProgressClient, ProgressUpdate, WebSocketClass } from '../../sdk/client/types.js';
 import type { Platform } from '../../sdk/client/wire.js';
@@ -23,7 +24,10 @@ class ModelSocket {
   readonly down: string[] = [];
   isOpen = true;
 
-  constructor(private readonly world: World) {}
+  constructor(
+    private readonly world: World,
+    private readonly url: string,
+  ) {}
 
   send(text: string): void {
     this.up.push(text);
@@ -38,14 +42,16 @@ class ModelSocket {
   /** The edge takes the connection. */
   accept(): void {
     if (this.connection !== null || !this.isOpen) return;
-    this.connection = this.world.accept({
+    const rate = new URL(this.url).searchParams.get('max_rate');
+    const transport: Transport = {
       send: (text) => this.down.push(text),
       cork: (write) => write(),
       buffered: () => Math.max(0, this.down.reduce((sum, text) => sum + text.length, 0) - KERNEL_BYTES),
       end: (code) => {
         throw new Error(`the edge closed with ${code}: ${this.down.join()}`);
       },
-    });
+    };
+    this.connection = this.world.accept(transport, rate === null ? undefined : Number(rate));
     this.connection.open();
   }
 
@@ -70,8 +76,10 @@ class ModelSocket {
 /** One follower of a job, and the judge of what it was shown: after the first every event, in order, or a reset. */
 class Judge {
   /** What came since the first state, the cursor that was given, or the last reset. */
-  #chain: number[] = [];
+  #chain: Pick<ProgressUpdate, 'seq' | 'folded'>[] = [];
   updates = 0;
+  /** Events that it was not shown, since a later one stands for them. */
+  folded = 0;
   resets = 0;
   isDone = false;
 
@@ -83,11 +91,12 @@ class Judge {
     private after: number | null,
   ) {}
 
-  take({ seq }: ProgressUpdate): void {
+  take({ seq, folded = 1 }: ProgressUpdate): void {
     this.updates += 1;
-    this.#chain.push(seq);
+    this.folded += folded - 1;
+    this.#chain.push({ seq, folded });
     if (this.#isRight()) return;
-    throw new Error(`${this.name}: got ${this.#chain} behind ${this.after}, and there is ${this.#truths()}`);
+    throw new Error(`${this.name}: got ${this.#got()} behind ${this.after}, and there is ${this.#truths()}`);
   }
 
   reset(): void {
@@ -99,9 +108,9 @@ class Judge {
   /** The job is said to be finished: its last update was given. */
   end(last: number): void {
     this.isDone = true;
-    const has = this.#chain.at(-1) ?? this.after;
+    const has = this.#chain.at(-1)?.seq ?? this.after;
     if (has !== null && has < last)
-      throw new Error(`${this.name}: has ${this.#chain}, and its end is ${last}`);
+      throw new Error(`${this.name}: has ${this.#got()}, and its end is ${last}`);
   }
 
   /** At rest: it has the newest. */
@@ -109,9 +118,26 @@ class Judge {
     const { jobs, lost } = this.world.stream.truthOf();
     const newest = jobs.get(this.id)?.at(-1);
     if (this.isDone || newest === undefined || lost.has(newest)) return;
-    const last = this.#chain.at(-1) ?? this.after;
+    const last = this.#chain.at(-1)?.seq ?? this.after;
     if (last === null || last < newest)
-      throw new Error(`${this.name}: has ${this.#chain} behind ${this.after}, and ${newest} is the newest`);
+      throw new Error(`${this.name}: has ${this.#got()} behind ${this.after}, and ${newest} is the newest`);
+  }
+
+  #got(): string {
+    return this.#chain.map(({ seq, folded = 1 }) => (folded === 1 ? seq : `${seq} for ${folded}`)).join();
+  }
+
+  /** The events of the job that were shown, or stood for. What an update stands for may have been shown before. */
+  #covered(truth: readonly number[]): number[] {
+    const covered: number[] = [];
+    for (const { seq, folded = 1 } of this.#chain) {
+      const at = truth.indexOf(seq);
+      const last = covered.at(-1) ?? this.after;
+      // Of the first one nobody owes what was before.
+      const all = last === null ? [seq] : truth.slice(Math.max(0, at - folded + 1), at + 1);
+      covered.push(...all.filter((one) => one > (last ?? 0)), ...(at < 0 ? [seq] : []));
+    }
+    return covered;
   }
 
   #truths(): string {
@@ -124,12 +150,12 @@ class Judge {
   #isRight(): boolean {
     return this.world.stream.epochs.some((epoch) => {
       const { jobs, lost } = this.world.stream.truthOf(epoch);
-      const [first = 0] = this.#chain;
+      const truth = jobs.get(this.id) ?? [];
+      const got = this.#covered(truth);
+      const [first = 0] = got;
       const isWithin = (seq: number) => (this.after === null ? seq >= first : seq > this.after);
-      const owed = (jobs.get(this.id) ?? []).filter(
-        (seq) => isWithin(seq) && (this.#chain.includes(seq) || !lost.has(seq)),
-      );
-      return this.#chain.every((seq, i) => owed[i] === seq);
+      const owed = truth.filter((seq) => isWithin(seq) && (got.includes(seq) || !lost.has(seq)));
+      return got.every((seq, i) => owed[i] === seq);
     });
   }
 }
@@ -157,11 +183,12 @@ export class ModelPage {
   constructor(
     private readonly world: World,
     random: () => number,
+    maxRate?: number,
   ) {
     const { sockets } = this;
     const Socket = class extends ModelSocket {
-      constructor() {
-        super(world);
+      constructor(url: string) {
+        super(world, url);
         sockets.push(this);
       }
     };
@@ -172,9 +199,13 @@ export class ModelPage {
       random,
       later: this.clock.later,
       onWake: () => () => {},
+      onHide: () => () => {},
       isVisible: () => true,
     };
-    this.client = createProgressClient({ url: 'http://edge', transport: 'websocket' }, { platform });
+    this.client = createProgressClient(
+      { url: 'http://edge', transport: 'websocket', ...(maxRate !== undefined && { maxRate }) },
+      { platform },
+    );
   }
 
   get socket(): ModelSocket | undefined {

@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'vitest';
+import type { JobsOptions, ProgressUpdate } from '../../sdk/client/types.js';
 import { clientWorld, update } from './client-fixture.js';
 
 /** A page that follows all jobs, and what it was told. */
-async function page() {
+async function page(options: JobsOptions = {}) {
   const w = clientWorld();
-  const jobs = w.client.jobs();
+  const jobs = w.client.jobs({}, options);
   const told: (number | string)[] = [];
   jobs.addEventListener('update', ({ detail }) => told.push(detail.seq));
   jobs.addEventListener('reset', ({ detail }) => told.push(detail.reason));
@@ -25,4 +26,95 @@ describe('all jobs', () => {
     await say(update('a', 20), update('a', 21, 20), update('a', 22, 21));
     expect(told).toEqual([20, 21, 22]);
   });
+});
+
+describe('all jobs with a maxRate', () => {
+  const folded = (given: ProgressUpdate, count: number, resume_seq?: number): ProgressUpdate => ({
+    ...{ ...given, folded: count },
+    ...(resume_seq !== undefined && { resume_seq }),
+  });
+  /** Events 6 to 9: of a 6 and 8, of b 7 and 9. Behind the first update 7 is still to come. */
+  const WINDOW = [folded(update('a', 8, 1), 2, 6), folded(update('b', 9, 2), 2)] as const;
+
+  async function paced() {
+    const w = await page({ maxRate: 2 });
+    expect(w.wires[0]?.options.target.maxRate).toBe(2);
+    await w.hello();
+    await w.say(update('a', 1, 0), update('b', 2, 0), { type: 'caught_up', cursor: 5 });
+    return w;
+  }
+
+  test('G1 order: updates that stand for several prove that nothing is missing', async () => {
+    const { say, jobs, told, wires } = await paced();
+    await say(...WINDOW);
+    await say(folded(update('a', 20, 8), 5));
+    expect(told).toEqual([1, 2, 8, 9, 20]);
+    expect(jobs.getSnapshot().continuity).toEqual({ kind: 'proven' });
+    expect(wires).toHaveLength(1);
+  });
+
+  test('G5 stale cursors: a connection that is cut in the midst of a window goes on before it, and each update comes once', async () => {
+    const { hello, say, pass, wires, jobs, told } = await paced();
+    await say(WINDOW[0]);
+    expect([told, jobs.cursor]).toEqual([[1, 2], '5.e.s']);
+    wires[0]?.owner.closed({ next: 'retry', code: 1006, message: 'cut', retryAfterMs: 0 });
+    await pass(5_000);
+    expect(wires[1]?.owner.position()).toMatchObject({ seq: 5, epoch: 'e', scope: 's' });
+    await hello();
+    await say(...WINDOW);
+    expect([told, jobs.cursor]).toEqual([[1, 2, 8, 9], '9.e.s']);
+    expect(jobs.getSnapshot().continuity).toEqual({ kind: 'proven' });
+  });
+
+  test('G5 stale cursors: in the midst of a window the cursor of a page is where it has to go on', async () => {
+    const { say, jobs } = await paced();
+    const cursors: (string | null)[] = [];
+    const loop = jobs[Symbol.asyncIterator]();
+    await say(...WINDOW);
+    for (let i = 0; i < 2; i++) {
+      await loop.next();
+      cursors.push(jobs.cursor);
+    }
+    expect(cursors).toEqual(['6.e.s', '9.e.s']);
+  });
+
+  test('a window whose last update was kept back is given with whatever comes next', async () => {
+    const { say, told } = await paced();
+    await say(WINDOW[0], { type: 'heartbeat', cursor: 9, feed: 'ok' });
+    expect(told).toEqual([1, 2, 8]);
+  });
+
+  test('G1 order: behind a gap nothing of a window counts until it has come again', async () => {
+    const { hello, say, pass, wires, told } = await paced();
+    await say(folded(update('a', 8, 3), 2, 6), WINDOW[1]);
+    expect(told).toEqual([1, 2]);
+    await pass(5_000);
+    expect(wires[1]?.owner.position()).toMatchObject({ seq: 5 });
+    await hello();
+    await say(update('a', 3, 1), ...WINDOW.map((one) => ({ ...one, prev_seq: one.seq === 8 ? 3 : 2 })));
+    expect(told.slice(2)).toEqual([8, 9]);
+  });
+});
+
+test.each([0, 0.09, 50.1, -1, Number.NaN, Number.POSITIVE_INFINITY, null, 'fast'])(
+  'a maxRate of %j is none',
+  (given) => {
+    const maxRate = given as number;
+    const expected = new TypeError(`maxRate is ${maxRate}; expected 0.1 to 50 updates a second`);
+    expect(() => clientWorld({ maxRate })).toThrow(expected);
+    expect(() => clientWorld().client.jobs({}, { maxRate })).toThrow(expected);
+  },
+);
+
+test('jobs that are named share the rate of their page', async () => {
+  const { client, wires, loaded } = clientWorld({ maxRate: 0.1 });
+  expect(() => client.jobs({ ids: ['a'] }, { maxRate: 5 })).toThrow(TypeError);
+  client.jobs({ ids: ['a'] });
+  await loaded();
+  client.jobs();
+  await loaded();
+  expect(wires.map(({ options }) => [options.target.kind, options.target.maxRate])).toEqual([
+    ['selected', 0.1],
+    ['all', undefined],
+  ]);
 });

@@ -1,10 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Connection, GOOD_MS, HELLO_MS, PROBE_MS, WAKE_MS } from '../../sdk/client/connection.js';
+import { createConnection, GOOD_MS, HELLO_MS, WAKE_MS } from '../../sdk/client/connection.js';
 import { UnauthorizedError } from '../../sdk/client/errors.js';
-import { Transports } from '../../sdk/client/transports.js';
-import type { ConnectionState, TransportName } from '../../sdk/client/types.js';
-import type { Platform, WireClose, WireOptions, WireOwner } from '../../sdk/client/wire.js';
+import { PROBE_MS } from '../../sdk/client/fallback.js';
+import { createTransports } from '../../sdk/client/transports.js';
+import type { ConnectionState, TransportName, WebSocketClass } from '../../sdk/client/types.js';
+import type { OpenWire, Platform, WireClose, WireOptions, WireOwner } from '../../sdk/client/wire.js';
 import { settled } from '../model/page.js';
 import { TestClock } from './test-clock.js';
 
@@ -32,7 +33,7 @@ function world(
   let wake = (): void => {};
   let hide = (): void => {};
   const platform: Platform = {
-    WebSocket: undefined,
+    WebSocket: class {} as unknown as WebSocketClass,
     fetch,
     now: clock.now,
     random: given.random ?? (() => 0.5),
@@ -49,26 +50,29 @@ function world(
     },
     isVisible: () => true,
   };
-  const connection = new Connection(
+  const open =
+    (name: TransportName): OpenWire =>
+    (options, owner) => {
+      const calls: string[] = [];
+      wires.push({ name, options, owner, calls });
+      return {
+        transport: name,
+        follow: () => calls.push('follow'),
+        unfollow: () => calls.push('unfollow'),
+        renew: (token) => {
+          calls.push(`renew ${token}`);
+          return name === 'websocket';
+        },
+        ping: () => calls.push('ping'),
+        close: () => calls.push('close'),
+      };
+    };
+  const connection = createConnection(
     {
       base: new URL('http://edge'),
       target: { kind: 'selected' },
       platform,
-      transports: new Transports(given.transport ?? 'websocket'),
-      open: (name) => (options, owner) => {
-        const calls: string[] = [];
-        wires.push({ name, options, owner, calls });
-        return {
-          follow: () => calls.push('follow'),
-          unfollow: () => calls.push('unfollow'),
-          renew: (token) => {
-            calls.push(`renew ${token}`);
-            return name === 'websocket';
-          },
-          ping: () => calls.push('ping'),
-          close: () => calls.push('close'),
-        };
-      },
+      transports: createTransports(given.transport ?? 'websocket', platform, open),
       getToken: given.getToken ?? (async () => null),
     },
     {
@@ -392,14 +396,17 @@ describe('transports', () => {
     expect(w.last().name).toBe('sse');
   });
 
-  test('a close by the edge itself is no failure of the transport', () => {
-    const transports = new Transports('auto');
-    const close = (code: number): WireClose => ({ next: 'retry', code, message: '', retryAfterMs: 0 });
-    for (const code of [1012, 1013, 4429, 4429]) transports.failed(close(code));
-    expect(transports.current).toBe('websocket');
-    for (let i = 0; i < 4; i++) transports.failed(close(1006));
-    expect(transports.current).toBe('polling');
-    for (let i = 0; i < 2; i++) transports.failed(close(0));
-    expect(transports.current).toBe('websocket');
+  test('a close by the edge itself is no failure of the transport', async () => {
+    const w = world({ transport: 'auto', random: () => 0 });
+    const fail = async (code: number) => {
+      await w.close({ code });
+      await w.pass(1_000);
+      return w.last().name;
+    };
+    await w.start();
+    for (const code of [1012, 1013, 4429, 4429]) expect(await fail(code)).toBe('websocket');
+    const names = [];
+    for (let i = 0; i < 6; i++) names.push(await fail(0));
+    expect(names).toEqual(['websocket', 'sse', 'sse', 'polling', 'polling', 'websocket']);
   });
 });

@@ -44,6 +44,7 @@ export function clientWorld(options: ProgressClientOptions = {}) {
         const wire: NotedWire = { name, options: given, owner, asked: [], left: [], isClosed: false };
         wires.push(wire);
         return {
+          transport: name,
           follow: (jobs) => void wire.asked.push([...jobs]),
           unfollow: (ids) => void wire.left.push([...ids]),
           ...{ renew: () => true, ping: () => {} },

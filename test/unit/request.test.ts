@@ -37,6 +37,7 @@ describe('one job', () => {
     ['5', 5],
     ['2.5', 2.5],
     ['0.100000', 0.1],
+    [String(0.1 + 0.2), 0.1 + 0.2],
   ])('max_rate=%s', (text, maxRate) => {
     expect(parseRequest(JOB, `max_rate=${text}`)).toMatchObject({ ok: true, resume: null, maxRate });
     const resume = { lastSeq: 3, epoch: null };

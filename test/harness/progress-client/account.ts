@@ -12,8 +12,8 @@ export interface Stored {
 }
 
 /**
- * What is wrong with what one handle was told of one job: each update must be the stored event behind the one before it, with
- * its content, up to the last one. The first behind a reset may be any.
+ * What is wrong with what one handle was told of one job: each update must be the stored event behind the one before it, or
+ * stand for those between, with its content, up to the last one. The first behind a reset may be any.
  * @param begin behind which event the handle goes on; 0: it was there from the first on; null: it came late, and begins
  * anywhere
  */
@@ -25,7 +25,7 @@ export function faultsOf(
   const faults: string[] = [];
   const placeOf = (seq: number | undefined) => stored.findIndex((event) => event.seq === seq);
   let next = begin === null ? null : placeOf(begin) + 1;
-  for (const { what, seq, progress, status, why } of told) {
+  for (const { what, seq, progress, status, folded = 1, why } of told) {
     if (what === 'fault') faults.push(String(why));
     if (what === 'reset') next = null;
     if (what !== 'update') continue;
@@ -35,7 +35,9 @@ export function faultsOf(
     else if (event.progress !== progress || event.status !== status)
       faults.push(`${seq} was shown as another`);
     if (next !== null && place < next) faults.push(`${seq} was shown again`);
-    if (next !== null && place > next) faults.push(`missing before ${seq}: ${place - next}`);
+    const first = place - folded + 1;
+    if (first < 0) faults.push(`${seq} stands for ${folded}, and there are ${place + 1}`);
+    if (next !== null && first > next) faults.push(`missing before ${seq}: ${first - next}`);
     next = place + 1;
   }
   if (next === null) faults.push('nothing was shown');

@@ -7,6 +7,7 @@ import type {
   Job,
   Jobs,
   JobsFilter,
+  JobsOptions,
   ProgressClient,
   ProgressUpdate,
   TransportName,
@@ -31,6 +32,8 @@ export interface Told {
   readonly seq?: number;
   readonly progress?: number;
   readonly status?: string;
+  /** For how many events it stands; left out: for itself. */
+  readonly folded?: number;
   /** The reason of a reset, the name of an error, or what is wrong. */
   readonly why?: string;
 }
@@ -41,6 +44,7 @@ export interface ClientSettings {
   /** Which storage of the page. */
   storage?: 'session' | 'local';
   lingerMs?: number;
+  maxRate?: number;
   /** Where a token comes from; 401 there: there is none. */
   tokenUrl?: string;
 }
@@ -69,7 +73,7 @@ export class Recorder {
     Math.random = () => 0.05;
   }
 
-  client(name: string, { url, transport, storage, lingerMs, tokenUrl }: ClientSettings): void {
+  client(name: string, { url, transport, storage, lingerMs, maxRate, tokenUrl }: ClientSettings): void {
     const getToken = async (): Promise<string | null> => {
       this.#tokens += 1;
       const answer = await fetch(tokenUrl as string);
@@ -84,6 +88,7 @@ export class Recorder {
         ...(transport && { transport }),
         ...(storage && { storage: storage === 'session' ? sessionStorage : localStorage }),
         ...(lingerMs !== undefined && { lingerMs }),
+        ...(maxRate !== undefined && { maxRate }),
         ...(tokenUrl && { getToken }),
         ...(this.webSocket && { WebSocket: this.webSocket }),
       }),
@@ -137,8 +142,8 @@ export class Recorder {
     });
   }
 
-  followMany(handle: string, client: string, filter: JobsFilter): void {
-    const jobs = this.#client(client).jobs(filter);
+  followMany(handle: string, client: string, filter: JobsFilter, options: JobsOptions = {}): void {
+    const jobs = this.#client(client).jobs(filter, options);
     this.#handles.set(handle, jobs);
     const tell = (told: Omit<Told, 'handle'>) => void this.#told.push({ handle, ...told });
     jobs.addEventListener('update', ({ detail }) =>
@@ -221,4 +226,7 @@ export class Recorder {
   }
 }
 
-const short = ({ seq, progress, status }: ProgressUpdate) => ({ seq, progress, status });
+const short = ({ seq, progress, status, folded }: ProgressUpdate) => ({
+  ...{ seq, progress, status },
+  ...(folded !== undefined && { folded }),
+});

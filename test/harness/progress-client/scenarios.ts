@@ -272,6 +272,49 @@ const allJobs: Scenario = {
   },
 };
 
+const conflated = (transport: 'websocket' | 'sse'): Scenario => ({
+  name: `G1 order: at most five updates a second by ${transport}, over cuts: each says for how many it stands, and none is missing`,
+  options: { ownNats: true },
+  async play(stage) {
+    const { seat, link, url } = stage;
+    const [a = '', b = ''] = await stage.jobs(2);
+    await seat.call('client', 'c', { url, transport, maxRate: 5 });
+    await seat.call('follow', 'a', 'c', a);
+    await seat.call('follow', 'b loop', 'c', b, { by: 'loop' });
+    await seat.call('followMany', 'all', 'c', {}, { maxRate: 5 });
+    for (const handle of ['a', 'b loop', 'all'])
+      await seat.untilTold(handle, ({ what }) => what === 'update', 'the first state');
+    for (let round = 0; round < 4; round++) {
+      for (let i = 0; i < 60; i++) for (const id of [a, b]) await stage.report(id);
+      link.cut();
+      // A change is told by itself, whatever comes behind it.
+      const change = await stage.report(a, { step: { name: `step ${round}` } });
+      let [lastA, lastB] = [0, 0];
+      for (let i = 0; i < 60; i++) {
+        lastA = await stage.report(a, { step: { name: `step ${round}` } });
+        lastB = await stage.report(b);
+      }
+      for (const handle of ['a', 'all'])
+        for (const seq of [change, lastA]) await seat.untilShown(handle, seq);
+      for (const handle of ['b loop', 'all']) await seat.untilShown(handle, lastB);
+    }
+    const last = await stage.report(a, { status: 'completed', progress: 100 });
+    await seat.untilTold('a', ({ what }) => what === 'end', 'the end');
+    await seat.untilShown('all', last);
+    await stage.expectComplete({ a, 'b loop': b });
+    for (const id of [a, b]) await stage.expectComplete({ all: id });
+    const stored = (await storedOf(stage.nc, a)).length;
+    for (const handle of ['a', 'b loop', 'all']) {
+      expect(await seat.call('snapshot', handle)).toMatchObject({
+        continuity: { kind: 'proven' },
+        error: null,
+      });
+      const ofOne = (await seat.told(handle)).filter(({ id = a }) => handle !== 'all' || id === a);
+      expect(ofOne.filter(({ what }) => what === 'update').length).toBeLessThan(stored / 3);
+    }
+  },
+});
+
 const askedOnce: Scenario = {
   name: 'get and history tell what is stored',
   async play(stage) {
@@ -423,6 +466,8 @@ export const SCENARIOS: readonly Scenario[] = [
   manyJobs,
   resets,
   allJobs,
+  conflated('websocket'),
+  conflated('sse'),
   askedOnce,
   renewal,
   refusal,
