@@ -15,8 +15,8 @@ export type ParsedRequest<S extends RequestedScope = Scope> =
   | { readonly ok: true; readonly scope: S; readonly resume: Resume | null; readonly maxRate?: number }
   | { readonly ok: false; readonly code: ErrorCode; readonly message: string };
 
-/** A plain decimal number. */
-const RATE = /^\d{1,2}(\.\d{1,6})?$/;
+/** A plain decimal number, with as many digits as a program writes. */
+const RATE = /^\d{1,2}(\.\d{1,20})?$/;
 
 /** More types than a page could mean; it bounds what one connection costs for each event. */
 const MAX_JOB_TYPES = 64;

@@ -37,6 +37,7 @@ describe('one job', () => {
     ['5', 5],
     ['2.5', 2.5],
     ['0.100000', 0.1],
+    ['3.3333333333333335', 10 / 3],
   ])('max_rate=%s', (text, maxRate) => {
     expect(parseRequest(JOB, `max_rate=${text}`)).toMatchObject({ ok: true, resume: null, maxRate });
     const resume = { lastSeq: 3, epoch: null };
@@ -61,6 +62,8 @@ describe('one job', () => {
     '1e1',
     '.5',
     '5.',
+    '5.0.0',
+    '1e9',
     '0x5',
     ' 5',
     '5,0',
