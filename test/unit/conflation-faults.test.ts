@@ -145,3 +145,21 @@ test('a stall is told behind what was held back, however much that is', () => {
   expect(types(frames).slice(-2)).toEqual(['progress_update', 'stalled']);
   expect(told(frames).at(-1)?.[0]).toBe(10_001);
 });
+
+describe('what a client must see change', () => {
+  const phaseOf = (fields: object) => event('a', fields).phase;
+
+  test('a step with an empty name is another than none', () => {
+    expect(phaseOf({ step: { name: '' }, job_type: 'x' })).not.toBe(phaseOf({ job_type: 'x' }));
+    expect(phaseOf({ step: { name: '' } })).not.toBe(phaseOf({}));
+    expect(phaseOf({ step: { index: 1 } })).toBe(phaseOf({}));
+  });
+
+  test('G9 memory: the name of a step that each event has another of is counted', () => {
+    const bytesOf = (name: string) => {
+      const { bytes, frame } = makeRecord(event('a', { step: { name } }), 1, 0, 0);
+      return bytes - frame.length;
+    };
+    expect(bytesOf('x'.repeat(256)) - bytesOf('x')).toBe(255);
+  });
+});
