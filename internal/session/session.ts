@@ -301,7 +301,7 @@ export class Session {
   #mayHoldBack(): boolean {
     const updates = this.#updates;
     if (this.scope.kind !== 'all' || this.#state !== this.#tail || updates.holdsBack) return false;
-    if (this.#owesCaughtUp || this.#isHasty) return false;
+    if (this.#owesCaughtUp) return false;
     // Whoever is woken has a turn for it: many are due at once, and each has much to read.
     if (this.#deps.now() >= updates.dueAt && !this.#isToBeWoken) return false;
     if (!this.#deps.log.canWait(this.#position)) return false;
@@ -368,17 +368,18 @@ export class Session {
 
   /** A job in scope is silent. Only a live session tells it at once: the others have yet to send what came before. */
   stalled(id: string, frame: string): void {
-    const wasHeldBack = this.#isHeldBack || this.#updates.holdsBack;
-    if (wasHeldBack) {
-      // What came before the silence is not to come behind the word of it.
+    // What came before the silence is not to come behind the word of it.
+    if (this.#isHeldBack || this.#updates.holdsBack) {
+      if (this.scope.kind === 'all') {
+        // Every client of all jobs hears of it: together they would read too much for one turn.
+        this.#updates.owesStall(id);
+        return;
+      }
       this.#isHasty = true;
       this.pump();
       this.#isHasty = false;
     }
-    const isHeard = this.#state === LIVE && !this.#writer.isFull;
-    this.#updates.stalled(frame, isHeard);
-    // It may be more than one turn's share.
-    if (wasHeldBack && !isHeard) this.#updates.owesStall(id);
+    this.#updates.stalled(frame, this.#state === LIVE && !this.#writer.isFull);
   }
 
   /** The connection is closed. */

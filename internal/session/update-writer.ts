@@ -151,8 +151,9 @@ export class UpdateWriter {
     // Of one job a change is sent at once. Of all jobs it comes with what came before it: one cursor covers them all.
     const isDue = scope.kind === 'job' ? isChange : folds.bytes >= this.#maxFoldBytes;
     if (!isDue) return SCAN_BYTES;
+    const spent = folds.bytes;
     this.flush();
-    return record.bytes;
+    return spent;
   }
 
   /** The same for several; a gap is told before the first update behind it. */

@@ -135,14 +135,20 @@ test('who follows all jobs and is woken has its turn before those who catch up',
   expect(told(frames).at(-1)?.[0]).toBe(3_001);
 });
 
-test('a stall is told behind what was held back, however much that is', () => {
-  const { publish, connect, hub, turn } = edge({}, {}, 1e8);
-  const { frames } = connect(all(), null, { maxRate: 0.1, stalledFor: () => 1_000 });
+test('all jobs: a stall is told behind what was held back, however much that is, if it still is one', () => {
+  const { publish, connect, hub, pass } = edge({}, {}, 1e8);
+  const { frames } = connect(all(), null, {
+    maxRate: 0.1,
+    stalledFor: (id) => (id === 'a' ? 1_000 : null),
+  });
   publish(['a']);
   publish(...times(10_000, 'a'));
   hub.stalled('a', 1_000);
-  while (turn());
+  hub.stalled('b', 1_000);
+  expect(types(frames).at(-1)).toBe('progress_update');
+  pass(10_010);
   expect(types(frames).slice(-2)).toEqual(['progress_update', 'stalled']);
+  expect(frames.at(-1)).toMatchObject({ processing_id: 'a' });
   expect(told(frames).at(-1)?.[0]).toBe(10_001);
 });
 
@@ -162,4 +168,19 @@ describe('what a client must see change', () => {
     };
     expect(bytesOf('x'.repeat(256)) - bytesOf('x')).toBe(255);
   });
+});
+
+test('a window that overflows again and again takes no more than its share of a turn', () => {
+  const core = edge({}, {}, 1e8);
+  core.connect(all(), null, { maxRate: 0.1 });
+  core.publish(['a']);
+  core.publish(...Array.from({ length: 4_000 }, (_, index): [string] => [`job-${index}`]));
+  const before = core.sent.bytes;
+  core.clock.now += 10_010;
+  core.wake();
+  core.turn();
+  // As much as a window takes, counted with what its records cost in memory.
+  expect(core.sent.bytes - before).toBeLessThan(8 * 64 * 1024);
+  while (core.turn());
+  expect(core.sent.bytes - before).toBeGreaterThan(8 * 64 * 1024);
 });
