@@ -158,7 +158,6 @@ export class Session {
           this.#take(state.answer(), state.reading);
           break;
         case 'fetching':
-          // The answer may take long, and there may be many to come: what is due does not wait for them.
           this.#flushIfDue(true);
           return;
         case 'live':
@@ -201,6 +200,7 @@ export class Session {
         else this.#enter({ name: 'catching_up', source: new HistoryPages(this.#deps, followed) });
         return 0;
       case 'fetch':
+        this.#flushIfDue(true);
         this.#fetch(step.read, reading);
         return 0;
       case 'fresh':
@@ -280,8 +280,7 @@ export class Session {
   }
 
   #goLive(): void {
-    // At the head there is nothing left to fold: what one job's client is not owed before its time waits for that.
-    this.#flushIfDue(this.scope.kind === 'job' && !this.#owesCaughtUp && !this.#isHasty);
+    this.#flushIfDue(this.scope.kind === 'job' && !this.#owesCaughtUp);
     this.#enter(LIVE);
     if (this.#owesCaughtUp) this.#writer.caughtUp(this.#followed.cursor ?? 0);
     this.#owesCaughtUp = false;
@@ -309,11 +308,11 @@ export class Session {
     return true;
   }
 
-  // What was folded is sent, or waits for its time where it may.
+  // At the head, or where JetStream has to be asked, which may take long: what was folded is sent, or waits for its time.
   #flushIfDue(mayWait: boolean): void {
     const updates = this.#updates;
     if (!updates.holdsBack) return;
-    if (mayWait && this.#deps.now() < updates.dueAt) this.#wakeWhenDue();
+    if (mayWait && !this.#isHasty && this.#deps.now() < updates.dueAt) this.#wakeWhenDue();
     else updates.flush();
   }
 

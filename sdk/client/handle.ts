@@ -142,7 +142,8 @@ export abstract class Handle<Snapshot, Events> extends TypedTarget<Events> {
       this.taken = position;
     }
     if (this.#queue !== null && !this.#hasLeft && !this.#isCutShort && isBehind(position, this.#queued)) {
-      this.#isCutShort = this.#queue.length >= limits.queued;
+      // Not in the midst of updates that came together: from there nothing goes on without some of them twice.
+      this.#isCutShort = this.#queue.length >= limits.queued && this.#queued?.resume === undefined;
       if (!this.#isCutShort) {
         this.#queued = position;
         this.#queue.push({ update, position });

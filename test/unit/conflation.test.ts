@@ -118,6 +118,31 @@ describe('one job', () => {
     expect(frames.at(-1)).toEqual({ type: 'caught_up', cursor: 3 });
   });
 
+  test.each([
+    ['before', 500, 1],
+    ['when', 1_500, 2],
+  ])(
+    'what is held back waits for its time, and for no answer of JetStream, which is asked %s it comes',
+    (_when, ms, atOnce) => {
+      let asked = 0;
+      const never = () => new Promise<never>(() => asked++);
+      const { publish, pass, connect, log, turn, clock } = edge({}, { isKept: never });
+      const { frames } = connect(job('a'), null, { maxRate: 1 });
+      publish(['a']);
+      publish(['a'], ['a']);
+      clock.now += ms;
+      // Something was deleted unread: whether it was of this job JetStream has to say.
+      log.append(6, clock.now, event('a'));
+      turn();
+      expect([asked, told(frames).length]).toEqual([1, atOnce]);
+      pass(1_010);
+      expect(told(frames)).toEqual([
+        [1, 0, undefined, undefined],
+        [3, 1, 2, undefined],
+      ]);
+    },
+  );
+
   test('a stall is told behind what was held back', () => {
     const { publish, connect, hub } = edge();
     const { frames } = connect(job('a'), null, { maxRate: 0.1 });
