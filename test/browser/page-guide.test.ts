@@ -47,8 +47,11 @@ const ELEMENT_HTML = block('html', '<headway-progress');
 const ELEMENT_CLIENT = block('js', 'HeadwayProgress.client');
 const RELOAD = block('js', 'sessionStorage');
 const EVENT_SOURCE = block('js', 'new EventSource');
-/** The line of the first block that makes the client. */
-const CLIENT = "const client = createProgressClient({ url: 'http://localhost:8080' });\n";
+/** The lines of the first block that make the client. */
+const CLIENT = `import { createProgressClient } from '@headway/client';
+
+const client = createProgressClient({ url: 'http://localhost:8080' });
+`;
 
 const shared = sharedNats();
 let browser: Browser;
@@ -233,12 +236,7 @@ test('the React example shows bar and percent', async () => {
 
 test.each([
   ['by its address', ELEMENT, ELEMENT_HTML],
-  [
-    'by a client of the page',
-    // The imports of both stand on top of a module.
-    `import { createProgressClient } from '@headway/client';\n${CLIENT}${ELEMENT_CLIENT}`,
-    ELEMENT_HTML.replace(/ src="[^"]*"/, ''),
-  ],
+  ['by a client of the page', `${CLIENT}${ELEMENT_CLIENT}`, ELEMENT_HTML.replace(/ src="[^"]*"/, '')],
 ])('the custom element follows %s', async (_how, code, html) => {
   await using site = await page(code, html);
   const [id = ''] = site.ids;
