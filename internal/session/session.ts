@@ -225,6 +225,8 @@ export class Session {
         this.#reset(step);
         return 0;
       case 'fail':
+        // It may be for good.
+        this.#updates.flush();
         this.#writer.fail(step.code, step.message);
         return 0;
     }
@@ -282,7 +284,7 @@ export class Session {
     this.#enter(LIVE);
     if (this.#owesCaughtUp) this.#writer.caughtUp(this.#followed.cursor ?? 0);
     this.#owesCaughtUp = false;
-    this.#updates.tellStall();
+    this.#updates.tellStalls();
     this.#updates.endIfFinished();
   }
 
@@ -298,7 +300,9 @@ export class Session {
   #mayHoldBack(): boolean {
     const updates = this.#updates;
     if (this.scope.kind !== 'all' || this.#state !== this.#tail || updates.holdsBack) return false;
-    if (this.#owesCaughtUp || this.#isHasty || this.#deps.now() >= updates.dueAt) return false;
+    if (this.#owesCaughtUp) return false;
+    // Whoever is woken has a turn for it: many are due at once, and each has much to read.
+    if (this.#deps.now() >= updates.dueAt && !this.#isToBeWoken) return false;
     if (!this.#deps.log.canWait(this.#position)) return false;
     this.#wakeWhenDue();
     return true;
@@ -318,10 +322,10 @@ export class Session {
     this.#deps.wakeAt?.(this, this.#updates.dueAt);
   }
 
-  /** It is the time that it asked for: it has its turn again. */
-  woken(): void {
+  /** The time that it asked for has come, and its turn. @returns about how many bytes were sent */
+  woken(): number {
     this.#isToBeWoken = false;
-    this.#deps.scheduleCatchUp(this);
+    return this.pump();
   }
 
   // Before anything can stop the pump: a live session's cursor is the log's `flushedSeq`, and that is about to move on.
@@ -362,9 +366,14 @@ export class Session {
   }
 
   /** A job in scope is silent. Only a live session tells it at once: the others have yet to send what came before. */
-  stalled(frame: string): void {
+  stalled(id: string, frame: string): void {
+    // What came before the silence is not to come behind the word of it.
     if (this.#isHeldBack || this.#updates.holdsBack) {
-      // What came before the silence is not to come behind the word of it.
+      if (this.scope.kind === 'all') {
+        // Every client of all jobs hears of it: together they would read too much for one turn.
+        this.#updates.owesStall(id);
+        return;
+      }
       this.#isHasty = true;
       this.pump();
       this.#isHasty = false;

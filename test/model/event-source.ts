@@ -165,7 +165,8 @@ export class ModelEventSource implements Transport {
           if (this.#lastEventId === '' || !isCovered || isOfOther) this.#jobs.set(id, this.#newJob(id));
           const { judge } = this.#job(id);
           if (judge.resume !== null && judge.resume.epoch !== frame.epoch) this.#forget(id);
-          if (!judge.isDone) judge.take({ ...frame, scope: id });
+          // What has ended in another epoch may begin anew in this one.
+          if (!judge.isDone || judge.resume?.epoch !== frame.epoch) judge.take({ ...frame, scope: id });
         }
         return;
       case 'progress_update': {
