@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-chaos test-node22 test-node24 test-nats-2.10 test-container test-proxies test-browser test-packages test-api \
+.PHONY: help setup demo example-fastapi example-express example-react test test-chaos test-node22 test-node24 test-nats-2.10 test-container test-proxies test-browser test-packages test-examples test-api \
 	test-stalls soak fuzz bench audit build packages check format clean distclean \
 	need-node need-nats need-nats-for-tests
 
@@ -33,6 +33,13 @@ help: ## show this list
 demo: setup build ## run the demo; your own documents: make demo FILES="a.pdf b.pdf"
 	@if [ -z "$${NATS_URL:-}" ]; then NATS_SERVER_BIN=$$(scripts/nats-server.sh) || exit 1; export NATS_SERVER_BIN; fi; \
 	exec node dist/cmd/demo.js $(FILES)
+
+example-fastapi: ## start the example with FastAPI: upload a document, its words are counted
+example-express: ## start the example with Express: upload files, they are compressed
+example-react: ## start the example with React, in front of the one with Express
+example-fastapi example-express example-react: setup build packages
+	@if [ -z "$${NATS_URL:-}" ]; then NATS_SERVER_BIN=$$(scripts/nats-server.sh) || exit 1; export NATS_SERVER_BIN; fi; \
+	exec node scripts/example.mjs $(@:example-%=%)
 
 test: need-node need-nats-for-tests $(PACKAGES) check build ## check types and style, build, run the tests
 	@$(call server); echo "== tests on Node $$(node --version), $$("$$NATS_SERVER_BIN" -v)"; \
@@ -73,8 +80,13 @@ test-proxies: need-node need-nats-for-tests $(PACKAGES) build ## run what needs 
 test-browser: need-node need-nats-for-tests $(PACKAGES) build ## run the tests in Chromium (CHROMIUM_BIN, or one on the PATH)
 	@exec scripts/test-browser.sh $(OPTIONS)
 
+test-examples: need-node need-nats-for-tests $(PACKAGES) build packages ## start each of examples/, and use its page in Chromium
+	@HEADWAY_EXAMPLES=1 PROJECT=examples exec scripts/test-browser.sh $(OPTIONS)
+
 test-packages: need-node need-nats-for-tests $(PACKAGES) build packages ## install what `make packages` makes into empty projects, and run the README's examples
-	@$(call server); HEADWAY_PACKAGES=1 exec $(VITEST) --project packages
+	@$(call server); export CHROMIUM_BIN="$${CHROMIUM_BIN:-$$(command -v chromium)}"; \
+	[ -n "$$CHROMIUM_BIN" ] || echo 'packages: there is no Chromium on the PATH, so the page without a bundler is skipped'; \
+	HEADWAY_PACKAGES=1 exec $(VITEST) --project packages
 
 test-api: need-node need-nats-for-tests $(PACKAGES) build ## hold what is answered over HTTP against its OpenAPI document (needs Python)
 	@exec scripts/test-api.sh $(OPTIONS)
@@ -101,7 +113,7 @@ setup: need-node need-nats $(PACKAGES) ## install what is missing: npm packages,
 # A build that is up to date is left alone, so that `make test` does not take the files away from a demo that runs.
 # "Up to date" is: nothing in the tree changed (by ctime, which copies and checkouts cannot set back) since it began.
 build: $(PACKAGES) ## compile to dist/
-	@if [ ! -e $(BUILT) ] || [ -n "$$(find . -mindepth 1 \( -path ./node_modules -o -path ./.git -o -path ./.tools \
+	@if [ ! -e $(BUILT) ] || [ -n "$$(find . -mindepth 1 \( -path ./node_modules -o -path ./.git -o -path ./.tools -o -path ./examples \
 	  -o -path ./dist -o -path ./coverage \) -prune -o -cnewer $(BUILT) -print | head -n 1)" ]; then \
 	  echo '== build'; touch $(PACKAGES).building && npm run --silent build && mv $(PACKAGES).building $(BUILT); \
 	fi
@@ -124,7 +136,7 @@ clean: ## remove what was built
 	rm -rf dist coverage
 
 distclean: clean ## remove also the packages and servers that were installed here
-	rm -rf node_modules .tools
+	rm -rf node_modules .tools examples/*/node_modules examples/*/.venv examples/fastapi/page/headway
 
 # --- the parts of setup ---
 

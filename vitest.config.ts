@@ -57,6 +57,20 @@ const browser = {
   },
 };
 
+// These start the examples and look at their pages in Chromium: make test-examples.
+const examples = {
+  test: {
+    name: 'examples',
+    include: ['test/examples/**/*.test.ts'],
+    // The packages of each are installed first.
+    testTimeout: 300_000,
+    hookTimeout: 60_000,
+    pool: 'forks' as const,
+    fileParallelism: false,
+    sequence: { groupOrder: 9 },
+  },
+};
+
 // These install what `make packages` has written into empty projects, from npm's registry and PyPI: make test-packages.
 const packages = {
   test: {
@@ -95,6 +109,7 @@ export default defineConfig({
       ...(isInContainers ? [container] : []),
       ...(process.env.HEADWAY_PROXIES ? [proxies] : []),
       ...(process.env.CHROMIUM_BIN ? [browser] : []),
+      ...(process.env.HEADWAY_EXAMPLES ? [examples] : []),
       ...(process.env.HEADWAY_PACKAGES ? [packages] : []),
       ...(process.env.HEADWAY_SCHEMATHESIS ? [api] : []),
       {

@@ -88,7 +88,7 @@ async function watchAndCheck(
   screen.line();
   screen.follow(jobs);
   using watcher = new Watcher({
-    url: edge.progressUrl(),
+    url: edge.http,
     jobs: new Set(jobs.map(({ id }) => id)),
     cutAfter: Math.ceil(expected / 2),
     awayMs: AWAY_MS,

@@ -1,7 +1,9 @@
-import { WebSocket } from 'ws';
 import { deferred, pause } from '../internal/async.js';
-import type { ProgressUpdate, ServerFrame } from '../schemas/frames.js';
-import { PROTOCOL } from '../schemas/ids.js';
+import type { ProgressUpdate } from '../schemas/frames.js';
+import { createProgressClient } from '../sdk/client/client.js';
+import type { ConnectionState, Jobs, ProgressClient } from '../sdk/client/types.js';
+import { Link } from './link.js';
+import { JOB_TYPE } from './options.js';
 
 /** What came of a resume: everything after `from`, and what was wrong with it. */
 export interface Resumed {
@@ -26,25 +28,26 @@ export interface WatcherEvents {
 
 /** Whom to follow and where, and when to break off. */
 export interface WatcherOptions {
+  /** The edge, as `http://`. */
   readonly url: string;
-  /** The jobs to follow; others on the same endpoint are not counted. */
+  /** The jobs to follow; others on the same edge are not counted. */
   readonly jobs: ReadonlySet<string>;
-  /** After so many updates, or after the last one, the client cuts its own connection, once. */
+  /** After so many updates, or after the last one, the client's connection is cut, once. */
   readonly cutAfter: number;
-  /** For so long it then stays away. */
+  /** For so long it then stays away, at least. */
   readonly awayMs: number;
   readonly events: WatcherEvents;
   readonly signal: AbortSignal;
 }
 
-const HANDSHAKE_MS = 5_000;
-const COME_BACK_AFTER_MS = 250;
-
-/** A client of an edge, as the protocol wants one: it remembers its cursor and comes back with it. */
+/**
+ * Watches the jobs through `@headway/client`, and cuts its connection on the way. How to come back is the client's business;
+ * what came of it is looked at here.
+ */
 export class Watcher implements Disposable {
   /** Every update of the jobs, in the order in which they came. */
   readonly updates: ProgressUpdate[] = [];
-  /** How and why the server had to leave something out: `reset (epoch)`, `skipped (retention)`. */
+  /** How and why the server had to leave something out: `reset (epoch)`, `skipped`. */
   readonly leftOut: string[] = [];
   /** Resolves when the last state was there for the first time. */
   get caughtUp(): Promise<void> {
@@ -56,21 +59,21 @@ export class Watcher implements Disposable {
   }
 
   readonly #options: WatcherOptions;
-  #socket: WebSocket | undefined;
-  /** Everything up to here was seen; undefined before the first frame that says so. */
-  #cursor: number | undefined;
-  #epoch = '';
-  #scope = '';
+  readonly #link = new Link();
+  readonly #client: ProgressClient;
+  readonly #jobs: Jobs;
+  /** The client is asked for a token before each attempt. There is none, so what it waits for is this. */
+  #away: Promise<void> = Promise.resolve();
   /** The last seq of each job; what its next `prev_seq` has to be. */
   readonly #lastOf = new Map<string, number>();
   readonly #open: Set<string>;
   #replay:
     | { from: number; updates: ProgressUpdate[]; problems: string[]; leftOut: string | undefined }
     | undefined;
+  /** The cursor with which the client comes back. */
+  #left: { readonly seq: number; readonly epoch: string } | undefined;
   #wasCut = false;
-  #isGreeted = false;
-  /** On this connection, and not before a reset. */
-  #isCaughtUp = false;
+  #isConnected = false;
   /** It does not know any more which update of a job was the last. */
   #hasForgotten = false;
   readonly #caughtUp = deferred();
@@ -79,94 +82,56 @@ export class Watcher implements Disposable {
   constructor(options: WatcherOptions) {
     this.#options = options;
     this.#open = new Set(options.jobs);
-    this.#connect();
+    this.#client = createProgressClient({
+      url: options.url,
+      transport: 'websocket',
+      WebSocket: this.#link.WebSocket,
+      getToken: () => this.#away.then(() => null),
+    });
+    const jobs = this.#client.jobs({ jobTypes: [JOB_TYPE] });
+    this.#jobs = jobs;
+    jobs.addEventListener('connection', ({ detail }) => this.#connection(detail));
+    jobs.addEventListener('update', ({ detail }) => this.#update(detail));
+    jobs.addEventListener('state', () => this.#look());
+    jobs.addEventListener('reset', ({ detail }) => {
+      this.#lastOf.clear();
+      this.#isLeftOut(`reset (${detail.reason})`);
+    });
+    // What was shown stays; only which update came before the next one is not known.
+    jobs.addEventListener('skipped', () => {
+      this.#lastOf.clear();
+      this.#isLeftOut('skipped');
+    });
+    // Nothing more will come of it.
+    jobs.addEventListener('gone', ({ detail }) => {
+      this.#lastOf.delete(detail.id);
+      this.#open.delete(detail.id);
+      this.#checkFinished();
+    });
   }
 
   [Symbol.dispose](): void {
-    const socket = this.#socket;
-    this.#socket = undefined;
-    socket?.terminate();
+    this.#client.close();
+    this.#link.close();
   }
 
-  #connect(): void {
-    const url = new URL(this.#options.url);
-    const cursor = this.#cursor;
-    if (cursor !== undefined) {
-      url.searchParams.set('last_seq', String(cursor));
-      url.searchParams.set('epoch', this.#epoch);
-      url.searchParams.set('scope', this.#scope);
-      this.#replay = { from: cursor, updates: [], problems: [], leftOut: undefined };
+  #connection(state: ConnectionState): void {
+    const isOpen = state === 'open';
+    const { events } = this.#options;
+    if (isOpen && this.#left !== undefined) events.back(this.#left.seq, this.#left.epoch);
+    if (!isOpen && this.#isConnected && this.#jobs.cursor !== null) {
+      const [seq = '', epoch = ''] = this.#jobs.cursor.split('.');
+      this.#left = { seq: Number(seq), epoch };
+      // Lost again before all had come: what is still missing is of the same absence.
+      this.#replay ??= { from: this.#left.seq, updates: [], problems: [], leftOut: undefined };
+      events.cut(this.#left.seq, this.#link.isCut);
     }
-    const socket = new WebSocket(url, PROTOCOL, { handshakeTimeout: HANDSHAKE_MS });
-    this.#socket = socket;
-    this.#isCaughtUp = false;
-    socket.on('message', (data) => {
-      // After a cut the rest of what the kernel had already delivered is lost with the connection, as in real life.
-      if (socket === this.#socket) this.#take(JSON.parse(data.toString()) as ServerFrame);
-    });
-    socket.on('error', () => {}); // 'close' follows
-    socket.on('close', () => {
-      if (socket === this.#socket) this.#leave(false, COME_BACK_AFTER_MS);
-    });
-  }
-
-  /** Destroys the connection without a goodbye, if it still stands, and comes back later. */
-  #leave(planned: boolean, awayMs: number): void {
-    const socket = this.#socket;
-    this.#socket = undefined;
-    socket?.terminate();
-    // Not for every try that fails.
-    if (this.#isGreeted && this.#cursor !== undefined) this.#options.events.cut(this.#cursor, planned);
-    this.#isGreeted = false;
-    pause(awayMs, this.#options.signal).then(
-      () => this.#connect(),
-      () => {}, // the demo is ending
-    );
-  }
-
-  #take(frame: ServerFrame): void {
-    switch (frame.type) {
-      case 'hello':
-        this.#isGreeted = true;
-        // They are changed as one: a connection that breaks before the reset must not come back with a part of each.
-        if (frame.epoch !== this.#epoch || frame.scope !== this.#scope) this.#forget(frame.epoch);
-        this.#scope = frame.scope;
-        if (this.#replay !== undefined) this.#options.events.back(this.#replay.from, frame.epoch);
-        return;
-      case 'reset':
-        this.#forget(frame.epoch);
-        this.#isLeftOut(`reset (${frame.reason})`);
-        return;
-      case 'skipped':
-        // What was shown stays, and so does the cursor; only which update came before the next one is not known.
-        this.#lastOf.clear();
-        this.#isLeftOut(`skipped (${frame.reason})`);
-        return;
-      case 'gone':
-        // Nothing more will come of it.
-        this.#lastOf.delete(frame.processing_id);
-        this.#open.delete(frame.processing_id);
-        this.#checkFinished();
-        return;
-      case 'progress_update':
-        this.#update(frame);
-        return;
-      case 'caught_up':
-        this.#advance(frame.cursor);
-        this.#isCaughtUp = true;
-        this.#caughtUp.resolve();
-        this.#endReplay();
-        return;
-      case 'heartbeat':
-        if (this.#isCaughtUp) this.#advance(frame.cursor);
-        return;
-      default: // Of the others none is for a client of all jobs that knows no token.
-        return;
-    }
+    this.#isConnected = isOpen;
   }
 
   #update(update: ProgressUpdate): void {
-    this.#advance(update.seq);
+    // The first live one may come in the same turn as the last one that was missed.
+    this.#look();
     if (!this.#options.jobs.has(update.processing_id)) return;
     const problem = this.#problemWith(update);
     if (problem !== undefined) this.#replay?.problems.push(problem);
@@ -176,16 +141,17 @@ export class Watcher implements Disposable {
     this.#options.events.update(update, this.#replay !== undefined);
 
     if (update.status === 'completed' || update.status === 'error') this.#open.delete(update.processing_id);
-    const { cutAfter, awayMs } = this.#options;
+    const { cutAfter, awayMs, signal } = this.#options;
     if (!this.#wasCut && (this.updates.length >= cutAfter || this.#open.size === 0)) {
       this.#wasCut = true;
-      this.#leave(true, awayMs);
+      this.#away = pause(awayMs, signal).catch(() => {}); // the demo is ending
+      this.#link.cut();
     } else {
       this.#checkFinished();
     }
   }
 
-  /** What `prev_seq` gives away: a client needs to know nothing else to see that something is missing. */
+  /** What `prev_seq` gives away: nothing else is needed to see that something is missing. */
   #problemWith({ seq, prev_seq, processing_id }: ProgressUpdate): string | undefined {
     const last = this.#lastOf.get(processing_id);
     if (last !== undefined && seq <= last) return `seq ${seq} came after seq ${last}`;
@@ -202,19 +168,10 @@ export class Watcher implements Disposable {
     if (this.#replay !== undefined) this.#replay.leftOut = how;
   }
 
-  #forget(epoch: string): void {
-    this.#hasForgotten ||= this.#cursor !== undefined;
-    this.#isCaughtUp = false;
-    this.#epoch = epoch;
-    this.#cursor = undefined;
-    this.#lastOf.clear();
-  }
-
-  #advance(cursor: number): void {
-    this.#cursor = Math.max(cursor, this.#cursor ?? 0);
-  }
-
-  #endReplay(): void {
+  /** Whether everything is there that there was. */
+  #look(): void {
+    if (!this.#jobs.getSnapshot().isCurrent) return;
+    this.#caughtUp.resolve();
     const replay = this.#replay;
     if (replay === undefined) return;
     this.#replay = undefined;

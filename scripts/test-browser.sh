@@ -7,6 +7,7 @@
 #   scripts/test-browser.sh --if-possible      where it is missing, installs Debian's package with apt-get as root (about
 #                                              125 MB to download); where there can be none it says in one line why, and
 #                                              ends with 0
+#   PROJECT=examples scripts/test-browser.sh   those of test/examples/ instead
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -47,4 +48,4 @@ export CHROMIUM_BIN
 NATS_SERVER_BIN=$(scripts/nats-server.sh)
 export NATS_SERVER_BIN
 unset NATS_URL
-exec node_modules/.bin/vitest run --project browser "$@"
+exec node_modules/.bin/vitest run --project "${PROJECT:-browser}" "$@"

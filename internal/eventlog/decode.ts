@@ -121,7 +121,7 @@ const STATUS: { readonly [S in Event['status']]: S } = {
   error: 'error',
 };
 
-/** The most phases that are shared. What comes above it has a text of its own. */
+/** The most phases that are shared. Then it begins anew. */
 const MAX_PHASES = 4_096;
 const phases = new Map<string, string>();
 
@@ -131,10 +131,13 @@ function phaseOf(event: Event): string {
   // An error that may be tried again is another one than an end.
   const state = status === 'error' && isFinished(event) ? 'failed' : STATUS[status];
   if (attempt === undefined && step?.name === undefined && job_type === undefined) return state;
-  const phase = `${state}\n${attempt ?? ''}\n${job_type ?? ''}\n${step?.name ?? ''}`;
+  const name = step?.name === undefined ? '' : `\n${step.name}`;
+  const phase = `${state}\n${attempt ?? ''}\n${job_type ?? ''}${name}`;
   const known = phases.get(phase);
   if (known !== undefined) return known;
-  if (phases.size < MAX_PHASES) phases.set(phase, phase);
+  // Those that come again are soon known again, also behind thousands that came once.
+  if (phases.size >= MAX_PHASES) phases.clear();
+  phases.set(phase, phase);
   return phase;
 }
 

@@ -50,7 +50,8 @@ export function makeRecord(
     policy: event.policy,
     storedAt,
     frame,
-    bytes: frame.length + RECORD_OVERHEAD_BYTES,
+    // Phases can be as long as frames, and of each event another one: those that are shared are counted as well.
+    bytes: frame.length + event.phase.length + RECORD_OVERHEAD_BYTES,
   };
 }
 

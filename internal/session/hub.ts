@@ -32,6 +32,8 @@ export class Hub implements LogListener {
   readonly #catchingUp = new FairQueue<Session>();
   /** Sessions that hold something back until its time. */
   readonly #due: DueQueue<Session>;
+  /** Those whose time has come: live ones that may have much to send, a share in each turn. */
+  readonly #woken = new Set<Session>();
   #isScheduled = false;
   #sawEvent = false;
   #gapSeq = 0;
@@ -43,7 +45,10 @@ export class Hub implements LogListener {
   /** @param schedule calls `flush` once in the next turn of the event loop */
   constructor(log: EventLog, schedule: (flush: () => void) => void, timer: Timer) {
     this.#log = log;
-    this.#due = new DueQueue(timer, (session) => session.woken());
+    this.#due = new DueQueue(timer, (session) => {
+      this.#woken.add(session);
+      this.#wake();
+    });
     this.#schedule = schedule;
   }
 
@@ -92,6 +97,7 @@ export class Hub implements LogListener {
     this.#dirty.delete(session);
     this.#catchingUp.delete(session.requester, session);
     this.#due.delete(session);
+    this.#woken.delete(session);
     if (session.scope.kind === 'all') {
       this.#all.delete(session);
       return;
@@ -155,7 +161,7 @@ export class Hub implements LogListener {
     const last = this.#log.last(id);
     const frame = frames.stalled(id, silentMs);
     for (const watchers of [this.#byJob.get(id) ?? [], this.#all]) {
-      for (const session of watchers) if (mayBeInScope(session.scope, last)) session.stalled(frame);
+      for (const session of watchers) if (mayBeInScope(session.scope, last)) session.stalled(id, frame);
     }
   }
 
@@ -217,7 +223,7 @@ export class Hub implements LogListener {
     this.#schedule(() => this.#flush());
   }
 
-  // Live sessions first and all of them; then those that catch up, until the turn is used up: ten thousand that come back
+  // Live sessions first and all of them; then those that held something back; then those that catch up, until the turn is used up: ten thousand that come back
   // at once must not hold up the one that is there. Each subject or address has its turn, and of its sessions the one
   // that waits longest: hundreds of one must not hold up the single one of another.
   // docs/decisions/0008-turns-and-budgets.md
@@ -236,11 +242,21 @@ export class Hub implements LogListener {
       this.#sawEvent = false;
       this.#log.markFlushed();
     }
+    this.#pumpWoken();
     for (let budget = TURN_BYTES; budget > 0; ) {
       const next = this.#catchingUp.take();
       if (next === null) break;
       budget -= this.#pumpShare(next.key, next.item);
     }
-    if (this.#catchingUp.size > 0) this.#wake();
+    if (this.#catchingUp.size > 0 || this.#woken.size > 0) this.#wake();
+  }
+
+  #pumpWoken(): void {
+    let budget = TURN_BYTES;
+    for (const session of this.#woken) {
+      if (budget <= 0) return;
+      this.#woken.delete(session);
+      budget -= session.woken();
+    }
   }
 }

@@ -45,11 +45,19 @@ export class GoneNotices {
   }
 }
 
-/** Whether a client on one job knows that it is stalled. PROTOCOL.md, "stalled". */
+/** The most jobs of which one client is yet to hear that they are stalled. */
+const MAX_OWED_STALLS = 1_000;
+
+const NOTHING: readonly string[] = [];
+
+/** What a client knows of stalls. PROTOCOL.md, "stalled". */
 export class StallNotice {
   readonly #log: EventLog;
   readonly #stalledFor: (id: string) => number | null;
+  /** One job: whether it knows that it is stalled. */
   #isTold = false;
+  /** All jobs: those that fell silent while it had yet to be sent what came before; null: none did. */
+  #owed: Set<string> | null = null;
 
   /** @param stalledFor for how many milliseconds a job whose stall was told has been silent; null: it is not stalled */
   constructor(log: EventLog, stalledFor: (id: string) => number | null) {
@@ -62,12 +70,30 @@ export class StallNotice {
     this.#isTold = isHeard;
   }
 
-  /** The frame for a client that was not there, or not at the head, when it was told; null: nothing is to be said. */
-  take(scope: Scope): string | null {
-    if (scope.kind !== 'job' || this.#isTold) return null;
-    const silentMs = this.#stalledFor(scope.id);
-    if (silentMs === null || !mayBeInScope(scope, this.#log.last(scope.id))) return null;
-    this.#isTold = true;
-    return frames.stalled(scope.id, silentMs);
+  /** All jobs: the next `take` has this one, if it is still silent then. */
+  owe(id: string): void {
+    this.#owed ??= new Set();
+    if (this.#owed.size < MAX_OWED_STALLS) this.#owed.add(id);
+  }
+
+  /** The frames for a client that was not there, or not at the head, when others were told. */
+  take(scope: Scope): readonly string[] {
+    if (scope.kind === 'job') {
+      const frame = this.#isTold ? null : this.#frame(scope, scope.id);
+      if (frame === null) return NOTHING;
+      this.#isTold = true;
+      return [frame];
+    }
+    if (this.#owed === null) return NOTHING;
+    const owed = [...this.#owed];
+    this.#owed = null;
+    return owed.flatMap((id) => this.#frame(scope, id) ?? []);
+  }
+
+  // null: nothing is to be said.
+  #frame(scope: Scope, id: string): string | null {
+    const silentMs = this.#stalledFor(id);
+    if (silentMs === null || !mayBeInScope(scope, this.#log.last(id))) return null;
+    return frames.stalled(id, silentMs);
   }
 }

@@ -158,6 +158,8 @@ export class Session {
           this.#take(state.answer(), state.reading);
           break;
         case 'fetching':
+          this.#flushIfDue(true);
+          return;
         case 'live':
         case 'ended':
           return;
@@ -198,6 +200,7 @@ export class Session {
         else this.#enter({ name: 'catching_up', source: new HistoryPages(this.#deps, followed) });
         return 0;
       case 'fetch':
+        this.#flushIfDue(true);
         this.#fetch(step.read, reading);
         return 0;
       case 'fresh':
@@ -222,6 +225,8 @@ export class Session {
         this.#reset(step);
         return 0;
       case 'fail':
+        // It may be for good.
+        this.#updates.flush();
         this.#writer.fail(step.code, step.message);
         return 0;
     }
@@ -275,11 +280,11 @@ export class Session {
   }
 
   #goLive(): void {
-    this.#flushIfDue();
+    this.#flushIfDue(this.scope.kind === 'job' && !this.#owesCaughtUp);
     this.#enter(LIVE);
     if (this.#owesCaughtUp) this.#writer.caughtUp(this.#followed.cursor ?? 0);
     this.#owesCaughtUp = false;
-    this.#updates.tellStall();
+    this.#updates.tellStalls();
     this.#updates.endIfFinished();
   }
 
@@ -295,18 +300,19 @@ export class Session {
   #mayHoldBack(): boolean {
     const updates = this.#updates;
     if (this.scope.kind !== 'all' || this.#state !== this.#tail || updates.holdsBack) return false;
-    if (this.#owesCaughtUp || this.#isHasty || this.#deps.now() >= updates.dueAt) return false;
+    if (this.#owesCaughtUp) return false;
+    // Whoever is woken has a turn for it: many are due at once, and each has much to read.
+    if (this.#deps.now() >= updates.dueAt && !this.#isToBeWoken) return false;
     if (!this.#deps.log.canWait(this.#position)) return false;
     this.#wakeWhenDue();
     return true;
   }
 
-  // At the head: what was folded is sent, or waits for its time.
-  #flushIfDue(): void {
+  // At the head, or where JetStream has to be asked, which may take long: what was folded is sent, or waits for its time.
+  #flushIfDue(mayWait: boolean): void {
     const updates = this.#updates;
     if (!updates.holdsBack) return;
-    const isHeld = this.scope.kind === 'job' && !this.#owesCaughtUp && !this.#isHasty;
-    if (isHeld && this.#deps.now() < updates.dueAt) this.#wakeWhenDue();
+    if (mayWait && !this.#isHasty && this.#deps.now() < updates.dueAt) this.#wakeWhenDue();
     else updates.flush();
   }
 
@@ -316,10 +322,10 @@ export class Session {
     this.#deps.wakeAt?.(this, this.#updates.dueAt);
   }
 
-  /** It is the time that it asked for: it has its turn again. */
-  woken(): void {
+  /** The time that it asked for has come, and its turn. @returns about how many bytes were sent */
+  woken(): number {
     this.#isToBeWoken = false;
-    this.#deps.scheduleCatchUp(this);
+    return this.pump();
   }
 
   // Before anything can stop the pump: a live session's cursor is the log's `flushedSeq`, and that is about to move on.
@@ -360,9 +366,14 @@ export class Session {
   }
 
   /** A job in scope is silent. Only a live session tells it at once: the others have yet to send what came before. */
-  stalled(frame: string): void {
+  stalled(id: string, frame: string): void {
+    // What came before the silence is not to come behind the word of it.
     if (this.#isHeldBack || this.#updates.holdsBack) {
-      // What came before the silence is not to come behind the word of it.
+      if (this.scope.kind === 'all') {
+        // Every client of all jobs hears of it: together they would read too much for one turn.
+        this.#updates.owesStall(id);
+        return;
+      }
       this.#isHasty = true;
       this.pump();
       this.#isHasty = false;

@@ -76,16 +76,19 @@ export class UpdateWriter {
     const { scope } = this.#followed;
     this.#dueAt = this.#now() + this.#intervalMs;
     const taken = folds.take();
+    let previous = this.#followed.unsent?.previous ?? null;
     for (const [index, { record, prevSeq, count, cursor }] of taken.entries()) {
       // Before it leaves, as everywhere: on the way the client may be told how far it has come.
       this.#followed.unsent = index === taken.length - 1 ? null : { after: cursor, previous: record.seq };
       // The token may open less than when it was read.
       if (!inScope(scope, record)) continue;
+      previous = record.seq;
       const resumeSeq = cursor === record.seq ? null : cursor;
       if (!this.#writer.send(foldedFrame(record, prevSeq, count, resumeSeq))) continue;
       this.#onSent?.(1);
       if (count > 1) this.#onFolded?.(count - 1);
     }
+    this.#previous = previous;
   }
 
   /** What is held back is not owed any more: the client begins anew, or goes on from what it was sent. */
@@ -148,8 +151,9 @@ export class UpdateWriter {
     // Of one job a change is sent at once. Of all jobs it comes with what came before it: one cursor covers them all.
     const isDue = scope.kind === 'job' ? isChange : folds.bytes >= this.#maxFoldBytes;
     if (!isDue) return SCAN_BYTES;
+    const spent = folds.bytes;
     this.flush();
-    return record.bytes;
+    return spent;
   }
 
   /** The same for several; a gap is told before the first update behind it. */
@@ -181,12 +185,17 @@ export class UpdateWriter {
     if (isHeard) this.#writer.send(frame);
   }
 
-  /** Tells of a stall that the client has not heard of. */
-  tellStall(): void {
-    const frame = this.#stall.take(this.#followed.scope);
-    if (frame === null) return;
-    this.flush();
-    this.#writer.send(frame);
+  /** All jobs: this client is to hear of it as soon as it was sent what came before. */
+  owesStall(id: string): void {
+    this.#stall.owe(id);
+  }
+
+  /** Tells of stalls that the client has not heard of. */
+  tellStalls(): void {
+    for (const frame of this.#stall.take(this.#followed.scope)) {
+      this.flush();
+      this.#writer.send(frame);
+    }
   }
 
   /** One job: closes behind what was sent where that was the end. */

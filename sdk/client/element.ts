@@ -60,7 +60,7 @@ const Base = globalThis.HTMLElement ?? (class {} as typeof HTMLElement);
  *
  * It shows in its attributes what is the matter, for style sheets: `status` (of the last update), `stalled` and
  * `connection`. Parts: `label`, `track`, `bar`, `text`. Events, which do not bubble: `update`, `end` and `error` of the
- * job, with its `detail`.
+ * job, with its `detail`. A `job` or `src` that cannot be followed is an `error` with a `TypeError`, which the text shows.
  */
 export class HeadwayProgress extends Base {
   static readonly observedAttributes = ['job', 'src', 'label', 'max-rate'];
@@ -71,6 +71,8 @@ export class HeadwayProgress extends Base {
   #job: Job | null = null;
   /** Who gave `#job`. */
   #source: ProgressClient | null = null;
+  /** Why its attributes cannot be followed. */
+  #problem: Error | null = null;
   #isDue = false;
   #parts: Record<'label' | 'track' | 'bar' | 'text', HTMLElement> | null = null;
 
@@ -105,8 +107,9 @@ export class HeadwayProgress extends Base {
     this.#update();
   }
 
-  attributeChangedCallback(): void {
-    this.#update();
+  attributeChangedCallback(name: string): void {
+    if (name === 'label') onNextFrame(this.#render);
+    else this.#update();
   }
 
   /** Once for all that changes in one turn, so that an element that is moved goes on as it was. */
@@ -121,14 +124,26 @@ export class HeadwayProgress extends Base {
 
   #follow(): void {
     const id = this.isConnected ? this.getAttribute('job') : null;
-    const client = id ? this.#chooseClient() : null;
-    if (client !== this.#source || (id || null) !== (this.#job?.id ?? null)) {
-      this.#job?.close();
-      this.#job = null;
-      this.#source = client;
-      this.#job = client && id ? this.#open(client, id) : null;
+    this.#problem = null;
+    try {
+      const client = id ? this.#chooseClient() : null;
+      if (client !== this.#source || (id || null) !== (this.#job?.id ?? null)) {
+        this.#leave();
+        this.#source = client;
+        this.#job = client && id ? this.#open(client, id) : null;
+      }
+    } catch (error) {
+      // What is wrong with an attribute, or with a client that is closed. Nobody called who could be told by an exception.
+      this.#leave();
+      this.#problem = error as Error;
+      this.dispatchEvent(new CustomEvent('error', { detail: error }));
     }
     onNextFrame(this.#render);
+  }
+
+  #leave(): void {
+    this.#job?.close();
+    this.#job = null;
   }
 
   #chooseClient(): ProgressClient {
@@ -183,7 +198,7 @@ export class HeadwayProgress extends Base {
     const { condition, percent, isBusy } = job ? viewOf(job) : NOTHING;
     // What a job says is only ever text.
     label.textContent = this.getAttribute('label') ?? job?.id ?? '';
-    text.textContent = job ? describeJob(job) : '';
+    text.textContent = job ? describeJob(job) : (this.#problem?.message ?? '');
     setAttribute(track, 'aria-valuenow', percent);
     setAttribute(track, 'aria-valuetext', text.textContent);
     setAttribute(track, 'aria-busy', isBusy);

@@ -164,6 +164,52 @@ test('one that is refused before its first state does not move on', async () => 
   ).toEqual(['none', 0]);
 });
 
+test('a job or an address that cannot be followed is an error of the element, and what is right afterwards is followed', async () => {
+  await open('<headway-progress label="Upload"></headway-progress>');
+  await tab.evaluate(() => {
+    const errors: unknown[] = [];
+    document.querySelector('headway-progress')?.addEventListener('error', (event) => {
+      if (event instanceof CustomEvent)
+        errors.push([event.detail instanceof TypeError, event.detail.message]);
+    });
+    Object.assign(window, { errors });
+  });
+  const set = (name: string, value: string | null) =>
+    element().evaluate(
+      (it, [key, to]) => (to === null ? it.removeAttribute(key) : it.setAttribute(key, to)),
+      [name, value] as const,
+    );
+  const errors = async () => (await tab.evaluate('errors')) as [boolean, string][];
+  const src = 'http://127.0.0.1:1';
+  const shown = async (said: RegExp, count: number): Promise<void> => {
+    await waitFor(async () => said.test(await text()), { what: `the element to say ${said}` });
+    expect(await errors()).toHaveLength(count);
+    expect((await errors()).at(-1)).toEqual([true, expect.stringMatching(said)]);
+  };
+  await set('src', src);
+  await set('job', 'no job!');
+  await shown(/^the job is "no job!"; expected/, 1);
+  // A new label is no reason to say it again.
+  await set('label', 'Another');
+  await waitFor(async () => (await element().locator('[part=label]').textContent()) === 'Another', {
+    what: 'the label',
+  });
+  await shown(/^the job is "no job!"; expected/, 1);
+  await set('job', 'a');
+  await untilText('Waiting for the first update');
+  await set('src', 'ftp://edge.example.com');
+  await shown(/^url is .*ftp:.*; expected/, 2);
+  expect(await element().evaluate((it) => Reflect.get(it, 'snapshot'))).toBeNull();
+  // The page's own client is for those without src.
+  await set('src', null);
+  await opened('a');
+  await tab.evaluate(() => page.fake.update('a', { progress: 7 }));
+  await untilText('7 %');
+  expect(await errors()).toHaveLength(2);
+  // The socket that the address without an edge could not open is none of this test's.
+  problems = problems.filter((problem) => !problem.includes('WebSocket'));
+});
+
 test('all elements with the same src share one socket of a real edge, and it closes when they are gone', async () => {
   await using edge = await startEdgeProcess({
     natsUrl: shared.nats.url,

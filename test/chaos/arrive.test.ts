@@ -1,6 +1,7 @@
 /** Who follows the rules arrives, however far it was away, however slow it is and however often it is cut. */
 import { expect, test } from 'vitest';
 import { metric } from '../harness/metrics.js';
+import { PageClient } from '../harness/page-client.js';
 import { event, publish, publishAll } from '../harness/publish.js';
 import { ReconnectingClient } from '../harness/reconnecting-client.js';
 
@@ -78,7 +79,7 @@ test('G1 order: one job’s burst beyond its limit is the business of those who 
   const ids = Array.from({ length: quiet }, (_, index) => `quiet-${index}`);
   const followers = ids.map((id) => ReconnectingClient.start(edge.ws, `${JOBS_PATH}/${id}`));
   await using ofBurst = ReconnectingClient.start(edge.ws, `${JOBS_PATH}/burst`);
-  await using ofAll = ReconnectingClient.start(edge.ws, JOBS_PATH);
+  await using ofAll = PageClient.start(edge.ws);
   await Promise.all(
     [...followers, ofBurst, ofAll].map((one) => one.until(({ caughtUp }) => caughtUp > 0, 'caught up')),
   );

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { startEdgeProcess } from '../harness/edge-process.js';
 import { jobId, uniqueId } from '../harness/ids.js';
 import { startNats } from '../harness/nats-server.js';
+import { PageClient } from '../harness/page-client.js';
 import { startTcpProxy } from '../harness/proxy.js';
 import { connectNats, event, publish, publishAll } from '../harness/publish.js';
 import { ReconnectingClient } from '../harness/reconnecting-client.js';
@@ -42,7 +43,7 @@ for (const [when, what, purge] of purges) {
     const id = jobId();
     await publish(nc, id);
     await using follower = ReconnectingClient.start(edge.ws, `/ws/upload-progress/${id}`);
-    await using all = ReconnectingClient.start(edge.ws, '/ws/upload-progress');
+    await using all = PageClient.start(edge.ws);
     for (const one of [follower, all]) await one.until(({ caughtUp }) => caughtUp > 0, 'caught up');
     const before = await made(jsm, consumer);
 

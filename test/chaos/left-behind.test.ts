@@ -2,8 +2,8 @@
 import { nanos } from 'nats';
 import { expect, test } from 'vitest';
 import { WsClient } from '../harness/client.js';
+import { PageClient } from '../harness/page-client.js';
 import { event, publish, publishAll } from '../harness/publish.js';
-import { ReconnectingClient } from '../harness/reconnecting-client.js';
 import { replayed } from '../harness/replayed.js';
 import { bearer, JWT_ENV, mint } from '../harness/tokens.js';
 import { waitFor } from '../harness/wait.js';
@@ -43,7 +43,7 @@ for (const [what, letGo] of ways) {
       await publish(nc, 'young');
     });
     const { edge } = crowd;
-    await using live = ReconnectingClient.start(edge.ws, JOBS_PATH);
+    await using live = PageClient.start(edge.ws);
     const away = new Recorder('away while they leave', ALL);
     await away.connect(edge.ws);
     await waitFor(() => away.isCaughtUp, { what: 'the states' });

@@ -3,8 +3,9 @@ import type { NatsConnection } from 'nats';
 import { expect } from 'vitest';
 import type { EdgeProcess } from '../harness/edge-process.js';
 import { jobId } from '../harness/ids.js';
-import { connectNats, event, publish, storedEvents } from '../harness/publish.js';
-import { discrepancy, ReconnectingClient } from '../harness/reconnecting-client.js';
+import { PageClient } from '../harness/page-client.js';
+import { connectNats, event, publish, type StoredEvent, storedEvents } from '../harness/publish.js';
+import { discrepancy, type Follower, ReconnectingClient } from '../harness/reconnecting-client.js';
 import { waitFor } from '../harness/wait.js';
 
 const STREAM = 'PROGRESS';
@@ -14,11 +15,12 @@ const REPORT_EVERY_MS = 50;
 
 /**
  * Jobs that run while something breaks: workers that publish until each event is acknowledged, a client for each job
- * and one for all of them. At the end every client must have what JetStream stored, once, in order.
+ * and one for all of them. At the end every client must have what JetStream stored, once, in order. Every other job is
+ * followed as pages do it, by `@headway/client`, and so are all of them; the others at the endpoint of one job.
  */
 export class Scene implements AsyncDisposable {
-  readonly followers: ReconnectingClient[] = [];
-  readonly all: ReconnectingClient;
+  readonly followers: Follower[] = [];
+  readonly all: PageClient;
   readonly ids: string[];
   acknowledged = 0;
   #isWorking = true;
@@ -30,8 +32,13 @@ export class Scene implements AsyncDisposable {
     jobs: number,
   ) {
     this.ids = Array.from({ length: jobs }, () => jobId());
-    for (const id of this.ids) this.followers.push(ReconnectingClient.start(base, `${JOB}/${id}`));
-    this.all = ReconnectingClient.start(base, JOB);
+    for (const [index, id] of this.ids.entries()) {
+      const isPage = index % 2 === 0;
+      this.followers.push(
+        isPage ? PageClient.start(base, id) : ReconnectingClient.start(base, `${JOB}/${id}`),
+      );
+    }
+    this.all = PageClient.start(base);
   }
 
   /** Starts `jobs` jobs and their clients, and waits until every client is caught up. */
@@ -72,10 +79,10 @@ export class Scene implements AsyncDisposable {
     await this.all.until(({ cursor }) => (cursor ?? 0) >= last, 'the head', 60_000);
     if (options.resetsAllowed !== true) {
       for (const [index, follower] of this.followers.entries()) {
-        expect(discrepancy(follower, stored, new Set([this.ids[index] as string]))).toBeNull();
+        expectStored(follower, stored, new Set([this.ids[index] as string]));
         expect(follower.resets).toEqual([]);
       }
-      expect(discrepancy(this.all, stored)).toBeNull();
+      expectStored(this.all, stored);
       expect(this.all.resets).toEqual([]);
       expect(this.all.skips).toEqual([]);
       expect(stored.length).toBeGreaterThanOrEqual(this.acknowledged);
@@ -113,6 +120,14 @@ export class Scene implements AsyncDisposable {
     this.acknowledged++;
   }
   #messages = 0;
+}
+
+/** What came over the wire is what is stored, and so is what `@headway/client` made of it. */
+function expectStored(follower: Follower, stored: readonly StoredEvent[], ids?: ReadonlySet<string>): void {
+  expect(discrepancy(follower, stored, ids)).toBeNull();
+  if (!(follower instanceof PageClient)) return;
+  expect(discrepancy({ updates: follower.given }, stored, ids)).toBeNull();
+  expect(follower.errors).toEqual([]);
 }
 
 /** How long it took from now until the edge follows the stream again, in milliseconds. */

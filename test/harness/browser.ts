@@ -1,4 +1,4 @@
-/** Chromium without a window, and pages that run the code of docs/guides/page.md, from an address of their own. */
+/** Chromium without a window, and pages that run the code of docs/guides/page-by-hand.md, from an address of their own. */
 import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -17,7 +17,7 @@ const FLAGS = [
   '--disable-sync',
 ];
 
-const GUIDE = readFileSync(new URL('../../docs/guides/page.md', import.meta.url), 'utf8');
+const GUIDE = readFileSync(new URL('../../docs/guides/page-by-hand.md', import.meta.url), 'utf8');
 /** The page's code, as it stands there. */
 const FOLLOW = /^```js\n(function follow[\s\S]*?)^```$/m.exec(GUIDE)?.[1] ?? '';
 
@@ -75,7 +75,7 @@ export class PageServer implements AsyncDisposable {
   }
 
   static async start(): Promise<PageServer> {
-    if (FOLLOW === '') throw new Error('docs/guides/page.md holds no function follow');
+    if (FOLLOW === '') throw new Error('docs/guides/page-by-hand.md holds no function follow');
     const server = createServer();
     await new Promise<void>((resolve) => {
       server.listen(0, '127.0.0.1', resolve);

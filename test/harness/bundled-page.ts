@@ -26,8 +26,14 @@ export async function serveBundled(name: string, source?: string): Promise<Bundl
     platform: 'browser',
     transform: { define: { 'process.env.NODE_ENV': '"development"' } },
     resolve: {
-      alias: { '@headway/client': path('sdk/client/index.ts'), '@headway/react': path('sdk/react/index.ts') },
+      alias: {
+        '@headway/client/element': path('sdk/client/element.ts'),
+        '@headway/client': path('sdk/client/index.ts'),
+        '@headway/react': path('sdk/react/index.ts'),
+      },
     },
+    // The element is in a file of its own in the package, which is marked; the source is not.
+    treeshake: { moduleSideEffects: () => true },
     plugins:
       source === undefined
         ? []

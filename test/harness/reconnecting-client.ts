@@ -8,14 +8,35 @@ export interface SeenUpdate {
   readonly prevSeq: number | null;
 }
 
+/** Who follows one job or all of them over whatever happens to the connection, and remembers what came. */
+export interface Follower extends AsyncDisposable {
+  readonly updates: readonly SeenUpdate[];
+  readonly resets: readonly Frame[];
+  /** What it was told is left out, and which jobs have left the stream: on all jobs. */
+  readonly skips: readonly Frame[];
+  readonly gone: readonly string[];
+  readonly heartbeats: readonly Frame[];
+  readonly cursor: number | null;
+  readonly epoch: string | null;
+  readonly connects: number;
+  readonly caughtUp: number;
+  readonly hasEnded: boolean;
+  /** Resolves when `met` holds; it is asked after every frame. */
+  until(met: (follower: this) => boolean, what: string, timeoutMs?: number): Promise<void>;
+  /** Cuts the connection without a close frame; the follower comes back by itself. */
+  drop(): void;
+  stop(): Promise<void>;
+}
+
 /**
- * A client as PROTOCOL.md asks for: it keeps its place, comes back after every loss with it, and stops at the end. It
- * remembers every update it was ever given, so that a test can hold them against what JetStream stored.
+ * A client of an endpoint, without `@headway/client`: of that for one job, which pages have left, and for tests that read
+ * slowly or not at all, claim any cursor, or are many. It keeps its place as PROTOCOL.md asks for, comes back after every
+ * loss with it, and stops at the end. It remembers every update it was ever given, so that a test can hold them against what
+ * JetStream stored. What pages have is `PageClient`.
  */
-export class ReconnectingClient implements AsyncDisposable {
+export class ReconnectingClient implements Follower {
   readonly updates: SeenUpdate[] = [];
   readonly resets: Frame[] = [];
-  /** What it was told is left out, and which jobs have left the stream: on all jobs. */
   readonly skips: Frame[] = [];
   readonly gone: string[] = [];
   readonly #place = new ResumePoint();
@@ -68,7 +89,6 @@ export class ReconnectingClient implements AsyncDisposable {
     return this.#bytesBefore + (this.#client?.receivedBytes ?? 0);
   }
 
-  /** Resolves when `met` holds; it is asked after every frame. */
   until(met: (follower: this) => boolean, what: string, timeoutMs = 30_000): Promise<void> {
     if (met(this)) return Promise.resolve();
     return new Promise((resolve, reject) => {
@@ -90,7 +110,6 @@ export class ReconnectingClient implements AsyncDisposable {
     return `cursor ${this.cursor}, ${this.updates.length} updates, ${this.resets.length} resets, ${this.skips.length} skips, ${this.connects} connects, ${this.refusals} refusals`;
   }
 
-  /** Cuts the connection without a close frame; the follower comes back by itself. */
   drop(): void {
     this.#client?.drop();
   }
@@ -185,7 +204,7 @@ export class ReconnectingClient implements AsyncDisposable {
  * once each, in the order of the stream, with every known `prev_seq` right.
  */
 export function discrepancy(
-  follower: ReconnectingClient,
+  follower: Pick<Follower, 'updates'>,
   stored: readonly StoredEvent[],
   ids?: ReadonlySet<string>,
 ): string | null {

@@ -16,6 +16,8 @@ export class SseClient implements Disposable {
   /** What came instead of a stream. */
   body = '';
   lastEventId = '';
+  /** So many of `frames` the last id covers. */
+  covered = 0;
   retryMs: number | null = null;
   isClosed = false;
   /** The stream was ended as HTTP says, and not cut off. */
@@ -91,8 +93,10 @@ export class SseClient implements Disposable {
 
   #line(line: string): void {
     if (line === '') {
+      const isNew = this.lastEventId !== this.#id;
       this.lastEventId = this.#id;
       if (this.#data.length > 0) this.frames.push(JSON.parse(this.#data.join('\n')) as ServerFrame);
+      if (isNew) this.covered = this.frames.length;
       this.#data = [];
       return;
     }

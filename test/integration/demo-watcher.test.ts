@@ -1,7 +1,7 @@
-/** The demo's client keeps its cursor as PROTOCOL.md, "What a client must do", says. */
-import { expect, test } from 'vitest';
+/** What the demo shows of a client that is cut and comes back: @headway/client, over real sockets. */
+import { beforeEach, expect, test, vi } from 'vitest';
 import type { WebSocket } from 'ws';
-import { Watcher } from '../../demo/watcher.js';
+import { type Resumed, Watcher } from '../../demo/watcher.js';
 import { event } from '../harness/publish.js';
 import { waitFor } from '../harness/wait.js';
 import { startWsServer } from '../harness/ws-server.js';
@@ -9,10 +9,16 @@ import { startWsServer } from '../harness/ws-server.js';
 type Say = (type: string, fields?: Record<string, unknown>) => void;
 type Life = (say: Say, socket: WebSocket) => void;
 
+// Chance decides how long the client waits.
+beforeEach(() => {
+  const chance = vi.spyOn(Math, 'random').mockReturnValue(0);
+  return () => chance.mockRestore();
+});
+
 const sayTo =
   (socket: WebSocket): Say =>
   (type, fields = {}) =>
-    socket.send(JSON.stringify({ type, ...fields }));
+    socket.send(JSON.stringify({ type, ...(type === 'hello' && { heartbeat_ms: 15_000 }), ...fields }));
 const update = (seq: number, prev_seq: number, fields: Record<string, unknown> = {}) => ({
   ...event('a', fields),
   seq,
@@ -25,23 +31,26 @@ async function lives(...lives: Life[]) {
   const server = await startWsServer((socket, request) => {
     const { searchParams } = new URL(String(request.url), 'ws://any');
     const life = lives[asked.length];
+    searchParams.delete('job_type');
     asked.push(Object.fromEntries(searchParams));
     life?.(sayTo(socket), socket);
   });
   return { server, asked, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
 }
 
-const watch = (url: string) => {
-  const reports: { problems: readonly string[] }[] = [];
+const watch = (url: string, cutAfter = 1_000) => {
+  const reports: Resumed[] = [];
+  const told: string[] = [];
   const events = {
-    update: () => undefined,
-    cut: () => undefined,
-    back: () => undefined,
-    resumed: (report: { problems: readonly string[] }) => void reports.push(report),
+    update: ({ seq }: { seq: number }, isReplayed: boolean) =>
+      void told.push(`${isReplayed ? '>' : ''}${seq}`),
+    cut: (cursor: number, planned: boolean) => void told.push(`${planned ? 'cut' : 'lost'} at ${cursor}`),
+    back: (cursor: number, epoch: string) => void told.push(`back at ${cursor} of ${epoch}`),
+    resumed: (report: Resumed) => void reports.push(report),
   };
   const { signal } = new AbortController();
-  const options = { url, jobs: new Set(['a']), cutAfter: 1_000, awayMs: 1, events, signal };
-  return { watcher: new Watcher(options), reports };
+  const options = { url, jobs: new Set(['a']), cutAfter, awayMs: 1, events, signal };
+  return { watcher: new Watcher(options), reports, told };
 };
 
 const first = (say: Say): void => {
@@ -88,35 +97,46 @@ test('G1 order: a heartbeat before the replay is over moves no cursor', async ()
       say('heartbeat', { cursor: 25 });
       socket.close();
     },
-    () => undefined,
-  );
-  const { watcher, reports } = watch(world.server.url);
-  using _ = watcher;
-  await waitFor(() => world.asked.length === 4, { what: 'the fourth connection' });
-  expect(world.asked.map(({ last_seq }) => last_seq)).toEqual([undefined, '9', '9', '25']);
-  expect(reports.map(({ problems }) => problems)).toEqual([[]]);
-});
-
-test('what never came shows by prev_seq, but not after a reset', async () => {
-  await using world = await lives(
-    firstThenCut,
-    (say, socket) => {
-      say('hello', { epoch: 'one', scope: 'all' });
-      say('progress_update', update(12, 10));
-      say('caught_up', { cursor: 12 });
-      socket.close();
-    },
     (say) => {
       say('hello', { epoch: 'one', scope: 'all' });
-      say('reset', { reason: 'retention', epoch: 'one', first_seq: 30, last_seq: 40 });
-      say('progress_update', update(33, 31));
-      say('caught_up', { cursor: 40 });
+      say('caught_up', { cursor: 25 });
     },
   );
   const { watcher, reports } = watch(world.server.url);
   using _ = watcher;
-  await waitFor(() => reports.length === 2, { what: 'two resumes' });
-  expect(reports.map(({ problems }) => problems)).toEqual([['seq 12 follows seq 10, which never came'], []]);
+  await waitFor(() => reports.length === 1, { what: 'the fourth connection, and all that was missed' });
+  expect(world.asked.map(({ last_seq }) => last_seq)).toEqual([undefined, '9', '9', '25']);
+  expect(reports).toMatchObject([{ from: 9, updates: [{ seq: 12 }], problems: [] }]);
+});
+
+test('what never came, also when it is asked for once more, shows by prev_seq', async () => {
+  const askedAgain: Life = (say) => {
+    say('hello', { epoch: 'one', scope: 'all' });
+    say('progress_update', update(12, 10));
+  };
+  await using world = await lives(firstThenCut, askedAgain, (say) => {
+    say('hello', { epoch: 'one', scope: 'all' });
+    say('progress_update', update(12, 10));
+    say('caught_up', { cursor: 12 });
+  });
+  const { watcher, reports } = watch(world.server.url);
+  using _ = watcher;
+  await waitFor(() => reports.length === 1, { what: 'a resume' });
+  expect(reports).toMatchObject([{ problems: ['seq 12 follows seq 10, which never came'] }]);
+  expect(world.asked.map(({ last_seq }) => last_seq)).toEqual([undefined, '9', '9']);
+});
+
+test('what never came before a reset is no problem: the reset says so', async () => {
+  await using world = await lives(firstThenCut, (say) => {
+    say('hello', { epoch: 'one', scope: 'all' });
+    say('reset', { reason: 'retention', epoch: 'one', first_seq: 30, last_seq: 40 });
+    say('progress_update', update(33, 31));
+    say('caught_up', { cursor: 40 });
+  });
+  const { watcher, reports } = watch(world.server.url);
+  using _ = watcher;
+  await waitFor(() => reports.length === 1, { what: 'a resume' });
+  expect(reports).toMatchObject([{ problems: [], leftOut: 'reset (retention)' }]);
   expect(watcher.leftOut).toEqual(['reset (retention)']);
 });
 
@@ -139,7 +159,7 @@ test('what was skipped is no problem, and the cursor goes on: what a client show
   await waitFor(() => reports.length === 1, { what: 'a resume' });
   expect(reports.map(({ problems }) => problems)).toEqual([[]]);
   expect(watcher.updates.map(({ seq }) => seq)).toEqual([7, 33]);
-  expect(watcher.leftOut).toEqual(['skipped (retention)']);
+  expect(watcher.leftOut).toEqual(['skipped']);
   expect(world.asked.map(({ last_seq }) => last_seq)).toEqual([undefined, '9', '33']);
 });
 
@@ -175,4 +195,50 @@ test('a job that is gone is not waited for', async () => {
   using _ = watcher;
   await waitFor(() => watcher.updates.length === 2, { what: 'the job that began anew' });
   expect(reports.map(({ problems }) => problems)).toEqual([[]]);
+});
+
+test('it cuts once, loses what was under way, and tells what came after the return apart from what comes live', async () => {
+  const hello = { epoch: 'one', scope: 'all' };
+  await using world = await lives(
+    (say) => {
+      say('hello', hello);
+      say('caught_up', { cursor: 0 });
+      // In one piece: what is behind the cut was delivered, and is lost all the same.
+      say('progress_update', update(1, 0));
+      say('progress_update', update(2, 1));
+      say('progress_update', update(3, 2));
+    },
+    (say) => {
+      say('hello', hello);
+      say('progress_update', update(3, 2));
+      say('progress_update', update(4, 3));
+      say('caught_up', { cursor: 4 });
+      say('progress_update', update(5, 4, { status: 'completed' }));
+    },
+  );
+  const { watcher, reports, told } = watch(world.server.url, 2);
+  using _ = watcher;
+  await watcher.finished;
+  expect(told).toEqual(['1', '2', 'cut at 2', 'back at 2 of one', '>3', '>4', '5']);
+  expect(reports).toMatchObject([{ from: 2, problems: [], leftOut: undefined }]);
+  expect(world.asked).toEqual([{}, { last_seq: '2', epoch: 'one', scope: 'all' }]);
+});
+
+test('a job that ends before the cut is cut behind its end, and it is finished when it has caught up', async () => {
+  const hello = { epoch: 'one', scope: 'all' };
+  await using world = await lives(
+    (say) => {
+      say('hello', hello);
+      say('caught_up', { cursor: 0 });
+      say('progress_update', update(1, 0, { status: 'completed' }));
+    },
+    (say) => {
+      say('hello', hello);
+      say('caught_up', { cursor: 1 });
+    },
+  );
+  const { watcher, told } = watch(world.server.url);
+  using _ = watcher;
+  await watcher.finished;
+  expect(told).toEqual(['1', 'cut at 1', 'back at 1 of one']);
 });

@@ -3,8 +3,9 @@ import { edgeHasRead } from '../harness/edge-head.js';
 import { startEdgeProcess } from '../harness/edge-process.js';
 import { jobId } from '../harness/ids.js';
 import { startNats } from '../harness/nats-server.js';
+import { PageClient } from '../harness/page-client.js';
 import { connectNats, createStream, event, publish, publishAll, storedEvents } from '../harness/publish.js';
-import { discrepancy, ReconnectingClient } from '../harness/reconnecting-client.js';
+import { discrepancy, type Follower, ReconnectingClient } from '../harness/reconnecting-client.js';
 
 const STREAM = 'PROGRESS';
 const JOB = '/ws/upload-progress';
@@ -34,9 +35,12 @@ test('G1 order: over many drops at any moment a client gets every stored event o
   const other = jobId();
   await publish(nc, id, { progress: 0 });
   await using follower = ReconnectingClient.start(edge.ws, `${JOB}/${id}`);
-  await using all = ReconnectingClient.start(edge.ws, JOB);
+  await using page = PageClient.start(edge.ws, id);
+  await using all = PageClient.start(edge.ws);
   await Promise.all(
-    [follower, all].map((one) => one.until(({ cursor }) => cursor !== null, 'the first state')),
+    [follower, page, all].map((one: Follower) =>
+      one.until(({ cursor }) => cursor !== null, 'the first state'),
+    ),
   );
 
   for (let round = 0; round < 40; round++) {
@@ -46,21 +50,26 @@ test('G1 order: over many drops at any moment a client gets every stored event o
         event(i % 3 === 0 ? other : id, { progress: round, message: 'x'.repeat(i * 40) }),
       ),
     );
-    const { connects } = follower;
-    follower.drop();
-    // Most drops come while the follower is still on its way back; some come to one that is back.
-    if (round % 5 === 0) await follower.until((one) => one.connects > connects, 'a new connection');
+    for (const one of [follower, page] as Follower[]) {
+      const { connects } = one;
+      one.drop();
+      // Most drops come while the follower is still on its way back; some come to one that is back.
+      if (round % 5 === 0) await one.until(() => one.connects > connects, 'a new connection');
+    }
     if (round % 3 === 0) all.drop();
   }
   const last = await publish(nc, id, { status: 'completed', progress: 100 });
-  await follower.until(({ hasEnded }) => hasEnded, 'the end');
+  for (const one of [follower, page]) await one.until(({ hasEnded }) => hasEnded, 'the end');
   await all.until(({ cursor }) => (cursor ?? 0) >= last, 'the head');
 
   const stored = await storedEvents(nc, STREAM);
-  expect(discrepancy(follower, stored, new Set([id]))).toBeNull();
-  expect(discrepancy(all, stored)).toBeNull();
-  expect(follower.resets).toEqual([]);
-  expect(follower.connects).toBeGreaterThan(5);
+  for (const one of [follower, page, { updates: page.given }])
+    expect(discrepancy(one, stored, new Set([id]))).toBeNull();
+  for (const one of [all, { updates: all.given }]) expect(discrepancy(one, stored)).toBeNull();
+  for (const one of [follower, page]) {
+    expect(one.resets).toEqual([]);
+    expect(one.connects).toBeGreaterThan(5);
+  }
   await nc.close();
 });
 
@@ -103,10 +112,14 @@ test('G3 faults, G10 any edge: edges killed with -9 and started again leave ever
   let edges = [one.ws, two.ws];
   let turn = 0;
   const base = () => edges[turn++ % edges.length] as string;
-  const followers = ids.map((id) => ReconnectingClient.start(base, `${JOB}/${id}`));
-  followers.push(ReconnectingClient.start(base, JOB));
+  const jobs = ids.map((id, index) =>
+    index % 2 === 0 ? PageClient.start(base, id) : ReconnectingClient.start(base, `${JOB}/${id}`),
+  );
+  await using all = PageClient.start(base);
   await Promise.all(
-    followers.map((follower) => follower.until(({ cursor }) => cursor !== null, 'the first state')),
+    [...jobs, all].map((follower: Follower) =>
+      follower.until(({ cursor }) => cursor !== null, 'the first state'),
+    ),
   );
 
   const load = async (from: number) => {
@@ -128,17 +141,16 @@ test('G3 faults, G10 any edge: edges killed with -9 and started again leave ever
     ids.map((id) => event(id, { status: 'completed', progress: 100 })),
   );
 
-  const jobs = followers.slice(0, -1);
   const stored = await storedEvents(nc, STREAM);
   const last = stored.at(-1)?.seq ?? 0;
-  await Promise.all(jobs.map((follower) => follower.until(({ hasEnded }) => hasEnded, 'the end')));
-  await followers.at(-1)?.until(({ cursor }) => (cursor ?? 0) >= last, 'the head');
+  await Promise.all(jobs.map((follower: Follower) => follower.until(({ hasEnded }) => hasEnded, 'the end')));
+  await all.until(({ cursor }) => (cursor ?? 0) >= last, 'the head');
   for (const [index, follower] of jobs.entries()) {
     expect(discrepancy(follower, stored, new Set([ids[index] as string]))).toBeNull();
     expect(follower.resets).toEqual([]);
     expect(follower.connects).toBeGreaterThan(1);
   }
-  expect(discrepancy(followers.at(-1) as ReconnectingClient, stored)).toBeNull();
-  await Promise.all(followers.map((follower) => follower.stop()));
+  for (const one of [all, { updates: all.given }]) expect(discrepancy(one, stored)).toBeNull();
+  await Promise.all(jobs.map((follower) => follower.stop()));
   await nc.close();
 });

@@ -159,11 +159,14 @@ export class ModelEventSource implements Transport {
     switch (frame.type) {
       case 'hello':
         for (const id of this.ids) {
-          // Of what no id covers the newest state comes.
-          if (this.#lastEventId === '' || !this.#job(id).isCovered) this.#jobs.set(id, this.#newJob(id));
+          // Of what no id covers the newest state comes, and of what had ended in another stream.
+          const { isCovered, judge: before } = this.#job(id);
+          const isOfOther = before.isDone && before.resume?.epoch !== frame.epoch;
+          if (this.#lastEventId === '' || !isCovered || isOfOther) this.#jobs.set(id, this.#newJob(id));
           const { judge } = this.#job(id);
           if (judge.resume !== null && judge.resume.epoch !== frame.epoch) this.#forget(id);
-          if (!judge.isDone) judge.take({ ...frame, scope: id });
+          // What has ended in another epoch may begin anew in this one.
+          if (!judge.isDone || judge.resume?.epoch !== frame.epoch) judge.take({ ...frame, scope: id });
         }
         return;
       case 'progress_update': {

@@ -1,4 +1,4 @@
-import type { SelectedConnection } from '../../internal/session/client-connection.js';
+import type { AnyConnection } from '../../internal/session/client-connection.js';
 import type { Transport } from '../../internal/session/ports.js';
 import { createProgressClient } from '../../sdk/client/client.js';
 import type { Job, ProgressClient, ProgressUpdate, WebSocketClass } from '../../sdk/client/types.js';
@@ -15,11 +15,11 @@ export async function settled(): Promise<void> {
 }
 
 /** One socket between the real client and the model's edge: what is under way in it moves when it is told to. */
-class ModelSocket {
+export class ModelSocket {
   onmessage: ((event: MessageEvent) => void) | null = null;
   onclose: ((event: CloseEvent) => void) | null = null;
   onerror: ((event: Event) => void) | null = null;
-  connection: SelectedConnection | null = null;
+  connection: AnyConnection | null = null;
   readonly up: string[] = [];
   readonly down: string[] = [];
   isOpen = true;
@@ -42,7 +42,6 @@ class ModelSocket {
   /** The edge takes the connection. */
   accept(): void {
     if (this.connection !== null || !this.isOpen) return;
-    const rate = new URL(this.url).searchParams.get('max_rate');
     const transport: Transport = {
       send: (text) => this.down.push(text),
       cork: (write) => write(),
@@ -51,7 +50,7 @@ class ModelSocket {
         throw new Error(`the edge closed with ${code}: ${this.down.join()}`);
       },
     };
-    this.connection = this.world.accept(transport, rate === null ? undefined : Number(rate));
+    this.connection = this.world.acceptAt(new URL(this.url), transport);
     this.connection.open();
   }
 
@@ -74,7 +73,7 @@ class ModelSocket {
 }
 
 /** One follower of a job, and the judge of what it was shown: after the first every event, in order, or a reset. */
-class Judge {
+export class Judge {
   /** What came since the first state, the cursor that was given, or the last reset. */
   #chain: Pick<ProgressUpdate, 'seq' | 'folded'>[] = [];
   updates = 0;

@@ -1,8 +1,12 @@
-import { fixedJobs } from '../../internal/edge/request.js';
+import { fixedJobs, parseSocketRequest } from '../../internal/edge/request.js';
 import type { Gap } from '../../internal/eventlog/gaps.js';
 import { EventLog, type LogLimits } from '../../internal/eventlog/log.js';
 import { inScope, type LogRecord, makeRecord, type Scope } from '../../internal/eventlog/record.js';
-import { ClientConnection, SelectedConnection } from '../../internal/session/client-connection.js';
+import {
+  type AnyConnection,
+  ClientConnection,
+  SelectedConnection,
+} from '../../internal/session/client-connection.js';
 import { Hub } from '../../internal/session/hub.js';
 import type {
   HistorySource,
@@ -111,8 +115,22 @@ export class World {
     return connection;
   }
 
+  /** A connection of what an address asks for: all jobs, or those that the client names. It is to be opened yet. */
+  acceptAt({ search }: URL, transport: Transport): AnyConnection {
+    const request = parseSocketRequest(null, search.slice(1));
+    if (!request.ok) throw new Error(request.message);
+    const { scope, resume, maxRate } = request;
+    if (scope.kind === 'selected') return this.accept(transport, maxRate);
+    const connection = new ClientConnection({
+      ...this.#common(transport, resume, maxRate),
+      ...{ id: 'all', requester: 'somebody', scope },
+    });
+    this.#hub.add(connection);
+    return connection;
+  }
+
   /** The other end is gone. */
-  hangUp(connection: SelectedConnection): void {
+  hangUp(connection: AnyConnection): void {
     this.#hub.remove(connection);
     connection.closed();
   }

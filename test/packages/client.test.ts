@@ -1,20 +1,22 @@
 /** The tarballs of @headway/client and @headway/react, installed into an empty project with npm. */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { gzipSync } from 'node:zlib';
-import { rolldown } from 'rolldown';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { launchChromium } from '../harness/browser.js';
 import { type EdgeProcess, startEdgeProcess } from '../harness/edge-process.js';
 import { uniqueId } from '../harness/ids.js';
 import { type NatsServer, startNats } from '../harness/nats-server.js';
 import { connectNats, createStream, publish } from '../harness/publish.js';
+import { waitFor } from '../harness/wait.js';
 import { guardedFolder } from '../harness/watchdog.js';
-import { blocksOf, packageFile, ROOT, run } from './project.js';
+import { bundled } from './bundle.js';
+import { blocksOf, ROOT, run, tarball } from './project.js';
 
-/** What a page loads that follows a job: minified and gzipped. */
-const MAX_CORE_BYTES = 7_000;
 const EXAMPLE = blocksOf('sdk/client/README.md', 'js')[0] ?? '';
 const REACT_EXAMPLE = blocksOf('sdk/react/README.md', 'tsx')[0] ?? '';
+const GUIDE_REACT = blocksOf('docs/guides/page.md', 'tsx')[0] ?? '';
 
 let nats: NatsServer;
 let nc: Awaited<ReturnType<typeof connectNats>>;
@@ -22,14 +24,10 @@ let edge: EdgeProcess;
 let folder: Awaited<ReturnType<typeof guardedFolder>>;
 
 const write = (name: string, text: string) => writeFileSync(join(folder.path, name), text);
+const ownVersion: string = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).version;
 const version = (name: string): string => {
   const { devDependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
   return `${name}@${devDependencies[name]}`;
-};
-const tarball = (name: string): string => {
-  const found = packageFile(name, '.tgz');
-  if (found === undefined) throw new Error(`there is no ${name} in dist/packages/: run \`make packages\``);
-  return found;
 };
 
 beforeAll(async () => {
@@ -59,25 +57,30 @@ async function finishedJob(): Promise<string> {
   return id;
 }
 
-/** A page's program as a bundler makes it: the files by name. */
-async function bundled(
-  name: string,
-  code: string,
-): Promise<Map<string, { code: string; imports: string[] }>> {
-  write(name, code);
-  const build = await rolldown({
-    input: { page: join(folder.path, name) },
-    platform: 'browser',
-    external: ['react', 'react/jsx-runtime'],
-    logLevel: 'silent',
+/** Gives out files by their names, as any server of static files does. */
+async function serve(
+  fileOf: (name: string) => string,
+): Promise<AsyncDisposable & { readonly origin: string }> {
+  const server = createServer(({ url = '' }, response) => {
+    const name = basename(url);
+    try {
+      const text = fileOf(name);
+      const type = name.endsWith('.js') ? 'text/javascript' : 'text/html';
+      response.writeHead(200, { 'content-type': `${type}; charset=utf-8` }).end(text);
+    } catch {
+      response.writeHead(404).end();
+    }
   });
-  const { output } = await build.generate({ format: 'esm', minify: true });
-  await build.close();
-  return new Map(
-    output.flatMap((one) =>
-      one.type === 'chunk' ? [[one.fileName, { code: one.code, imports: one.imports }]] : [],
-    ),
-  );
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  return {
+    origin: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
 }
 
 describe('@headway/client', () => {
@@ -115,7 +118,18 @@ describe('@headway/client', () => {
     expect(shown.trim()).toBe('completed 100 done');
   });
 
+  test.skipIf(globalThis.WebSocket === undefined)(
+    'the example of its README runs as it stands where Node has a WebSocket',
+    async () => {
+      const id = await finishedJob();
+      write('platform.mjs', EXAMPLE.replace('http://localhost:8080', edge.http).replace('job-1', id));
+      const shown = await run(process.execPath, ['platform.mjs'], { cwd: folder.path });
+      expect(shown.trim()).toBe('completed 100 done');
+    },
+  );
+
   test('its types are strict, with nothing skipped', async () => {
+    expect(GUIDE_REACT).toContain('useJob');
     write(
       'strict.ts',
       `import { createProgressClient, UnauthorizedError, type JobSnapshot } from '@headway/client';
@@ -130,6 +144,25 @@ client.job(1);
 `,
     );
     write(
+      'element.ts',
+      `import { HeadwayProgress } from '@headway/client/element';
+const bar = document.createElement('headway-progress');
+if (bar instanceof HeadwayProgress) document.body.append(bar);
+// @ts-expect-error: it is a client
+HeadwayProgress.client = 'http://localhost:8080';
+`,
+    );
+    write('example.tsx', REACT_EXAMPLE);
+    write('guide.tsx', GUIDE_REACT);
+    write(
+      'hooks.tsx',
+      `import { useJob } from '@headway/react';
+export const Percent = ({ id }: { id: string }) => <b>{useJob(id).state?.progress.toFixed()}</b>;
+// @ts-expect-error: it is a string, or null
+export const Wrong = () => <b>{useJob(1).id}</b>;
+`,
+    );
+    write(
       'tsconfig.json',
       JSON.stringify({
         compilerOptions: {
@@ -141,43 +174,72 @@ client.job(1);
             jsx: 'react-jsx',
           },
         },
-        files: ['strict.ts'],
+        files: ['strict.ts', 'element.ts', 'example.tsx', 'guide.tsx', 'hooks.tsx'],
       }),
     );
     await run(process.execPath, [join(ROOT, 'node_modules/typescript/lib/tsc.js')], { cwd: folder.path });
   });
+});
 
-  test(`is small: what a page loads at first has less than ${MAX_CORE_BYTES} bytes`, async () => {
-    const files = await bundled(
-      'core.mjs',
-      `import { createProgressClient } from '@headway/client'; globalThis.create = createProgressClient;`,
+describe.skipIf(!process.env.CHROMIUM_BIN)('a page without a bundler, in Chromium', () => {
+  test('runs the example of the README and the element, from the files of the package', async () => {
+    const id = await finishedJob();
+    const dist = join(folder.path, 'node_modules/@headway/client/dist');
+    const example = EXAMPLE.replace("'@headway/client'", "'/index.js'").replace('job-1', id);
+    const scripts = new Map<string, string>();
+    await using site = await serve((name) => scripts.get(name) ?? readFileSync(join(dist, name), 'utf8'));
+    await using own = await startEdgeProcess({
+      natsUrl: nats.url,
+      env: { HEADWAY_ALLOWED_ORIGINS: site.origin },
+    });
+    scripts.set('page.js', example.replace('http://localhost:8080', own.http));
+    scripts.set(
+      'page.html',
+      `<!doctype html><title>Jobs</title><headway-progress job="${id}" src="${own.http}" label="Report"></headway-progress>
+       <script type="module" src="/element.js"></script><script type="module" src="/page.js"></script>`,
     );
-    const first = new Set<string>();
-    const load = (name: string): void => {
-      if (first.has(name)) return;
-      first.add(name);
-      for (const imported of files.get(name)?.imports ?? []) load(imported);
-    };
-    load('page.js');
-    const sizeOf = (names: Iterable<string>) =>
-      gzipSync([...names].map((name) => files.get(name)?.code ?? '').join(''), { level: 9 }).length;
-    const later = [...files.keys()].filter((name) => !first.has(name));
-    process.stdout.write(
-      `@headway/client: ${sizeOf(first)} bytes at first; later ${later.map((name) => `${name} ${sizeOf([name])}`).join(', ')}\n`,
-    );
-    expect(later.length).toBeGreaterThan(0);
-    expect(sizeOf(first)).toBeLessThan(MAX_CORE_BYTES);
+    const browser = await launchChromium();
+    try {
+      const tab = await browser.newPage();
+      const said: string[] = [];
+      tab.on('console', (message) => said.push(message.text()));
+      tab.on('pageerror', (error) => said.push(String(error)));
+      await tab.goto(`${site.origin}/page.html`);
+      await waitFor(() => said.includes('completed 100 done'), { what: 'the last state' });
+      await tab.locator('headway-progress[status=completed]').waitFor();
+    } finally {
+      await browser.close();
+    }
   });
 });
 
 describe('@headway/react', () => {
+  test('names the client as what it needs, and npm finds it and React in place', async () => {
+    const manifest = JSON.parse(
+      readFileSync(join(folder.path, 'node_modules/@headway/react/package.json'), 'utf8'),
+    );
+    expect(Object.keys(manifest.peerDependencies)).toEqual(['@headway/client', 'react']);
+    const { dependencies } = JSON.parse(await run('npm', ['ls', '--all', '--json'], { cwd: folder.path }));
+    expect(dependencies['@headway/react'].dependencies).toMatchObject({
+      '@headway/client': { version: ownVersion },
+      react: {},
+    });
+  });
+
+  test('without the client beside it, npm does not install it', async () => {
+    const alone = await guardedFolder('headway-packages');
+    try {
+      writeFileSync(join(alone.path, 'package.json'), JSON.stringify({ private: true }));
+      // No registry: ours is in none.
+      const install = ['install', '--offline', '--no-audit', '--no-fund', tarball('headway-react')];
+      await expect(run('npm', install, { cwd: alone.path })).rejects.toThrow('@headway/client');
+    } finally {
+      await alone.remove();
+    }
+  });
+
   test('the example of its README is bundled with React left outside', async () => {
-    const files = await bundled('page.tsx', REACT_EXAMPLE);
-    const [page] = files.values();
-    expect(page?.imports).toContain('react');
-    const own = await bundled('react.mjs', `export * from '@headway/react';`);
-    const bytes = gzipSync(own.get('page.js')?.code ?? '', { level: 9 }).length;
-    process.stdout.write(`@headway/react: ${bytes} bytes\n`);
-    expect(bytes).toBeLessThan(2_500);
+    const files = await bundled(folder.path, 'page.tsx', REACT_EXAMPLE);
+    expect(files.get('page.js')?.imports).toContain('react');
   });
 });

@@ -20,6 +20,13 @@ export function packageFile(name: string, ending: '.tgz' | '.whl'): string | und
   return found[0] && join(PACKAGES, found[0]);
 }
 
+/** @throws Error that says what to run, where there is none */
+export function tarball(name: string): string {
+  const found = packageFile(name, '.tgz');
+  if (found === undefined) throw new Error(`there is no ${name} in dist/packages/: run \`make packages\``);
+  return found;
+}
+
 /** The code blocks of a document in a language. */
 export function blocksOf(document: string, language: 'js' | 'tsx' | 'python'): string[] {
   const text = readFileSync(join(ROOT, document), 'utf8');

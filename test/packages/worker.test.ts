@@ -6,7 +6,7 @@ import { uniqueId } from '../harness/ids.js';
 import { type NatsServer, startNats } from '../harness/nats-server.js';
 import { connectNats, createStream, storedEvents } from '../harness/publish.js';
 import { guardedFolder } from '../harness/watchdog.js';
-import { at, blocksOf, packageFile, ROOT, run } from './project.js';
+import { at, blocksOf, ROOT, run, tarball } from './project.js';
 
 const MAX_PACKED_BYTES = 150_000;
 const TSC = join(ROOT, 'node_modules/typescript/lib/tsc.js');
@@ -17,21 +17,19 @@ const EXAMPLE = (EXAMPLES[0] ?? '').replace("'headway/worker'", "'@headway/worke
 let nats: NatsServer;
 let nc: Awaited<ReturnType<typeof connectNats>>;
 let folder: Awaited<ReturnType<typeof guardedFolder>>;
-let tarball: string;
+let packed: string;
 
 const write = (name: string, text: string) => writeFileSync(join(folder.path, name), text);
 const node = (...args: string[]) => run(process.execPath, args, { cwd: folder.path });
 
 beforeAll(async () => {
-  const found = packageFile('headway-worker', '.tgz');
-  if (found === undefined) throw new Error('there is no tarball in dist/packages/: run `make packages`');
-  tarball = found;
+  packed = tarball('headway-worker');
   folder = await guardedFolder('headway-packages');
   nats = await startNats();
   nc = await connectNats(nats.url);
   await createStream(nc);
   write('package.json', JSON.stringify({ private: true, type: 'module' }));
-  await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', tarball], { cwd: folder.path });
+  await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', packed], { cwd: folder.path });
 });
 afterAll(async () => {
   await nc?.close();
@@ -67,7 +65,7 @@ describe('what is installed', () => {
   });
 
   test(`is small: packed, it has less than ${MAX_PACKED_BYTES} bytes`, () => {
-    expect(statSync(tarball).size).toBeLessThan(MAX_PACKED_BYTES);
+    expect(statSync(packed).size).toBeLessThan(MAX_PACKED_BYTES);
   });
 
   test('has the version of Headway, a README with the same example, and the licence', () => {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { limits } from '../../sdk/client/loop.js';
 import type { JobsOptions, ProgressUpdate } from '../../sdk/client/types.js';
 import { clientWorld, update } from './client-fixture.js';
 
@@ -76,6 +77,24 @@ describe('all jobs with a maxRate', () => {
       cursors.push(jobs.cursor);
     }
     expect(cursors).toEqual(['6.e.s', '9.e.s']);
+  });
+
+  test('G1 order: a loop that is behind goes on behind a whole window, and not in its midst', async () => {
+    const { say, jobs, wires, loaded } = await paced();
+    const loop = jobs[Symbol.asyncIterator]();
+    await loaded();
+    const { queued } = limits;
+    limits.queued = 1;
+    try {
+      await say(...WINDOW);
+      await say(folded(update('a', 20, 8), 5));
+    } finally {
+      limits.queued = queued;
+    }
+    expect([(await loop.next()).value.seq, (await loop.next()).value.seq]).toEqual([8, 9]);
+    void loop.next();
+    await loaded();
+    expect(wires[1]?.owner.position()).toMatchObject({ seq: 9 });
   });
 
   test('a window whose last update was kept back is given with whatever comes next', async () => {

@@ -4,38 +4,8 @@ import type { Scope } from '../../internal/eventlog/record.js';
 import { makeRecord } from '../../internal/eventlog/record.js';
 import { DueQueue } from '../../internal/session/due-queue.js';
 import { FoldBuffer } from '../../internal/session/fold-buffer.js';
-import type { ServerFrame } from '../../schemas/frames.js';
-import { all, event, job, type PureEdgeOptions, pureEdge, settled, types, updates } from './edge-fixture.js';
-
-/** An edge that is ready, of a stream whose events all come through it. */
-function edge(limits: PureEdgeOptions['limits'] = {}, history: PureEdgeOptions['history'] = {}) {
-  const clock = { now: 1_000_000 };
-  const wallClock = () => clock.now;
-  const core = pureEdge({ limits: { watermarkBytes: 64 * 1024, ...limits }, history, wallClock });
-  core.log.begin('epoch');
-  core.log.ready({ head: 0, firstSeq: 1, complete: true, neverTrimmed: true });
-  let seq = 0;
-  return {
-    ...core,
-    clock,
-    /** Appends events, and ends the turn. */
-    publish(...events: [id: string, fields?: object][]) {
-      for (const [id, fields = {}] of events) core.log.append(++seq, clock.now, event(id, fields));
-      while (core.turn());
-    },
-    /** Time passes, and whoever is due has its turn. */
-    pass(ms: number) {
-      clock.now += ms;
-      core.wake();
-      while (core.turn());
-    },
-  };
-}
-
-/** `seq`, `prev_seq`, `folded` and `resume_seq` of each update. */
-const told = (frames: readonly ServerFrame[]) =>
-  updates(frames).map(({ seq, prev_seq, folded, resume_seq }) => [seq, prev_seq, folded, resume_seq]);
-const times = (count: number, id: string): [string][] => Array.from({ length: count }, () => [id]);
+import { all, event, job, settled, types, updates } from './edge-fixture.js';
+import { edge, times, told } from './paced-edge.js';
 
 describe('one job', () => {
   test('the first update of a quiet time goes at once, the next one when its time has come, for all since', () => {
@@ -147,6 +117,31 @@ describe('one job', () => {
     ]);
     expect(frames.at(-1)).toEqual({ type: 'caught_up', cursor: 3 });
   });
+
+  test.each([
+    ['before', 500, 1],
+    ['when', 1_500, 2],
+  ])(
+    'what is held back waits for its time, and for no answer of JetStream, which is asked %s it comes',
+    (_when, ms, atOnce) => {
+      let asked = 0;
+      const never = () => new Promise<never>(() => asked++);
+      const { publish, pass, connect, log, turn, clock } = edge({}, { isKept: never });
+      const { frames } = connect(job('a'), null, { maxRate: 1 });
+      publish(['a']);
+      publish(['a'], ['a']);
+      clock.now += ms;
+      // Something was deleted unread: whether it was of this job JetStream has to say.
+      log.append(6, clock.now, event('a'));
+      turn();
+      expect([asked, told(frames).length]).toEqual([1, atOnce]);
+      pass(1_010);
+      expect(told(frames)).toEqual([
+        [1, 0, undefined, undefined],
+        [3, 1, 2, undefined],
+      ]);
+    },
+  );
 
   test('a stall is told behind what was held back', () => {
     const { publish, connect, hub } = edge();

@@ -259,4 +259,4 @@ test('G1 order, G2 state first, G4 slow readers, G5 stale cursors: after any pro
     expect(times).toBeGreaterThan(0);
   for (const times of [folded, interleaved, foldedOfSelected, foldedOfSources])
     expect(times).toBeGreaterThan(0);
-});
+}, 120_000);

@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { CODE, filesIn, quoted, ROOT, read, section, sections, table } from './documents.js';
 
 /** What is made or installed here, and no part of the project. */
-const NOT_OURS = new Set(['.git', '.tools', 'coverage', 'dist', 'node_modules']);
+const NOT_OURS = new Set(['.git', '.tools', '.venv', 'coverage', 'dist', 'node_modules']);
 
 /** Every Markdown file of the project, as paths from the top. */
 function markdownIn(folder: string): string[] {
@@ -119,6 +119,7 @@ describe('files that are named', () => {
     ['CONTRIBUTING.md', 30],
     ['docs/architecture.md', 20],
     ['docs/guides/page.md', 0],
+    ['docs/guides/page-by-hand.md', 0],
     ['docs/guides/worker.md', 1],
   ])('%s: what stands in backquotes as a path is there', (path, least) => {
     const paths = named(path);
@@ -158,10 +159,17 @@ test('no document holds both sides of a merge', () => {
 });
 
 test('the guide and the FAQ say how long the code for a page is', () => {
-  const code = /^```js\n(function follow[\s\S]*?)^```$/m.exec(read('docs/guides/page.md'))?.[1] ?? '';
+  const code = /^```js\n(function follow[\s\S]*?)^```$/m.exec(read('docs/guides/page-by-hand.md'))?.[1] ?? '';
   const lines = code.trimEnd().split('\n').length;
-  for (const path of ['docs/guides/page.md', 'docs/faq.md'])
+  for (const path of ['docs/guides/page-by-hand.md', 'docs/faq.md'])
     expect(/(\d+) lines/.exec(read(path))?.[1]).toBe(`${lines}`);
+});
+
+test('the guide for pages says of every error of the client what to do', () => {
+  const classes = [...read('sdk/client/errors.ts').matchAll(/^export class (\w+)/gm)].map(([, name]) => name);
+  expect(classes.length).toBeGreaterThan(3);
+  const rows = table(section(sections(read('docs/guides/page.md')), 'Errors'), 'what you see');
+  expect(rows.flatMap((row) => quoted(row['what you see']))).toEqual(expect.arrayContaining(classes));
 });
 
 test('the guide for tokens explains every reason for which one is refused', () => {

@@ -69,6 +69,7 @@ interface ConnectOptions {
   /** In the midst of whatever sends it. */
   onSend?: (frame: ServerFrame) => void;
   maxRate?: number;
+  stalledFor?: (id: string) => number | null;
   /** The socket is full when so many frames were sent. */
   fullAfter?: number;
   onEnd?: (connection: ClientConnection) => void;
@@ -151,6 +152,7 @@ export function pureEdge(given: PureEdgeOptions) {
       scheduleCatchUp: (waiting: Session) => hub.scheduleCatchUp(waiting),
       wakeAt: (waiting: Session, at: number) => hub.wakeAt(waiting, at),
       ...(options.maxRate !== undefined && { maxRate: options.maxRate }),
+      ...(options.stalledFor && { stalledFor: options.stalledFor }),
       scopeId: scopeIdOf,
     };
     return { common, frames, socket };

@@ -50,7 +50,7 @@ function edge(step = 0) {
 const error = { type: 'error', code: 'token_expired' };
 
 test.each<[string, (connection: ClientConnection, rooms: ReturnType<typeof edge>) => void]>([
-  ['a stall', (connection) => connection.session.stalled('{"type":"stalled"}')],
+  ['a stall', (connection) => connection.session.stalled('a', '{"type":"stalled"}')],
   ['the answer to a ping', (connection) => connection.receive('{"type":"ping"}')],
   ['what is wrong with a frame', (connection) => connection.receive('{"type":"no such"}')],
   ['that the edge drains', (connection) => connection.announceDrain(1_000)],

@@ -7,6 +7,7 @@ import {
   checkConfiguration,
   checkDiagrams,
   checkJson,
+  checkMarkup,
   checkPython,
   checkScripts,
   checkShell,
@@ -23,6 +24,7 @@ const all = documents().flatMap((file) => blocksOf(file));
 const UNCHECKED = ['text'];
 const CHECKS: Readonly<Record<string, { languages: readonly string[]; check: Check; wrong: string }>> = {
   scripts: { languages: ['js', 'ts', 'tsx'], check: checkScripts, wrong: "const x = 'text';\nx.push(1);\n" },
+  markup: { languages: ['html'], check: checkMarkup, wrong: '<p>one <b>two</p>\n' },
   json: { languages: ['json'], check: checkJson, wrong: '{ "a": 1, }\n' },
   python: { languages: ['python'], check: checkPython, wrong: 'def f(:\n  pass\n' },
   shell: { languages: ['sh'], check: checkShell, wrong: 'if true; then\n' },

@@ -243,6 +243,20 @@ export const checkYaml: Check = async (blocks) =>
       .map((error) => `${place(block)}: ${error.message}`),
   );
 
+/** Elements that have no end. */
+const VOID = new Set(['br', 'hr', 'img', 'input', 'link', 'meta']);
+
+/** Every element that begins ends, in order. What it does is for the tests in Chromium. */
+export const checkMarkup: Check = async (blocks) =>
+  blocks.flatMap((block) => {
+    const open: string[] = [];
+    for (const [, end = '', name = ''] of block.code.matchAll(/<(\/?)([a-z][\w-]*)(?:"[^"]*"|[^">])*>/g)) {
+      if (end === '') open.push(...(VOID.has(name) ? [] : [name]));
+      else if (open.pop() !== name) return [`${place(block)}: </${name}> ends nothing`];
+    }
+    return open.map((name) => `${place(block)}: <${name}> has no end`);
+  });
+
 /** Whether a nats-server can be asked. */
 export async function hasNatsServer(): Promise<boolean> {
   return natsBinary().then(

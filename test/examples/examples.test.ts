@@ -1,0 +1,110 @@
+/** Each of examples/, started by its one command, and its page in Chromium: files are uploaded, and their bars reach the end. */
+import { fileURLToPath } from 'node:url';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { launchChromium } from '../harness/browser.js';
+import { Child } from '../harness/child.js';
+import { packageFile, ROOT, run } from '../packages/project.js';
+
+const DOCUMENTS = fileURLToPath(new URL('../../demo/documents/', import.meta.url));
+const START_WITHIN_MS = 240_000;
+const SHOWN_WITHIN_MS = 30_000;
+
+let browser: Browser;
+beforeAll(async () => {
+  browser = await launchChromium();
+});
+afterAll(() => browser?.close());
+
+interface Example extends AsyncDisposable {
+  readonly tab: Page;
+  upload(...files: (string | { name: string; mimeType: string; buffer: Buffer })[]): Promise<void>;
+  says(text: RegExp): Promise<void>;
+}
+
+/** Ends with an error when the page had one, or the example does not end when it is asked to. */
+async function open(name: string): Promise<Example> {
+  const script = fileURLToPath(new URL('../../scripts/example.mjs', import.meta.url));
+  const { NATS_URL: _, ...env } = process.env;
+  const child = await Child.spawn(name, process.execPath, [script, name], {
+    ...env,
+    PORT: '0',
+    EDGE_PORT: '0',
+  });
+  const url = await child.line((line) => /^Open (\S+)/.exec(line)?.[1], 'its address', START_WITHIN_MS);
+  const problems: string[] = [];
+  // A page of its own without cookies of another.
+  const context = await browser.newContext();
+  const tab = await context.newPage();
+  tab.on('pageerror', (error) => void problems.push(String(error)));
+  tab.on('console', (message) => {
+    // What the server refuses, on purpose, is also an error of the console.
+    if (message.type() === 'error' && !/Failed to load resource/.test(message.text()))
+      problems.push(message.text());
+  });
+  await tab.goto(url);
+  return {
+    tab,
+    async upload(...files) {
+      await tab.locator('input[type=file]').setInputFiles(files as never);
+      await tab.getByRole('button', { name: 'Upload' }).click();
+    },
+    says: (text) => tab.getByText(text).first().waitFor({ timeout: SHOWN_WITHIN_MS }),
+    async [Symbol.asyncDispose]() {
+      await context.close();
+      child.signal('SIGINT');
+      expect(await child.exited).toEqual({ code: 0, signal: null });
+      expect(problems).toEqual([]);
+    },
+  };
+}
+
+const bars = async (tab: Page) => {
+  const all = await tab.getByRole('progressbar').all();
+  return await Promise.all(
+    all.map(async (bar) => (await bar.getAttribute('aria-valuenow')) ?? (await bar.getAttribute('value'))),
+  );
+};
+
+// Where there is no Python there is no wheel, and `make packages` says so.
+test.skipIf(packageFile('headway_worker', '.whl') === undefined)(
+  'FastAPI: a PDF and a text are counted, and what is neither is refused in words',
+  async () => {
+    await using example = await open('fastapi');
+    const { tab, upload, says } = example;
+    await upload(`${DOCUMENTS}field-guide-to-waiting.pdf`);
+    await says(/^\d+ words on \d+ pages$/);
+    await upload(`${DOCUMENTS}station-book.txt`);
+    await expect.poll(() => bars(tab), { timeout: SHOWN_WITHIN_MS }).toEqual(['100', '100']);
+    await upload({ name: 'x.bin', mimeType: 'application/octet-stream', buffer: Buffer.from([0, 255, 1]) });
+    await says(/neither a PDF nor text/);
+    // It begins like one, and goes on like none.
+    await upload({ name: 'torn.pdf', mimeType: 'application/pdf', buffer: Buffer.from('%PDF-1.7\ntorn') });
+    await says(/The PDF cannot be read/);
+  },
+);
+
+test('Express: files one after the other, each opened by a newer token; a reload shows them again', async () => {
+  await using example = await open('express');
+  const { tab, upload, says } = example;
+  await upload(process.execPath);
+  await says(/^\d+\.\d MB became \d+\.\d MB$/);
+  await upload(`${DOCUMENTS}station-book.txt`, `${DOCUMENTS}field-guide-to-waiting.html`);
+  await expect.poll(() => bars(tab), { timeout: SHOWN_WITHIN_MS }).toEqual(['100', '100', '100']);
+  await tab.reload();
+  await expect.poll(() => bars(tab), { timeout: SHOWN_WITHIN_MS }).toEqual(['100', '100', '100']);
+});
+
+test('React: several files at once, over one socket; its types are strict', async () => {
+  await using example = await open('react');
+  const { tab, upload, says } = example;
+  const edges: string[] = [];
+  tab.on('websocket', (socket) => void edges.push(new URL(socket.url()).pathname));
+  await upload(process.execPath, `${DOCUMENTS}station-book.txt`);
+  await says(/^\d+ % of its size is left$/);
+  await expect.poll(() => bars(tab), { timeout: SHOWN_WITHIN_MS }).toEqual(['100', '100']);
+  expect(edges).toEqual(['/ws/upload-progress']);
+  await run(process.execPath, ['node_modules/typescript/lib/tsc.js', '-p', 'examples/react/tsconfig.json'], {
+    cwd: ROOT,
+  });
+});
