@@ -134,8 +134,14 @@ export class Session extends Store {
     this.changed();
   }
 
+  /** One that is over would be refused again and again; without one the page is told at once that it needs another. */
+  #freshToken(): string | null {
+    const expiresMs = this.claims?.expiresMs ?? Number.POSITIVE_INFINITY;
+    return expiresMs > Date.now() ? this.#token : null;
+  }
+
   #connect(): ProgressClient {
-    return createProgressClient({ url: this.edge, getToken: () => this.#token });
+    return createProgressClient({ url: this.edge, getToken: () => this.#freshToken() });
   }
 
   #follow(): Jobs {
