@@ -5,6 +5,7 @@ import { ClosedError, edgeError } from './errors.js';
 import { isFinished } from './job-feed.js';
 import { JobsHandle } from './jobs-handle.js';
 import { realPlatform } from './platform.js';
+import type { Saved } from './saved.js';
 import { createSharedJobs } from './shared-jobs.js';
 import { createTransports } from './transports.js';
 import type { ProgressClient, ProgressClientOptions, TransportName } from './types.js';
@@ -43,25 +44,30 @@ export function createProgressClient(
   };
   const several = new Set<JobsHandle>();
   let isClosed = false;
-  const check = (): void => {
+  /** @throws TypeError when no job can have such a name; ClosedError */
+  const check = (...ids: readonly string[]): void => {
     if (isClosed) throw new ClosedError();
+    for (const id of ids)
+      if (!/^[\w-]{1,128}$/.test(id))
+        throw new TypeError(`the job is ${JSON.stringify(id)}; expected 1 to 128 of A-Z a-z 0-9 _ -`);
   };
   const get: ProgressClient['get'] = async (id, options) => {
-    check();
+    check(id);
     return await (await import('./http.js')).getJob(core, id, options);
   };
-  const loadSaved = async () => storage && new (await import('./saved.js')).Saved(core, storage);
-  const shared = createSharedJobs({
-    ...core,
-    maxRate,
-    lingerMs,
-    get,
-    saved: loadSaved().catch(() => undefined),
-  });
+  let saved: Promise<Saved | undefined> | null = null;
+  const load = async () => storage && new (await import('./saved.js')).Saved(core, storage);
+  const loadSaved = () => {
+    saved ??= load().catch(() => {
+      // Nothing is kept until the next job is followed.
+      saved = null;
+      return undefined;
+    });
+    return saved;
+  };
+  const shared = createSharedJobs({ ...core, maxRate, lingerMs, get, loadSaved });
   const job: ProgressClient['job'] = (id, options = {}) => {
-    check();
-    if (!/^[\w-]{1,128}$/.test(id))
-      throw new TypeError(`the job is ${JSON.stringify(id)}; expected 1 to 128 of A-Z a-z 0-9 _ -`);
+    check(id);
     return shared.open(id, options);
   };
   return {
@@ -73,18 +79,19 @@ export function createProgressClient(
     },
     job,
     jobs(filter = {}, options = {}) {
-      check();
-      checkRate(options.maxRate);
-      if (filter.ids !== undefined && (filter.jobTypes ?? options.after ?? options.maxRate) !== undefined)
+      const { ids, jobTypes } = filter;
+      const { after, maxRate: rate } = options;
+      check(...(ids ?? []));
+      checkRate(rate);
+      if (ids !== undefined && (jobTypes ?? after ?? rate) !== undefined)
         throw new TypeError('with ids neither jobTypes, after nor maxRate can be given');
-      const handle = new JobsHandle(platform, options, several, filter.ids !== undefined, async () =>
-        (await import('./jobs.js')).createEngine(core, handle, filter, options.maxRate, job),
+      return new JobsHandle(platform, options, several, async (handle) =>
+        (await import('./jobs.js')).createEngine(core, handle, filter, rate, job),
       );
-      return handle;
     },
     get,
     async *history(id, options) {
-      check();
+      check(id);
       yield* (await import('./http.js')).readHistory(core, id, options);
     },
     close() {
@@ -103,11 +110,11 @@ function checkRate(maxRate = 1): void {
 
 /** @throws TypeError when it is no address of an edge */
 function baseUrl(given: string | URL | undefined): URL {
-  const page: string | undefined = globalThis.location?.href;
-  const text = given ?? globalThis.location?.origin ?? '';
-  const url = URL.canParse(text, page) ? new URL(text, page) : null;
-  if (url === null || !/^(http|ws)s?:$/.test(url.protocol))
-    throw new TypeError(`url is ${text}; expected an address such as https://edge.example.com`);
+  const { origin = '', href }: Partial<Location> = globalThis.location ?? {};
+  const text = given ?? origin;
+  const url = URL.canParse(text, href) && new URL(text, href);
+  if (!url || !/^(http|ws)s?:$/.test(url.protocol))
+    throw new TypeError(`url is ${text}; expected one such as https://edge.example.com`);
   url.protocol = url.protocol.replace('ws', 'http');
   url.search = url.hash = '';
   return url;

@@ -65,16 +65,15 @@ export function createConnection(
   let notBefore = 0;
   /** The end of a wait, or of a silence. */
   let stopTimer = (): void => {};
-  let stopWaking = (): void => {};
-  let stopHiding = (): void => {};
-  let lose = (_message: string): void => {};
+  /** Set while it is started. */
+  let stopListening: (() => void) | null = null;
+  let lose = (): void => {};
 
   const set = (next: ConnectionState): void => {
     if (next === state) return;
     state = next;
     owner.connected(next);
   };
-  const isStarted = (): boolean => state !== 'idle' && state !== 'closed';
   const drop = (): void => {
     attempt += 1;
     stopTimer();
@@ -86,7 +85,7 @@ export function createConnection(
     stopTimer = platform.later(ms, run);
   };
   /** Comes back when nothing is heard for so long. */
-  const listen = (ms: number): void => later(ms, () => lose('the connection is silent'));
+  const listen = (ms: number): void => later(ms, lose);
   const wait = (leastMs: number, jitterMs: number): void => {
     notBefore = platform.now() + leastMs;
     later(leastMs + jitterMs, connect);
@@ -94,8 +93,8 @@ export function createConnection(
   };
   const stop = (next: 'idle' | 'closed' = 'idle'): void => {
     drop();
-    stopWaking();
-    stopHiding();
+    stopListening?.();
+    stopListening = null;
     set(next);
   };
   const fail = (error: Error): void => {
@@ -138,7 +137,7 @@ export function createConnection(
     const closed = (close: WireClose): void => {
       if (isOver()) return;
       drop();
-      const { next, code, message, retryAfterMs } = close;
+      const { next, code, message, retryAfterMs = 0 } = close;
       const now = platform.now();
       // A token that does not come says nothing of the transport.
       if (greetedAt > now && tokenAt <= now) transports.failed(close);
@@ -166,7 +165,7 @@ export function createConnection(
         platform.random() * (isSpread ? STEP_MS : Math.min(MOST_MS, STEP_MS * 2 ** tries++)),
       );
     };
-    lose = (message) => closed({ next: 'retry', code: 0, message, retryAfterMs: 0 });
+    lose = () => closed({ next: 'retry', code: 0, message: '' });
 
     const renew = async (): Promise<void> => {
       const fresh = await getToken();
@@ -222,7 +221,7 @@ export function createConnection(
       if (isOver()) return;
       // The error may hold the token, so it is not shown. One of ours was thrown to be.
       if (error instanceof EdgeError) fail(error);
-      else lose('cannot connect now');
+      else lose();
     }
   }
 
@@ -234,15 +233,19 @@ export function createConnection(
       return state === 'open' && wire !== null ? wire.transport : null;
     },
     start() {
-      if (isStarted()) return;
+      if (stopListening !== null) return;
       tries = refusals = 0;
-      stopWaking = platform.onWake(wake);
-      stopHiding = platform.onHide(hide);
+      const stopWaking = platform.onWake(wake);
+      const stopHiding = platform.onHide(hide);
+      stopListening = () => {
+        stopWaking();
+        stopHiding();
+      };
       connect();
     },
     stop,
     restart() {
-      if (isStarted()) connect();
+      if (stopListening !== null) connect();
     },
     follow(jobs) {
       if (state === 'open') wire?.follow(jobs);

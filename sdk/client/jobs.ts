@@ -2,6 +2,7 @@ import type { ServerFrame } from '../../schemas/frames.generated.js';
 import type { Connection } from './connection.js';
 import type { Core } from './core.js';
 import type { JobsEngine, JobsHandle } from './jobs-handle.js';
+import type { Loop } from './loop.js';
 import type {
   ConnectionState,
   Continuity,
@@ -241,6 +242,7 @@ class AllJobs implements JobsEngine {
         this.#continuity = { kind: 'proven' };
       if (isGap && this.#continuity.kind === 'proven') this.#continuity = { kind: 'unknown' };
       this.#shown.set(id, { state: update, stalled: null, snapshot: null });
+      this.handle.changed();
     });
     return true;
   }
@@ -260,7 +262,7 @@ class AllJobs implements JobsEngine {
 /** Jobs by name, each followed as by itself, over the connection that they share. */
 class NamedJobs implements JobsEngine {
   constructor(
-    handle: JobsHandle,
+    private readonly handle: JobsHandle,
     private readonly jobs: readonly Job[],
   ) {
     let last: ConnectionState | null = null;
@@ -296,8 +298,22 @@ class NamedJobs implements JobsEngine {
     };
   }
 
-  loop(): AsyncIterator<ProgressUpdate> {
-    return merged(this.jobs);
+  get loop(): Loop {
+    const { handle } = this;
+    const all = merged(this.jobs);
+    const ignored = (): void => {};
+    return {
+      async next() {
+        const result = await all.next().catch((error: unknown) => {
+          handle.close();
+          throw error;
+        });
+        if (result.done) handle.close();
+        return result;
+      },
+      // What the jobs are told is told by them.
+      ...{ give: ignored, advance: ignored, forget: ignored, finish: ignored },
+    };
   }
 
   rewind(): void {}

@@ -32,9 +32,11 @@ export class Saved {
 
   #read(id: string): SavedJob | null {
     try {
-      const saved = JSON.parse(this.storage.getItem(this.#key(id)) ?? 'null') as SavedJob | null;
-      if (saved !== null) this.core.parseCursor(saved.cursor);
-      return saved;
+      const { cursor, state } = JSON.parse(this.storage.getItem(this.#key(id)) ?? '') as SavedJob;
+      const { seq } = this.core.parseCursor(cursor);
+      // Whatever else wrote there: only what this client may have written counts.
+      const isRight = state === null || (state.processing_id === id && state.seq <= seq);
+      return isRight ? { cursor, state } : null;
     } catch {
       return null;
     }

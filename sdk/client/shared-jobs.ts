@@ -18,7 +18,7 @@ export interface SharedJobsDeps extends Omit<ConnectionDeps, 'target'> {
   /** The last state, asked for once. */
   readonly get: (id: string) => Promise<ProgressUpdate | null>;
   /** What an earlier page had of each job; undefined: nothing is kept. */
-  readonly saved: Promise<Saved | undefined>;
+  readonly loadSaved: () => Promise<Saved | undefined>;
 }
 
 type Feed = JobFeed<Follower>;
@@ -41,6 +41,7 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
   let epoch = '';
   let saved: Saved | undefined;
   let isAway = false;
+  let isLingering = false;
   let isClosed = false;
   const timers = new Set<() => void>();
 
@@ -73,12 +74,22 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
   /** Lets go of what nobody has followed for a while; and of the connection, when that is all. */
   const sweep = (leastMs = lingerMs): void => {
     const since = platform.now() - leastMs;
-    const left = [...feeds.values()].filter(
-      ({ followers, leftAt }) => followers.size === 0 && leftAt <= since,
-    );
+    const unused = [...feeds.values()].filter(({ followers }) => followers.size === 0);
+    const left = unused.filter(({ leftAt }) => leftAt <= since);
     for (const { id } of left) feeds.delete(id);
-    if (followed().length === 0) connection.stop();
-    else connection.unfollow(left.flatMap(({ id, isEnded }) => (isEnded ? [] : id)));
+    connection.unfollow(left.flatMap(({ id, isEnded }) => (isEnded ? [] : id)));
+    const next = Math.min(...unused.map(({ leftAt }) => leftAt).filter((at) => at > since));
+    // What is left one by one goes in few frames.
+    if (left.length < unused.length) linger(Math.max(JOIN_MS, next - since));
+    else if (followed().length === 0) connection.stop();
+  };
+  const linger = (ms = lingerMs): void => {
+    if (isLingering) return;
+    isLingering = true;
+    later(ms, () => {
+      isLingering = false;
+      sweep();
+    });
   };
 
   const feedOf = (id: string): Feed => {
@@ -129,6 +140,7 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
       follower.advanceTo(feed.position);
       showState(feed);
     }
+    if (feed.stalled !== null) follower.stall(feed.stalled);
     if (feed.isEnded) follower.end(feed.state);
     else connection.start();
     askForState(feed);
@@ -145,7 +157,7 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
         if (feeds.get(id) === feed && !feed.isFollowing) want(id);
       });
     if (wish === 'over') {
-      later(lingerMs, sweep);
+      linger();
       if (frame.type === 'error') feeds.delete(id);
     }
     if (wish === 'over' || frame.type === 'reset') saved?.remove(id);
@@ -196,7 +208,7 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
       const feed = feeds.get(follower.id);
       if (!feed?.followers.delete(follower)) return;
       feed.leftAt = platform.now();
-      later(lingerMs, sweep);
+      linger();
     },
     rewind(follower: Follower, to: NonNullable<Follower['position']>): void {
       if (isClosed) {
@@ -220,11 +232,16 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
     open(id, options) {
       const follower = new Follower(id, owner, options);
       const feed = feedOf(id);
+      // Another attempt may have begun behind its end.
+      if (feed.isEnded) {
+        feed.reopen(epoch);
+        want(id);
+      }
       feed.followers.add(follower);
       if (follower.position === null) follower.preview(feed.state);
       follower.connected(connection.state, false);
       // Later: whoever opens it adds its handlers first.
-      void deps.saved.then((loaded) => {
+      void deps.loadSaved().then((loaded) => {
         saved = loaded;
         attach(feed, follower);
       });
@@ -236,7 +253,7 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
       feeds.clear();
       for (const stop of timers) stop();
       connection.stop('closed');
-      void deps.saved.then((loaded) => loaded?.close());
+      void deps.loadSaved().then((loaded) => loaded?.close());
     },
   };
 }

@@ -25,9 +25,11 @@ export const openWebSocket: OpenWire = ({ base, target, token }, owner, platform
     `${base.href.replace('http', 'ws').replace(/\/$/, '')}/ws/upload-progress?${query}`,
     ['progress.v1', ...(token === null ? [] : [`bearer.${token}`])],
   );
-  const followed = new Set<string>();
-  /** Of these frames may be under way that are no answer to what is asked now: until the pong of this number. */
-  const muted = new Map<string, number>();
+  /**
+   * Of each job that was asked for: behind which pong its frames answer what was asked last. Nothing else tells those that
+   * answer a new `follow` from those of the old one that are under way. The edge reads the ping behind the `unfollow`.
+   */
+  const answersBehind = new Map<string, number>();
   let pings = 0;
   let pongs = 0;
   let stopWaiting = (): void => {};
@@ -41,11 +43,13 @@ export const openWebSocket: OpenWire = ({ base, target, token }, owner, platform
   };
   const closed = (code: number, message: string): void => {
     close();
-    owner.closed({ next: NEXT[code] ?? 'retry', code, message, retryAfterMs: 0 });
+    owner.closed({ next: NEXT[code] ?? 'retry', code, message });
   };
   const ping = (): void => {
     pings += 1;
     send({ type: 'ping' });
+    stopWaiting();
+    stopWaiting = platform.later(PONG_MS, () => closed(0, ''));
   };
   const ask = (jobs: readonly FollowedJob[]): void => {
     // A frame names one epoch.
@@ -56,59 +60,45 @@ export const openWebSocket: OpenWire = ({ base, target, token }, owner, platform
       type: 'follow',
       epoch,
       jobs: piece.map(({ id, position }) => {
-        followed.add(id);
+        answersBehind.set(id, 0);
         return { processing_id: id, last_seq: position?.seq, scope: position?.scope || undefined };
       }),
     });
     ask(jobs.filter((job) => !piece.includes(job)));
   };
-  // Nothing tells the frames that answer a new `follow` from those of the old one that are under way. So nothing of the
-  // job counts until the edge has answered a ping, which it read behind the `unfollow`.
-  const unfollow = (ids: readonly string[]): void => {
-    if (ids.length === 0) return;
+  const unfollow = (ids: readonly string[], pong = Number.POSITIVE_INFINITY): void => {
     for (let at = 0; at < ids.length; at += JOBS_PER_FRAME)
       send({ type: 'unfollow', jobs: ids.slice(at, at + JOBS_PER_FRAME) });
-    ping();
-    for (const id of ids) {
-      followed.delete(id);
-      muted.set(id, pings);
-    }
-    stopWaiting();
-    stopWaiting = platform.later(PONG_MS, () => {
-      if (owner.followed().some(({ id }) => muted.has(id))) closed(0, 'the edge answers no ping');
-    });
-  };
-  const ponged = (): void => {
-    pongs += 1;
-    const isDue = ({ id }: FollowedJob): boolean => (muted.get(id) ?? Number.POSITIVE_INFINITY) <= pongs;
-    const due = owner.followed().filter(isDue);
-    for (const [id, pong] of muted) if (pong <= pongs) muted.delete(id);
-    if (muted.size === 0) stopWaiting();
-    ask(due);
+    for (const id of ids) answersBehind.set(id, pong);
   };
 
   socket.onmessage = ({ data }) => {
     const frame = JSON.parse(data) as ServerFrame;
-    if (frame.type === 'pong') ponged();
-    const id = 'processing_id' in frame ? frame.processing_id : undefined;
-    if (id !== undefined) {
-      if (muted.has(id)) return owner.alive();
-      if (frame.type === 'end' || frame.type === 'error') followed.delete(id);
+    const id = ('processing_id' in frame && frame.processing_id) || '';
+    if (frame.type === 'pong') {
+      pongs += 1;
+      if (pongs === pings) stopWaiting();
+      ask(owner.followed().filter((job) => answersBehind.get(job.id) === pongs));
     }
+    if ((answersBehind.get(id) ?? 0) > pongs) return owner.alive();
+    if (frame.type === 'end' || frame.type === 'error') answersBehind.delete(id);
     owner.frame(frame);
     if (frame.type === 'hello') ask(owner.followed());
   };
-  socket.onclose = ({ code, reason }) => closed(code, reason || 'the connection was lost');
+  socket.onclose = ({ code, reason }) => closed(code, reason);
   // A close follows, and says as much.
   socket.onerror = () => {};
 
   return {
     transport: 'websocket',
     follow(jobs) {
-      unfollow(jobs.flatMap(({ id }) => (followed.has(id) || muted.has(id) ? id : [])));
-      ask(jobs.filter(({ id }) => !muted.has(id)));
+      const again = jobs.flatMap(({ id }) => (answersBehind.has(id) ? id : []));
+      ask(jobs.filter(({ id }) => !again.includes(id)));
+      if (again.length === 0) return;
+      unfollow(again, pings + 1);
+      ping();
     },
-    unfollow,
+    unfollow: (ids) => unfollow(ids),
     renew(token) {
       send({ type: 'auth', token });
       return true;

@@ -40,8 +40,8 @@ export interface WireClose {
   readonly code: number;
   /** For people. */
   readonly message: string;
-  /** Wait at least so long before the next attempt, in milliseconds. */
-  readonly retryAfterMs: number;
+  /** Wait at least so long before the next attempt, in milliseconds; 0 without it. */
+  readonly retryAfterMs?: number;
 }
 
 /** What a wire needs of whoever opened it. */

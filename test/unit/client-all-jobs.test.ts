@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { limits } from '../../sdk/client/handle.js';
+import { limits } from '../../sdk/client/loop.js';
 import type { JobsOptions, ProgressUpdate } from '../../sdk/client/types.js';
 import { clientWorld, update } from './client-fixture.js';
 
@@ -80,8 +80,9 @@ describe('all jobs with a maxRate', () => {
   });
 
   test('G1 order: a loop that is behind goes on behind a whole window, and not in its midst', async () => {
-    const { say, jobs, wires } = await paced();
+    const { say, jobs, wires, loaded } = await paced();
     const loop = jobs[Symbol.asyncIterator]();
+    await loaded();
     const { queued } = limits;
     limits.queued = 1;
     try {
@@ -92,6 +93,7 @@ describe('all jobs with a maxRate', () => {
     }
     expect([(await loop.next()).value.seq, (await loop.next()).value.seq]).toEqual([8, 9]);
     void loop.next();
+    await loaded();
     expect(wires[1]?.owner.position() ?? wires[0]?.owner.position()).toMatchObject({ seq: 9 });
   });
 

@@ -125,11 +125,11 @@ async function rest(world: World, page: ModelAllPage): Promise<void> {
 
 // A small queue, so that it overflows: what is dropped of it comes again.
 beforeAll(async () => {
-  (await import('../../sdk/client/handle.js')).limits.queued = 4;
+  (await import('../../sdk/client/loop.js')).limits.queued = 4;
   await import('../../sdk/client/jobs.js');
 });
 afterAll(async () => {
-  (await import('../../sdk/client/handle.js')).limits.queued = 1_000;
+  (await import('../../sdk/client/loop.js')).limits.queued = 1_000;
 });
 
 test('G1 order, G5 stale cursors: of all jobs, whatever is cut, handlers and loop get every event, or one that stands for it, once, in order, or a reset', async () => {

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { createProgressClient } from '../../sdk/client/client.js';
 import { createConnection, GOOD_MS, HELLO_MS, WAKE_MS } from '../../sdk/client/connection.js';
 import { UnauthorizedError } from '../../sdk/client/errors.js';
 import { PROBE_MS } from '../../sdk/client/fallback.js';
@@ -24,6 +25,7 @@ function world(
     getToken?: () => Promise<string | null>;
     random?: () => number;
     transport?: 'auto' | TransportName;
+    WebSocket?: WebSocketClass | undefined;
   } = {},
 ) {
   const clock = new TestClock();
@@ -33,7 +35,7 @@ function world(
   let wake = (): void => {};
   let hide = (): void => {};
   const platform: Platform = {
-    WebSocket: class {} as unknown as WebSocketClass,
+    WebSocket: 'WebSocket' in given ? given.WebSocket : (class {} as unknown as WebSocketClass),
     fetch,
     now: clock.now,
     random: given.random ?? (() => 0.5),
@@ -93,6 +95,7 @@ function world(
     wires,
     states,
     errors,
+    platform,
     connection,
     last,
     wake: () => wake(),
@@ -394,6 +397,29 @@ describe('transports', () => {
     await settled();
     expect(w.wires.at(-2)?.calls).toEqual(['renew token-4', 'close']);
     expect(w.last().name).toBe('sse');
+  });
+
+  test('where there is no WebSocket, who wants nothing else is told so at once', async () => {
+    const { platform } = world({ WebSocket: undefined });
+    const job = createProgressClient({ url: 'http://edge', transport: 'websocket' }, { platform }).job('a');
+    await expect(job.done).rejects.toMatchObject({ name: 'EdgeError', code: 'no_websocket' });
+    expect(job.getSnapshot().error?.message).toContain('give the class as an option');
+  });
+
+  test('where there is no WebSocket, it is left out', async () => {
+    const w = world({ transport: 'auto', random: () => 0, WebSocket: undefined });
+    await w.start();
+    for (let i = 0; i < 4; i++) {
+      await w.close();
+      await w.pass(1);
+    }
+    await w.hello();
+    for (let at = 0; at < 3 * PROBE_MS; at += 10_000) {
+      w.last().owner.alive();
+      await w.pass(10_000);
+    }
+    expect(w.wires.map(({ name }) => name)).toEqual(['sse', 'sse', 'polling', 'polling', 'sse']);
+    expect(w.errors).toEqual([]);
   });
 
   test('a close by the edge itself is no failure of the transport', async () => {

@@ -32,7 +32,7 @@ export function clientWorld(options: ProgressClientOptions = {}) {
     return () => void listeners.delete(run);
   };
   const platform = {
-    ...{ now: clock.now, later: clock.later, random: () => 0.5, WebSocket: undefined },
+    ...{ now: clock.now, later: clock.later, random: () => 0.5, WebSocket: options.WebSocket },
     fetch: async () => Response.json({ code: 'no_event' }, { status: 404 }),
     ...{ onWake: listen, onHide: listen, isVisible: () => true },
   } satisfies Platform;
