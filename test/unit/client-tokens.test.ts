@@ -39,6 +39,8 @@ test('whoever asks for a token while one is awaited gets the same one', async ()
     },
   });
   w.client.job('a');
+  // Loaded before, so that both ask at once.
+  await import('../../sdk/client/http.js');
   const got = w.client.get('a');
   await w.loaded();
   answer('token-1');
