@@ -41,7 +41,6 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
   let epoch = '';
   let saved: Saved | undefined;
   let isAway = false;
-  let isLingering = false;
   let isClosed = false;
   const timers = new Set<() => void>();
 
@@ -82,20 +81,12 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
     const unused = [...feeds.values()].filter(({ followers }) => followers.size === 0);
     const left = unused.filter(({ leftAt }) => leftAt <= since);
     for (const { id } of left) feeds.delete(id);
-    connection.unfollow(left.flatMap(({ id, isEnded }) => (isEnded ? [] : id)));
-    const next = Math.min(...unused.map(({ leftAt }) => leftAt).filter((at) => at > since));
-    // What is left one by one goes in few frames.
-    if (left.length < unused.length) linger(Math.max(JOIN_MS, next - since));
-    else if (followed().length === 0) connection.stop();
+    const ids = left.flatMap(({ id, isEnded }) => (isEnded ? [] : id));
+    if (ids.length > 0) connection.unfollow(ids);
+    if (left.length === unused.length && followed().length === 0) connection.stop();
   };
-  const linger = (ms = lingerMs): void => {
-    if (isLingering) return;
-    isLingering = true;
-    later(ms, () => {
-      isLingering = false;
-      sweep();
-    });
-  };
+  // All at full steps of time: what is left one by one goes in few frames.
+  const linger = (): void => later(lingerMs + JOIN_MS - (platform.now() % JOIN_MS), sweep);
 
   const feedOf = (id: string): Feed => {
     const known = feeds.get(id);

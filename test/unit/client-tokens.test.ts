@@ -39,7 +39,7 @@ test('whoever asks for a token while one is awaited gets the same one', async ()
     },
   });
   w.client.job('a');
-  // So that it asks while the first answer is awaited.
+  // Loaded before, so that both ask at once.
   await import('../../sdk/client/http.js');
   const got = w.client.get('a');
   await w.loaded();
