@@ -1,21 +1,13 @@
-import type { ConnectionDeps } from './connection.js';
-import { ClosedError } from './errors.js';
+import { createConnection, HELLO_MS } from './connection.js';
+import type { Core } from './core.js';
+import { isOtherLog, parseCursor } from './cursor.js';
+import { ClosedError, edgeError } from './errors.js';
+import { isFinished } from './job-feed.js';
 import { JobsHandle } from './jobs-handle.js';
 import { realPlatform } from './platform.js';
-import { SharedJobs } from './shared-jobs.js';
-import { Transports } from './transports.js';
-import type {
-  HistoryOptions,
-  Job,
-  JobOptions,
-  Jobs,
-  JobsFilter,
-  ProgressClient,
-  ProgressClientOptions,
-  ProgressUpdate,
-  TransportName,
-} from './types.js';
-import { openWebSocket } from './websocket-wire.js';
+import { createSharedJobs } from './shared-jobs.js';
+import { createTransports } from './transports.js';
+import type { ProgressClient, ProgressClientOptions, TransportName } from './types.js';
 import type { OpenWire, Platform } from './wire.js';
 
 const LINGER_MS = 5_000;
@@ -26,140 +18,105 @@ export interface ClientParts {
   readonly open?: (name: TransportName) => OpenWire;
 }
 
-// What a page may not need is loaded when it does.
-async function openWire(name: TransportName): Promise<OpenWire> {
-  if (name === 'websocket') return openWebSocket;
-  const { openSse, openPolling } = await import('./fallback.js');
-  return name === 'sse' ? openSse : openPolling;
-}
-
 /**
- * A client of one edge. It connects when somebody follows a job.
+ * A client of one edge. It connects when somebody follows a job. What a page may not need is loaded when it does.
  * @throws TypeError when an option is not of its kind, or when there is no page whose address stands in for `url`
  */
 export function createProgressClient(
-  options: ProgressClientOptions = {},
-  parts: ClientParts = {},
+  {
+    url,
+    getToken: ask,
+    transport = 'auto',
+    storage,
+    lingerMs = LINGER_MS,
+    WebSocket,
+  }: ProgressClientOptions = {},
+  { platform = realPlatform(WebSocket), open }: ClientParts = {},
 ): ProgressClient {
-  return new Client(options, parts);
+  const base = baseUrl(url);
+  const core: Core = {
+    ...{ base, platform, getToken: onceAtATime(ask, platform) },
+    transports: createTransports(transport, platform, open),
+    ...{ createConnection, parseCursor, isOtherLog, isFinished, edgeError },
+  };
+  const several = new Set<JobsHandle>();
+  let isClosed = false;
+  const check = (): void => {
+    if (isClosed) throw new ClosedError();
+  };
+  const get: ProgressClient['get'] = async (id, options) => {
+    check();
+    checkId(id);
+    return await (await import('./http.js')).getJob(core, id, options);
+  };
+  const loadSaved = async () => storage && new (await import('./saved.js')).Saved(core, storage);
+  const shared = createSharedJobs({ ...core, lingerMs, get, saved: loadSaved().catch(() => undefined) });
+  const job: ProgressClient['job'] = (id, options = {}) => {
+    check();
+    checkId(id);
+    return shared.open(id, options);
+  };
+  return {
+    get connection() {
+      return shared.connection.state;
+    },
+    get transport() {
+      return shared.connection.transport;
+    },
+    job,
+    jobs(filter = {}, options = {}) {
+      check();
+      if (filter.ids !== undefined && (filter.jobTypes !== undefined || options.after !== undefined))
+        throw new TypeError('with ids neither jobTypes nor after can be given');
+      filter.ids?.forEach(checkId);
+      return new JobsHandle(platform, options, several, async (handle) =>
+        (await import('./jobs.js')).createEngine(core, handle, filter, job),
+      );
+    },
+    get,
+    async *history(id, options) {
+      check();
+      checkId(id);
+      yield* (await import('./http.js')).readHistory(core, id, options);
+    },
+    close() {
+      isClosed = true;
+      shared.close();
+      for (const jobs of [...several]) jobs.close();
+    },
+  };
 }
 
-class Client implements ProgressClient {
-  readonly #deps: Omit<ConnectionDeps, 'target'>;
-  readonly #shared: SharedJobs;
-  readonly #several = new Set<JobsHandle>();
-  #isClosed = false;
-
-  constructor(options: ProgressClientOptions, parts: ClientParts) {
-    const { storage, transport = 'auto', lingerMs = LINGER_MS } = options;
-    const platform = parts.platform ?? realPlatform(options.WebSocket);
-    const base = baseUrl(options.url);
-    this.#deps = {
-      base,
-      platform,
-      transports: new Transports(transport),
-      open: parts.open ?? openWire,
-      getToken: onceAtATime(options.getToken),
-    };
-    const saved =
-      storage === undefined
-        ? Promise.resolve(null)
-        : import('./saved.js').then(({ Saved }) => new Saved(base, storage, platform));
-    this.#shared = new SharedJobs({
-      ...this.#deps,
-      lingerMs,
-      get: (id) => this.get(id),
-      saved: saved.catch(() => null),
-    });
-  }
-
-  get connection() {
-    return this.#shared.connection.state;
-  }
-
-  get transport() {
-    return this.#shared.connection.transport;
-  }
-
-  job(id: string, options: JobOptions = {}): Job {
-    this.#check();
-    if (!/^[\w-]{1,128}$/.test(id))
-      throw new TypeError(`the job is ${JSON.stringify(id)}; expected 1 to 128 of A-Z a-z 0-9 _ -`);
-    return this.#shared.open(id, options);
-  }
-
-  jobs({ ids, jobTypes }: JobsFilter = {}, options: JobOptions = {}): Jobs {
-    this.#check();
-    if (ids !== undefined && (jobTypes !== undefined || options.after !== undefined))
-      throw new TypeError('with ids neither jobTypes nor after can be given');
-    const load = async (handle: JobsHandle) => {
-      const { AllJobs, NamedJobs } = await import('./jobs.js');
-      if (ids === undefined)
-        return new AllJobs(handle, { ...this.#deps, target: { kind: 'all', jobTypes: jobTypes ?? [] } });
-      return new NamedJobs(
-        handle,
-        [...new Set(ids)].map((id) => this.job(id)),
-      );
-    };
-    const several = this.#several;
-    const handle = new JobsHandle(
-      this.#deps.platform,
-      options,
-      load,
-      () => several.delete(handle),
-      ids !== undefined,
-    );
-    several.add(handle);
-    return handle;
-  }
-
-  async get(id: string, { signal }: { readonly signal?: AbortSignal } = {}): Promise<ProgressUpdate | null> {
-    const { http, getJob } = await this.#http();
-    return await getJob(http, id, signal);
-  }
-
-  async *history(id: string, options: HistoryOptions = {}): AsyncGenerator<ProgressUpdate> {
-    const { http, readHistory } = await this.#http();
-    yield* readHistory(http, id, options);
-  }
-
-  close(): void {
-    this.#isClosed = true;
-    this.#shared.close();
-    for (const jobs of [...this.#several]) jobs.close();
-  }
-
-  async #http() {
-    this.#check();
-    const { base, platform, getToken } = this.#deps;
-    const token = await getToken();
-    return { ...(await import('./http.js')), http: { base, fetch: platform.fetch, token } };
-  }
-
-  #check(): void {
-    if (this.#isClosed) throw new ClosedError();
-  }
+/** @throws TypeError when no job can have this name */
+function checkId(id: string): void {
+  if (!/^[\w-]{1,128}$/.test(id))
+    throw new TypeError(`the job is ${JSON.stringify(id)}; expected 1 to 128 of A-Z a-z 0-9 _ -`);
 }
 
 /** @throws TypeError when it is no address of an edge */
 function baseUrl(given: string | URL | undefined): URL {
-  const page: string | undefined = globalThis.location?.href;
-  const text = given ?? globalThis.location?.origin ?? '';
-  const url = URL.canParse(text, page) ? new URL(text, page) : null;
-  if (url === null || !/^(http|ws)s?:$/.test(url.protocol))
-    throw new TypeError(`url is ${text}; expected an address such as https://edge.example.com`);
+  const { origin = '', href }: Partial<Location> = globalThis.location ?? {};
+  const text = given ?? origin;
+  const url = URL.canParse(text, href) && new URL(text, href);
+  if (!url || !/^(http|ws)s?:$/.test(url.protocol))
+    throw new TypeError(`url is ${text}; expected one such as https://edge.example.com`);
   url.protocol = url.protocol.replace('ws', 'http');
   url.search = url.hash = '';
   return url;
 }
 
-/** Whoever asks while an answer is awaited gets the same one. */
-function onceAtATime(getToken: ProgressClientOptions['getToken']): () => Promise<string | null> {
+/** Whoever asks while an answer is awaited gets the same one; but for one that takes longer than an attempt may. */
+function onceAtATime(getToken: ProgressClientOptions['getToken'], { now }: Platform): Core['getToken'] {
   let asked: Promise<string | null> | null = null;
+  let askedAt = 0;
   return () => {
-    asked ??= (async () => (await getToken?.()) ?? null)().finally(() => {
-      asked = null;
-    });
+    if (asked === null || now() - askedAt >= HELLO_MS) {
+      askedAt = now();
+      const own = (async () => (await getToken?.()) ?? null)().finally(() => {
+        if (asked === own) asked = null;
+      });
+      asked = own;
+    }
     return asked;
   };
 }

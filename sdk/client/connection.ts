@@ -1,8 +1,7 @@
 import type { ServerFrame } from '../../schemas/frames.generated.js';
 import { EdgeError, edgeError, UnauthorizedError } from './errors.js';
-import type { Transports } from './transports.js';
 import type { ConnectionState, TransportName } from './types.js';
-import type { FollowedJob, OpenWire, Platform, Position, Target, Wire, WireClose } from './wire.js';
+import type { FollowedJob, Platform, Position, Target, Transports, Wire, WireClose } from './wire.js';
 
 /** A connection that holds so long was good: the next wait is the shortest. */
 export const GOOD_MS = 30_000;
@@ -17,8 +16,6 @@ const QUITE_NEW_MS = 30_000;
 const MAX_REFUSALS = 4;
 /** After a sleep a living connection answers sooner. */
 export const WAKE_MS = 5_000;
-/** How often WebSocket is looked at while another transport is in use. */
-export const PROBE_MS = 60_000;
 
 /** Those for whom a connection is. */
 export interface ConnectionOwner {
@@ -36,306 +33,225 @@ export interface ConnectionDeps {
   readonly target: Target;
   readonly platform: Platform;
   readonly transports: Transports;
-  readonly open: (name: TransportName) => OpenWire | Promise<OpenWire>;
   /** Never asks twice at once. */
   readonly getToken: () => Promise<string | null>;
 }
 
-/** One attempt, and the connection that it leads to. */
-interface Attempt {
-  readonly transport: TransportName;
-  wire: Wire | null;
-  token: string | null;
-  /** Infinity: not yet. */
-  tokenAt: number;
-  /** Infinity: not yet. */
-  greetedAt: number;
-  silenceMs: number;
-  isDraining: boolean;
-  /** The edge's sentence ahead of its close. */
-  problem: Extract<ServerFrame, { type: 'error' }> | null;
+/** Keeps a connection to one target open, over whatever happens to it. PROTOCOL.md, "What a client must do". */
+export interface Connection {
+  readonly state: ConnectionState;
+  /** Over which it is open; null: it is not. */
+  readonly transport: TransportName | null;
+  start(): void;
+  /** Until it is started again. */
+  stop(state?: 'idle' | 'closed'): void;
+  /** Closes, and comes back at once. */
+  restart(): void;
+  /** `followed()` has these as well, or another position of them. */
+  follow(jobs: readonly FollowedJob[]): void;
+  unfollow(ids: readonly string[]): void;
 }
 
-/** Keeps a connection to one target open, over whatever happens to it. PROTOCOL.md, "What a client must do". */
-export class Connection {
-  #state: ConnectionState = 'idle';
-  #attempt: Attempt | null = null;
-  /** An attempt over WebSocket beside a fallback that works. */
-  #probe: Attempt | null = null;
-  #tries = 0;
-  #refusals = 0;
-  #notBefore = 0;
+export function createConnection(
+  { base, target, platform, transports, getToken }: ConnectionDeps,
+  owner: ConnectionOwner,
+): Connection {
+  let state: ConnectionState = 'idle';
+  let wire: Wire | null = null;
+  /** What an attempt before this one still hears counts for nothing. */
+  let attempt = 0;
+  let tries = 0;
+  let refusals = 0;
+  let notBefore = 0;
   /** The end of a wait, or of a silence. */
-  #stopTimer = (): void => {};
-  #stopProbing = (): void => {};
-  /** When WebSocket is looked at next, whatever becomes of the fallback until then; null: it is in use. */
-  #probeAt: number | null = null;
-  #stopWaking = (): void => {};
+  let stopTimer = (): void => {};
+  /** Set while it is started. */
+  let stopListening: (() => void) | null = null;
+  let lose = (): void => {};
 
-  constructor(
-    private readonly deps: ConnectionDeps,
-    private readonly owner: ConnectionOwner,
-  ) {}
+  const set = (next: ConnectionState): void => {
+    if (next === state) return;
+    state = next;
+    owner.connected(next);
+  };
+  const drop = (): void => {
+    attempt += 1;
+    stopTimer();
+    wire?.close();
+    wire = null;
+  };
+  const later = (ms: number, run: () => void): void => {
+    stopTimer();
+    stopTimer = platform.later(ms, run);
+  };
+  /** Comes back when nothing is heard for so long. */
+  const listen = (ms: number): void => later(ms, lose);
+  const wait = (leastMs: number, jitterMs: number): void => {
+    notBefore = platform.now() + leastMs;
+    later(leastMs + jitterMs, connect);
+    set('waiting');
+  };
+  const stop = (next: 'idle' | 'closed' = 'idle'): void => {
+    drop();
+    stopListening?.();
+    stopListening = null;
+    set(next);
+  };
+  const fail = (error: Error): void => {
+    stop('closed');
+    owner.failed(error);
+  };
 
-  get state(): ConnectionState {
-    return this.#state;
-  }
+  const connect = (): void => void attemptOnce();
 
-  get transport(): TransportName | null {
-    return this.#state === 'open' ? (this.#attempt?.transport ?? null) : null;
-  }
+  /** The page is there again, or the network. */
+  const wake = (): void => {
+    if (state === 'open') {
+      listen(WAKE_MS);
+      wire?.ping();
+    } else if (state === 'connecting') listen(2 * WAKE_MS);
+    // What the edge asked for is kept to.
+    else if (platform.now() >= notBefore) connect();
+  };
 
-  start(): void {
-    if (this.#state !== 'idle' && this.#state !== 'closed') return;
-    this.#tries = this.#refusals = 0;
-    const { platform } = this.deps;
-    const stopWaking = platform.onWake(() => this.#wake());
-    const stopHiding = platform.onHide?.(() => this.#hide());
-    this.#stopWaking = () => {
-      stopWaking();
-      stopHiding?.();
-    };
-    void this.#connect();
-  }
+  /** The page goes, perhaps to come back: a socket would keep it from being kept, or be sent to in vain. */
+  const hide = (): void => {
+    drop();
+    wait(Math.max(0, notBefore - platform.now()), MOST_MS);
+  };
 
-  /** Until it is started again. */
-  stop(state: 'idle' | 'closed' = 'idle'): void {
-    this.#drop();
-    this.#stopWaking();
-    this.#set(state);
-  }
+  /** One attempt, and the connection that it leads to. */
+  async function attemptOnce(): Promise<void> {
+    drop();
+    const own = attempt;
+    const isOver = (): boolean => attempt !== own;
+    let token: string | null = null;
+    // Infinity: not yet.
+    let tokenAt = Number.POSITIVE_INFINITY;
+    let greetedAt = Number.POSITIVE_INFINITY;
+    let silenceMs = HELLO_MS;
+    let isDraining = false;
+    /** The edge's sentence ahead of its close. */
+    let problem: Extract<ServerFrame, { type: 'error' }> | undefined;
 
-  /** Closes, and comes back at once. */
-  restart(): void {
-    if (this.#state !== 'idle' && this.#state !== 'closed') void this.#connect();
-  }
-
-  /** `followed()` has these as well, or another position of them. */
-  follow(jobs: readonly FollowedJob[]): void {
-    if (this.#state === 'open') this.#attempt?.wire?.follow(jobs);
-  }
-
-  unfollow(ids: readonly string[]): void {
-    if (this.#state === 'open') this.#attempt?.wire?.unfollow(ids);
-  }
-
-  async #connect(): Promise<void> {
-    this.#drop();
-    const attempt = this.#newAttempt(this.deps.transports.current);
-    this.#attempt = attempt;
-    this.#set('connecting');
-    // Also where it is the token that does not come.
-    this.#arm(HELLO_MS);
-    await this.#open(attempt);
-  }
-
-  #newAttempt(transport: TransportName): Attempt {
-    return {
-      transport,
-      wire: null,
-      token: null,
-      tokenAt: Number.POSITIVE_INFINITY,
-      greetedAt: Number.POSITIVE_INFINITY,
-      silenceMs: HELLO_MS,
-      isDraining: false,
-      problem: null,
-    };
-  }
-
-  async #open(attempt: Attempt): Promise<void> {
-    const { base, target, platform, open, getToken } = this.deps;
-    const isOver = () => this.#attempt !== attempt && this.#probe !== attempt;
-    try {
-      attempt.token = await getToken();
-      attempt.tokenAt = platform.now();
-      const openWire = await open(attempt.transport);
+    const closed = (close: WireClose): void => {
       if (isOver()) return;
-      attempt.wire = openWire(
-        { base, target, token: attempt.token },
-        {
-          followed: () => this.owner.followed(),
-          position: () => this.owner.received(),
-          frame: (frame) => this.#frame(attempt, frame),
-          alive: () => this.#heard(attempt),
-          closed: (close) => this.#closed(attempt, close),
-        },
+      drop();
+      const { next, code, message, retryAfterMs = 0 } = close;
+      const now = platform.now();
+      // A token that does not come says nothing of the transport.
+      if (greetedAt > now && tokenAt <= now) transports.failed(close);
+      if (now - greetedAt >= GOOD_MS) tries = 0;
+      const error = edgeError(code, problem?.code, problem?.message ?? message);
+      if (next === 'stop') {
+        fail(error);
+        return;
+      }
+      if (next === 'new_token') {
+        if (token !== null && now - tokenAt >= QUITE_NEW_MS) {
+          connect();
+          return;
+        }
+        refusals += 1;
+        if (token === null || refusals >= MAX_REFUSALS) {
+          fail(new UnauthorizedError(error.code, error.message));
+          return;
+        }
+      }
+      // An edge that goes away has spread its closes already.
+      const isSpread = isDraining || code === 1012;
+      wait(
+        retryAfterMs,
+        platform.random() * (isSpread ? STEP_MS : Math.min(MOST_MS, STEP_MS * 2 ** tries++)),
+      );
+    };
+    lose = () => closed({ next: 'retry', code: 0, message: '' });
+
+    const renew = async (): Promise<void> => {
+      const fresh = await getToken();
+      // The same one again would be warned of again.
+      if (fresh === null || fresh === token || isOver()) return;
+      if (!wire?.renew(fresh)) {
+        connect();
+        return;
+      }
+      token = fresh;
+      tokenAt = platform.now();
+    };
+
+    const heard = (): void => {
+      if (!isOver()) listen(silenceMs);
+    };
+    const frame = (given: ServerFrame): void => {
+      if (isOver()) return;
+      const isHello = given.type === 'hello';
+      if (isHello) {
+        greetedAt = platform.now();
+        silenceMs = 2 * given.heartbeat_ms;
+        refusals = 0;
+        transports.worked();
+      }
+      heard();
+      // None in time: the edge closes, and the next attempt asks again.
+      if (given.type === 'token_expiring') renew().catch(() => {});
+      if (given.type === 'draining') isDraining = true;
+      if (given.type === 'error' && given.processing_id === undefined) problem = given;
+      owner.frame(given);
+      if (isHello && !isOver()) set('open');
+    };
+
+    // Also where it is the token that does not come.
+    listen(HELLO_MS);
+    set('connecting');
+    try {
+      token = await getToken();
+      tokenAt = platform.now();
+      const openWire = await transports.open();
+      if (isOver()) return;
+      const { followed, received: position } = owner;
+      const opened = openWire(
+        { base, target, token },
+        { followed, position, frame, alive: heard, closed },
         platform,
       );
       // It may have been closed within the call.
-      if (isOver()) attempt.wire.close();
+      if (isOver()) opened.close();
+      else wire = opened;
     } catch (error) {
+      if (isOver()) return;
       // The error may hold the token, so it is not shown. One of ours was thrown to be.
-      if (error instanceof EdgeError && this.#attempt === attempt) this.#fail(error);
-      else this.#closed(attempt, { next: 'retry', code: 0, message: 'cannot connect now', retryAfterMs: 0 });
+      if (error instanceof EdgeError) fail(error);
+      else lose();
     }
   }
 
-  #frame(attempt: Attempt, frame: ServerFrame): void {
-    const isFirst = frame.type === 'hello';
-    if (isFirst && attempt === this.#probe) this.#takeProbe(attempt);
-    if (attempt !== this.#attempt) return;
-    if (isFirst) {
-      attempt.greetedAt = this.deps.platform.now();
-      attempt.silenceMs = 2 * frame.heartbeat_ms;
-      this.#refusals = 0;
-      this.deps.transports.worked(attempt.transport);
-      this.#probeLater();
-    }
-    this.#heard(attempt);
-    if (frame.type === 'token_expiring') void this.#renew(attempt);
-    if (frame.type === 'draining') attempt.isDraining = true;
-    if (frame.type === 'error' && frame.processing_id === undefined) attempt.problem = frame;
-    this.owner.frame(frame);
-    if (isFirst && attempt === this.#attempt) this.#set('open');
-  }
-
-  #heard(attempt: Attempt): void {
-    if (attempt === this.#attempt) this.#arm(attempt.silenceMs);
-  }
-
-  /** Comes back when nothing is heard for so long. */
-  #arm(ms: number): void {
-    const attempt = this.#attempt;
-    this.#stopTimer();
-    this.#stopTimer = this.deps.platform.later(ms, () => {
-      if (attempt !== null)
-        this.#closed(attempt, {
-          next: 'retry',
-          code: 0,
-          message: 'the connection is silent',
-          retryAfterMs: 0,
-        });
-    });
-  }
-
-  #closed(attempt: Attempt, close: WireClose): void {
-    if (attempt === this.#probe) {
-      attempt.wire?.close();
-      this.#probe = null;
-      this.#probeLater();
-    }
-    if (attempt !== this.#attempt) return;
-    const { platform, transports } = this.deps;
-    const now = platform.now();
-    this.#drop();
-    // A token that does not come says nothing of the transport.
-    if (attempt.greetedAt > now && attempt.tokenAt <= now) transports.failed(close);
-    if (now - attempt.greetedAt >= GOOD_MS) this.#tries = 0;
-    const error = edgeError(close.code, attempt.problem?.code, attempt.problem?.message ?? close.message);
-    switch (close.next) {
-      case 'stop':
-        this.#fail(error);
-        return;
-      case 'new_token':
-        if (now - attempt.tokenAt >= QUITE_NEW_MS && attempt.token !== null) {
-          void this.#connect();
-          return;
-        }
-        this.#refusals += 1;
-        if (attempt.token === null || this.#refusals >= MAX_REFUSALS) {
-          this.#fail(new UnauthorizedError(error.code, error.message));
-          return;
-        }
-        break;
-      case 'retry':
-        break;
-    }
-    // An edge that goes away has spread its closes already.
-    const isDraining = attempt.isDraining || close.code === 1012;
-    const mostMs = isDraining ? STEP_MS : Math.min(MOST_MS, STEP_MS * 2 ** this.#tries++);
-    this.#wait(close.retryAfterMs, platform.random() * mostMs);
-  }
-
-  #wait(leastMs: number, jitterMs: number): void {
-    const { platform } = this.deps;
-    this.#notBefore = platform.now() + leastMs;
-    this.#stopTimer = platform.later(leastMs + jitterMs, () => void this.#connect());
-    this.#set('waiting');
-  }
-
-  #fail(error: Error): void {
-    this.stop('closed');
-    this.owner.failed(error);
-  }
-
-  /** The page is there again, or the network. */
-  #wake(): void {
-    switch (this.#state) {
-      case 'waiting':
-        // What the edge asked for is kept to.
-        if (this.deps.platform.now() >= this.#notBefore) void this.#connect();
-        return;
-      case 'open':
-        this.#arm(WAKE_MS);
-        this.#attempt?.wire?.ping();
-        return;
-      case 'connecting':
-        this.#arm(2 * WAKE_MS);
-        return;
-      case 'idle':
-      case 'closed':
-        return;
-    }
-  }
-
-  /** The page goes, perhaps to come back: a socket would keep it from being kept, or be sent to in vain. */
-  #hide(): void {
-    this.#drop();
-    this.#wait(Math.max(0, this.#notBefore - this.deps.platform.now()), MOST_MS);
-  }
-
-  async #renew(attempt: Attempt): Promise<void> {
-    try {
-      const token = await this.deps.getToken();
-      // The same one again would be warned of again.
-      if (token === null || token === attempt.token) return;
-      if (attempt !== this.#attempt || attempt.wire === null) return;
-      if (!attempt.wire.renew(token)) {
-        this.restart();
-        return;
-      }
-      attempt.token = token;
-      attempt.tokenAt = this.deps.platform.now();
-    } catch {
-      // None in time: the edge closes, and the next attempt asks again.
-    }
-  }
-
-  #probeLater(): void {
-    const { platform, transports } = this.deps;
-    this.#stopProbing();
-    const now = platform.now();
-    this.#probeAt = transports.isFallback ? (this.#probeAt ?? now + PROBE_MS) : null;
-    if (this.#probeAt === null) return;
-    this.#stopProbing = platform.later(Math.max(0, this.#probeAt - now), () => {
-      this.#probeAt = null;
-      const probe = this.#newAttempt('websocket');
-      this.#probe = probe;
-      this.#stopProbing = platform.later(HELLO_MS, () =>
-        this.#closed(probe, { next: 'retry', code: 0, message: '', retryAfterMs: 0 }),
-      );
-      void this.#open(probe);
-    });
-  }
-
-  /** WebSocket works again: it takes over, from where the other one is. */
-  #takeProbe(probe: Attempt): void {
-    this.#attempt?.wire?.close();
-    this.#probe = null;
-    this.#attempt = probe;
-  }
-
-  #drop(): void {
-    this.#stopTimer();
-    this.#stopProbing();
-    this.#attempt?.wire?.close();
-    this.#probe?.wire?.close();
-    this.#attempt = this.#probe = null;
-  }
-
-  #set(state: ConnectionState): void {
-    if (state === this.#state) return;
-    this.#state = state;
-    this.owner.connected(state);
-  }
+  return {
+    get state() {
+      return state;
+    },
+    get transport() {
+      return state === 'open' && wire !== null ? wire.transport : null;
+    },
+    start() {
+      if (stopListening !== null) return;
+      tries = refusals = 0;
+      const stopWaking = platform.onWake(wake);
+      const stopHiding = platform.onHide(hide);
+      stopListening = () => {
+        stopWaking();
+        stopHiding();
+      };
+      connect();
+    },
+    stop,
+    restart() {
+      if (stopListening !== null) connect();
+    },
+    follow(jobs) {
+      if (state === 'open') wire?.follow(jobs);
+    },
+    unfollow(ids) {
+      if (state === 'open') wire?.unfollow(ids);
+    },
+  };
 }

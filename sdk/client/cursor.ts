@@ -10,8 +10,7 @@ export const toCursor = ({ seq, epoch, scope }: Position): Cursor =>
 /** @throws TypeError when it is no cursor */
 export function parseCursor(cursor: Cursor): Position {
   const [, seq, epoch = '', scope = ''] = CURSOR.exec(cursor) ?? [];
-  if (seq === undefined)
-    throw new TypeError(`after is ${JSON.stringify(cursor)}; expected a cursor as job.cursor gives it`);
+  if (seq === undefined) throw new TypeError(`after is ${JSON.stringify(cursor)}; expected a cursor`);
   return { seq: Number(seq), epoch, scope };
 }
 

@@ -3,7 +3,6 @@ import { EdgeError } from './errors.js';
 import { Handle } from './handle.js';
 import type {
   ConnectionState,
-  Continuity,
   Job,
   JobEvents,
   JobOptions,
@@ -30,13 +29,7 @@ export class Follower extends Handle<JobSnapshot, JobEvents> implements Job {
   readonly #owner: FollowerOwner;
   #resolve!: (update: ProgressUpdate) => void;
   #reject!: (error: Error) => void;
-  #state: ProgressUpdate | null = null;
-  #connection: ConnectionState = 'idle';
-  #isCurrent = false;
-  #continuity: Continuity = { kind: 'unknown' };
-  #stalled: JobSnapshot['stalled'] = null;
-  #isEnded = false;
-  #error: Error | null = null;
+  #shown: JobSnapshot;
   /** What is taken is what the page says, and no edge has said so. */
   #isGiven = true;
 
@@ -47,6 +40,10 @@ export class Follower extends Handle<JobSnapshot, JobEvents> implements Job {
   ) {
     super(owner.platform, options);
     this.#owner = owner;
+    this.#shown = {
+      ...{ id, state: null, connection: 'idle', isCurrent: false, continuity: { kind: 'unknown' } },
+      ...{ stalled: null, isEnded: false, error: null },
+    };
     this.done = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -57,16 +54,20 @@ export class Follower extends Handle<JobSnapshot, JobEvents> implements Job {
 
   /** The page has been given no state, and asked for no cursor. */
   get isEmpty(): boolean {
-    return this.taken === null && this.#state === null;
+    return this.taken === null && this.state === null;
   }
 
   get state(): ProgressUpdate | null {
-    return this.#state;
+    return this.#shown.state;
+  }
+
+  getSnapshot(): JobSnapshot {
+    return this.#shown;
   }
 
   /** Shown before it is given: to a page that draws at once. */
   preview(state: ProgressUpdate | null): void {
-    this.#state = state;
+    this.#show({ state });
   }
 
   /** @param isLinked it names its predecessor, and everything up to that had come */
@@ -74,14 +75,13 @@ export class Follower extends Handle<JobSnapshot, JobEvents> implements Job {
     this.#checkLog(position);
     this.#isGiven = false;
     this.give(update, position, () => {
-      const isFirst = this.taken === null;
-      if (this.#continuity.kind !== 'reset') {
-        const isProven =
-          isFirst || (isLinked && (this.#continuity.kind === 'proven' || this.#state === null));
-        this.#continuity = { kind: isProven ? 'proven' : 'unknown' };
-      }
-      this.#state = update;
-      this.#stalled = null;
+      const { state, continuity } = this.#shown;
+      const isProven = this.taken === null || (isLinked && (continuity.kind === 'proven' || state === null));
+      this.#show({
+        state: update,
+        stalled: null,
+        continuity: continuity.kind === 'reset' ? continuity : { kind: isProven ? 'proven' : 'unknown' },
+      });
     });
   }
 
@@ -97,92 +97,66 @@ export class Follower extends Handle<JobSnapshot, JobEvents> implements Job {
 
   reset(reason: ResetReason): void {
     const isVoid = this.forget();
-    if (!isVoid && this.#state === null) return;
+    if (!isVoid && this.state === null) return;
     // Behind the end it concerns a loop alone, which has not got there yet.
-    if (!this.isOver) {
-      this.#state = this.#stalled = null;
-      this.#isCurrent = false;
-    }
-    this.#continuity = { kind: 'reset', reason };
-    this.changed();
+    if (!this.isOver) this.#show({ state: null, stalled: null, isCurrent: false });
+    this.#show({ continuity: { kind: 'reset', reason } });
     this.emit('reset', { reason });
   }
 
-  stall(frame: NonNullable<JobSnapshot['stalled']>): void {
-    this.#stalled = frame;
-    this.changed();
-    this.emit('stalled', frame);
+  stall(stalled: NonNullable<JobSnapshot['stalled']>): void {
+    this.#show({ stalled });
+    this.emit('stalled', stalled);
   }
 
   /** How its connection is, and whether all that there is has been given. */
   connected(connection: ConnectionState, isCurrent: boolean): void {
+    const before = this.#shown;
+    const isNew = connection !== before.connection;
     // Behind the end it is a loop alone that goes on.
-    if (this.isOver || (connection === this.#connection && isCurrent === this.#isCurrent)) return;
-    const isNew = connection !== this.#connection;
-    this.#connection = connection;
-    this.#isCurrent = isCurrent;
-    this.changed();
+    if (this.isOver || !(isNew || isCurrent !== before.isCurrent)) return;
+    this.#show({ connection, isCurrent });
     if (isNew) this.emit('connection', connection);
   }
 
   /** @param state the job's last */
   end(state: ProgressUpdate | null): void {
-    const isFirst = !this.isOver;
-    if (isFirst) {
-      this.#state ??= state;
-      this.#isEnded = this.#isCurrent = true;
-      this.#connection = 'closed';
-    }
-    super.finish(null);
-    if (!isFirst) return;
-    const last = this.#state;
-    if (last === null)
-      this.#reject(new EdgeError('no_event', 'the job has ended, and its last state is gone'));
+    if (!this.isOver) this.#show({ state: this.state ?? state });
+    if (!this.finish(null)) return;
+    const last = this.state;
+    if (last === null) this.#reject(new EdgeError('no_event', 'the last state is gone'));
     else this.#resolve(last);
     this.emit('end', last);
   }
 
-  fail(error: Error): void {
-    if (this.finish(error)) this.emit('error', error);
-  }
-
-  override finish(error: Error): boolean {
+  override finish(error: Error | null): boolean {
     if (!this.isOver) {
-      this.#error = error;
-      this.#connection = 'closed';
-      this.#isCurrent = false;
-      this.#reject(error);
+      const isEnded = error === null;
+      this.#show({ error, isEnded, isCurrent: isEnded, connection: 'closed' });
+      if (!isEnded) this.#reject(error);
     }
     return super.finish(error);
   }
 
-  protected snapshot(): JobSnapshot {
-    return {
-      id: this.id,
-      state: this.#state,
-      connection: this.#connection,
-      isCurrent: this.#isCurrent,
-      continuity: this.#continuity,
-      stalled: this.#stalled,
-      isEnded: this.#isEnded,
-      error: this.#error,
-    };
+  rewind(to: Position): void {
+    this.#owner.rewind(this, to);
+  }
+
+  override moved(): void {
+    this.#owner.moved(this);
   }
 
   protected newest(): ProgressUpdate | null {
-    return this.taken === null ? null : this.#state;
-  }
-
-  protected rewind(to: Position): void {
-    this.#owner.rewind(this, to);
+    return this.taken && this.state;
   }
 
   protected leave(): void {
     this.#owner.leave(this);
   }
 
-  protected override moved(): void {
-    this.#owner.moved(this);
+  #show(changes: Partial<JobSnapshot>): void {
+    this.#shown = { ...this.#shown, ...changes };
+    this.changed();
   }
 
   /** What the page has taken is of another stream, or was taken under another scope. */

@@ -1,13 +1,5 @@
-import { parseCursor } from './cursor.js';
-import { edgeError } from './errors.js';
+import type { Core } from './core.js';
 import type { HistoryOptions, ProgressUpdate } from './types.js';
-
-/** How an edge is asked once. */
-export interface Http {
-  readonly base: URL;
-  readonly fetch: typeof fetch;
-  readonly token: string | null;
-}
 
 interface EventsPage {
   readonly epoch: string;
@@ -18,28 +10,37 @@ interface EventsPage {
 
 /**
  * The last state of a job; null: it has no event.
- * @throws EdgeError when the edge refuses; whatever `fetch` throws
+ * @throws EdgeError when the edge refuses; whatever `fetch` or `getToken` throws
  */
-export async function getJob(http: Http, id: string, signal?: AbortSignal): Promise<ProgressUpdate | null> {
-  const answer = await ask(http, `v1/jobs/${id}`, signal);
+export async function getJob(
+  core: Core,
+  id: string,
+  { signal }: { readonly signal?: AbortSignal } = {},
+): Promise<ProgressUpdate | null> {
+  const answer = await ask(core, await core.getToken(), `v1/jobs/${id}`, signal);
   if (answer.status === 404) return null;
-  return (await body(answer)) as ProgressUpdate;
+  return (await body(core, answer)) as ProgressUpdate;
 }
 
 /**
  * The stored events of a job, in order.
- * @throws EdgeError when the edge refuses, with the code `stale_cursor` when it cannot serve `after`; whatever `fetch` throws
+ * @throws EdgeError when the edge refuses, with the code `stale_cursor` when it cannot serve `after`; whatever `fetch` or
+ * `getToken` throws
  */
 export async function* readHistory(
-  http: Http,
+  core: Core,
   id: string,
-  { after, limit = Number.POSITIVE_INFINITY, signal }: HistoryOptions,
+  { after, limit = Number.POSITIVE_INFINITY, signal }: HistoryOptions = {},
 ): AsyncGenerator<ProgressUpdate> {
-  const from = after === undefined ? null : parseCursor(after);
+  const token = await core.getToken();
+  const from = after === undefined ? null : core.parseCursor(after);
   let query = from === null ? '' : `&after=${from.seq}&epoch=${from.epoch}`;
   for (let left = limit; left > 0; ) {
-    const answer = await ask(http, `v1/jobs/${id}/events?limit=${Math.min(left, 1_000)}${query}`, signal);
-    const { events, epoch, cursor, next } = (await body(answer)) as EventsPage;
+    const path = `v1/jobs/${id}/events?limit=${Math.min(left, 1_000)}${query}`;
+    const { events, epoch, cursor, next } = (await body(
+      core,
+      await ask(core, token, path, signal),
+    )) as EventsPage;
     yield* events;
     left -= events.length;
     if (next === null) return;
@@ -47,15 +48,19 @@ export async function* readHistory(
   }
 }
 
-function ask({ base, fetch, token }: Http, path: string, signal: AbortSignal | undefined): Promise<Response> {
-  const url = `${base.href.replace(/\/$/, '')}/${path}`;
-  return fetch(url, {
+function ask(
+  { base, platform }: Core,
+  token: string | null,
+  path: string,
+  signal: AbortSignal | undefined,
+): Promise<Response> {
+  return platform.fetch(`${base.href.replace(/\/$/, '')}/${path}`, {
     signal: signal ?? null,
     ...(token !== null && { headers: { authorization: `Bearer ${token}` } }),
   });
 }
 
-async function body(answer: Response): Promise<unknown> {
+async function body({ edgeError }: Core, answer: Response): Promise<unknown> {
   if (answer.ok) return await answer.json();
   const problem = (await answer.json().catch(() => ({}))) as { code?: string; detail?: string };
   throw edgeError(answer.status, problem.code, problem.detail ?? `the edge answered ${answer.status}`);

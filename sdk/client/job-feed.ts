@@ -26,8 +26,12 @@ export type FeedWish = 'ask' | 'ask_later' | 'over' | undefined;
 /** What has been received of one job, for all who follow it. PROTOCOL.md, "What a client must do". Pure but for them. */
 export class JobFeed<F extends FeedFollower = FeedFollower> {
   readonly followers = new Set<F>();
+  /** Since when nobody follows it. */
+  leftAt = 0;
   /** The newest update; null: none since the last reset. */
   state: ProgressUpdate | null = null;
+  /** What was said of its silence since the last update, which is not said again to who comes late. */
+  stalled: Extract<ServerFrame, { type: 'stalled' }> | null = null;
   /** The edge has sent everything of it, and goes on. */
   isFollowing = false;
   isEnded = false;
@@ -73,6 +77,12 @@ export class JobFeed<F extends FeedFollower = FeedFollower> {
     return true;
   }
 
+  /** Goes on behind its end, on a connection of this epoch. */
+  reopen(epoch: string): void {
+    this.isEnded = false;
+    this.greeted(epoch);
+  }
+
   /** A connection says hello. What was received of another stream is void. */
   greeted(epoch: string): void {
     this.isFollowing = false;
@@ -105,6 +115,7 @@ export class JobFeed<F extends FeedFollower = FeedFollower> {
         this.#each((follower) => follower.reset(frame.reason));
         return;
       case 'stalled':
+        this.stalled = frame;
         this.#each((follower) => follower.stall(frame));
         return;
       case 'end':
@@ -146,6 +157,7 @@ export class JobFeed<F extends FeedFollower = FeedFollower> {
       return 'ask';
     }
     if (seq >= (this.state?.seq ?? 0)) this.state = update;
+    this.stalled = null;
     const position = { seq, epoch: this.#epoch, scope: this.#scope };
     this.#received = position;
     this.#each((follower) => follower.update(update, position, isProof && prev_seq <= received.seq));
@@ -167,7 +179,7 @@ export class JobFeed<F extends FeedFollower = FeedFollower> {
   }
 
   #forget(): void {
-    this.#received = this.state = null;
+    this.#received = this.state = this.stalled = null;
     this.#scope = '';
     this.#gapAt = -1;
     this.isFollowing = this.#isAsking = this.#isResumed = false;

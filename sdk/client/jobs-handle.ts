@@ -1,30 +1,33 @@
 import { Handle } from './handle.js';
-import type { JobOptions, Jobs, JobsEvents, JobsSnapshot, ProgressUpdate } from './types.js';
+import type { Loop } from './loop.js';
+import type { JobOptions, Jobs, JobsEvents, JobsSnapshot } from './types.js';
 import type { Platform, Position } from './wire.js';
 
 /** What feeds a handle of several jobs. */
 export interface JobsEngine {
   snapshot(): JobsSnapshot;
   /** Where it has a loop of its own. */
-  loop?(): AsyncIterator<ProgressUpdate>;
+  readonly loop?: Loop;
   rewind(to: Position): void;
   leave(): void;
 }
 
 /** Several jobs: what `client.jobs()` gives at once. Its engine is loaded when there is one. */
 export class JobsHandle extends Handle<JobsSnapshot, JobsEvents> implements Jobs {
-  error: Error | null = null;
-  #engine: JobsEngine | null = null;
+  readonly #all: Set<JobsHandle>;
+  #engine: JobsEngine | undefined;
+  #snapshot: JobsSnapshot | null = null;
   readonly #loaded: Promise<void>;
 
+  /** @param all those that are not over */
   constructor(
     platform: Platform,
     options: JobOptions,
+    all: Set<JobsHandle>,
     load: (handle: JobsHandle) => Promise<JobsEngine>,
-    private readonly onLeave: (handle: JobsHandle) => void,
-    private readonly hasOwnLoop: boolean,
   ) {
     super(platform, options);
+    this.#all = all.add(this);
     this.#loaded = load(this).then(
       (engine) => {
         this.#engine = engine;
@@ -34,27 +37,26 @@ export class JobsHandle extends Handle<JobsSnapshot, JobsEvents> implements Jobs
     );
   }
 
-  override [Symbol.asyncIterator](): AsyncIterator<ProgressUpdate> {
-    return this.hasOwnLoop ? this.#loop() : super[Symbol.asyncIterator]();
+  getSnapshot(): JobsSnapshot {
+    this.#snapshot ??= this.#engine?.snapshot() ?? {
+      ...{ jobs: new Map(), connection: 'idle', isCurrent: false },
+      ...{ continuity: { kind: 'unknown' }, error: this.error },
+    };
+    return this.#snapshot;
   }
 
-  fail(error: Error): void {
-    if (this.isOver) return;
-    this.error = error;
-    this.finish(error);
-    this.emit('error', error);
+  override changed(): void {
+    this.#snapshot = null;
+    super.changed();
   }
 
-  protected snapshot(): JobsSnapshot {
-    return (
-      this.#engine?.snapshot() ?? {
-        jobs: new Map(),
-        connection: 'idle',
-        isCurrent: false,
-        continuity: { kind: 'unknown' },
-        error: this.error,
-      }
-    );
+  async ownLoop(): Promise<Loop | undefined> {
+    await this.#loaded;
+    return this.#engine?.loop;
+  }
+
+  rewind(to: Position): void {
+    this.#engine?.rewind(to);
   }
 
   /** A loop that begins late gets what comes: what is shown is in the snapshot. */
@@ -62,25 +64,8 @@ export class JobsHandle extends Handle<JobsSnapshot, JobsEvents> implements Jobs
     return null;
   }
 
-  protected rewind(to: Position): void {
-    this.#engine?.rewind(to);
-  }
-
   protected leave(): void {
     this.#engine?.leave();
-    this.onLeave(this);
-  }
-
-  async *#loop(): AsyncGenerator<ProgressUpdate> {
-    try {
-      await this.#loaded;
-      for (const loop = this.#engine?.loop?.(); loop !== undefined; ) {
-        const { done, value } = await loop.next();
-        if (done) return;
-        yield value;
-      }
-    } finally {
-      this.close();
-    }
+    this.#all.delete(this);
   }
 }

@@ -1,20 +1,48 @@
 import type { ServerFrame } from '../../schemas/frames.generated.js';
-import { Connection, type ConnectionDeps, type ConnectionOwner } from './connection.js';
-import { isOtherLog } from './cursor.js';
-import { isFinished } from './job-feed.js';
+import type { Connection } from './connection.js';
+import type { Core } from './core.js';
 import type { JobsEngine, JobsHandle } from './jobs-handle.js';
+import type { Loop } from './loop.js';
 import type {
   ConnectionState,
   Continuity,
   Job,
   JobSnapshot,
+  JobsFilter,
   JobsSnapshot,
   ProgressUpdate,
   ResetReason,
 } from './types.js';
-import type { FollowedJob, Position } from './wire.js';
+import type { Position, Target } from './wire.js';
 
 // What feeds a handle of several jobs. A page that follows jobs one by one does not load it.
+
+/** @param open as `client.job()` does */
+export function createEngine(
+  core: Core,
+  handle: JobsHandle,
+  { ids, jobTypes = [] }: JobsFilter,
+  open: (id: string) => Job,
+): JobsEngine {
+  if (ids !== undefined)
+    return new NamedJobs(
+      handle,
+      [...new Set(ids)].map((id) => open(id)),
+    );
+  const query = (position: Position | null): string => allJobsQuery(jobTypes, position);
+  return new AllJobs(core, handle, { kind: 'all', jobTypes, query });
+}
+
+/** PROTOCOL.md, "Connecting". */
+function allJobsQuery(jobTypes: readonly string[], position: Position | null): string {
+  const query = new URLSearchParams(jobTypes.map((type) => ['job_type', type]));
+  if (position !== null) {
+    query.set('last_seq', String(position.seq));
+    query.set('epoch', position.epoch);
+    if (position.scope !== '') query.set('scope', position.scope);
+  }
+  return String(query);
+}
 
 /** What is shown of one of all jobs. */
 interface Shown {
@@ -25,7 +53,7 @@ interface Shown {
 }
 
 /** All jobs, or all of some types: a connection of its own. */
-export class AllJobs implements JobsEngine, ConnectionOwner {
+class AllJobs implements JobsEngine {
   readonly #connection: Connection;
   readonly #shown = new Map<string, Shown>();
   /** Of each job the last seq, to check the next one by. */
@@ -40,39 +68,37 @@ export class AllJobs implements JobsEngine, ConnectionOwner {
   #continuity: Continuity = { kind: 'unknown' };
 
   constructor(
+    private readonly core: Core,
     private readonly handle: JobsHandle,
-    deps: ConnectionDeps,
+    target: Target,
   ) {
     this.#received = handle.taken;
-    this.#connection = new Connection(deps, this);
+    this.#connection = core.createConnection(
+      { ...core, target },
+      {
+        followed: () => [],
+        received: () => this.#received,
+        frame: (frame) => this.#frame(frame),
+        connected: (state) => this.#connected(state),
+        failed: (error) => handle.fail(error),
+      },
+    );
     this.#connection.start();
   }
 
-  followed(): readonly FollowedJob[] {
-    return [];
-  }
-
-  received(): Position | null {
-    return this.#received;
-  }
-
-  connected(state: ConnectionState): void {
+  #connected(state: ConnectionState): void {
     if (state !== 'open') this.#isCaughtUp = false;
     this.#changedAll();
     if (!this.handle.isOver) this.handle.emit('connection', state);
   }
 
-  failed(error: Error): void {
-    this.handle.fail(error);
-  }
-
-  frame(frame: ServerFrame): void {
+  #frame(frame: ServerFrame): void {
     switch (frame.type) {
       case 'hello':
         this.#isCaughtUp = this.#isAway = false;
         this.#epoch = frame.epoch;
         this.#scope = frame.scope;
-        if (this.#received !== null && isOtherLog(this.#received, this.#at(0)))
+        if (this.#received !== null && this.core.isOtherLog(this.#received, this.#at(0)))
           this.#reset(this.#received.epoch === frame.epoch ? 'scope' : 'epoch');
         return;
       case 'auth_ok':
@@ -135,7 +161,7 @@ export class AllJobs implements JobsEngine, ConnectionOwner {
         isCurrent,
         continuity: this.#continuity,
         stalled: shown.stalled,
-        isEnded: isFinished(shown.state),
+        isEnded: this.core.isFinished(shown.state),
         error: null,
       };
       jobs.set(id, shown.snapshot);
@@ -144,7 +170,7 @@ export class AllJobs implements JobsEngine, ConnectionOwner {
   }
 
   rewind(to: Position): void {
-    if (this.#received === null || isOtherLog(this.#received, to)) return;
+    if (this.#received === null || this.core.isOtherLog(this.#received, to)) return;
     this.#received = to;
     this.#last.clear();
     this.#connection.restart();
@@ -194,6 +220,7 @@ export class AllJobs implements JobsEngine, ConnectionOwner {
         this.#continuity = { kind: 'proven' };
       if (isGap && this.#continuity.kind === 'proven') this.#continuity = { kind: 'unknown' };
       this.#shown.set(id, { state: update, stalled: null, snapshot: null });
+      this.handle.changed();
     });
   }
 
@@ -210,9 +237,9 @@ export class AllJobs implements JobsEngine, ConnectionOwner {
 }
 
 /** Jobs by name, each followed as by itself, over the connection that they share. */
-export class NamedJobs implements JobsEngine {
+class NamedJobs implements JobsEngine {
   constructor(
-    handle: JobsHandle,
+    private readonly handle: JobsHandle,
     private readonly jobs: readonly Job[],
   ) {
     let last: ConnectionState | null = null;
@@ -248,8 +275,22 @@ export class NamedJobs implements JobsEngine {
     };
   }
 
-  loop(): AsyncIterator<ProgressUpdate> {
-    return merged(this.jobs);
+  get loop(): Loop {
+    const { handle } = this;
+    const all = merged(this.jobs);
+    const ignored = (): void => {};
+    return {
+      async next() {
+        const result = await all.next().catch((error: unknown) => {
+          handle.close();
+          throw error;
+        });
+        if (result.done) handle.close();
+        return result;
+      },
+      // What the jobs are told is told by them.
+      ...{ give: ignored, advance: ignored, forget: ignored, finish: ignored },
+    };
   }
 
   rewind(): void {}

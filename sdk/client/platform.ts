@@ -3,10 +3,12 @@ import type { Platform } from './wire.js';
 /** The real one. In Node there is no page, so nothing wakes it. */
 export function realPlatform(WebSocketClass: Platform['WebSocket']): Platform {
   const page = globalThis.document;
-  const listen = (events: readonly (readonly [EventTarget, string])[], run: () => void): (() => void) => {
-    for (const [target, event] of events) target.addEventListener(event, run);
+  /** On their way down also the events of the document come by. */
+  const listen = (events: readonly string[], run: () => void): (() => void) => {
+    if (page === undefined) return () => {};
+    for (const event of events) addEventListener(event, run, true);
     return () => {
-      for (const [target, event] of events) target.removeEventListener(event, run);
+      for (const event of events) removeEventListener(event, run, true);
     };
   };
   return {
@@ -18,20 +20,8 @@ export function realPlatform(WebSocketClass: Platform['WebSocket']): Platform {
       const timer = setTimeout(run, ms);
       return () => clearTimeout(timer);
     },
-    onWake(run) {
-      if (page === undefined) return () => {};
-      const ifVisible = () => page.hidden || run();
-      return listen(
-        [
-          [globalThis, 'online'],
-          [globalThis, 'pageshow'],
-          [page, 'resume'],
-          [page, 'visibilitychange'],
-        ],
-        ifVisible,
-      );
-    },
-    onHide: (run) => (page === undefined ? () => {} : listen([[globalThis, 'pagehide']], run)),
+    onWake: (run) => listen(['online', 'pageshow', 'resume', 'visibilitychange'], () => page.hidden || run()),
+    onHide: (run) => listen(['pagehide'], run),
     isVisible: () => !page?.hidden,
   };
 }

@@ -248,6 +248,7 @@ export const openPolling: OpenWire = (options, owner, platform) => {
   else jobs.set(null, { id: null, position: owner.position(), isFollowing: false, toldSeq: 0, etag: '' });
   run();
   return {
+    transport: 'polling',
     follow(more) {
       more.forEach(add);
       run();

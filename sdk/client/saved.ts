@@ -1,7 +1,7 @@
-import { parseCursor } from './cursor.js';
+import type { Core } from './core.js';
 import type { Follower } from './follower.js';
+import type { JobFeed } from './job-feed.js';
 import type { ProgressClientOptions, ProgressUpdate } from './types.js';
-import type { Platform } from './wire.js';
 
 /** The storage is written to at most so often, for each job. */
 const SAVE_MS = 1_000;
@@ -24,35 +24,46 @@ export class Saved {
   readonly #stopHiding: () => void;
 
   constructor(
-    private readonly base: URL,
-    private readonly storage: ProgressClientOptions['storage'],
-    private readonly platform: Platform,
+    private readonly core: Core,
+    private readonly storage: NonNullable<ProgressClientOptions['storage']>,
   ) {
-    this.#stopHiding = (storage && platform.onHide?.(() => this.#flush())) ?? (() => {});
+    this.#stopHiding = core.platform.onHide(() => this.#flush());
   }
 
-  read(id: string): SavedJob | null {
+  #read(id: string): SavedJob | null {
     try {
-      const saved = JSON.parse(this.storage?.getItem(this.#key(id)) ?? 'null') as SavedJob | null;
-      if (saved !== null) parseCursor(saved.cursor);
-      return saved;
+      const { cursor, state } = JSON.parse(this.storage.getItem(this.#key(id)) ?? '') as SavedJob;
+      const { seq } = this.core.parseCursor(cursor);
+      // Whatever else wrote there: only what this client may have written counts.
+      const isRight = state === null || (state.processing_id === id && state.seq <= seq);
+      return isRight ? { cursor, state } : null;
     } catch {
       return null;
     }
   }
 
+  /** Begins where an earlier page was. */
+  restore(feed: JobFeed<Follower>, follower: Follower): void {
+    if (follower.position !== null || feed.state !== null) return;
+    const saved = this.#read(feed.id);
+    if (saved === null) return;
+    const position = this.core.parseCursor(saved.cursor);
+    if (feed.position === null) feed.restore(position, saved.state);
+    // Its last state was not taken up to the cursor: it goes on behind it.
+    if (saved.state === null) follower.advance(position);
+  }
+
   /** @param last it has taken more */
   write(last: Follower, followers: ReadonlySet<Follower>): void {
-    if (this.storage === undefined) return;
     this.#waiting.set(last.id, { followers, last });
-    this.#stopTimer ??= this.platform.later(SAVE_MS, () => this.#flush());
+    this.#stopTimer ??= this.core.platform.later(SAVE_MS, () => this.#flush());
   }
 
   /** There is nothing to keep. */
   remove(id: string): void {
     this.#waiting.delete(id);
     try {
-      this.storage?.removeItem(this.#key(id));
+      this.storage.removeItem(this.#key(id));
     } catch {}
   }
 
@@ -71,13 +82,13 @@ export class Saved {
       if (cursor === null) continue;
       const isTaken = state !== null && state.seq <= seqOf(least);
       try {
-        this.storage?.setItem(this.#key(id), JSON.stringify({ cursor, state: isTaken ? state : null }));
+        this.storage.setItem(this.#key(id), JSON.stringify({ cursor, state: isTaken ? state : null }));
       } catch {}
     }
     this.#waiting.clear();
   }
 
   #key(id: string): string {
-    return `headway:${this.base.href}:${id}`;
+    return `headway:${this.core.base.href}:${id}`;
   }
 }

@@ -1,11 +1,9 @@
 import type { ServerFrame } from '../../schemas/frames.generated.js';
-import { Connection, type ConnectionDeps, type ConnectionOwner } from './connection.js';
-import { parseCursor } from './cursor.js';
-import { Follower, type FollowerOwner } from './follower.js';
+import { type Connection, type ConnectionDeps, createConnection } from './connection.js';
+import { Follower } from './follower.js';
 import { JobFeed } from './job-feed.js';
 import type { Saved } from './saved.js';
-import type { ConnectionState, JobOptions, ProgressUpdate } from './types.js';
-import type { FollowedJob, Platform, Position } from './wire.js';
+import type { JobOptions, ProgressUpdate } from './types.js';
 
 /** An edge follows no more jobs on one connection, unless it is set to. */
 const MAX_FOLLOWED = 256;
@@ -18,247 +16,243 @@ export interface SharedJobsDeps extends Omit<ConnectionDeps, 'target'> {
   readonly lingerMs: number;
   /** The last state, asked for once. */
   readonly get: (id: string) => Promise<ProgressUpdate | null>;
-  /** What an earlier page had of each job; null: nothing is kept. */
-  readonly saved: Promise<Saved | null>;
+  /** What an earlier page had of each job; undefined: nothing is kept. */
+  readonly saved: Promise<Saved | undefined>;
 }
 
 type Feed = JobFeed<Follower>;
 
 /** All jobs that a page follows by name: one connection, and one feed for each job, however many follow it. */
-export class SharedJobs implements ConnectionOwner, FollowerOwner {
-  readonly platform: Platform;
+export interface SharedJobs {
   readonly connection: Connection;
-  readonly #feeds = new Map<string, Feed>();
-  /** Asked for together. */
-  readonly #wanted = new Set<string>();
-  #followedAt = 0;
-  /** As the edge named it last. */
-  #epoch = '';
-  #saved: Saved | null = null;
-  #isAway = false;
-  #isClosed = false;
-  readonly #timers = new Set<() => void>();
-  #stopLingering = (): void => {};
-
-  constructor(private readonly deps: SharedJobsDeps) {
-    this.platform = deps.platform;
-    this.connection = new Connection({ ...deps, target: { kind: 'selected' } }, this);
-  }
-
-  open(id: string, options: JobOptions): Follower {
-    const follower = new Follower(id, this, options);
-    const feed = this.#feedOf(id);
-    feed.followers.add(follower);
-    if (follower.position === null) follower.preview(feed.state);
-    follower.connected(this.connection.state, false);
-    // Later: whoever opens it adds its handlers first.
-    void this.deps.saved.then((saved) => {
-      this.#saved = saved;
-      this.#attach(feed, follower);
-    });
-    return follower;
-  }
-
+  open(id: string, options: JobOptions): Follower;
   /** Ends everything. */
-  close(): void {
-    this.#isClosed = true;
-    for (const { followers } of this.#feeds.values()) for (const follower of [...followers]) follower.close();
-    this.#feeds.clear();
-    for (const stop of this.#timers) stop();
-    this.connection.stop('closed');
-    void this.deps.saved.then((saved) => saved?.close());
-  }
+  close(): void;
+}
 
-  // What followers ask.
+export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
+  const { platform, lingerMs } = deps;
+  const feeds = new Map<string, Feed>();
+  /** Asked for together. */
+  const wanted = new Set<string>();
+  let followedAt = 0;
+  /** As the edge named it last. */
+  let epoch = '';
+  let saved: Saved | undefined;
+  let isAway = false;
+  let isLingering = false;
+  let isClosed = false;
+  const timers = new Set<() => void>();
 
-  leave(follower: Follower): void {
-    const feed = this.#feeds.get(follower.id);
-    if (feed?.followers.delete(follower)) this.#linger();
-  }
+  // What has ended is not followed.
+  const followed = () =>
+    [...feeds.values()].flatMap(({ id, isEnded, position }) => (isEnded ? [] : { id, position }));
 
-  rewind(follower: Follower, to: Position): void {
-    if (this.#isClosed) {
-      follower.close();
-      return;
+  /** None is left behind `close()`, which may be called by what a handler does. */
+  const later = (ms: number, run: () => void): void => {
+    if (isClosed) return;
+    const stop = platform.later(ms, () => {
+      timers.delete(stop);
+      run();
+    });
+    timers.add(stop);
+  };
+
+  const want = (id: string): void => {
+    if (wanted.size === 0) {
+      later(Math.max(0, JOIN_MS + followedAt - platform.now()), () => {
+        const jobs = followed().filter((job) => wanted.has(job.id));
+        wanted.clear();
+        followedAt = platform.now();
+        if (jobs.length > 0) connection.follow(jobs);
+      });
     }
-    const feed = this.#feedOf(follower.id);
-    feed.followers.add(follower);
-    if (feed.rewind(to)) this.#want(follower.id);
-    // It may rest since the end of all jobs.
-    this.connection.start();
-  }
+    wanted.add(id);
+  };
 
-  moved(follower: Follower): void {
-    const feed = this.#feeds.get(follower.id);
-    if (feed !== undefined) this.#saved?.write(follower, feed.followers);
-  }
+  /** Lets go of what nobody has followed for a while; and of the connection, when that is all. */
+  const sweep = (leastMs = lingerMs): void => {
+    const since = platform.now() - leastMs;
+    const unused = [...feeds.values()].filter(({ followers }) => followers.size === 0);
+    const left = unused.filter(({ leftAt }) => leftAt <= since);
+    for (const { id } of left) feeds.delete(id);
+    connection.unfollow(left.flatMap(({ id, isEnded }) => (isEnded ? [] : id)));
+    const next = Math.min(...unused.map(({ leftAt }) => leftAt).filter((at) => at > since));
+    // What is left one by one goes in few frames.
+    if (left.length < unused.length) linger(Math.max(JOIN_MS, next - since));
+    else if (followed().length === 0) connection.stop();
+  };
+  const linger = (ms = lingerMs): void => {
+    if (isLingering) return;
+    isLingering = true;
+    later(ms, () => {
+      isLingering = false;
+      sweep();
+    });
+  };
 
-  // What the connection asks and tells.
+  const feedOf = (id: string): Feed => {
+    const known = feeds.get(id);
+    if (known !== undefined) return known;
+    if (feeds.size >= MAX_FOLLOWED) sweep(0);
+    const feed: Feed = new JobFeed(id);
+    feed.greeted(epoch);
+    feeds.set(id, feed);
+    want(id);
+    return feed;
+  };
 
-  followed(): readonly FollowedJob[] {
-    return [...this.#feeds].flatMap(([id, { isEnded, position }]) => (isEnded ? [] : { id, position }));
-  }
+  const tell = (feed: Feed): void => {
+    const { state } = connection;
+    for (const follower of [...feed.followers])
+      follower.connected(state, state === 'open' && feed.isFollowing && !isAway);
+  };
 
-  received(): null {
-    return null;
-  }
-
-  connected(state: ConnectionState): void {
-    for (const feed of this.#feeds.values()) {
-      if (state !== 'open') feed.isFollowing = false;
-      this.#tell(feed);
-    }
-  }
-
-  failed(error: Error): void {
-    const feeds = [...this.#feeds.values()];
-    this.#feeds.clear();
-    for (const { followers } of feeds) {
-      const all = [...followers];
-      // Who has not had its first word yet gets this one alone.
-      followers.clear();
-      for (const follower of all) follower.fail(error);
-    }
-  }
-
-  frame(frame: ServerFrame): void {
-    if (frame.type === 'hello' || frame.type === 'reset') this.#epoch = frame.epoch;
-    // All of them are asked for now.
-    if (frame.type === 'hello') this.#wanted.clear();
-    if (frame.type === 'heartbeat') this.#isAway = frame.feed === 'away';
-    const named = 'processing_id' in frame ? this.#feeds.get(frame.processing_id ?? '') : undefined;
-    // What it is about to be asked for again, from another place, comes after this.
-    if (named !== undefined && this.#wanted.has(named.id)) return;
-    if (named !== undefined) this.#frame(frame, named);
-    else if (frame.type === 'hello' || frame.type === 'heartbeat')
-      for (const feed of this.#feeds.values()) this.#frame(frame, feed);
-  }
-
-  #frame(frame: ServerFrame, feed: Feed): void {
-    const { id } = feed;
-    if (frame.type === 'hello') feed.greeted(frame.epoch);
-    const wish = feed.take(frame);
-    if (wish === 'ask') this.#want(id);
-    if (wish === 'ask_later') this.#wantLater(feed);
-    if (wish === 'over' || frame.type === 'reset') this.#saved?.remove(id);
-    if (wish === 'over') this.#linger();
-    if (frame.type === 'error' && wish === 'over') this.#feeds.delete(id);
-    if (frame.type === 'following') {
-      for (const follower of [...feed.followers]) this.#showState(feed, follower);
-      this.#askForState(feed);
-    }
-    this.#tell(feed);
-  }
-
-  /** Its first word to a follower: what is known already. */
-  #attach(feed: Feed, follower: Follower): void {
-    if (!feed.followers.has(follower)) return;
-    this.#restore(feed, follower);
-    const { position } = follower;
-    if (position !== null && feed.rewind(position)) this.#want(feed.id);
-    else this.#showState(feed, follower);
-    if (feed.isFollowing && feed.position !== null && !follower.isEmpty) {
-      follower.advanceTo(feed.position);
-      this.#showState(feed, follower);
-    }
-    if (feed.isEnded) follower.end(feed.state);
-    else this.connection.start();
-    if (feed.isFollowing) this.#askForState(feed);
-    this.#tell(feed);
-  }
-
-  /** Begins where an earlier page was. */
-  #restore(feed: Feed, follower: Follower): void {
-    if (follower.position !== null || feed.state !== null) return;
-    const saved = this.#saved?.read(feed.id) ?? null;
-    if (saved === null) return;
-    const position = parseCursor(saved.cursor);
-    if (feed.position === null) feed.restore(position, saved.state);
-    // Its last state was not taken up to the cursor: it goes on behind it.
-    if (saved.state === null) follower.advance(position);
-  }
-
-  #showState({ state, position }: Feed, follower: Follower): void {
-    if (state !== null && position !== null && follower.position === null)
-      follower.update(state, { ...position, seq: state.seq }, false);
-  }
+  /** To those who have been given nothing yet. */
+  const showState = ({ state, position, followers }: Feed): void => {
+    if (state === null || position === null) return;
+    for (const follower of [...followers])
+      if (follower.position === null) follower.update(state, { ...position, seq: state.seq }, false);
+  };
 
   /** Somebody wants the last state of a job that is followed from a later place. */
-  #askForState(feed: Feed): void {
-    const isMissed = () => [...feed.followers].some(({ isEmpty }) => isEmpty);
-    if (!feed.isStateUnknown || !isMissed()) return;
-    this.deps.get(feed.id).then(
+  const askForState = (feed: Feed): void => {
+    const isMissed = [...feed.followers].some(({ isEmpty }) => isEmpty);
+    if (!feed.isFollowing || !feed.isStateUnknown || !isMissed) return;
+    deps.get(feed.id).then(
       (state) => {
         feed.state ??= state;
-        for (const follower of [...feed.followers]) if (follower.isEmpty) this.#showState(feed, follower);
+        showState(feed);
       },
       () => {}, // asked again the next time that the job is followed
     );
-  }
+  };
 
-  #feedOf(id: string): Feed {
-    const known = this.#feeds.get(id);
-    if (known !== undefined) return known;
-    if (this.#feeds.size >= MAX_FOLLOWED) this.#sweep();
-    const feed: Feed = new JobFeed(id);
-    feed.greeted(this.#epoch);
-    this.#feeds.set(id, feed);
-    this.#want(id);
-    return feed;
-  }
-
-  #want(id: string): void {
-    if (this.#wanted.size === 0) {
-      const sinceLast = this.platform.now() - this.#followedAt;
-      this.#later(Math.max(0, JOIN_MS - sinceLast), () => this.#follow());
+  /** Its first word to a follower: what is known already. */
+  const attach = (feed: Feed, follower: Follower): void => {
+    if (!feed.followers.has(follower)) return;
+    saved?.restore(feed, follower);
+    const { position } = follower;
+    if (position !== null && feed.rewind(position)) want(feed.id);
+    else showState(feed);
+    if (feed.isFollowing && feed.position !== null && !follower.isEmpty) {
+      follower.advanceTo(feed.position);
+      showState(feed);
     }
-    this.#wanted.add(id);
-  }
+    if (feed.stalled !== null) follower.stall(feed.stalled);
+    if (feed.isEnded) follower.end(feed.state);
+    else connection.start();
+    askForState(feed);
+    tell(feed);
+  };
 
-  #wantLater(feed: Feed): void {
-    this.#later(AGAIN_MS * (1 + this.platform.random()), () => {
-      if (this.#feeds.get(feed.id) === feed && !feed.isFollowing) this.#want(feed.id);
-    });
-  }
+  const take = (frame: ServerFrame, feed: Feed): void => {
+    const { id } = feed;
+    if (frame.type === 'hello') feed.greeted(frame.epoch);
+    const wish = feed.take(frame);
+    if (wish === 'ask') want(id);
+    if (wish === 'ask_later')
+      later(AGAIN_MS * (1 + platform.random()), () => {
+        if (feeds.get(id) === feed && !feed.isFollowing) want(id);
+      });
+    if (wish === 'over') {
+      linger();
+      if (frame.type === 'error') feeds.delete(id);
+    }
+    if (wish === 'over' || frame.type === 'reset') saved?.remove(id);
+    if (frame.type === 'following') {
+      showState(feed);
+      askForState(feed);
+    }
+    tell(feed);
+  };
 
-  #follow(): void {
-    const jobs = this.followed().filter(({ id }) => this.#wanted.has(id));
-    this.#wanted.clear();
-    this.#followedAt = this.platform.now();
-    if (jobs.length > 0) this.connection.follow(jobs);
-  }
+  const connection = createConnection(
+    { ...deps, target: { kind: 'selected' } },
+    {
+      followed,
+      received: () => null,
+      connected(state) {
+        for (const feed of feeds.values()) {
+          if (state !== 'open') feed.isFollowing = false;
+          tell(feed);
+        }
+      },
+      failed(error) {
+        const all = [...feeds.values()].flatMap(({ followers }) => [...followers]);
+        // Who has not had its first word yet gets this one alone.
+        for (const { followers } of feeds.values()) followers.clear();
+        feeds.clear();
+        for (const follower of all) follower.fail(error);
+      },
+      frame(frame) {
+        const { type } = frame;
+        if (type === 'hello' || type === 'reset') epoch = frame.epoch;
+        // All of them are asked for now.
+        if (type === 'hello') wanted.clear();
+        if (type === 'heartbeat') isAway = frame.feed === 'away';
+        const id = ('processing_id' in frame && frame.processing_id) || '';
+        const named = feeds.get(id);
+        // What it is about to be asked for again, from another place, comes after this.
+        if (named !== undefined && !wanted.has(id)) take(frame, named);
+        if (type === 'hello' || type === 'heartbeat') for (const feed of feeds.values()) take(frame, feed);
+      },
+    },
+  );
 
-  #linger(): void {
-    this.#stopLingering();
-    this.#stopLingering = this.#later(this.deps.lingerMs, () => this.#sweep());
-  }
+  /** What followers ask. */
+  const owner = {
+    platform,
+    leave(follower: Follower): void {
+      const feed = feeds.get(follower.id);
+      if (!feed?.followers.delete(follower)) return;
+      feed.leftAt = platform.now();
+      linger();
+    },
+    rewind(follower: Follower, to: NonNullable<Follower['position']>): void {
+      if (isClosed) {
+        follower.close();
+        return;
+      }
+      const feed = feedOf(follower.id);
+      feed.followers.add(follower);
+      if (feed.rewind(to)) want(follower.id);
+      // It may rest since the end of all jobs.
+      connection.start();
+    },
+    moved(follower: Follower): void {
+      const feed = feeds.get(follower.id);
+      if (feed !== undefined) saved?.write(follower, feed.followers);
+    },
+  };
 
-  /** None is left behind `close()`, which may be called by what a handler does. */
-  #later(ms: number, run: () => void): () => void {
-    if (this.#isClosed) return () => {};
-    const take = this.platform.later(ms, () => {
-      this.#timers.delete(stop);
-      run();
-    });
-    const stop = (): void => {
-      this.#timers.delete(stop);
-      take();
-    };
-    this.#timers.add(stop);
-    return stop;
-  }
-
-  /** Lets go of what nobody follows; and of the connection, when that is all. */
-  #sweep(): void {
-    const left = [...this.#feeds.values()].filter(({ followers }) => followers.size === 0);
-    for (const { id } of left) this.#feeds.delete(id);
-    if ([...this.#feeds.values()].every(({ isEnded }) => isEnded)) this.connection.stop();
-    else this.connection.unfollow(left.flatMap(({ id, isEnded }) => (isEnded ? [] : id)));
-  }
-
-  #tell(feed: Feed): void {
-    const { state } = this.connection;
-    for (const follower of [...feed.followers])
-      follower.connected(state, state === 'open' && feed.isFollowing && !this.#isAway);
-  }
+  return {
+    connection,
+    open(id, options) {
+      const follower = new Follower(id, owner, options);
+      const feed = feedOf(id);
+      // Another attempt may have begun behind its end.
+      if (feed.isEnded) {
+        feed.reopen(epoch);
+        want(id);
+      }
+      feed.followers.add(follower);
+      if (follower.position === null) follower.preview(feed.state);
+      follower.connected(connection.state, false);
+      // Later: whoever opens it adds its handlers first.
+      void deps.saved.then((loaded) => {
+        saved = loaded;
+        attach(feed, follower);
+      });
+      return follower;
+    },
+    close() {
+      isClosed = true;
+      for (const { followers } of feeds.values()) for (const follower of [...followers]) follower.close();
+      feeds.clear();
+      for (const stop of timers) stop();
+      connection.stop('closed');
+      void deps.saved.then((loaded) => loaded?.close());
+    },
+  };
 }

@@ -220,6 +220,7 @@ export const openSse: OpenWire = (options, owner, platform) => {
 
   openStreams();
   return {
+    transport: 'sse',
     follow(jobs) {
       for (const { id } of jobs) muted.add(id);
       reopen();

@@ -141,9 +141,15 @@ export type TransportName = 'websocket' | 'sse' | 'polling';
 export interface ProgressClientOptions {
   /** The edge, as `http(s)://` or `ws(s)://`. In a browser the page's own origin where it is left out. */
   readonly url?: string | URL;
-  /** Called before each attempt, and when a token is about to expire; never twice at once. null: there is none. */
+  /**
+   * Called before each attempt, and when a token is about to expire. null: there is none. Not called again while an answer is
+   * awaited, but for one that has not come in 30 s: that one is given up, and the next attempt asks anew.
+   */
   readonly getToken?: () => string | null | Promise<string | null>;
-  /** `auto`: WebSocket, SSE where that is blocked, polling where both are. */
+  /**
+   * `auto`: WebSocket, SSE where that is blocked, polling where both are. With `websocket`, and no such class, whatever is
+   * followed ends in an EdgeError with the code `no_websocket`.
+   */
   readonly transport?: 'auto' | TransportName;
   /** Keeps cursor and last state of each job over a reload of the page, as `sessionStorage` does. */
   readonly storage?: Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>;

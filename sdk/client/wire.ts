@@ -1,5 +1,5 @@
 import type { ServerFrame } from '../../schemas/frames.generated.js';
-import type { WebSocketClass } from './types.js';
+import type { TransportName, WebSocketClass } from './types.js';
 
 // What a transport is to the client: one attempt, which speaks in frames whatever carries them.
 
@@ -20,7 +20,12 @@ export interface FollowedJob {
 /** What a connection follows: jobs by name, which come and go, or all jobs of these types (none: all of them). */
 export type Target =
   | { readonly kind: 'selected' }
-  | { readonly kind: 'all'; readonly jobTypes: readonly string[] };
+  | {
+      readonly kind: 'all';
+      readonly jobTypes: readonly string[];
+      /** As a query of an address: what to follow, and behind what. */
+      query(position: Position | null): string;
+    };
 
 /** Why a wire ended, and what to do. PROTOCOL.md, "Close codes". */
 export interface WireClose {
@@ -29,8 +34,8 @@ export interface WireClose {
   readonly code: number;
   /** For people. */
   readonly message: string;
-  /** Wait at least so long before the next attempt, in milliseconds. */
-  readonly retryAfterMs: number;
+  /** Wait at least so long before the next attempt, in milliseconds; 0 without it. */
+  readonly retryAfterMs?: number;
 }
 
 /** What a wire needs of whoever opened it. */
@@ -56,6 +61,7 @@ export interface WireOptions {
 
 /** One attempt to connect, and the connection it leads to. It retries nothing by itself. */
 export interface Wire {
+  readonly transport: TransportName;
   /** `followed()` has these jobs as well now, or has another position of them. */
   follow(jobs: readonly FollowedJob[]): void;
   unfollow(ids: readonly string[]): void;
@@ -69,6 +75,18 @@ export interface Wire {
 
 export type OpenWire = (options: WireOptions, owner: WireOwner, platform: Platform) => Wire;
 
+/** Over what to connect, for all connections of a client. */
+export interface Transports {
+  /** How often the next transport had to be taken; 0: WebSocket. */
+  turn: number;
+  /** How to make the next attempt. What stands in for WebSocket is loaded when its turn comes. */
+  open(): Promise<OpenWire>;
+  /** The edge said hello: this transport is kept. */
+  worked(): void;
+  /** An attempt ended before the edge had said hello. */
+  failed(close: Pick<WireClose, 'next' | 'code'>): void;
+}
+
 /** The world outside, which tests stand in for. Times are in milliseconds. */
 export interface Platform {
   readonly WebSocket: WebSocketClass | undefined;
@@ -81,7 +99,7 @@ export interface Platform {
   /** Calls when the device is online again, the page is shown again, or comes out of a freeze or the back-forward cache. */
   onWake(run: () => void): () => void;
   /** Calls when the page may be about to go away. */
-  onHide?(run: () => void): () => void;
+  onHide(run: () => void): () => void;
   /** Whether a page is there to be seen; true where there is none. */
   isVisible(): boolean;
 }

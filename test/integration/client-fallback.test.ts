@@ -111,6 +111,7 @@ class Follower implements Disposable {
         const timer = setTimeout(run, ms);
         return () => clearTimeout(timer);
       },
+      onHide: () => () => undefined,
       onWake: (run) => {
         this.#wake.add(run);
         return () => this.#wake.delete(run);
@@ -262,7 +263,7 @@ describe.each(WIRES)('%s', (name, openWire) => {
     const seq = await publish(shared.nc, id, { job_type: type });
     await publish(shared.nc, uniqueId('other'), { job_type: 'other' });
     await edgeHasRead(edge.http, shared.nc);
-    const target = { kind: 'all', jobTypes: [type] } as const;
+    const target = { kind: 'all', jobTypes: [type], query: () => '' } as const;
     using client = await new Follower(openWire).open({ target });
     await client.until((all) => all.some((frame) => frame.type === 'caught_up'), 'caught_up');
     expect(client.frames.map((frame) => frame.type).slice(0, 3)).toEqual([

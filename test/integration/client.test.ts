@@ -122,6 +122,32 @@ test('all jobs of a type, over a cut: each update once, from a connection of its
   expect(jobs.getSnapshot().continuity).toEqual({ kind: 'proven' });
 });
 
+test('G7 nobody unauthorised: a page of all jobs drops what its renewed token does not open', async () => {
+  const [kept, dropped] = [`type-${jobId()}`, `type-${jobId()}`];
+  await using guarded = await startLocalEdge(shared.nats.url, JWT_ENV);
+  await waitFor(() => guarded.edge.isReady(), { what: 'the edge to be ready' });
+  const ids = [jobId(), jobId()] as const;
+  await publish(shared.nc, ids[0], { job_type: kept });
+  await publish(shared.nc, ids[1], { job_type: dropped });
+  let asked = 0;
+  using client = open({
+    url: guarded.http,
+    getToken: async () => {
+      asked += 1;
+      if (asked === 1) return await mint({ exp: inSeconds(6), sub: 'ada', job_types: [kept, dropped] });
+      return await mint({ sub: 'ada', job_types: [kept] });
+    },
+  });
+  const jobs = client.jobs();
+  const shown = () => [...jobs.getSnapshot().jobs.keys()];
+  await waitFor(() => shown().length === 2, { what: 'both jobs' });
+  await waitFor(() => asked >= 2 && jobs.getSnapshot().isCurrent && shown().length === 1, {
+    what: 'one job',
+  });
+  expect(shown()).toEqual([ids[0]]);
+  expect(jobs.getSnapshot().continuity).toEqual({ kind: 'reset', reason: 'scope' });
+});
+
 test('a cursor that was kept, a job that ended meanwhile: what was missed, and the end', async () => {
   const id = jobId();
   using client = open();

@@ -172,6 +172,7 @@ export class ModelPage {
       random,
       later: this.clock.later,
       onWake: () => () => {},
+      onHide: () => () => {},
       isVisible: () => true,
     };
     this.client = createProgressClient({ url: 'http://edge', transport: 'websocket' }, { platform });

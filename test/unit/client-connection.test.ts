@@ -1,10 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Connection, GOOD_MS, HELLO_MS, PROBE_MS, WAKE_MS } from '../../sdk/client/connection.js';
+import { createProgressClient } from '../../sdk/client/client.js';
+import { createConnection, GOOD_MS, HELLO_MS, WAKE_MS } from '../../sdk/client/connection.js';
 import { UnauthorizedError } from '../../sdk/client/errors.js';
-import { Transports } from '../../sdk/client/transports.js';
-import type { ConnectionState, TransportName } from '../../sdk/client/types.js';
-import type { Platform, WireClose, WireOptions, WireOwner } from '../../sdk/client/wire.js';
+import { PROBE_MS } from '../../sdk/client/fallback.js';
+import { createTransports } from '../../sdk/client/transports.js';
+import type { ConnectionState, TransportName, WebSocketClass } from '../../sdk/client/types.js';
+import type { OpenWire, Platform, WireClose, WireOptions, WireOwner } from '../../sdk/client/wire.js';
 import { settled } from '../model/page.js';
 import { TestClock } from './test-clock.js';
 
@@ -23,6 +25,7 @@ function world(
     getToken?: () => Promise<string | null>;
     random?: () => number;
     transport?: 'auto' | TransportName;
+    WebSocket?: WebSocketClass | undefined;
   } = {},
 ) {
   const clock = new TestClock();
@@ -32,7 +35,7 @@ function world(
   let wake = (): void => {};
   let hide = (): void => {};
   const platform: Platform = {
-    WebSocket: undefined,
+    WebSocket: 'WebSocket' in given ? given.WebSocket : (class {} as unknown as WebSocketClass),
     fetch,
     now: clock.now,
     random: given.random ?? (() => 0.5),
@@ -49,26 +52,29 @@ function world(
     },
     isVisible: () => true,
   };
-  const connection = new Connection(
+  const open =
+    (name: TransportName): OpenWire =>
+    (options, owner) => {
+      const calls: string[] = [];
+      wires.push({ name, options, owner, calls });
+      return {
+        transport: name,
+        follow: () => calls.push('follow'),
+        unfollow: () => calls.push('unfollow'),
+        renew: (token) => {
+          calls.push(`renew ${token}`);
+          return name === 'websocket';
+        },
+        ping: () => calls.push('ping'),
+        close: () => calls.push('close'),
+      };
+    };
+  const connection = createConnection(
     {
       base: new URL('http://edge'),
       target: { kind: 'selected' },
       platform,
-      transports: new Transports(given.transport ?? 'websocket'),
-      open: (name) => (options, owner) => {
-        const calls: string[] = [];
-        wires.push({ name, options, owner, calls });
-        return {
-          follow: () => calls.push('follow'),
-          unfollow: () => calls.push('unfollow'),
-          renew: (token) => {
-            calls.push(`renew ${token}`);
-            return name === 'websocket';
-          },
-          ping: () => calls.push('ping'),
-          close: () => calls.push('close'),
-        };
-      },
+      transports: createTransports(given.transport ?? 'websocket', platform, open),
       getToken: given.getToken ?? (async () => null),
     },
     {
@@ -89,6 +95,7 @@ function world(
     wires,
     states,
     errors,
+    platform,
     connection,
     last,
     wake: () => wake(),
@@ -392,14 +399,40 @@ describe('transports', () => {
     expect(w.last().name).toBe('sse');
   });
 
-  test('a close by the edge itself is no failure of the transport', () => {
-    const transports = new Transports('auto');
-    const close = (code: number): WireClose => ({ next: 'retry', code, message: '', retryAfterMs: 0 });
-    for (const code of [1012, 1013, 4429, 4429]) transports.failed(close(code));
-    expect(transports.current).toBe('websocket');
-    for (let i = 0; i < 4; i++) transports.failed(close(1006));
-    expect(transports.current).toBe('polling');
-    for (let i = 0; i < 2; i++) transports.failed(close(0));
-    expect(transports.current).toBe('websocket');
+  test('where there is no WebSocket, who wants nothing else is told so at once', async () => {
+    const { platform } = world({ WebSocket: undefined });
+    const job = createProgressClient({ url: 'http://edge', transport: 'websocket' }, { platform }).job('a');
+    await expect(job.done).rejects.toMatchObject({ name: 'EdgeError', code: 'no_websocket' });
+    expect(job.getSnapshot().error?.message).toContain('give the class as an option');
+  });
+
+  test('where there is no WebSocket, it is left out', async () => {
+    const w = world({ transport: 'auto', random: () => 0, WebSocket: undefined });
+    await w.start();
+    for (let i = 0; i < 4; i++) {
+      await w.close();
+      await w.pass(1);
+    }
+    await w.hello();
+    for (let at = 0; at < 3 * PROBE_MS; at += 10_000) {
+      w.last().owner.alive();
+      await w.pass(10_000);
+    }
+    expect(w.wires.map(({ name }) => name)).toEqual(['sse', 'sse', 'polling', 'polling', 'sse']);
+    expect(w.errors).toEqual([]);
+  });
+
+  test('a close by the edge itself is no failure of the transport', async () => {
+    const w = world({ transport: 'auto', random: () => 0 });
+    const fail = async (code: number) => {
+      await w.close({ code });
+      await w.pass(1_000);
+      return w.last().name;
+    };
+    await w.start();
+    for (const code of [1012, 1013, 4429, 4429]) expect(await fail(code)).toBe('websocket');
+    const names = [];
+    for (let i = 0; i < 6; i++) names.push(await fail(0));
+    expect(names).toEqual(['websocket', 'sse', 'sse', 'polling', 'polling', 'websocket']);
   });
 });

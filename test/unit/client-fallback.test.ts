@@ -59,6 +59,7 @@ class World {
         this.#timers.add(timer);
         return () => this.#timers.delete(timer);
       },
+      onHide: () => () => undefined,
       onWake: () => () => undefined,
       isVisible: () => true,
     };

@@ -32,7 +32,7 @@ export function clientWorld(options: ProgressClientOptions = {}) {
     return () => void listeners.delete(run);
   };
   const platform = {
-    ...{ now: clock.now, later: clock.later, random: () => 0.5, WebSocket: undefined },
+    ...{ now: clock.now, later: clock.later, random: () => 0.5, WebSocket: options.WebSocket },
     fetch: async () => Response.json({ code: 'no_event' }, { status: 404 }),
     ...{ onWake: listen, onHide: listen, isVisible: () => true },
   } satisfies Platform;
@@ -44,6 +44,7 @@ export function clientWorld(options: ProgressClientOptions = {}) {
         const wire: NotedWire = { name, options: given, owner, asked: [], left: [], isClosed: false };
         wires.push(wire);
         return {
+          transport: name,
           follow: (jobs) => void wire.asked.push([...jobs]),
           unfollow: (ids) => void wire.left.push([...ids]),
           ...{ renew: () => true, ping: () => {} },

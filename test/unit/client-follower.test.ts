@@ -1,7 +1,7 @@
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { ClosedError, EdgeError } from '../../sdk/client/errors.js';
 import { Follower } from '../../sdk/client/follower.js';
-import { limits } from '../../sdk/client/handle.js';
+import { limits } from '../../sdk/client/loop.js';
 import type { JobOptions, ProgressUpdate } from '../../sdk/client/types.js';
 import type { Platform, Position } from '../../sdk/client/wire.js';
 import { settled } from '../model/page.js';
@@ -116,6 +116,7 @@ describe('a loop', () => {
     give(6, 7);
     const loop = job[Symbol.asyncIterator]();
     void loop.next();
+    await vi.waitFor(() => expect(owner.rewind).toHaveBeenCalled());
     expect(owner.rewind).toHaveBeenCalledWith(job, expect.objectContaining({ seq: 5 }));
   });
 
@@ -188,6 +189,22 @@ describe('a loop', () => {
 });
 
 describe('a store', () => {
+  test('one that throws is reported, and the others are told all the same', () => {
+    const { job, clock, give } = follower();
+    // What a listener throws is thrown there, by Node's EventTarget.
+    const report = vi.spyOn(process, 'nextTick').mockImplementation((run) => expect(run).toThrow('mine'));
+    onTestFinished(() => report.mockRestore());
+    const told = vi.fn();
+    job.subscribe(() => {
+      throw new Error('mine');
+    });
+    job.subscribe(told);
+    give(1);
+    clock.pass(0);
+    expect(told).toHaveBeenCalledTimes(1);
+    expect(report).toHaveBeenCalledTimes(1);
+  });
+
   test('a snapshot is the same object until something changes, and those who watch are told once a turn', async () => {
     const { job, clock, give } = follower();
     const told = vi.fn();

@@ -147,10 +147,10 @@ async function rest(world: World, page: ModelPage): Promise<void> {
 
 // A small queue, so that it overflows: what is dropped of it comes again.
 beforeAll(async () => {
-  (await import('../../sdk/client/handle.js')).limits.queued = 4;
+  (await import('../../sdk/client/loop.js')).limits.queued = 4;
 });
 afterAll(async () => {
-  (await import('../../sdk/client/handle.js')).limits.queued = 1_000;
+  (await import('../../sdk/client/loop.js')).limits.queued = 1_000;
 });
 
 test('G1 order, G5 stale cursors: whatever is cut, each follower gets every event after its first state once, in order, or a reset', async () => {

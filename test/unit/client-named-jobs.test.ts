@@ -41,3 +41,12 @@ test('a page hears of the connection of named jobs also when the first of them h
   expect(states).toEqual(['connecting', 'open', 'waiting']);
   w.client.close();
 });
+
+test('a name that no job can have is refused before any of the others is followed', async () => {
+  const w = clientWorld();
+  expect(() => w.client.jobs({ ids: ['good', 'not good'] })).toThrow(/the job is "not good"; expected/);
+  await expect(w.client.get('../v1/jobs')).rejects.toThrow(TypeError);
+  await expect(w.client.history('a?b')[Symbol.asyncIterator]().next()).rejects.toThrow(TypeError);
+  await w.loaded();
+  expect(w.client.connection).toBe('idle');
+});

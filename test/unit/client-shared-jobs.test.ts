@@ -51,3 +51,101 @@ test('G7 nobody unauthorised: when a renewed token opens less of all jobs, what 
   expect(said).toEqual([5, 7, 'scope', 5]);
   client.close();
 });
+
+test('a job is let go of some seconds after its last follower, also where others come and go all the time', async () => {
+  const w = clientWorld({ lingerMs: 5_000 });
+  w.client.job('stays');
+  await settled();
+  await w.hello();
+  for (let i = 0; i < 20; i++) {
+    const job = w.client.job(`job-${i}`);
+    await w.pass(3_000);
+    job.close();
+    w.wires[0]?.owner.alive();
+  }
+  await w.pass(4_999);
+  expect(w.wires[0]?.owner.followed().map(({ id }) => id)).toEqual(['stays', 'job-19']);
+  // Who comes back in time finds it as it was.
+  const back = w.client.job('job-19');
+  await w.pass(5_000);
+  back.close();
+  await w.pass(4_999);
+  expect(w.wires[0]?.left.flat()).toEqual(Array.from({ length: 19 }, (_, i) => `job-${i}`));
+  await w.pass(1);
+  expect(w.wires[0]?.left.flat().at(-1)).toBe('job-19');
+  w.client.close();
+});
+
+test('G6 the end: a job that is followed again right behind its end goes on with its next attempt', async () => {
+  const w = clientWorld();
+  const first = w.client.job('a');
+  await settled();
+  await w.hello();
+  await w.say(update('a', 5), { type: 'end', processing_id: 'a' });
+  expect((await first.done).seq).toBe(5);
+  const again = w.client.job('a');
+  await w.pass(100);
+  expect(again.getSnapshot()).toMatchObject({ state: { seq: 5 }, isEnded: false });
+  expect(w.wires[0]?.asked.flat()).toEqual([{ id: 'a', position: expect.objectContaining({ seq: 5 }) }]);
+  await w.say(update('a', 8, 5), { type: 'following', processing_id: 'a', cursor: 9, scope: 's' });
+  expect(again.getSnapshot()).toMatchObject({ state: { seq: 8 }, continuity: { kind: 'proven' } });
+  await w.say({ type: 'end', processing_id: 'a' });
+  expect((await again.done).seq).toBe(8);
+  // One that has not gone on is told so.
+  const third = w.client.job('a');
+  await w.pass(100);
+  await w.say({ type: 'end', processing_id: 'a' });
+  expect((await third.done).seq).toBe(8);
+  w.client.close();
+});
+
+test('who comes late to a job that is stalled is told so, until its next update', async () => {
+  const w = clientWorld();
+  w.client.job('a');
+  await settled();
+  await w.hello();
+  await w.say(update('a', 5), { type: 'following', processing_id: 'a', cursor: 9, scope: 's' });
+  const stalled = { type: 'stalled', processing_id: 'a', silent_ms: 31_000 } as const;
+  await w.say(stalled);
+  const late = w.client.job('a');
+  await settled();
+  expect(late.getSnapshot()).toMatchObject({ stalled, state: { seq: 5 } });
+  await w.say(update('a', 10, 5));
+  expect(late.getSnapshot().stalled).toBe(null);
+  const later = w.client.job('a');
+  await settled();
+  expect(later.getSnapshot().stalled).toBe(null);
+  w.client.close();
+});
+
+test('jobs that are left one by one are let go of in few frames, for an edge takes so many a second', async () => {
+  const w = clientWorld({ lingerMs: 100 });
+  w.client.job('stays');
+  const jobs = Array.from({ length: 100 }, (_, i) => w.client.job(`job-${i}`));
+  await settled();
+  await w.hello();
+  for (const job of jobs) {
+    job.close();
+    await w.pass(5);
+  }
+  await w.pass(200);
+  expect(w.wires[0]?.left.flat()).toHaveLength(100);
+  expect(w.wires[0]?.left.length).toBeLessThanOrEqual(12);
+  w.client.close();
+});
+
+test('the connection stays some seconds behind the last job, also where another was left before', async () => {
+  const w = clientWorld({ lingerMs: 5_000 });
+  const first = w.client.job('a');
+  w.client.job('b');
+  await settled();
+  await w.hello();
+  first.close();
+  await w.pass(4_900);
+  await w.say(update('b', 5), { type: 'end', processing_id: 'b' });
+  await w.pass(4_999);
+  expect(w.client.connection).toBe('open');
+  await w.pass(1);
+  expect(w.client.connection).toBe('idle');
+  w.client.close();
+});

@@ -1,0 +1,155 @@
+import type { ProgressUpdate } from './types.js';
+import type { Position } from './wire.js';
+
+/** So many updates wait for a loop that does not ask for them. The rest is asked of the edge again, later. */
+export const limits = { queued: 1_000 };
+
+/** What a loop takes from, and tells what it has taken. */
+export interface LoopOwner {
+  /** What the loop took last. */
+  looped: Position | null;
+  /** `looped` has moved. */
+  moved(): void;
+  /** The loop wants everything behind this again. */
+  rewind(to: Position): void;
+  /** The loop has all that there is. */
+  letGo(): void;
+  /** Where there is another one. */
+  ownLoop?(): Promise<Loop | undefined>;
+}
+
+/** What a loop is told, and asked. */
+export interface Loop {
+  next(): Promise<IteratorResult<ProgressUpdate>>;
+  give(update: ProgressUpdate, position: Position): void;
+  /** Everything up to here was given. */
+  advance(position: Position): void;
+  /** What was given is void. */
+  forget(): void;
+  /** @param isFirst its owner was not over before */
+  finish(error: Error | null, isFirst: boolean): void;
+}
+
+/** How its owner was when it began. */
+export interface LoopStart {
+  /** Where the page wanted to begin; null: at the last state. */
+  readonly start: Position | null;
+  /** What is shown, up to `taken`. */
+  readonly newest: ProgressUpdate | null;
+  readonly taken: Position | null;
+  readonly isOver: boolean;
+  readonly error: Error | null;
+}
+
+interface Entry {
+  readonly update: ProgressUpdate;
+  position: Position;
+}
+
+interface Waiter {
+  readonly resolve: (result: IteratorResult<ProgressUpdate>) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** What the page does not want any more is not taken, and no mistake. */
+const isByThePage = (error: Error | null): boolean => error?.name === 'ClosedError';
+
+/** A page that does not loop does not load it. */
+export async function openLoop(owner: LoopOwner, start: LoopStart): Promise<Loop> {
+  return (await owner.ownLoop?.()) ?? new QueueLoop(owner, start);
+}
+
+/** Takes an update when the page asks for one. */
+class QueueLoop implements Loop {
+  #queue: Entry[] = [];
+  /** The newest that was queued. */
+  #queued: Position | null;
+  /** The queue was full: what came then is asked for again once it is empty. */
+  #isCutShort = false;
+  readonly #waiters: Waiter[] = [];
+  /** Nothing comes any more. One that was cut short is fed on behind the end of the job. */
+  #isOver: boolean;
+  #error: Error | null;
+
+  /** One that begins late starts at what is shown; or at the cursor that was given, where it is not there any more. */
+  constructor(
+    private readonly owner: LoopOwner,
+    { start, newest, taken, isOver, error }: LoopStart,
+  ) {
+    this.#isOver = isOver;
+    this.#error = isByThePage(error) ? null : error;
+    this.#queued = start ?? taken;
+    if (start === null) {
+      if (newest !== null && taken !== null) this.#queue.push({ update: newest, position: taken });
+    } else if (newest !== null && error === null) {
+      // Behind the end the job is followed once more, for the loop.
+      this.#isCutShort = true;
+      this.#isOver = false;
+    }
+  }
+
+  next(): Promise<IteratorResult<ProgressUpdate>> {
+    return new Promise((resolve, reject) => {
+      this.#waiters.push({ resolve, reject });
+      this.#serve();
+    });
+  }
+
+  give(update: ProgressUpdate, position: Position): void {
+    if (this.#isOver || this.#isCutShort || position.seq <= (this.#queued?.seq ?? -1)) return;
+    this.#isCutShort = this.#queue.length >= limits.queued;
+    if (!this.#isCutShort) {
+      this.#queued = position;
+      this.#queue.push({ update, position });
+    }
+    this.#serve();
+  }
+
+  advance(position: Position): void {
+    if (this.#isCutShort) return;
+    const last = this.#queue.at(-1);
+    this.#queued = position;
+    if (last === undefined) this.owner.looped = position;
+    else last.position = position;
+  }
+
+  forget(): void {
+    this.owner.looped = this.#queued = null;
+    this.#isCutShort = false;
+    this.#queue = [];
+  }
+
+  finish(error: Error | null, isFirst: boolean): void {
+    if (isByThePage(error)) this.#queue = [];
+    else if (isFirst || this.#isCutShort) this.#error = error;
+    if (error !== null) this.#isCutShort = false;
+    if (!this.#isOver && !this.#isCutShort) {
+      this.#isOver = true;
+      if (error === null) this.owner.letGo();
+    }
+    this.#serve();
+  }
+
+  #serve(): void {
+    while (this.#waiters.length > 0) {
+      const entry = this.#queue.shift();
+      const { looped } = this.owner;
+      if (entry === undefined && this.#isCutShort && looped !== null) {
+        this.#isCutShort = false;
+        this.#queued = looped;
+        this.owner.rewind(looped);
+        return;
+      }
+      if (entry === undefined && !this.#isOver) return;
+      const waiter = this.#waiters.shift();
+      if (entry !== undefined) {
+        this.owner.looped = entry.position;
+        waiter?.resolve({ done: false, value: entry.update });
+        this.owner.moved();
+      } else if (this.#error !== null) {
+        waiter?.reject(this.#error);
+        this.#error = null;
+      } else waiter?.resolve({ done: true, value: undefined });
+    }
+  }
+}
