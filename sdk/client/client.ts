@@ -5,6 +5,7 @@ import { ClosedError, edgeError } from './errors.js';
 import { isFinished } from './job-feed.js';
 import { JobsHandle } from './jobs-handle.js';
 import { realPlatform } from './platform.js';
+import type { Saved } from './saved.js';
 import { createSharedJobs } from './shared-jobs.js';
 import { createTransports } from './transports.js';
 import type { ProgressClient, ProgressClientOptions, TransportName } from './types.js';
@@ -41,19 +42,30 @@ export function createProgressClient(
   };
   const several = new Set<JobsHandle>();
   let isClosed = false;
-  const check = (): void => {
+  /** @throws TypeError when no job can have such a name; ClosedError */
+  const check = (...ids: readonly string[]): void => {
     if (isClosed) throw new ClosedError();
+    for (const id of ids)
+      if (!/^[\w-]{1,128}$/.test(id))
+        throw new TypeError(`the job is ${JSON.stringify(id)}; expected 1 to 128 of A-Z a-z 0-9 _ -`);
   };
   const get: ProgressClient['get'] = async (id, options) => {
-    check();
-    checkId(id);
+    check(id);
     return await (await import('./http.js')).getJob(core, id, options);
   };
-  const loadSaved = async () => storage && new (await import('./saved.js')).Saved(core, storage);
-  const shared = createSharedJobs({ ...core, lingerMs, get, saved: loadSaved().catch(() => undefined) });
+  let saved: Promise<Saved | undefined> | null = null;
+  const load = async () => storage && new (await import('./saved.js')).Saved(core, storage);
+  const loadSaved = () => {
+    saved ??= load().catch(() => {
+      // Nothing is kept until the next job is followed.
+      saved = null;
+      return undefined;
+    });
+    return saved;
+  };
+  const shared = createSharedJobs({ ...core, lingerMs, get, loadSaved });
   const job: ProgressClient['job'] = (id, options = {}) => {
-    check();
-    checkId(id);
+    check(id);
     return shared.open(id, options);
   };
   return {
@@ -65,18 +77,17 @@ export function createProgressClient(
     },
     job,
     jobs(filter = {}, options = {}) {
-      check();
-      if (filter.ids !== undefined && (filter.jobTypes !== undefined || options.after !== undefined))
+      const { ids, jobTypes } = filter;
+      check(...(ids ?? []));
+      if (ids !== undefined && (jobTypes !== undefined || options.after !== undefined))
         throw new TypeError('with ids neither jobTypes nor after can be given');
-      filter.ids?.forEach(checkId);
       return new JobsHandle(platform, options, several, async (handle) =>
         (await import('./jobs.js')).createEngine(core, handle, filter, job),
       );
     },
     get,
     async *history(id, options) {
-      check();
-      checkId(id);
+      check(id);
       yield* (await import('./http.js')).readHistory(core, id, options);
     },
     close() {
@@ -85,12 +96,6 @@ export function createProgressClient(
       for (const jobs of [...several]) jobs.close();
     },
   };
-}
-
-/** @throws TypeError when no job can have this name */
-function checkId(id: string): void {
-  if (!/^[\w-]{1,128}$/.test(id))
-    throw new TypeError(`the job is ${JSON.stringify(id)}; expected 1 to 128 of A-Z a-z 0-9 _ -`);
 }
 
 /** @throws TypeError when it is no address of an edge */

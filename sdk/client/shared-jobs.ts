@@ -17,7 +17,7 @@ export interface SharedJobsDeps extends Omit<ConnectionDeps, 'target'> {
   /** The last state, asked for once. */
   readonly get: (id: string) => Promise<ProgressUpdate | null>;
   /** What an earlier page had of each job; undefined: nothing is kept. */
-  readonly saved: Promise<Saved | undefined>;
+  readonly loadSaved: () => Promise<Saved | undefined>;
 }
 
 type Feed = JobFeed<Follower>;
@@ -40,7 +40,6 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
   let epoch = '';
   let saved: Saved | undefined;
   let isAway = false;
-  let isLingering = false;
   let isClosed = false;
   const timers = new Set<() => void>();
 
@@ -76,20 +75,12 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
     const unused = [...feeds.values()].filter(({ followers }) => followers.size === 0);
     const left = unused.filter(({ leftAt }) => leftAt <= since);
     for (const { id } of left) feeds.delete(id);
-    connection.unfollow(left.flatMap(({ id, isEnded }) => (isEnded ? [] : id)));
-    const next = Math.min(...unused.map(({ leftAt }) => leftAt).filter((at) => at > since));
-    // What is left one by one goes in few frames.
-    if (left.length < unused.length) linger(Math.max(JOIN_MS, next - since));
-    else if (followed().length === 0) connection.stop();
+    const ids = left.flatMap(({ id, isEnded }) => (isEnded ? [] : id));
+    if (ids.length > 0) connection.unfollow(ids);
+    if (left.length === unused.length && followed().length === 0) connection.stop();
   };
-  const linger = (ms = lingerMs): void => {
-    if (isLingering) return;
-    isLingering = true;
-    later(ms, () => {
-      isLingering = false;
-      sweep();
-    });
-  };
+  // All at full steps of time: what is left one by one goes in few frames.
+  const linger = (): void => later(lingerMs + JOIN_MS - (platform.now() % JOIN_MS), sweep);
 
   const feedOf = (id: string): Feed => {
     const known = feeds.get(id);
@@ -240,7 +231,7 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
       if (follower.position === null) follower.preview(feed.state);
       follower.connected(connection.state, false);
       // Later: whoever opens it adds its handlers first.
-      void deps.saved.then((loaded) => {
+      void deps.loadSaved().then((loaded) => {
         saved = loaded;
         attach(feed, follower);
       });
@@ -252,7 +243,7 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
       feeds.clear();
       for (const stop of timers) stop();
       connection.stop('closed');
-      void deps.saved.then((loaded) => loaded?.close());
+      void deps.loadSaved().then((loaded) => loaded?.close());
     },
   };
 }

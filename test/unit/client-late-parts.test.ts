@@ -88,7 +88,9 @@ test('a page that closes while a part loads leaves nothing behind', async () => 
 });
 
 test('a storage that cannot be loaded is as good as none; several jobs and a request that cannot be say so', async () => {
-  const w = await freshWorld({ storage: { getItem: () => null, setItem: () => {}, removeItem: () => {} } });
+  const kept: string[] = [];
+  const setItem = (key: string) => void kept.push(key);
+  const w = await freshWorld({ storage: { getItem: () => null, setItem, removeItem: () => {} } });
   for (const part of ['saved', 'jobs', 'http'] as const) lose(part);
   const job = w.client.job('a');
   const jobs = w.client.jobs();
@@ -101,6 +103,13 @@ test('a storage that cannot be loaded is as good as none; several jobs and a req
   await w.hello();
   await w.say(update('a', 5));
   expect(job.getSnapshot().state?.seq).toBe(5);
+  // It is tried again with the next job.
+  vi.doUnmock('../../sdk/client/saved.js');
+  w.client.job('b');
+  await w.loaded();
+  await w.say(update('a', 6, 5));
+  await w.pass(2_000);
+  expect(kept).toEqual(['headway:http://edge/:a']);
   w.client.close();
 });
 
