@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest';
 import { HELLO_MS } from '../../sdk/client/connection.js';
+// Loaded here: where the machine is busy, `get` would come to ask when the answer has been given already.
+import '../../sdk/client/http.js';
 import { settled } from '../model/page.js';
 import { clientWorld } from './client-fixture.js';
 
