@@ -118,7 +118,7 @@ export interface JobsEvents {
   /** What was shown of all of them is void, or of one where `id` names it. */
   reset: { readonly reason: ResetReason; readonly id?: string };
   /** Events between were left out; the newest states follow. */
-  skipped: { readonly after: number; readonly before: number };
+  skipped: Omit<Extract<ServerFrame, { type: 'skipped' }>, 'type'>;
   /** The stream holds nothing of this job any more. */
   gone: { readonly id: string };
   stalled: Extract<ServerFrame, { type: 'stalled' }>;
