@@ -85,6 +85,14 @@ export const EdgeConfig = Type.Object({
       'Who may watch. There is no default, so that nobody runs open by accident. `jwt`: [tokens](#tokens) say who sees which job. `none`: whoever reaches the port sees every job.',
   }),
   ...ACCESS_SETTINGS,
+  dashboard: Type.Union([Type.Literal('auto'), Type.Literal('on'), Type.Literal('off')], {
+    env: 'HEADWAY_DASHBOARD',
+    default: 'auto',
+    expected: '"auto", "on" or "off"',
+    description:
+      'The page at `/` that shows all jobs. `auto`: only where `HEADWAY_HOST` is loopback, or `HEADWAY_AUTH` is `jwt`. The page itself needs no token and holds no data; what it shows needs one.',
+    see: '[The dashboard](guides/dashboard.md)',
+  }),
   stream: Type.String({
     env: 'HEADWAY_STREAM',
     default: 'PROGRESS',

@@ -71,5 +71,5 @@ function withLinks(text: string): string {
     .replace(/\]\((#[\w-]+)\)/g, (_, anchor: string) => {
       return `](${SECTIONS[anchor] ?? `../guides/production.md${anchor}`})`;
     })
-    .replaceAll('](nats/', '](../nats/');
+    .replace(/\]\((nats|guides)\//g, '](../$1/');
 }

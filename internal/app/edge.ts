@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { NatsConnection } from 'nats';
 import type { EdgeConfig } from '../../schemas/config.js';
 import { hostAndPort } from '../../schemas/config-access.js';
+import { isDashboardOn, readDashboard } from '../edge/dashboard.js';
 import { startOperatorsServer, startServer, type TlsSettings } from '../edge/server.js';
 import { loadUws, type Uws } from '../edge/uws.js';
 import { EventLog, type LogListener } from '../eventlog/log.js';
@@ -25,6 +26,9 @@ const API_TIMEOUT_MS = 3_000;
 const SNAPSHOT_TIMEOUT_MS = 60_000;
 /** How often the files for TLS are looked at. */
 const TLS_LOOK_MS = 5_000;
+
+/** Where the build puts the dashboard; an edge that runs from its sources finds them there, and serves none. */
+const DASHBOARD_FILES = new URL('../../web/', import.meta.url);
 
 const now = () => performance.now();
 
@@ -194,6 +198,7 @@ async function serve(deps: Serving, opened: OpenedResources): Promise<RunningEdg
     metrics: sharedAnswer(config.metricsMaxAgeMs, now, () => metrics.render()),
     hasMetricsElsewhere: config.metricsListen !== undefined,
     failed: logFailures(logger),
+    dashboard: isDashboardOn(config) ? await readDashboard(DASHBOARD_FILES) : 'off',
   };
   const operators =
     config.metricsListen === undefined

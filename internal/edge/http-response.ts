@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { HttpResponse } from './uws.js';
 
 const STATUS = {
@@ -21,7 +22,8 @@ export type Status = keyof typeof STATUS;
 export interface HttpResponseSpec {
   readonly status: Status;
   readonly contentType: string;
-  readonly body: string;
+  /** Bytes where it is compressed. */
+  readonly body: string | Uint8Array;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
@@ -50,16 +52,34 @@ export function problem(
   };
 }
 
+/** The tag of an answer that is made of these parts. */
+export function etagOf(parts: readonly (string | Uint8Array)[]): string {
+  const digest = createHash('sha256');
+  for (const part of parts) digest.update(part);
+  return `"${digest.digest('base64url').slice(0, 22)}"`;
+}
+
+/** An answer that has a tag, or 304 where whoever asks has it. */
+export function withEtag(answer: HttpResponseSpec, ifNoneMatch: string): HttpResponseSpec {
+  const known = ifNoneMatch.split(',').map((tag) => tag.trim().replace(/^W\//, ''));
+  const isKnown = known.includes('*') || known.includes(answer.headers?.etag ?? '');
+  return isKnown ? { ...answer, status: 304, body: '' } : answer;
+}
+
 /** The answer to a request whose handler failed. */
 export const REQUEST_FAILED = problem(500, 'internal', 'this request failed; it was logged');
+
+// What has a tag may be kept, and is asked for again each time.
+const defaultCaching = ({ etag }: Readonly<Record<string, string>>): string =>
+  etag === undefined ? 'no-store' : 'private, no-cache';
 
 function writeHead(res: HttpResponse, { status, contentType, headers = {} }: HttpResponseSpec): void {
   res
     .writeStatus(STATUS[status])
     .writeHeader('content-type', contentType)
-    // What has a tag may be kept, and is asked for again each time.
-    .writeHeader('cache-control', headers.etag === undefined ? 'no-store' : 'private, no-cache');
-  for (const [name, value] of Object.entries(headers)) res.writeHeader(name, value);
+    .writeHeader('cache-control', headers['cache-control'] ?? defaultCaching(headers));
+  for (const [name, value] of Object.entries(headers))
+    if (name !== 'cache-control') res.writeHeader(name, value);
   if (status === 426) res.writeHeader('upgrade', 'websocket');
 }
 

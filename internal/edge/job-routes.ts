@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import type { ErrorCode } from '../../schemas/close-codes.js';
 import { show } from '../../schemas/explain.js';
 import type { JobStatus } from '../../schemas/http.js';
@@ -17,7 +16,15 @@ import {
   routeOtherMethods,
   withOrigin,
 } from './http-access.js';
-import { type HttpResponseSpec, problem, REQUEST_FAILED, send, sendWhenReady } from './http-response.js';
+import {
+  etagOf,
+  type HttpResponseSpec,
+  problem,
+  REQUEST_FAILED,
+  send,
+  sendWhenReady,
+  withEtag,
+} from './http-response.js';
 import {
   nextQuery,
   type PageQuery,
@@ -303,15 +310,8 @@ function pageAnswer(
 /** The same answer with its tag, or 304 for whoever has it already. RFC 9110, 13.1.2. */
 function ifChanged(answer: HttpResponseSpec, ifNoneMatch: string): HttpResponseSpec {
   if (answer.status !== 200) return answer;
-  const digest = createHash('sha256')
-    .update(`${answer.contentType}\n${answer.headers?.link ?? ''}\n`)
-    .update(answer.body);
-  const etag = `"${digest.digest('base64url').slice(0, 22)}"`;
-  const headers = { ...answer.headers, etag };
-  const known = ifNoneMatch.split(',').map((tag) => tag.trim().replace(/^W\//, ''));
-  return known.includes('*') || known.includes(etag)
-    ? { status: 304, contentType: answer.contentType, body: '', headers }
-    : { ...answer, headers };
+  const etag = etagOf([`${answer.contentType}\n${answer.headers?.link ?? ''}\n`, answer.body]);
+  return withEtag({ ...answer, headers: { ...answer.headers, etag } }, ifNoneMatch);
 }
 
 function inTime<T>(read: (isStill: IsWanted) => Promise<T>): Promise<T | 'late'> {

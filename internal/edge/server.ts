@@ -1,4 +1,5 @@
 import { PortInUseError, TlsFilesError } from '../errors.js';
+import { type DashboardDeps, routeDashboard } from './dashboard.js';
 import { type JobRoutesDeps, routeJobs } from './job-routes.js';
 import { type OpsRoutesDeps, routeOperators, routeOps } from './ops-routes.js';
 import { guardSockets } from './routing.js';
@@ -48,7 +49,7 @@ interface Listener {
 export async function startServer(
   uws: Uws,
   address: Address,
-  deps: OpsRoutesDeps & WebSocketDeps & JobRoutesDeps & SseDeps,
+  deps: OpsRoutesDeps & WebSocketDeps & JobRoutesDeps & SseDeps & DashboardDeps,
   tls: TlsSettings | null,
 ): Promise<EdgeServer> {
   const route = (app: App): App => {
@@ -61,6 +62,7 @@ export async function startServer(
     routeWebSockets(app, uws, deps);
     routeSse(app, deps);
     routeJobs(app, deps);
+    routeDashboard(app, deps);
     routeOps(app, deps);
     return app;
   };

@@ -178,7 +178,7 @@ describe('/metrics', () => {
 
 describe('mistakes are answered with application/problem+json', () => {
   test.each([
-    '/',
+    '/index.html',
     '/nope',
     '/ws',
     '/ws/upload-progress2',

@@ -205,7 +205,16 @@ const FORBIDDEN: [folder: string, statement: string, rule?: string][] = [
   ['sdk/react', "import 'uWebSockets.js';"],
   ['sdk/react', "import 'uWebSockets.js-node24';"],
   ['web', "import '../internal/eventlog/log.js';"],
-  ['web/pages', "import '../../internal/eventlog/log.js';"],
+  ['web/ui', "import '../../internal/eventlog/log.js';"],
+  ['web/ui', "import '../../sdk/client/connection.js';"],
+  ['web/ui', "import '../../schemas/frames.js';"],
+  ['web/ui', "import 'react';"],
+  ['web/store', "import 'nats';"],
+  // What is pure draws nothing, and has no clock.
+  ['web/model', "import 'preact';"],
+  ['web/model', "import '../store/store.js';"],
+  ['web/model', 'export const title = document.title;', GLOBALS],
+  ['web/model', 'export const timer = setTimeout(() => {}, 1);', GLOBALS],
 ];
 
 const ALLOWED: [folder: string, statement: string][] = [
@@ -229,7 +238,11 @@ const ALLOWED: [folder: string, statement: string][] = [
   ['sdk/worker', "import '../../schemas/event-check.js';"],
   ['sdk/worker', "import '../../schemas/event.generated.js';"],
   ['web', "import '../sdk/client/index.js';"],
-  ['web', "import '../schemas/frames.js';"],
+  ['web/ui', "import '../../sdk/client/index.js';"],
+  ['web/ui', "import '../model/format.js';"],
+  ['web/ui', "import { render } from 'preact';"],
+  ['web/ui', "import 'uplot';"],
+  ['web/model', "import type { Job } from '../../sdk/client/index.js';"],
   ['test/unit', "import '../../internal/eventlog/log.js';"],
   ['test/unit', "import '../../internal/app/edge.js';"],
 ];

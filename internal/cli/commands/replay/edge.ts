@@ -171,6 +171,7 @@ export class ReplayEdge implements ReplaySink {
         { host: config.host, port: config.port, reuse: false },
         {
           ...parts,
+          dashboard: 'off',
           refused: (refusal) => {
             parts.refused(refusal);
             if (refusal.code !== 'forbidden_origin' || hasLogged) return;

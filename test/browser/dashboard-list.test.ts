@@ -1,0 +1,191 @@
+/** The dashboard's list of jobs, in Chromium. */
+import type { NatsConnection } from 'nats';
+import type { Browser } from 'playwright-core';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { launchChromium } from '../harness/browser.js';
+import { type EdgeProcess, startEdgeProcess } from '../harness/edge-process.js';
+import { type NatsServer, startNats } from '../harness/nats-server.js';
+import { connectNats } from '../harness/publish.js';
+import { waitFor } from '../harness/wait.js';
+import { busyJobs, DashboardTab, PHONE, publishAll } from './dashboard-fixture.js';
+
+let nats: NatsServer;
+let nc: NatsConnection & AsyncDisposable;
+let edge: EdgeProcess;
+let browser: Browser;
+beforeAll(async () => {
+  browser = await launchChromium();
+  nats = await startNats();
+  nc = await connectNats(nats.url);
+  edge = await startEdgeProcess({ natsUrl: nats.url });
+});
+afterAll(async () => {
+  await browser?.close();
+  await edge?.[Symbol.asyncDispose]();
+  await nc?.[Symbol.asyncDispose]();
+  await nats?.[Symbol.asyncDispose]();
+});
+
+test('with no job it says so, and how one comes', async () => {
+  await using tab = await DashboardTab.open(browser, edge.http);
+  await tab.page.getByRole('heading', { name: 'No jobs yet' }).waitFor();
+  await tab.page.getByText('Live', { exact: true }).waitFor();
+  expect(await tab.axe()).toEqual([]);
+  await tab.pictures('empty');
+});
+
+test('a few jobs: each with its state, failed and stalled first', async () => {
+  await publishAll(nc, busyJobs(60, Date.now()));
+  await publishAll(nc, [
+    [
+      'video-quiet',
+      {
+        job_type: 'video.transcode',
+        progress: 63,
+        status: 'processing',
+        stall_after_seconds: 0.2,
+        step: { name: 'Encoding 1080p' },
+      },
+    ],
+  ]);
+  await using tab = await DashboardTab.open(browser, edge.http);
+  await tab.page.getByRole('button', { name: '1 Stalled' }).waitFor();
+  await tab.pictures('list');
+  expect(await tab.axe()).toEqual([]);
+});
+
+test('ten thousand jobs', async () => {
+  await publishAll(nc, busyJobs(10_000, Date.now()));
+  await using tab = await DashboardTab.open(browser, edge.http);
+  await waitFor(async () => (await tab.page.locator('.shown').textContent())?.includes('10,001 jobs'), {
+    what: '10,001 jobs',
+    timeoutMs: 20_000,
+  });
+  await tab.pictures('many');
+  expect(await tab.axe()).toEqual([]);
+  await tab.page.setViewportSize(PHONE);
+  expect(await tab.isTooWide()).toBe(false);
+});
+
+test('the address holds the view: states, types, text and order come back with it, and by the keyboard', async () => {
+  await using tab = await DashboardTab.open(browser, edge.http);
+  const { page } = tab;
+  await page.getByRole('button', { name: /Failed/ }).click();
+  await page.locator('.types .chip', { hasText: 'pdf.words' }).click();
+  await page.keyboard.press('/');
+  await page.keyboard.type('DISK space');
+  await page.getByRole('button', { name: 'Age', exact: true }).click();
+  const wanted = /#\/\?state=failed&type=pdf\.words&q=DISK\+space&sort=age$/;
+  await waitFor(() => wanted.test(page.url()), { what: `the address, ${page.url()}` });
+  await page.locator('.row-failed').first().waitFor();
+  await page.locator('input[type=search]').fill('nothing-like-it');
+  await page.getByText('No job matches').waitFor();
+  await page.locator('input[type=search]').fill('NO space');
+  await page.locator('.row-failed').first().waitFor();
+  const shown = async () => await page.locator('.shown').textContent();
+  const before = await shown();
+  expect(before).toMatch(/^\d+ of 10,001 jobs$/);
+  await page.reload();
+  await page.locator('.row-failed').first().waitFor();
+  await waitFor(async () => (await shown()) === before, { what: 'the same jobs' });
+  expect(await page.locator('input[type=search]').inputValue()).toBe('NO space');
+  expect(await page.locator('.rows .row:not(.row-failed)').count()).toBe(0);
+  await page.getByRole('button', { name: 'Show all' }).click();
+  await waitFor(async () => (await shown()) === '10,001 jobs', { what: 'all of them' });
+
+  // Down by ten rows, and to the end, and into a job and back.
+  await page.locator('.job-list').focus();
+  for (let count = 0; count < 10; count++) await page.keyboard.press('ArrowDown');
+  const active = page.locator('.row-active');
+  expect(await active.getAttribute('aria-rowindex')).toBe('11');
+  await page.keyboard.press('End');
+  await waitFor(async () => (await active.getAttribute('aria-rowindex')) === '10002', {
+    what: 'the last row',
+  });
+  const id = (await active.locator('a').textContent()) ?? '';
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { name: id, exact: true }).waitFor();
+  expect(page.url()).toMatch(new RegExp(`#/jobs/${id}$`));
+  await page.keyboard.press('Escape');
+  await page.locator('.job-list').waitFor();
+  // The keyboard is where it was.
+  await waitFor(
+    async () => (await active.count()) === 1 && (await active.locator('a').textContent()) === id,
+    {
+      what: 'the same row',
+    },
+  );
+  expect(await page.evaluate('document.activeElement.className')).toContain('job-list');
+  expect(tab.asked.filter((url) => new URL(url).host !== new URL(edge.http).host)).toEqual([]);
+});
+
+test('large text, for a screen on the wall', async () => {
+  await using tab = await DashboardTab.open(browser, edge.http);
+  await tab.page.getByRole('button', { name: 'Large text' }).click();
+  expect(tab.page.url()).toMatch(/#\/\?large=$/);
+  await tab.pictures('large');
+  expect(await tab.isTooWide()).toBe(false);
+  expect(await tab.axe()).toEqual([]);
+});
+
+test('hostile words stay words, in one line, and turn nothing round', async () => {
+  const evil = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>';
+  const turned = 'safe \u202e gnp.exe \u2066 \u200b end';
+  const piled = `Z${'\u0301'.repeat(400)}`;
+  const long = 'x'.repeat(60_000);
+  await publishAll(nc, [
+    [
+      'hostile-1',
+      {
+        progress: 1,
+        status: 'error',
+        error: { code: evil.slice(0, 100), message: `${evil} ${turned} ${piled}`, details: { evil, long } },
+      },
+    ],
+    ['hostile-2', { progress: 100, status: 'completed', message: turned, result: { [evil]: long } }],
+    [
+      `hostile-${'w'.repeat(120)}`,
+      { progress: 3, message: 'w'.repeat(4_000), step: { name: 's'.repeat(256) } },
+    ],
+    [
+      'hostile-4',
+      { progress: 4, message: 'שלום \u05d0\u05d1 مرحبا', step: { name: turned }, job_type: 't'.repeat(64) },
+    ],
+    [
+      'hostile-5',
+      {
+        progress: 100,
+        status: 'completed',
+        result: '</script><script>window.hacked=1</script>',
+        extra: long.slice(0, 50_000),
+      },
+    ],
+  ]);
+  await using tab = await DashboardTab.open(browser, `${edge.http}/#/?q=hostile`);
+  const { page } = tab;
+  await waitFor(async () => (await page.locator('.shown').textContent())?.startsWith('5 of'), {
+    what: 'the hostile jobs',
+  });
+  const isHarmless = async () => {
+    expect(await page.evaluate('window.hacked')).toBeUndefined();
+    expect(await page.locator('#app img, #app script').count()).toBe(0);
+    expect(await page.locator('#app').textContent()).not.toMatch(/[\u202a-\u202e\u2066-\u2069\u200b]/);
+    expect(await tab.isTooWide()).toBe(false);
+  };
+  const heights = await page
+    .locator('.rows .row')
+    .evaluateAll((rows) => rows.map((row) => (row as HTMLElement).offsetHeight));
+  expect(new Set(heights).size).toBe(1);
+  await isHarmless();
+  await tab.pictures('hostile');
+  expect(await tab.axe()).toEqual([]);
+  for (const id of ['hostile-1', 'hostile-2', 'hostile-4', 'hostile-5', `hostile-${'w'.repeat(120)}`]) {
+    await page.goto(`${edge.http}/#/jobs/${id}`);
+    await page.getByRole('heading', { name: id, exact: true }).waitFor();
+    await page.getByText('complete: every event').waitFor();
+    await isHarmless();
+    if (id === 'hostile-1') await tab.pictures('hostile-job');
+    await page.setViewportSize(PHONE);
+    expect([id, await tab.isTooWide()]).toEqual([id, false]);
+  }
+});

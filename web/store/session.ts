@@ -1,0 +1,259 @@
+import {
+  createProgressClient,
+  ForbiddenError,
+  type JobSnapshot,
+  type Jobs,
+  type JobsEvents,
+  type ProgressClient,
+  UnauthorizedError,
+} from '../../sdk/client/index.js';
+import { type ConnectionLog, changed, leftOut, newLog, received, upToDate } from '../model/connection-log.js';
+import { EventRate } from '../model/event-rate.js';
+import { type JobRow, rowOf } from '../model/job-row.js';
+import { type Listed, type ListView, listed } from '../model/list-view.js';
+import { readClaims, type TokenClaims } from '../model/token.js';
+import { StallProbe } from './stall-probe.js';
+import { Store } from './store.js';
+
+const TOKEN_KEY = 'headway-dashboard-token';
+/** A list that is sorted anew more often cannot be read. */
+const SORT_MS = 250;
+/** Of each job so many updates a second: nobody reads more. What is left out in between is counted all the same. */
+const JOB_RATE = 4;
+/** A job that promises nothing may have stalled by the settings of the edge. */
+const SILENT_MS = 30_000;
+
+/** This tab's connection to the edge, and all jobs. */
+export class Session extends Store {
+  /** Under a path of its own where a proxy has put the edge there. */
+  readonly edge = new URL('.', location.href);
+  client: ProgressClient;
+  log: ConnectionLog = newLog(Date.now());
+  readonly rate = new EventRate();
+  /** All jobs are no longer followed. */
+  error: Error | null = null;
+  isCurrent = false;
+  /** Rises with each new client: what hangs on the old one begins anew. */
+  generation = 0;
+  #token: string | null = null;
+  #jobs: Jobs;
+  #probe: StallProbe;
+  #rows = new Map<string, JobRow>();
+  #shown = new Map<string, JobSnapshot>();
+  /** What is shown is the newest now: which of the silent jobs had stalled before that is not known yet. */
+  #mustProbe = false;
+  #all: ReadonlyMap<string, JobSnapshot> | null = null;
+  #listed: {
+    readonly view: ListView;
+    readonly atMs: number;
+    readonly isStale: boolean;
+    readonly result: Listed;
+  } | null = null;
+  #listTimer: ReturnType<typeof setTimeout> | null = null;
+
+  constructor() {
+    super();
+    this.#token = readToken();
+    this.client = this.#connect();
+    this.#jobs = this.#follow();
+    this.#probe = this.#newProbe();
+  }
+
+  /** What the token says of itself; null: there is none. */
+  get claims(): TokenClaims | null {
+    return this.#token === null ? null : readClaims(this.#token);
+  }
+
+  /** Nothing is shown before somebody signs in. */
+  get needsToken(): boolean {
+    return this.error instanceof UnauthorizedError;
+  }
+
+  /** The token opens some jobs, and not the list. */
+  get isListRefused(): boolean {
+    return this.error instanceof ForbiddenError;
+  }
+
+  get cursor(): string | null {
+    return this.#jobs.cursor;
+  }
+
+  /** The newest of a job; null: the edge has none. */
+  row(id: string): JobRow | null {
+    return this.#rows.get(id) ?? null;
+  }
+
+  get size(): number {
+    return this.#rows.size;
+  }
+
+  /** The list for a view. The rows may be older than `row` says, by a moment. */
+  list(view: ListView): Listed {
+    const nowMs = performance.now();
+    const last = this.#listed;
+    if (last !== null && last.view === view && (!last.isStale || nowMs - last.atMs < SORT_MS)) {
+      if (last.isStale) this.#listLater(SORT_MS - (nowMs - last.atMs));
+      return last.result;
+    }
+    const result = listed(this.#rows.values(), view);
+    this.#rows = inOrder(result.rows, this.#rows);
+    this.#listed = { view, atMs: nowMs, isStale: false, result };
+    return result;
+  }
+
+  /** The token is kept for this tab, and as long as it. */
+  signIn(token: string): void {
+    this.#token = token;
+    keepToken(token);
+    // A connection that stands takes it by itself, when the old one expires.
+    if (this.error === null) this.changed();
+    else this.#restart();
+  }
+
+  signOut(): void {
+    this.#token = null;
+    keepToken(null);
+    this.#restart();
+  }
+
+  /** Anew, from the last states. */
+  #restart(): void {
+    this.#probe.close();
+    this.client.close();
+    this.generation += 1;
+    this.error = null;
+    this.isCurrent = false;
+    this.#rows = new Map();
+    this.#shown = new Map();
+    this.#all = null;
+    this.#listed = null;
+    this.log = newLog(Date.now());
+    this.client = this.#connect();
+    this.#jobs = this.#follow();
+    this.#probe = this.#newProbe();
+    this.changed();
+  }
+
+  #connect(): ProgressClient {
+    return createProgressClient({ url: this.edge, getToken: () => this.#token });
+  }
+
+  #follow(): Jobs {
+    const jobs = this.client.jobs({}, { maxRate: JOB_RATE });
+    // What the one before says is of no interest any more.
+    const on = <K extends keyof JobsEvents & string>(type: K, listener: (detail: JobsEvents[K]) => void) => {
+      jobs.addEventListener(type, ({ detail }) => {
+        if (this.#jobs !== jobs) return;
+        listener(detail);
+        this.changed();
+      });
+    };
+    on('update', (update) => {
+      const events = 1 + (update.folded ?? 0);
+      if (this.isCurrent) this.rate.add(events, performance.now());
+      this.log = received(this.log, events);
+    });
+    on('connection', (state) => {
+      if (state !== 'open') this.isCurrent = false;
+      this.log = changed(this.log, state, Date.now());
+    });
+    on('state', ({ isCurrent }) => {
+      this.#mustProbe ||= isCurrent && !this.isCurrent;
+      this.isCurrent = isCurrent;
+      if (isCurrent) this.log = upToDate(this.log, Date.now());
+    });
+    on('reset', ({ reason }) => {
+      this.log = leftOut(this.log, reason);
+    });
+    on('skipped', () => {
+      this.log = leftOut(this.log, 'skipped');
+    });
+    on('error', (error) => {
+      this.error = error;
+      this.isCurrent = false;
+    });
+    return jobs;
+  }
+
+  #newProbe(): StallProbe {
+    return new StallProbe(this.client, (id, stalled) => {
+      const snapshot = this.#shown.get(id);
+      const row = snapshot && rowOf({ ...snapshot, stalled }, this.#rows.get(id) ?? null);
+      if (row == null) return;
+      this.#rows.set(id, row);
+      if (this.#listed !== null) this.#listed = { ...this.#listed, isStale: true };
+      this.changed();
+    });
+  }
+
+  #probeSilent(): void {
+    this.#mustProbe = false;
+    const nowMs = Date.now();
+    const silent: string[] = [];
+    for (const { id, condition, updatedMs, state } of this.#rows.values()) {
+      const promisedMs = (state.stall_after_seconds ?? Number.POSITIVE_INFINITY) * 1_000;
+      if (condition === 'running' && nowMs - updatedMs > Math.min(promisedMs, SILENT_MS)) silent.push(id);
+    }
+    this.#probe.ask(silent);
+  }
+
+  protected override update(): void {
+    const { jobs } = this.#jobs.getSnapshot();
+    if (jobs === this.#all) return;
+    this.#all = jobs;
+    let hasChanged = false;
+    for (const [id, snapshot] of jobs) {
+      const before = this.#shown.get(id);
+      if (before === snapshot) continue;
+      this.#shown.set(id, snapshot);
+      // Of the connection alone: the row is the same.
+      if (before?.state === snapshot.state && before.stalled === snapshot.stalled) continue;
+      const row = rowOf(snapshot, this.#rows.get(id) ?? null);
+      if (row !== null) this.#rows.set(id, row);
+      hasChanged = true;
+    }
+    if (this.#shown.size > jobs.size) {
+      hasChanged = true;
+      for (const id of this.#shown.keys()) {
+        if (jobs.has(id)) continue;
+        this.#shown.delete(id);
+        this.#rows.delete(id);
+      }
+    }
+    if (this.#mustProbe) this.#probeSilent();
+    if (hasChanged && this.#listed !== null) this.#listed = { ...this.#listed, isStale: true };
+  }
+
+  #listLater(ms: number): void {
+    this.#listTimer ??= setTimeout(() => {
+      this.#listTimer = null;
+      this.changed();
+    }, ms);
+  }
+}
+
+/** The same jobs, those of the list first: what is sorted almost is sorted anew in no time. */
+function inOrder(first: readonly JobRow[], rows: ReadonlyMap<string, JobRow>): Map<string, JobRow> {
+  const ordered = new Map<string, JobRow>();
+  for (const row of first) ordered.set(row.id, row);
+  if (ordered.size < rows.size) for (const [id, row] of rows) if (!ordered.has(id)) ordered.set(id, row);
+  return ordered;
+}
+
+// A browser that keeps nothing for pages asks for the token again.
+function readToken(): string | null {
+  try {
+    return sessionStorage.getItem(TOKEN_KEY);
+  } catch {
+    return null;
+  }
+}
+
+function keepToken(token: string | null): void {
+  try {
+    if (token === null) sessionStorage.removeItem(TOKEN_KEY);
+    else sessionStorage.setItem(TOKEN_KEY, token);
+  } catch {
+    // It is kept as long as the page stays.
+  }
+}

@@ -1,0 +1,70 @@
+import type { Job, JobSnapshot, ProgressClient } from '../../sdk/client/index.js';
+
+/** So many jobs are asked about at once: fewer than an edge lets one connection follow. */
+const AT_ONCE = 100;
+/** An edge that says that a job has stalled does so right behind its last state. */
+const ANSWER_MS = 500;
+/** One that cannot answer now is not waited for. */
+const PATIENCE_MS = 10_000;
+
+/**
+ * Finds out which of some silent jobs have stalled. The edge tells a page of all jobs of a stall once, when it begins; of
+ * one that began before, only those who follow the job by its name. A job that merely looks silent may be alive: its
+ * heartbeats are no events.
+ */
+export class StallProbe {
+  readonly #waiting = new Set<string>();
+  readonly #asked = new Map<string, Job>();
+
+  constructor(
+    private readonly client: Pick<ProgressClient, 'job'>,
+    private readonly onStalled: (id: string, stalled: NonNullable<JobSnapshot['stalled']>) => void,
+  ) {}
+
+  ask(ids: Iterable<string>): void {
+    for (const id of ids) if (!this.#asked.has(id)) this.#waiting.add(id);
+    this.#next();
+  }
+
+  close(): void {
+    this.#waiting.clear();
+    for (const job of [...this.#asked.values()]) job.close();
+    this.#asked.clear();
+  }
+
+  #next(): void {
+    for (const id of this.#waiting) {
+      if (this.#asked.size >= AT_ONCE) return;
+      this.#waiting.delete(id);
+      this.#askOne(id);
+    }
+  }
+
+  #askOne(id: string): void {
+    const job = this.client.job(id);
+    this.#asked.set(id, job);
+    const done = (): void => {
+      clearTimeout(timer);
+      if (this.#asked.get(id) !== job) return;
+      this.#asked.delete(id);
+      job.close();
+      this.#next();
+    };
+    let timer = setTimeout(done, PATIENCE_MS);
+    let isCurrent = false;
+    job.addEventListener('stalled', ({ detail }) => {
+      this.onStalled(id, detail);
+      done();
+    });
+    job.addEventListener('error', done);
+    job.subscribe(() => {
+      const snapshot = job.getSnapshot();
+      if (snapshot.isEnded) done();
+      else if (snapshot.isCurrent && !isCurrent) {
+        isCurrent = true;
+        clearTimeout(timer);
+        timer = setTimeout(done, ANSWER_MS);
+      }
+    });
+  }
+}

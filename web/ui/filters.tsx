@@ -1,0 +1,116 @@
+/** @jsxImportSource preact */
+import type { RefObject } from 'preact';
+import { withType } from '../model/address.js';
+import { formatCount } from '../model/format.js';
+import { type Listed, type ListView, PLAIN_VIEW, SORT_KEYS, type SortKey } from '../model/list-view.js';
+import { Icon } from './icons.js';
+import { SORT_NAMES } from './job-list.js';
+
+/** So many types have a button of their own; the others are in a list. */
+const MOST_BUTTONS = 5;
+
+export interface FiltersProps {
+  readonly listed: Listed;
+  readonly view: ListView;
+  readonly search: RefObject<HTMLInputElement | null>;
+  readonly onView: (view: ListView) => void;
+  readonly isLarge: boolean;
+  readonly onLarge: (isLarge: boolean) => void;
+}
+
+const nameOf = (type: string): string => (type === '' ? 'no type' : type);
+
+export function Filters({ listed, view, search, onView, isLarge, onLarge }: FiltersProps) {
+  // What is chosen has a button, however few jobs it has.
+  const buttons = listed.types.filter(([type], index) => index < MOST_BUTTONS || view.types.includes(type));
+  const others = listed.types.filter((entry) => !buttons.includes(entry));
+  const isFiltered = view.conditions.length + view.types.length > 0 || view.text !== '';
+  return (
+    <div class="filters" role="search" aria-label="Jobs">
+      <label class="search">
+        <Icon name="search" />
+        <span class="hidden">Search in id, type, step, message and error</span>
+        <input
+          ref={search}
+          type="search"
+          value={view.text}
+          placeholder="Search ( / )"
+          maxLength={200}
+          spellcheck={false}
+          onInput={({ currentTarget }) => onView({ ...view, text: currentTarget.value })}
+        />
+      </label>
+      <fieldset class="types">
+        <legend class="hidden">Types</legend>
+        {buttons.map(([type, count]) => (
+          <button
+            key={type}
+            type="button"
+            class="chip"
+            aria-pressed={view.types.includes(type)}
+            onClick={() => onView(withType(view, type))}
+          >
+            {nameOf(type)} <span class="chip-count">{formatCount(count)}</span>
+          </button>
+        ))}
+        {others.length > 0 && (
+          <select
+            class="chip"
+            aria-label="More types"
+            value=""
+            onChange={({ currentTarget }) => {
+              const type = others[Number(currentTarget.value)]?.[0];
+              currentTarget.value = '';
+              if (type !== undefined) onView(withType(view, type));
+            }}
+          >
+            <option value="">{others.length} more types</option>
+            {others.map(([type, count], index) => (
+              <option key={type} value={index}>
+                {nameOf(type)} ({formatCount(count)})
+              </option>
+            ))}
+          </select>
+        )}
+      </fieldset>
+      <span class="filters-end">
+        <label class="sort">
+          <span>Sort by</span>{' '}
+          <select
+            value={`${view.sort.isDescending ? '-' : ''}${view.sort.key}`}
+            onChange={({ currentTarget: { value } }) =>
+              onView({
+                ...view,
+                sort: { key: value.replace('-', '') as SortKey, isDescending: value.startsWith('-') },
+              })
+            }
+          >
+            {SORT_KEYS.flatMap((key) => [
+              <option key={key} value={key}>{`${SORT_NAMES[key]} ↑`}</option>,
+              <option key={`-${key}`} value={`-${key}`}>{`${SORT_NAMES[key]} ↓`}</option>,
+            ])}
+          </select>
+        </label>
+        <span class="shown">
+          {isFiltered ? `${formatCount(listed.rows.length)} of ` : ''}
+          {formatCount(listed.total)} jobs
+        </span>
+        {isFiltered && (
+          <button type="button" class="chip" onClick={() => onView({ ...PLAIN_VIEW, sort: view.sort })}>
+            Show all
+          </button>
+        )}
+        <button
+          type="button"
+          class="chip"
+          aria-pressed={isLarge}
+          title="Large, for a screen that is far away"
+          onClick={() => onLarge(!isLarge)}
+        >
+          <Icon name="large" />
+          <span class="hidden">Large text</span>
+        </button>
+      </span>
+    </div>
+  );
+}
