@@ -30,7 +30,7 @@ help: ## show this list
 	@echo 'Usage: make <target>'
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
 
-demo: setup build ## run the demo; your own documents: make demo FILES="a.pdf b.pdf"
+demo: setup build ## run the demo, with a page for documents; or with yours: make demo FILES="a.pdf b.pdf"
 	@if [ -z "$${NATS_URL:-}" ]; then NATS_SERVER_BIN=$$(scripts/nats-server.sh) || exit 1; export NATS_SERVER_BIN; fi; \
 	exec node dist/cmd/demo.js $(FILES)
 

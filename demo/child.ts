@@ -76,6 +76,14 @@ export class Child implements AsyncDisposable {
     return this.#watched.lines.slice(-KEPT_LINES);
   }
 
+  /** Ends the command as the system would that has no memory left: at once, without a word. That is then no news. */
+  async kill(): Promise<void> {
+    this.#isStopping = true;
+    const { pid } = this.#started ?? {};
+    if (pid !== undefined) kill(pid);
+    await this.exited;
+  }
+
   /** Ends it, gently and then by force, and waits until it is gone. */
   async stop(): Promise<void> {
     this.#isStopping = true;

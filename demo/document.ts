@@ -1,6 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { closedError, DocumentAccessError, DocumentContentError, noSuchPageError } from './document-error.js';
+import { htmlText, isHtml } from './html-text.js';
 import { openPdf } from './pdf.js';
 import { paginate } from './text-pages.js';
 import { countCharacters, countWords } from './text-stats.js';
@@ -38,7 +39,7 @@ const EXPECTED = 'a PDF or a UTF-8 text file';
 const PDF_MAGIC = '%PDF-';
 
 /**
- * Opens a PDF or a text file. Which of the two it is follows from what is in it and not from its name.
+ * Opens a PDF or a text file, of HTML what people read. Which of them it is follows from what is in it and not from its name.
  * @throws {DocumentAccessError} the file cannot be read: missing, a folder, a device, too large
  * @throws {DocumentContentError} it holds no document: empty, damaged, protected, not UTF-8, of another kind
  */
@@ -60,7 +61,7 @@ export async function openDocument(path: string): Promise<Document> {
     );
   }
   const text = decodeText(path, bytes);
-  let pages = paginate(text);
+  let pages = paginate(isHtml(text) ? htmlText(text) : text);
   return makeDocument(path, 'text', {
     pageCount: pages.length,
     text: async (number) => pages[number - 1] ?? '',

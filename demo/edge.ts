@@ -1,3 +1,4 @@
+import { type AddressInfo, createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { prettyFactory } from 'pino-pretty';
 import { deferred, pause, unlessFailed, untilAborted } from '../internal/async.js';
@@ -10,8 +11,14 @@ import { JOB_TYPE } from './options.js';
 export interface Edge extends AsyncDisposable {
   /** `http://127.0.0.1:<port>` */
   readonly http: string;
+  readonly port: number;
   /** The WebSocket endpoint of one job, or of all documents. */
   progressUrl(processingId?: string): string;
+}
+
+/** One whose process can be killed. */
+interface EdgeLife extends Edge {
+  kill(): Promise<void>;
 }
 
 /** How to run it. */
@@ -21,21 +28,88 @@ export interface EdgeSettings {
   readonly stream: string;
   /** 0 takes a free one. */
   readonly port: number;
+  /** Another one may have to take its place, on its port. */
+  readonly isMortal: boolean;
   /** Gets the log: made readable for a terminal, as it is for everything else. */
   readonly log: NodeJS.WriteStream | undefined;
   /** Told when the edge ends by itself. */
   readonly fail: (error: Error) => void;
 }
 
+/** An edge that can be killed and comes back by itself, on the port on which it was. */
+export class MortalEdge implements Edge {
+  #life: EdgeLife;
+  #isUp = true;
+
+  private constructor(
+    private readonly settings: EdgeSettings,
+    private readonly signal: AbortSignal,
+    first: EdgeLife,
+  ) {
+    this.#life = first;
+  }
+
+  /**
+   * Starts an edge and waits until it is ready for clients.
+   * @throws DemoError, or the signal's reason; then nothing is left running
+   */
+  static async start(settings: EdgeSettings, signal: AbortSignal): Promise<MortalEdge> {
+    const port = settings.isMortal && settings.port === 0 ? await freePort() : settings.port;
+    return new MortalEdge(settings, signal, await startEdge({ ...settings, port }, signal));
+  }
+
+  get http(): string {
+    return this.#life.http;
+  }
+
+  get port(): number {
+    return this.#life.port;
+  }
+
+  progressUrl(processingId?: string): string {
+    return this.#life.progressUrl(processingId);
+  }
+
+  /**
+   * Kills its process. Another one takes its place after so many milliseconds.
+   * @returns false: it is away already
+   */
+  async kill(awayMs: number): Promise<boolean> {
+    if (!this.#isUp) return false;
+    this.#isUp = false;
+    await this.#life.kill();
+    void this.#comeBack(awayMs);
+    return true;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#coming;
+    await this.#life[Symbol.asyncDispose]();
+  }
+
+  async #comeBack(awayMs: number): Promise<void> {
+    const { settings, signal } = this;
+    this.#coming = pause(awayMs, signal)
+      .then(() => startEdge({ ...settings, port: this.port }, signal))
+      .then(
+        (life) => {
+          this.#life = life;
+          this.#isUp = true;
+        },
+        (error: Error) => {
+          // When the demo ends there is nothing to say.
+          if (!signal.aborted) settings.fail(error);
+        },
+      );
+  }
+  #coming: Promise<void> = Promise.resolve();
+}
+
 const PROGRAM = fileURLToPath(new URL('../cmd/edge.js', import.meta.url));
 const START_WITHIN_MS = 20_000;
 const LOOK_EVERY_MS = 25;
 
-/**
- * Starts an edge and waits until it is ready for clients.
- * @throws DemoError, or the signal's reason; then nothing is left running
- */
-export async function startEdge(settings: EdgeSettings, signal: AbortSignal): Promise<Edge> {
+async function startEdge(settings: EdgeSettings, signal: AbortSignal): Promise<EdgeLife> {
   const show = printer(settings.log);
   const port = deferred<number>();
   const onLine = (line: string): void => {
@@ -68,8 +142,10 @@ export async function startEdge(settings: EdgeSettings, signal: AbortSignal): Pr
     });
     return {
       http: `http://127.0.0.1:${taken}`,
+      port: taken,
       progressUrl: (id) =>
         `ws://127.0.0.1:${taken}/ws/upload-progress${id === undefined ? `?job_type=${JOB_TYPE}` : `/${id}`}`,
+      kill: () => child.kill(),
       [Symbol.asyncDispose]: () => child.stop(),
     };
   } catch (error) {
@@ -79,7 +155,7 @@ export async function startEdge(settings: EdgeSettings, signal: AbortSignal): Pr
 }
 
 /** Ours without what may configure another edge: the demo's is open, but only to this machine. */
-function environment({ natsUrl, natsCreds, stream, port }: EdgeSettings): NodeJS.ProcessEnv {
+function environment({ natsUrl, natsCreds, stream, port, isMortal }: EdgeSettings): NodeJS.ProcessEnv {
   const others = Object.entries(process.env).filter(([name]) => !/^(HEADWAY_|NATS_)/.test(name));
   return {
     ...Object.fromEntries(others),
@@ -89,7 +165,18 @@ function environment({ natsUrl, natsCreds, stream, port }: EdgeSettings): NodeJS
     HEADWAY_HOST: '127.0.0.1',
     HEADWAY_PORT: String(port),
     HEADWAY_STREAM: stream,
+    // Connections of one that was killed keep the port for a minute from whoever does not share it.
+    ...(isMortal && { HEADWAY_REUSE_PORT: 'true' }),
   };
+}
+
+/** Nobody listens on it now. A port that the system chooses as the edge begins to listen cannot be shared. */
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
 }
 
 async function untilReady(port: number, signal: AbortSignal): Promise<number> {

@@ -52,7 +52,7 @@ async function countPages(path: string): Promise<number | null> {
 }
 
 /** The file's name in the characters that an id may have, and something that makes every run another one. */
-function jobId(path: string): string {
+export function jobId(path: string): string {
   const name = basename(path)
     .normalize('NFKD')
     .replace(/[^A-Za-z0-9_-]+/g, '-')

@@ -9,11 +9,19 @@ export interface DemoOptions {
   readonly files: readonly string[];
   /** Each page takes at least this long. */
   readonly pageMs: number;
+  /** The same for documents that come over the demo's page. */
+  readonly uploadPageMs: number;
   /** Where the edge listens; 0 takes a free port. */
   readonly port: number;
   readonly isVerbose: boolean;
   /** End when the documents are done, also on a terminal. */
   readonly once: boolean;
+  /** Go on when they are done, also without a terminal. */
+  readonly stay: boolean;
+  /** Where the demo's page is; 0 takes a free port. */
+  readonly sitePort: number;
+  /** Whether a browser may be opened on it. */
+  readonly opensBrowser: boolean;
   readonly natsUrl: string | undefined;
   readonly natsCreds: string | undefined;
   /** The nats-server to start when there is no `natsUrl`. */
@@ -30,19 +38,25 @@ export type OptionsResult =
   | { readonly kind: 'help' };
 
 const DEFAULT_PAGE_MS = 150;
+/** Whoever drops a document on the page wants to see it, and to press the buttons before it is done. */
+const DEFAULT_UPLOAD_PAGE_MS = 500;
 const MAX_PAGE_MS = 60_000;
 
 /** The answer to --help. */
 export const USAGE = `Usage: make demo [FILES="a.pdf b.txt …"], or node dist/cmd/demo.js [file …]
 
-Processes documents (PDF, UTF-8 text) page by page and shows the progress as a client of an edge gets it.
-Without files: the documents that come with it. In the environment:
+Processes documents (PDF, HTML, UTF-8 text) page by page and shows the progress as a client of an edge gets it.
+Without files: the documents that come with it. On a terminal it stays, with a page to drop documents on. In the
+environment:
 
   PAGE_MS          the least time that a page takes, in milliseconds (default: ${DEFAULT_PAGE_MS}; 0: full speed)
   PORT             the port of the edge on 127.0.0.1 (default: a free one)
   NATS_URL         a NATS server with JetStream to use (default: one is started for the demo); NATS_CREDS with it
   NATS_SERVER_BIN  the nats-server to start (default: the one on the PATH)
-  ONCE=1           end when the documents are done, also on a terminal
+  ONCE=1           end when the documents are done, also on a terminal; then there is no page
+  STAY=1           stay, with the page, also without a terminal
+  DEMO_PORT        the port of the page on 127.0.0.1 (default: a free one)
+  DEMO_OPEN=off    do not open a browser on the page
   VERBOSE=1        show the log of the edge too
 `;
 
@@ -74,15 +88,20 @@ export function readOptions(args: readonly string[], env: Environment): OptionsR
   const text = (name: string): string | undefined => env[name]?.trim() || undefined;
   const flag = (name: string): boolean => !['', '0', 'false', 'no'].includes(text(name)?.toLowerCase() ?? '');
 
+  const pageMs = number('PAGE_MS', DEFAULT_PAGE_MS, MAX_PAGE_MS);
   return {
     kind: 'options',
     problems,
     options: {
       files,
-      pageMs: number('PAGE_MS', DEFAULT_PAGE_MS, MAX_PAGE_MS),
+      pageMs,
+      uploadPageMs: text('PAGE_MS') === undefined ? DEFAULT_UPLOAD_PAGE_MS : pageMs,
       port: number('PORT', 0, 65_535),
       isVerbose: flag('VERBOSE'),
       once: flag('ONCE'),
+      stay: flag('STAY'),
+      sitePort: number('DEMO_PORT', 0, 65_535),
+      opensBrowser: !['off', '0', 'no', 'false'].includes(text('DEMO_OPEN')?.toLowerCase() ?? ''),
       natsUrl: text('NATS_URL'),
       natsCreds: text('NATS_CREDS'),
       natsServer: text('NATS_SERVER_BIN'),

@@ -1,15 +1,16 @@
-import { fileURLToPath } from 'node:url';
 import { deferred, untilAborted, within } from '../internal/async.js';
-import { Child } from './child.js';
-import { type Edge, startEdge } from './edge.js';
+import { openBrowser } from './browser.js';
+import { type Edge, MortalEdge } from './edge.js';
 import { DemoError, Interrupted, said } from './errors.js';
 import { type Job, shippedDocuments, survey } from './jobs.js';
 import { type Nats, openNats } from './nats.js';
 import type { DemoOptions } from './options.js';
 import type { Screen } from './screen.js';
+import { Site } from './site.js';
 import { plural } from './text.js';
 import { compare, readStored } from './verify.js';
 import { Watcher } from './watcher.js';
+import { Workers } from './workers.js';
 
 /** What the demo runs with. */
 export interface DemoParts {
@@ -23,7 +24,6 @@ export interface DemoParts {
   readonly isTerminal: boolean;
 }
 
-const WORKER = fileURLToPath(new URL('./worker.js', import.meta.url));
 /** More are counted only. */
 const SHOWN_DOCUMENTS = 12;
 /** How long the client stays away after it cut its connection. */
@@ -54,12 +54,14 @@ export async function runDemo(parts: DemoParts): Promise<boolean> {
   tellDocuments(screen, jobs);
   await using nats = await openNats(options, signal, fail);
   screen.row('NATS', nats.description);
-  await using edge = await startEdge(
+  const isStaying = options.stay || (isTerminal && !options.once);
+  await using edge = await MortalEdge.start(
     {
       natsUrl: nats.url,
       natsCreds: nats.credsFile,
       stream: options.stream,
       port: options.port,
+      isMortal: isStaying,
       log: options.isVerbose ? process.stdout : undefined,
       fail,
     },
@@ -67,10 +69,24 @@ export async function runDemo(parts: DemoParts): Promise<boolean> {
   );
   screen.row('edge', `${edge.http}, stream ${options.stream}`);
   screen.row('worker', paceOf(options));
+  const workers = new Workers({
+    natsUrl: nats.url,
+    natsCreds: nats.credsFile,
+    stream: options.stream,
+    signal,
+  });
+  await using site = isStaying
+    ? await Site.open({ options, nats, edge, workers, screen, signal })
+    : undefined;
+  if (site !== undefined) {
+    site.show(jobs);
+    screen.row('page', `${site.url} takes documents: drop some on it, and break things`);
+    if (isTerminal && options.opensBrowser && options.files.length === 0) openBrowser(site.url, process.env);
+  }
   tellHowToWatch(screen, jobs, edge);
 
-  const isFine = await watchAndCheck(parts, jobs, nats, edge);
-  if (isTerminal && !options.once) await serveOn(parts, edge, isFine);
+  const isFine = await watchAndCheck(parts, jobs, nats, edge, workers);
+  if (isStaying) await serveOn(parts, edge, site, isFine);
   return isFine;
 }
 
@@ -80,6 +96,7 @@ async function watchAndCheck(
   jobs: readonly Job[],
   nats: Nats,
   edge: Edge,
+  workers: Workers,
 ): Promise<boolean> {
   const { signal } = scope;
   // A job's first event says that the document is being opened, its last one how it ended.
@@ -98,11 +115,8 @@ async function watchAndCheck(
   const isConnected = await inTime(watcher.caughtUp, CONNECT_WITHIN_MS, signal);
   if (!isConnected) throw new DemoError(`The client could not follow ${edge.progressUrl()} within 10 s.`);
 
-  await using worker = await startWorker(options, jobs, nats, signal);
-  const code = await untilAborted(worker.exited, signal);
-  if (code !== 0) {
-    throw new DemoError(`The worker ended with code ${code}.${said(worker.lastLines())}`);
-  }
+  const { code, lines: lastWords } = await workers.run(jobs, options.pageMs);
+  if (code !== 0) throw new DemoError(`The worker ended with code ${code}.${said(lastWords)}`);
   // What has not come by then is for the comparison to tell.
   await inTime(watcher.finished, LAST_UPDATES_WITHIN_MS, signal);
 
@@ -115,22 +129,6 @@ async function watchAndCheck(
   screen.line();
   screen.summary(isFine, lines);
   return isFine;
-}
-
-async function startWorker(
-  { pageMs }: DemoOptions,
-  jobs: readonly Job[],
-  { url, credsFile }: Nats,
-  signal: AbortSignal,
-): Promise<Child> {
-  return await Child.start(
-    {
-      command: process.execPath,
-      args: [WORKER, ...jobs.flatMap(({ id, path }) => [id, path])],
-      env: { ...process.env, PAGE_MS: String(pageMs), NATS_URL: url, NATS_CREDS: credsFile },
-    },
-    signal,
-  );
 }
 
 function paceOf({ pageMs }: DemoOptions): string {
@@ -158,9 +156,15 @@ function tellHowToWatch(screen: Screen, jobs: readonly Job[], edge: Edge): void 
   screen.row('metrics', `curl ${edge.http}/metrics`);
 }
 
-async function serveOn({ screen, scope }: DemoParts, edge: Edge, isFine: boolean): Promise<void> {
+async function serveOn(
+  { screen, scope }: DemoParts,
+  edge: Edge,
+  site: Site | undefined,
+  isFine: boolean,
+): Promise<void> {
   screen.line();
   screen.line(`Still serving on ${edge.http}: connect now to get the last states. Ctrl-C ends it.`);
+  if (site !== undefined) screen.line(`The page goes on as well: ${site.url}`);
   await untilAborted(deferred().promise, scope.signal).catch((error: unknown) => {
     // It did what it is for, so its exit code tells how that went.
     if (isFine || !(error instanceof Interrupted)) throw error;

@@ -81,18 +81,18 @@ export class Screen implements WatcherEvents {
       ? 'The demo cuts its own connection, without a close frame, and stays away for a moment'
       : 'The connection broke by itself';
     this.line();
-    this.#notice(`--- ${how}. The last it saw is seq ${cursor}.`);
+    this.notice(`--- ${how}. The last it saw is seq ${cursor}.`);
   }
 
   back(cursor: number, epoch: string): void {
-    this.#notice(`--- Back with last_seq=${cursor}&epoch=${epoch}; ">" marks what it had missed:`);
+    this.notice(`--- Back with last_seq=${cursor}&epoch=${epoch}; ">" marks what it had missed:`);
     this.line();
   }
 
   resumed({ from, updates, problems, leftOut }: Resumed): void {
     if (leftOut !== undefined) {
       const got = plural(updates.length, 'update');
-      this.#notice(
+      this.notice(
         `--- The edge cannot replay all after seq ${from} and says so: ${leftOut}; instead came ${got}.`,
       );
       this.line();
@@ -108,7 +108,7 @@ export class Screen implements WatcherEvents {
         ? 'missed nothing'
         : `missed ${plural(updates.length, 'update')} (${seqRanges(updates.map(({ seq }) => seq))}), got ` +
           `${updates.length === 1 ? 'it' : `all ${count(updates.length)}, in order, each once`}`;
-    this.#notice(`--- Connection cut after seq ${from}, back with last_seq=${from}: ${missed}.`);
+    this.notice(`--- Connection cut after seq ${from}, back with last_seq=${from}: ${missed}.`);
     this.line();
   }
 
@@ -130,7 +130,8 @@ export class Screen implements WatcherEvents {
     return this.#isTerminal ? Math.max(60, this.#out.columns || 80) : Number.POSITIVE_INFINITY;
   }
 
-  #notice(text: string): void {
+  /** Something that happened, and is no update. */
+  notice(text: string): void {
     this.line(this.#paint('yellow', text));
   }
 

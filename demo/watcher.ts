@@ -47,7 +47,7 @@ export interface WatcherOptions {
 export class Watcher implements Disposable {
   /** Every update of the jobs, in the order in which they came. */
   readonly updates: ProgressUpdate[] = [];
-  /** How and why the server had to leave something out: `reset (epoch)`, `skipped`. */
+  /** How and why the server had to leave something out: `reset (epoch)`, `skipped (retention)`. */
   readonly leftOut: string[] = [];
   /** Resolves when the last state was there for the first time. */
   get caughtUp(): Promise<void> {
@@ -98,9 +98,9 @@ export class Watcher implements Disposable {
       this.#isLeftOut(`reset (${detail.reason})`);
     });
     // What was shown stays; only which update came before the next one is not known.
-    jobs.addEventListener('skipped', () => {
+    jobs.addEventListener('skipped', ({ detail }) => {
       this.#lastOf.clear();
-      this.#isLeftOut('skipped');
+      this.#isLeftOut(`skipped (${detail.reason})`);
     });
     // Nothing more will come of it.
     jobs.addEventListener('gone', ({ detail }) => {

@@ -3,7 +3,10 @@
  * it is with nothing but a NATS client.
  *
  *     NATS_URL=… PAGE_MS=150 node worker.js <processing_id> <path> [<processing_id> <path> …]
+ *
+ * With RESUME=1 it takes the place of one that was killed, and goes on behind the last event of each job.
  */
+import type { NatsError } from 'nats';
 import pRetry from 'p-retry';
 import { HeadwayError } from '../internal/errors.js';
 import { connectNats } from '../internal/jetstream/connection.js';
@@ -25,6 +28,7 @@ type State = Omit<Event, 'processing_id' | 'timestamp' | 'job_type' | 'step'> & 
 type Publish = (state: State) => Promise<void>;
 
 const PAGE_MS = Number(process.env.PAGE_MS ?? 0);
+const isResuming = process.env.RESUME === '1';
 const MAX_MESSAGE = 1_000;
 
 const connection = await connectNats({
@@ -38,8 +42,32 @@ const connection = await connectNats({
 });
 const jetstream = connection.jetstream();
 
-function publisher(id: string): Publish {
-  let published = 0;
+const NOTHING: Earlier = { published: 0, page: 0, isOver: false };
+
+/** How far a worker before this one has come: what is stored of it. */
+interface Earlier {
+  /** Events, which are the opening, a page each, and the end. */
+  readonly published: number;
+  readonly page: number;
+  readonly isOver: boolean;
+}
+
+async function earlierWork(id: string): Promise<Earlier> {
+  const manager = await connection.jetstreamManager();
+  const last = await manager.streams
+    .getMessage(process.env.HEADWAY_STREAM ?? 'PROGRESS', { last_by_subj: subjectOf(id) })
+    .catch((error: NatsError) => {
+      if (error.api_error?.code === 404) return undefined;
+      throw error;
+    });
+  if (last === undefined) return NOTHING;
+  const { status, step } = last.json<Event>();
+  const page = step?.index ?? 0;
+  return { published: page + 1, page, isOver: status !== 'processing' };
+}
+
+function publisher(id: string, before: number): Publish {
+  let published = before;
   return async ({ page, pages, ...state }) => {
     published += 1;
     const event: Event = {
@@ -56,16 +84,19 @@ function publisher(id: string): Publish {
   };
 }
 
-async function work(path: string, publish: Publish): Promise<void> {
+async function work(path: string, { published, page: done }: Earlier, publish: Publish): Promise<void> {
   let progress = 0;
+  let next = 1;
   let place: Pick<State, 'page' | 'pages'> = {};
   let pausedMs = 0;
-  await publish({ status: 'processing', progress, message: 'opening' });
+  if (published === 0) await publish({ status: 'processing', progress, message: 'opening' });
   try {
     await using document = await openDocument(path);
     const summary = await processDocument(document, {
       minPageMs: PAGE_MS,
       sleep: async (ms) => {
+        // What was done before is read once more for the sums, and reported no more.
+        if (next <= done) return;
         const began = performance.now();
         await new Promise((resolve) => setTimeout(resolve, ms));
         pausedMs += performance.now() - began;
@@ -74,6 +105,8 @@ async function work(path: string, publish: Publish): Promise<void> {
         // The last page is read, but the result is not out: 100 is the end's alone.
         progress = Math.round((1_000 * page) / (pages + 1)) / 10;
         place = { page, pages };
+        next = page + 1;
+        if (page <= done) return;
         const message = `page ${page} of ${pages}: ${heading}`;
         await publish({ status: 'processing', progress, message, ...place, words });
       },
@@ -91,7 +124,9 @@ async function work(path: string, publish: Publish): Promise<void> {
 try {
   const args = process.argv.slice(2);
   for (let index = 0; index + 1 < args.length; index += 2) {
-    await work(args[index + 1] ?? '', publisher(args[index] ?? ''));
+    const id = args[index] ?? '';
+    const earlier = isResuming ? await earlierWork(id) : NOTHING;
+    if (!earlier.isOver) await work(args[index + 1] ?? '', earlier, publisher(id, earlier.published));
   }
   await connection.close();
 } catch (error) {

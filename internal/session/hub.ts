@@ -34,6 +34,8 @@ export class Hub implements LogListener {
   readonly #due: DueQueue<Session>;
   /** Those whose time has come: live ones that may have much to send, a share in each turn. */
   readonly #woken = new Set<Session>();
+  /** Milliseconds that never go back. */
+  readonly #now: () => number;
   #isScheduled = false;
   #sawEvent = false;
   #gapSeq = 0;
@@ -45,10 +47,8 @@ export class Hub implements LogListener {
   /** @param schedule calls `flush` once in the next turn of the event loop */
   constructor(log: EventLog, schedule: (flush: () => void) => void, timer: Timer) {
     this.#log = log;
-    this.#due = new DueQueue(timer, (session) => {
-      this.#woken.add(session);
-      this.#wake();
-    });
+    this.#now = timer.now;
+    this.#due = new DueQueue(timer, (session) => this.#wakeNow(session));
     this.#schedule = schedule;
   }
 
@@ -134,7 +134,12 @@ export class Hub implements LogListener {
 
   /** This session has something to send at that time, in milliseconds that never go back. */
   wakeAt(session: Session, at: number): void {
-    this.#due.add(session, at);
+    if (at > this.#now()) {
+      this.#due.add(session, at);
+      return;
+    }
+    this.#due.delete(session);
+    this.#wakeNow(session);
   }
 
   /** The log was loaded: everyone who waits starts. */
@@ -249,6 +254,11 @@ export class Hub implements LogListener {
       budget -= this.#pumpShare(next.key, next.item);
     }
     if (this.#catchingUp.size > 0 || this.#woken.size > 0) this.#wake();
+  }
+
+  #wakeNow(session: Session): void {
+    this.#woken.add(session);
+    this.#wake();
   }
 
   #pumpWoken(): void {

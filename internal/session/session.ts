@@ -301,10 +301,12 @@ export class Session {
     const updates = this.#updates;
     if (this.scope.kind !== 'all' || this.#state !== this.#tail || updates.holdsBack) return false;
     if (this.#owesCaughtUp) return false;
-    // Whoever is woken has a turn for it: many are due at once, and each has much to read.
-    if (this.#deps.now() >= updates.dueAt && !this.#isToBeWoken) return false;
+    const isDue = this.#deps.now() >= updates.dueAt;
+    if (isDue && !this.#isToBeWoken) return false;
     if (!this.#deps.log.canWait(this.#position)) return false;
-    this.#wakeWhenDue();
+    // Whoever is woken has a turn for it: many are due at once, and each has much to read.
+    if (isDue) this.#deps.wakeAt?.(this, updates.dueAt);
+    else this.#wakeWhenDue();
     return true;
   }
 

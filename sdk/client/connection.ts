@@ -50,6 +50,11 @@ export interface Connection {
   /** `followed()` has these as well, or another position of them. */
   follow(jobs: readonly FollowedJob[]): void;
   unfollow(ids: readonly string[]): void;
+  /**
+   * Asks for another token where the one in use was got before `since`.
+   * @returns true once the edge has taken it; false where there is no newer one
+   */
+  newerToken(since: number): Promise<boolean>;
 }
 
 export function createConnection(
@@ -68,6 +73,7 @@ export function createConnection(
   /** Set while it is started. */
   let stopListening: (() => void) | null = null;
   let lose = (): void => {};
+  let newerToken: Connection['newerToken'] = async () => false;
 
   const set = (next: ConnectionState): void => {
     if (next === state) return;
@@ -167,17 +173,30 @@ export function createConnection(
     };
     lose = () => closed({ next: 'retry', code: 0, message: '' });
 
-    const renew = async (): Promise<void> => {
+    let renewal: Promise<boolean> | null = null;
+    let renewed = (_isNewer: true): void => {};
+    const askAnew = async (): Promise<boolean> => {
       const fresh = await getToken();
+      // The next connection begins with it.
+      if (isOver()) return true;
       // The same one again would be warned of again.
-      if (fresh === null || fresh === token || isOver()) return;
-      if (!wire?.renew(fresh)) {
-        connect();
-        return;
-      }
+      if (fresh === null || fresh === token) return false;
       token = fresh;
       tokenAt = platform.now();
+      if (wire?.renew(fresh))
+        return await new Promise((resolve) => {
+          renewed = resolve;
+        });
+      connect();
+      return true;
     };
+    const renew = (): Promise<boolean> => {
+      renewal ??= askAnew().finally(() => {
+        renewal = null;
+      });
+      return renewal;
+    };
+    newerToken = async (since) => (renewal !== null || tokenAt < since) && (await renew());
 
     const heard = (): void => {
       if (!isOver()) listen(silenceMs);
@@ -194,6 +213,7 @@ export function createConnection(
       heard();
       // None in time: the edge closes, and the next attempt asks again.
       if (given.type === 'token_expiring') renew().catch(() => {});
+      if (given.type === 'auth_ok') renewed(true);
       if (given.type === 'draining') isDraining = true;
       if (given.type === 'error' && given.processing_id === undefined) problem = given;
       owner.frame(given);
@@ -253,5 +273,6 @@ export function createConnection(
     unfollow(ids) {
       if (state === 'open') wire?.unfollow(ids);
     },
+    newerToken: (since) => newerToken(since),
   };
 }

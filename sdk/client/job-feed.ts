@@ -26,6 +26,8 @@ export type FeedWish = 'ask' | 'ask_later' | 'over' | undefined;
 /** What has been received of one job, for all who follow it. PROTOCOL.md, "What a client must do". Pure but for them. */
 export class JobFeed<F extends FeedFollower = FeedFollower> {
   readonly followers = new Set<F>();
+  /** Since when somebody wants it. */
+  since = 0;
   /** Since when nobody follows it. */
   leftAt = 0;
   /** The newest update; null: none since the last reset. */

@@ -72,6 +72,8 @@ class AllJobs implements JobsEngine {
   #isAway = false;
   #gapAt = -1;
   #continuity: Continuity = { kind: 'unknown' };
+  /** Nothing has been shown, and nothing left out. */
+  #isNew = true;
 
   constructor(
     private readonly core: Core,
@@ -123,9 +125,10 @@ class AllJobs implements JobsEngine {
         return;
       case 'skipped':
         this.#last.clear();
+        this.#isNew = false;
         this.#continuity = { kind: 'unknown' };
         this.handle.changed();
-        this.handle.emit('skipped', { after: frame.after, before: frame.before });
+        this.handle.emit('skipped', { reason: frame.reason, after: frame.after, before: frame.before });
         return;
       case 'caught_up':
         this.#isCaughtUp = true;
@@ -238,8 +241,8 @@ class AllJobs implements JobsEngine {
     this.#last.set(id, seq);
     this.#received = this.#at(seq, resume_seq);
     this.handle.give(update, this.#received, () => {
-      if (this.#continuity.kind === 'unknown' && this.handle.taken === null)
-        this.#continuity = { kind: 'proven' };
+      if (this.#isNew && this.#continuity.kind === 'unknown') this.#continuity = { kind: 'proven' };
+      this.#isNew = false;
       if (isGap && this.#continuity.kind === 'proven') this.#continuity = { kind: 'unknown' };
       this.#shown.set(id, { state: update, stalled: null, snapshot: null });
       this.handle.changed();

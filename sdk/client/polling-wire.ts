@@ -64,6 +64,8 @@ export const openPolling: OpenWire = (options, owner, platform) => {
   function greet(of: string): void {
     if (epoch !== null) return;
     epoch = of;
+    // Until it has greeted nobody asks it for what is wanted meanwhile.
+    const late = owner.followed().filter(({ id, position }) => jobs.get(id)?.position !== position);
     const scope = owner.position()?.scope ?? '';
     frame({
       type: 'hello',
@@ -73,6 +75,7 @@ export const openPolling: OpenWire = (options, owner, platform) => {
       heartbeat_ms: HEARTBEAT_MS,
       scope,
     });
+    if (late.length > 0) follow(late);
   }
 
   async function ask<T>(path: string, etag = ''): Promise<Answer<T> | null> {
@@ -243,16 +246,17 @@ export const openPolling: OpenWire = (options, owner, platform) => {
   const add = ({ id, position }: FollowedJob): void => {
     jobs.set(id, { id, position, isFollowing: false, toldSeq: 0, etag: '' });
   };
+  function follow(more: readonly FollowedJob[]): void {
+    more.forEach(add);
+    run();
+  }
   const stopListening = platform.onWake(run);
   if (target.kind === 'selected') owner.followed().forEach(add);
   else jobs.set(null, { id: null, position: owner.position(), isFollowing: false, toldSeq: 0, etag: '' });
   run();
   return {
     transport: 'polling',
-    follow(more) {
-      more.forEach(add);
-      run();
-    },
+    follow,
     unfollow(ids) {
       for (const id of ids) jobs.delete(id);
     },

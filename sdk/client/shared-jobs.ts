@@ -41,7 +41,6 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
   let epoch = '';
   let saved: Saved | undefined;
   let isAway = false;
-  let isLingering = false;
   let isClosed = false;
   const timers = new Set<() => void>();
 
@@ -71,32 +70,30 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
     wanted.add(id);
   };
 
+  const wantLater = (feed: Feed): void =>
+    later(AGAIN_MS * (1 + platform.random()), () => {
+      if (feeds.get(feed.id) === feed && !feed.isFollowing) want(feed.id);
+    });
+
   /** Lets go of what nobody has followed for a while; and of the connection, when that is all. */
   const sweep = (leastMs = lingerMs): void => {
     const since = platform.now() - leastMs;
     const unused = [...feeds.values()].filter(({ followers }) => followers.size === 0);
     const left = unused.filter(({ leftAt }) => leftAt <= since);
     for (const { id } of left) feeds.delete(id);
-    connection.unfollow(left.flatMap(({ id, isEnded }) => (isEnded ? [] : id)));
-    const next = Math.min(...unused.map(({ leftAt }) => leftAt).filter((at) => at > since));
-    // What is left one by one goes in few frames.
-    if (left.length < unused.length) linger(Math.max(JOIN_MS, next - since));
-    else if (followed().length === 0) connection.stop();
+    const ids = left.flatMap(({ id, isEnded }) => (isEnded ? [] : id));
+    if (ids.length > 0) connection.unfollow(ids);
+    if (left.length === unused.length && followed().length === 0) connection.stop();
   };
-  const linger = (ms = lingerMs): void => {
-    if (isLingering) return;
-    isLingering = true;
-    later(ms, () => {
-      isLingering = false;
-      sweep();
-    });
-  };
+  // All at full steps of time: what is left one by one goes in few frames.
+  const linger = (): void => later(lingerMs + JOIN_MS - (platform.now() % JOIN_MS), sweep);
 
   const feedOf = (id: string): Feed => {
     const known = feeds.get(id);
     if (known !== undefined) return known;
     if (feeds.size >= MAX_FOLLOWED) sweep(0);
     const feed: Feed = new JobFeed(id);
+    feed.since = platform.now();
     feed.greeted(epoch);
     feeds.set(id, feed);
     want(id);
@@ -147,15 +144,28 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
     tell(feed);
   };
 
-  const take = (frame: ServerFrame, feed: Feed): void => {
+  /** A page gets jobs that the token in use does not open yet: a newer one may. */
+  const askWithNewerToken = async (refusal: ServerFrame, feed: Feed): Promise<void> => {
+    feed.isFollowing = false;
+    tell(feed);
+    // A token that does not come now may come the next time that it is refused.
+    const isNewer = await connection.newerToken(feed.since).catch(() => null);
+    if (feeds.get(feed.id) !== feed) return;
+    if (isNewer === null) wantLater(feed);
+    else if (isNewer) want(feed.id);
+    else take(refusal, feed, true);
+  };
+
+  const take = (frame: ServerFrame, feed: Feed, isFinal = false): void => {
     const { id } = feed;
+    if (frame.type === 'error' && frame.code === 'forbidden' && !isFinal) {
+      void askWithNewerToken(frame, feed);
+      return;
+    }
     if (frame.type === 'hello') feed.greeted(frame.epoch);
     const wish = feed.take(frame);
     if (wish === 'ask') want(id);
-    if (wish === 'ask_later')
-      later(AGAIN_MS * (1 + platform.random()), () => {
-        if (feeds.get(id) === feed && !feed.isFollowing) want(id);
-      });
+    if (wish === 'ask_later') wantLater(feed);
     if (wish === 'over') {
       linger();
       if (frame.type === 'error') feeds.delete(id);

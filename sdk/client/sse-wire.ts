@@ -1,7 +1,7 @@
 import type { ServerFrame } from '../../schemas/frames.generated.js';
 import { eventStreamParser } from './event-stream-parser.js';
 import { addressOf, closeOf, headersOf, lost, problemOf } from './http-close.js';
-import type { FollowedJob, OpenWire, WireClose } from './wire.js';
+import type { FollowedJob, OpenWire, Position, WireClose } from './wire.js';
 
 /** A stream that says nothing for so long is held back by something between. */
 const HELLO_MS = 10_000;
@@ -21,6 +21,8 @@ export const openSse: OpenWire = (options, owner, platform) => {
   const path = addressOf(base, `sse/upload-progress?${rate}`);
   /** By job: the scope of the cursor that was sent; '': none was. */
   const open = new Map<string, string>();
+  /** By job: where the streams were asked to go on. */
+  let asked: ReadonlyMap<string, Position | null> = new Map();
   /** What still comes of these is no answer to what is asked now. */
   const muted = new Set<string>();
   let streams: (() => void)[] = [];
@@ -88,7 +90,11 @@ export const openSse: OpenWire = (options, owner, platform) => {
         const isFirst = epoch === null;
         if (!isFirst && epoch !== given.epoch) closed(lost('the stream of events is another one now'));
         epoch = given.epoch;
-        if (isFirst) frame(given);
+        if (!isFirst) return;
+        // Until it is greeted nobody asks it for what is wanted meanwhile.
+        const late = owner.followed().filter(({ id, position }) => asked.get(id) !== position);
+        frame(given);
+        if (late.length > 0) follow(late);
         return;
       }
       if (given.type === 'heartbeat') {
@@ -190,6 +196,7 @@ export const openSse: OpenWire = (options, owner, platform) => {
     stopWaiting();
     muted.clear();
     open.clear();
+    asked = new Map(owner.followed().map(({ id, position }) => [id, position]));
     if (target.kind === 'all') {
       const position = owner.position();
       const types = target.jobTypes.map((type) => `&job_type=${encodeURIComponent(type)}`).join('');
@@ -219,13 +226,15 @@ export const openSse: OpenWire = (options, owner, platform) => {
     stopWaiting = platform.later(REOPEN_MS, openStreams);
   }
 
+  function follow(jobs: readonly FollowedJob[]): void {
+    for (const { id } of jobs) muted.add(id);
+    reopen();
+  }
+
   openStreams();
   return {
     transport: 'sse',
-    follow(jobs) {
-      for (const { id } of jobs) muted.add(id);
-      reopen();
-    },
+    follow,
     unfollow(ids) {
       // One that has ended or was refused is followed no longer by itself.
       if (!ids.some((id) => open.has(id))) return;

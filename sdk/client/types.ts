@@ -118,7 +118,7 @@ export interface JobsEvents {
   /** What was shown of all of them is void, or of one where `id` names it. */
   reset: { readonly reason: ResetReason; readonly id?: string };
   /** Events between were left out; the newest states follow. */
-  skipped: { readonly after: number; readonly before: number };
+  skipped: Omit<Extract<ServerFrame, { type: 'skipped' }>, 'type'>;
   /** The stream holds nothing of this job any more. */
   gone: { readonly id: string };
   stalled: Extract<ServerFrame, { type: 'stalled' }>;
@@ -147,8 +147,8 @@ export interface ProgressClientOptions {
   /** The edge, as `http(s)://` or `ws(s)://`. In a browser the page's own origin where it is left out. */
   readonly url?: string | URL;
   /**
-   * Called before each attempt, and when a token is about to expire. null: there is none. Not called again while an answer is
-   * awaited, but for one that has not come in 30 s: that one is given up, and the next attempt asks anew.
+   * Called before each attempt, when a token is about to expire, and when it is older than a job that it does not open. null:
+   * there is none. Not called again while an answer is awaited, but for one that has not come in 30 s: that one is given up, and the next attempt asks anew.
    */
   readonly getToken?: () => string | null | Promise<string | null>;
   /**

@@ -33,6 +33,7 @@ export const openWebSocket: OpenWire = ({ base, target, token }, owner, platform
   let pings = 0;
   let pongs = 0;
   let stopWaiting = (): void => {};
+  const isMuted = ({ id }: { readonly id: string }): boolean => (answersBehind.get(id) ?? 0) > pongs;
 
   // What is undefined is left out.
   const send = (frame: object): void => socket.send(JSON.stringify(frame));
@@ -49,7 +50,9 @@ export const openWebSocket: OpenWire = ({ base, target, token }, owner, platform
     pings += 1;
     send({ type: 'ping' });
     stopWaiting();
-    stopWaiting = platform.later(PONG_MS, () => closed(0, ''));
+    stopWaiting = platform.later(PONG_MS, () => {
+      if (owner.followed().some(isMuted)) closed(0, '');
+    });
   };
   const ask = (jobs: readonly FollowedJob[]): void => {
     // A frame names one epoch.
@@ -66,10 +69,11 @@ export const openWebSocket: OpenWire = ({ base, target, token }, owner, platform
     });
     ask(jobs.filter((job) => !piece.includes(job)));
   };
-  const unfollow = (ids: readonly string[], pong = Number.POSITIVE_INFINITY): void => {
+  const unfollow = (ids: readonly string[]): void => {
     for (let at = 0; at < ids.length; at += JOBS_PER_FRAME)
       send({ type: 'unfollow', jobs: ids.slice(at, at + JOBS_PER_FRAME) });
-    for (const id of ids) answersBehind.set(id, pong);
+    ping();
+    for (const id of ids) answersBehind.set(id, pings);
   };
 
   socket.onmessage = ({ data }) => {
@@ -78,9 +82,11 @@ export const openWebSocket: OpenWire = ({ base, target, token }, owner, platform
     if (frame.type === 'pong') {
       pongs += 1;
       if (pongs === pings) stopWaiting();
-      ask(owner.followed().filter((job) => answersBehind.get(job.id) === pongs));
+      const due = owner.followed().filter((job) => answersBehind.get(job.id) === pongs);
+      for (const [left, pong] of answersBehind) if (pong === pongs) answersBehind.delete(left);
+      ask(due);
     }
-    if ((answersBehind.get(id) ?? 0) > pongs) return owner.alive();
+    if (isMuted({ id })) return owner.alive();
     if (frame.type === 'end' || frame.type === 'error') answersBehind.delete(id);
     owner.frame(frame);
     if (frame.type === 'hello') ask(owner.followed());
@@ -94,11 +100,9 @@ export const openWebSocket: OpenWire = ({ base, target, token }, owner, platform
     follow(jobs) {
       const again = jobs.flatMap(({ id }) => (answersBehind.has(id) ? id : []));
       ask(jobs.filter(({ id }) => !again.includes(id)));
-      if (again.length === 0) return;
-      unfollow(again, pings + 1);
-      ping();
+      if (again.length > 0) unfollow(again);
     },
-    unfollow: (ids) => unfollow(ids),
+    unfollow,
     renew(token) {
       send({ type: 'auth', token });
       return true;

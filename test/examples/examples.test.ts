@@ -7,6 +7,12 @@ import { Child } from '../harness/child.js';
 import { packageFile, ROOT, run } from '../packages/project.js';
 
 const DOCUMENTS = fileURLToPath(new URL('../../demo/documents/', import.meta.url));
+/** Large enough to take a moment. */
+const LARGE = {
+  name: 'numbers.bin',
+  mimeType: 'application/octet-stream',
+  buffer: Buffer.from(Uint32Array.from({ length: 1_000_000 }, (_, at) => at ** 2).buffer),
+};
 const START_WITHIN_MS = 240_000;
 const SHOWN_WITHIN_MS = 30_000;
 
@@ -87,7 +93,7 @@ test.skipIf(packageFile('headway_worker', '.whl') === undefined)(
 test('Express: files one after the other, each opened by a newer token; a reload shows them again', async () => {
   await using example = await open('express');
   const { tab, upload, says } = example;
-  await upload(process.execPath);
+  await upload(LARGE);
   await says(/^\d+\.\d MB became \d+\.\d MB$/);
   await upload(`${DOCUMENTS}station-book.txt`, `${DOCUMENTS}field-guide-to-waiting.html`);
   await expect.poll(() => bars(tab), { timeout: SHOWN_WITHIN_MS }).toEqual(['100', '100', '100']);
@@ -100,7 +106,7 @@ test('React: several files at once, over one socket; its types are strict', asyn
   const { tab, upload, says } = example;
   const edges: string[] = [];
   tab.on('websocket', (socket) => void edges.push(new URL(socket.url()).pathname));
-  await upload(process.execPath, `${DOCUMENTS}station-book.txt`);
+  await upload(LARGE, `${DOCUMENTS}station-book.txt`);
   await says(/^\d+ % of its size is left$/);
   await expect.poll(() => bars(tab), { timeout: SHOWN_WITHIN_MS }).toEqual(['100', '100']);
   expect(edges).toEqual(['/ws/upload-progress']);

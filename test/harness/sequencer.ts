@@ -22,6 +22,7 @@ const LONG = [
   'integration/headway-doctor',
   'integration/headway-replay',
   'integration/tls',
+  'integration/demo-page',
   'integration/demo',
   'integration/headway-export',
   'chaos/cluster',

@@ -159,7 +159,7 @@ test('what was skipped is no problem, and the cursor goes on: what a client show
   await waitFor(() => reports.length === 1, { what: 'a resume' });
   expect(reports.map(({ problems }) => problems)).toEqual([[]]);
   expect(watcher.updates.map(({ seq }) => seq)).toEqual([7, 33]);
-  expect(watcher.leftOut).toEqual(['skipped']);
+  expect(watcher.leftOut).toEqual(['skipped (retention)']);
   expect(world.asked.map(({ last_seq }) => last_seq)).toEqual([undefined, '9', '33']);
 });
 

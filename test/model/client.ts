@@ -42,6 +42,7 @@ export class ModelClient implements Transport {
   resets = 0;
   skips = 0;
   gone = 0;
+  stalls = 0;
 
   constructor(
     readonly name: string,
@@ -156,6 +157,9 @@ export class ModelClient implements Transport {
         return;
       case 'end':
         return;
+      case 'stalled':
+        this.#stalled(frame.processing_id, frame.silent_ms);
+        return;
       default:
         this.#fail(`unexpected ${frame.type}: ${JSON.stringify(frame)}`);
     }
@@ -208,6 +212,16 @@ export class ModelClient implements Transport {
     if (this.scope.kind !== 'all') this.#fail(`resume_seq at ${seq} of one job`);
     if (resumeSeq >= seq || resumeSeq < (this.#cursor ?? 0))
       this.#fail(`resume_seq ${resumeSeq} at ${seq}, cursor ${this.#cursor}`);
+  }
+
+  // Whoever hears of it has what came before.
+  #stalled(id: string, seq: number): void {
+    this.stalls++;
+    if (!this.#inScope(id)) this.#fail(`hears that ${id} is stalled, which is not in scope`);
+    const { jobs, lost } = this.#truth();
+    const shown = this.#shown.get(id) ?? 0;
+    const kept = (jobs.get(id) ?? []).filter((one) => one > shown && one <= seq && !lost.has(one));
+    if (kept.length > 0) this.#fail(`hears that ${id} is stalled at ${seq}, and was shown ${shown}`);
   }
 
   #inScope(id: string): boolean {

@@ -189,6 +189,9 @@ export class ModelEventSource implements Transport {
         job.judge.take({ type: 'caught_up', cursor });
         return;
       }
+      case 'stalled':
+        this.#job(frame.processing_id).judge.take(frame);
+        return;
       case 'reset':
         this.#forget(frame.processing_id);
         this.#job(frame.processing_id).judge.closeCode = null;

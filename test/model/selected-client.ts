@@ -125,6 +125,9 @@ export class ModelSelectedClient implements Transport {
       case 'progress_update':
         this.#judge(frame.processing_id).take(frame);
         return;
+      case 'stalled':
+        this.#judge(frame.processing_id).take(frame);
+        return;
       case 'following':
         this.#judge(frame.processing_id).take({ type: 'caught_up', cursor: frame.cursor });
         return;

@@ -50,6 +50,8 @@ export class World {
   #answers: (() => void)[] = [];
   #timers: { readonly at: number; readonly call: () => void }[] = [];
   readonly #options: WorldOptions;
+  /** By job: the event behind which it fell silent. */
+  readonly #silent = new Map<string, number>();
   /** The epoch that is loaded, or about to be. */
   #begun = '';
 
@@ -202,6 +204,10 @@ export class World {
       },
       wallClock: () => this.stream.clock,
       now: () => this.stream.clock,
+      stalledFor: (id: string) => {
+        const seq = this.#silent.get(id);
+        return seq !== undefined && seq === this.#log.last(id)?.seq ? seq : null;
+      },
       scheduleCatchUp: (session: Session) => this.#hub.scheduleCatchUp(session),
       scopeId: describe,
       wakeAt: (session: Session, at: number) => this.#hub.wakeAt(session, at),
@@ -263,6 +269,16 @@ export class World {
     this.#log.trim(this.stream.first, this.stream.clock);
     const gone = [...this.#log.jobIds()].filter((id) => this.stream.ofJob(id).length === 0);
     this.#log.drop(gone, this.#log.head, this.stream.clock);
+  }
+
+  /** The edge finds that a job is silent. For so many milliseconds as its last event has a seq, so that clients can judge it. */
+  stall(id: string): void {
+    const last = this.#log.last(id);
+    if (!this.#log.isReady || last?.status !== 'processing') return;
+    // Nothing falls silent in the turn in which it reports.
+    if (last.seq > this.#log.flushedSeq) return;
+    this.#silent.set(id, last.seq);
+    this.#hub.stalled(id, last.seq);
   }
 
   /** Time passes. */

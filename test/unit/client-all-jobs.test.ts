@@ -15,6 +15,27 @@ async function page(options: JobsOptions = {}) {
 }
 
 describe('all jobs', () => {
+  test('what came since the page looked is proven, also where there was nothing before or it began at a cursor', async () => {
+    for (const options of [{}, { after: '5.e.s' }]) {
+      const { hello, say, jobs } = await page(options);
+      await hello();
+      await say({ type: 'caught_up', cursor: 5 });
+      expect(jobs.getSnapshot().continuity).toEqual({ kind: 'unknown' });
+      await say(update('a', 6, 0));
+      expect(jobs.getSnapshot().continuity).toEqual({ kind: 'proven' });
+    }
+  });
+
+  test('what was left out is told with its reason, and proves nothing any more', async () => {
+    const { hello, say, jobs } = await page();
+    const skipped: object[] = [];
+    jobs.addEventListener('skipped', ({ detail }) => skipped.push(detail));
+    await hello();
+    await say({ type: 'skipped', reason: 'retention', after: 1, before: 20 }, update('a', 20, 0));
+    expect(skipped).toEqual([{ reason: 'retention', after: 1, before: 20 }]);
+    expect(jobs.getSnapshot().continuity).toEqual({ kind: 'unknown' });
+  });
+
   test('G1 order: an edge that is a little behind another takes nothing back', async () => {
     const { hello, say, pass, wires, jobs, told } = await page();
     await hello();

@@ -124,6 +124,29 @@ describe.each([
     }
   });
 
+  test('G1 order: what is wanted while it connects is asked for as soon as the edge has answered', async () => {
+    let answer = (_: Response): void => {};
+    const one = stream();
+    const first = openWire === openSse ? one.answer : Response.json(update(5, 4), { status: 200 });
+    const world = new World((_url, count) =>
+      count === 1
+        ? new Promise<Response>((resolve) => {
+            answer = resolve;
+          })
+        : Response.json({ epoch: 'e', events: [], cursor: 5, next: null }),
+    );
+    world.open(openWire, ['a']);
+    await world.pass(0);
+    const position = { seq: 3, epoch: 'e', scope: '' };
+    world.followed = [world.followed[0] as FollowedJob, { id: 'b', position }];
+    answer(first);
+    one.send({ ...HELLO, scope: 'all' });
+    await world.pass(0);
+    await world.pass(100);
+    await world.pass(0);
+    expect(world.asked.slice(1).some(({ url }) => /after=b:3|jobs\/b/.test(url))).toBe(true);
+  });
+
   test('after close() nothing is called, and the requests are broken off', async () => {
     const world = new World(() => new Promise(() => undefined));
     world.open(openWire, ['a']).close();

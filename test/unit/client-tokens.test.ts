@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest';
 import { HELLO_MS } from '../../sdk/client/connection.js';
+// Loaded here: where the machine is busy, `get` would come to ask when the answer has been given already.
+import '../../sdk/client/http.js';
 import { settled } from '../model/page.js';
 import { clientWorld } from './client-fixture.js';
 
@@ -39,6 +41,8 @@ test('whoever asks for a token while one is awaited gets the same one', async ()
     },
   });
   w.client.job('a');
+  // Loaded before, so that both ask at once.
+  await import('../../sdk/client/http.js');
   const got = w.client.get('a');
   await w.loaded();
   answer('token-1');
@@ -46,4 +50,76 @@ test('whoever asks for a token while one is awaited gets the same one', async ()
   await settled();
   expect([asked, w.wires[0]?.options.token]).toEqual([1, 'token-1']);
   w.client.close();
+});
+
+/** A page whose tokens open the jobs that it has by then. */
+async function growingPage() {
+  let asked = 0;
+  const token = { current: () => `token-${asked}` as string | null };
+  const w = clientWorld({
+    getToken: async () => {
+      asked += 1;
+      return token.current();
+    },
+  });
+  const first = w.client.job('a');
+  await w.pass(1);
+  await w.hello();
+  await w.pass(100);
+  await w.say({ type: 'following', processing_id: 'a', cursor: 1, scope: 's' });
+  const follow = async (id: string) => {
+    const job = w.client.job(id);
+    const errors: string[] = [];
+    job.addEventListener('error', ({ detail }) => errors.push(detail.name));
+    await w.pass(100);
+    return { job, errors };
+  };
+  const refuse = (id: string) =>
+    w.say({ type: 'error', code: 'forbidden', message: 'the token does not open it', processing_id: id });
+  const askedFor = () => w.wires.map(({ asked }) => asked.flat().map(({ id }) => id));
+  return { ...w, first, follow, refuse, askedFor, token, asked: () => asked };
+}
+
+test('G7 access: jobs that the token in use does not open are asked for once more with a newer one, once it counts', async () => {
+  const { first, follow, refuse, askedFor, say, pass, asked } = await growingPage();
+  const [b, c] = [await follow('b'), await follow('c')];
+  await refuse('b');
+  await refuse('c');
+  await pass(10_000);
+  expect([asked(), askedFor()]).toEqual([2, [['b', 'c']]]);
+  await say({ type: 'auth_ok', expires_at: '2026-01-31T12:00:00Z', scope: 's' });
+  await pass(100);
+  expect([asked(), askedFor()]).toEqual([2, [['b', 'c', 'b', 'c']]]);
+  expect([b.errors, c.errors]).toEqual([[], []]);
+  // The newer token does not open it either.
+  await refuse('c');
+  await pass(10_000);
+  expect([asked(), askedFor(), c.errors]).toEqual([2, [['b', 'c', 'b', 'c']], ['ForbiddenError']]);
+  expect([first.getSnapshot().error, b.job.getSnapshot().error]).toEqual([null, null]);
+});
+
+test('a job is refused where there is no other token, and asked for again where none comes now', async () => {
+  const { follow, refuse, askedFor, pass, token } = await growingPage();
+  const b = await follow('b');
+  token.current = () => {
+    throw new Error('the server is away');
+  };
+  await refuse('b');
+  await pass(10_000);
+  expect([askedFor(), b.errors]).toEqual([[['b', 'b']], []]);
+  token.current = () => null;
+  await refuse('b');
+  await pass(10_000);
+  expect([askedFor(), b.errors]).toEqual([[['b', 'b']], ['ForbiddenError']]);
+});
+
+test('a job that is refused while its connection is lost is asked for by the next one', async () => {
+  const { follow, refuse, pass, hello, wires, asked } = await growingPage();
+  const b = await follow('b');
+  await refuse('b');
+  wires[0]?.owner.closed({ next: 'retry', code: 1006, message: 'cut', retryAfterMs: 0 });
+  await pass(30_000);
+  await hello();
+  expect(wires[1]?.owner.followed().map(({ id }) => id)).toEqual(['a', 'b']);
+  expect([asked(), wires[1]?.options.token, b.errors]).toEqual([3, 'token-3', []]);
 });

@@ -180,3 +180,13 @@ test('a window that overflows again and again takes no more than its share of a 
   while (core.turn());
   expect(told(frames).at(-1)?.[0]).toBe(4_001);
 });
+
+test('all jobs: an event that comes when it is time does not wait for the timer as well', () => {
+  const core = edge();
+  const { frames } = core.connect(all(), null, { maxRate: 1 });
+  core.publish(['a']);
+  core.publish(['a']);
+  core.clock.now += 1_000;
+  core.publish(['a']);
+  expect(told(frames).at(-1)).toEqual([3, 1, 2, undefined]);
+});

@@ -79,6 +79,7 @@ const step = fc.oneof(
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('repace' as const), who, rate }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('look' as const) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('stall' as const), job }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('rescope' as const), who, scope }) },
   {
     weight: 1,
@@ -190,6 +191,9 @@ async function take(world: World, next: Step): Promise<void> {
     case 'repace':
       if (client) world.repace(client, next.rate);
       break;
+    case 'stall':
+      world.stall(next.job);
+      break;
     case 'look':
       world.look();
       break;
@@ -211,7 +215,7 @@ async function take(world: World, next: Step): Promise<void> {
 test('G1 order, G2 state first, G4 slow readers, G5 stale cursors: after any program every client has exactly what it is owed, and whoever pages as well', async () => {
   let updates = 0;
   let [folded, interleaved, foldedOfSelected, foldedOfSources] = [0, 0, 0, 0];
-  let [resets, skips, gone, paged, stale, ofSelected] = [0, 0, 0, 0, 0, 0];
+  let [resets, skips, gone, paged, stale, ofSelected, stalls] = [0, 0, 0, 0, 0, 0, 0];
   let [ofSources, again, byId, anew, stopped] = [0, 0, 0, 0, 0];
   await fc.assert(
     fc.asyncProperty(
@@ -228,6 +232,7 @@ test('G1 order, G2 state first, G4 slow readers, G5 stale cursors: after any pro
           resets += client.resets;
           skips += client.skips;
           gone += client.gone;
+          stalls += client.stalls;
         }
         for (const { judges } of world.selected) {
           for (const judge of judges) {
@@ -255,7 +260,20 @@ test('G1 order, G2 state first, G4 slow readers, G5 stale cursors: after any pro
   );
   // A property that nothing ever exercises holds as well.
   expect(updates).toBeGreaterThan(RUNS);
-  for (const times of [resets, skips, gone, paged, stale, ofSelected, ofSources, again, byId, anew, stopped])
+  for (const times of [
+    resets,
+    skips,
+    gone,
+    stalls,
+    paged,
+    stale,
+    ofSelected,
+    ofSources,
+    again,
+    byId,
+    anew,
+    stopped,
+  ])
     expect(times).toBeGreaterThan(0);
   for (const times of [folded, interleaved, foldedOfSelected, foldedOfSources])
     expect(times).toBeGreaterThan(0);

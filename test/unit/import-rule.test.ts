@@ -106,7 +106,7 @@ const PACKAGES: Record<string, readonly string[]> = {
   'internal/cli/output': ['commander', 'string-width', 'wrap-ansi', 'yaml', 'node:util'],
   'internal/cli/commands/get': ['nats', 'commander', 'node:fs'],
   cmd: ['node:os', 'node:crypto'],
-  demo: ['nats', 'ws', 'p-retry', 'pino-pretty', 'node:child_process'],
+  demo: ['nats', 'ws', 'p-limit', 'p-retry', 'pino-pretty', 'node:child_process'],
   'sdk/worker': ['nats', 'node:crypto'],
 };
 /** These do I/O, so all of Node is theirs. */

@@ -1,0 +1,89 @@
+import { createWriteStream } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import type { IncomingMessage } from 'node:http';
+import { pipeline } from 'node:stream/promises';
+import { printable } from '../schemas/text.js';
+import { DocumentContentError, DocumentError, openDocument } from './document.js';
+import { Problem } from './problem.js';
+
+/** The largest document that the page takes. */
+export const MAX_UPLOAD_BYTES = 32 * 1024 * 1024;
+const MAX_NAME = 120;
+
+/** The name of a document as its sender says, made fit to be shown: without folders and signs that nobody sees. */
+export function documentName(header: string | string[] | undefined): string {
+  let name: string;
+  try {
+    name = decodeURIComponent(String(header ?? ''));
+  } catch {
+    throw new Problem(400, 'bad_name', 'X-File-Name is no name: expected one that is percent-encoded UTF-8.');
+  }
+  const last = printable(name.split(/[/\\]/).at(-1) ?? '').trim();
+  const shown = Array.from(last);
+  const cut = shown.length > MAX_NAME ? `${shown.slice(0, MAX_NAME - 1).join('')}…` : last;
+  return cut === '' || cut === '.' || cut === '..' ? 'document' : cut;
+}
+
+/**
+ * Writes what is sent to a file, and looks whether it is a document.
+ * @param path where there is nothing yet; there is nothing after a failure either
+ * @param name for messages
+ * @returns how many pages it has
+ * @throws Problem, when it is too large, empty, no document or damaged
+ */
+export async function receiveDocument(request: IncomingMessage, path: string, name: string): Promise<number> {
+  if (Number(request.headers['content-length'] ?? 0) > MAX_UPLOAD_BYTES) throw tooLarge(name);
+  try {
+    // The request stays open when this fails: its sender is owed an answer.
+    const source = request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
+    await pipeline(inspect(source, name), createWriteStream(path, { flags: 'wx', mode: 0o600 }));
+    return await countPages(path, name);
+  } catch (error) {
+    await rm(path, { force: true });
+    throw error;
+  }
+}
+
+/** Lets through what may be a document, and no more than is allowed. */
+async function* inspect(source: AsyncIterable<Buffer>, name: string): AsyncGenerator<Buffer> {
+  let size = 0;
+  for await (const chunk of source) {
+    // Most of what is no document says so at once. The rest is looked at when it is complete.
+    const isFirst = size === 0;
+    if (isFirst && chunk.length >= 5 && !isPdf(chunk) && chunk.includes(0)) throw noDocument(name);
+    size += chunk.length;
+    if (size > MAX_UPLOAD_BYTES) throw tooLarge(name);
+    yield chunk;
+  }
+}
+
+function isPdf(beginning: Buffer): boolean {
+  return beginning.subarray(0, 5).toString('latin1') === '%PDF-';
+}
+
+async function countPages(path: string, name: string): Promise<number> {
+  try {
+    await using document = await openDocument(path);
+    return document.pageCount;
+  } catch (error) {
+    if (!(error instanceof DocumentError)) throw error;
+    // Where it lies here is nobody's business.
+    const detail = error.message.replaceAll(path, () => name);
+    if (!(error instanceof DocumentContentError)) throw new Problem(500, error.code, detail);
+    if (error.code === 'unsupported') throw noDocument(name);
+    throw new Problem(error.code === 'not_utf8' ? 415 : 422, error.code, detail);
+  }
+}
+
+function tooLarge(name: string): Problem {
+  const limit = `${MAX_UPLOAD_BYTES / 1024 / 1024} MiB`;
+  return new Problem(413, 'too_large', `"${name}" is too large: expected at most ${limit}.`);
+}
+
+function noDocument(name: string): Problem {
+  return new Problem(
+    415,
+    'unsupported',
+    `"${name}" is neither a PDF nor text: expected a PDF, HTML, or a UTF-8 text file.`,
+  );
+}
