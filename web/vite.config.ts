@@ -8,6 +8,8 @@ export default defineConfig({
     emptyOutDir: true,
     // Nothing inline: the page's policy forbids it.
     assetsInlineLimit: 0,
+    // What is bundled says whose it is.
+    license: true,
     modulePreload: { polyfill: false },
     sourcemap: false,
     target: 'es2022',

@@ -111,6 +111,33 @@ test('G7 access: without a token nothing is shown; one is kept for the tab, and 
   expect(await page.evaluate('sessionStorage.length')).toBe(0);
 });
 
+test('G7 access: a token that expires, or that the edge does not take, leads back to the sign-in', async () => {
+  await using edge = await startEdgeProcess({ natsUrl: nats.url, env: JWT_ENV });
+  await publishAll(nc, [['renewed-job', { progress: 5 }]]);
+  await using tab = await DashboardTab.open(browser, `${edge.http}/#/?q=renewed`);
+  const { page } = tab;
+  const field = page.getByLabel('Token', { exact: true });
+  const signIn = async (token: string) => {
+    await field.fill(token);
+    await page.keyboard.press('Enter');
+  };
+  await signIn(await mint({ jobs: ['*'], exp: inSeconds(4) }));
+  await page.getByText('renewed-job').waitFor();
+  await page.getByText(/^Your token expired at/).waitFor();
+  expect(await page.content()).not.toContain('renewed-job');
+  await signIn(await mint({ jobs: ['*'] }));
+  await page.getByText('renewed-job').waitFor();
+  expect(page.url()).toMatch(/#\/\?q=renewed$/);
+
+  // Chance decides how long a page waits; here it decides for a moment.
+  await page.addInitScript('Math.random = () => 0.02');
+  await page.evaluate('sessionStorage.clear()');
+  await page.reload();
+  await signIn(await mint({ jobs: ['*'] }, 'another secret of at least 32 bytes, which no edge has'));
+  await page.getByText('The edge does not take this token. What it says:').waitFor();
+  await page.getByText(/signature/).waitFor();
+});
+
 test('G7 access: a token for one job shows that one, and says why there is no list', async () => {
   await using edge = await startEdgeProcess({ natsUrl: nats.url, env: JWT_ENV });
   await publishAll(nc, [

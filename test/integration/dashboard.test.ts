@@ -40,6 +40,7 @@ describe('an edge on loopback', () => {
         "script-src 'self'",
         "style-src 'self'",
         "connect-src 'self'",
+        "require-trusted-types-for 'script'",
       ]),
     );
     expect(policy).not.toContain('unsafe');

@@ -72,6 +72,15 @@ describe('a timeline', () => {
     expect(attempts).toEqual([{ attempt: 2, fromMs: at(0), toMs: at(10) }]);
   });
 
+  test('the line of a job that runs goes on to now', () => {
+    const { points } = timelineOf(story({ atMs: 0 }, { atMs: 5, progress: 7 }), at(10));
+    expect(points).toEqual([
+      [at(0), 0],
+      [at(5), 7],
+      [at(10), 7],
+    ]);
+  });
+
   test('silence beyond what was promised is a stall, also the one that goes on', () => {
     const promised = { stall_after_seconds: 1 };
     const events = story({ atMs: 0, ...promised }, { atMs: 500, ...promised }, { atMs: 4_000, ...promised });

@@ -75,6 +75,9 @@ export function timelineOf(
   const timeoutMs = isTimedOut ? lastMs : timeout === undefined ? null : lastMs + timeout * 1_000;
   const toMs = isOver ? lastMs : Math.max(lastMs, nowMs);
   if (!isOver) {
+    // It stands there until something else is heard.
+    const [, percent] = points.at(-1) ?? [toMs, null];
+    points.push([toMs, percent]);
     stretch(attempts, toMs);
     stretch(steps, toMs);
   }

@@ -134,8 +134,14 @@ export class Session extends Store {
     this.changed();
   }
 
+  /** One that is over would be refused again and again; without one the page is told at once that it needs another. */
+  #freshToken(): string | null {
+    const expiresMs = this.claims?.expiresMs ?? Number.POSITIVE_INFINITY;
+    return expiresMs > Date.now() ? this.#token : null;
+  }
+
   #connect(): ProgressClient {
-    return createProgressClient({ url: this.edge, getToken: () => this.#token });
+    return createProgressClient({ url: this.edge, getToken: () => this.#freshToken() });
   }
 
   #follow(): Jobs {
@@ -199,7 +205,12 @@ export class Session extends Store {
 
   protected override update(): void {
     const { jobs } = this.#jobs.getSnapshot();
-    if (jobs === this.#all) return;
+    if (jobs !== this.#all) this.#takeIn(jobs);
+    // Also where what it says was taken in before it was known to be the newest.
+    if (this.#mustProbe) this.#probeSilent();
+  }
+
+  #takeIn(jobs: ReadonlyMap<string, JobSnapshot>): void {
     this.#all = jobs;
     let hasChanged = false;
     for (const [id, snapshot] of jobs) {
@@ -220,7 +231,6 @@ export class Session extends Store {
         this.#rows.delete(id);
       }
     }
-    if (this.#mustProbe) this.#probeSilent();
     if (hasChanged && this.#listed !== null) this.#listed = { ...this.#listed, isStale: true };
   }
 

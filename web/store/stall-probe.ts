@@ -1,4 +1,4 @@
-import type { Job, JobSnapshot, ProgressClient } from '../../sdk/client/index.js';
+import type { JobSnapshot, ProgressClient } from '../../sdk/client/index.js';
 
 /** So many jobs are asked about at once: fewer than an edge lets one connection follow. */
 const AT_ONCE = 100;
@@ -14,7 +14,8 @@ const PATIENCE_MS = 10_000;
  */
 export class StallProbe {
   readonly #waiting = new Set<string>();
-  readonly #asked = new Map<string, Job>();
+  /** How to let go of each. */
+  readonly #asked = new Map<string, () => void>();
 
   constructor(
     private readonly client: Pick<ProgressClient, 'job'>,
@@ -28,8 +29,7 @@ export class StallProbe {
 
   close(): void {
     this.#waiting.clear();
-    for (const job of [...this.#asked.values()]) job.close();
-    this.#asked.clear();
+    for (const letGo of [...this.#asked.values()]) letGo();
   }
 
   #next(): void {
@@ -42,15 +42,14 @@ export class StallProbe {
 
   #askOne(id: string): void {
     const job = this.client.job(id);
-    this.#asked.set(id, job);
+    let timer = setTimeout(() => done(), PATIENCE_MS);
     const done = (): void => {
       clearTimeout(timer);
-      if (this.#asked.get(id) !== job) return;
-      this.#asked.delete(id);
+      if (!this.#asked.delete(id)) return;
       job.close();
       this.#next();
     };
-    let timer = setTimeout(done, PATIENCE_MS);
+    this.#asked.set(id, done);
     let isCurrent = false;
     job.addEventListener('stalled', ({ detail }) => {
       this.onStalled(id, detail);

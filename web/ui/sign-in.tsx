@@ -1,5 +1,6 @@
 /** @jsxImportSource preact */
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { formatDate } from '../model/format.js';
 import { cleanToken, readClaims } from '../model/token.js';
 import type { Session } from '../store/session.js';
 
@@ -58,17 +59,20 @@ export function SignIn({ session, onDone }: SignInProps) {
 
 /** What is seen instead of jobs where there is no token, or where it is not good any more. */
 export function SignInPage({ session }: Pick<SignInProps, 'session'>) {
-  const wasRefused = session.claims !== null;
+  const { claims, error } = session;
+  const expiresMs = claims?.expiresMs ?? Number.POSITIVE_INFINITY;
+  const reason =
+    claims === null
+      ? 'This edge shows jobs to those who have a token.'
+      : expiresMs <= Date.now()
+        ? `Your token expired at ${formatDate(expiresMs)}. With a new one you go on where you were.`
+        : 'The edge does not take this token. What it says:';
   return (
     <main class="card-page">
       <section class="card" aria-labelledby="sign-in-title">
         <h1 id="sign-in-title">Sign in</h1>
-        <p>
-          {wasRefused
-            ? 'The edge does not take this token any more. What it says:'
-            : 'This edge shows jobs to those who have a token.'}
-        </p>
-        {wasRefused && <p class="error-text">{session.error?.message}</p>}
+        <p>{reason}</p>
+        {claims !== null && expiresMs > Date.now() && <p class="error-text">{error?.message}</p>}
         <SignIn session={session} />
       </section>
     </main>
