@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { JobSnapshot, ProgressUpdate } from '../../sdk/client/types.js';
 import { formatPlace, parsePlace, withCondition, withSort, withType } from '../../web/model/address.js';
-import { EventRate } from '../../web/model/event-rate.js';
+import { EventRate, eventsOf } from '../../web/model/event-rate.js';
 import { CONDITIONS, type JobRow, rowOf } from '../../web/model/job-row.js';
 import { type ListView, listed, PLAIN_VIEW, SORT_KEYS } from '../../web/model/list-view.js';
 
@@ -196,6 +196,10 @@ describe('the address', () => {
 });
 
 describe('the rate of events', () => {
+  test('an update that stands for several events counts as them, itself included', () => {
+    expect([eventsOf({}), eventsOf({ folded: 2 })]).toEqual([1, 2]);
+  });
+
   test('is of the last five whole seconds, and of fewer at first', () => {
     const rate = new EventRate();
     expect(rate.rate(1_000)).toBe(0);

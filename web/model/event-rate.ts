@@ -1,7 +1,12 @@
+import type { ProgressUpdate } from '../../sdk/client/index.js';
+
 /** So many seconds are shown. */
 export const RATE_SECONDS = 60;
 /** The rate is of so many whole seconds: one alone jumps. */
 const AVERAGED_SECONDS = 5;
+
+/** For how many stored events an update stands. PROTOCOL.md, "Conflation". */
+export const eventsOf = ({ folded = 1 }: Pick<ProgressUpdate, 'folded'>): number => folded;
 
 /** How many events came in each of the last seconds. */
 export class EventRate {

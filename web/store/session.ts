@@ -8,7 +8,7 @@ import {
   UnauthorizedError,
 } from '../../sdk/client/index.js';
 import { type ConnectionLog, changed, leftOut, newLog, received, upToDate } from '../model/connection-log.js';
-import { EventRate } from '../model/event-rate.js';
+import { EventRate, eventsOf } from '../model/event-rate.js';
 import { type JobRow, rowOf } from '../model/job-row.js';
 import { type Listed, type ListView, listed } from '../model/list-view.js';
 import { readClaims, type TokenClaims } from '../model/token.js';
@@ -155,7 +155,7 @@ export class Session extends Store {
       });
     };
     on('update', (update) => {
-      const events = 1 + (update.folded ?? 0);
+      const events = eventsOf(update);
       if (this.isCurrent) this.rate.add(events, performance.now());
       this.log = received(this.log, events);
     });
