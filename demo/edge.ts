@@ -155,7 +155,7 @@ async function startEdge(settings: EdgeSettings, signal: AbortSignal): Promise<E
 }
 
 /** Ours without what may configure another edge: the demo's is open, but only to this machine. */
-function environment({ natsUrl, natsCreds, stream, port, isMortal }: EdgeSettings): NodeJS.ProcessEnv {
+function environment({ natsUrl, natsCreds, stream, port }: EdgeSettings): NodeJS.ProcessEnv {
   const others = Object.entries(process.env).filter(([name]) => !/^(HEADWAY_|NATS_)/.test(name));
   return {
     ...Object.fromEntries(others),
@@ -165,12 +165,13 @@ function environment({ natsUrl, natsCreds, stream, port, isMortal }: EdgeSetting
     HEADWAY_HOST: '127.0.0.1',
     HEADWAY_PORT: String(port),
     HEADWAY_STREAM: stream,
-    // Connections of one that was killed keep the port for a minute from whoever does not share it.
-    ...(isMortal && { HEADWAY_REUSE_PORT: 'true' }),
   };
 }
 
-/** Nobody listens on it now. A port that the system chooses as the edge begins to listen cannot be shared. */
+/**
+ * Nobody listens on it now. One that the system chose for a process which is killed with connections is kept from others for a
+ * minute; one that was asked for by its number is not.
+ */
 async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
