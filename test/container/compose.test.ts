@@ -46,10 +46,11 @@ test.skipIf(command === undefined)(
 );
 
 test.skipIf(command === undefined)(
-  'docker compose up: a client has its own address behind the proxy, whatever it says; strange names and the operators’ pages are refused',
+  'docker compose up: the dashboard is there; a client has its own address, whatever it says; strange names and the operators’ pages are refused',
   async () => {
     await using site = await composeUp(command ?? [], {});
     expect(await status(site, '/ws/upload-progress', { host: 'evil.example' })).toBe(421);
+    expect(await status(site, '/')).toBe(200);
     for (const path of ['/metrics', '/livez', '/readyz']) expect(await status(site, path)).toBe(404);
 
     const strange = { origin: 'http://evil.example', 'x-forwarded-for': '6.6.6.6' };
