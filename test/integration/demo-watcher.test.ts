@@ -83,6 +83,7 @@ test('G5 a stale cursor: a hello of another epoch, and a line that breaks before
 });
 
 test('G1 order: a heartbeat before the replay is over moves no cursor', async () => {
+  let cut = (): void => {};
   await using world = await lives(
     firstThenCut,
     (say, socket) => {
@@ -95,7 +96,7 @@ test('G1 order: a heartbeat before the replay is over moves no cursor', async ()
       say('progress_update', update(12, 7));
       say('caught_up', { cursor: 20 });
       say('heartbeat', { cursor: 25 });
-      socket.close();
+      cut = () => socket.close();
     },
     (say) => {
       say('hello', { epoch: 'one', scope: 'all' });
@@ -104,9 +105,11 @@ test('G1 order: a heartbeat before the replay is over moves no cursor', async ()
   );
   const { watcher, reports } = watch(world.server.url);
   using _ = watcher;
-  await waitFor(() => reports.length === 1, { what: 'the fourth connection, and all that was missed' });
+  await waitFor(() => reports.length === 1, { what: 'all that was missed' });
+  cut();
+  await waitFor(() => world.asked.length === 4, { what: 'the fourth connection' });
   expect(world.asked.map(({ last_seq }) => last_seq)).toEqual([undefined, '9', '9', '25']);
-  expect(reports).toMatchObject([{ from: 9, updates: [{ seq: 12 }], problems: [] }]);
+  expect(reports[0]).toMatchObject({ from: 9, updates: [{ seq: 12 }], problems: [] });
 });
 
 test('what never came, also when it is asked for once more, shows by prev_seq', async () => {
