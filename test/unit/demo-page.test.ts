@@ -1,11 +1,16 @@
-/** What the demo's page says of what came, without a page. */
-import { describe, expect, test } from 'vitest';
+/** What the demo's page says of what came, and what its server takes, without a page. */
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import type { IncomingMessage } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { opener } from '../../demo/browser.js';
 import { readOptions } from '../../demo/options.js';
 import { Account } from '../../demo/page/account.js';
 import { ConnectionView } from '../../demo/page/connection.js';
 import { Problem } from '../../demo/problem.js';
-import { documentName } from '../../demo/upload.js';
+import { documentName, receiveDocument } from '../../demo/upload.js';
 
 const running = { continuity: { kind: 'proven' }, isEnded: false } as const;
 const ended = { continuity: { kind: 'proven' }, isEnded: true } as const;
@@ -189,6 +194,32 @@ test.each([
 
 test('a name that is no text is refused', () => {
   expect(() => documentName('%ff')).toThrow(Problem);
+});
+
+describe('a document that is sent', () => {
+  let folder = '';
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'headway-upload-'));
+  });
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+  const receive = (...chunks: string[]): Promise<number> => {
+    const request = Object.assign(Readable.from(chunks.map((chunk) => Buffer.from(chunk))), { headers: {} });
+    return receiveDocument(request as unknown as IncomingMessage, join(folder, 'document'), 'a.txt');
+  };
+
+  test('is there with its pages', async () => {
+    expect(await receive('one page\f', 'another one\f')).toBe(2);
+    await rm(join(folder, 'document'));
+  });
+
+  test.each([
+    ['pages that its author has ended', ['page\f'.repeat(3_000), 'page\f'.repeat(2_001)]],
+    ['pages that are full', ['\nline'.repeat(250_050)]],
+    ['ends of pages alone', ['\f'.repeat(5_000)]],
+  ])('is refused, and gone, with too many %s', async (_what, chunks) => {
+    await expect(receive(...chunks)).rejects.toMatchObject({ status: 413, code: 'too_many_pages' });
+    expect(await readdir(folder)).toEqual([]);
+  });
 });
 
 test.each<[string, NodeJS.Platform, Record<string, string>, string | undefined]>([
