@@ -1,16 +1,20 @@
 /** What the demo's page says of what came, and what its server takes, without a page. */
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { opener } from '../../demo/browser.js';
+import { Documents } from '../../demo/documents.js';
+import type { Nats } from '../../demo/nats.js';
 import { readOptions } from '../../demo/options.js';
 import { Account } from '../../demo/page/account.js';
 import { ConnectionView } from '../../demo/page/connection.js';
 import { Problem } from '../../demo/problem.js';
 import { documentName, receiveDocument } from '../../demo/upload.js';
+import type { Workers } from '../../demo/workers.js';
+import { deferred } from '../../internal/async.js';
 
 const running = { continuity: { kind: 'proven' }, isEnded: false } as const;
 const ended = { continuity: { kind: 'proven' }, isEnded: true } as const;
@@ -220,6 +224,36 @@ describe('a document that is sent', () => {
     await expect(receive(...chunks)).rejects.toMatchObject({ status: 413, code: 'too_many_pages' });
     expect(await readdir(folder)).toEqual([]);
   });
+});
+
+test('a document for which no worker can be started fails, and is gone', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'headway-upload-'));
+  try {
+    const said: string[] = [];
+    const told = deferred<Record<string, unknown>>();
+    const publish = async (_subject: string, event: string) => told.resolve(JSON.parse(event));
+    const documents = new Documents({
+      folder,
+      pageMs: 0,
+      signal: new AbortController().signal,
+      say: (text) => said.push(text),
+      workers: { run: () => Promise.reject(new Error('EAGAIN')) } as unknown as Workers,
+      nats: { connection: { jetstream: () => ({ publish }) } } as unknown as Nats,
+    });
+    const { id } = await documents.take('a.txt', async (path) => {
+      await writeFile(path, 'text');
+      return 1;
+    });
+    expect(await told.promise).toMatchObject({
+      processing_id: id,
+      status: 'error',
+      error: { code: 'worker_failed' },
+    });
+    expect(said).toEqual(['No worker could be started for a.txt: EAGAIN']);
+    await expect.poll(() => readdir(folder)).toEqual([]);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 });
 
 test.each<[string, NodeJS.Platform, Record<string, string>, string | undefined]>([
