@@ -11,6 +11,7 @@ import type { Nats } from '../../demo/nats.js';
 import { readOptions } from '../../demo/options.js';
 import { Account } from '../../demo/page/account.js';
 import { ConnectionView } from '../../demo/page/connection.js';
+import { checkFile } from '../../demo/page/file.js';
 import { Problem } from '../../demo/problem.js';
 import { documentName, receiveDocument } from '../../demo/upload.js';
 import type { Workers } from '../../demo/workers.js';
@@ -254,6 +255,19 @@ test('a document for which no worker can be started fails, and is gone', async (
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+});
+
+test('what cannot be sent is refused in words: a folder, or too much', async () => {
+  await checkFile(new File(['text'], 'a.txt'));
+  await checkFile(new File([], 'empty.txt'));
+  const folder = {
+    name: 'papers',
+    size: 4_096,
+    slice: () => ({ arrayBuffer: () => Promise.reject(new Error()) }),
+  };
+  await expect(checkFile(folder as unknown as File)).rejects.toThrow(/"papers" cannot be read.*no folder/);
+  const large = { name: 'large.pdf', size: 32 * 1024 * 1024 + 1 };
+  await expect(checkFile(large as File)).rejects.toThrow(/"large.pdf" is too large/);
 });
 
 test.each<[string, NodeJS.Platform, Record<string, string>, string | undefined]>([
