@@ -137,7 +137,7 @@ export function ConnectionPanel({ session, nowMs }: ConnectionPanelProps) {
             <dt>Token</dt>
             <dd>
               {claims === null
-                ? 'none: this edge asks for none'
+                ? `none${session.needsToken ? '' : ': this edge asks for none'}`
                 : `${claims.subject === null ? '' : `of ${shortText(claims.subject, 60)}, `}${
                     expiresIn === null
                       ? 'does not say when it expires'
