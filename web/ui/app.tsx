@@ -69,6 +69,8 @@ export function App({ session }: AppProps) {
       } else if (event.key === 'Escape' && place.kind === 'job' && !isTyping) {
         go({ kind: 'list', view: lastView.current, isLarge });
       } else if (event.key === 'Escape' && event.target === search.current) {
+        // A browser would empty the search.
+        event.preventDefault();
         document.querySelector<HTMLElement>('.job-list')?.focus();
       }
     };
