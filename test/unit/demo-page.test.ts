@@ -101,6 +101,17 @@ describe('the account of a job', () => {
       kind: 'good',
       text: 'Nothing missed since you came: 2 updates, each once, in order.',
     });
+    // The stream has let go of the first one since.
+    expect(
+      judged(
+        [
+          [1, 0],
+          [4, 1],
+          [6, 4],
+        ],
+        [4, 6],
+      ),
+    ).toEqual({ kind: 'good', text: 'Nothing missed since you came: 3 updates, each once, in order.' });
     expect(judged([[6, 4]], [1, 4, 6])).toEqual({ kind: 'open', text: 'It was done before you came.' });
     // No prev_seq gives it away.
     expect(
