@@ -94,8 +94,11 @@ export class Documents {
       this.#unfinished -= 1;
     };
     const work = async (): Promise<void> => {
-      await this.#process(job);
-      await after();
+      try {
+        await this.#process(job);
+      } finally {
+        await after();
+      }
     };
     // It fails when the demo is ending.
     this.#limit(work).then(done, done);
@@ -105,10 +108,15 @@ export class Documents {
   async #process(job: Job): Promise<void> {
     const { workers, pageMs, signal, say } = this.#options;
     signal.throwIfAborted();
-    const { code, lines } = await workers.run([job], pageMs);
-    if (code === 0) return;
-    say(`The worker of ${job.label} ended with code ${code}: ${lines.at(-1) ?? 'it said nothing'}`);
-    await this.#giveUp(job.id, `the worker ended with code ${code}`);
+    const end = await workers.run([job], pageMs).catch((error: Error) => error);
+    signal.throwIfAborted();
+    if (end instanceof Error) {
+      say(`No worker could be started for ${job.label}: ${end.message}`);
+      await this.#giveUp(job.id, 'no worker could be started');
+    } else if (end.code !== 0) {
+      say(`The worker of ${job.label} ended with code ${end.code}: ${end.lines.at(-1) ?? 'it said nothing'}`);
+      await this.#giveUp(job.id, `the worker ended with code ${end.code}`);
+    }
   }
 
   /** So that nobody waits for a worker that cannot do it. */

@@ -1,6 +1,6 @@
 import { request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import { connect, type Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
+import { type Duplex, pipeline } from 'node:stream';
 
 /**
  * The way of the page to the edge: its WebSockets, as bytes over TCP, and its requests. With it the page needs one address
@@ -33,7 +33,8 @@ export class EdgeLink implements Disposable {
     const asked = httpRequest({ host: '127.0.0.1', port: this.port(), method, path: url, headers });
     asked.on('response', (answer) => {
       response.writeHead(answer.statusCode ?? 502, answer.headers);
-      answer.pipe(response);
+      // What an edge that is killed does not finish is broken off here as well.
+      pipeline(answer, response, () => {});
     });
     asked.on('error', () => {
       if (response.headersSent) response.destroy();

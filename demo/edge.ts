@@ -55,7 +55,7 @@ export class MortalEdge implements Edge {
    */
   static async start(settings: EdgeSettings, signal: AbortSignal): Promise<MortalEdge> {
     const port = settings.isMortal && settings.port === 0 ? await freePort() : settings.port;
-    return new MortalEdge(settings, signal, await startEdge({ ...settings, port }, signal));
+    return new MortalEdge(settings, signal, await startEdge(settings, port, signal));
   }
 
   get http(): string {
@@ -90,7 +90,7 @@ export class MortalEdge implements Edge {
   async #comeBack(awayMs: number): Promise<void> {
     const { settings, signal } = this;
     this.#coming = pause(awayMs, signal)
-      .then(() => startEdge({ ...settings, port: this.port }, signal))
+      .then(() => startEdge(settings, this.port, signal))
       .then(
         (life) => {
           this.#life = life;
@@ -109,7 +109,8 @@ const PROGRAM = fileURLToPath(new URL('../cmd/edge.js', import.meta.url));
 const START_WITHIN_MS = 20_000;
 const LOOK_EVERY_MS = 25;
 
-async function startEdge(settings: EdgeSettings, signal: AbortSignal): Promise<EdgeLife> {
+/** @param at the port on which it listens; 0 takes a free one */
+async function startEdge(settings: EdgeSettings, at: number, signal: AbortSignal): Promise<EdgeLife> {
   const show = printer(settings.log);
   const port = deferred<number>();
   const onLine = (line: string): void => {
@@ -119,7 +120,7 @@ async function startEdge(settings: EdgeSettings, signal: AbortSignal): Promise<E
   };
 
   const child = await Child.start(
-    { command: process.execPath, args: [PROGRAM], env: environment(settings), onLine },
+    { command: process.execPath, args: [PROGRAM], env: environment(settings, at), onLine },
     signal,
   );
   const failure = child.exited.then((code): never => {
@@ -155,7 +156,7 @@ async function startEdge(settings: EdgeSettings, signal: AbortSignal): Promise<E
 }
 
 /** Ours without what may configure another edge: the demo's is open, but only to this machine. */
-function environment({ natsUrl, natsCreds, stream, port }: EdgeSettings): NodeJS.ProcessEnv {
+function environment({ natsUrl, natsCreds, stream }: EdgeSettings, port: number): NodeJS.ProcessEnv {
   const others = Object.entries(process.env).filter(([name]) => !/^(HEADWAY_|NATS_)/.test(name));
   return {
     ...Object.fromEntries(others),

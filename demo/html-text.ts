@@ -60,9 +60,12 @@ export function htmlText(html: string): string {
     else if (BLOCKS.test(name)) text.push('\n');
   }
   text.push(flowing(html.slice(at)));
+  // Line by line: a pattern for the spaces around a line end is tried from each space of a run, which takes for ever.
   return text
     .join('')
-    .replace(/[^\S\n]*\n[^\S\n]*/g, '\n')
+    .split('\n')
+    .map((line) => line.trim())
+    .join('\n')
     .replace(/\n{3,}/g, '\n\n')
     .trim()
     .concat('\n');

@@ -86,27 +86,24 @@ export class Site implements AsyncDisposable {
   /** @throws DemoError, or the signal's reason; then nothing is left running */
   static async open(parts: SiteParts): Promise<Site> {
     const { options, signal } = parts;
+    const keeper = await Child.start(
+      {
+        command: process.execPath,
+        args: ['-e', 'setInterval(() => {}, 2 ** 30)'],
+        env: process.env,
+        folderPrefix: 'headway-demo-page-',
+      },
+      signal,
+    );
     const server = createServer();
-    await listen(server, options.sitePort);
     try {
-      const keeper = await Child.start(
-        {
-          command: process.execPath,
-          args: ['-e', 'setInterval(() => {}, 2 ** 30)'],
-          env: process.env,
-          folderPrefix: 'headway-demo-page-',
-        },
-        signal,
-      );
-      try {
-        await mkdir(join(keeper.folder ?? '', 'documents'), { mode: 0o700 });
-        return new Site(parts, keeper, server);
-      } catch (error) {
-        await keeper.stop();
-        throw error;
-      }
+      await mkdir(join(keeper.folder ?? '', 'documents'), { mode: 0o700 });
+      // Last: a page that is still open from before asks at once, and what it asks is answered from here on.
+      await listen(server, options.sitePort);
+      return new Site(parts, keeper, server);
     } catch (error) {
       server.close();
+      await keeper.stop();
       throw error;
     }
   }

@@ -51,7 +51,8 @@ export class Account {
     if (isEnded && stored !== undefined) {
       const missing = stored.filter((seq) => !this.#seqs.includes(seq));
       if (missing.length > 0) return { kind: 'bad', text: `Missed: update ${missing.join(', ')}.` };
-      if (stored.length === this.#stored?.length)
+      // Of many updates the stream keeps the newest only.
+      if (stored.length === this.#stored?.length && stored[0] === first)
         return {
           kind: 'good',
           text: `Nothing missed: all ${count(stored.length)} came, each once, in order.`,
@@ -59,7 +60,7 @@ export class Account {
       if (this.#seqs.length === 1) return { kind: 'open', text: 'It was done before you came.' };
       return {
         kind: 'good',
-        text: `Nothing missed since you came: ${count(stored.length)}, each once, in order.`,
+        text: `Nothing missed since you came: ${count(this.#seqs.length)}, each once, in order.`,
       };
     }
     if (continuity.kind === 'proven')

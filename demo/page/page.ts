@@ -3,9 +3,8 @@ import { createProgressClient } from '../../sdk/client/index.js';
 import { ConnectionView } from './connection.js';
 import { DocumentRow, type ShownDocument } from './document-row.js';
 import { find, make } from './dom.js';
+import { checkFile } from './file.js';
 
-/** The server takes no more; said here before anything is sent. */
-const MAX_BYTES = 32 * 1024 * 1024;
 /** That nobody is followed any more is told by no job. */
 const LOOK_EVERY_MS = 250;
 /** The newest. */
@@ -83,7 +82,7 @@ async function attempt(task: () => Promise<void>): Promise<void> {
 }
 
 async function send(file: File): Promise<void> {
-  if (file.size > MAX_BYTES) throw new Error(`"${file.name}" is too large: expected at most 32 MiB.`);
+  await checkFile(file);
   const headers = { 'x-file-name': encodeURIComponent(file.name.toWellFormed()) };
   show(await ask('/documents', { method: 'POST', headers, body: file }));
 }

@@ -26,8 +26,8 @@ const {
 if (!HEADWAY_JWT_SECRET) throw new Error('HEADWAY_JWT_SECRET is not set; expected the secret of the edge');
 
 const MAX_BYTES = 200_000_000;
-/** A token opens at most 1,000 jobs. */
-const MAX_JOBS = 1_000;
+/** A token has at most 8,192 characters: room for about 130 of such ids. The newest count. */
+const MAX_JOBS = 100;
 const secret = new TextEncoder().encode(HEADWAY_JWT_SECRET);
 const folder = await mkdtemp(join(tmpdir(), 'headway-express-'));
 const reporter = await connectReporter({ servers: NATS_URL });

@@ -19,7 +19,7 @@ import {
   visibleText,
 } from '../../web/model/format.js';
 import { advance, fittingSpeed, play, seek, withSpeed } from '../../web/model/replay-clock.js';
-import { indexAt, timelineOf, wholenessOf } from '../../web/model/timeline.js';
+import { attemptAt, indexAt, timelineOf, wholenessOf } from '../../web/model/timeline.js';
 import { cleanToken, readClaims } from '../../web/model/token.js';
 
 const BEGIN = Date.parse('2026-01-01T00:00:00Z');
@@ -72,6 +72,17 @@ describe('a timeline', () => {
     expect(attempts).toEqual([{ attempt: 2, fromMs: at(0), toMs: at(10) }]);
   });
 
+  test('the attempt that is shown is that of the event which is looked at, and not of what came later', () => {
+    const events = story(
+      { atMs: 0 },
+      { atMs: 1, attempt: 2 },
+      { atMs: 2 },
+      { atMs: 3, attempt: 1 },
+      { atMs: 4 },
+    );
+    expect(events.map((_, index) => attemptAt(events, index))).toEqual([1, 2, 2, 1, 2]);
+  });
+
   test('the line of a job that runs goes on to now', () => {
     const { points } = timelineOf(story({ atMs: 0 }, { atMs: 5, progress: 7 }), at(10));
     expect(points).toEqual([
@@ -85,7 +96,9 @@ describe('a timeline', () => {
     const promised = { stall_after_seconds: 1 };
     const events = story({ atMs: 0, ...promised }, { atMs: 500, ...promised }, { atMs: 4_000, ...promised });
     expect(timelineOf(events, at(4_500)).stalls).toEqual([{ fromMs: at(1_500), toMs: at(4_000) }]);
-    expect(timelineOf(events, at(6_000)).stalls).toEqual([
+    // Its worker sends heartbeats, or the edge would say that it has stalled.
+    expect(timelineOf(events, at(6_000)).stalls).toHaveLength(1);
+    expect(timelineOf(events, at(6_000), at(5_200)).stalls).toEqual([
       { fromMs: at(1_500), toMs: at(4_000) },
       { fromMs: at(5_000), toMs: at(6_000) },
     ]);
@@ -100,6 +113,8 @@ describe('a timeline', () => {
   test('the time-out: when it comes, and when it came', () => {
     const running = story({ atMs: 0, timeout_seconds: 60 });
     expect(timelineOf(running, at(1_000))).toMatchObject({ timeoutMs: at(60_000), isTimedOut: false });
+    // It runs all the same: heartbeats have put it off.
+    expect(timelineOf(running, at(61_000)).timeoutMs).toBeNull();
     const over = story(
       { atMs: 0, timeout_seconds: 60 },
       { atMs: 60_000, status: 'error', error: { code: 'timeout', retryable: true } },

@@ -1,11 +1,21 @@
-/** What the demo's page says of what came, without a page. */
-import { describe, expect, test } from 'vitest';
+/** What the demo's page says of what came, and what its server takes, without a page. */
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import type { IncomingMessage } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { opener } from '../../demo/browser.js';
+import { Documents } from '../../demo/documents.js';
+import type { Nats } from '../../demo/nats.js';
 import { readOptions } from '../../demo/options.js';
 import { Account } from '../../demo/page/account.js';
 import { ConnectionView } from '../../demo/page/connection.js';
+import { checkFile } from '../../demo/page/file.js';
 import { Problem } from '../../demo/problem.js';
-import { documentName } from '../../demo/upload.js';
+import { documentName, receiveDocument } from '../../demo/upload.js';
+import type { Workers } from '../../demo/workers.js';
+import { deferred } from '../../internal/async.js';
 
 const running = { continuity: { kind: 'proven' }, isEnded: false } as const;
 const ended = { continuity: { kind: 'proven' }, isEnded: true } as const;
@@ -91,6 +101,17 @@ describe('the account of a job', () => {
       kind: 'good',
       text: 'Nothing missed since you came: 2 updates, each once, in order.',
     });
+    // The stream has let go of the first one since.
+    expect(
+      judged(
+        [
+          [1, 0],
+          [4, 1],
+          [6, 4],
+        ],
+        [4, 6],
+      ),
+    ).toEqual({ kind: 'good', text: 'Nothing missed since you came: 3 updates, each once, in order.' });
     expect(judged([[6, 4]], [1, 4, 6])).toEqual({ kind: 'open', text: 'It was done before you came.' });
     // No prev_seq gives it away.
     expect(
@@ -189,6 +210,75 @@ test.each([
 
 test('a name that is no text is refused', () => {
   expect(() => documentName('%ff')).toThrow(Problem);
+});
+
+describe('a document that is sent', () => {
+  let folder = '';
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'headway-upload-'));
+  });
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+  const receive = (...chunks: string[]): Promise<number> => {
+    const request = Object.assign(Readable.from(chunks.map((chunk) => Buffer.from(chunk))), { headers: {} });
+    return receiveDocument(request as unknown as IncomingMessage, join(folder, 'document'), 'a.txt');
+  };
+
+  test('is there with its pages', async () => {
+    expect(await receive('one page\f', 'another one\f')).toBe(2);
+    await rm(join(folder, 'document'));
+  });
+
+  test.each([
+    ['pages that its author has ended', ['page\f'.repeat(3_000), 'page\f'.repeat(2_001)]],
+    ['pages that are full', ['\nline'.repeat(250_050)]],
+    ['ends of pages alone', ['\f'.repeat(5_000)]],
+  ])('is refused, and gone, with too many %s', async (_what, chunks) => {
+    await expect(receive(...chunks)).rejects.toMatchObject({ status: 413, code: 'too_many_pages' });
+    expect(await readdir(folder)).toEqual([]);
+  });
+});
+
+test('a document for which no worker can be started fails, and is gone', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'headway-upload-'));
+  try {
+    const said: string[] = [];
+    const told = deferred<Record<string, unknown>>();
+    const publish = async (_subject: string, event: string) => told.resolve(JSON.parse(event));
+    const documents = new Documents({
+      folder,
+      pageMs: 0,
+      signal: new AbortController().signal,
+      say: (text) => said.push(text),
+      workers: { run: () => Promise.reject(new Error('EAGAIN')) } as unknown as Workers,
+      nats: { connection: { jetstream: () => ({ publish }) } } as unknown as Nats,
+    });
+    const { id } = await documents.take('a.txt', async (path) => {
+      await writeFile(path, 'text');
+      return 1;
+    });
+    expect(await told.promise).toMatchObject({
+      processing_id: id,
+      status: 'error',
+      error: { code: 'worker_failed' },
+    });
+    expect(said).toEqual(['No worker could be started for a.txt: EAGAIN']);
+    await expect.poll(() => readdir(folder)).toEqual([]);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+});
+
+test('what cannot be sent is refused in words: a folder, or too much', async () => {
+  await checkFile(new File(['text'], 'a.txt'));
+  await checkFile(new File([], 'empty.txt'));
+  const folder = {
+    name: 'papers',
+    size: 4_096,
+    slice: () => ({ arrayBuffer: () => Promise.reject(new Error()) }),
+  };
+  await expect(checkFile(folder as unknown as File)).rejects.toThrow(/"papers" cannot be read.*no folder/);
+  const large = { name: 'large.pdf', size: 32 * 1024 * 1024 + 1 };
+  await expect(checkFile(large as File)).rejects.toThrow(/"large.pdf" is too large/);
 });
 
 test.each<[string, NodeJS.Platform, Record<string, string>, string | undefined]>([

@@ -17,7 +17,10 @@ export interface Timeline {
   readonly attempts: readonly (Span & { readonly attempt: number })[];
   /** The job was silent for longer than it had promised. */
   readonly stalls: readonly Span[];
-  /** When the job counts as failed if nothing is heard until then, or was; null: it has no such time. */
+  /**
+   * When the job counts as failed if nothing is heard until then, or was; null: it has no such time, or something was heard
+   * that is no event.
+   */
   readonly timeoutMs: number | null;
   readonly isTimedOut: boolean;
   readonly span: Span;
@@ -28,7 +31,8 @@ const isEnd = ({ status, error }: ProgressUpdate): boolean =>
 
 /**
  * @param events of one job, in the order of their `seq`
- * @param stalledSinceMs when the edge said that the job has stalled, which it may do by its own settings; null: it has not
+ * @param stalledSinceMs when the edge said that the job has stalled, which it may do by its own settings; null: it has not.
+ *   It alone knows: heartbeats count as life, and are no events
  */
 export function timelineOf(
   events: readonly ProgressUpdate[],
@@ -65,14 +69,16 @@ export function timelineOf(
   const last = events.at(-1);
   const lastMs = timesMs.at(-1) ?? nowMs;
   const isOver = last === undefined || isEnd(last);
-  if (last?.status === 'processing') {
+  if (last?.status === 'processing' && stalledSinceMs !== null) {
     const promised = last.stall_after_seconds;
     const fromMs = promised === undefined ? stalledSinceMs : lastMs + promised * 1_000;
-    if (fromMs !== null && nowMs > fromMs) stalls.push({ fromMs, toMs: nowMs });
+    if (nowMs > fromMs) stalls.push({ fromMs, toMs: nowMs });
   }
   const isTimedOut = last?.error?.code === 'timeout';
   const timeout = last?.status === 'processing' ? last.timeout_seconds : undefined;
-  const timeoutMs = isTimedOut ? lastMs : timeout === undefined ? null : lastMs + timeout * 1_000;
+  const dueMs = timeout === undefined ? Number.NEGATIVE_INFINITY : lastMs + timeout * 1_000;
+  // One that has passed, and the job runs: it was put off by heartbeats.
+  const timeoutMs = isTimedOut ? lastMs : dueMs > nowMs ? dueMs : null;
   const toMs = isOver ? lastMs : Math.max(lastMs, nowMs);
   if (!isOver) {
     // It stands there until something else is heard.
@@ -102,6 +108,15 @@ function extend<T extends object>(pieces: (Span & T)[], isNew: boolean, ms: numb
 function stretch<T>(pieces: (Span & T)[], toMs: number): void {
   const last = pieces.pop();
   if (last !== undefined) pieces.push({ ...last, toMs });
+}
+
+/**
+ * The attempt of an event of this index: what it says, else the highest before it. PROTOCOL.md, "Attempts".
+ * @param events of one job, in the order of their `seq`
+ */
+export function attemptAt(events: readonly Pick<ProgressUpdate, 'attempt'>[], index: number): number {
+  const own = events[index]?.attempt;
+  return own ?? events.slice(0, index).reduce((most, { attempt = 1 }) => Math.max(most, attempt), 1);
 }
 
 /** The index of the last event that was made by then; -1: none was. */

@@ -1,5 +1,7 @@
 import { useEffect, useReducer } from 'preact/hooks';
 
+const HIDDEN_MS = 1_000;
+
 /** Something that is shown, and tells when it has changed: once for each frame that is painted. */
 export class Store {
   readonly #subscribers = new Set<() => void>();
@@ -15,12 +17,15 @@ export class Store {
     if (this.#isScheduled) return;
     this.#isScheduled = true;
     const run = (): void => {
+      clearTimeout(timer);
+      cancelAnimationFrame(frame);
       this.#isScheduled = false;
       this.update();
       for (const call of [...this.#subscribers]) call();
     };
-    if (document.hidden) setTimeout(run, 1_000);
-    else requestAnimationFrame(run);
+    // The page may be hidden before the next frame, which then does not come.
+    const timer = setTimeout(run, HIDDEN_MS);
+    const frame = document.hidden ? 0 : requestAnimationFrame(run);
   }
 
   /** Takes in what has come, before it is shown. */

@@ -26,8 +26,13 @@ function usePlace(): [Place, (place: Place, how?: 'push' | 'replace') => void] {
   }, []);
   const go = useCallback((next: Place, how: 'push' | 'replace' = 'push'): void => {
     const hash = formatPlace(next);
-    if (how === 'push') history.pushState(null, '', hash);
-    else history.replaceState(null, '', hash);
+    try {
+      if (how === 'push') history.pushState(null, '', hash);
+      else history.replaceState(null, '', hash);
+    } catch {
+      // Some browsers refuse a page that changes its address too often, as a key does that is held down. The page goes there
+      // all the same, and the address follows with the next step.
+    }
     setPlace(next);
   }, []);
   return [place, go];
@@ -64,6 +69,8 @@ export function App({ session }: AppProps) {
       } else if (event.key === 'Escape' && place.kind === 'job' && !isTyping) {
         go({ kind: 'list', view: lastView.current, isLarge });
       } else if (event.key === 'Escape' && event.target === search.current) {
+        // A browser would empty the search.
+        event.preventDefault();
         document.querySelector<HTMLElement>('.job-list')?.focus();
       }
     };

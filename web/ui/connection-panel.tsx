@@ -79,14 +79,17 @@ export function ConnectionPanel({ session, nowMs }: ConnectionPanelProps) {
     const close = (event: Event): void => {
       if (event instanceof KeyboardEvent) {
         if (event.key !== 'Escape') return;
+        // It closes this, and does not lead away from the job behind it too.
+        event.preventDefault();
         button.current?.focus();
       } else if (panel.current?.contains(event.target as Node)) return;
       setOpen(false);
     };
-    document.addEventListener('keydown', close);
+    // Before anybody else hears of the key.
+    document.addEventListener('keydown', close, true);
     document.addEventListener('pointerdown', close);
     return () => {
-      document.removeEventListener('keydown', close);
+      document.removeEventListener('keydown', close, true);
       document.removeEventListener('pointerdown', close);
     };
   }, [isOpen]);
@@ -137,7 +140,7 @@ export function ConnectionPanel({ session, nowMs }: ConnectionPanelProps) {
             <dt>Token</dt>
             <dd>
               {claims === null
-                ? 'none: this edge asks for none'
+                ? `none${session.needsToken ? '' : ': this edge asks for none'}`
                 : `${claims.subject === null ? '' : `of ${shortText(claims.subject, 60)}, `}${
                     expiresIn === null
                       ? 'does not say when it expires'

@@ -2,6 +2,7 @@
 import type { ProgressUpdate } from '../../sdk/client/index.js';
 import { formatPercent, formatTime, shortText } from '../model/format.js';
 import { CONDITION_NAMES, conditionOf, timeOf } from '../model/job-row.js';
+import { attemptAt } from '../model/timeline.js';
 import { ConditionIcon } from './icons.js';
 import { rowStyle, VirtualList } from './virtual-list.js';
 
@@ -32,7 +33,7 @@ export function EventList({ events, shown, onShow }: EventListProps) {
       row={(index) => {
         const event = events[index];
         if (event === undefined) return null;
-        const { seq, step, error, message, progress, attempt } = event;
+        const { seq, step, error, message, progress } = event;
         const condition = conditionOf(event, false);
         return (
           <div
@@ -59,7 +60,7 @@ export function EventList({ events, shown, onShow }: EventListProps) {
               {event.indeterminate === true ? '–' : formatPercent(progress)}
             </span>
             <span class="cell" role="gridcell">
-              {attempt ?? 1}
+              {attemptAt(events, index)}
             </span>
             <span class="cell" role="gridcell" dir="auto">
               {shortText([step?.name, error?.message ?? error?.code ?? message].filter(Boolean).join(' · '))}

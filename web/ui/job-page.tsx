@@ -4,7 +4,7 @@ import type { ProgressUpdate } from '../../sdk/client/index.js';
 import { formatPlace, type Place } from '../model/address.js';
 import { formatCount, formatTime } from '../model/format.js';
 import { conditionOf, type JobCondition } from '../model/job-row.js';
-import { type Timeline, timelineOf } from '../model/timeline.js';
+import { attemptAt, type Timeline, timelineOf } from '../model/timeline.js';
 import { JobStore } from '../store/job-store.js';
 import type { Session } from '../store/session.js';
 import { useStore } from '../store/store.js';
@@ -69,6 +69,7 @@ export function JobPage({ session, place, listHash, nowMs, onPlace }: JobPagePro
           <JobState
             event={event}
             condition={conditionAt(event, timeline, replay.clock.atMs, replay.isLive && stalled !== null)}
+            attempt={attemptAt(events, replay.shown)}
             timeline={timeline}
             isPast={isPast}
             nowMs={nowMs}
@@ -95,9 +96,11 @@ export function JobPage({ session, place, listHash, nowMs, onPlace }: JobPagePro
             <Steps timeline={timeline} />
           </section>
           <Continuities store={store} />
-          {place.seq !== null && replay.isMissing && (
+          {/* While the history is read it may be under way. */}
+          {place.seq !== null && replay.isMissing && store.history.kind === 'loaded' && (
             <p class="notice">
-              Event {place.seq} is not kept any more, or is none of this job. The one before it is shown.
+              Event {place.seq} is not kept any more, or is none of this job.{' '}
+              {event.seq < place.seq ? 'The one before it is shown' : 'The first one that is kept is shown'}.
             </p>
           )}
           <div class="job-columns">

@@ -11,13 +11,14 @@ import { ConditionIcon } from './icons.js';
 interface JobStateProps {
   readonly event: ProgressUpdate;
   readonly condition: JobCondition;
+  readonly attempt: number;
   readonly timeline: Timeline;
   readonly isPast: boolean;
   readonly nowMs: number;
 }
 
 /** What the job says of itself, now or at the event that is looked at. */
-export function JobState({ event, condition, timeline, isPast, nowMs }: JobStateProps) {
+export function JobState({ event, condition, attempt, timeline, isPast, nowMs }: JobStateProps) {
   const { step, message, error } = event;
   const isUnknown = event.indeterminate === true && event.status === 'processing';
   const eta = event.eta_seconds;
@@ -39,7 +40,7 @@ export function JobState({ event, condition, timeline, isPast, nowMs }: JobState
           </li>
         )}
         <li>
-          attempt <strong>{event.attempt ?? timeline.attempts.at(-1)?.attempt ?? 1}</strong>
+          attempt <strong>{attempt}</strong>
         </li>
         <li>
           first kept event <strong>{formatDate(timeline.span.fromMs)}</strong>
@@ -62,7 +63,7 @@ export function JobState({ event, condition, timeline, isPast, nowMs }: JobState
         )}
         {!isPast && timeline.timeoutMs !== null && (
           <li>
-            {timeline.isTimedOut ? 'timed out ' : 'times out '}
+            {timeline.isTimedOut ? 'timed out ' : 'times out, if it stays silent, '}
             <strong>
               {timeline.isTimedOut
                 ? formatDate(timeline.timeoutMs)

@@ -103,7 +103,8 @@ export function VirtualList(props: VirtualListProps) {
     const to = moves[event.key];
     if (to !== undefined) mustShow.current = true;
     if (to !== undefined && count > 0) onActive(Math.min(count - 1, Math.max(0, to)));
-    else if (event.key === 'Enter' && active >= 0) onOpen(active);
+    // On a button of the head it presses that.
+    else if (event.key === 'Enter' && active >= 0 && event.target === event.currentTarget) onOpen(active);
     else return;
     event.preventDefault();
   };

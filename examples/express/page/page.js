@@ -45,20 +45,25 @@ function show(id, name) {
   draw();
 }
 
+async function upload(file) {
+  const body = new FormData();
+  body.set('file', file);
+  const answer = await fetch('files', { method: 'POST', body });
+  const { job, error } = await answer.json();
+  if (!answer.ok) throw new Error(error);
+  remember(job, file.name);
+  show(job, file.name);
+}
+
 form.addEventListener('submit', async (event) => {
   event.preventDefault();
   status.textContent = '';
   for (const file of input.files) {
-    const body = new FormData();
-    body.set('file', file);
-    const answer = await fetch('files', { method: 'POST', body });
-    const { job, error } = await answer.json();
-    if (!answer.ok) {
-      status.textContent = `${file.name}: ${error}`;
-      continue;
+    try {
+      await upload(file);
+    } catch (error) {
+      status.textContent = `${file.name}: ${error.message}`;
     }
-    remember(job, file.name);
-    show(job, file.name);
   }
 });
 

@@ -57,13 +57,17 @@ export function App(): ReactElement {
   );
 }
 
+function sizeText({ bytes, compressed }: Compressed): string {
+  return bytes === 0 ? 'It was empty' : `${Math.round((100 * compressed) / bytes)} % of its size is left`;
+}
+
 function FileRow({ job, name }: Upload): ReactElement {
   const snapshot = useJob(job);
   const result = snapshot.state?.result as Compressed | undefined;
   return (
     <section>
       <ProgressBar snapshot={snapshot} label={name} />
-      {result && <small>{Math.round((100 * result.compressed) / result.bytes)} % of its size is left</small>}
+      {result && <small>{sizeText(result)}</small>}
     </section>
   );
 }
