@@ -12,7 +12,7 @@ const MAX_ADDRESS = 6_000;
 /** A browser opens six connections to one host, and the page needs some itself. */
 const MAX_STREAMS = 3;
 /** Without a stream nothing comes, and nothing is wrong. */
-const IDLE_MS = 5_000;
+const IDLE_MS = 2_000;
 
 /** Server-sent events, read with `fetch`: EventSource sends no header and shows no heartbeat. */
 export const openSse: OpenWire = (options, owner, platform) => {
@@ -47,7 +47,9 @@ export const openSse: OpenWire = (options, owner, platform) => {
     stopWaiting();
     stopWaiting = platform.later(IDLE_MS, () => {
       owner.alive();
-      idle();
+      // An edge that has refused all of them has not greeted: nobody asks for what is wanted meanwhile.
+      if (epoch === null && owner.followed().some(({ id }) => !open.has(id))) openStreams();
+      else idle();
     });
   };
   const frame = (given: ServerFrame): void => {
