@@ -51,7 +51,7 @@ export interface Connection {
   follow(jobs: readonly FollowedJob[]): void;
   unfollow(ids: readonly string[]): void;
   /**
-   * Asks for another token where the one in use was got before `since`.
+   * Asks for another token where the one in use was asked for before `since`.
    * @returns true once the edge has taken it; false where there is no newer one
    */
   newerToken(since: number): Promise<boolean>;
@@ -132,7 +132,7 @@ export function createConnection(
     const own = attempt;
     const isOver = (): boolean => attempt !== own;
     let token: string | null = null;
-    // Infinity: not yet.
+    /** When it was asked for; Infinity: it is not there yet. */
     let tokenAt = Number.POSITIVE_INFINITY;
     let greetedAt = Number.POSITIVE_INFINITY;
     let silenceMs = HELLO_MS;
@@ -176,15 +176,16 @@ export function createConnection(
     let renewal: Promise<boolean> | null = null;
     let renewed = (_isNewer: true): void => {};
     const askAnew = async (): Promise<boolean> => {
+      const askedAt = platform.now();
       const fresh = await getToken();
       // The next connection begins with it.
       if (isOver()) return true;
       // The same one again would be warned of again.
       if (fresh === null || fresh === token) return false;
       token = fresh;
-      tokenAt = platform.now();
+      tokenAt = askedAt;
       if (wire?.renew(fresh))
-        return await new Promise((resolve) => {
+        return new Promise((resolve) => {
           renewed = resolve;
         });
       connect();
@@ -196,7 +197,7 @@ export function createConnection(
       });
       return renewal;
     };
-    newerToken = async (since) => (renewal !== null || tokenAt < since) && (await renew());
+    newerToken = async (since) => (renewal || tokenAt < since) && renew();
 
     const heard = (): void => {
       if (!isOver()) listen(silenceMs);
@@ -224,8 +225,10 @@ export function createConnection(
     listen(HELLO_MS);
     set('connecting');
     try {
+      const askedAt = platform.now();
       token = await getToken();
-      tokenAt = platform.now();
+      // It may be of before whatever came since it was asked for.
+      tokenAt = askedAt;
       const openWire = await transports.open();
       if (isOver()) return;
       const { followed, received: position } = owner;
@@ -253,7 +256,7 @@ export function createConnection(
       return state === 'open' && wire !== null ? wire.transport : null;
     },
     start() {
-      if (stopListening !== null) return;
+      if (stopListening) return;
       tries = refusals = 0;
       const stopWaking = platform.onWake(wake);
       const stopHiding = platform.onHide(hide);
@@ -265,7 +268,7 @@ export function createConnection(
     },
     stop,
     restart() {
-      if (stopListening !== null) connect();
+      if (stopListening) connect();
     },
     follow(jobs) {
       if (state === 'open') wire?.follow(jobs);

@@ -127,6 +127,42 @@ test('a job that is refused while its connection is lost is asked for by the nex
   expect([asked(), wires[1]?.options.token, b.errors]).toEqual([3, 'token-3', []]);
 });
 
+test('a token that was asked for before a job was wanted is not newer than the job', async () => {
+  const answers: ((token: string) => void)[] = [];
+  const w = clientWorld({ getToken: () => new Promise((resolve) => answers.push(resolve)) });
+  const errors: string[] = [];
+  const follow = async (id: string) => {
+    w.client.job(id).addEventListener('error', ({ detail }) => errors.push(`${id} ${detail.name}`));
+    await settled();
+    await w.pass(100);
+  };
+  const refuse = (id: string) =>
+    w.say({ type: 'error', code: 'forbidden', message: 'the token does not open it', processing_id: id });
+  const grant = async () => {
+    answers.at(-1)?.(`token-${answers.length}`);
+    await settled();
+    await w.say({ type: 'auth_ok', expires_at: '2026-01-31T12:00:00Z', scope: 's' });
+    await w.pass(100);
+  };
+  await follow('a');
+  await follow('b');
+  await grant();
+  await w.hello();
+  // Made for what there was when the first one was followed.
+  await refuse('b');
+  expect([answers.length, errors]).toEqual([2, []]);
+  await w.pass(100);
+  await follow('c');
+  await grant();
+  await refuse('c');
+  expect([answers.length, errors]).toEqual([3, []]);
+  await grant();
+  await refuse('b');
+  await refuse('c');
+  expect([answers.length, errors]).toEqual([3, ['b ForbiddenError', 'c ForbiddenError']]);
+  w.client.close();
+});
+
 describe.each(['sse', 'polling'] as const)('over %s', (transport) => {
   /** An edge whose tokens open these jobs. */
   async function page(transport: TransportName, tokens: (string | Error)[], opens: Record<string, string[]>) {
