@@ -70,10 +70,12 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
     wanted.add(id);
   };
 
-  const wantLater = (feed: Feed): void =>
+  const wantLater = (feed: Feed): void => {
+    feeds.set(feed.id, feed);
     later(AGAIN_MS * (1 + platform.random()), () => {
       if (feeds.get(feed.id) === feed && !feed.isFollowing) want(feed.id);
     });
+  };
 
   /** Lets go of what nobody has followed for a while; and of the connection, when that is all. */
   const sweep = (leastMs = lingerMs): void => {
@@ -90,7 +92,7 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
 
   const feedOf = (id: string): Feed => {
     const known = feeds.get(id);
-    if (known !== undefined) return known;
+    if (known) return known;
     if (feeds.size >= MAX_FOLLOWED) sweep(0);
     const feed: Feed = new JobFeed(id);
     feed.since = platform.now();
@@ -131,13 +133,13 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
     if (!feed.followers.has(follower)) return;
     saved?.restore(feed, follower);
     const { position } = follower;
-    if (position !== null && feed.rewind(position)) want(feed.id);
+    if (position && feed.rewind(position)) want(feed.id);
     else showState(feed);
     if (feed.isFollowing && feed.position !== null && !follower.isEmpty) {
       follower.advanceTo(feed.position);
       showState(feed);
     }
-    if (feed.stalled !== null) follower.stall(feed.stalled);
+    if (feed.stalled) follower.stall(feed.stalled);
     if (feed.isEnded) follower.end(feed.state);
     else connection.start();
     askForState(feed);
@@ -163,13 +165,12 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
       return;
     }
     if (frame.type === 'hello') feed.greeted(frame.epoch);
+    // A handler that follows it again begins anew.
+    if (frame.type === 'error') feeds.delete(id);
     const wish = feed.take(frame);
     if (wish === 'ask') want(id);
     if (wish === 'ask_later') wantLater(feed);
-    if (wish === 'over') {
-      linger();
-      if (frame.type === 'error') feeds.delete(id);
-    }
+    if (wish === 'over') linger();
     if (wish === 'over' || frame.type === 'reset') saved?.remove(id);
     if (frame.type === 'following') {
       showState(feed);
@@ -205,7 +206,7 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
         const id = ('processing_id' in frame && frame.processing_id) || '';
         const named = feeds.get(id);
         // What it is about to be asked for again, from another place, comes after this.
-        if (named !== undefined && !wanted.has(id)) take(frame, named);
+        if (named && !wanted.has(id)) take(frame, named);
         if (type === 'hello' || type === 'heartbeat') for (const feed of feeds.values()) take(frame, feed);
       },
     },
@@ -233,7 +234,7 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
     },
     moved(follower: Follower): void {
       const feed = feeds.get(follower.id);
-      if (feed !== undefined) saved?.write(follower, feed.followers);
+      if (feed) saved?.write(follower, feed.followers);
     },
   };
 

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import type { Job } from '../../sdk/client/types.js';
 import { settled } from '../model/page.js';
 import { clientWorld, update } from './client-fixture.js';
 
@@ -148,5 +149,24 @@ test('the connection stays some seconds behind the last job, also where another 
   expect(w.client.connection).toBe('open');
   await w.pass(51);
   expect(w.client.connection).toBe('idle');
+  w.client.close();
+});
+
+test('a handler that follows a refused job again at once is not forgotten', async () => {
+  const w = clientWorld();
+  let again: Job | undefined;
+  w.client.job('a').addEventListener('error', () => {
+    again ??= w.client.job('a');
+  });
+  await w.pass(100);
+  await w.hello();
+  await w.say(update('a', 4));
+  await w.say({ type: 'error', code: 'too_many_jobs', message: 'no room', processing_id: 'a' });
+  // Nothing stays of what was refused.
+  expect(again?.getSnapshot().state).toBe(null);
+  await w.pass(100);
+  expect(w.wires[0]?.asked).toEqual([[{ id: 'a', position: null }]]);
+  await w.say(update('a', 5));
+  expect(again?.getSnapshot().state?.seq).toBe(5);
   w.client.close();
 });
