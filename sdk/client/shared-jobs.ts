@@ -200,8 +200,11 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
       frame(frame) {
         const { type } = frame;
         if (type === 'hello' || type === 'reset') epoch = frame.epoch;
-        // All of them are asked for now.
-        if (type === 'hello') wanted.clear();
+        if (type === 'hello') {
+          // All of them are asked for now.
+          wanted.clear();
+          isAway = false;
+        }
         if (type === 'heartbeat') isAway = frame.feed === 'away';
         const id = ('processing_id' in frame && frame.processing_id) || '';
         const named = feeds.get(id);

@@ -170,3 +170,21 @@ test('a handler that follows a refused job again at once is not forgotten', asyn
   expect(again?.getSnapshot().state?.seq).toBe(5);
   w.client.close();
 });
+
+test('what is shown is current again after a new connection, whatever the one before said of its feed', async () => {
+  const w = clientWorld();
+  const job = w.client.job('a');
+  await w.pass(100);
+  await w.hello();
+  const following = () =>
+    w.say(update('a', 5), { type: 'following', processing_id: 'a', cursor: 5, scope: 's' });
+  await following();
+  await w.say({ type: 'heartbeat', cursor: 5, feed: 'away' });
+  expect(job.getSnapshot().isCurrent).toBe(false);
+  w.wires[0]?.owner.closed({ next: 'retry', code: 1006, message: 'cut' });
+  await w.pass(30_000);
+  await w.hello();
+  await following();
+  expect(job.getSnapshot().isCurrent).toBe(true);
+  w.client.close();
+});
