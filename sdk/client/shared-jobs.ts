@@ -121,7 +121,8 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
     if (!feed.isFollowing || !feed.isStateUnknown || !isMissed) return;
     deps.get(feed.id).then(
       (state) => {
-        feed.state ??= state;
+        // A reset may have come before it.
+        if (feed.isStateUnknown) feed.state = state;
         showState(feed);
       },
       () => {}, // asked again the next time that the job is followed

@@ -23,7 +23,10 @@ export const update = (id: string, seq: number, prev_seq: number | null = null):
 });
 
 /** A client over wires that say what they are told. */
-export function clientWorld(options: ProgressClientOptions = {}) {
+export function clientWorld(
+  options: ProgressClientOptions = {},
+  fetch: Platform['fetch'] = async () => Response.json({ code: 'no_event' }, { status: 404 }),
+) {
   const clock = new TestClock();
   const wires: NotedWire[] = [];
   const listeners = new Set<() => void>();
@@ -33,8 +36,7 @@ export function clientWorld(options: ProgressClientOptions = {}) {
   };
   const platform = {
     ...{ now: clock.now, later: clock.later, random: () => 0.5, WebSocket: options.WebSocket },
-    fetch: async () => Response.json({ code: 'no_event' }, { status: 404 }),
-    ...{ onWake: listen, onHide: listen, isVisible: () => true },
+    ...{ fetch, onWake: listen, onHide: listen, isVisible: () => true },
   } satisfies Platform;
   const client = createProgressClient(
     { url: 'http://edge', transport: 'websocket', ...options },

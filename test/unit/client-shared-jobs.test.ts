@@ -188,3 +188,29 @@ test('what is shown is current again after a new connection, whatever the one be
   expect(job.getSnapshot().isCurrent).toBe(true);
   w.client.close();
 });
+
+test('G5 stale cursors: a last state that comes behind a reset is of the stream of before, and not shown', async () => {
+  let answer = (_answer: Response): void => {};
+  const w = clientWorld(
+    {},
+    () =>
+      new Promise<Response>((resolve) => {
+        answer = resolve;
+      }),
+  );
+  w.client.job('a', { after: '90.e.s' });
+  await w.pass(100);
+  await w.hello();
+  await w.say({ type: 'following', processing_id: 'a', cursor: 90, scope: 's' });
+  const late = w.client.job('a');
+  await w.loaded();
+  await w.say({
+    ...{ type: 'reset', reason: 'epoch', epoch: 'f', first_seq: 1, last_seq: 2, processing_id: 'a' },
+  });
+  answer(Response.json(update('a', 80)));
+  await settled();
+  await w.say(update('a', 2), { type: 'following', processing_id: 'a', cursor: 2, scope: 's' });
+  expect(late.getSnapshot().state?.seq).toBe(2);
+  expect(w.client.job('a').getSnapshot().state?.seq).toBe(2);
+  w.client.close();
+});
