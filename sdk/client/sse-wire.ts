@@ -244,8 +244,10 @@ export const openSse: OpenWire = (options, owner, platform) => {
       reopen();
     },
     renew: () => false,
-    // A stream carries nothing back. Its silence is watched.
-    ping() {},
+    // A stream carries nothing back. A new one is answered at once.
+    ping() {
+      if (streams.length > 0) reopen();
+    },
     close,
   };
 };

@@ -212,6 +212,25 @@ describe('server-sent events', () => {
     expect(world.closes).toEqual([]);
   });
 
+  test('a page that wakes hears at once from a living edge, and its streams go on where they were', async () => {
+    const [one, two] = [stream(), stream()];
+    const world = new World((_url, count) => (count === 1 ? one : two).answer);
+    const wire = world.open(openSse, ['a']);
+    one.send({ ...HELLO, scope: 'all' });
+    one.send({ type: 'following', processing_id: 'a', cursor: 5, scope: 'a' });
+    await world.pass(0);
+    world.followed = [{ id: 'a', position: { seq: 5, epoch: 'e', scope: 'a' } }];
+    wire.ping();
+    wire.ping();
+    await world.pass(50);
+    expect(world.asked.slice(1).map(({ url }) => url)).toEqual([expect.stringContaining('after=a:5')]);
+    const { alive } = world;
+    two.send({ ...HELLO, scope: 'all' });
+    await world.pass(0);
+    expect(world.alive).toBe(alive + 1);
+    expect([world.frames.map(({ type }) => type), world.closes]).toEqual([['hello', 'following'], []]);
+  });
+
   test.each([
     [
       { type: 'draining', reconnect_within_ms: 1 },
