@@ -72,8 +72,8 @@ export function createConnection(
   let stopTimer = (): void => {};
   /** Set while it is started. */
   let stopListening: (() => void) | null = null;
-  let lose = (): void => {};
-  let newerToken: Connection['newerToken'] = async () => false;
+  let lose: () => void;
+  let newerToken: Connection['newerToken'];
 
   const set = (next: ConnectionState): void => {
     if (next === state) return;
@@ -174,7 +174,8 @@ export function createConnection(
     lose = () => closed({ next: 'retry', code: 0, message: '' });
 
     let renewal: Promise<boolean> | null = null;
-    let renewed = (_isNewer: true): void => {};
+    /** Set while the edge has a token and has not said that it counts. */
+    let renewed: ((isNewer: true) => void) | null = null;
     const askAnew = async (): Promise<boolean> => {
       const askedAt = platform.now();
       const fresh = await getToken();
@@ -214,7 +215,12 @@ export function createConnection(
       heard();
       // None in time: the edge closes, and the next attempt asks again.
       if (given.type === 'token_expiring') renew().catch(() => {});
-      if (given.type === 'auth_ok') renewed(true);
+      if (given.type === 'auth_ok') {
+        renewed?.(true);
+        renewed = null;
+      }
+      // An edge that could not check it has said nothing, and takes it again.
+      if (given.type === 'heartbeat' && renewed && token) wire?.renew(token);
       if (given.type === 'draining') isDraining = true;
       if (given.type === 'error' && given.processing_id === undefined) problem = given;
       owner.frame(given);
@@ -253,7 +259,7 @@ export function createConnection(
       return state;
     },
     get transport() {
-      return state === 'open' && wire !== null ? wire.transport : null;
+      return (state === 'open' && wire?.transport) || null;
     },
     start() {
       if (stopListening) return;

@@ -110,7 +110,7 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
 
   /** To those who have been given nothing yet. */
   const showState = ({ state, position, followers }: Feed): void => {
-    if (state === null || position === null) return;
+    if (!state || !position) return;
     for (const follower of [...followers])
       if (follower.position === null) follower.update(state, { ...position, seq: state.seq }, false);
   };
@@ -136,7 +136,7 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
     const { position } = follower;
     if (position && feed.rewind(position)) want(feed.id);
     else showState(feed);
-    if (feed.isFollowing && feed.position !== null && !follower.isEmpty) {
+    if (feed.isFollowing && feed.position && !follower.isEmpty) {
       follower.advanceTo(feed.position);
       showState(feed);
     }

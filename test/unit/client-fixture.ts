@@ -14,6 +14,7 @@ export interface NotedWire {
   readonly owner: WireOwner;
   readonly asked: FollowedJob[][];
   readonly left: string[][];
+  readonly renewed: string[];
   isClosed: boolean;
 }
 
@@ -43,13 +44,16 @@ export function clientWorld(
     {
       platform,
       open: (name) => (given, owner) => {
-        const wire: NotedWire = { name, options: given, owner, asked: [], left: [], isClosed: false };
+        const wire: NotedWire = {
+          ...{ name, options: given, owner, asked: [], left: [], renewed: [], isClosed: false },
+        };
         wires.push(wire);
         return {
           transport: name,
           follow: (jobs) => void wire.asked.push([...jobs]),
           unfollow: (ids) => void wire.left.push([...ids]),
-          ...{ renew: () => true, ping: () => {} },
+          renew: (token) => wire.renewed.push(token) > 0,
+          ping: () => {},
           close: () => {
             wire.isClosed = true;
           },

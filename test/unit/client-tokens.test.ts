@@ -127,6 +127,21 @@ test('a job that is refused while its connection is lost is asked for by the nex
   expect([asked(), wires[1]?.options.token, b.errors]).toEqual([3, 'token-3', []]);
 });
 
+test('a token that the edge cannot check when it comes is given to it again, until it counts', async () => {
+  const { follow, refuse, askedFor, say, pass, asked, wires } = await growingPage();
+  const beat = () => say({ type: 'heartbeat', cursor: 1, feed: 'ok' });
+  await beat();
+  const b = await follow('b');
+  await refuse('b');
+  await beat();
+  await beat();
+  await say({ type: 'auth_ok', expires_at: '2026-01-31T12:00:00Z', scope: 's' });
+  await beat();
+  await pass(100);
+  expect([asked(), wires[0]?.renewed]).toEqual([2, ['token-2', 'token-2', 'token-2']]);
+  expect([askedFor(), b.errors]).toEqual([[['b', 'b']], []]);
+});
+
 test('a token that was asked for before a job was wanted is not newer than the job', async () => {
   const answers: ((token: string) => void)[] = [];
   const w = clientWorld({ getToken: () => new Promise((resolve) => answers.push(resolve)) });
