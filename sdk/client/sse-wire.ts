@@ -47,8 +47,9 @@ export const openSse: OpenWire = (options, owner, platform) => {
     stopWaiting();
     stopWaiting = platform.later(IDLE_MS, () => {
       owner.alive();
-      // An edge that has refused all of them has not greeted: nobody asks for what is wanted meanwhile.
-      if (epoch === null && owner.followed().some(({ id }) => !open.has(id))) openStreams();
+      // Nobody asks for what is wanted while the edge has not greeted, and it does not where it refuses all of them. And
+      // the last stream may have ended right behind a wish.
+      if (owner.followed().some(({ id }) => !open.has(id))) openStreams();
       else idle();
     });
   };
