@@ -214,3 +214,20 @@ test('G5 stale cursors: a last state that comes behind a reset is of the stream 
   expect(w.client.job('a').getSnapshot().state?.seq).toBe(2);
   w.client.close();
 });
+
+test('G1 order: a loop that is behind the end of its job, and is refused the rest, says so', async () => {
+  const w = clientWorld();
+  const job = w.client.job('a', { after: '3.e.s' });
+  await w.pass(100);
+  await w.hello();
+  await w.say({ ...update('a', 4, 3), status: 'completed' }, { type: 'end', processing_id: 'a' });
+  expect((await job.done).seq).toBe(4);
+  const next = job[Symbol.asyncIterator]().next();
+  await w.loaded();
+  await w.pass(100);
+  expect(w.wires[0]?.asked.at(-1)).toMatchObject([{ id: 'a', position: { seq: 3 } }]);
+  await w.say({ type: 'error', code: 'too_many_jobs', message: 'no room', processing_id: 'a' });
+  await expect(next).rejects.toMatchObject({ code: 'too_many_jobs' });
+  expect(job.getSnapshot()).toMatchObject({ isEnded: true, error: null });
+  w.client.close();
+});
