@@ -231,3 +231,20 @@ test('G1 order: a loop that is behind the end of its job, and is refused the res
   expect(job.getSnapshot()).toMatchObject({ isEnded: true, error: null });
   w.client.close();
 });
+
+test('G1 order: a heartbeat behind the end of a job does not cover it, and its next attempt comes whole', async () => {
+  const w = clientWorld();
+  w.client.job('a');
+  await w.pass(100);
+  await w.hello();
+  await w.say(
+    { ...update('a', 4), status: 'completed' },
+    { type: 'following', processing_id: 'a', cursor: 5, scope: 's' },
+    { type: 'end', processing_id: 'a' },
+    { type: 'heartbeat', cursor: 9, feed: 'ok' },
+  );
+  w.client.job('a');
+  await w.pass(100);
+  expect(w.wires[0]?.asked).toEqual([[{ id: 'a', position: { seq: 5, epoch: 'e', scope: 's' } }]]);
+  w.client.close();
+});
