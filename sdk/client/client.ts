@@ -38,9 +38,15 @@ export function createProgressClient(
   const base = baseUrl(url);
   checkRate(maxRate);
   const core: Core = {
-    ...{ base, platform, getToken: onceAtATime(ask, platform) },
+    base,
+    platform,
+    getToken: onceAtATime(ask, platform),
     transports: createTransports(transport, platform, open),
-    ...{ createConnection, parseCursor, isOtherLog, isFinished, edgeError },
+    createConnection,
+    parseCursor,
+    isOtherLog,
+    isFinished,
+    edgeError,
   };
   const several = new Set<JobsHandle>();
   let isClosed = false;

@@ -51,7 +51,7 @@ export interface Connection {
   follow(jobs: readonly FollowedJob[]): void;
   unfollow(ids: readonly string[]): void;
   /**
-   * Asks for another token where the one in use was got before `since`.
+   * Asks for another token where the one in use was asked for before `since`.
    * @returns true once the edge has taken it; false where there is no newer one
    */
   newerToken(since: number): Promise<boolean>;
@@ -72,8 +72,8 @@ export function createConnection(
   let stopTimer = (): void => {};
   /** Set while it is started. */
   let stopListening: (() => void) | null = null;
-  let lose = (): void => {};
-  let newerToken: Connection['newerToken'] = async () => false;
+  let lose: () => void;
+  let newerToken: Connection['newerToken'];
 
   const set = (next: ConnectionState): void => {
     if (next === state) return;
@@ -132,7 +132,7 @@ export function createConnection(
     const own = attempt;
     const isOver = (): boolean => attempt !== own;
     let token: string | null = null;
-    // Infinity: not yet.
+    /** When it was asked for; Infinity: it is not there yet. */
     let tokenAt = Number.POSITIVE_INFINITY;
     let greetedAt = Number.POSITIVE_INFINITY;
     let silenceMs = HELLO_MS;
@@ -174,17 +174,19 @@ export function createConnection(
     lose = () => closed({ next: 'retry', code: 0, message: '' });
 
     let renewal: Promise<boolean> | null = null;
-    let renewed = (_isNewer: true): void => {};
+    /** Set while the edge has a token and has not said that it counts. */
+    let renewed: ((isNewer: true) => void) | null = null;
     const askAnew = async (): Promise<boolean> => {
+      const askedAt = platform.now();
       const fresh = await getToken();
       // The next connection begins with it.
       if (isOver()) return true;
       // The same one again would be warned of again.
       if (fresh === null || fresh === token) return false;
       token = fresh;
-      tokenAt = platform.now();
+      tokenAt = askedAt;
       if (wire?.renew(fresh))
-        return await new Promise((resolve) => {
+        return new Promise((resolve) => {
           renewed = resolve;
         });
       connect();
@@ -196,7 +198,7 @@ export function createConnection(
       });
       return renewal;
     };
-    newerToken = async (since) => (renewal !== null || tokenAt < since) && (await renew());
+    newerToken = async (since) => (renewal || tokenAt < since) && renew();
 
     const heard = (): void => {
       if (!isOver()) listen(silenceMs);
@@ -213,7 +215,12 @@ export function createConnection(
       heard();
       // None in time: the edge closes, and the next attempt asks again.
       if (given.type === 'token_expiring') renew().catch(() => {});
-      if (given.type === 'auth_ok') renewed(true);
+      if (given.type === 'auth_ok') {
+        renewed?.(true);
+        renewed = null;
+      }
+      // An edge that could not check it has said nothing, and takes it again.
+      if (given.type === 'heartbeat' && renewed && token) wire?.renew(token);
       if (given.type === 'draining') isDraining = true;
       if (given.type === 'error' && given.processing_id === undefined) problem = given;
       owner.frame(given);
@@ -224,8 +231,10 @@ export function createConnection(
     listen(HELLO_MS);
     set('connecting');
     try {
+      const askedAt = platform.now();
       token = await getToken();
-      tokenAt = platform.now();
+      // It may be of before whatever came since it was asked for.
+      tokenAt = askedAt;
       const openWire = await transports.open();
       if (isOver()) return;
       const { followed, received: position } = owner;
@@ -250,10 +259,10 @@ export function createConnection(
       return state;
     },
     get transport() {
-      return state === 'open' && wire !== null ? wire.transport : null;
+      return (state === 'open' && wire?.transport) || null;
     },
     start() {
-      if (stopListening !== null) return;
+      if (stopListening) return;
       tries = refusals = 0;
       const stopWaking = platform.onWake(wake);
       const stopHiding = platform.onHide(hide);
@@ -265,7 +274,7 @@ export function createConnection(
     },
     stop,
     restart() {
-      if (stopListening !== null) connect();
+      if (stopListening) connect();
     },
     follow(jobs) {
       if (state === 'open') wire?.follow(jobs);

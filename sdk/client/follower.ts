@@ -41,8 +41,14 @@ export class Follower extends Handle<JobSnapshot, JobEvents> implements Job {
     super(owner.platform, options);
     this.#owner = owner;
     this.#shown = {
-      ...{ id, state: null, connection: 'idle', isCurrent: false, continuity: { kind: 'unknown' } },
-      ...{ stalled: null, isEnded: false, error: null },
+      id,
+      state: null,
+      connection: 'idle',
+      isCurrent: false,
+      continuity: { kind: 'unknown' },
+      stalled: null,
+      isEnded: false,
+      error: null,
     };
     this.done = new Promise((resolve, reject) => {
       this.#resolve = resolve;

@@ -144,7 +144,7 @@ export abstract class Handle<Snapshot, Events> extends TypedTarget<Events> imple
     }
     // A loop may have more to get up to the end.
     if (error !== null || this.#tellLoop === null) this.letGo();
-    this.#tellLoop?.((loop) => loop.finish(error, isFirst));
+    this.#tellLoop?.((loop) => loop.finish(error));
     return isFirst;
   }
 

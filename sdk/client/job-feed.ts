@@ -121,10 +121,10 @@ export class JobFeed<F extends FeedFollower = FeedFollower> {
         this.#each((follower) => follower.stall(frame));
         return;
       case 'end':
+        // The edge follows it no longer: what it says of all jobs is not said of this one.
+        this.isFollowing = false;
         if (this.state === null && !this.#isAsking) {
           this.#isAsking = true;
-          // The edge follows it no longer: what it says of all jobs is not said of this one.
-          this.isFollowing = false;
           return 'ask';
         }
         this.#isAsking = false;

@@ -39,8 +39,11 @@ export class JobsHandle extends Handle<JobsSnapshot, JobsEvents> implements Jobs
 
   getSnapshot(): JobsSnapshot {
     this.#snapshot ??= this.#engine?.snapshot() ?? {
-      ...{ jobs: new Map(), connection: 'idle', isCurrent: false },
-      ...{ continuity: { kind: 'unknown' }, error: this.error },
+      jobs: new Map(),
+      connection: 'idle',
+      isCurrent: false,
+      continuity: { kind: 'unknown' },
+      error: this.error,
     };
     return this.#snapshot;
   }

@@ -287,15 +287,18 @@ class NamedJobs implements JobsEngine {
 
   snapshot(): JobsSnapshot {
     const all = this.jobs.map((job) => job.getSnapshot());
-    const isFailed = all.length > 0 && all.every(({ error }) => error !== null);
+    const going = all.filter(({ error }) => error === null);
+    const isFailed = all.length > 0 && going.length === 0;
+    // One that is refused says nothing of the others.
+    const told = isFailed ? all : going;
     const worst =
-      all.find(({ continuity }) => continuity.kind === 'reset') ??
-      all.find(({ continuity }) => continuity.kind === 'unknown') ??
-      all[0];
+      told.find(({ continuity }) => continuity.kind === 'reset') ??
+      told.find(({ continuity }) => continuity.kind === 'unknown') ??
+      told[0];
     return {
       jobs: new Map(all.map((job) => [job.id, job])),
-      connection: (all.find(({ isEnded }) => !isEnded) ?? all[0])?.connection ?? 'idle',
-      isCurrent: all.every(({ isCurrent, isEnded }) => isCurrent || isEnded),
+      connection: (told.find(({ isEnded }) => !isEnded) ?? told[0])?.connection ?? 'idle',
+      isCurrent: told.every(({ isCurrent, isEnded }) => isCurrent || isEnded),
       continuity: worst?.continuity ?? { kind: 'unknown' },
       error: isFailed ? (all[0]?.error ?? null) : null,
     };
@@ -307,6 +310,8 @@ class NamedJobs implements JobsEngine {
     const ignored = (): void => {};
     return {
       async next() {
+        // Of each job one may have been taken ahead.
+        if (handle.isOver) return { done: true, value: undefined };
         const result = await all.next().catch((error: unknown) => {
           handle.close();
           throw error;

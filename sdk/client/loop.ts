@@ -26,8 +26,8 @@ export interface Loop {
   advance(position: Position): void;
   /** What was given is void. */
   forget(): void;
-  /** @param isFirst its owner was not over before */
-  finish(error: Error | null, isFirst: boolean): void;
+  /** Nothing comes any more. Behind the end its owner may tell it of an error yet. */
+  finish(error: Error | null): void;
 }
 
 /** How its owner was when it began. */
@@ -120,9 +120,9 @@ class QueueLoop implements Loop {
     this.#queue = [];
   }
 
-  finish(error: Error | null, isFirst: boolean): void {
+  finish(error: Error | null): void {
     if (isByThePage(error)) this.#queue = [];
-    else if (isFirst || this.#isCutShort) this.#error = error;
+    else if (!this.#isOver) this.#error = error;
     if (error !== null) this.#isCutShort = false;
     if (!this.#isOver && !this.#isCutShort) {
       this.#isOver = true;

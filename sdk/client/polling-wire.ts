@@ -35,8 +35,7 @@ interface Polled {
 
 /** Asks again and again over HTTP, and speaks as a connection does. For where nothing can be kept open. */
 export const openPolling: OpenWire = (options, owner, platform) => {
-  const { base, target } = options;
-  let { token } = options;
+  const { base, target, token } = options;
   const jobs = new Map<string | null, Polled>();
   const abort = new AbortController();
   let epoch: string | null = null;
@@ -231,6 +230,9 @@ export const openPolling: OpenWire = (options, owner, platform) => {
     }
     isBusy = true;
     isDue = false;
+    // An edge that has refused all of them has not greeted: nobody asks for what is wanted meanwhile.
+    if (epoch === null && target.kind === 'selected')
+      for (const job of owner.followed()) if (!jobs.has(job.id)) add(job);
     round().then(
       () => {
         isBusy = false;
@@ -251,8 +253,8 @@ export const openPolling: OpenWire = (options, owner, platform) => {
     run();
   }
   const stopListening = platform.onWake(run);
-  if (target.kind === 'selected') owner.followed().forEach(add);
-  else jobs.set(null, { id: null, position: owner.position(), isFollowing: false, toldSeq: 0, etag: '' });
+  if (target.kind === 'all')
+    jobs.set(null, { id: null, position: owner.position(), isFollowing: false, toldSeq: 0, etag: '' });
   run();
   return {
     transport: 'polling',
@@ -260,10 +262,8 @@ export const openPolling: OpenWire = (options, owner, platform) => {
     unfollow(ids) {
       for (const id of ids) jobs.delete(id);
     },
-    renew(given) {
-      token = given;
-      return true;
-    },
+    // Nothing would say that it counts.
+    renew: () => false,
     ping: run,
     close,
   };

@@ -70,10 +70,12 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
     wanted.add(id);
   };
 
-  const wantLater = (feed: Feed): void =>
+  const wantLater = (feed: Feed): void => {
+    feeds.set(feed.id, feed);
     later(AGAIN_MS * (1 + platform.random()), () => {
       if (feeds.get(feed.id) === feed && !feed.isFollowing) want(feed.id);
     });
+  };
 
   /** Lets go of what nobody has followed for a while; and of the connection, when that is all. */
   const sweep = (leastMs = lingerMs): void => {
@@ -90,7 +92,7 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
 
   const feedOf = (id: string): Feed => {
     const known = feeds.get(id);
-    if (known !== undefined) return known;
+    if (known) return known;
     if (feeds.size >= MAX_FOLLOWED) sweep(0);
     const feed: Feed = new JobFeed(id);
     feed.since = platform.now();
@@ -108,7 +110,7 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
 
   /** To those who have been given nothing yet. */
   const showState = ({ state, position, followers }: Feed): void => {
-    if (state === null || position === null) return;
+    if (!state || !position) return;
     for (const follower of [...followers])
       if (follower.position === null) follower.update(state, { ...position, seq: state.seq }, false);
   };
@@ -119,7 +121,8 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
     if (!feed.isFollowing || !feed.isStateUnknown || !isMissed) return;
     deps.get(feed.id).then(
       (state) => {
-        feed.state ??= state;
+        // A reset may have come before it.
+        if (feed.isStateUnknown) feed.state = state;
         showState(feed);
       },
       () => {}, // asked again the next time that the job is followed
@@ -131,13 +134,13 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
     if (!feed.followers.has(follower)) return;
     saved?.restore(feed, follower);
     const { position } = follower;
-    if (position !== null && feed.rewind(position)) want(feed.id);
+    if (position && feed.rewind(position)) want(feed.id);
     else showState(feed);
-    if (feed.isFollowing && feed.position !== null && !follower.isEmpty) {
+    if (feed.isFollowing && feed.position && !follower.isEmpty) {
       follower.advanceTo(feed.position);
       showState(feed);
     }
-    if (feed.stalled !== null) follower.stall(feed.stalled);
+    if (feed.stalled) follower.stall(feed.stalled);
     if (feed.isEnded) follower.end(feed.state);
     else connection.start();
     askForState(feed);
@@ -163,13 +166,12 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
       return;
     }
     if (frame.type === 'hello') feed.greeted(frame.epoch);
+    // A handler that follows it again begins anew.
+    if (frame.type === 'error') feeds.delete(id);
     const wish = feed.take(frame);
     if (wish === 'ask') want(id);
     if (wish === 'ask_later') wantLater(feed);
-    if (wish === 'over') {
-      linger();
-      if (frame.type === 'error') feeds.delete(id);
-    }
+    if (wish === 'over') linger();
     if (wish === 'over' || frame.type === 'reset') saved?.remove(id);
     if (frame.type === 'following') {
       showState(feed);
@@ -199,13 +201,16 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
       frame(frame) {
         const { type } = frame;
         if (type === 'hello' || type === 'reset') epoch = frame.epoch;
-        // All of them are asked for now.
-        if (type === 'hello') wanted.clear();
+        if (type === 'hello') {
+          // All of them are asked for now.
+          wanted.clear();
+          isAway = false;
+        }
         if (type === 'heartbeat') isAway = frame.feed === 'away';
         const id = ('processing_id' in frame && frame.processing_id) || '';
         const named = feeds.get(id);
         // What it is about to be asked for again, from another place, comes after this.
-        if (named !== undefined && !wanted.has(id)) take(frame, named);
+        if (named && !wanted.has(id)) take(frame, named);
         if (type === 'hello' || type === 'heartbeat') for (const feed of feeds.values()) take(frame, feed);
       },
     },
@@ -233,7 +238,7 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
     },
     moved(follower: Follower): void {
       const feed = feeds.get(follower.id);
-      if (feed !== undefined) saved?.write(follower, feed.followers);
+      if (feed) saved?.write(follower, feed.followers);
     },
   };
 

@@ -12,7 +12,7 @@ const MAX_ADDRESS = 6_000;
 /** A browser opens six connections to one host, and the page needs some itself. */
 const MAX_STREAMS = 3;
 /** Without a stream nothing comes, and nothing is wrong. */
-const IDLE_MS = 5_000;
+const IDLE_MS = 2_000;
 
 /** Server-sent events, read with `fetch`: EventSource sends no header and shows no heartbeat. */
 export const openSse: OpenWire = (options, owner, platform) => {
@@ -47,7 +47,10 @@ export const openSse: OpenWire = (options, owner, platform) => {
     stopWaiting();
     stopWaiting = platform.later(IDLE_MS, () => {
       owner.alive();
-      idle();
+      // Nobody asks for what is wanted while the edge has not greeted, and it does not where it refuses all of them. And
+      // the last stream may have ended right behind a wish.
+      if (owner.followed().some(({ id }) => !open.has(id))) openStreams();
+      else idle();
     });
   };
   const frame = (given: ServerFrame): void => {
@@ -242,8 +245,10 @@ export const openSse: OpenWire = (options, owner, platform) => {
       reopen();
     },
     renew: () => false,
-    // A stream carries nothing back. Its silence is watched.
-    ping() {},
+    // A stream carries nothing back. A new one is answered at once.
+    ping() {
+      if (streams.length > 0) reopen();
+    },
     close,
   };
 };

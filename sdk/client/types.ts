@@ -102,7 +102,7 @@ export interface Job extends TypedEventTarget<JobEvents>, AsyncIterable<Progress
   close(): void;
 }
 
-/** What a page shows of several jobs. Never changed. */
+/** What a page shows of several jobs. Never changed. Of named ones that are refused only `jobs` speaks, unless all are. */
 export interface JobsSnapshot {
   /** By id. In the order in which they were first heard of. Each the same object until it changes. */
   readonly jobs: ReadonlyMap<string, JobSnapshot>;

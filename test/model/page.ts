@@ -182,7 +182,7 @@ export class ModelPage {
   constructor(
     private readonly world: World,
     random: () => number,
-    maxRate?: number,
+    { maxRate, lingerMs }: { readonly maxRate: number | undefined; readonly lingerMs: number },
   ) {
     const { sockets } = this;
     const Socket = class extends ModelSocket {
@@ -202,7 +202,7 @@ export class ModelPage {
       isVisible: () => true,
     };
     this.client = createProgressClient(
-      { url: 'http://edge', transport: 'websocket', ...(maxRate !== undefined && { maxRate }) },
+      { url: 'http://edge', transport: 'websocket', lingerMs, ...(maxRate !== undefined && { maxRate }) },
       { platform },
     );
   }

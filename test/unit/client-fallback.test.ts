@@ -212,6 +212,42 @@ describe('server-sent events', () => {
     expect(world.closes).toEqual([]);
   });
 
+  test('a job that is wanted while the stream of the last one ends is followed', async () => {
+    const [one, two] = [stream(), stream()];
+    const world = new World((_url, count) => (count === 1 ? one : two).answer);
+    const wire = world.open(openSse, ['a']);
+    one.send({ ...HELLO, scope: 'all' });
+    one.send(update(5, 4, 'completed'));
+    one.send({ type: 'end', processing_id: 'a' });
+    await world.pass(0);
+    world.followed = [{ id: 'b', position: null }];
+    wire.follow(world.followed);
+    one.end();
+    await world.pass(50);
+    await world.pass(2_000);
+    expect(world.asked.slice(1).map(({ url }) => url)).toEqual([expect.stringContaining('processing_id=b')]);
+    expect(world.closes).toEqual([]);
+  });
+
+  test('a page that wakes hears at once from a living edge, and its streams go on where they were', async () => {
+    const [one, two] = [stream(), stream()];
+    const world = new World((_url, count) => (count === 1 ? one : two).answer);
+    const wire = world.open(openSse, ['a']);
+    one.send({ ...HELLO, scope: 'all' });
+    one.send({ type: 'following', processing_id: 'a', cursor: 5, scope: 'a' });
+    await world.pass(0);
+    world.followed = [{ id: 'a', position: { seq: 5, epoch: 'e', scope: 'a' } }];
+    wire.ping();
+    wire.ping();
+    await world.pass(50);
+    expect(world.asked.slice(1).map(({ url }) => url)).toEqual([expect.stringContaining('after=a:5')]);
+    const { alive } = world;
+    two.send({ ...HELLO, scope: 'all' });
+    await world.pass(0);
+    expect(world.alive).toBe(alive + 1);
+    expect([world.frames.map(({ type }) => type), world.closes]).toEqual([['hello', 'following'], []]);
+  });
+
   test.each([
     [
       { type: 'draining', reconnect_within_ms: 1 },

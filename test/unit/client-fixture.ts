@@ -14,6 +14,7 @@ export interface NotedWire {
   readonly owner: WireOwner;
   readonly asked: FollowedJob[][];
   readonly left: string[][];
+  readonly renewed: string[];
   isClosed: boolean;
 }
 
@@ -23,7 +24,10 @@ export const update = (id: string, seq: number, prev_seq: number | null = null):
 });
 
 /** A client over wires that say what they are told. */
-export function clientWorld(options: ProgressClientOptions = {}) {
+export function clientWorld(
+  options: ProgressClientOptions = {},
+  fetch: Platform['fetch'] = async () => Response.json({ code: 'no_event' }, { status: 404 }),
+) {
   const clock = new TestClock();
   const wires: NotedWire[] = [];
   const listeners = new Set<() => void>();
@@ -33,21 +37,23 @@ export function clientWorld(options: ProgressClientOptions = {}) {
   };
   const platform = {
     ...{ now: clock.now, later: clock.later, random: () => 0.5, WebSocket: options.WebSocket },
-    fetch: async () => Response.json({ code: 'no_event' }, { status: 404 }),
-    ...{ onWake: listen, onHide: listen, isVisible: () => true },
+    ...{ fetch, onWake: listen, onHide: listen, isVisible: () => true },
   } satisfies Platform;
   const client = createProgressClient(
     { url: 'http://edge', transport: 'websocket', ...options },
     {
       platform,
       open: (name) => (given, owner) => {
-        const wire: NotedWire = { name, options: given, owner, asked: [], left: [], isClosed: false };
+        const wire: NotedWire = {
+          ...{ name, options: given, owner, asked: [], left: [], renewed: [], isClosed: false },
+        };
         wires.push(wire);
         return {
           transport: name,
           follow: (jobs) => void wire.asked.push([...jobs]),
           unfollow: (ids) => void wire.left.push([...ids]),
-          ...{ renew: () => true, ping: () => {} },
+          renew: (token) => wire.renewed.push(token) > 0,
+          ping: () => {},
           close: () => {
             wire.isClosed = true;
           },

@@ -55,6 +55,8 @@ const options = fc.record({
   complete: fc.boolean(),
   /** Updates a second; undefined: every event. */
   maxRate: fc.constantFrom(undefined, 0.2, 1, 50),
+  /** How long a job is kept behind its last follower. */
+  lingerMs: fc.constantFrom(0, 5_000),
 });
 
 async function take(world: World, page: ModelPage, next: Step): Promise<void> {
@@ -169,7 +171,7 @@ test('G1 order, G5 stale cursors: whatever is cut, each follower gets every even
       fc.infiniteStream(fc.double({ min: 0, max: 0.999, noNaN: true })),
       async (chosen, program, random) => {
         const world = new World(chosen);
-        const page = new ModelPage(world, () => random.next().value, chosen.maxRate);
+        const page = new ModelPage(world, () => random.next().value, chosen);
         for (const next of program) {
           await take(world, page, next);
           await settled();

@@ -50,3 +50,33 @@ test('a name that no job can have is refused before any of the others is followe
   await w.loaded();
   expect(w.client.connection).toBe('idle');
 });
+
+test('one that is refused says nothing of the others', async () => {
+  const w = clientWorld();
+  const jobs = w.client.jobs({ ids: ['refused', 'a'] });
+  const errors: Error[] = [];
+  jobs.addEventListener('error', ({ detail }) => errors.push(detail));
+  await w.loaded();
+  await w.hello();
+  await w.say({ type: 'error', code: 'forbidden', message: 'not yours', processing_id: 'refused' });
+  await w.say(update('a', 5), { type: 'following', processing_id: 'a', cursor: 5, scope: 's' });
+  expect(errors).toMatchObject([{ name: 'ForbiddenError' }]);
+  expect(jobs.getSnapshot()).toMatchObject({
+    ...{ connection: 'open', isCurrent: true, continuity: { kind: 'proven' }, error: null },
+  });
+  w.client.close();
+});
+
+test('a loop over jobs gives nothing any more once they are closed', async () => {
+  const w = clientWorld();
+  const jobs = w.client.jobs({ ids: ['a', 'b'] });
+  const loop = jobs[Symbol.asyncIterator]();
+  const first = loop.next();
+  await w.loaded();
+  await w.hello();
+  await w.say(update('a', 5), update('b', 6));
+  expect((await first).value.seq).toBe(5);
+  jobs.close();
+  expect(await loop.next()).toEqual({ done: true, value: undefined });
+  w.client.close();
+});

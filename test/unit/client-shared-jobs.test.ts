@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import type { Job } from '../../sdk/client/types.js';
 import { settled } from '../model/page.js';
 import { clientWorld, update } from './client-fixture.js';
 
@@ -148,5 +149,102 @@ test('the connection stays some seconds behind the last job, also where another 
   expect(w.client.connection).toBe('open');
   await w.pass(51);
   expect(w.client.connection).toBe('idle');
+  w.client.close();
+});
+
+test('a handler that follows a refused job again at once is not forgotten', async () => {
+  const w = clientWorld();
+  let again: Job | undefined;
+  w.client.job('a').addEventListener('error', () => {
+    again ??= w.client.job('a');
+  });
+  await w.pass(100);
+  await w.hello();
+  await w.say(update('a', 4));
+  await w.say({ type: 'error', code: 'too_many_jobs', message: 'no room', processing_id: 'a' });
+  // Nothing stays of what was refused.
+  expect(again?.getSnapshot().state).toBe(null);
+  await w.pass(100);
+  expect(w.wires[0]?.asked).toEqual([[{ id: 'a', position: null }]]);
+  await w.say(update('a', 5));
+  expect(again?.getSnapshot().state?.seq).toBe(5);
+  w.client.close();
+});
+
+test('what is shown is current again after a new connection, whatever the one before said of its feed', async () => {
+  const w = clientWorld();
+  const job = w.client.job('a');
+  await w.pass(100);
+  await w.hello();
+  const following = () =>
+    w.say(update('a', 5), { type: 'following', processing_id: 'a', cursor: 5, scope: 's' });
+  await following();
+  await w.say({ type: 'heartbeat', cursor: 5, feed: 'away' });
+  expect(job.getSnapshot().isCurrent).toBe(false);
+  w.wires[0]?.owner.closed({ next: 'retry', code: 1006, message: 'cut' });
+  await w.pass(30_000);
+  await w.hello();
+  await following();
+  expect(job.getSnapshot().isCurrent).toBe(true);
+  w.client.close();
+});
+
+test('G5 stale cursors: a last state that comes behind a reset is of the stream of before, and not shown', async () => {
+  let answer = (_answer: Response): void => {};
+  const w = clientWorld(
+    {},
+    () =>
+      new Promise<Response>((resolve) => {
+        answer = resolve;
+      }),
+  );
+  w.client.job('a', { after: '90.e.s' });
+  await w.pass(100);
+  await w.hello();
+  await w.say({ type: 'following', processing_id: 'a', cursor: 90, scope: 's' });
+  const late = w.client.job('a');
+  await w.loaded();
+  await w.say({
+    ...{ type: 'reset', reason: 'epoch', epoch: 'f', first_seq: 1, last_seq: 2, processing_id: 'a' },
+  });
+  answer(Response.json(update('a', 80)));
+  await settled();
+  await w.say(update('a', 2), { type: 'following', processing_id: 'a', cursor: 2, scope: 's' });
+  expect(late.getSnapshot().state?.seq).toBe(2);
+  expect(w.client.job('a').getSnapshot().state?.seq).toBe(2);
+  w.client.close();
+});
+
+test('G1 order: a loop that is behind the end of its job, and is refused the rest, says so', async () => {
+  const w = clientWorld();
+  const job = w.client.job('a', { after: '3.e.s' });
+  await w.pass(100);
+  await w.hello();
+  await w.say({ ...update('a', 4, 3), status: 'completed' }, { type: 'end', processing_id: 'a' });
+  expect((await job.done).seq).toBe(4);
+  const next = job[Symbol.asyncIterator]().next();
+  await w.loaded();
+  await w.pass(100);
+  expect(w.wires[0]?.asked.at(-1)).toMatchObject([{ id: 'a', position: { seq: 3 } }]);
+  await w.say({ type: 'error', code: 'too_many_jobs', message: 'no room', processing_id: 'a' });
+  await expect(next).rejects.toMatchObject({ code: 'too_many_jobs' });
+  expect(job.getSnapshot()).toMatchObject({ isEnded: true, error: null });
+  w.client.close();
+});
+
+test('G1 order: a heartbeat behind the end of a job does not cover it, and its next attempt comes whole', async () => {
+  const w = clientWorld();
+  w.client.job('a');
+  await w.pass(100);
+  await w.hello();
+  await w.say(
+    { ...update('a', 4), status: 'completed' },
+    { type: 'following', processing_id: 'a', cursor: 5, scope: 's' },
+    { type: 'end', processing_id: 'a' },
+    { type: 'heartbeat', cursor: 9, feed: 'ok' },
+  );
+  w.client.job('a');
+  await w.pass(100);
+  expect(w.wires[0]?.asked).toEqual([[{ id: 'a', position: { seq: 5, epoch: 'e', scope: 's' } }]]);
   w.client.close();
 });
