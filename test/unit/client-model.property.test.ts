@@ -132,7 +132,8 @@ async function take(world: World, page: ModelPage, next: Step): Promise<void> {
 
 /** Everything that is under way comes to rest. */
 async function rest(world: World, page: ModelPage): Promise<void> {
-  for (let quiet = 0, round = 0; quiet < 12 && round < 2_000; round++) {
+  // A job whose pongs were held back is asked for again 10 s behind the last ping, which may come when a job is let go of.
+  for (let quiet = 0, round = 0; quiet < 20 && round < 2_000; round++) {
     const before = page.judges.reduce((sum, { updates }) => sum + updates, 0);
     world.deliver(1_000);
     world.look();
