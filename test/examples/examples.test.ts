@@ -1,4 +1,5 @@
 /** Each of examples/, started by its one command, and its page in Chromium: files are uploaded, and their bars reach the end. */
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -6,9 +7,20 @@ import { launchChromium } from '../harness/browser.js';
 import { Child } from '../harness/child.js';
 import { packageFile, ROOT, run } from '../packages/project.js';
 
-const DOCUMENTS = fileURLToPath(new URL('../../demo/documents/', import.meta.url));
+interface Upload {
+  readonly name: string;
+  readonly mimeType: string;
+  readonly buffer: Buffer;
+}
+const shipped = (name: string, mimeType: string): Upload => ({
+  ...{ name, mimeType },
+  buffer: readFileSync(new URL(`../../demo/documents/${name}`, import.meta.url)),
+});
+const PDF = shipped('field-guide-to-waiting.pdf', 'application/pdf');
+const HTML = shipped('field-guide-to-waiting.html', 'text/html');
+const TEXT = shipped('station-book.txt', 'text/plain');
 /** Large enough to take a moment. */
-const LARGE = {
+const LARGE: Upload = {
   name: 'numbers.bin',
   mimeType: 'application/octet-stream',
   buffer: Buffer.from(Uint32Array.from({ length: 1_000_000 }, (_, at) => at ** 2).buffer),
@@ -24,7 +36,7 @@ afterAll(() => browser?.close());
 
 interface Example extends AsyncDisposable {
   readonly tab: Page;
-  upload(...files: (string | { name: string; mimeType: string; buffer: Buffer })[]): Promise<void>;
+  upload(...files: Upload[]): Promise<void>;
   says(text: RegExp): Promise<void>;
 }
 
@@ -52,7 +64,7 @@ async function open(name: string): Promise<Example> {
   return {
     tab,
     async upload(...files) {
-      await tab.locator('input[type=file]').setInputFiles(files as never);
+      await tab.locator('input[type=file]').setInputFiles(files);
       await tab.getByRole('button', { name: 'Upload' }).click();
     },
     says: (text) => tab.getByText(text).first().waitFor({ timeout: SHOWN_WITHIN_MS }),
@@ -78,9 +90,9 @@ test.skipIf(packageFile('headway_worker', '.whl') === undefined)(
   async () => {
     await using example = await open('fastapi');
     const { tab, upload, says } = example;
-    await upload(`${DOCUMENTS}field-guide-to-waiting.pdf`);
+    await upload(PDF);
     await says(/^\d+ words on \d+ pages$/);
-    await upload(`${DOCUMENTS}station-book.txt`);
+    await upload(TEXT);
     await expect.poll(() => bars(tab), { timeout: SHOWN_WITHIN_MS }).toEqual(['100', '100']);
     await upload({ name: 'x.bin', mimeType: 'application/octet-stream', buffer: Buffer.from([0, 255, 1]) });
     await says(/neither a PDF nor text/);
@@ -95,7 +107,7 @@ test('Express: files one after the other, each opened by a newer token; a reload
   const { tab, upload, says } = example;
   await upload(LARGE);
   await says(/^\d+\.\d MB became \d+\.\d MB$/);
-  await upload(`${DOCUMENTS}station-book.txt`, `${DOCUMENTS}field-guide-to-waiting.html`);
+  await upload(TEXT, HTML);
   await expect.poll(() => bars(tab), { timeout: SHOWN_WITHIN_MS }).toEqual(['100', '100', '100']);
   await tab.reload();
   await expect.poll(() => bars(tab), { timeout: SHOWN_WITHIN_MS }).toEqual(['100', '100', '100']);
@@ -106,7 +118,7 @@ test('React: several files at once, over one socket; its types are strict', asyn
   const { tab, upload, says } = example;
   const edges: string[] = [];
   tab.on('websocket', (socket) => void edges.push(new URL(socket.url()).pathname));
-  await upload(LARGE, `${DOCUMENTS}station-book.txt`);
+  await upload(LARGE, TEXT);
   await says(/^\d+ % of its size is left$/);
   await expect.poll(() => bars(tab), { timeout: SHOWN_WITHIN_MS }).toEqual(['100', '100']);
   expect(edges).toEqual(['/ws/upload-progress']);
