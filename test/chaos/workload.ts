@@ -28,21 +28,23 @@ export class Scene implements AsyncDisposable {
 
   private constructor(
     private readonly nc: NatsConnection,
-    base: () => string,
+    base: (index: number) => string,
     jobs: number,
   ) {
     this.ids = Array.from({ length: jobs }, () => jobId());
     for (const [index, id] of this.ids.entries()) {
       const isPage = index % 2 === 0;
-      this.followers.push(
-        isPage ? PageClient.start(base, id) : ReconnectingClient.start(base, `${JOB}/${id}`),
-      );
+      const own = (): string => base(index);
+      this.followers.push(isPage ? PageClient.start(own, id) : ReconnectingClient.start(own, `${JOB}/${id}`));
     }
-    this.all = PageClient.start(base);
+    this.all = PageClient.start(() => base(jobs));
   }
 
-  /** Starts `jobs` jobs and their clients, and waits until every client is caught up. */
-  static async start(natsUrl: string | string[], base: () => string, jobs = 20): Promise<Scene> {
+  /**
+   * Starts `jobs` jobs and their clients, and waits until every client is caught up.
+   * @param base where the client of the job with this index connects, asked at each attempt; the one of all jobs comes last
+   */
+  static async start(natsUrl: string | string[], base: (index: number) => string, jobs = 20): Promise<Scene> {
     const nc = await connectNats(natsUrl);
     // Nothing is trimmed while the test runs, so that what is stored at the end is all there ever was.
     const jsm = await nc.jetstreamManager();

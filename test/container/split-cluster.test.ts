@@ -25,9 +25,10 @@ test('G3 faults: a cluster is cut in two with the stream’s leader in the minor
   const env = { HEADWAY_STREAM_REPLICAS: '3', HEADWAY_HEARTBEAT_MS: '200' };
   await using here = await startEdgeProcess({ natsUrl: majority.url, env });
   await using there = await startEdgeProcess({ natsUrl: cutOff.url, env });
-  let turn = 0;
-  await using scene = await Scene.start(majority.url, () => (turn++ % 2 === 0 ? here.ws : there.ws), 20);
-  const ofMajority = scene.followers.filter((_, index) => index % 2 === 0);
+  // Clients of both kinds on both sides.
+  const isHere = (index: number): boolean => index % 4 < 2;
+  await using scene = await Scene.start(majority.url, (index) => (isHere(index) ? here.ws : there.ws), 20);
+  const ofMajority = scene.followers.filter((_, index) => isHere(index));
   await using ours = await connectNats(majority.url);
   await using theirs = await connectNats(cutOff.url);
   const acknowledged = new Map<number, number>();
