@@ -1,6 +1,6 @@
 /**
  * The dashboard with 10,000 jobs and 1,000 updates a second: how long Chromium is kept busy at once, how many frames it
- * paints, and what its heap does. HEADWAY_BENCH=1 CHROMIUM_BIN=... BENCH_SECONDS=3600 for an hour.
+ * paints, and what its heap does. HEADWAY_BENCH=1 CHROMIUM_BIN=... BENCH_SECONDS=3600 for an hour, BENCH_RATE for another rate.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Browser } from 'playwright-core';
@@ -12,7 +12,7 @@ import { startNats } from '../test/harness/nats-server.js';
 import { connectNats, event } from '../test/harness/publish.js';
 
 const JOBS = 10_000;
-const RATE = 1_000;
+const RATE = Number(process.env.BENCH_RATE ?? 1_000);
 const SECONDS = Number(process.env.BENCH_SECONDS ?? 30);
 /** Published so often a second, each time as many as are due by then. */
 const BURSTS = 50;
