@@ -14,7 +14,7 @@ import type { Timer } from '../session/due-queue.js';
 import type { Hub } from '../session/hub.js';
 import { JobReader } from '../session/job-reader.js';
 import type { HistorySource, SessionLimits } from '../session/ports.js';
-import type { Session } from '../session/session.js';
+import type { SessionDeps, SessionEdge } from '../session/session.js';
 import { FOLD_WATERMARKS } from '../session/update-writer.js';
 import { type Logger, LogRateLimiter } from '../telemetry/logger.js';
 import type { Metrics } from '../telemetry/metrics.js';
@@ -87,10 +87,18 @@ export function webSocketDeps(
     maxFrameCharacters: config.maxClientFrameBytes,
   };
   const now = () => performance.now();
-  const scheduleCatchUp = (waiting: Session) => hub.scheduleCatchUp(waiting);
-  const onFolded = (events: number) => metrics.updatesFolded.inc(events);
-  const wakeAt = (waiting: Session, at: number) => hub.wakeAt(waiting, at);
-  const onSent = (updates: number) => metrics.updatesSent.inc(updates);
+  const edge: SessionEdge = {
+    log,
+    limits,
+    wallClock: Date.now,
+    now,
+    scopeId: scopeIdOf,
+    scheduleCatchUp: (waiting) => hub.scheduleCatchUp(waiting),
+    wakeAt: (waiting, at) => hub.wakeAt(waiting, at),
+    onSent: (updates) => metrics.updatesSent.inc(updates),
+    onFolded: (events) => metrics.updatesFolded.inc(events),
+    ...(stalledFor && { stalledFor }),
+  };
   return {
     guard,
     sockets,
@@ -106,23 +114,9 @@ export function webSocketDeps(
     idleTimeoutSeconds: config.idleTimeoutSeconds,
     maxBufferedBytes: (2 + FOLD_WATERMARKS) * config.sendWatermarkBytes + PAGE_ROOM_BYTES,
     connect: ({ scope, resume, maxRate, requester, narrow }, credentials, transport) => {
-      const common = {
-        id: randomBytes(9).toString('base64url'),
-        requester,
-        resume,
-        log,
-        history: readsOf(requester),
-        transport,
-        credentials,
-        scopeId: scopeIdOf,
-        limits,
-        wallClock: Date.now,
-        now,
-        scheduleCatchUp,
-        ...(stalledFor && { stalledFor }),
-        onSent,
-        ...(maxRate !== undefined && { maxRate, onFolded, wakeAt }),
-      };
+      const id = randomBytes(9).toString('base64url');
+      const context: SessionDeps = { edge, id, requester, history: readsOf(requester), maxRate };
+      const common = { context, resume, transport, credentials };
       const connection: AnyConnection =
         scope.kind === 'selected'
           ? new SelectedConnection({

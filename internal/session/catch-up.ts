@@ -4,7 +4,7 @@ import type { Gap } from '../eventlog/gaps.js';
 import type { LogRead } from '../eventlog/log.js';
 import { inScope, type LogRecord, type Scope } from '../eventlog/record.js';
 import type { SnapshotStep } from '../eventlog/snapshot.js';
-import type { IsWanted, SessionContext } from './ports.js';
+import type { EdgeContext, IsWanted, SessionContext } from './ports.js';
 
 /** What is followed, and how far the client has it. Its session moves the cursor; its sources read it. */
 export class Followed {
@@ -88,7 +88,7 @@ export type Step =
   | { readonly kind: 'fail'; readonly code: ErrorCode; readonly message: string };
 
 /** What sources read from. */
-export type SourceDeps = Pick<SessionContext, 'history' | 'limits' | 'log' | 'scopeId' | 'wallClock'>;
+export type SourceDeps = Pick<SessionContext, 'edge' | 'history'>;
 
 export const FROM_TAIL: Step = { kind: 'continue', from: 'tail' };
 export const FROM_HISTORY: Step = { kind: 'continue', from: 'history' };
@@ -116,7 +116,7 @@ export function fetchStep<T>(read: (isWanted: IsWanted) => Promise<T>, then: (an
 }
 
 /** A reset to what the log holds now. */
-export function resetStep(reason: ResetReason, { firstSeq, head }: SessionContext['log']): Step {
+export function resetStep(reason: ResetReason, { firstSeq, head }: EdgeContext['log']): Step {
   return { kind: 'reset', reason, firstSeq, lastSeq: head };
 }
 
@@ -124,12 +124,9 @@ export function resetStep(reason: ResetReason, { firstSeq, head }: SessionContex
  * The step that follows from a job's newest event (null: it has none). A job that memory does not know is read first:
  * only that event tells what the job is, and whether it has ended.
  */
-export function newestStep(
-  deps: Pick<SourceDeps, 'history' | 'log'>,
-  id: string,
-  then: (newest: LogRecord | null) => Step,
-): Step {
-  const { log, history } = deps;
+export function newestStep(deps: SourceDeps, id: string, then: (newest: LogRecord | null) => Step): Step {
+  const { history } = deps;
+  const { log } = deps.edge;
   const known = log.last(id) ?? null;
   if (known !== null || log.knowsAllJobs) return then(known);
   const since = log.goneCount;

@@ -13,10 +13,11 @@ import type {
   Transport,
 } from './ports.js';
 import { SelectedJobs, type SelectedJobsDeps } from './selected-jobs.js';
-import { Session, type SessionDeps } from './session.js';
+import { Session, type SessionDeps, type SessionEdge } from './session.js';
 import { TokenExpiry, TokenRenewal } from './token-expiry.js';
 
-interface ClientDeps extends SessionDeps {
+interface ClientDeps {
+  readonly context: SessionDeps;
   /** null: a fresh client, which gets last states. */
   readonly resume: Resume | null;
   readonly transport: Transport;
@@ -33,15 +34,15 @@ export interface ConnectionDeps extends ClientDeps {
  */
 abstract class Client {
   protected readonly writer: FrameWriter;
-  readonly #deps: ClientDeps;
+  readonly #edge: SessionEdge;
   readonly #token: TokenRenewal;
 
   constructor(deps: ClientDeps) {
-    const { credentials, wallClock } = deps;
+    const { context, credentials, transport } = deps;
     const expiry = credentials === null ? null : new TokenExpiry(credentials);
-    this.#deps = deps;
-    this.writer = new FrameWriter(deps, expiry, () => this.ended());
-    this.#token = new TokenRenewal(wallClock, expiry, this.writer, (narrow, expiresText) =>
+    this.#edge = context.edge;
+    this.writer = new FrameWriter(context, transport, expiry, () => this.ended());
+    this.#token = new TokenRenewal(context.edge.wallClock, expiry, this.writer, (narrow, expiresText) =>
       this.renewed(narrow, expiresText),
     );
   }
@@ -66,7 +67,7 @@ abstract class Client {
   /** A frame from the client: its text, or null for a binary one. */
   receive(text: string | null): void {
     if (!this.writer.isUsable()) return;
-    const parsed = parseClientFrame(text, this.#deps.limits.maxFrameCharacters);
+    const parsed = parseClientFrame(text, this.#edge.limits.maxFrameCharacters);
     if (!parsed.ok) {
       this.fail(parsed.code, parsed.message);
       return;
@@ -96,7 +97,7 @@ abstract class Client {
     const { writer } = this;
     if (!writer.isUsable()) return;
     this.#token.warnIfDue();
-    if (now - writer.sentAt < this.#deps.limits.heartbeatAfterMs || !writer.isEmpty) return;
+    if (now - writer.sentAt < this.#edge.limits.heartbeatAfterMs || !writer.isEmpty) return;
     writer.send(frames.heartbeat(this.toldCursor(), feed));
   }
 
@@ -128,15 +129,16 @@ export type AnyConnection = ClientConnection | SelectedConnection;
 export class ClientConnection extends Client {
   readonly kind: 'all' | 'job';
   readonly session: Session;
-  readonly #deps: ConnectionDeps;
+  readonly #edge: SessionEdge;
   readonly #followed: Followed;
 
   constructor(deps: ConnectionDeps) {
     super(deps);
-    this.#deps = deps;
-    this.kind = deps.scope.kind;
-    this.#followed = new Followed(deps.scope, deps.resume?.lastSeq ?? null);
-    this.session = new Session(deps, this.writer, this.#followed, deps.resume);
+    const { context, scope, resume } = deps;
+    this.#edge = context.edge;
+    this.kind = scope.kind;
+    this.#followed = new Followed(scope, resume?.lastSeq ?? null);
+    this.session = new Session(context, this.writer, this.#followed, resume);
   }
 
   get sessions(): readonly Session[] {
@@ -172,7 +174,7 @@ export class ClientConnection extends Client {
 
   // Only what both tokens open goes on: of what the old one kept back the client has no cursor.
   protected renewed(narrow: Narrow, expiresText: string): void {
-    const { log, scopeId } = this.#deps;
+    const { log, scopeId } = this.#edge;
     const narrowed = narrow(this.#followed.scope);
     if (!narrowed.ok) {
       this.fail('forbidden', 'the new token does not open what this connection follows');
@@ -188,7 +190,7 @@ export class ClientConnection extends Client {
   }
 }
 
-export interface SelectedConnectionDeps extends ClientDeps, SelectedJobsDeps {
+export interface SelectedConnectionDeps extends ClientDeps, Omit<SelectedJobsDeps, 'context'> {
   /** The jobs that the address names, and where the client was with them. */
   readonly selected: Omit<SelectedScope, 'kind'>;
   readonly narrow: Narrow;

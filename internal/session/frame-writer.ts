@@ -1,7 +1,7 @@
 import { type CloseName, closeCode, ERROR_CODES, type ErrorCode } from '../../schemas/close-codes.js';
 import type { ResetReason } from '../../schemas/frames.js';
 import { frames } from './frames.js';
-import type { SessionContext, SessionOutput, Transport } from './ports.js';
+import type { EdgeContext, SessionContext, SessionOutput, Transport } from './ports.js';
 
 /** What a record that was looked at costs, sent or not, in bytes of a session's share of a turn. */
 export const SCAN_BYTES = 16;
@@ -14,16 +14,14 @@ interface Expiring {
   isExpired(now: number): boolean;
 }
 
-type FrameWriterDeps = Pick<SessionContext, 'id' | 'limits' | 'maxRate' | 'now' | 'wallClock'> & {
-  readonly transport: Transport;
-};
-
 /**
  * The way to one client: nothing leaves by it after its close, and nothing but the reason of that from the moment on at
  * which its token expires. It counts what it sent.
  */
 export class FrameWriter implements SessionOutput {
-  readonly #deps: FrameWriterDeps;
+  readonly #context: SessionContext;
+  readonly #edge: EdgeContext;
+  readonly #transport: Transport;
   readonly #expiry: Expiring | null;
   readonly #onClosed: () => void;
   #isOpen = true;
@@ -34,11 +32,13 @@ export class FrameWriter implements SessionOutput {
    * @param expiry null: the edge runs open
    * @param onClosed called once, when it closes from either side
    */
-  constructor(deps: FrameWriterDeps, expiry: Expiring | null, onClosed: () => void) {
-    this.#deps = deps;
+  constructor(context: SessionContext, transport: Transport, expiry: Expiring | null, onClosed: () => void) {
+    this.#context = context;
+    this.#edge = context.edge;
+    this.#transport = transport;
     this.#expiry = expiry;
     this.#onClosed = onClosed;
-    this.#sentAt = deps.now();
+    this.#sentAt = context.edge.now();
   }
 
   get isOpen(): boolean {
@@ -47,12 +47,12 @@ export class FrameWriter implements SessionOutput {
 
   /** Whether it takes no more for now, since the peer does not read. */
   get isFull(): boolean {
-    return this.#isOpen && this.#deps.transport.buffered() >= this.#deps.limits.watermarkBytes;
+    return this.#isOpen && this.#transport.buffered() >= this.#edge.limits.watermarkBytes;
   }
 
   /** Whether the peer has read everything. */
   get isEmpty(): boolean {
-    return this.#deps.transport.buffered() === 0;
+    return this.#transport.buffered() === 0;
   }
 
   /** Bytes sent, and what looking for them cost. */
@@ -81,13 +81,13 @@ export class FrameWriter implements SessionOutput {
 
   /** Runs `write` so that all it sends leaves in one write to the socket. May be nested. */
   corked(write: () => void): void {
-    if (this.#isOpen) this.#deps.transport.cork(write);
+    if (this.#isOpen) this.#transport.cork(write);
   }
 
   /** Whether it is open and its token good; one that has expired is closed with the reason. */
   isUsable(): boolean {
     const expiry = this.#expiry;
-    if (expiry !== null && this.#isOpen && expiry.isExpired(this.#deps.wallClock())) {
+    if (expiry !== null && this.#isOpen && expiry.isExpired(this.#edge.wallClock())) {
       this.fail('token_expired', `the token expired at ${expiry.expiresText}; connect again with a new one`);
     }
     return this.#isOpen;
@@ -102,8 +102,8 @@ export class FrameWriter implements SessionOutput {
   }
 
   hello(epoch: string, scope: string): string {
-    const { id, limits, maxRate } = this.#deps;
-    this.send(frames.hello(epoch, id, limits.heartbeatMs, scope, maxRate));
+    const { id, maxRate, edge } = this.#context;
+    this.send(frames.hello(epoch, id, edge.limits.heartbeatMs, scope, maxRate));
     return epoch;
   }
 
@@ -124,7 +124,7 @@ export class FrameWriter implements SessionOutput {
   close(name: CloseName, reason: string): void {
     if (!this.#isOpen) return;
     this.closed();
-    this.#deps.transport.end(closeCode(name), reason);
+    this.#transport.end(closeCode(name), reason);
   }
 
   /** The connection is gone. */
@@ -135,8 +135,8 @@ export class FrameWriter implements SessionOutput {
   }
 
   #write(text: string): void {
-    this.#sentAt = this.#deps.now();
+    this.#sentAt = this.#edge.now();
     this.#cost += text.length;
-    this.#deps.transport.send(text);
+    this.#transport.send(text);
   }
 }

@@ -182,21 +182,18 @@ export interface ConnectionCredentials {
   readonly renew: (token: string) => Promise<Renewal>;
 }
 
-/** What the parts of a session work with. All sessions of a connection have the same one. */
-export interface SessionContext {
-  /** Names the connection to its client. */
-  readonly id: string;
-  /** By whose turn it catches up: the same for all connections of one subject, or of one address. */
-  readonly requester: string;
+/**
+ * What all sessions of an edge have in common. One object for all of them: each connection would hold its own for as long
+ * as it stands, and an object that is put together anew for each has a shape of its own, so that every look into it is a
+ * search.
+ */
+export interface EdgeContext {
   readonly log: EventLog;
-  readonly history: HistorySource;
   readonly limits: SessionLimits;
   /** Milliseconds since 1970. */
   readonly wallClock: () => number;
   /** Milliseconds that never go back. */
   readonly now: () => number;
-  /** The most updates a second for each job, from 0.1 to 50; left out: every event is sent. */
-  readonly maxRate?: number;
   readonly onSent?: (updates: number) => void;
   /** So many events were left to the update that stands for them. */
   readonly onFolded?: (events: number) => void;
@@ -204,4 +201,16 @@ export interface SessionContext {
   readonly stalledFor?: (id: string) => number | null;
   /** Names a scope, the same on every edge. */
   readonly scopeId: (scope: Scope) => string;
+}
+
+/** What the parts of a session work with. All sessions of a connection have the same one. */
+export interface SessionContext {
+  readonly edge: EdgeContext;
+  /** Names the connection to its client. */
+  readonly id: string;
+  /** By whose turn it catches up: the same for all connections of one subject, or of one address. */
+  readonly requester: string;
+  readonly history: HistorySource;
+  /** The most updates a second for each job, from 0.1 to 50; undefined: every event is sent. */
+  readonly maxRate: number | undefined;
 }

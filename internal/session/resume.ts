@@ -99,7 +99,7 @@ export class OpeningSource implements CatchUpSource {
   }
 
   next(): Step {
-    const { log, limits, scopeId } = this.#deps;
+    const { log, limits, scopeId } = this.#deps.edge;
     const { scope } = this.#followed;
     const decision = decideResume({
       resume: this.#resume,

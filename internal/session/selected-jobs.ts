@@ -8,12 +8,13 @@ import type { FrameWriter } from './frame-writer.js';
 import { frames } from './frames.js';
 import { JobOutput } from './job-output.js';
 import type { JobMark, JointPosition, Narrow, Resume, SelectedScope } from './ports.js';
-import { Session, type SessionDeps, TURN_BYTES } from './session.js';
+import { Session, type SessionDeps, type SessionEdge, TURN_BYTES } from './session.js';
 
 type Follow = Extract<ClientFrame, { type: 'follow' }>;
 type Unfollow = Extract<ClientFrame, { type: 'unfollow' }>;
 
-export interface SelectedJobsDeps extends SessionDeps {
+export interface SelectedJobsDeps {
+  readonly context: SessionDeps;
   /** The most jobs at once. */
   readonly maxJobs: number;
   /** Whether reads of history have room for one more job; left out: always. */
@@ -39,6 +40,7 @@ interface SelectedJob {
  */
 export class SelectedJobs {
   readonly #deps: SelectedJobsDeps;
+  readonly #edge: SessionEdge;
   readonly #writer: FrameWriter;
   readonly #jobs = new Map<string, SelectedJob>();
   /** What the token opens of a job. */
@@ -62,6 +64,7 @@ export class SelectedJobs {
 
   constructor(deps: SelectedJobsDeps, writer: FrameWriter, narrow: Narrow) {
     this.#deps = deps;
+    this.#edge = deps.context.edge;
     this.#writer = writer;
     this.#narrow = narrow;
   }
@@ -79,7 +82,8 @@ export class SelectedJobs {
    * @param resume where it was with those that have no cursor of their own; null: nowhere
    */
   open({ ids, after, fixed }: Omit<SelectedScope, 'kind'>, resume: Resume | null): void {
-    const { log, scopeName } = this.#deps;
+    const { scopeName } = this.#deps;
+    const { log } = this.#edge;
     if (!this.#writer.isUsable()) return;
     this.#writer.corked(() => {
       this.#epoch = this.#writer.hello(log.epoch, scopeName);
@@ -150,7 +154,7 @@ export class SelectedJobs {
     for (const job of [...this.#jobs.values()]) {
       if (this.#writer.isFull) return;
       if (isShareUsed()) {
-        this.#deps.scheduleCatchUp(job.session);
+        this.#edge.scheduleCatchUp(job.session);
         continue;
       }
       // Next time it is behind the others: one that reports more than the client reads would leave them nothing.
@@ -182,13 +186,13 @@ export class SelectedJobs {
     for (const { session, output } of this.#jobs.values()) {
       if (output.isFollowing) cursor = Math.min(cursor, session.toldCursor());
     }
-    return Number.isFinite(cursor) ? cursor : this.#deps.log.flushedSeq;
+    return Number.isFinite(cursor) ? cursor : this.#edge.log.flushedSeq;
   }
 
   /** A new token counts from now on. What it does not open is followed no longer; the others go on. */
   renewed(narrow: Narrow): void {
     this.#narrow = narrow;
-    const { log, scopeId } = this.#deps;
+    const { log, scopeId } = this.#edge;
     for (const [id, { session, output, followed }] of [...this.#jobs]) {
       const { scope } = followed;
       // The job itself, not what an older token left of it: since it begins anew, it can grow as well.
@@ -205,7 +209,7 @@ export class SelectedJobs {
       }
       // A cursor under other types is none of this scope: the job begins anew.
       session.logRestarts('scope');
-      this.#deps.scheduleCatchUp(session);
+      this.#edge.scheduleCatchUp(session);
     }
   }
 
@@ -238,12 +242,12 @@ export class SelectedJobs {
   }
 
   #create(id: string, scope: Scope, resume: Resume | null): SelectedJob {
-    const scopeName = this.#deps.scopeId(scope);
+    const scopeName = this.#edge.scopeId(scope);
     const isVoid =
       (resume?.epoch ?? this.#epoch) !== this.#epoch || (resume?.scope ?? scopeName) !== scopeName;
     const followed = new Followed(scope, isVoid ? null : (resume?.lastSeq ?? null));
     const output = new JobOutput(this.#writer, id, this.#epoch, {
-      scopeName: () => this.#deps.scopeId(followed.scope),
+      scopeName: () => this.#edge.scopeId(followed.scope),
       onReset: (epoch) => {
         this.#epoch = epoch;
       },
@@ -256,7 +260,7 @@ export class SelectedJobs {
         if (why !== null) this.#told(id, why, output.epoch);
       },
     });
-    const session: Session = new Session(this.#deps, output, followed, resume);
+    const session: Session = new Session(this.#deps.context, output, followed, resume);
     const job: SelectedJob = { id, session, output, followed };
     this.#jobs.set(id, job);
     this.#deps.attach(session);

@@ -3,16 +3,21 @@ import type { Scope } from '../eventlog/record.js';
 import { SNAPSHOT_SCAN_LIMIT } from '../eventlog/snapshot.js';
 import type { CatchUpSource, Followed, Step } from './catch-up.js';
 import { frames } from './frames.js';
-import type { Resume, SessionContext, SessionOutput } from './ports.js';
+import type { EdgeContext, Resume, SessionContext, SessionOutput } from './ports.js';
 import { OpeningSource } from './resume.js';
 import { freshStep, HistoryPages, SnapshotSource, TailSource } from './sources.js';
 import { UpdateWriter } from './update-writer.js';
 
-export interface SessionDeps extends SessionContext {
+/** What sessions need of the hub. */
+export interface SessionEdge extends EdgeContext {
   /** Asks for `pump` in the next turn of the event loop. */
   readonly scheduleCatchUp: (session: Session) => void;
   /** With a `maxRate`: calls `woken` at that time, in milliseconds that never go back. */
   readonly wakeAt?: (session: Session, at: number) => void;
+}
+
+export interface SessionDeps extends SessionContext {
+  readonly edge: SessionEdge;
 }
 
 /** The most bytes that one pump sends before the other sessions have their turn. */
@@ -95,7 +100,7 @@ export class Session {
 
   /** Everything in scope up to here has been read. */
   get #position(): number {
-    const { log } = this.#deps;
+    const { log } = this.#deps.edge;
     const cursor = this.#followed.cursor ?? 0;
     if (this.#state !== LIVE) return cursor;
     // What was deleted unread may have been this job's: it stays before that until somebody has looked.
@@ -108,7 +113,7 @@ export class Session {
    * @param inTurn whether it starts when its turn comes, and not at once
    */
   open(inTurn = false): void {
-    const { log, scopeId } = this.#deps;
+    const { log, scopeId } = this.#deps.edge;
     if (this.#state === ENDED) return;
     this.#isOpen = true;
     if (this.scope.kind === 'job') log.watch(this.scope.id);
@@ -118,7 +123,7 @@ export class Session {
       const scope = scopeId(this.scope);
       // Also in a heartbeat before the reset.
       if (this.#opening.greet(this.#writer.hello(log.epoch, scope), scope)) this.#followed.cursor = null;
-      if (inTurn) this.#deps.scheduleCatchUp(this);
+      if (inTurn) this.#deps.edge.scheduleCatchUp(this);
       else this.#pump();
     });
   }
@@ -139,13 +144,13 @@ export class Session {
     if (!this.#isOpen || !this.#writer.isUsable()) return;
     for (let budget = TURN_BYTES; !this.#writer.isFull; ) {
       if (budget <= 0) {
-        this.#deps.scheduleCatchUp(this);
+        this.#deps.edge.scheduleCatchUp(this);
         return;
       }
       const state = this.#state;
       switch (state.name) {
         case 'loading':
-          if (!this.#deps.log.isReady) return;
+          if (!this.#deps.edge.log.isReady) return;
           this.#owesCaughtUp = true;
           this.#enter({ name: 'catching_up', source: this.#opening });
           break;
@@ -210,13 +215,13 @@ export class Session {
         this.#enter({ name: 'snapshot', source: step.source });
         return 0;
       case 'resume':
-        this.#updates.resume(step.cursor, this.#deps.now());
+        this.#updates.resume(step.cursor, this.#deps.edge.now());
         this.#enter(this.#tail);
         return 0;
       case 'skip': {
         this.#updates.flush();
-        this.#updates.resume(step.cursor, this.#deps.now());
-        const snapshot = this.#deps.log.changes(followed.scope, step.cursor);
+        this.#updates.resume(step.cursor, this.#deps.edge.now());
+        const snapshot = this.#deps.edge.log.changes(followed.scope, step.cursor);
         this.#writer.send(frames.skipped(step.reason, step.cursor, snapshot.head + 1));
         this.#enter({ name: 'snapshot', source: new SnapshotSource(this.#deps, snapshot) });
         return 0;
@@ -248,7 +253,7 @@ export class Session {
   }
 
   #reset({ reason, firstSeq, lastSeq }: Extract<Step, { kind: 'reset' }>): void {
-    const { epoch } = this.#deps.log;
+    const { epoch } = this.#deps.edge.log;
     this.#opening.reset(epoch);
     this.#updates.forget();
     // Before the frame leaves: from there on the client has no cursor.
@@ -270,7 +275,7 @@ export class Session {
       (answer) => {
         if (!isCurrent()) return;
         this.#state = { name: 'fetched', reading, answer };
-        this.#deps.scheduleCatchUp(this);
+        this.#deps.edge.scheduleCatchUp(this);
       },
       () => {
         if (isCurrent())
@@ -301,11 +306,11 @@ export class Session {
     const updates = this.#updates;
     if (this.scope.kind !== 'all' || this.#state !== this.#tail || updates.holdsBack) return false;
     if (this.#owesCaughtUp) return false;
-    const isDue = this.#deps.now() >= updates.dueAt;
+    const isDue = this.#deps.edge.now() >= updates.dueAt;
     if (isDue && !this.#isToBeWoken) return false;
-    if (!this.#deps.log.canWait(this.#position)) return false;
+    if (!this.#deps.edge.log.canWait(this.#position)) return false;
     // Whoever is woken has a turn for it: many are due at once, and each has much to read.
-    if (isDue) this.#deps.wakeAt?.(this, updates.dueAt);
+    if (isDue) this.#deps.edge.wakeAt?.(this, updates.dueAt);
     else this.#wakeWhenDue();
     return true;
   }
@@ -314,14 +319,14 @@ export class Session {
   #flushIfDue(mayWait: boolean): void {
     const updates = this.#updates;
     if (!updates.holdsBack) return;
-    if (mayWait && !this.#isHasty && this.#deps.now() < updates.dueAt) this.#wakeWhenDue();
+    if (mayWait && !this.#isHasty && this.#deps.edge.now() < updates.dueAt) this.#wakeWhenDue();
     else updates.flush();
   }
 
   #wakeWhenDue(): void {
     if (this.#isToBeWoken) return;
     this.#isToBeWoken = true;
-    this.#deps.wakeAt?.(this, this.#updates.dueAt);
+    this.#deps.edge.wakeAt?.(this, this.#updates.dueAt);
   }
 
   /** The time that it asked for has come, and its turn. @returns about how many bytes were sent */
@@ -345,7 +350,7 @@ export class Session {
   /** The log has become ready. */
   logReady(): void {
     // In its share of a turn, like everything that may be long.
-    if (this.#state === LOADING) this.#deps.scheduleCatchUp(this);
+    if (this.#state === LOADING) this.#deps.edge.scheduleCatchUp(this);
   }
 
   /**
@@ -388,6 +393,6 @@ export class Session {
     this.#state = ENDED;
     if (!this.#isOpen) return;
     this.#isOpen = false;
-    if (this.scope.kind === 'job') this.#deps.log.unwatch(this.scope.id);
+    if (this.scope.kind === 'job') this.#deps.edge.log.unwatch(this.scope.id);
   }
 }

@@ -34,7 +34,7 @@ export class SnapshotSource implements CatchUpSource {
       case 'end':
         return { kind: 'last', records: [], cursor: snapshot.head, gap: null, previous: undefined };
       case 'lost':
-        return resetStep('limit', this.#deps.log);
+        return resetStep('limit', this.#deps.edge.log);
       case 'evicted':
         return fetchStep(
           (isWanted) => this.#deps.history.records(step.seqs, isWanted),
@@ -58,7 +58,7 @@ export class TailSource implements CatchUpSource {
   }
 
   next(budget: number): Step {
-    const { log, limits } = this.#deps;
+    const { log, limits } = this.#deps.edge;
     const { scope, cursor } = this.#followed;
     const read = log.read(scope, cursor ?? 0, Math.min(budget, limits.watermarkBytes));
     switch (read.kind) {
@@ -76,13 +76,13 @@ export class TailSource implements CatchUpSource {
 
   // Nothing of the job was deleted unread if the stream still keeps its event at `anchor`.
   #verify(anchor: number, gapSeq: number): Step {
-    const { log, history } = this.#deps;
+    const { edge, history } = this.#deps;
     const { scope } = this.#followed;
     return fetchStep(
       (isWanted) => history.isKept(anchor, isWanted),
       (isKept) => {
         if (!isKept) return FROM_HISTORY;
-        if (scope.kind === 'job') log.verified(scope.id, anchor, gapSeq);
+        if (scope.kind === 'job') edge.log.verified(scope.id, anchor, gapSeq);
         return FROM_TAIL;
       },
     );
@@ -109,7 +109,7 @@ export class HistoryPages implements CatchUpSource {
   }
 
   #take(answer: Page | ResetRequired): Step {
-    const { log, limits } = this.#deps;
+    const { log, limits } = this.#deps.edge;
     const { scope, cursor, isOpening } = this.#followed;
     if (answer.kind === 'refused') return { ...answer, kind: 'reset' };
     if (scope.kind === 'all') {
@@ -129,7 +129,7 @@ export class HistoryPages implements CatchUpSource {
 
 /** The last states that a fresh client begins with: all of them, or that of one job. */
 export function freshStep(deps: SourceDeps, followed: Followed): Step {
-  const { log, wallClock } = deps;
+  const { log, wallClock } = deps.edge;
   const { scope } = followed;
   if (scope.kind === 'all') {
     if (!log.hasAllStates) return OVERLOADED;

@@ -1,12 +1,11 @@
 import type { Gap } from '../eventlog/gaps.js';
-import type { EventLog } from '../eventlog/log.js';
 import { foldedFrame, frameInScope, inScope, type LogRecord, prevSeqInScope } from '../eventlog/record.js';
 import type { Followed } from './catch-up.js';
 import { FoldBuffer } from './fold-buffer.js';
 import { SCAN_BYTES } from './frame-writer.js';
 import { frames } from './frames.js';
 import { GONE_BATCH, GoneNotices, StallNotice } from './notices.js';
-import type { SessionContext, SessionOutput } from './ports.js';
+import type { EdgeContext, SessionContext, SessionOutput } from './ports.js';
 
 /** All jobs: so many times the watermark of its socket is what one client may hold back, and be sent at once. */
 export const FOLD_WATERMARKS = 8;
@@ -18,10 +17,7 @@ export const FOLD_WATERMARKS = 8;
 export class UpdateWriter {
   readonly #writer: SessionOutput;
   readonly #followed: Followed;
-  readonly #log: EventLog;
-  readonly #onSent: SessionContext['onSent'];
-  readonly #onFolded: SessionContext['onFolded'];
-  readonly #now: () => number;
+  readonly #edge: EdgeContext;
   /** null: every record is sent by itself. */
   readonly #folds: FoldBuffer | null;
   readonly #intervalMs: number;
@@ -36,18 +32,16 @@ export class UpdateWriter {
   constructor(deps: SessionContext, writer: SessionOutput, followed: Followed) {
     this.#writer = writer;
     this.#followed = followed;
-    this.#log = deps.log;
-    this.#onSent = deps.onSent;
-    this.#onFolded = deps.onFolded;
-    this.#now = deps.now;
+    const { edge } = deps;
+    this.#edge = edge;
     this.#folds = deps.maxRate === undefined ? null : new FoldBuffer(followed.scope.kind === 'job');
-    this.#maxFoldBytes = FOLD_WATERMARKS * deps.limits.watermarkBytes;
+    this.#maxFoldBytes = FOLD_WATERMARKS * edge.limits.watermarkBytes;
     this.#intervalMs = 1_000 / (deps.maxRate ?? Number.POSITIVE_INFINITY);
-    this.#stall = new StallNotice(deps.log, deps.stalledFor ?? (() => null));
+    this.#stall = new StallNotice(edge.log, edge.stalledFor ?? (() => null));
     this.#gone =
       followed.scope.kind === 'job'
         ? null
-        : new GoneNotices(deps.log, (text) => {
+        : new GoneNotices(edge.log, (text) => {
             // What was shown of a job before it left comes before the word of that.
             this.flush();
             writer.send(text);
@@ -74,7 +68,7 @@ export class UpdateWriter {
     const folds = this.#folds;
     if (folds === null || folds.isEmpty) return;
     const { scope } = this.#followed;
-    this.#dueAt = this.#now() + this.#intervalMs;
+    this.#dueAt = this.#edge.now() + this.#intervalMs;
     const taken = folds.take();
     let previous = this.#followed.unsent?.previous ?? null;
     for (const [index, { record, prevSeq, count, cursor }] of taken.entries()) {
@@ -85,8 +79,8 @@ export class UpdateWriter {
       previous = record.seq;
       const resumeSeq = cursor === record.seq ? null : cursor;
       if (!this.#writer.send(foldedFrame(record, prevSeq, count, resumeSeq))) continue;
-      this.#onSent?.(1);
-      if (count > 1) this.#onFolded?.(count - 1);
+      this.#edge.onSent?.(1);
+      if (count > 1) this.#edge.onFolded?.(count - 1);
     }
     this.#previous = previous;
   }
@@ -131,9 +125,9 @@ export class UpdateWriter {
     if (!inScope(scope, record)) return SCAN_BYTES;
     if (this.#writer.send(frameInScope(record, scope, this.#previous))) {
       this.#previous = record.seq;
-      this.#onSent?.(1);
+      this.#edge.onSent?.(1);
     }
-    if (this.#folds !== null) this.#dueAt = this.#now() + this.#intervalMs;
+    if (this.#folds !== null) this.#dueAt = this.#edge.now() + this.#intervalMs;
     this.#stall.told(false);
     return record.bytes;
   }
@@ -202,7 +196,7 @@ export class UpdateWriter {
   endIfFinished(): void {
     const { scope, cursor, unfinishedAt } = this.#followed;
     if (scope.kind !== 'job') return;
-    const last = this.#log.lastServed(scope.id);
+    const last = this.#edge.log.lastServed(scope.id);
     if (last === undefined || !last.finished || !inScope(scope, last)) return;
     if (last.seq > (cursor ?? 0) || last.seq < unfinishedAt) return;
     this.#writer.end();

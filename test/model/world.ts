@@ -16,7 +16,7 @@ import type {
   Resume,
   Transport,
 } from '../../internal/session/ports.js';
-import type { Session } from '../../internal/session/session.js';
+import type { Session, SessionDeps, SessionEdge } from '../../internal/session/session.js';
 import type { ResetReason } from '../../schemas/frames.js';
 import { ModelClient } from './client.js';
 import { ModelEventSource } from './event-source.js';
@@ -74,11 +74,12 @@ export class World {
     if (client.connection !== null || client.isDone) return;
     client.closeCode = null;
     client.connection = new ClientConnection({
-      ...this.#common(client, client.resume, client.maxRate),
-      id: client.name,
-      scope: client.scope,
       // Some share a subject, some do not.
-      requester: client.scope.kind === 'all' ? 'everything' : client.scope.id,
+      ...this.#common(client, client.resume, client.maxRate, {
+        id: client.name,
+        requester: client.scope.kind === 'all' ? 'everything' : client.scope.id,
+      }),
+      scope: client.scope,
     });
     this.#hub.add(client.connection);
     client.connection.open();
@@ -103,9 +104,7 @@ export class World {
   accept(transport: Transport, maxRate?: number): SelectedConnection {
     const hub = this.#hub;
     const connection = new SelectedConnection({
-      ...this.#common(transport, null, maxRate),
-      id: 'selected',
-      requester: 'somebody',
+      ...this.#common(transport, null, maxRate, { id: 'selected', requester: 'somebody' }),
       selected: { ids: [], after: new Map() },
       narrow: (scope) => ({ ok: true, scope }),
       scopeName: 'selected',
@@ -124,8 +123,8 @@ export class World {
     const { scope, resume, maxRate } = request;
     if (scope.kind === 'selected') return this.accept(transport, maxRate);
     const connection = new ClientConnection({
-      ...this.#common(transport, resume, maxRate),
-      ...{ id: 'all', requester: 'somebody', scope },
+      ...this.#common(transport, resume, maxRate, { id: 'all', requester: 'somebody' }),
+      scope,
     });
     this.#hub.add(connection);
     return connection;
@@ -160,9 +159,7 @@ export class World {
     }
     const hub = this.#hub;
     const connection = new SelectedConnection({
-      ...this.#common(source, resume, source.maxRate),
-      id: 'source',
-      requester: 'somebody',
+      ...this.#common(source, resume, source.maxRate, { id: 'source', requester: 'somebody' }),
       selected: { ids, after: new Map(), fixed },
       narrow: OPEN,
       scopeName: fixed.scopeName,
@@ -187,13 +184,19 @@ export class World {
     for (const source of this.sources) source.settle();
   }
 
-  #common(transport: Transport, resume: Resume | null, maxRate: number | undefined) {
+  #common(
+    transport: Transport,
+    resume: Resume | null,
+    maxRate: number | undefined,
+    client: Pick<SessionDeps, 'id' | 'requester'>,
+  ) {
+    const context: SessionDeps = { ...client, edge: this.#edge(), history: this.#history(), maxRate };
+    return { context, credentials: null, resume, transport };
+  }
+
+  #edge(): SessionEdge {
     return {
-      credentials: null,
-      resume,
       log: this.#log,
-      history: this.#history(),
-      transport,
       limits: {
         heartbeatMs: 15_000,
         heartbeatAfterMs: 0,
@@ -211,7 +214,6 @@ export class World {
       scheduleCatchUp: (session: Session) => this.#hub.scheduleCatchUp(session),
       scopeId: describe,
       wakeAt: (session: Session, at: number) => this.#hub.wakeAt(session, at),
-      ...(maxRate !== undefined && { maxRate }),
     };
   }
 

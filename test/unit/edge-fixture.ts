@@ -15,7 +15,7 @@ import type {
   SessionLimits,
   Transport,
 } from '../../internal/session/ports.js';
-import type { Session } from '../../internal/session/session.js';
+import type { SessionDeps } from '../../internal/session/session.js';
 import type { ClientFrame, ServerFrame } from '../../schemas/frames.js';
 
 /** A valid event, with `fields` over it. */
@@ -139,22 +139,23 @@ export function pureEdge(given: PureEdgeOptions) {
         if (connection !== null) options.onEnd?.(connection);
       },
     };
-    const common = {
-      credentials: options.credentials ?? null,
+    const context: SessionDeps = {
+      edge: {
+        log,
+        limits,
+        wallClock: given.wallClock,
+        now,
+        scheduleCatchUp: (waiting) => hub.scheduleCatchUp(waiting),
+        wakeAt: (waiting, at) => hub.wakeAt(waiting, at),
+        ...(options.stalledFor && { stalledFor: options.stalledFor }),
+        scopeId: scopeIdOf,
+      },
       id: 's',
       requester: options.requester ?? 'somebody',
-      log,
       history,
-      transport,
-      limits,
-      wallClock: given.wallClock,
-      now,
-      scheduleCatchUp: (waiting: Session) => hub.scheduleCatchUp(waiting),
-      wakeAt: (waiting: Session, at: number) => hub.wakeAt(waiting, at),
-      ...(options.maxRate !== undefined && { maxRate: options.maxRate }),
-      ...(options.stalledFor && { stalledFor: options.stalledFor }),
-      scopeId: scopeIdOf,
+      maxRate: options.maxRate,
     };
+    const common = { context, transport, credentials: options.credentials ?? null };
     return { common, frames, socket };
   };
   return {
