@@ -25,6 +25,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Add>>> = {
   stalled: async () => (await import('./commands/stalled.js')).addStalledCommand,
   fail: async () => (await import('./commands/fail/fail.js')).addFailCommand,
   doctor: async () => (await import('./commands/doctor/doctor.js')).addDoctorCommand,
+  bench: async () => (await import('./commands/bench/bench.js')).addBenchCommand,
   init: async () => (await import('./commands/init.js')).addInitCommand,
   token: async () => (await import('./commands/token.js')).addTokenCommand,
   purge: async () => (await import('./commands/purge/purge.js')).addPurgeCommand,

@@ -15,6 +15,7 @@ const LONG = [
   'chaos/programs',
   'chaos/catch-up',
   'chaos/dead-peer',
+  'integration/headway-bench',
   'chaos/worker',
   'integration/silent-jobs',
   'chaos/feed',

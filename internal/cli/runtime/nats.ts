@@ -41,6 +41,7 @@ export function addNatsOptions(command: Command): Command {
 /**
  * Connects, does `use`, and closes the connection on every way out.
  * @param name the connection's name, as operators see it in NATS: "headway list"
+ * @param graceMs how long `use` may go on when the command is stopped
  * @throws HeadwayError for whatever NATS refuses or cannot do; SignalError when the command is stopped
  */
 export async function withNats<T>(
@@ -48,6 +49,7 @@ export async function withNats<T>(
   flags: NatsFlags,
   name: string,
   use: (access: StreamAccess) => Promise<T>,
+  graceMs = STOP_MS,
 ): Promise<T> {
   const { url, stream, ...files } = readSettings(context.env, flags);
   const shownUrl = redactUrl(url);
@@ -60,7 +62,7 @@ export async function withNats<T>(
   try {
     const jsm = await connection.jetstreamManager({ checkAPI: false });
     const js = connection.jetstream();
-    return await untilAborted(use({ connection, jsm, js, stream, shownUrl }), stopped, STOP_MS);
+    return await untilAborted(use({ connection, jsm, js, stream, shownUrl }), stopped, graceMs);
   } catch (error) {
     throw explainRequestError(error, stream, shownUrl);
   } finally {
@@ -97,6 +99,27 @@ export function withStream<T>(
       const info = await eventStreamInfo(access);
       return await use({ context: paged, access, info, now: serverClock(paged, info) });
     }),
+  );
+}
+
+/**
+ * The same without a pager, for a command that has something to put in order when it is stopped.
+ * @param graceMs how long that may take
+ * @throws as `withNats` and `eventStreamInfo` do
+ */
+export function withEventStream<T>(
+  context: CliContext,
+  flags: NatsFlags,
+  command: string,
+  graceMs: number,
+  use: (access: StreamAccess, info: StreamInfo) => Promise<T>,
+): Promise<T> {
+  return withNats(
+    context,
+    flags,
+    `headway ${command}`,
+    async (access) => use(access, await eventStreamInfo(access)),
+    graceMs,
   );
 }
 

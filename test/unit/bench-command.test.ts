@@ -1,0 +1,171 @@
+/** `headway bench`: what it makes of what comes, without an edge. */
+import { describe, expect, test } from 'vitest';
+import { edgeOption } from '../../internal/cli/commands/bench/bench.js';
+import { type Departures, ReceivedUpdates } from '../../internal/cli/commands/bench/received.js';
+import { describeFigures } from '../../internal/cli/commands/bench/report.js';
+import { type BenchFigures, isFlawless } from '../../internal/cli/commands/bench/run.js';
+import { run } from '../../internal/cli/program.js';
+import { fakeCliContext } from '../harness/fake-cli-context.js';
+
+const STORED = [3, 7, 8, 12, 20];
+/** A client that stood at `cursor` gets these updates: seq, and prev_seq. */
+function received(cursor: number, ...updates: [seq: number, prevSeq: number | null][]): ReceivedUpdates {
+  const client = new ReceivedUpdates(STORED, cursor);
+  for (const [seq, prevSeq] of updates) client.take(seq, prevSeq);
+  return client;
+}
+const departures = (changes: Partial<Departures> = {}): Departures => ({
+  missed: 0,
+  repeated: 0,
+  wrong: 0,
+  ...changes,
+});
+
+describe('what a client gets is held against what was stored', () => {
+  test('all of it, from where it stood', () => {
+    for (const cursor of [7, 8 - 1]) {
+      const client = received(cursor, [8, 7], [12, 8], [20, 12]);
+      expect([client.isComplete, client.departures]).toEqual([true, departures()]);
+    }
+    // The cursor may be that of another job's event.
+    expect(received(10, [12, 8], [20, 12]).departures).toEqual(departures());
+    expect(received(0, [3, 0], [7, null]).isComplete).toBe(false);
+  });
+
+  test('nothing is to come where nothing was missed', () => {
+    expect(received(20).isComplete).toBe(true);
+    expect(new ReceivedUpdates([], 5).isComplete).toBe(true);
+  });
+
+  test('what is left out is missed, whatever prev_seq says', () => {
+    expect(received(7, [8, 7], [20, 12]).departures).toEqual(departures({ missed: 1 }));
+    expect(received(7, [8, 7], [20, 8]).departures).toEqual(departures({ missed: 1, wrong: 1 }));
+    const client = received(7, [8, 7]);
+    client.covered(19);
+    expect([client.isComplete, client.departures]).toEqual([false, departures({ missed: 1 })]);
+    client.covered(20);
+    expect([client.isComplete, client.departures]).toEqual([true, departures({ missed: 2 })]);
+  });
+
+  test('what comes again, also behind a later one, and also when everything is there', () => {
+    expect(received(7, [8, 7], [8, 7], [12, 8], [8, 7]).departures).toEqual(departures({ repeated: 2 }));
+    expect(received(7, [3, 0]).departures).toEqual(departures({ repeated: 1 }));
+    const client = received(12, [20, 12], [20, 12]);
+    expect([client.isComplete, client.departures]).toEqual([true, departures({ repeated: 1 })]);
+  });
+
+  test('what nobody stored, and a prev_seq of another event', () => {
+    expect(received(7, [8, 3]).departures).toEqual(departures({ wrong: 1 }));
+    expect(received(7, [9, 7]).departures).toEqual(departures({ wrong: 1 }));
+  });
+});
+
+const FIGURES: BenchFigures = {
+  clients: 400,
+  jobs: 100,
+  behind: 50,
+  caught_up: 400,
+  caught_up_ms: { p50: 310.2, p99: 377, last: 1_377.1 },
+  updates: 20_000,
+  updates_per_second: 53_027,
+  bytes: 5_000_000,
+  missed: 0,
+  repeated: 0,
+  wrong: 0,
+  resets: 0,
+  reset_reason: null,
+  turned_away: 0,
+  turned_away_by: null,
+  own_cpu: 0.49,
+};
+const text = (changes: Partial<BenchFigures> = {}): string =>
+  describeFigures({ ...FIGURES, ...changes }, (_, plain) => plain, Number.POSITIVE_INFINITY).join('\n');
+
+describe('the figures', () => {
+  test('for people', () => {
+    expect(text()).toBe(
+      [
+        '400 clients of 100 jobs came back, 50 events behind',
+        '  Caught up  all 400: p50 310ms, p99 377ms, the last after 1.4s',
+        '  Updates    20,000, 53,027 a second, 4.8 MiB',
+        '  Check      none missed, none twice, by seq and prev_seq',
+        '  Own CPU    49% of a core',
+      ].join('\n'),
+    );
+    expect(text({ own_cpu: 0.93 })).toContain('the edge may be faster than this program could see');
+    expect(text({ caught_up: 0, caught_up_ms: null })).toContain('Caught up  none of 400');
+  });
+
+  test.each([
+    [{ missed: 2 }, '2 MISSED'],
+    [{ repeated: 1 }, '1 CAME TWICE'],
+    [{ wrong: 3 }, '3 with a seq or prev_seq that does not fit'],
+    [{ resets: 4, reset_reason: 'limit' }, '4 resets (limit)'],
+    [{ caught_up: 399 }, '399 of 400'],
+  ] as const)('G1 nothing lost: a fault is told, and is no success: %o', (changes, said) => {
+    expect(text(changes)).toContain(said);
+    expect(isFlawless({ ...FIGURES, ...changes })).toBe(false);
+    expect(isFlawless(FIGURES)).toBe(true);
+  });
+
+  test('who was turned away is told, and is no fault', () => {
+    const waited = { turned_away: 1, turned_away_by: '503 overloaded: later' };
+    expect(text(waited)).toContain(
+      '1 time a client was turned away or cut off, and came again: 503 overloaded: later',
+    );
+    expect(isFlawless({ ...FIGURES, ...waited })).toBe(true);
+  });
+});
+
+test('the address of an edge', () => {
+  expect(edgeOption('http://127.0.0.1:8080')).toBe('ws://127.0.0.1:8080');
+  expect(edgeOption('https://progress.example.com/')).toBe('wss://progress.example.com');
+  expect(edgeOption('wss://example.com/progress//')).toBe('wss://example.com/progress');
+  expect(edgeOption('ws://[::1]:8080')).toBe('ws://[::1]:8080');
+  for (const wrong of [
+    '',
+    'localhost:8080',
+    'nats://h:1',
+    'http://',
+    'http://me:secret@h',
+    'http://h/?token=a',
+    '//h',
+  ])
+    expect(() => edgeOption(wrong), wrong).toThrow('Expected the address of an edge');
+});
+
+test.each([
+  [['--clients', '0'], /--clients .*Expected an integer from 1/],
+  [['--clients', '20001'], /Expected an integer from 1 to 20000/],
+  [['--jobs', '500'], /--jobs is more than --clients/],
+  [
+    ['--clients', '20000', '--jobs', '20000', '--behind', '48'],
+    /would publish 1,020,000 events; at most 1,000,000/,
+  ],
+  [['--token', 'a\nb'], /--token is not valid; expected a JWT/],
+  [['--edge', 'there'], /Expected the address of an edge/],
+  [['-o', 'csv'], /Allowed choices are table, json/],
+])('a mistake in the arguments is told before anything is done: %j', async (args, said) => {
+  let told = '';
+  const stderr = (piece: string): void => {
+    told += piece;
+  };
+  // Nobody listens at this NATS.
+  const env = { NATS_URL: 'nats://127.0.0.1:1' };
+  expect(await run(['bench', ...args], fakeCliContext({ env, stderr }))).toBe(2);
+  expect(told).toMatch(said);
+});
+
+test.each([
+  ['HEADWAY_EDGE_URL', 'there'],
+  ['HEADWAY_TOKEN', 'a b'],
+])('so is one in the environment, by its name: %s', async (name, value) => {
+  let told = '';
+  const stderr = (piece: string): void => {
+    told += piece;
+  };
+  const env = { NATS_URL: 'nats://127.0.0.1:1', [name]: value };
+  expect(await run(['bench'], fakeCliContext({ env, stderr }))).toBe(2);
+  expect(told).toContain(`${name} is not valid`);
+  expect(told).not.toContain(value);
+});
