@@ -105,7 +105,10 @@ fuzz: need-node $(PACKAGES) ## fuzz handshakes, frames, queries and events, guid
 	@rm -rf .tools/fuzz/build && node_modules/.bin/tsc -p test/fuzz/tsconfig.json
 	@exec node .tools/fuzz/build/test/fuzz/main.js $(SECONDS) test/fuzz/corpus .tools/fuzz
 
-BENCH = rm -rf .tools/bench/build && node_modules/.bin/tsc -p bench/tsconfig.json && exec node .tools/bench/build/bench/main.js
+CENTRIFUGO_VERSION := 6.9.1
+BENCH = CENTRIFUGO_BIN=$$(scripts/centrifugo.sh $(CENTRIFUGO_VERSION)); CENTRIFUGO_VERSION=$(CENTRIFUGO_VERSION); \
+	export CENTRIFUGO_BIN CENTRIFUGO_VERSION; rm -rf .tools/bench/build && node_modules/.bin/tsc -p bench/tsconfig.json && \
+	exec node .tools/bench/build/bench/main.js
 
 bench: need-node need-nats-for-tests $(PACKAGES) build ## measure beside the limit of the machine and the peers, 10 min
 	@$(call server); $(BENCH) $(OPTIONS)

@@ -45,6 +45,11 @@ async function client(spec: ClientSpec, number: number): Promise<void> {
           const chunk = shared.subarray(0, length);
           bytes += length;
           if (opening !== null) {
+            // Socket.IO loses what comes before it has answered.
+            if (opening === '') {
+              for (const text of spec.say ?? [])
+                socket.write(rawFrame({ opcode: OPCODE.text, payload: named(text) }));
+            }
             opening += chunk.toString('latin1');
             if (opening.includes(spec.ready)) {
               opening = null;
@@ -63,7 +68,6 @@ async function client(spec: ClientSpec, number: number): Promise<void> {
       if (!isCutting && opening === null) fail(why);
     });
     socket.write(handshake(named(spec.path)));
-    for (const text of spec.say ?? []) socket.write(rawFrame({ opcode: OPCODE.text, payload: named(text) }));
     sockets.push(socket);
   });
 }

@@ -12,7 +12,7 @@ export interface ClientSpec {
   readonly port: number;
   /** Of the WebSocket handshake. */
   readonly path: string;
-  /** Text frames that it sends behind the handshake. */
+  /** Text frames that it sends when the handshake is answered. */
   readonly say?: readonly string[];
   /** What comes when it is all set up. */
   readonly ready: string;

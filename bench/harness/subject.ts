@@ -20,21 +20,24 @@ export interface Subject extends AsyncDisposable {
   readonly clientOfAll?: ClientSpec;
   /** Has this many updates of a job sent, all in one turn of the server's loop as far as that is in our hands. */
   publish(job: string, count: number): void;
+  /** Without a `natsUrl`: updates at this pace to who follows all jobs. */
+  pace?(pace: Pace): void;
+}
+
+export interface Pace {
+  readonly perSecond: number;
+  readonly seconds: number;
+  /** Each in turn. */
+  readonly jobs: number;
+  readonly tickMs: number;
 }
 
 /** What a server of ours is told by its parent. */
 export type SubjectCommand =
   | { readonly kind: 'publish'; readonly job: string; readonly count: number }
-  /** From now on for so many seconds, so many updates a second of each job in turn. */
-  | {
-      readonly kind: 'pace';
-      readonly perSecond: number;
-      readonly seconds: number;
-      readonly jobs: number;
-      readonly tickMs: number;
-    };
+  | ({ readonly kind: 'pace' } & Pace);
 
-/** A server of bench/subjects/, started with these words, that has said on which port it listens. */
+/** A server of bench/servers/, started with these words, that has said on which port it listens. */
 export class OwnProcess implements AsyncDisposable {
   private constructor(
     readonly child: ChildProcess,
@@ -43,7 +46,7 @@ export class OwnProcess implements AsyncDisposable {
   ) {}
 
   static async start(program: string, args: readonly string[] = []): Promise<OwnProcess> {
-    const file = fileURLToPath(new URL(`../subjects/${program}`, import.meta.url));
+    const file = fileURLToPath(new URL(`../servers/${program}`, import.meta.url));
     const child = fork(file, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     if (child.pid === undefined) throw new Error(`${program} could not be started`);
     child.once('exit', guard(child.pid));

@@ -5,9 +5,11 @@ import type { Measure, Run, Scenario } from '../harness/scenario.js';
 import type { Subject, SubjectName } from '../harness/subject.js';
 import { inTurns, openAll } from '../harness/turns.js';
 import { cpuMicros } from '../harness/usage.js';
-import { startSubject } from '../subjects/index.js';
+import { available, startSubject } from '../subjects/index.js';
 
 const JOB = jobId(0);
+const PEERS: readonly SubjectName[] = ['headway', 'limit', 'ws', 'socket-io', 'centrifugo'];
+const FEWER_PEERS: readonly SubjectName[] = ['headway', 'limit', 'socket-io', 'centrifugo'];
 
 interface Audience extends AsyncDisposable {
   readonly name: SubjectName;
@@ -77,5 +79,8 @@ async function measured(
 export const fanout: Scenario = {
   name: 'fanout',
   title: 'One job, many clients',
-  run: async (run) => await measured(run, ['headway', 'limit', 'ws'], 1_000, [1, 10, 100]),
+  run: async (run) => [
+    ...(await measured(run, available(PEERS), 1_000, [1, 10, 100])),
+    ...(run.isQuick ? [] : await measured(run, available(FEWER_PEERS), 9_000, [1])),
+  ],
 };
