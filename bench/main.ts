@@ -6,9 +6,10 @@
 import { parseArgs } from 'node:util';
 import { textOf } from './harness/report.js';
 import type { Measure, Run, Scenario } from './harness/scenario.js';
-import { fanout } from './scenarios/fanout.js';
+import { crowd, fanout } from './scenarios/fanout.js';
+import { memory } from './scenarios/memory.js';
 
-const SCENARIOS: readonly Scenario[] = [fanout];
+const SCENARIOS: readonly Scenario[] = [fanout, crowd, memory];
 
 const { values } = parseArgs({
   options: { quick: { type: 'boolean', default: false }, only: { type: 'string' } },

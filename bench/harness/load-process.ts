@@ -6,6 +6,7 @@ import { jobId, MARK, nowMicros, STAMP_DIGITS } from './payload.js';
 
 const MARK_BYTES = Buffer.from(MARK, 'latin1');
 const MARK_BYTE = MARK_BYTES[0];
+const PORTS = 20_000;
 /** So many connect at once. */
 const AT_ONCE = 100;
 /** More latencies than that are not kept, only counted. */
@@ -14,12 +15,12 @@ const KEPT_LATENCIES = 2_000_000;
 const SAY_SOMETHING_MS = 20_000;
 const PONG = rawFrame({ opcode: OPCODE.pong });
 
-const sockets: Socket[] = [];
+/** Those that are to stay. */
+const sockets = new Set<Socket>();
 let updates = 0;
 let bytes = 0;
 let latencies: number[] = [];
 let waiting: { readonly total: number } | null = null;
-let isCutting = false;
 
 const answer = (message: LoadAnswer): void => void process.send?.(message);
 const fail = (why: string): void => answer({ kind: 'failed', why });
@@ -36,8 +37,8 @@ async function client(spec: ClientSpec, number: number): Promise<void> {
     const socket = connect({
       host: '127.0.0.1',
       port: spec.port,
-      // Each address of ours has about 28,000 ports to one of theirs.
-      localAddress: `127.0.0.${1 + Math.floor(number / 20_000)}`,
+      // Each address of ours has about 28,000 ports to one of theirs; and to choose an address is to look for a free port.
+      ...(number >= PORTS && { localAddress: `127.0.0.${1 + Math.floor(number / PORTS)}` }),
       noDelay: true,
       onread: {
         buffer: shared,
@@ -65,10 +66,10 @@ async function client(spec: ClientSpec, number: number): Promise<void> {
     socket.on('close', () => {
       const why = `a client was cut off${opening ? `, having got ${JSON.stringify(opening.slice(0, 500))}` : ''}`;
       reject(new Error(why));
-      if (!isCutting && opening === null) fail(why);
+      if (sockets.delete(socket) && opening === null) fail(why);
     });
     socket.write(handshake(named(spec.path)));
-    sockets.push(socket);
+    sockets.add(socket);
   });
 }
 
@@ -123,14 +124,14 @@ process.on('message', (command: LoadCommand) => {
       answer({ kind: 'figures', updates, bytes, latencies });
       latencies = [];
       return;
-    case 'cut':
-      isCutting = true;
-      for (const socket of sockets.splice(0)) socket.destroy();
-      setImmediate(() => {
-        isCutting = false;
-        answer({ kind: 'done' });
-      });
+    case 'cut': {
+      const all = [...sockets];
+      sockets.clear();
+      // By a reset: a connection that is closed in good order keeps its port for another minute.
+      for (const socket of all) socket.resetAndDestroy();
+      answer({ kind: 'done' });
       return;
+    }
     default:
       command satisfies never;
   }

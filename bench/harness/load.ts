@@ -113,10 +113,11 @@ export class Load implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(
-      this.#parts.map(async ({ process }) => {
-        const exited = once(process, 'exit');
-        process.kill('SIGKILL');
+    await Promise.allSettled(
+      this.#parts.map(async (part) => {
+        const exited = once(part.process, 'exit');
+        await ask(part, { kind: 'cut' });
+        part.process.kill('SIGKILL');
         await exited;
       }),
     );
