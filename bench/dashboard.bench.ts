@@ -5,11 +5,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Browser } from 'playwright-core';
 import { expect, test } from 'vitest';
-import { busyJobs, DashboardTab, publishAll } from '../test/browser/dashboard-fixture.js';
-import { launchChromium } from '../test/harness/browser.js';
-import { startEdgeProcess } from '../test/harness/edge-process.js';
-import { startNats } from '../test/harness/nats-server.js';
-import { connectNats, event } from '../test/harness/publish.js';
+import { busyJobs, DashboardSite } from '../test/browser/dashboard-fixture.js';
+import { event } from '../test/harness/publish.js';
 
 const JOBS = 10_000;
 const RATE = Number(process.env.BENCH_RATE ?? 1_000);
@@ -88,82 +85,75 @@ test.skipIf(!process.env.CHROMIUM_BIN)(
   `${JOBS} jobs, ${RATE} updates a second, for ${SECONDS} s`,
   { timeout: (SECONDS + 120) * 1_000 },
   async () => {
-    await using nats = await startNats();
-    await using nc = await connectNats(nats.url);
-    await using edge = await startEdgeProcess({ natsUrl: nats.url });
-    const browser = await launchChromium();
-    try {
-      const jobs = busyJobs(JOBS, Date.now());
-      await publishAll(nc, jobs);
-      await using tab = await DashboardTab.open(browser, `${edge.http}/${process.env.BENCH_VIEW ?? ''}`);
-      await tab.page.locator('.shown', { hasText: '10,000 jobs' }).waitFor();
-      await delay(3_000);
-      const devTools = await tab.page.context().newCDPSession(tab.page);
-      await devTools.send('Performance.enable');
-      const figures = async () => {
-        await devTools.send('HeapProfiler.collectGarbage');
-        const { metrics } = await devTools.send('Performance.getMetrics');
-        return Object.fromEntries(metrics.map(({ name, value }) => [name, value]));
+    await using site = await DashboardSite.start();
+    const jobs = busyJobs(JOBS, Date.now());
+    await site.publish(...jobs);
+    await using tab = await site.open(process.env.BENCH_VIEW);
+    await tab.page.locator('.shown', { hasText: '10,000 jobs' }).waitFor();
+    await delay(3_000);
+    const devTools = await tab.page.context().newCDPSession(tab.page);
+    await devTools.send('Performance.enable');
+    const figures = async () => {
+      await devTools.send('HeapProfiler.collectGarbage');
+      const { metrics } = await devTools.send('Performance.getMetrics');
+      return Object.fromEntries(metrics.map(({ name, value }) => [name, value]));
+    };
+    const before = await figures();
+    await tab.page.evaluate(WATCH);
+    const watched: Watched = { long: [], frames: [] };
+    const startedAt = performance.now();
+    const report = async (name: string) => {
+      const seconds = (performance.now() - startedAt) / 1_000;
+      // Taken out of the page: its heap is measured, too.
+      const taken = (await tab.page.evaluate(
+        '({ long: watched.long.splice(0), frames: watched.frames.splice(0) })',
+      )) as Watched;
+      watched.long.push(...taken.long);
+      watched.frames.push(...taken.frames);
+      const now = await figures();
+      const share = (key: string) => Math.round((100 * ((now[key] ?? 0) - (before[key] ?? 0))) / seconds);
+      const line = {
+        seconds: Math.round(seconds),
+        published,
+        shown: await tab.page.locator('.tile-rate .tile-count').textContent(),
+        longTasks: watched.long.length,
+        longest: watched.long.reduce((most, one) => Math.max(most, one), 0),
+        framesPerSecond: Math.round(watched.frames.length / seconds),
+        frameMs: [0.5, 0.95, 0.99].map((part) => Math.round(percentile(watched.frames, part))),
+        busyPercent: share('TaskDuration'),
+        scriptPercent: share('ScriptDuration'),
+        heapMiB: Math.round(((now.JSHeapUsedSize ?? 0) / 2 ** 20) * 10) / 10,
+        nodes: now.Nodes,
+        listeners: now.JSEventListeners,
       };
-      const before = await figures();
-      await tab.page.evaluate(WATCH);
-      const watched: Watched = { long: [], frames: [] };
-      const startedAt = performance.now();
-      const report = async (name: string) => {
-        const seconds = (performance.now() - startedAt) / 1_000;
-        // Taken out of the page: its heap is measured, too.
-        const taken = (await tab.page.evaluate(
-          '({ long: watched.long.splice(0), frames: watched.frames.splice(0) })',
-        )) as Watched;
-        watched.long.push(...taken.long);
-        watched.frames.push(...taken.frames);
-        const now = await figures();
-        const share = (key: string) => Math.round((100 * ((now[key] ?? 0) - (before[key] ?? 0))) / seconds);
-        const line = {
-          seconds: Math.round(seconds),
-          published,
-          shown: await tab.page.locator('.tile-rate .tile-count').textContent(),
-          longTasks: watched.long.length,
-          longest: watched.long.reduce((most, one) => Math.max(most, one), 0),
-          framesPerSecond: Math.round(watched.frames.length / seconds),
-          frameMs: [0.5, 0.95, 0.99].map((part) => Math.round(percentile(watched.frames, part))),
-          busyPercent: share('TaskDuration'),
-          scriptPercent: share('ScriptDuration'),
-          heapMiB: Math.round(((now.JSHeapUsedSize ?? 0) / 2 ** 20) * 10) / 10,
-          nodes: now.Nodes,
-          listeners: now.JSEventListeners,
-        };
-        process.stdout.write(`${name} ${JSON.stringify(line)}\n`);
-      };
-      let published = 0;
-      const publish = async (seconds: number): Promise<void> => {
-        const from = performance.now();
-        const first = published;
-        for (let passed = 0; passed < seconds; passed = (performance.now() - from) / 1_000) {
-          for (const due = first + passed * RATE; published < due; published++) {
-            const [id, fields] = jobs[(published * 7) % JOBS] as (typeof jobs)[number];
-            const progress = (Number(fields.progress) + published / JOBS) % 100;
-            const { result: _, error: __, ...rest } = fields;
-            const changes = { status: 'processing', progress, timestamp: new Date().toISOString() };
-            const body = event(id, { ...rest, ...changes, message: `Update ${published}` });
-            nc.publish(`progress.${id}`, JSON.stringify(body));
-          }
-          await nc.flush();
-          await delay(1_000 / BURSTS);
+      process.stdout.write(`${name} ${JSON.stringify(line)}\n`);
+    };
+    let published = 0;
+    const publish = async (seconds: number): Promise<void> => {
+      const from = performance.now();
+      const first = published;
+      for (let passed = 0; passed < seconds; passed = (performance.now() - from) / 1_000) {
+        for (const due = first + passed * RATE; published < due; published++) {
+          const [id, fields] = jobs[(published * 7) % JOBS] as (typeof jobs)[number];
+          const progress = (Number(fields.progress) + published / JOBS) % 100;
+          const { result: _, error: __, ...rest } = fields;
+          const changes = { status: 'processing', progress, timestamp: new Date().toISOString() };
+          const body = event(id, { ...rest, ...changes, message: `Update ${published}` });
+          site.nc.publish(`progress.${id}`, JSON.stringify(body));
         }
-      };
-      const tracedSeconds = Math.min(10, SECONDS);
-      const { wall, cpu } = await traced(browser, () => publish(tracedSeconds));
-      const all = { tasks: wall.length, longestMs: longest(wall), longestCpuMs: longest(cpu) };
-      process.stdout.write(`dashboard, ${tracedSeconds} s traced ${JSON.stringify(all)}\n`);
-      for (let left = SECONDS - tracedSeconds; left > 0; left -= 60) {
-        await publish(Math.min(60, left));
-        await report('dashboard');
+        await site.nc.flush();
+        await delay(1_000 / BURSTS);
       }
-      await report('dashboard, at the end');
-      expect(tab.problems).toEqual([]);
-    } finally {
-      await browser.close();
+    };
+    const tracedSeconds = Math.min(10, SECONDS);
+    const { wall, cpu } = await traced(site.browser, () => publish(tracedSeconds));
+    const all = { tasks: wall.length, longestMs: longest(wall), longestCpuMs: longest(cpu) };
+    process.stdout.write(`dashboard, ${tracedSeconds} s traced ${JSON.stringify(all)}\n`);
+    for (let left = SECONDS - tracedSeconds; left > 0; left -= 60) {
+      await publish(Math.min(60, left));
+      await report('dashboard');
     }
+    await report('dashboard, at the end');
+    expect(tab.problems).toEqual([]);
   },
 );

@@ -1,6 +1,6 @@
 import { Handle } from './handle.js';
 import type { Loop } from './loop.js';
-import type { JobOptions, Jobs, JobsEvents, JobsSnapshot } from './types.js';
+import type { Jobs, JobsEvents, JobsOptions, JobsSnapshot } from './types.js';
 import type { Platform, Position } from './wire.js';
 
 /** What feeds a handle of several jobs. */
@@ -22,7 +22,7 @@ export class JobsHandle extends Handle<JobsSnapshot, JobsEvents> implements Jobs
   /** @param all those that are not over */
   constructor(
     platform: Platform,
-    options: JobOptions,
+    readonly options: JobsOptions,
     all: Set<JobsHandle>,
     load: (handle: JobsHandle) => Promise<JobsEngine>,
   ) {
@@ -42,6 +42,7 @@ export class JobsHandle extends Handle<JobsSnapshot, JobsEvents> implements Jobs
       jobs: new Map(),
       connection: 'idle',
       isCurrent: false,
+      hasForgotten: false,
       continuity: { kind: 'unknown' },
       error: this.error,
     };

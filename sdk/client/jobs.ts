@@ -17,7 +17,10 @@ import type { Position, Target } from './wire.js';
 
 // What feeds a handle of several jobs. A page that follows jobs one by one does not load it.
 
-/** @param open as `client.job()` does */
+/**
+ * @param open as `client.job()` does
+ * @throws TypeError when `maxFinished` is no number of jobs, or is given with `ids`
+ */
 export function createEngine(
   core: Core,
   handle: JobsHandle,
@@ -25,6 +28,11 @@ export function createEngine(
   maxRate: number | undefined,
   open: (id: string) => Job,
 ): JobsEngine {
+  const { maxFinished } = handle.options;
+  if (maxFinished !== undefined && !(Number.isSafeInteger(maxFinished) && maxFinished >= 0))
+    throw new TypeError(`maxFinished is ${maxFinished}; expected a whole number from 0`);
+  if (ids !== undefined && maxFinished !== undefined)
+    throw new TypeError('with ids maxFinished cannot be given');
   if (ids !== undefined)
     return new NamedJobs(
       handle,
@@ -59,6 +67,9 @@ class AllJobs implements JobsEngine {
   readonly #shown = new Map<string, Shown>();
   /** Of each job the last seq, to check the next one by. */
   readonly #last = new Map<string, number>();
+  /** Those of the shown that are finished, the one that did so first comes first. */
+  readonly #finished = new Set<string>();
+  #hasForgotten = false;
   /**
    * With a rate: updates behind which others are still to come that stand for events before them. They are given together,
    * so that a connection that is cut in between has brought none of them.
@@ -148,8 +159,7 @@ class AllJobs implements JobsEngine {
         this.#reset(frame.reason);
         return;
       case 'gone':
-        this.#last.delete(frame.processing_id);
-        if (this.#shown.delete(frame.processing_id)) this.handle.changed();
+        if (this.#forget(frame.processing_id)) this.handle.changed();
         this.handle.emit('gone', { id: frame.processing_id });
         return;
       case 'stalled': {
@@ -180,7 +190,12 @@ class AllJobs implements JobsEngine {
       };
       jobs.set(id, shown.snapshot);
     }
-    return { jobs, connection, isCurrent, continuity: this.#continuity, error: this.handle.error };
+    return {
+      ...{ jobs, connection, isCurrent },
+      hasForgotten: this.#hasForgotten,
+      continuity: this.#continuity,
+      error: this.handle.error,
+    };
   }
 
   rewind(to: Position): void {
@@ -245,9 +260,32 @@ class AllJobs implements JobsEngine {
       this.#isNew = false;
       if (isGap && this.#continuity.kind === 'proven') this.#continuity = { kind: 'unknown' };
       this.#shown.set(id, { state: update, stalled: null, snapshot: null });
+      this.#forgetOldest(update);
       this.handle.changed();
     });
+    // One that is forgotten is so also where its events come once more, for a loop.
+    if (!this.#shown.has(id) && this.core.isFinished(update)) this.#last.delete(id);
     return true;
+  }
+
+  /** Of the finished jobs no more stay than the page wants. */
+  #forgetOldest(newest: ProgressUpdate): void {
+    const { maxFinished = Number.POSITIVE_INFINITY } = this.handle.options;
+    this.#finished.delete(newest.processing_id);
+    if (!this.core.isFinished(newest)) return;
+    this.#finished.add(newest.processing_id);
+    for (const oldest of this.#finished) {
+      if (this.#finished.size <= maxFinished) return;
+      this.#hasForgotten = true;
+      this.#forget(oldest);
+    }
+  }
+
+  /** @returns whether it was shown */
+  #forget(id: string): boolean {
+    this.#last.delete(id);
+    this.#finished.delete(id);
+    return this.#shown.delete(id);
   }
 
   #reset(reason: ResetReason): void {
@@ -256,6 +294,8 @@ class AllJobs implements JobsEngine {
     this.#last.clear();
     if (!this.handle.forget() && this.#shown.size === 0) return;
     this.#shown.clear();
+    this.#finished.clear();
+    this.#hasForgotten = false;
     this.#continuity = { kind: 'reset', reason };
     this.handle.changed();
     this.handle.emit('reset', { reason });
@@ -299,6 +339,7 @@ class NamedJobs implements JobsEngine {
       jobs: new Map(all.map((job) => [job.id, job])),
       connection: (told.find(({ isEnded }) => !isEnded) ?? told[0])?.connection ?? 'idle',
       isCurrent: told.every(({ isCurrent, isEnded }) => isCurrent || isEnded),
+      hasForgotten: false,
       continuity: worst?.continuity ?? { kind: 'unknown' },
       error: isFailed ? (all[0]?.error ?? null) : null,
     };

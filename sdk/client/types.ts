@@ -86,6 +86,12 @@ export interface JobOptions {
 export interface JobsOptions extends JobOptions {
   /** Of all jobs, or all of a type: the most updates a second for each, as in `ProgressClientOptions`. Changes wait as well. */
   readonly maxRate?: number;
+  /**
+   * Of all jobs, or all of a type: so many finished jobs stay in the snapshot, those that finished last; without it all do until
+   * the stream holds nothing of them (`gone`). One that was forgotten is there again with its next event, which is taken as its
+   * first. What is no whole number from 0 ends the following in a TypeError, by the event `error`.
+   */
+  readonly maxFinished?: number;
 }
 
 /** One follower of a job. Any number of them share what is asked of the edge. */
@@ -108,6 +114,8 @@ export interface JobsSnapshot {
   readonly jobs: ReadonlyMap<string, JobSnapshot>;
   readonly connection: ConnectionState;
   readonly isCurrent: boolean;
+  /** Older finished jobs are not among them, for `maxFinished`. */
+  readonly hasForgotten: boolean;
   readonly continuity: Continuity;
   readonly error: Error | null;
 }

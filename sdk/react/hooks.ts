@@ -15,6 +15,7 @@ export interface UseJobOptions {
 const NEW = {
   connection: 'idle',
   isCurrent: false,
+  hasForgotten: false,
   continuity: { kind: 'unknown' },
   error: null,
 } as const;

@@ -1,35 +1,18 @@
 /** The dashboard's connection, in Chromium: signing in, and what is seen while the edge is away. */
-import type { NatsConnection } from 'nats';
-import type { Browser } from 'playwright-core';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { launchChromium } from '../harness/browser.js';
+import { expect, test } from 'vitest';
 import { startEdgeProcess } from '../harness/edge-process.js';
-import { type NatsServer, startNats } from '../harness/nats-server.js';
 import { startTcpProxy } from '../harness/proxy.js';
-import { connectNats } from '../harness/publish.js';
 import { inSeconds, JWT_ENV, mint } from '../harness/tokens.js';
 import { waitFor } from '../harness/wait.js';
-import { busyJobs, DashboardTab, publishAll } from './dashboard-fixture.js';
+import { busyJobs, useDashboard } from './dashboard-fixture.js';
 
-let nats: NatsServer;
-let nc: NatsConnection & AsyncDisposable;
-let browser: Browser;
-beforeAll(async () => {
-  browser = await launchChromium();
-  nats = await startNats();
-  nc = await connectNats(nats.url);
-});
-afterAll(async () => {
-  await browser?.close();
-  await nc?.[Symbol.asyncDispose]();
-  await nats?.[Symbol.asyncDispose]();
-});
+const site = useDashboard();
 
 test('a connection that is lost and comes back: both are seen, and what was missed', async () => {
-  await using edge = await startEdgeProcess({ natsUrl: nats.url });
+  await using edge = await startEdgeProcess({ natsUrl: site().natsUrl });
   await using proxy = await startTcpProxy(edge.port);
-  await publishAll(nc, busyJobs(40, Date.now()));
-  await using tab = await DashboardTab.open(browser, `http://${proxy.host}`);
+  await site().publish(...busyJobs(40, Date.now()));
+  await using tab = await site().open(`http://${proxy.host}`);
   // Chance decides how long a page waits; here it decides for a moment.
   await tab.page.addInitScript('Math.random = () => 0.02');
   await tab.page.reload();
@@ -47,11 +30,11 @@ test('a connection that is lost and comes back: both are seen, and what was miss
   await tab.page.emulateMedia({ reducedMotion: 'reduce' });
   expect(await tab.page.evaluate(moving)).toBe(0);
   expect(await tab.axe()).toEqual([]);
-  await publishAll(nc, [
+  await site().publish(
     ['while-away-1', { progress: 5 }],
     ['while-away-1', { progress: 6 }],
     ['while-away-2', { progress: 7 }],
-  ]);
+  );
   await proxy.accept();
   await tab.page.locator('.pill-live').waitFor();
   expect(await shown.textContent()).toBe('42 jobs');
@@ -73,9 +56,9 @@ test('a connection that is lost and comes back: both are seen, and what was miss
 });
 
 test('G7 access: without a token nothing is shown; one is kept for the tab, and asked for anew when it is over', async () => {
-  await using edge = await startEdgeProcess({ natsUrl: nats.url, env: JWT_ENV });
-  await publishAll(nc, [['secret-job', { progress: 5 }]]);
-  await using tab = await DashboardTab.open(browser, edge.http);
+  await using edge = await startEdgeProcess({ natsUrl: site().natsUrl, env: JWT_ENV });
+  await site().publish(['secret-job', { progress: 5 }]);
+  await using tab = await site().open(edge.http);
   const { page } = tab;
   const field = page.getByLabel('Token', { exact: true });
   await field.waitFor();
@@ -96,7 +79,7 @@ test('G7 access: without a token nothing is shown; one is kept for the tab, and 
   await page.reload();
   await page.getByText('secret-job').waitFor();
   // Another tab has to sign in by itself, and no address and no store of the browser has it.
-  await using other = await DashboardTab.open(browser, edge.http);
+  await using other = await site().open(edge.http);
   await other.page.getByLabel('Token', { exact: true }).waitFor();
   expect(tab.asked.filter((url) => /eyJ/.test(url))).toEqual([]);
   expect(await page.evaluate('localStorage.length + document.cookie.length')).toBe(0);
@@ -112,9 +95,9 @@ test('G7 access: without a token nothing is shown; one is kept for the tab, and 
 });
 
 test('G7 access: a token that expires, or that the edge does not take, leads back to the sign-in', async () => {
-  await using edge = await startEdgeProcess({ natsUrl: nats.url, env: JWT_ENV });
-  await publishAll(nc, [['renewed-job', { progress: 5 }]]);
-  await using tab = await DashboardTab.open(browser, `${edge.http}/#/?q=renewed`);
+  await using edge = await startEdgeProcess({ natsUrl: site().natsUrl, env: JWT_ENV });
+  await site().publish(['renewed-job', { progress: 5 }]);
+  await using tab = await site().open(`${edge.http}/#/?q=renewed`);
   const { page } = tab;
   const field = page.getByLabel('Token', { exact: true });
   const signIn = async (token: string) => {
@@ -139,12 +122,9 @@ test('G7 access: a token that expires, or that the edge does not take, leads bac
 });
 
 test('G7 access: a token for one job shows that one, and says why there is no list', async () => {
-  await using edge = await startEdgeProcess({ natsUrl: nats.url, env: JWT_ENV });
-  await publishAll(nc, [
-    ['mine', { progress: 41, message: 'Here it is' }],
-    ['other', { progress: 5 }],
-  ]);
-  await using tab = await DashboardTab.open(browser, edge.http);
+  await using edge = await startEdgeProcess({ natsUrl: site().natsUrl, env: JWT_ENV });
+  await site().publish(['mine', { progress: 41, message: 'Here it is' }], ['other', { progress: 5 }]);
+  await using tab = await site().open(edge.http);
   const { page } = tab;
   await page.getByLabel('Token', { exact: true }).fill(await mint({ jobs: ['mine'] }));
   await page.keyboard.press('Enter');

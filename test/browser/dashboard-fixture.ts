@@ -4,13 +4,78 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import type { NatsConnection } from 'nats';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
-import { expect } from 'vitest';
-import { event } from '../harness/publish.js';
+import { afterAll, beforeAll, expect } from 'vitest';
+import { launchChromium } from '../harness/browser.js';
+import { type EdgeProcess, startEdgeProcess } from '../harness/edge-process.js';
+import { startNats } from '../harness/nats-server.js';
+import { connectNats, event } from '../harness/publish.js';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 export const DESKTOP = { width: 1280, height: 800 } as const;
 export const PHONE = { width: 390, height: 844 } as const;
+
+type Fields = Record<string, unknown>;
+/** What is published of a job. */
+export type Published = readonly [id: string, fields: Fields];
+
+/** NATS, an edge and a browser, for tests of the dashboard. */
+export class DashboardSite implements AsyncDisposable {
+  private constructor(
+    readonly natsUrl: string,
+    readonly nc: NatsConnection,
+    readonly edge: EdgeProcess,
+    readonly browser: Browser,
+    private readonly close: () => Promise<void>,
+  ) {}
+
+  static async start(): Promise<DashboardSite> {
+    const opened: AsyncDisposable[] = [];
+    const close = async (): Promise<void> => {
+      for (const one of opened.splice(0).reverse()) await one[Symbol.asyncDispose]();
+    };
+    const add = <T extends AsyncDisposable>(one: T): T => {
+      opened.push(one);
+      return one;
+    };
+    try {
+      const browser = await launchChromium();
+      add({ [Symbol.asyncDispose]: () => browser.close() });
+      const { url } = add(await startNats());
+      const nc = add(await connectNats(url));
+      const edge = add(await startEdgeProcess({ natsUrl: url }));
+      return new DashboardSite(url, nc, edge, browser, close);
+    } catch (error) {
+      await close();
+      throw error;
+    }
+  }
+
+  /** @param address behind that of the edge, or of another one */
+  async open(address = '', options?: BrowserContextOptions): Promise<DashboardTab> {
+    return await DashboardTab.open(this.browser, new URL(address, this.edge.http).href, options);
+  }
+
+  /** Many at once: it waits for no answer. */
+  async publish(...events: readonly Published[]): Promise<void> {
+    for (const [id, fields] of events) this.nc.publish(`progress.${id}`, JSON.stringify(event(id, fields)));
+    await this.nc.flush();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+/** One for all tests of a file. */
+export function useDashboard(): () => DashboardSite {
+  let site: DashboardSite;
+  beforeAll(async () => {
+    site = await DashboardSite.start();
+  });
+  afterAll(() => site?.[Symbol.asyncDispose]());
+  return () => site;
+}
 
 /** A tab with the dashboard in it. What goes wrong in it fails the test, when it is closed. */
 export class DashboardTab implements AsyncDisposable {
@@ -101,15 +166,6 @@ export class DashboardTab implements AsyncDisposable {
   }
 }
 
-/** Publishes and waits for nothing: many at once. */
-export async function publishAll(
-  nc: NatsConnection,
-  events: readonly (readonly [id: string, fields: Record<string, unknown>])[],
-): Promise<void> {
-  for (const [id, fields] of events) nc.publish(`progress.${id}`, JSON.stringify(event(id, fields)));
-  await nc.flush();
-}
-
 const TYPES = [
   'pdf.words',
   'video.transcode',
@@ -122,7 +178,7 @@ const TYPES = [
 const STEPS = ['Reading', 'Parsing pages', 'Counting words', 'Writing the result', 'Checking'];
 
 /** The last states of so many jobs, as a busy system has them: most run or are done, a few need somebody. */
-export function busyJobs(count: number, nowMs: number): [id: string, fields: Record<string, unknown>][] {
+export function busyJobs(count: number, nowMs: number): Published[] {
   return Array.from({ length: count }, (_, index) => {
     const jobType = TYPES[Math.floor(((index * 61) % 101) / 16)] ?? '';
     const kind = (index * 7919) % 100;
@@ -178,11 +234,9 @@ export function busyJobs(count: number, nowMs: number): [id: string, fields: Rec
   });
 }
 
-type Fields = Record<string, unknown>;
-
 /** A job that failed, was tried again, was silent for a while, and came to its end. In all 121 events in 20 minutes. */
-export function story(id: string, endMs: number): [id: string, fields: Fields][] {
-  const events: [string, Fields][] = [];
+export function story(id: string, endMs: number): Published[] {
+  const events: Published[] = [];
   const beginMs = endMs - 20 * 60_000;
   let ms = beginMs;
   const add = (afterMs: number, fields: Fields): void => {

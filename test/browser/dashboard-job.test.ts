@@ -1,34 +1,13 @@
 /** The dashboard's page of one job, in Chromium: its timeline, its events, and its replay. */
-import type { NatsConnection } from 'nats';
-import type { Browser } from 'playwright-core';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { launchChromium } from '../harness/browser.js';
-import { type EdgeProcess, startEdgeProcess } from '../harness/edge-process.js';
-import { type NatsServer, startNats } from '../harness/nats-server.js';
-import { connectNats } from '../harness/publish.js';
+import { expect, test } from 'vitest';
 import { waitFor } from '../harness/wait.js';
-import { DashboardTab, PHONE, publishAll, story } from './dashboard-fixture.js';
+import { PHONE, story, useDashboard } from './dashboard-fixture.js';
 
-let nats: NatsServer;
-let nc: NatsConnection & AsyncDisposable;
-let edge: EdgeProcess;
-let browser: Browser;
-beforeAll(async () => {
-  browser = await launchChromium();
-  nats = await startNats();
-  nc = await connectNats(nats.url);
-  edge = await startEdgeProcess({ natsUrl: nats.url });
-});
-afterAll(async () => {
-  await browser?.close();
-  await edge?.[Symbol.asyncDispose]();
-  await nc?.[Symbol.asyncDispose]();
-  await nats?.[Symbol.asyncDispose]();
-});
+const site = useDashboard();
 
 test('a finished job: its timeline, every event, its result, and that nothing is missing', async () => {
-  await publishAll(nc, story('pdf-story', Date.now()));
-  await using tab = await DashboardTab.open(browser, `${edge.http}/#/jobs/pdf-story`);
+  await site().publish(...story('pdf-story', Date.now()));
+  await using tab = await site().open('#/jobs/pdf-story');
   await tab.page.getByText('complete: every event since the first is here').waitFor();
   expect(await tab.page.getByRole('grid', { name: '121 events' }).count()).toBe(1);
   await tab.pictures('job');
@@ -38,8 +17,8 @@ test('a finished job: its timeline, every event, its result, and that nothing is
 });
 
 test('a replay: played at any speed, moved by hand, and shared at an event', async () => {
-  await publishAll(nc, story('pdf-replay', Date.now()));
-  await using tab = await DashboardTab.open(browser, `${edge.http}/#/jobs/pdf-replay`);
+  await site().publish(...story('pdf-replay', Date.now()));
+  await using tab = await site().open('#/jobs/pdf-replay');
   const { page } = tab;
   await page.getByText('complete: every event since the first is here').waitFor();
   const state = page.locator('.job-state');
@@ -72,7 +51,7 @@ test('a replay: played at any speed, moved by hand, and shared at an event', asy
   await page.getByRole('button', { name: 'Newest' }).click();
   expect(page.url()).toMatch(/#\/jobs\/pdf-replay$/);
 
-  await using other = await DashboardTab.open(browser, shared);
+  await using other = await site().open(shared);
   await other.page.getByText('Event 41 of 121').waitFor();
   expect(await other.page.locator('.job-state').textContent()).toMatch(/Retrying.*as it was at/);
   await other.pictures('replay');
@@ -80,25 +59,24 @@ test('a replay: played at any speed, moved by hand, and shared at an event', asy
 });
 
 test('a live job moves on; a stall and a failure are seen, and its result can be copied', async () => {
-  await publishAll(nc, [
-    ['live-job', { progress: 10, job_type: 'video.transcode', message: 'One', stall_after_seconds: 0.3 }],
+  await site().publish([
+    'live-job',
+    { progress: 10, job_type: 'video.transcode', message: 'One', stall_after_seconds: 0.3 },
   ]);
-  await using tab = await DashboardTab.open(browser, `${edge.http}/#/jobs/live-job`);
+  await using tab = await site().open('#/jobs/live-job');
   const { page } = tab;
   const state = page.locator('.job-state');
   await page.locator('.job-state.row-stalled').waitFor();
   expect(await state.textContent()).toContain('Stalled');
   await tab.pictures('stalled');
-  await publishAll(nc, [['live-job', { progress: 20, message: 'Two' }]]);
+  await site().publish(['live-job', { progress: 20, message: 'Two' }]);
   await page.getByRole('grid', { name: '2 events' }).waitFor();
   await page.getByText('proven: nothing was missed').waitFor();
   expect(await state.textContent()).toMatch(/Running.*20 %.*Two/);
   const details = { disk: '/dev/sda', tries: 3 };
-  await publishAll(nc, [
-    [
-      'live-job',
-      { progress: 20, status: 'error', error: { code: 'disk_full', message: 'No space left', details } },
-    ],
+  await site().publish([
+    'live-job',
+    { progress: 20, status: 'error', error: { code: 'disk_full', message: 'No space left', details } },
   ]);
   await page.locator('.job-state.row-failed').waitFor();
   await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
@@ -111,7 +89,30 @@ test('a live job moves on; a stall and a failure are seen, and its result can be
   });
   await tab.pictures('failed');
   expect(await tab.axe()).toEqual([]);
-  await page.goto(`${edge.http}/#/jobs/never-heard-of`);
+  await page.goto(`${site().edge.http}/#/jobs/never-heard-of`);
   await page.getByRole('heading', { name: 'Nothing is known of this job' }).waitFor();
   expect(await tab.axe()).toEqual([]);
+});
+
+test('keys: Escape leaves first the panel of the connection, and then the job, wherever in it the keyboard is', async () => {
+  await site().publish(...story('pdf-keys', Date.now()));
+  await using tab = await site().open('#/?q=pdf-keys');
+  const { page } = tab;
+  const heading = page.getByRole('heading', { name: 'pdf-keys', exact: true });
+  const list = page.locator('.job-list');
+  const places = [heading, page.locator('.event-list'), page.getByRole('slider', { name: 'Time' })];
+  for (const place of places) {
+    await list.getByRole('link', { name: 'pdf-keys' }).click();
+    await page.getByText('complete: every event').waitFor();
+    await page.locator('.pill').click();
+    const panel = page.getByRole('region', { name: 'Connection' });
+    await panel.waitFor();
+    await page.keyboard.press('Escape');
+    await panel.waitFor({ state: 'detached' });
+    expect(await heading.count()).toBe(1);
+    await place.focus();
+    await page.keyboard.press('Escape');
+    await list.waitFor();
+    expect(page.url()).toMatch(/#\/\?q=pdf-keys$/);
+  }
 });

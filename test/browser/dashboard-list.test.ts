@@ -1,33 +1,12 @@
 /** The dashboard's list of jobs, in Chromium. */
-import type { NatsConnection } from 'nats';
-import type { Browser } from 'playwright-core';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { launchChromium } from '../harness/browser.js';
-import { type EdgeProcess, startEdgeProcess } from '../harness/edge-process.js';
-import { type NatsServer, startNats } from '../harness/nats-server.js';
-import { connectNats } from '../harness/publish.js';
+import { expect, test } from 'vitest';
 import { waitFor } from '../harness/wait.js';
-import { busyJobs, DashboardTab, PHONE, publishAll } from './dashboard-fixture.js';
+import { busyJobs, PHONE, useDashboard } from './dashboard-fixture.js';
 
-let nats: NatsServer;
-let nc: NatsConnection & AsyncDisposable;
-let edge: EdgeProcess;
-let browser: Browser;
-beforeAll(async () => {
-  browser = await launchChromium();
-  nats = await startNats();
-  nc = await connectNats(nats.url);
-  edge = await startEdgeProcess({ natsUrl: nats.url });
-});
-afterAll(async () => {
-  await browser?.close();
-  await edge?.[Symbol.asyncDispose]();
-  await nc?.[Symbol.asyncDispose]();
-  await nats?.[Symbol.asyncDispose]();
-});
+const site = useDashboard();
 
 test('with no job it says so, and how one comes', async () => {
-  await using tab = await DashboardTab.open(browser, edge.http);
+  await using tab = await site().open();
   await tab.page.getByRole('heading', { name: 'No jobs yet' }).waitFor();
   await tab.page.getByText('Live', { exact: true }).waitFor();
   expect(await tab.axe()).toEqual([]);
@@ -35,28 +14,26 @@ test('with no job it says so, and how one comes', async () => {
 });
 
 test('a few jobs: each with its state, failed and stalled first', async () => {
-  await publishAll(nc, busyJobs(60, Date.now()));
-  await publishAll(nc, [
-    [
-      'video-quiet',
-      {
-        job_type: 'video.transcode',
-        progress: 63,
-        status: 'processing',
-        stall_after_seconds: 0.2,
-        step: { name: 'Encoding 1080p' },
-      },
-    ],
+  await site().publish(...busyJobs(60, Date.now()));
+  await site().publish([
+    'video-quiet',
+    {
+      job_type: 'video.transcode',
+      progress: 63,
+      status: 'processing',
+      stall_after_seconds: 0.2,
+      step: { name: 'Encoding 1080p' },
+    },
   ]);
-  await using tab = await DashboardTab.open(browser, edge.http);
+  await using tab = await site().open();
   await tab.page.getByRole('button', { name: '1 Stalled' }).waitFor();
   await tab.pictures('list');
   expect(await tab.axe()).toEqual([]);
 });
 
 test('ten thousand jobs', async () => {
-  await publishAll(nc, busyJobs(10_000, Date.now()));
-  await using tab = await DashboardTab.open(browser, edge.http);
+  await site().publish(...busyJobs(10_000, Date.now()));
+  await using tab = await site().open();
   await waitFor(async () => (await tab.page.locator('.shown').textContent())?.includes('10,001 jobs'), {
     what: '10,001 jobs',
     timeoutMs: 20_000,
@@ -68,7 +45,7 @@ test('ten thousand jobs', async () => {
 });
 
 test('the address holds the view: states, types, text and order come back with it, and by the keyboard', async () => {
-  await using tab = await DashboardTab.open(browser, edge.http);
+  await using tab = await site().open();
   const { page } = tab;
   await page.getByRole('button', { name: /Failed/ }).click();
   await page.locator('.types .chip', { hasText: 'pdf.words' }).click();
@@ -116,11 +93,42 @@ test('the address holds the view: states, types, text and order come back with i
     },
   );
   expect(await page.evaluate('document.activeElement.className')).toContain('job-list');
-  expect(tab.asked.filter((url) => new URL(url).host !== new URL(edge.http).host)).toEqual([]);
+  expect(tab.asked.filter((url) => new URL(url).host !== new URL(site().edge.http).host)).toEqual([]);
+});
+
+test('keys: Enter on the head of a column sorts, and Escape empties the search before it leaves it', async () => {
+  await site().publish(['pdf-keys', { progress: 5 }]);
+  await using tab = await site().open('#/?q=pdf');
+  const { page } = tab;
+  await page.locator('.job-list').focus();
+  await page.keyboard.press('ArrowDown');
+  await page.locator('.row-active').waitFor();
+  const age = page.getByRole('columnheader', { name: 'Age' });
+  await age.getByRole('button').focus();
+  await page.keyboard.press('Enter');
+  await waitFor(() => /q=pdf&sort=age$/.test(page.url()), { what: 'the order in the address' });
+  expect(await age.getAttribute('aria-sort')).toBe('ascending');
+  await page.keyboard.press('Enter');
+  await waitFor(() => /q=pdf&sort=-age$/.test(page.url()), { what: 'the other way round' });
+  expect(await age.getAttribute('aria-sort')).toBe('descending');
+  expect(await age.getByRole('button').evaluate((it) => it === document.activeElement)).toBe(true);
+
+  const search = page.locator('input[type=search]');
+  const hasFocus = () => search.evaluate((it) => it === document.activeElement);
+  await page.keyboard.press('/');
+  await page.keyboard.type('no-such-job');
+  await page.getByText('No job matches').waitFor();
+  await page.keyboard.press('Escape');
+  await page.locator('.job-list').waitFor();
+  expect([await search.inputValue(), await hasFocus()]).toEqual(['', true]);
+  expect(page.url()).toMatch(/#\/\?sort=-age$/);
+  await page.keyboard.press('Escape');
+  await waitFor(async () => !(await hasFocus()), { what: 'the list has the keyboard' });
+  expect(await page.evaluate('document.activeElement.className')).toContain('job-list');
 });
 
 test('large text, for a screen on the wall', async () => {
-  await using tab = await DashboardTab.open(browser, edge.http);
+  await using tab = await site().open();
   await tab.page.getByRole('button', { name: 'Large text' }).click();
   expect(tab.page.url()).toMatch(/#\/\?large=$/);
   await tab.pictures('large');
@@ -133,7 +141,7 @@ test('hostile words stay words, in one line, and turn nothing round', async () =
   const turned = 'safe \u202e gnp.exe \u2066 \u200b end';
   const piled = `Z${'\u0301'.repeat(400)}`;
   const long = 'x'.repeat(60_000);
-  await publishAll(nc, [
+  await site().publish(
     [
       'hostile-1',
       {
@@ -160,8 +168,8 @@ test('hostile words stay words, in one line, and turn nothing round', async () =
         extra: long.slice(0, 50_000),
       },
     ],
-  ]);
-  await using tab = await DashboardTab.open(browser, `${edge.http}/#/?q=hostile`);
+  );
+  await using tab = await site().open('#/?q=hostile');
   const { page } = tab;
   await waitFor(async () => (await page.locator('.shown').textContent())?.startsWith('5 of'), {
     what: 'the hostile jobs',
@@ -180,7 +188,7 @@ test('hostile words stay words, in one line, and turn nothing round', async () =
   await tab.pictures('hostile');
   expect(await tab.axe()).toEqual([]);
   for (const id of ['hostile-1', 'hostile-2', 'hostile-4', 'hostile-5', `hostile-${'w'.repeat(120)}`]) {
-    await page.goto(`${edge.http}/#/jobs/${id}`);
+    await page.goto(`${site().edge.http}/#/jobs/${id}`);
     await page.getByRole('heading', { name: id, exact: true }).waitFor();
     await page.getByText('complete: every event').waitFor();
     await isHarmless();
@@ -188,4 +196,34 @@ test('hostile words stay words, in one line, and turn nothing round', async () =
     await page.setViewportSize(PHONE);
     expect([id, await tab.isTooWide()]).toEqual([id, false]);
   }
+});
+
+test('of finished jobs the last 10,000 are kept, and it says that there were others', async () => {
+  await using tab = await site().open('#/?q=long-done');
+  const { page } = tab;
+  const first = page.getByRole('link', { name: 'long-done-first' });
+  const note = page.getByText('Older finished jobs are not shown');
+  const completed = page.locator('.tile-completed .tile-count');
+  const fields = { status: 'completed', progress: 100 };
+  await site().publish(['done-before', fields], ['long-done-first', fields]);
+  await first.waitFor();
+  expect(await note.count()).toBe(0);
+  // With it they are 10,000: whatever was before is forgotten.
+  await site().publish(...Array.from({ length: 9_999 }, (_, index) => [`done-${index}`, fields] as const));
+  await note.waitFor();
+  await page.locator('input[type=search]').fill('done-');
+  await waitFor(async () => (await completed.textContent()) === '10,000', { what: 'these 10,000 jobs' });
+  await site().publish(['long-done-last', fields]);
+  await page.locator('input[type=search]').fill('long-done');
+  await page.getByRole('link', { name: 'long-done-last' }).waitFor();
+  await first.waitFor({ state: 'detached' });
+  expect(await completed.textContent()).toBe('1');
+  await tab.pictures('older');
+  expect(await tab.axe()).toEqual([]);
+  // Its page is there all the same, and its next attempt brings it back.
+  await page.goto(`${site().edge.http}/#/jobs/long-done-first`);
+  await page.getByText('complete: every event').waitFor();
+  await site().publish(['long-done-first', { progress: 5, attempt: 2 }]);
+  await page.goto(`${site().edge.http}/#/?q=long-done`);
+  await first.waitFor();
 });

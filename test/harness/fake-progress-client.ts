@@ -78,6 +78,7 @@ class FakeJobs extends FakeHandle<JobsSnapshot, JobsEvents> implements Jobs {
       jobs: new Map(),
       connection: 'open',
       isCurrent: true,
+      hasForgotten: false,
       continuity: { kind: 'unknown' },
       error: null,
     });

@@ -1,5 +1,12 @@
 import { createProgressClient } from '../../sdk/client/client.js';
-import type { Jobs, ProgressClient, ProgressUpdate, WebSocketClass } from '../../sdk/client/types.js';
+import type {
+  Jobs,
+  JobsOptions,
+  JobsSnapshot,
+  ProgressClient,
+  ProgressUpdate,
+  WebSocketClass,
+} from '../../sdk/client/types.js';
 import { TestClock } from '../unit/test-clock.js';
 import { Judge, ModelSocket } from './page.js';
 import type { World } from './world.js';
@@ -66,6 +73,53 @@ class AllJudge {
   }
 }
 
+/** What a page of all jobs shows: the newest of each, and of the finished ones no more than it wants. */
+class ShownJobs {
+  /** How often a finished job was forgotten, and how often one of these was there again. */
+  forgotten = 0;
+  back = 0;
+  hasForgotten = false;
+  readonly #all = new Map<string, { readonly seq: number; readonly isFinished: boolean }>();
+  readonly #lost = new Set<string>();
+
+  constructor(private readonly maxFinished = Number.POSITIVE_INFINITY) {}
+
+  take({ processing_id: id, seq, status }: ProgressUpdate): void {
+    if (this.#lost.delete(id)) this.back += 1;
+    this.#all.set(id, { seq, isFinished: status === 'completed' });
+    const finished = [...this.#all].filter(([, { isFinished }]) => isFinished);
+    // They finished in the order of their events.
+    finished.sort(([, a], [, b]) => b.seq - a.seq);
+    for (const [old] of finished.slice(this.maxFinished)) {
+      this.hasForgotten = true;
+      this.forgotten += 1;
+      this.#lost.add(old);
+      this.#all.delete(old);
+    }
+  }
+
+  gone(id: string): void {
+    this.#all.delete(id);
+  }
+
+  reset(): void {
+    this.#all.clear();
+    this.#lost.clear();
+    this.hasForgotten = false;
+  }
+
+  verify({ jobs, hasForgotten }: JobsSnapshot): void {
+    const told = [...jobs].map(([id, { state }]) => [id, state?.seq] as const);
+    const isRight = ([id, seq]: (typeof told)[number]) => this.#all.get(id)?.seq === seq;
+    if (told.length !== this.#all.size || !told.every(isRight))
+      throw new Error(`shown is ${told.join()}; expected ${[...this.#all.keys()].join()}`);
+    if (hasForgotten !== this.hasForgotten) throw new Error(`it says that it has forgotten: ${hasForgotten}`);
+  }
+}
+
+/** As those of `jobs()`. */
+type ModelOptions = { readonly [K in 'maxRate' | 'maxFinished']: JobsOptions[K] | undefined };
+
 /** A page with the real client that follows all jobs, and judges of its handlers and of its loop. */
 export class ModelAllPage {
   readonly client: ProgressClient;
@@ -74,12 +128,13 @@ export class ModelAllPage {
   readonly jobs: Jobs;
   readonly handlers: AllJudge;
   readonly loop: AllJudge;
+  readonly shown: ShownJobs;
   failure: unknown = null;
   skips = 0;
   #isAsking = false;
   readonly #iterator: AsyncIterator<ProgressUpdate>;
 
-  constructor(world: World, random: () => number, maxRate?: number) {
+  constructor(world: World, random: () => number, { maxRate, maxFinished }: ModelOptions) {
     const { sockets } = this;
     this.handlers = new AllJudge('handlers', world);
     this.loop = new AllJudge('loop', world);
@@ -100,10 +155,20 @@ export class ModelAllPage {
         },
       },
     );
-    this.jobs = this.client.jobs({}, maxRate === undefined ? {} : { maxRate });
+    this.shown = new ShownJobs(maxFinished);
+    this.jobs = this.client.jobs(
+      {},
+      { ...(maxRate !== undefined && { maxRate }), ...(maxFinished !== undefined && { maxFinished }) },
+    );
     this.#iterator = this.jobs[Symbol.asyncIterator]();
-    this.jobs.addEventListener('update', ({ detail }) => this.#guard(() => this.handlers.take(detail)));
+    this.jobs.addEventListener('update', ({ detail }) =>
+      this.#guard(() => {
+        this.shown.take(detail);
+        this.handlers.take(detail);
+      }),
+    );
     this.jobs.addEventListener('reset', () => {
+      this.shown.reset();
       this.handlers.reset();
       this.loop.reset();
     });
@@ -113,6 +178,7 @@ export class ModelAllPage {
       this.loop.beLenient();
     });
     this.jobs.addEventListener('gone', ({ detail: { id } }) => {
+      this.shown.gone(id);
       this.handlers.gone(id);
       this.loop.beLenient();
     });
@@ -123,6 +189,27 @@ export class ModelAllPage {
 
   get socket(): ModelSocket | undefined {
     return this.sockets.at(-1);
+  }
+
+  get updates(): number {
+    return this.handlers.updates + this.loop.updates;
+  }
+
+  get isQuiet(): boolean {
+    return this.jobs.getSnapshot().isCurrent;
+  }
+
+  askAll(): void {
+    this.ask();
+  }
+
+  close(): void {
+    this.client.close();
+  }
+
+  /** At any time: it shows what it was told. */
+  verifyShown(): void {
+    this.shown.verify(this.jobs.getSnapshot());
   }
 
   /** The loop asks, unless it does already. */
@@ -144,6 +231,7 @@ export class ModelAllPage {
     if (this.failure !== null) throw this.failure;
     this.handlers.verify();
     this.loop.verify();
+    this.verifyShown();
   }
 
   #guard(run: () => void): void {

@@ -211,6 +211,22 @@ export class ModelPage {
     return this.sockets.at(-1);
   }
 
+  get updates(): number {
+    return this.judges.reduce((sum, { updates }) => sum + updates, 0);
+  }
+
+  get isQuiet(): boolean {
+    return this.client.connection === 'open' || this.client.connection === 'idle';
+  }
+
+  askAll(): void {
+    for (const held of this.held) this.ask(held);
+  }
+
+  close(): void {
+    this.client.close();
+  }
+
   follow(id: string, after: string | null, isLooped: boolean): void {
     const job = this.client.job(id, after === null ? {} : { after });
     const name = `${this.held.length} of ${id}`;
@@ -248,7 +264,7 @@ export class ModelPage {
       });
   }
 
-  close({ job, handlers, loop }: Held): void {
+  stop({ job, handlers, loop }: Held): void {
     job.close();
     handlers.isDone = true;
     if (loop !== null) loop.judge.isDone = true;

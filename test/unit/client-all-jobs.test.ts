@@ -136,6 +136,98 @@ describe('all jobs with a maxRate', () => {
   });
 });
 
+describe('all jobs with maxFinished', () => {
+  const ended = (given: ProgressUpdate): ProgressUpdate => ({ ...given, status: 'completed', progress: 100 });
+  const retryable = (given: ProgressUpdate): ProgressUpdate => ({
+    ...{ ...given, status: 'error' },
+    error: { code: 'c', message: 'm', retryable: true },
+  });
+
+  async function bounded(maxFinished: number) {
+    const w = await page({ maxFinished });
+    await w.hello();
+    return { ...w, shown: () => [...w.jobs.getSnapshot().jobs.keys()] };
+  }
+
+  test('the oldest finished ones are forgotten, and no other; the snapshot says so', async () => {
+    const { say, jobs, told, shown } = await bounded(2);
+    await say(update('busy', 1, 0), ended(update('a', 2, 0)), retryable(update('again', 3, 0)));
+    await say(ended(update('b', 4, 0)));
+    expect([shown(), jobs.getSnapshot().hasForgotten]).toEqual([['busy', 'a', 'again', 'b'], false]);
+    await say(ended(update('c', 5, 0)), ended(update('busy', 6, 1)));
+    expect([shown(), jobs.getSnapshot().hasForgotten]).toEqual([['busy', 'again', 'c'], true]);
+    expect(told).toEqual([1, 2, 3, 4, 5, 6]);
+  });
+
+  test('without it all stay', async () => {
+    const { hello, say, jobs } = await page();
+    await hello();
+    await say(...Array.from({ length: 50 }, (_, i) => ended(update(`job-${i}`, i + 1, 0))));
+    expect([jobs.getSnapshot().jobs.size, jobs.getSnapshot().hasForgotten]).toEqual([50, false]);
+  });
+
+  test('a new attempt of a forgotten job brings it back, without a word of a gap', async () => {
+    const { say, jobs, shown, wires } = await bounded(1);
+    await say(ended(update('a', 1, 0)), ended(update('b', 2, 0)));
+    await say({ ...update('a', 3, 1), attempt: 2 });
+    expect(shown()).toEqual(['b', 'a']);
+    expect(jobs.getSnapshot().continuity).toEqual({ kind: 'proven' });
+    // It is not finished, so it stays, and the next of it is checked.
+    await say(ended(update('c', 4, 0)), ended(update('d', 5, 0)));
+    expect(shown()).toEqual(['a', 'd']);
+    await say(update('a', 9, 8));
+    expect(wires[0]?.isClosed).toBe(true);
+  });
+
+  test('nothing is kept of a forgotten one to check the next by, also where its events came once more', async () => {
+    const { say, shown, wires } = await bounded(1);
+    const both = [ended(update('a', 1, 0)), ended(update('b', 2, 0))];
+    await say(...both, update('a', 5, 4));
+    expect([wires[0]?.isClosed, shown()]).toEqual([false, ['b', 'a']]);
+    await say(ended(update('a', 6, 5)), ...both, update('b', 9, 8));
+    expect([wires[0]?.isClosed, shown()]).toEqual([false, ['a', 'b']]);
+    // One that is still shown is checked.
+    await say(update('a', 12, 11));
+    expect(wires[0]?.isClosed).toBe(true);
+  });
+
+  test('one that finishes once more counts from then', async () => {
+    const { say, shown } = await bounded(2);
+    await say(ended(update('a', 1, 0)), ended(update('b', 2, 0)), ended(update('a', 3, 1)));
+    await say(ended(update('c', 4, 0)));
+    expect(shown()).toEqual(['a', 'c']);
+  });
+
+  test('one that the stream does not hold any more makes room for another', async () => {
+    const { say, jobs, shown } = await bounded(2);
+    await say(ended(update('a', 1, 0)), ended(update('b', 2, 0)), { type: 'gone', processing_id: 'b' });
+    await say(ended(update('c', 3, 0)));
+    expect([shown(), jobs.getSnapshot().hasForgotten]).toEqual([['a', 'c'], false]);
+  });
+
+  test('behind a reset nothing is forgotten yet', async () => {
+    const { say, jobs, shown } = await bounded(1);
+    await say(ended(update('a', 1, 0)), ended(update('b', 2, 0)));
+    await say({ type: 'reset', reason: 'ahead', epoch: 'f', first_seq: 1, last_seq: 1 });
+    await say(ended(update('c', 1, 0)));
+    expect([shown(), jobs.getSnapshot().hasForgotten]).toEqual([['c'], false]);
+  });
+
+  test.each([-1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, null, '5'])('%j is none', async (given) => {
+    const { jobs } = await page({ maxFinished: given as number });
+    expect(jobs.getSnapshot().error).toEqual(
+      new TypeError(`maxFinished is ${given}; expected a whole number from 0`),
+    );
+  });
+
+  test('jobs that are named all stay', async () => {
+    const { client, loaded } = clientWorld();
+    const jobs = client.jobs({ ids: ['a'] }, { maxFinished: 5 });
+    await loaded();
+    expect(jobs.getSnapshot().error).toEqual(new TypeError('with ids maxFinished cannot be given'));
+  });
+});
+
 test.each([0, 0.09, 50.1, -1, Number.NaN, Number.POSITIVE_INFINITY, null, 'fast'])(
   'a maxRate of %j is none',
   (given) => {

@@ -20,6 +20,8 @@ const TOKEN_KEY = 'headway-dashboard-token';
 const SORT_MS = 250;
 /** Of each job so many updates a second: nobody reads more. What is left out in between is counted all the same. */
 const JOB_RATE = 4;
+/** More than anybody looks through. A page that stays open for weeks would keep every job that ever finished. */
+const MOST_FINISHED = 10_000;
 /** A job that promises nothing may have stalled by the settings of the edge. */
 const SILENT_MS = 30_000;
 
@@ -33,6 +35,8 @@ export class Session extends Store {
   /** All jobs are no longer followed. */
   error: Error | null = null;
   isCurrent = false;
+  /** Older finished jobs are not among the rows. */
+  hasForgotten = false;
   /** Rises with each new client: what hangs on the old one begins anew. */
   generation = 0;
   #token: string | null = null;
@@ -122,7 +126,7 @@ export class Session extends Store {
     this.client.close();
     this.generation += 1;
     this.error = null;
-    this.isCurrent = false;
+    this.isCurrent = this.hasForgotten = false;
     this.#rows = new Map();
     this.#shown = new Map();
     this.#all = null;
@@ -145,7 +149,7 @@ export class Session extends Store {
   }
 
   #follow(): Jobs {
-    const jobs = this.client.jobs({}, { maxRate: JOB_RATE });
+    const jobs = this.client.jobs({}, { maxRate: JOB_RATE, maxFinished: MOST_FINISHED });
     // What the one before says is of no interest any more.
     const on = <K extends keyof JobsEvents & string>(type: K, listener: (detail: JobsEvents[K]) => void) => {
       jobs.addEventListener(type, ({ detail }) => {
@@ -204,7 +208,8 @@ export class Session extends Store {
   }
 
   protected override update(): void {
-    const { jobs } = this.#jobs.getSnapshot();
+    const { jobs, hasForgotten } = this.#jobs.getSnapshot();
+    this.hasForgotten = hasForgotten;
     if (jobs !== this.#all) this.#takeIn(jobs);
     // Also where what it says was taken in before it was known to be the newest.
     if (this.#mustProbe) this.#probeSilent();

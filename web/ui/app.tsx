@@ -1,5 +1,5 @@
 /** @jsxImportSource preact */
-import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
+import { useCallback, useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { formatPlace, isJobId, type Place, parsePlace } from '../model/address.js';
 import { formatCount, formatDuration, formatTime } from '../model/format.js';
 import { PLAIN_VIEW } from '../model/list-view.js';
@@ -58,7 +58,8 @@ export function App({ session }: AppProps) {
     document.documentElement.classList.toggle('large', isLarge);
   }, [isLarge]);
 
-  useEffect(() => {
+  // At once: what a key does depends on what is seen.
+  useLayoutEffect(() => {
     const onKey = (event: KeyboardEvent): void => {
       if (event.altKey || event.ctrlKey || event.metaKey || event.defaultPrevented) return;
       const isTyping = event.target instanceof HTMLInputElement && event.target.type !== 'range';
@@ -69,9 +70,10 @@ export function App({ session }: AppProps) {
       } else if (event.key === 'Escape' && place.kind === 'job' && !isTyping) {
         go({ kind: 'list', view: lastView.current, isLarge });
       } else if (event.key === 'Escape' && event.target === search.current) {
-        // A browser would empty the search.
         event.preventDefault();
-        document.querySelector<HTMLElement>('.job-list')?.focus();
+        // A search that has found nothing has no list beside it.
+        if (lastView.current.text === '') document.querySelector<HTMLElement>('.job-list')?.focus();
+        else go({ kind: 'list', view: { ...lastView.current, text: '' }, isLarge }, 'replace');
       }
     };
     document.addEventListener('keydown', onKey);
@@ -123,6 +125,7 @@ export function App({ session }: AppProps) {
               />
               <Filters
                 listed={listed}
+                hasForgotten={session.hasForgotten}
                 view={view}
                 search={search}
                 onView={(next) => go({ ...place, view: next }, 'replace')}

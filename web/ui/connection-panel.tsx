@@ -1,5 +1,5 @@
 /** @jsxImportSource preact */
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { ConnectionState } from '../../sdk/client/index.js';
 import type { Reconnection } from '../model/connection-log.js';
 import { formatCount, formatDuration, formatTime, shortText } from '../model/format.js';
@@ -74,7 +74,8 @@ export function ConnectionPanel({ session, nowMs }: ConnectionPanelProps) {
   const expiresIn = claims?.expiresMs == null ? null : claims.expiresMs - nowMs;
   const isExpiring = expiresIn !== null && expiresIn < 120_000;
 
-  useEffect(() => {
+  // At once: a key that is pressed as soon as it is seen would lead away from the job behind it.
+  useLayoutEffect(() => {
     if (!isOpen) return;
     const close = (event: Event): void => {
       if (event instanceof KeyboardEvent) {

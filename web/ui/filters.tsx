@@ -11,6 +11,8 @@ const MOST_BUTTONS = 5;
 
 export interface FiltersProps {
   readonly listed: Listed;
+  /** There were finished jobs that are not among them. */
+  readonly hasForgotten: boolean;
   readonly view: ListView;
   readonly search: RefObject<HTMLInputElement | null>;
   readonly onView: (view: ListView) => void;
@@ -20,7 +22,7 @@ export interface FiltersProps {
 
 const nameOf = (type: string): string => (type === '' ? 'no type' : type);
 
-export function Filters({ listed, view, search, onView, isLarge, onLarge }: FiltersProps) {
+export function Filters({ listed, hasForgotten, view, search, onView, isLarge, onLarge }: FiltersProps) {
   // What is chosen has a button, however few jobs it has.
   const buttons = listed.types.filter(([type], index) => index < MOST_BUTTONS || view.types.includes(type));
   const others = listed.types.filter((entry) => !buttons.includes(entry));
@@ -94,6 +96,7 @@ export function Filters({ listed, view, search, onView, isLarge, onLarge }: Filt
         <span class="shown">
           {isFiltered ? `${formatCount(listed.rows.length)} of ` : ''}
           {formatCount(listed.total)} jobs
+          {hasForgotten && <small>Older finished jobs are not shown</small>}
         </span>
         {isFiltered && (
           <button type="button" class="chip" onClick={() => onView({ ...PLAIN_VIEW, sort: view.sort })}>
