@@ -1,19 +1,31 @@
 import type { ServerFrame } from '../../schemas/frames.generated.js';
 import type { Connection } from './connection.js';
 import type { Core } from './core.js';
-import type { JobsEngine, JobsHandle } from './jobs-handle.js';
+import type { Handle } from './handle.js';
 import type { Loop } from './loop.js';
 import type {
   ConnectionState,
   Continuity,
   Job,
   JobSnapshot,
+  JobsEvents,
   JobsFilter,
   JobsSnapshot,
   ProgressUpdate,
   ResetReason,
 } from './types.js';
 import type { Position, Target } from './wire.js';
+
+/** Several jobs: what `client.jobs()` gives at once, and what feeds it when it is loaded. */
+export type JobsHandle = Handle<JobsSnapshot, JobsEvents>;
+
+export interface JobsEngine {
+  snapshot(): JobsSnapshot;
+  /** Where it has a loop of its own. */
+  readonly loop?: Loop;
+  rewind(): void;
+  leave(): void;
+}
 
 // What feeds a handle of several jobs. A page that follows jobs one by one does not load it.
 
@@ -44,6 +56,11 @@ function allJobsQuery(jobTypes: readonly string[], position: Position | null): s
   }
   return String(query);
 }
+
+/** Whether it is a job's last, unless somebody begins another attempt. */
+const isFinished = ({ status, error }: ProgressUpdate): boolean =>
+  status === 'completed' ||
+  (status === 'error' && (error as { retryable?: boolean } | undefined)?.retryable !== true);
 
 /** What is shown of one of all jobs. */
 interface Shown {
@@ -127,7 +144,7 @@ class AllJobs implements JobsEngine {
         this.#last.clear();
         this.#isNew = false;
         this.#continuity = { kind: 'unknown' };
-        this.handle.changed();
+        this.handle.show(null);
         this.handle.emit('skipped', { reason: frame.reason, after: frame.after, before: frame.before });
         return;
       case 'caught_up':
@@ -149,13 +166,13 @@ class AllJobs implements JobsEngine {
         return;
       case 'gone':
         this.#last.delete(frame.processing_id);
-        if (this.#shown.delete(frame.processing_id)) this.handle.changed();
+        if (this.#shown.delete(frame.processing_id)) this.handle.show(null);
         this.handle.emit('gone', { id: frame.processing_id });
         return;
       case 'stalled': {
         const shown = this.#shown.get(frame.processing_id);
         if (shown !== undefined) Object.assign(shown, { stalled: frame, snapshot: null });
-        this.handle.changed();
+        this.handle.show(null);
         this.handle.emit('stalled', frame);
         return;
       }
@@ -175,7 +192,7 @@ class AllJobs implements JobsEngine {
         isCurrent,
         continuity: this.#continuity,
         stalled: shown.stalled,
-        isEnded: this.core.isFinished(shown.state),
+        isEnded: isFinished(shown.state),
         error: null,
       };
       jobs.set(id, shown.snapshot);
@@ -183,8 +200,9 @@ class AllJobs implements JobsEngine {
     return { jobs, connection, isCurrent, continuity: this.#continuity, error: this.handle.error };
   }
 
-  rewind(to: Position): void {
-    if (this.#received === null || this.core.isOtherLog(this.#received, to)) return;
+  rewind(): void {
+    const { looped: to } = this.handle;
+    if (to === null || this.#received === null || this.core.isOtherLog(this.#received, to)) return;
     this.#received = to;
     this.#last.clear();
     this.#connection.restart();
@@ -205,7 +223,7 @@ class AllJobs implements JobsEngine {
   /** What is the same of all jobs has changed. */
   #changedAll(): void {
     for (const shown of this.#shown.values()) shown.snapshot = null;
-    this.handle.changed();
+    this.handle.show(null);
   }
 
   #at(seq: number, resume?: number): Position {
@@ -245,7 +263,7 @@ class AllJobs implements JobsEngine {
       this.#isNew = false;
       if (isGap && this.#continuity.kind === 'proven') this.#continuity = { kind: 'unknown' };
       this.#shown.set(id, { state: update, stalled: null, snapshot: null });
-      this.handle.changed();
+      this.handle.show(null);
     });
     return true;
   }
@@ -257,7 +275,7 @@ class AllJobs implements JobsEngine {
     if (!this.handle.forget() && this.#shown.size === 0) return;
     this.#shown.clear();
     this.#continuity = { kind: 'reset', reason };
-    this.handle.changed();
+    this.handle.show(null);
     this.handle.emit('reset', { reason });
   }
 }
@@ -280,9 +298,9 @@ class NamedJobs implements JobsEngine {
         if (detail !== last) handle.emit('connection', detail);
         last = detail;
       });
-      job.subscribe(() => handle.changed());
+      job.subscribe(() => handle.show(null));
     }
-    handle.changed();
+    handle.show(null);
   }
 
   snapshot(): JobsSnapshot {
