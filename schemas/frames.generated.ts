@@ -104,6 +104,11 @@ export interface Following {
   scope: string;
 }
 
+/** Selected jobs: the answer to a follow that asks for one, ahead of all that it brings. */
+export interface FollowOk {
+  type: "follow_ok";
+}
+
 /** Every heartbeat_ms without other traffic. */
 export interface Heartbeat {
   type: "heartbeat";
@@ -190,6 +195,8 @@ export interface Follow {
   }>;
   /** The name of one incarnation of the stream; a cursor is valid only in its epoch. */
   epoch?: string;
+  /** Answered by follow_ok, ahead of the first frame of these jobs. */
+  ack?: boolean;
 }
 
 /** Selected jobs: follow these no longer. */
@@ -206,6 +213,7 @@ export type ServerFrame =
   | Skipped
   | CaughtUp
   | Following
+  | FollowOk
   | Heartbeat
   | Stalled
   | Gone

@@ -114,6 +114,14 @@ export const Following = Type.Object(
   },
 );
 
+export const FollowOk = Type.Object(
+  { type: Type.Literal('follow_ok') },
+  {
+    $id: 'follow_ok',
+    description: 'Selected jobs: the answer to a follow that asks for one, ahead of all that it brings.',
+  },
+);
+
 export const Heartbeat = Type.Object(
   {
     type: Type.Literal('heartbeat'),
@@ -198,6 +206,9 @@ export const Follow = Type.Object(
       { minItems: 1, maxItems: MAX_NAMED },
     ),
     epoch: Type.Optional(Epoch),
+    ack: Type.Optional(
+      Type.Boolean({ description: 'Answered by follow_ok, ahead of the first frame of these jobs.' }),
+    ),
   },
   {
     $id: 'follow',
@@ -221,6 +232,7 @@ export const SERVER_FRAMES = {
   skipped: Skipped,
   caught_up: CaughtUp,
   following: Following,
+  follow_ok: FollowOk,
   heartbeat: Heartbeat,
   stalled: Stalled,
   gone: Gone,
@@ -243,6 +255,7 @@ export type ServerFrame =
   | Static<typeof Skipped>
   | Static<typeof CaughtUp>
   | Static<typeof Following>
+  | Static<typeof FollowOk>
   | Static<typeof Heartbeat>
   | Static<typeof Stalled>
   | Static<typeof Gone>

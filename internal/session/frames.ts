@@ -28,6 +28,7 @@ export const frames = {
   caughtUp: (cursor: number): string => encode({ type: 'caught_up', cursor }),
   following: (id: string, cursor: number, scope: string): string =>
     encode({ type: 'following', processing_id: id, cursor, scope }),
+  followOk: (): string => encode({ type: 'follow_ok' }),
   heartbeat: (cursor: number, feed: 'ok' | 'away'): string => encode({ type: 'heartbeat', cursor, feed }),
   stalled: (id: string, silentMs: number): string =>
     encode({ type: 'stalled', processing_id: id, silent_ms: silentMs }),

@@ -13,6 +13,9 @@ import { Session, type SessionDeps, type SessionEdge, TURN_BYTES } from './sessi
 type Follow = Extract<ClientFrame, { type: 'follow' }>;
 type Unfollow = Extract<ClientFrame, { type: 'unfollow' }>;
 
+/** So many answers to `follow` may wait for a client that does not read. */
+const MAX_UNTAKEN_ACKS = 256;
+
 export interface SelectedJobsDeps {
   readonly context: SessionDeps;
   /** The most jobs at once. */
@@ -60,7 +63,7 @@ export class SelectedJobs {
   readonly #waiting = new Set<SelectedJob>();
   #isBeginning = false;
   /** Since the client read last. */
-  #untakenRefusals = 0;
+  readonly #untaken = { acks: 0, refusals: 0 };
 
   constructor(deps: SelectedJobsDeps, writer: FrameWriter, narrow: Narrow) {
     this.#deps = deps;
@@ -130,8 +133,10 @@ export class SelectedJobs {
   }
 
   /** Follows these as well. One that is followed already begins anew, from the cursor that the client names now. */
-  follow({ jobs, epoch }: Follow): void {
+  follow({ jobs, epoch, ack }: Follow): void {
     this.#writer.corked(() => {
+      // Whatever was sent of these jobs before answers an older one.
+      if (ack === true) this.#answer('acks', MAX_UNTAKEN_ACKS, frames.followOk());
       const isShareUsed = this.#share();
       for (const { processing_id: id, last_seq: lastSeq, scope } of jobs) {
         const resume =
@@ -297,14 +302,19 @@ export class SelectedJobs {
     message: string,
     id: string,
   ): void {
+    if (this.#answer('refusals', this.#deps.maxJobs, frames.error(code, message, id)))
+      this.#told(id, code, this.#epoch);
+  }
+
+  // Says at once, however full the socket is, what may wait there so often. @returns whether it was said
+  #answer(kind: 'acks' | 'refusals', most: number, text: string): boolean {
     // As with a pong: who does not read could be made to fill the memory.
-    if (!this.#writer.isFull) this.#untakenRefusals = 0;
-    else if (++this.#untakenRefusals > this.#deps.maxJobs) {
-      this.#writer.fail('too_many_frames', 'too many jobs are refused, and what was sent is not read');
-      return;
+    if (!this.#writer.isFull) this.#untaken[kind] = 0;
+    else if (++this.#untaken[kind] > most) {
+      this.#writer.fail('too_many_frames', `more than ${most} answers are not read`);
+      return false;
     }
-    this.#writer.send(frames.error(code, message, id));
-    this.#told(id, code, this.#epoch);
+    return this.#writer.send(text);
   }
 
   // The client was told that this job has ended, or why it is not followed.

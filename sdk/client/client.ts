@@ -2,8 +2,8 @@ import { createConnection, HELLO_MS } from './connection.js';
 import type { Core } from './core.js';
 import { isOtherLog, parseCursor } from './cursor.js';
 import { ClosedError, edgeError } from './errors.js';
-import { isFinished } from './job-feed.js';
-import { JobsHandle } from './jobs-handle.js';
+import { Handle } from './handle.js';
+import type { JobsEngine, JobsHandle } from './jobs.js';
 import { realPlatform } from './platform.js';
 import type { Saved } from './saved.js';
 import { createSharedJobs } from './shared-jobs.js';
@@ -45,10 +45,9 @@ export function createProgressClient(
     createConnection,
     parseCursor,
     isOtherLog,
-    isFinished,
     edgeError,
+    handles: new Set(),
   };
-  const several = new Set<JobsHandle>();
   let isClosed = false;
   /** @throws TypeError when no job can have such a name; ClosedError */
   const check = (...ids: readonly string[]): void => {
@@ -61,14 +60,16 @@ export function createProgressClient(
     check(id);
     return await (await import('./http.js')).getJob(core, id, options);
   };
-  let saved: Promise<Saved | undefined> | null = null;
-  const load = async () => storage && new (await import('./saved.js')).Saved(core, storage);
-  const loadSaved = () => {
-    saved ??= load().catch(() => {
+  let saved: Saved | undefined;
+  const loadSaved = async () => {
+    try {
+      if (storage && !saved) {
+        const { Saved } = await import('./saved.js');
+        saved ??= new Saved(core, storage);
+      }
+    } catch {
       // Nothing is kept until the next job is followed.
-      saved = null;
-      return undefined;
-    });
+    }
     return saved;
   };
   const shared = createSharedJobs({ ...core, maxRate, lingerMs, get, loadSaved });
@@ -81,7 +82,7 @@ export function createProgressClient(
       return shared.connection.state;
     },
     get transport() {
-      return shared.connection.transport;
+      return shared.connection.wire?.transport ?? null;
     },
     job,
     jobs(filter = {}, options = {}) {
@@ -91,9 +92,27 @@ export function createProgressClient(
       checkRate(rate);
       if (ids !== undefined && (jobTypes ?? after ?? rate) !== undefined)
         throw new TypeError('with ids neither jobTypes, after nor maxRate can be given');
-      return new JobsHandle(platform, options, several, async (handle) =>
-        (await import('./jobs.js')).createEngine(core, handle, filter, rate, job),
+      let engine: JobsEngine | undefined;
+      const handle: JobsHandle = new Handle(
+        {
+          ...core,
+          snapshot: () => (engine as JobsEngine).snapshot(),
+          rewind: () => engine?.rewind(),
+          leave: () => engine?.leave(),
+          async ownLoop() {
+            await loaded;
+            return engine?.loop;
+          },
+        },
+        options,
+        { jobs: new Map(), hasForgotten: false },
       );
+      const load = async () => {
+        engine = (await import('./jobs.js')).createEngine(core, handle, filter, options, job);
+        if (handle.isOver) engine.leave();
+      };
+      const loaded = load().catch((error) => handle.fail(error));
+      return handle;
     },
     get,
     async *history(id, options) {
@@ -102,8 +121,8 @@ export function createProgressClient(
     },
     close() {
       isClosed = true;
+      for (const handle of [...core.handles]) handle.close();
       shared.close();
-      for (const jobs of [...several]) jobs.close();
     },
   };
 }

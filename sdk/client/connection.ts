@@ -1,6 +1,7 @@
 import type { ServerFrame } from '../../schemas/frames.generated.js';
-import { EdgeError, edgeError, UnauthorizedError } from './errors.js';
-import type { ConnectionState, TransportName } from './types.js';
+import { EdgeError, edgeError } from './errors.js';
+import type { Attempt } from './token-renewal.js';
+import type { ConnectionState } from './types.js';
 import type { FollowedJob, Platform, Position, Target, Transports, Wire, WireClose } from './wire.js';
 
 /** A connection that holds so long was good: the next wait is the shortest. */
@@ -40,16 +41,13 @@ export interface ConnectionDeps {
 /** Keeps a connection to one target open, over whatever happens to it. PROTOCOL.md, "What a client must do". */
 export interface Connection {
   readonly state: ConnectionState;
-  /** Over which it is open; null: it is not. */
-  readonly transport: TransportName | null;
+  /** While it is open. */
+  readonly wire: Wire | undefined;
   start(): void;
   /** Until it is started again. */
   stop(state?: 'idle' | 'closed'): void;
   /** Closes, and comes back at once. */
   restart(): void;
-  /** `followed()` has these as well, or another position of them. */
-  follow(jobs: readonly FollowedJob[]): void;
-  unfollow(ids: readonly string[]): void;
   /**
    * Asks for another token where the one in use was asked for before `since`.
    * @returns true once the edge has taken it; false where there is no newer one
@@ -57,14 +55,10 @@ export interface Connection {
   newerToken(since: number): Promise<boolean>;
 }
 
-export function createConnection(
-  { base, target, platform, transports, getToken }: ConnectionDeps,
-  owner: ConnectionOwner,
-): Connection {
+export function createConnection(deps: ConnectionDeps, owner: ConnectionOwner): Connection {
+  const { base, target, platform, transports, getToken } = deps;
+  const { now } = platform;
   let state: ConnectionState = 'idle';
-  let wire: Wire | null = null;
-  /** What an attempt before this one still hears counts for nothing. */
-  let attempt = 0;
   let tries = 0;
   let refusals = 0;
   let notBefore = 0;
@@ -72,8 +66,14 @@ export function createConnection(
   let stopTimer = (): void => {};
   /** Set while it is started. */
   let stopListening: (() => void) | null = null;
-  let lose: () => void;
-  let newerToken: Connection['newerToken'];
+
+  /** The one that counts. */
+  let attempt: Attempt | null = null;
+  let greetedAt: number;
+  let silenceMs: number;
+  let isDraining: boolean;
+  /** The edge's sentence ahead of its close. */
+  let problem: Extract<ServerFrame, { type: 'error' }> | undefined;
 
   const set = (next: ConnectionState): void => {
     if (next === state) return;
@@ -81,19 +81,16 @@ export function createConnection(
     owner.connected(next);
   };
   const drop = (): void => {
-    attempt += 1;
     stopTimer();
-    wire?.close();
-    wire = null;
+    attempt?.wire?.close();
+    attempt = null;
   };
   const later = (ms: number, run: () => void): void => {
     stopTimer();
     stopTimer = platform.later(ms, run);
   };
-  /** Comes back when nothing is heard for so long. */
-  const listen = (ms: number): void => later(ms, lose);
   const wait = (leastMs: number, jitterMs: number): void => {
-    notBefore = platform.now() + leastMs;
+    notBefore = now() + leastMs;
     later(leastMs + jitterMs, connect);
     set('waiting');
   };
@@ -108,146 +105,106 @@ export function createConnection(
     owner.failed(error);
   };
 
-  const connect = (): void => void attemptOnce();
+  const closed = (close: WireClose): void => {
+    const { next, code, message, retryAfterMs = 0 } = close;
+    const { token, tokenAt } = attempt as Attempt;
+    drop();
+    // A token that does not come says nothing of the transport.
+    if (greetedAt > now() && tokenAt <= now()) transports.failed(close);
+    if (now() - greetedAt >= GOOD_MS) tries = 0;
+    const isRefused = next === 'new_token';
+    if (isRefused && token !== null && now() - tokenAt >= QUITE_NEW_MS) connect();
+    else if (next === 'stop' || (isRefused && (token === null || ++refusals >= MAX_REFUSALS)))
+      fail(edgeError(code, problem?.code, problem?.message ?? message));
+    else {
+      // An edge that goes away has spread its closes already.
+      const isSpread = isDraining || code === 1012;
+      const mostMs = isSpread ? STEP_MS : Math.min(MOST_MS, STEP_MS * 2 ** tries++);
+      wait(retryAfterMs, platform.random() * mostMs);
+    }
+  };
+  const lose = (): void => closed({ next: 'retry', code: 0, message: '' });
 
   /** The page is there again, or the network. */
   const wake = (): void => {
     if (state === 'open') {
-      listen(WAKE_MS);
-      wire?.ping();
-    } else if (state === 'connecting') listen(2 * WAKE_MS);
+      later(WAKE_MS, lose);
+      attempt?.wire?.ping();
+    } else if (state === 'connecting') later(2 * WAKE_MS, lose);
     // What the edge asked for is kept to.
-    else if (platform.now() >= notBefore) connect();
+    else if (now() >= notBefore) connect();
   };
 
   /** The page goes, perhaps to come back: a socket would keep it from being kept, or be sent to in vain. */
   const hide = (): void => {
     drop();
-    wait(Math.max(0, notBefore - platform.now()), MOST_MS);
+    wait(Math.max(0, notBefore - now()), MOST_MS);
   };
 
-  /** One attempt, and the connection that it leads to. */
+  const newerToken: Connection['newerToken'] = async (since) => {
+    const own = attempt;
+    return (await import('./token-renewal.js')).newerToken(own, since, deps, {
+      isOver: () => attempt !== own,
+      reconnect: connect,
+    });
+  };
+
+  const heard = (): void => later(silenceMs, lose);
+  const frame = (given: ServerFrame): void => {
+    const { type } = given;
+    const isHello = type === 'hello';
+    if (isHello) {
+      greetedAt = now();
+      silenceMs = 2 * given.heartbeat_ms;
+      refusals = 0;
+      transports.worked();
+    }
+    heard();
+    attempt?.onFrame?.(given);
+    // None in time: the edge closes, and the next attempt asks again.
+    if (type === 'token_expiring') newerToken(Number.POSITIVE_INFINITY).catch(() => {});
+    if (type === 'draining') isDraining = true;
+    if (type === 'error' && given.processing_id === undefined) problem = given;
+    owner.frame(given);
+    if (isHello && attempt) set('open');
+  };
+
+  const connect = (): void => void attemptOnce();
+
   async function attemptOnce(): Promise<void> {
     drop();
-    const own = attempt;
-    const isOver = (): boolean => attempt !== own;
-    let token: string | null = null;
-    /** When it was asked for; Infinity: it is not there yet. */
-    let tokenAt = Number.POSITIVE_INFINITY;
-    let greetedAt = Number.POSITIVE_INFINITY;
-    let silenceMs = HELLO_MS;
-    let isDraining = false;
-    /** The edge's sentence ahead of its close. */
-    let problem: Extract<ServerFrame, { type: 'error' }> | undefined;
-
-    const closed = (close: WireClose): void => {
-      if (isOver()) return;
-      drop();
-      const { next, code, message, retryAfterMs = 0 } = close;
-      const now = platform.now();
-      // A token that does not come says nothing of the transport.
-      if (greetedAt > now && tokenAt <= now) transports.failed(close);
-      if (now - greetedAt >= GOOD_MS) tries = 0;
-      const error = edgeError(code, problem?.code, problem?.message ?? message);
-      if (next === 'stop') {
-        fail(error);
-        return;
-      }
-      if (next === 'new_token') {
-        if (token !== null && now - tokenAt >= QUITE_NEW_MS) {
-          connect();
-          return;
-        }
-        refusals += 1;
-        if (token === null || refusals >= MAX_REFUSALS) {
-          fail(new UnauthorizedError(error.code, error.message));
-          return;
-        }
-      }
-      // An edge that goes away has spread its closes already.
-      const isSpread = isDraining || code === 1012;
-      wait(
-        retryAfterMs,
-        platform.random() * (isSpread ? STEP_MS : Math.min(MOST_MS, STEP_MS * 2 ** tries++)),
-      );
-    };
-    lose = () => closed({ next: 'retry', code: 0, message: '' });
-
-    let renewal: Promise<boolean> | null = null;
-    /** Set while the edge has a token and has not said that it counts. */
-    let renewed: ((isNewer: true) => void) | null = null;
-    const askAnew = async (): Promise<boolean> => {
-      const askedAt = platform.now();
-      const fresh = await getToken();
-      // The next connection begins with it.
-      if (isOver()) return true;
-      // The same one again would be warned of again.
-      if (fresh === null || fresh === token) return false;
-      token = fresh;
-      tokenAt = askedAt;
-      if (wire?.renew(fresh))
-        return new Promise((resolve) => {
-          renewed = resolve;
-        });
-      connect();
-      return true;
-    };
-    const renew = (): Promise<boolean> => {
-      renewal ??= askAnew().finally(() => {
-        renewal = null;
-      });
-      return renewal;
-    };
-    newerToken = async (since) => (renewal || tokenAt < since) && renew();
-
-    const heard = (): void => {
-      if (!isOver()) listen(silenceMs);
-    };
-    const frame = (given: ServerFrame): void => {
-      if (isOver()) return;
-      const isHello = given.type === 'hello';
-      if (isHello) {
-        greetedAt = platform.now();
-        silenceMs = 2 * given.heartbeat_ms;
-        refusals = 0;
-        transports.worked();
-      }
-      heard();
-      // None in time: the edge closes, and the next attempt asks again.
-      if (given.type === 'token_expiring') renew().catch(() => {});
-      if (given.type === 'auth_ok') {
-        renewed?.(true);
-        renewed = null;
-      }
-      // An edge that could not check it has said nothing, and takes it again.
-      if (given.type === 'heartbeat' && renewed && token) wire?.renew(token);
-      if (given.type === 'draining') isDraining = true;
-      if (given.type === 'error' && given.processing_id === undefined) problem = given;
-      owner.frame(given);
-      if (isHello && !isOver()) set('open');
-    };
-
+    const own: Attempt = { token: null, tokenAt: Number.POSITIVE_INFINITY };
+    attempt = own;
+    /** What an attempt before this one still hears counts for nothing. */
+    const mine =
+      <T>(run: (given: T) => void) =>
+      (given: T): void => {
+        if (attempt === own) run(given);
+      };
+    greetedAt = Number.POSITIVE_INFINITY;
+    silenceMs = HELLO_MS;
+    isDraining = false;
+    problem = undefined;
     // Also where it is the token that does not come.
-    listen(HELLO_MS);
+    heard();
     set('connecting');
     try {
-      const askedAt = platform.now();
-      token = await getToken();
+      const askedAt = now();
+      own.token = await getToken();
       // It may be of before whatever came since it was asked for.
-      tokenAt = askedAt;
+      own.tokenAt = askedAt;
       const openWire = await transports.open();
-      if (isOver()) return;
+      if (attempt !== own) return;
       const { followed, received: position } = owner;
-      const opened = openWire(
-        { base, target, token },
-        { followed, position, frame, alive: heard, closed },
+      own.wire = openWire(
+        { base, target, token: own.token },
+        { followed, position, frame: mine(frame), alive: mine<void>(heard), closed: mine(closed) },
         platform,
       );
       // It may have been closed within the call.
-      if (isOver()) opened.close();
-      else wire = opened;
+      if (attempt !== own) own.wire.close();
     } catch (error) {
-      if (isOver()) return;
+      if (attempt !== own) return;
       // The error may hold the token, so it is not shown. One of ours was thrown to be.
       if (error instanceof EdgeError) fail(error);
       else lose();
@@ -258,8 +215,8 @@ export function createConnection(
     get state() {
       return state;
     },
-    get transport() {
-      return (state === 'open' && wire?.transport) || null;
+    get wire() {
+      return state === 'open' ? attempt?.wire : undefined;
     },
     start() {
       if (stopListening) return;
@@ -276,12 +233,6 @@ export function createConnection(
     restart() {
       if (stopListening) connect();
     },
-    follow(jobs) {
-      if (state === 'open') wire?.follow(jobs);
-    },
-    unfollow(ids) {
-      if (state === 'open') wire?.unfollow(ids);
-    },
-    newerToken: (since) => newerToken(since),
+    newerToken,
   };
 }

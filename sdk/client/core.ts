@@ -1,7 +1,7 @@
 import type { ConnectionDeps, createConnection } from './connection.js';
 import type { isOtherLog, parseCursor } from './cursor.js';
 import type { edgeError } from './errors.js';
-import type { isFinished } from './job-feed.js';
+import type { HandleOwner } from './handle.js';
 
 /**
  * What the parts that are loaded later have in common with the core. They are given it: where they import it, a bundler cuts
@@ -11,6 +11,7 @@ export interface Core extends Omit<ConnectionDeps, 'target'> {
   readonly createConnection: typeof createConnection;
   readonly parseCursor: typeof parseCursor;
   readonly isOtherLog: typeof isOtherLog;
-  readonly isFinished: typeof isFinished;
+  /** All that hold something, of a job or of several. */
+  readonly handles: HandleOwner<unknown>['handles'];
   readonly edgeError: typeof edgeError;
 }

@@ -1,6 +1,7 @@
 import { isOtherLog } from './cursor.js';
 import { EdgeError } from './errors.js';
-import { Handle } from './handle.js';
+import { Handle, type HandleOwner } from './handle.js';
+import type { JobFeed } from './job-feed.js';
 import type {
   ConnectionState,
   Job,
@@ -10,70 +11,55 @@ import type {
   ProgressUpdate,
   ResetReason,
 } from './types.js';
-import type { Platform, Position } from './wire.js';
-
-/** What a follower asks of those who feed it. */
-export interface FollowerOwner {
-  readonly platform: Platform;
-  /** It is over, by the page or by itself. */
-  leave(follower: Follower): void;
-  /** It wants everything behind this again. */
-  rewind(follower: Follower, to: Position): void;
-  /** It has taken more. */
-  moved(follower: Follower): void;
-}
+import type { Position } from './wire.js';
 
 /** One follower of one job: what `client.job()` gives. */
 export class Follower extends Handle<JobSnapshot, JobEvents> implements Job {
   readonly done: Promise<ProgressUpdate>;
-  readonly #owner: FollowerOwner;
-  #resolve!: (update: ProgressUpdate) => void;
-  #reject!: (error: Error) => void;
-  #shown: JobSnapshot;
+  #settle!: (error: Error | null) => void;
   /** What is taken is what the page says, and no edge has said so. */
   #isGiven = true;
 
   constructor(
     readonly id: string,
-    owner: FollowerOwner,
+    owner: HandleOwner<JobSnapshot>,
     options: JobOptions,
   ) {
-    super(owner.platform, options);
-    this.#owner = owner;
-    this.#shown = {
-      id,
-      state: null,
-      connection: 'idle',
-      isCurrent: false,
-      continuity: { kind: 'unknown' },
-      stalled: null,
-      isEnded: false,
-      error: null,
-    };
+    super(owner, options, { id, state: null, stalled: null, isEnded: false });
     this.done = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
+      this.#settle = (error) =>
+        error === null && this.state !== null
+          ? resolve(this.state)
+          : reject(error ?? new EdgeError('no_event', 'the last state is gone'));
     });
     // Who does not ask for it has not failed to handle it.
     this.done.catch(() => {});
   }
 
-  /** The page has been given no state, and asked for no cursor. */
-  get isEmpty(): boolean {
-    return this.taken === null && this.state === null;
-  }
-
   get state(): ProgressUpdate | null {
-    return this.#shown.state;
+    return this.getSnapshot().state;
   }
 
-  getSnapshot(): JobSnapshot {
-    return this.#shown;
-  }
-
-  /** Shown before it is given: to a page that draws at once. */
-  preview(state: ProgressUpdate | null): void {
-    this.#show({ state });
+  /** What is known of its job, which it may not have been told yet. */
+  sync(feed: JobFeed, connection: ConnectionState, isAway: boolean): void {
+    const { received, state, stalled } = feed;
+    if (received !== null) {
+      if (this.taken === null && state !== null) this.update(state, { ...received, seq: state.seq }, false);
+      // Who has not been given the state is not behind it.
+      const isShort = this.taken === null && feed.isResumed;
+      // What is void is shown anew.
+      if (feed.isFollowing && !isShort && this.advanceTo(received)) this.sync(feed, connection, isAway);
+    }
+    if (feed.isEnded) this.end(state);
+    // Behind the end it is a loop alone that goes on.
+    if (this.isOver) return;
+    const shown = this.getSnapshot();
+    const isCurrent = feed.isFollowing && !isAway;
+    const isNew = connection !== shown.connection;
+    const isStalled = stalled !== shown.stalled;
+    if (isNew || isStalled || isCurrent !== shown.isCurrent) this.show({ connection, isCurrent, stalled });
+    if (isNew) this.emit('connection', connection);
+    if (isStalled && stalled) this.emit('stalled', stalled);
   }
 
   /** @param isLinked it names its predecessor, and everything up to that had come */
@@ -81,9 +67,9 @@ export class Follower extends Handle<JobSnapshot, JobEvents> implements Job {
     this.#checkLog(position);
     this.#isGiven = false;
     this.give(update, position, () => {
-      const { state, continuity } = this.#shown;
+      const { state, continuity } = this.getSnapshot();
       const isProven = this.taken === null || (isLinked && (continuity.kind === 'proven' || state === null));
-      this.#show({
+      this.show({
         state: update,
         stalled: null,
         continuity: continuity.kind === 'reset' ? continuity : { kind: isProven ? 'proven' : 'unknown' },
@@ -91,78 +77,38 @@ export class Follower extends Handle<JobSnapshot, JobEvents> implements Job {
     });
   }
 
-  /** Everything up to here has been given. */
-  advanceTo(position: Position): void {
-    if (this.#checkLog(position)) return;
+  /**
+   * Everything up to here has been given.
+   * @returns true where what was taken is void
+   */
+  advanceTo(position: Position): boolean {
+    if (this.#checkLog(position)) return true;
     const taken = this.taken?.seq ?? 0;
-    // The cursor that the page gave is of a future that this stream has not. The state follows.
-    if (this.#isGiven && position.seq < taken) this.reset('ahead');
-    else if (position.seq >= taken) this.advance(position);
+    // The cursor that the page gave is of a future that this stream has not.
+    const isAhead = this.#isGiven && position.seq < taken;
     this.#isGiven = false;
+    if (isAhead) this.reset('ahead');
+    else if (position.seq >= taken && position !== this.taken) this.advance(position);
+    return isAhead;
   }
 
   reset(reason: ResetReason): void {
-    const isVoid = this.forget();
-    if (!isVoid && this.state === null) return;
+    if (!this.forget() && this.state === null) return;
+    const continuity = { kind: 'reset', reason } as const;
     // Behind the end it concerns a loop alone, which has not got there yet.
-    if (!this.isOver) this.#show({ state: null, stalled: null, isCurrent: false });
-    this.#show({ continuity: { kind: 'reset', reason } });
+    this.show(this.isOver ? { continuity } : { continuity, state: null, stalled: null, isCurrent: false });
     this.emit('reset', { reason });
-  }
-
-  stall(stalled: NonNullable<JobSnapshot['stalled']>): void {
-    this.#show({ stalled });
-    this.emit('stalled', stalled);
-  }
-
-  /** How its connection is, and whether all that there is has been given. */
-  connected(connection: ConnectionState, isCurrent: boolean): void {
-    const before = this.#shown;
-    const isNew = connection !== before.connection;
-    // Behind the end it is a loop alone that goes on.
-    if (this.isOver || !(isNew || isCurrent !== before.isCurrent)) return;
-    this.#show({ connection, isCurrent });
-    if (isNew) this.emit('connection', connection);
   }
 
   /** @param state the job's last */
   end(state: ProgressUpdate | null): void {
-    if (!this.isOver) this.#show({ state: this.state ?? state });
-    if (!this.finish(null)) return;
-    const last = this.state;
-    if (last === null) this.#reject(new EdgeError('no_event', 'the last state is gone'));
-    else this.#resolve(last);
-    this.emit('end', last);
+    if (!this.isOver) this.show({ state: this.state ?? state, isEnded: true });
+    if (this.finish(null)) this.emit('end', this.state);
   }
 
   override finish(error: Error | null): boolean {
-    if (!this.isOver) {
-      const isEnded = error === null;
-      this.#show({ error, isEnded, isCurrent: isEnded, connection: 'closed' });
-      if (!isEnded) this.#reject(error);
-    }
+    if (!this.isOver) this.#settle(error);
     return super.finish(error);
-  }
-
-  rewind(to: Position): void {
-    this.#owner.rewind(this, to);
-  }
-
-  override moved(): void {
-    this.#owner.moved(this);
-  }
-
-  protected newest(): ProgressUpdate | null {
-    return this.taken && this.state;
-  }
-
-  protected leave(): void {
-    this.#owner.leave(this);
-  }
-
-  #show(changes: Partial<JobSnapshot>): void {
-    this.#shown = { ...this.#shown, ...changes };
-    this.changed();
   }
 
   /** What the page has taken is of another stream, or was taken under another scope. */

@@ -1,18 +1,48 @@
 import { parseCursor, toCursor } from './cursor.js';
 import { ClosedError } from './errors.js';
-import type { Loop, LoopOwner } from './loop.js';
-import type { Cursor, JobOptions, ProgressUpdate, TypedEventTarget } from './types.js';
+import type { Loop } from './loop.js';
+import type {
+  ConnectionState,
+  Continuity,
+  Cursor,
+  JobOptions,
+  ProgressUpdate,
+  TypedEventTarget,
+} from './types.js';
 import type { Platform, Position } from './wire.js';
 
 const TypedTarget = EventTarget as new <Events>() => TypedEventTarget<Events>;
 
-type TellLoop = (tell: (loop: Loop) => void) => void;
+/** What a handle asks of those who feed it. */
+export interface HandleOwner<Snapshot> {
+  readonly platform: Platform;
+  /** Those that hold something. */
+  readonly handles: Set<{ close(): void }>;
+  /** What is shown, where it is made when somebody asks for it. */
+  snapshot?(): Snapshot;
+  /** Its loop wants everything behind `looped` again. */
+  rewind(): void;
+  /** It is over, by the page or by itself. */
+  leave(): void;
+  /** `cursor` has moved. */
+  moved?(): void;
+  /** Where it has another loop. */
+  ownLoop?(): Promise<Loop | undefined>;
+}
+
+/** What each snapshot has. */
+interface Shown {
+  readonly connection: ConnectionState;
+  readonly isCurrent: boolean;
+  readonly continuity: Continuity;
+  readonly error: Error | null;
+}
 
 /**
- * What a page holds of a job, or of all jobs: an event target, a store and a loop over the same updates. It knows what the
- * page has taken. Handlers take at once, a loop takes when it asks; each gets every update once.
+ * What a page holds of a job, or of several jobs: an event target, a store and a loop over the same updates. It knows what
+ * the page has taken. Handlers take at once, a loop takes when it asks; each gets every update once.
  */
-export abstract class Handle<Snapshot, Events> extends TypedTarget<Events> implements LoopOwner {
+export class Handle<Snapshot extends Shown, Events> extends TypedTarget<Events> {
   /** Up to here the handlers ran. */
   taken: Position | null;
   /** What the loop took last. */
@@ -20,20 +50,31 @@ export abstract class Handle<Snapshot, Events> extends TypedTarget<Events> imple
   isOver = false;
   /** Why it is over; null: it has come to its end. */
   error: Error | null = null;
-  readonly #platform: Platform;
+  readonly owner: HandleOwner<Snapshot>;
+  #shown: Snapshot | null;
   /** Where the page wanted to begin; null: at the last state. */
   #start: Position | null;
   #isTelling = false;
   #loop: Promise<Loop> | null = null;
   /** null: nobody loops. */
-  #tellLoop: TellLoop | null = null;
+  #tellLoop: ((tell: (loop: Loop) => void) => void) | null = null;
   readonly #abort = (): void => this.close();
   readonly #signal: AbortSignal | undefined;
 
-  constructor(platform: Platform, { after, signal }: JobOptions) {
+  /** @param shown what is shown at first, besides what all show */
+  constructor(
+    owner: HandleOwner<Snapshot>,
+    { after, signal }: JobOptions,
+    shown: Omit<Snapshot, keyof Shown>,
+  ) {
     super();
-    this.#platform = platform;
+    this.owner = owner;
+    this.#shown = {
+      ...{ connection: 'idle', isCurrent: false, continuity: { kind: 'unknown' }, error: null },
+      ...shown,
+    } as unknown as Snapshot;
     this.taken = this.#start = after === undefined ? null : parseCursor(after);
+    owner.handles.add(this);
     this.#signal = signal;
     signal?.addEventListener('abort', this.#abort);
     if (signal?.aborted) queueMicrotask(this.#abort);
@@ -56,6 +97,12 @@ export abstract class Handle<Snapshot, Events> extends TypedTarget<Events> imple
     return () => this.removeEventListener('state', call);
   }
 
+  /** What is shown now: the same object until it changes. */
+  getSnapshot(): Snapshot {
+    this.#shown ??= (this.owner.snapshot as () => Snapshot)();
+    return this.#shown;
+  }
+
   close(): void {
     this.finish(new ClosedError());
   }
@@ -74,29 +121,23 @@ export abstract class Handle<Snapshot, Events> extends TypedTarget<Events> imple
     };
   }
 
-  /** What is shown now: the same object until it changes. */
-  abstract getSnapshot(): Snapshot;
-  /** The newest update, for a loop that begins late. */
-  protected abstract newest(): ProgressUpdate | null;
-  /** The loop wants everything behind this again. */
-  abstract rewind(to: Position): void;
-  /** Lets go of whatever it holds. */
-  protected abstract leave(): void;
-
-  /** `cursor` has moved. */
-  moved(): void {}
-
-  emit<K extends keyof Events & string>(type: K, detail: Events[K]): void {
-    this.#dispatch(type, detail);
+  emit<K extends keyof Events & string>(type: K, detail: Events[K]): void;
+  emit(type: 'update' | 'state' | 'error', detail: unknown): void;
+  emit(type: string, detail: unknown): void {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 
-  /** What is shown has changed. Those who watch are told once for all that comes in one turn. */
-  changed(): void {
+  /**
+   * What is shown has changed. Those who watch are told once for all that comes in one turn.
+   * @param changes null: `owner` makes another snapshot
+   */
+  show(changes: Partial<Snapshot> | null): void {
+    this.#shown = changes && { ...this.getSnapshot(), ...changes };
     if (this.#isTelling) return;
     this.#isTelling = true;
-    this.#platform.later(0, () => {
+    this.owner.platform.later(0, () => {
       this.#isTelling = false;
-      this.#dispatch('state', this.getSnapshot());
+      this.emit('state', this.getSnapshot());
     });
   }
 
@@ -107,19 +148,19 @@ export abstract class Handle<Snapshot, Events> extends TypedTarget<Events> imple
   give(update: ProgressUpdate, position: Position, show: () => void): void {
     if (!this.isOver && position.seq > (this.taken?.seq ?? -1)) {
       show();
-      this.#dispatch('update', update);
+      this.emit('update', update);
       // Only now: what a handler did not get to see is not taken.
       this.taken = position;
     }
     this.#tellLoop?.((loop) => loop.give(update, position));
-    this.moved();
+    this.owner.moved?.();
   }
 
   /** Everything up to here was given, or is none of this handle's. */
   advance(position: Position): void {
     this.taken = position;
     this.#tellLoop?.((loop) => loop.advance(position));
-    this.moved();
+    this.owner.moved?.();
   }
 
   /** What was given is void. @returns false when there was nothing */
@@ -137,10 +178,11 @@ export abstract class Handle<Snapshot, Events> extends TypedTarget<Events> imple
    */
   finish(error: Error | null): boolean {
     const isFirst = !this.isOver;
+    this.isOver = true;
     if (isFirst) {
-      this.isOver = true;
       this.error = error;
-      this.changed();
+      const end: Shown = { ...this.getSnapshot(), connection: 'closed', isCurrent: error === null, error };
+      this.show(end as Snapshot);
     }
     // A loop may have more to get up to the end.
     if (error !== null || this.#tellLoop === null) this.letGo();
@@ -149,25 +191,25 @@ export abstract class Handle<Snapshot, Events> extends TypedTarget<Events> imple
   }
 
   fail(error: Error): void {
-    if (this.finish(error)) this.#dispatch('error', error);
+    if (this.finish(error)) this.emit('error', error);
   }
 
   /** Nothing is held any more. */
   letGo(): void {
     this.#signal?.removeEventListener('abort', this.#abort);
-    this.leave();
-  }
-
-  #dispatch(type: string, detail: unknown): void {
-    this.dispatchEvent(new CustomEvent(type, { detail }));
+    this.owner.handles.delete(this);
+    this.owner.leave();
   }
 
   /** What it has to be told meanwhile waits until it is loaded. */
   async #openLoop(): Promise<Loop> {
-    const waiting: Parameters<TellLoop>[0][] = [];
+    const waiting: ((loop: Loop) => void)[] = [];
     this.#tellLoop = (tell) => waiting.push(tell);
     const { taken, isOver, error } = this;
-    const [start, newest] = [this.#start, this.newest()];
+    // Of several jobs it gets what comes: what is shown is in the snapshot.
+    const { state = null } = this.getSnapshot() as { readonly state?: ProgressUpdate | null };
+    const newest = taken && state;
+    const start = this.#start;
     this.looped = start ?? (newest === null ? taken : null);
     try {
       const { openLoop } = await import('./loop.js');

@@ -1,19 +1,32 @@
 import type { ServerFrame } from '../../schemas/frames.generated.js';
 import type { Connection } from './connection.js';
 import type { Core } from './core.js';
-import type { JobsEngine, JobsHandle } from './jobs-handle.js';
+import type { Handle } from './handle.js';
 import type { Loop } from './loop.js';
 import type {
   ConnectionState,
   Continuity,
   Job,
   JobSnapshot,
+  JobsEvents,
   JobsFilter,
+  JobsOptions,
   JobsSnapshot,
   ProgressUpdate,
   ResetReason,
 } from './types.js';
 import type { Position, Target } from './wire.js';
+
+/** Several jobs: what `client.jobs()` gives at once, and what feeds it when it is loaded. */
+export type JobsHandle = Handle<JobsSnapshot, JobsEvents>;
+
+export interface JobsEngine {
+  snapshot(): JobsSnapshot;
+  /** Where it has a loop of its own. */
+  readonly loop?: Loop;
+  rewind(): void;
+  leave(): void;
+}
 
 // What feeds a handle of several jobs. A page that follows jobs one by one does not load it.
 
@@ -25,10 +38,9 @@ export function createEngine(
   core: Core,
   handle: JobsHandle,
   { ids, jobTypes = [] }: JobsFilter,
-  maxRate: number | undefined,
+  { maxRate, maxFinished }: JobsOptions,
   open: (id: string) => Job,
 ): JobsEngine {
-  const { maxFinished } = handle.options;
   if (maxFinished !== undefined && !(Number.isSafeInteger(maxFinished) && maxFinished >= 0))
     throw new TypeError(`maxFinished is ${maxFinished}; expected a whole number from 0`);
   if (ids !== undefined && maxFinished !== undefined)
@@ -39,7 +51,7 @@ export function createEngine(
       [...new Set(ids)].map((id) => open(id)),
     );
   const query = (position: Position | null): string => allJobsQuery(jobTypes, position);
-  return new AllJobs(core, handle, { kind: 'all', jobTypes, maxRate, query });
+  return new AllJobs(core, handle, { kind: 'all', jobTypes, maxRate, query }, maxFinished);
 }
 
 /** PROTOCOL.md, "Connecting". */
@@ -52,6 +64,11 @@ function allJobsQuery(jobTypes: readonly string[], position: Position | null): s
   }
   return String(query);
 }
+
+/** Whether it is a job's last, unless somebody begins another attempt. */
+const isFinished = ({ status, error }: ProgressUpdate): boolean =>
+  status === 'completed' ||
+  (status === 'error' && (error as { retryable?: boolean } | undefined)?.retryable !== true);
 
 /** What is shown of one of all jobs. */
 interface Shown {
@@ -90,6 +107,7 @@ class AllJobs implements JobsEngine {
     private readonly core: Core,
     private readonly handle: JobsHandle,
     target: Target,
+    private readonly maxFinished = Number.POSITIVE_INFINITY,
   ) {
     this.#received = handle.taken;
     this.#connection = core.createConnection(
@@ -138,7 +156,7 @@ class AllJobs implements JobsEngine {
         this.#last.clear();
         this.#isNew = false;
         this.#continuity = { kind: 'unknown' };
-        this.handle.changed();
+        this.handle.show(null);
         this.handle.emit('skipped', { reason: frame.reason, after: frame.after, before: frame.before });
         return;
       case 'caught_up':
@@ -159,13 +177,13 @@ class AllJobs implements JobsEngine {
         this.#reset(frame.reason);
         return;
       case 'gone':
-        if (this.#forget(frame.processing_id)) this.handle.changed();
+        if (this.#forget(frame.processing_id)) this.handle.show(null);
         this.handle.emit('gone', { id: frame.processing_id });
         return;
       case 'stalled': {
         const shown = this.#shown.get(frame.processing_id);
         if (shown !== undefined) Object.assign(shown, { stalled: frame, snapshot: null });
-        this.handle.changed();
+        this.handle.show(null);
         this.handle.emit('stalled', frame);
         return;
       }
@@ -185,7 +203,7 @@ class AllJobs implements JobsEngine {
         isCurrent,
         continuity: this.#continuity,
         stalled: shown.stalled,
-        isEnded: this.core.isFinished(shown.state),
+        isEnded: isFinished(shown.state),
         error: null,
       };
       jobs.set(id, shown.snapshot);
@@ -198,8 +216,9 @@ class AllJobs implements JobsEngine {
     };
   }
 
-  rewind(to: Position): void {
-    if (this.#received === null || this.core.isOtherLog(this.#received, to)) return;
+  rewind(): void {
+    const { looped: to } = this.handle;
+    if (to === null || this.#received === null || this.core.isOtherLog(this.#received, to)) return;
     this.#received = to;
     this.#last.clear();
     this.#connection.restart();
@@ -220,7 +239,7 @@ class AllJobs implements JobsEngine {
   /** What is the same of all jobs has changed. */
   #changedAll(): void {
     for (const shown of this.#shown.values()) shown.snapshot = null;
-    this.handle.changed();
+    this.handle.show(null);
   }
 
   #at(seq: number, resume?: number): Position {
@@ -261,21 +280,20 @@ class AllJobs implements JobsEngine {
       if (isGap && this.#continuity.kind === 'proven') this.#continuity = { kind: 'unknown' };
       this.#shown.set(id, { state: update, stalled: null, snapshot: null });
       this.#forgetOldest(update);
-      this.handle.changed();
+      this.handle.show(null);
     });
     // One that is forgotten is so also where its events come once more, for a loop.
-    if (!this.#shown.has(id) && this.core.isFinished(update)) this.#last.delete(id);
+    if (!this.#shown.has(id) && isFinished(update)) this.#last.delete(id);
     return true;
   }
 
   /** Of the finished jobs no more stay than the page wants. */
   #forgetOldest(newest: ProgressUpdate): void {
-    const { maxFinished = Number.POSITIVE_INFINITY } = this.handle.options;
     this.#finished.delete(newest.processing_id);
-    if (!this.core.isFinished(newest)) return;
+    if (!isFinished(newest)) return;
     this.#finished.add(newest.processing_id);
     for (const oldest of this.#finished) {
-      if (this.#finished.size <= maxFinished) return;
+      if (this.#finished.size <= this.maxFinished) return;
       this.#hasForgotten = true;
       this.#forget(oldest);
     }
@@ -297,7 +315,7 @@ class AllJobs implements JobsEngine {
     this.#finished.clear();
     this.#hasForgotten = false;
     this.#continuity = { kind: 'reset', reason };
-    this.handle.changed();
+    this.handle.show(null);
     this.handle.emit('reset', { reason });
   }
 }
@@ -320,9 +338,9 @@ class NamedJobs implements JobsEngine {
         if (detail !== last) handle.emit('connection', detail);
         last = detail;
       });
-      job.subscribe(() => handle.changed());
+      job.subscribe(() => handle.show(null));
     }
-    handle.changed();
+    handle.show(null);
   }
 
   snapshot(): JobsSnapshot {

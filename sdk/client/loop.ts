@@ -5,17 +5,19 @@ import type { Position } from './wire.js';
 export const limits = { queued: 1_000 };
 
 /** What a loop takes from, and tells what it has taken. */
-export interface LoopOwner {
+export interface LoopHandle {
   /** What the loop took last. */
   looped: Position | null;
-  /** `looped` has moved. */
-  moved(): void;
-  /** The loop wants everything behind this again. */
-  rewind(to: Position): void;
   /** The loop has all that there is. */
   letGo(): void;
-  /** Where there is another one. */
-  ownLoop?(): Promise<Loop | undefined>;
+  readonly owner: {
+    /** `looped` has moved. */
+    moved?(): void;
+    /** The loop wants everything behind `looped` again. */
+    rewind(): void;
+    /** Where there is another one. */
+    ownLoop?(): Promise<Loop | undefined>;
+  };
 }
 
 /** What a loop is told, and asked. */
@@ -26,11 +28,11 @@ export interface Loop {
   advance(position: Position): void;
   /** What was given is void. */
   forget(): void;
-  /** Nothing comes any more. Behind the end its owner may tell it of an error yet. */
+  /** Nothing comes any more. Behind the end its handle may tell it of an error yet. */
   finish(error: Error | null): void;
 }
 
-/** How its owner was when it began. */
+/** How its handle was when it began. */
 export interface LoopStart {
   /** Where the page wanted to begin; null: at the last state. */
   readonly start: Position | null;
@@ -55,8 +57,8 @@ interface Waiter {
 const isByThePage = (error: Error | null): boolean => error?.name === 'ClosedError';
 
 /** A page that does not loop does not load it. */
-export async function openLoop(owner: LoopOwner, start: LoopStart): Promise<Loop> {
-  return (await owner.ownLoop?.()) ?? new QueueLoop(owner, start);
+export async function openLoop(handle: LoopHandle, start: LoopStart): Promise<Loop> {
+  return (await handle.owner.ownLoop?.()) ?? new QueueLoop(handle, start);
 }
 
 /** Takes an update when the page asks for one. */
@@ -73,7 +75,7 @@ class QueueLoop implements Loop {
 
   /** One that begins late starts at what is shown; or at the cursor that was given, where it is not there any more. */
   constructor(
-    private readonly owner: LoopOwner,
+    private readonly handle: LoopHandle,
     { start, newest, taken, isOver, error }: LoopStart,
   ) {
     this.#isOver = isOver;
@@ -110,12 +112,12 @@ class QueueLoop implements Loop {
     if (this.#isCutShort) return;
     const last = this.#queue.at(-1);
     this.#queued = position;
-    if (last === undefined) this.owner.looped = position;
+    if (last === undefined) this.handle.looped = position;
     else last.position = position;
   }
 
   forget(): void {
-    this.owner.looped = this.#queued = null;
+    this.handle.looped = this.#queued = null;
     this.#isCutShort = false;
     this.#queue = [];
   }
@@ -126,7 +128,7 @@ class QueueLoop implements Loop {
     if (error !== null) this.#isCutShort = false;
     if (!this.#isOver && !this.#isCutShort) {
       this.#isOver = true;
-      if (error === null) this.owner.letGo();
+      if (error === null) this.handle.letGo();
     }
     this.#serve();
   }
@@ -134,19 +136,19 @@ class QueueLoop implements Loop {
   #serve(): void {
     while (this.#waiters.length > 0) {
       const entry = this.#queue.shift();
-      const { looped } = this.owner;
+      const { looped } = this.handle;
       if (entry === undefined && this.#isCutShort && looped !== null) {
         this.#isCutShort = false;
         this.#queued = looped;
-        this.owner.rewind(looped);
+        this.handle.owner.rewind();
         return;
       }
       if (entry === undefined && !this.#isOver) return;
       const waiter = this.#waiters.shift();
       if (entry !== undefined) {
-        this.owner.looped = entry.position;
+        this.handle.looped = entry.position;
         waiter?.resolve({ done: false, value: entry.update });
-        this.owner.moved();
+        this.handle.owner.moved?.();
       } else if (this.#error !== null) {
         waiter?.reject(this.#error);
         this.#error = null;

@@ -1,9 +1,10 @@
 import type { ServerFrame } from '../../schemas/frames.generated.js';
 import { type Connection, type ConnectionDeps, createConnection } from './connection.js';
 import { Follower } from './follower.js';
+import type { HandleOwner } from './handle.js';
 import { JobFeed } from './job-feed.js';
 import type { Saved } from './saved.js';
-import type { JobOptions, ProgressUpdate } from './types.js';
+import type { JobOptions, JobSnapshot, ProgressUpdate } from './types.js';
 
 /** An edge follows no more jobs on one connection, unless it is set to. */
 const MAX_FOLLOWED = 256;
@@ -13,6 +14,7 @@ const JOIN_MS = 50;
 const AGAIN_MS = 2_000;
 
 export interface SharedJobsDeps extends Omit<ConnectionDeps, 'target'> {
+  readonly handles: HandleOwner<unknown>['handles'];
   readonly maxRate: number | undefined;
   readonly lingerMs: number;
   /** The last state, asked for once. */
@@ -27,12 +29,12 @@ type Feed = JobFeed<Follower>;
 export interface SharedJobs {
   readonly connection: Connection;
   open(id: string, options: JobOptions): Follower;
-  /** Ends everything. */
+  /** Lets go of the connection, for good. */
   close(): void;
 }
 
 export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
-  const { platform, lingerMs } = deps;
+  const { platform, handles, lingerMs } = deps;
   const feeds = new Map<string, Feed>();
   /** Asked for together. */
   const wanted = new Set<string>();
@@ -46,7 +48,7 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
 
   // What has ended is not followed.
   const followed = () =>
-    [...feeds.values()].flatMap(({ id, isEnded, position }) => (isEnded ? [] : { id, position }));
+    [...feeds.values()].flatMap(({ id, isEnded, received: position }) => (isEnded ? [] : { id, position }));
 
   /** None is left behind `close()`, which may be called by what a handler does. */
   const later = (ms: number, run: () => void): void => {
@@ -64,7 +66,7 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
         const jobs = followed().filter((job) => wanted.has(job.id));
         wanted.clear();
         followedAt = platform.now();
-        if (jobs.length > 0) connection.follow(jobs);
+        if (jobs.length > 0) connection.wire?.follow(jobs);
       });
     }
     wanted.add(id);
@@ -80,104 +82,101 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
   /** Lets go of what nobody has followed for a while; and of the connection, when that is all. */
   const sweep = (leastMs = lingerMs): void => {
     const since = platform.now() - leastMs;
-    const unused = [...feeds.values()].filter(({ followers }) => followers.size === 0);
-    const left = unused.filter(({ leftAt }) => leftAt <= since);
+    const left = [...feeds.values()].filter(
+      ({ followers, leftAt }) => followers.size === 0 && leftAt <= since,
+    );
     for (const { id } of left) feeds.delete(id);
     const ids = left.flatMap(({ id, isEnded }) => (isEnded ? [] : id));
-    if (ids.length > 0) connection.unfollow(ids);
-    if (left.length === unused.length && followed().length === 0) connection.stop();
+    if (ids.length > 0) connection.wire?.unfollow(ids);
+    if (feeds.size === 0) connection.stop();
   };
-  // All at full steps of time: what is left one by one goes in few frames.
-  const linger = (): void => later(lingerMs + JOIN_MS - (platform.now() % JOIN_MS), sweep);
 
   const feedOf = (id: string): Feed => {
     const known = feeds.get(id);
     if (known) return known;
     if (feeds.size >= MAX_FOLLOWED) sweep(0);
-    const feed: Feed = new JobFeed(id);
-    feed.since = platform.now();
-    feed.greeted(epoch);
+    const feed: Feed = new JobFeed(id, epoch, platform.now());
     feeds.set(id, feed);
     want(id);
     return feed;
   };
 
-  const tell = (feed: Feed): void => {
-    const { state } = connection;
-    for (const follower of [...feed.followers])
-      follower.connected(state, state === 'open' && feed.isFollowing && !isAway);
-  };
-
-  /** To those who have been given nothing yet. */
-  const showState = ({ state, position, followers }: Feed): void => {
-    if (!state || !position) return;
-    for (const follower of [...followers])
-      if (follower.position === null) follower.update(state, { ...position, seq: state.seq }, false);
+  const sync = (feed: Feed): void => {
+    for (const follower of [...feed.followers]) follower.sync(feed, connection.state, isAway);
   };
 
   /** Somebody wants the last state of a job that is followed from a later place. */
   const askForState = (feed: Feed): void => {
-    const isMissed = [...feed.followers].some(({ isEmpty }) => isEmpty);
-    if (!feed.isFollowing || !feed.isStateUnknown || !isMissed) return;
+    const isUnknown = (): boolean => feed.isResumed && feed.state === null;
+    if (!feed.isFollowing || !isUnknown() || [...feed.followers].every(({ taken }) => taken)) return;
     deps.get(feed.id).then(
       (state) => {
         // A reset may have come before it.
-        if (feed.isStateUnknown) feed.state = state;
-        showState(feed);
+        if (isUnknown()) feed.state = state;
+        sync(feed);
       },
       () => {}, // asked again the next time that the job is followed
     );
   };
 
-  /** Its first word to a follower: what is known already. */
-  const attach = (feed: Feed, follower: Follower): void => {
-    if (!feed.followers.has(follower)) return;
+  /** What a follower or its loop has missed: what is known already, and the rest from where it is. */
+  const attach = (follower: Follower): void => {
+    if (isClosed) follower.close();
+    // It was closed or refused before its first word. A loop goes on behind the end.
+    if (isClosed || follower.error) return;
+    const feed = feedOf(follower.id);
+    feed.followers.add(follower);
     saved?.restore(feed, follower);
     const { position } = follower;
     if (position && feed.rewind(position)) want(feed.id);
-    else showState(feed);
-    if (feed.isFollowing && feed.position && !follower.isEmpty) {
-      follower.advanceTo(feed.position);
-      showState(feed);
-    }
-    if (feed.stalled) follower.stall(feed.stalled);
-    if (feed.isEnded) follower.end(feed.state);
-    else connection.start();
+    sync(feed);
+    // It may rest since the end of all jobs.
+    if (!feed.isEnded) connection.start();
     askForState(feed);
-    tell(feed);
   };
 
-  /** A page gets jobs that the token in use does not open yet: a newer one may. */
-  const askWithNewerToken = async (refusal: ServerFrame, feed: Feed): Promise<void> => {
+  /** Tries what may help against a frame that would end the job. It counts where that has not helped. */
+  const reconsider = (frame: ServerFrame, feed: Feed, help: Promise<boolean>): void => {
     feed.isFollowing = false;
-    tell(feed);
-    // A token that does not come now may come the next time that it is refused.
-    const isNewer = await connection.newerToken(feed.since).catch(() => null);
-    if (feeds.get(feed.id) !== feed) return;
-    if (isNewer === null) wantLater(feed);
-    else if (isNewer) want(feed.id);
-    else take(refusal, feed, true);
+    sync(feed);
+    help.then(
+      (isHelp) => {
+        if (feeds.get(feed.id) !== feed) return;
+        if (isHelp) want(feed.id);
+        else take(frame, feed, true);
+      },
+      () => {
+        if (feeds.get(feed.id) === feed) wantLater(feed);
+      },
+    );
   };
 
   const take = (frame: ServerFrame, feed: Feed, isFinal = false): void => {
-    const { id } = feed;
-    if (frame.type === 'error' && frame.code === 'forbidden' && !isFinal) {
-      void askWithNewerToken(frame, feed);
-      return;
+    const { id, received } = feed;
+    const { type } = frame;
+    if (!isFinal) {
+      // A page gets jobs that the token in use does not open yet: a newer one may.
+      if (type === 'error' && frame.code === 'forbidden')
+        return void reconsider(frame, feed, connection.newerToken(feed.since));
+      // The edge has no reason to send the last state. Behind a newer one there is more to come.
+      if (type === 'end' && feed.state === null) {
+        const isBehind = async () => {
+          const state = await deps.get(id);
+          if (received !== feed.received || (state?.seq ?? 0) > (received?.seq ?? 0)) return true;
+          feed.state = state;
+          return false;
+        };
+        return void reconsider(frame, feed, isBehind());
+      }
     }
-    if (frame.type === 'hello') feed.greeted(frame.epoch);
     // A handler that follows it again begins anew.
-    if (frame.type === 'error') feeds.delete(id);
+    if (type === 'error') feeds.delete(id);
     const wish = feed.take(frame);
     if (wish === 'ask') want(id);
     if (wish === 'ask_later') wantLater(feed);
-    if (wish === 'over') linger();
-    if (wish === 'over' || frame.type === 'reset') saved?.remove(id);
-    if (frame.type === 'following') {
-      showState(feed);
-      askForState(feed);
-    }
-    tell(feed);
+    if (type === 'end' || type === 'reset') saved?.remove(id);
+    sync(feed);
+    if (type === 'following') askForState(feed);
   };
 
   const connection = createConnection(
@@ -188,18 +187,17 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
       connected(state) {
         for (const feed of feeds.values()) {
           if (state !== 'open') feed.isFollowing = false;
-          tell(feed);
+          sync(feed);
         }
       },
       failed(error) {
-        const all = [...feeds.values()].flatMap(({ followers }) => [...followers]);
-        // Who has not had its first word yet gets this one alone.
-        for (const { followers } of feeds.values()) followers.clear();
+        const all = [...feeds.values()];
         feeds.clear();
-        for (const follower of all) follower.fail(error);
+        for (const { followers } of all) for (const follower of [...followers]) follower.fail(error);
       },
       frame(frame) {
         const { type } = frame;
+        const { processing_id: id = '' } = frame as { readonly processing_id?: string };
         if (type === 'hello' || type === 'reset') epoch = frame.epoch;
         if (type === 'hello') {
           // All of them are asked for now.
@@ -207,7 +205,6 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
           isAway = false;
         }
         if (type === 'heartbeat') isAway = frame.feed === 'away';
-        const id = ('processing_id' in frame && frame.processing_id) || '';
         const named = feeds.get(id);
         // What it is about to be asked for again, from another place, comes after this.
         if (named && !wanted.has(id)) take(frame, named);
@@ -216,55 +213,43 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
     },
   );
 
-  /** What followers ask. */
-  const owner = {
-    platform,
-    leave(follower: Follower): void {
-      const feed = feeds.get(follower.id);
-      if (!feed?.followers.delete(follower)) return;
-      feed.leftAt = platform.now();
-      linger();
-    },
-    rewind(follower: Follower, to: NonNullable<Follower['position']>): void {
-      if (isClosed) {
-        follower.close();
-        return;
-      }
-      const feed = feedOf(follower.id);
-      feed.followers.add(follower);
-      if (feed.rewind(to)) want(follower.id);
-      // It may rest since the end of all jobs.
-      connection.start();
-    },
-    moved(follower: Follower): void {
-      const feed = feeds.get(follower.id);
-      if (feed) saved?.write(follower, feed.followers);
-    },
-  };
-
   return {
     connection,
     open(id, options) {
-      const follower = new Follower(id, owner, options);
+      const owner: HandleOwner<JobSnapshot> = {
+        platform,
+        handles,
+        rewind: () => attach(follower),
+        leave() {
+          const feed = feeds.get(id);
+          if (feed?.followers.delete(follower)) feed.leftAt = platform.now();
+          // All at full steps of time: what is left one by one goes in few frames.
+          later(lingerMs + JOIN_MS - (platform.now() % JOIN_MS), sweep);
+        },
+        moved() {
+          const feed = feeds.get(id);
+          if (feed) saved?.write(follower, feed.followers);
+        },
+      };
+      const follower: Follower = new Follower(id, owner, options);
       const feed = feedOf(id);
       // Another attempt may have begun behind its end.
       if (feed.isEnded) {
-        feed.reopen(epoch);
+        feed.isEnded = false;
+        feed.greeted(epoch);
         want(id);
       }
       feed.followers.add(follower);
-      if (follower.position === null) follower.preview(feed.state);
-      follower.connected(connection.state, false);
+      follower.show({ connection: connection.state, state: follower.taken ? null : feed.state });
       // Later: whoever opens it adds its handlers first.
       void deps.loadSaved().then((loaded) => {
         saved = loaded;
-        attach(feed, follower);
+        attach(follower);
       });
       return follower;
     },
     close() {
       isClosed = true;
-      for (const { followers } of feeds.values()) for (const follower of [...followers]) follower.close();
       feeds.clear();
       for (const stop of timers) stop();
       connection.stop('closed');

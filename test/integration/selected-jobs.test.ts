@@ -79,6 +79,34 @@ describe('jobs that a client names', () => {
     expect(back.frames.map(({ type }) => type)).not.toContain('reset');
   });
 
+  test('G1 order: a job that is named again is answered behind follow_ok, from the cursor that is named, whatever was under way', async () => {
+    const id = jobId();
+    const first = await publish(shared.nc, id, { progress: 1 });
+    await using client = await connect();
+    const { epoch } = await client.next('hello');
+    client.send(follows(id));
+    const stored: number[] = [];
+    for (let round = 1; round <= 20; round++) {
+      stored.push(await publish(shared.nc, id, { progress: round }));
+      client.send({ type: 'follow', ack: true, epoch, jobs: [{ processing_id: id, last_seq: first }] });
+    }
+    const isLast = (() => {
+      let answers = 0;
+      return (frame: { type: string }) => {
+        if (frame.type === 'follow_ok') answers += 1;
+        return answers === 20 && frame.type === 'following';
+      };
+    })();
+    const frames = await client.until(isLast);
+    const behind = frames.slice(frames.findLastIndex(({ type }) => type === 'follow_ok'));
+    expect(behind.flatMap(({ type, seq }) => (type === 'progress_update' ? [seq] : []))).toEqual(stored);
+    client.send({ type: 'follow', ack: 'yes', jobs: [{ processing_id: id }] });
+    expect(await client.next('error')).toMatchObject({
+      code: 'invalid_frame',
+      message: expect.stringMatching(/^follow: \/ack /),
+    });
+  });
+
   test('one number of a heartbeat resumes them all', async () => {
     const [a, b] = [jobId(), jobId()];
     await publish(shared.nc, a, { progress: 1 });

@@ -17,6 +17,10 @@ export class ModelSelectedClient implements Transport {
   readonly #judges = new Map<string, ModelClient>();
   /** The jobs that this connection follows, as far as the client knows. */
   readonly #followed = new Set<string>();
+  /** Asked for, one `follow` each, and not answered by `follow_ok` yet. */
+  #asked: string[] = [];
+  /** What comes of these until a `follow` of them is answered was under way when they were let go of. */
+  readonly #left = new Set<string>();
   #wire: string[] = [];
   #epoch = '';
 
@@ -59,33 +63,34 @@ export class ModelSelectedClient implements Transport {
     throw new Error(`a connection of selected jobs was closed with ${code}`);
   }
 
-  /** Asks for these jobs, each from where it stands; of those that are new, from the last state. */
+  /** Asks for these jobs, each from where it stands; of those that are new, from the last state. What is followed begins anew. */
   follow(ids: readonly string[]): void {
     for (const id of ids) {
       const judge = this.#judgeOf(id);
-      if (this.connection === null || judge.isDone || this.#followed.has(id)) continue;
+      if (this.connection === null || judge.isDone) continue;
+      this.#leave(id);
       const { resume } = judge;
-      this.#followed.add(id);
       // By what the client was told on this connection; where that is another epoch, its cursor is void.
       const jobs = [{ processing_id: id, ...(resume !== null && { last_seq: resume.lastSeq }) }];
       const epoch = resume?.epoch ?? null;
-      this.#wire.push(JSON.stringify({ type: 'hello', of: id }));
-      this.connection.receive(JSON.stringify({ type: 'follow', jobs, ...(epoch !== null && { epoch }) }));
+      this.#asked.push(id);
+      this.connection.receive(
+        JSON.stringify({ type: 'follow', ack: true, jobs, ...(epoch !== null && { epoch }) }),
+      );
     }
   }
 
   unfollow(id: string): void {
     if (this.connection === null || !this.#followed.has(id)) return;
+    this.#leave(id);
     this.connection.receive(JSON.stringify({ type: 'unfollow', jobs: [id] }));
-    // What was sent before the edge heard of it is taken, and nothing comes after it.
-    this.#take(this.#wire.length);
-    this.#followed.delete(id);
-    this.#judgeOf(id).drop();
   }
 
   /** Follows again whatever is not finished. */
   followAll(): void {
-    this.follow([...this.#judges.keys()]);
+    this.follow(
+      [...this.#judges.keys()].filter((id) => !this.#followed.has(id) && !this.#asked.includes(id)),
+    );
   }
 
   read(count: number): void {
@@ -99,12 +104,19 @@ export class ModelSelectedClient implements Transport {
     this.connection?.closed();
     this.connection = null;
     this.#followed.clear();
+    this.#left.clear();
+    this.#asked = [];
     for (const judge of this.#judges.values()) judge.drop();
   }
 
   #take(count: number): void {
-    for (const text of this.#wire.splice(0, count))
-      this.#frame(JSON.parse(text) as ServerFrame & { of?: string });
+    for (const text of this.#wire.splice(0, count)) this.#frame(JSON.parse(text) as ServerFrame);
+  }
+
+  /** From here on the cursor is all that the client has of it. */
+  #leave(id: string): void {
+    this.#left.add(id);
+    if (this.#followed.delete(id)) this.#judgeOf(id).drop();
   }
 
   #judgeOf(id: string): ModelClient {
@@ -115,13 +127,23 @@ export class ModelSelectedClient implements Transport {
     return judge;
   }
 
-  #frame(frame: ServerFrame & { of?: string }): void {
+  #frame(frame: ServerFrame): void {
+    // The epoch that it names counts for all jobs.
+    if (frame.type === 'reset') this.#epoch = frame.epoch;
+    if ('processing_id' in frame && this.#isUnderWay(frame.processing_id)) return;
     switch (frame.type) {
       case 'hello':
-        // One of our own marks the moment at which the client began to follow a job; the edge's is there once.
-        if (frame.of === undefined) this.#epoch = frame.epoch;
-        else this.#judgeOf(frame.of).take({ ...HELLO, epoch: this.#epoch });
+        this.#epoch = frame.epoch;
         return;
+      case 'follow_ok': {
+        const id = this.#asked.shift();
+        if (id === undefined) throw new Error('selected: a follow_ok that answers nothing');
+        if (this.#asked.includes(id)) return;
+        this.#left.delete(id);
+        this.#followed.add(id);
+        this.#judgeOf(id).take({ ...HELLO, epoch: this.#epoch });
+        return;
+      }
       case 'progress_update':
         this.#judge(frame.processing_id).take(frame);
         return;
@@ -132,7 +154,6 @@ export class ModelSelectedClient implements Transport {
         this.#judge(frame.processing_id).take({ type: 'caught_up', cursor: frame.cursor });
         return;
       case 'reset':
-        this.#epoch = frame.epoch;
         this.#judge(frame.processing_id).take(frame);
         return;
       case 'end': {
@@ -151,6 +172,10 @@ export class ModelSelectedClient implements Transport {
       default:
         throw new Error(`selected: unexpected ${JSON.stringify(frame)}`);
     }
+  }
+
+  #isUnderWay(id: string | undefined): boolean {
+    return id !== undefined && this.#left.has(id);
   }
 
   #judge(id: string | undefined): ModelClient {

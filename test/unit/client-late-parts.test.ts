@@ -5,7 +5,7 @@ import { update } from './client-fixture.js';
 
 // Parts that are loaded when they are needed, over a network that may not be there then.
 
-const PARTS = ['loop', 'fallback', 'jobs', 'saved', 'http'] as const;
+const PARTS = ['loop', 'fallback', 'jobs', 'saved', 'http', 'token-renewal'] as const;
 type Part = (typeof PARTS)[number];
 
 /** From now on the part cannot be loaded. */
@@ -129,5 +129,41 @@ test('where the fallback cannot be loaded, WebSocket is tried again, and then th
   await fail();
   await fail();
   expect(w.wires.at(-1)?.name).toBe('sse');
+  w.client.close();
+});
+
+test('where newer tokens cannot be loaded, the connection goes on, and a job that the token does not open is asked for again later', async () => {
+  let asked = 0;
+  const w = await freshWorld({
+    getToken: () => {
+      asked += 1;
+      return `token-${asked}`;
+    },
+  });
+  lose('token-renewal');
+  w.client.job('a');
+  await settled();
+  await w.hello();
+  await w.pass(100);
+  // The token in use is older than this job.
+  const job = w.client.job('b');
+  const errors: Error[] = [];
+  job.addEventListener('error', ({ detail }) => errors.push(detail));
+  await w.pass(100);
+  await w.say({ type: 'token_expiring', expires_at: '2026-01-31T12:00:00Z' });
+  await w.loaded();
+  await w.say({ type: 'error', code: 'forbidden', message: 'not yet', processing_id: 'b' });
+  await w.loaded();
+  expect([w.client.connection, asked, errors]).toEqual(['open', 1, []]);
+  vi.doUnmock('../../sdk/client/token-renewal.js');
+  await w.pass(4_100);
+  expect(w.wires[0]?.asked.flat()).toMatchObject([{ id: 'b' }, { id: 'b' }]);
+  await w.say({ type: 'error', code: 'forbidden', message: 'not yet', processing_id: 'b' });
+  await w.loaded();
+  expect(w.wires[0]?.renewed).toEqual(['token-2']);
+  await w.say({ type: 'auth_ok', expires_at: '2026-01-31T12:00:00Z', scope: 's' });
+  await w.pass(100);
+  expect(w.wires[0]?.asked.flat()).toMatchObject([{ id: 'b' }, { id: 'b' }, { id: 'b' }]);
+  expect(errors).toEqual([]);
   w.client.close();
 });

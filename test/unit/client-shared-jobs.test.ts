@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { Job } from '../../sdk/client/types.js';
 import { settled } from '../model/page.js';
 import { clientWorld, update } from './client-fixture.js';
@@ -247,4 +247,81 @@ test('G1 order: a heartbeat behind the end of a job does not cover it, and its n
   await w.pass(100);
   expect(w.wires[0]?.asked).toEqual([[{ id: 'a', position: { seq: 5, epoch: 'e', scope: 's' } }]]);
   w.client.close();
+});
+
+describe('G6 the end: of a job whose last state is not known', () => {
+  const end = { type: 'end', processing_id: 'a' } as const;
+  /** A page that follows from a cursor, behind which nothing came but the end; and what it asks for the last state. */
+  async function ended(answer: () => Response | Promise<Response>) {
+    let asked = 0;
+    const w = clientWorld({}, async () => {
+      asked += 1;
+      return await answer();
+    });
+    const job = w.client.job('a', { after: '5.e.s' });
+    const seqs: number[] = [];
+    job.addEventListener('update', ({ detail }) => seqs.push(detail.seq));
+    await w.pass(100);
+    await w.hello();
+    await w.say(end);
+    await w.loaded();
+    return { ...w, job, seqs, asked: () => asked };
+  }
+
+  test('it is asked for once, and is none of the updates', async () => {
+    const { job, seqs, asked, client } = await ended(() => Response.json(update('a', 5)));
+    expect((await job.done).seq).toBe(5);
+    expect([seqs, asked(), job.getSnapshot().isEnded]).toEqual([[], 1, true]);
+    client.close();
+  });
+
+  test('one that the stream does not hold any more is said to be gone', async () => {
+    const { job, client } = await ended(() => Response.json({ code: 'no_event' }, { status: 404 }));
+    await expect(job.done).rejects.toMatchObject({ code: 'no_event' });
+    expect(job.getSnapshot()).toMatchObject({ isEnded: true, state: null });
+    client.close();
+  });
+
+  test('a job that has gone on since is followed from where it was', async () => {
+    const { job, seqs, wires, pass, say, client } = await ended(() => Response.json(update('a', 9)));
+    await pass(100);
+    expect(wires[0]?.asked).toEqual([[{ id: 'a', position: { seq: 5, epoch: 'e', scope: 's' } }]]);
+    await say(update('a', 7, 5), update('a', 9, 7), end);
+    expect((await job.done).seq).toBe(9);
+    expect(seqs).toEqual([7, 9]);
+    client.close();
+  });
+
+  test('where it cannot be asked for now, the job is followed again later, and ends then', async () => {
+    let isAway = true;
+    const { job, wires, pass, say, loaded, client } = await ended(() => {
+      if (isAway) throw new TypeError('no network');
+      return Response.json(update('a', 5));
+    });
+    expect(job.getSnapshot().isEnded).toBe(false);
+    isAway = false;
+    await pass(4_100);
+    expect(wires[0]?.asked.flat()).toMatchObject([{ id: 'a', position: { seq: 5 } }]);
+    await say(end);
+    await loaded();
+    expect((await job.done).seq).toBe(5);
+    client.close();
+  });
+
+  test('an answer that comes behind a reset says nothing', async () => {
+    let answer = (_answer: Response): void => {};
+    const { job, say, client } = await ended(
+      () =>
+        new Promise((resolve) => {
+          answer = resolve;
+        }),
+    );
+    await say({
+      ...{ type: 'reset', reason: 'epoch', epoch: 'f', first_seq: 1, last_seq: 2, processing_id: 'a' },
+    });
+    answer(Response.json(update('a', 5)));
+    await say(update('a', 2), { type: 'following', processing_id: 'a', cursor: 2, scope: 's' });
+    expect(job.getSnapshot()).toMatchObject({ isEnded: false, state: { seq: 2 } });
+    client.close();
+  });
 });

@@ -348,6 +348,46 @@ describe('jobs that a client names', () => {
     expect(updates(frames).map(({ seq }) => seq)).toEqual([4, 2, 5]);
   });
 
+  test('G1 order: what was under way of a job that is followed again comes before its follow_ok, the answer behind it, also on a full socket', async () => {
+    const made = edge();
+    const { frames, send, socket, connection } = made.select(['a', 'b']);
+    socket.fullAfter = 0;
+    made.log.append(5, 0, event('a', { progress: 3 }));
+    send({ type: 'follow', ack: true, epoch: 'epoch', jobs: [{ processing_id: 'a', last_seq: 4 }] });
+    send({ type: 'follow', jobs: [{ processing_id: 'b' }] });
+    await run(made);
+    expect(frames.at(-1)).toEqual({ type: 'follow_ok' });
+    const before = frames.length;
+    socket.fullAfter = Number.POSITIVE_INFINITY;
+    connection.drained();
+    await run(made);
+    expect(frames.slice(before)).toMatchObject([
+      { type: 'progress_update', processing_id: 'a', seq: 5 },
+      { type: 'following', processing_id: 'a' },
+      { type: 'progress_update', processing_id: 'b' },
+      { type: 'following', processing_id: 'b' },
+    ]);
+  });
+
+  test('a refusal comes behind the answer to its follow', async () => {
+    const made = edge();
+    const { frames, send } = made.select([]);
+    send({ type: 'follow', ack: true, jobs: [{ processing_id: 'not good' }] });
+    expect(frames.slice(-2)).toMatchObject([
+      { type: 'follow_ok' },
+      { type: 'error', processing_id: 'not good' },
+    ]);
+  });
+
+  test('G9 memory: who asks for answers and does not read them is cut', async () => {
+    const made = edge();
+    const { frames, send, socket } = made.select([]);
+    socket.fullAfter = 0;
+    for (let i = 0; i < 1_000; i++) send({ type: 'follow', ack: true, jobs: [{ processing_id: 'a' }] });
+    expect(frames.at(-1)).toMatchObject({ type: 'error', code: 'too_many_frames' });
+    expect(frames.length).toBeLessThan(300);
+  });
+
   test('one number of a heartbeat resumes them all', async () => {
     const made = edge();
     const first = made.select(['a', 'b']);
