@@ -86,12 +86,11 @@ export function webSocketDeps(
     maxReplayAll: config.maxReplayAll,
     maxFrameCharacters: config.maxClientFrameBytes,
   };
-  const now = () => performance.now();
   const edge: SessionEdge = {
     log,
     limits,
     wallClock: Date.now,
-    now,
+    now: () => hub.now(),
     scopeId: scopeIdOf,
     scheduleCatchUp: (waiting) => hub.scheduleCatchUp(waiting),
     wakeAt: (waiting, at) => hub.wakeAt(waiting, at),

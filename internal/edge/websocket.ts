@@ -246,8 +246,8 @@ class WebSocketTransport implements Transport {
     this.#ws = ws;
   }
 
-  send(text: string): void {
-    this.#ws.send(text);
+  send(text: string, bytes: Uint8Array | null = null): void {
+    this.#ws.send(bytes ?? text);
   }
 
   cork(write: () => void): void {

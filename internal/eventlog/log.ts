@@ -3,7 +3,9 @@ import type { DecodedEvent } from './decode.js';
 import { type Gap, GapList } from './gaps.js';
 import { GoneList } from './gone-list.js';
 import { type GoneJob, type JobState, JobStateCache } from './job-state-cache.js';
+import type { LogRead } from './log-read.js';
 import { RecordQueue } from './queue.js';
+import { RecentReads } from './recent-reads.js';
 import { inScope, type LogRecord, makeRecord, type Scope } from './record.js';
 import { Snapshot } from './snapshot.js';
 
@@ -24,28 +26,6 @@ export interface LogLimits {
 const MAX_UNSURE = 10_000;
 /** The most jobs that leave with one look at the stream's first message, so that clients can be told of each. */
 const MAX_TRIMMED = 4_096;
-
-/**
- * The answer to a read:
- * - `records`, and the cursor after them;
- * - the `head`;
- * - `out_of_range`: memory does not reach back to the cursor;
- * - `unverified`: messages after the cursor were deleted unread. None of them was this job's if the stream still keeps
- *   its event at `anchor`; who has found that out says so by `verified`.
- *
- * On all jobs the first two name the gap that lies between the cursor before and after, if there is one.
- */
-export type LogRead =
-  | {
-      readonly kind: 'records';
-      readonly records: readonly LogRecord[];
-      readonly cursor: number;
-      readonly scanned: number;
-      readonly gap: Gap | null;
-    }
-  | { readonly kind: 'head'; readonly cursor: number; readonly gap: Gap | null }
-  | { readonly kind: 'unverified'; readonly anchor: number; readonly gapSeq: number }
-  | { readonly kind: 'out_of_range' };
 
 /** What the last states were loaded of. */
 export interface LoadedStream {
@@ -103,6 +83,7 @@ export class EventLog {
   #newestLoaded: { readonly seq: number; readonly storedAt: number } | null = null;
   #tailStart = 0;
   #gaps = new GapList();
+  readonly #reads = new RecentReads();
   #flushedSeq = 0;
   #complete = false;
   #neverTrimmed = false;
@@ -177,6 +158,7 @@ export class EventLog {
    */
   begin(epoch: string, reset: ResetReason | null = null): void {
     this.#isReady = false;
+    this.#reads.forget();
     this.#tell((listener) => listener.restarting?.(reset));
     if (epoch !== this.#epoch) {
       this.#before = null;
@@ -211,6 +193,7 @@ export class EventLog {
 
   /** The last states are loaded. */
   ready({ head, firstSeq, complete, neverTrimmed }: LoadedStream): void {
+    this.#reads.forget();
     this.#jobs.sortRestored();
     this.#head = head;
     this.#headStoredAt = this.#newestLoaded?.seq === head ? this.#newestLoaded.storedAt : null;
@@ -240,6 +223,7 @@ export class EventLog {
   append(seq: number, storedAt: number, event: DecodedEvent | null): LogRecord | null {
     if (seq <= this.#head) return null;
     if (seq > this.#head + 1) this.#gaps.push({ after: this.#head, before: seq });
+    this.#reads.forget();
     this.#head = seq;
     this.#headStoredAt = storedAt;
     const record = event === null ? null : this.#take(seq, storedAt, event);
@@ -267,6 +251,7 @@ export class EventLog {
    */
   restore(record: LogRecord): void {
     if (this.#isReady && record.seq > this.#head) return;
+    this.#reads.forget();
     this.#jobs.restore(record);
     this.#jobs.evict(record.storedAt, RECENTLY_FINISHED_MS);
     if (!this.#isReady) this.#tell((listener) => listener.loaded?.(record));
@@ -279,6 +264,7 @@ export class EventLog {
    */
   trim(firstSeq: number, now: number): readonly GoneJob[] {
     this.#lookedAt = now;
+    this.#reads.forget();
     this.#firstSeq = Math.max(this.#firstSeq, firstSeq);
     const gone = this.#jobs.removeBelow(this.#firstSeq, MAX_TRIMMED);
     this.#leave(gone);
@@ -293,6 +279,7 @@ export class EventLog {
    */
   drop(ids: Iterable<string>, upTo: number, now: number): readonly GoneJob[] {
     this.#lookedAt = now;
+    this.#reads.forget();
     const gone: GoneJob[] = [];
     for (const id of ids) {
       const job = this.#jobs.remove(id, upTo);
@@ -373,6 +360,7 @@ export class EventLog {
 
   /** Says that every live session has been given everything up to the head. */
   markFlushed(): void {
+    this.#reads.forget();
     this.#flushedSeq = this.#head;
   }
 
@@ -471,9 +459,14 @@ export class EventLog {
    * A cursor at or above the head (another edge may have been ahead) is at the head.
    */
   read(scope: Scope, cursor: number, maxBytes: number): LogRead {
-    return scope.kind === 'job'
-      ? this.#readJob(scope.id, cursor, maxBytes)
-      : this.#readAll(scope, cursor, maxBytes);
+    const recent = this.#reads.find(scope, cursor, maxBytes);
+    if (recent !== null) return recent;
+    const read =
+      scope.kind === 'job'
+        ? this.#readJob(scope.id, cursor, maxBytes)
+        : this.#readAll(scope, cursor, maxBytes);
+    if (read.kind === 'records' || read.kind === 'head') this.#reads.keep(scope, cursor, maxBytes, read);
+    return read;
   }
 
   #readJob(id: string, cursor: number, maxBytes: number): LogRead {
@@ -499,7 +492,7 @@ export class EventLog {
       bytes += next.bytes;
     }
     const read = (records.at(-1) as LogRecord).seq;
-    return { kind: 'records', records, cursor: read, scanned: records.length, gap: null };
+    return { kind: 'records', records, cursor: read, scanned: records.length, gap: null, encoded: null };
   }
 
   // A job's events leave the stream at its old end. So while one is kept, none that came after it has left. The newest
@@ -530,7 +523,14 @@ export class EventLog {
       bytes += next.bytes;
     }
     if (seen === 0) return this.#atHead(cursor, this.#gaps.between(cursor, this.#head));
-    return { kind: 'records', records, cursor, scanned: seen, gap: this.#gaps.between(from, cursor) };
+    return {
+      kind: 'records',
+      records,
+      cursor,
+      scanned: seen,
+      gap: this.#gaps.between(from, cursor),
+      encoded: null,
+    };
   }
 
   #atHead(cursor: number, gap: Gap | null): LogRead {

@@ -1,7 +1,7 @@
 import type { ErrorCode } from '../../schemas/close-codes.js';
 import type { ResetReason, SkipReason } from '../../schemas/frames.js';
 import type { Gap } from '../eventlog/gaps.js';
-import type { LogRead } from '../eventlog/log.js';
+import type { LogRead } from '../eventlog/log-read.js';
 import { inScope, type LogRecord, type Scope } from '../eventlog/record.js';
 import type { SnapshotStep } from '../eventlog/snapshot.js';
 import type { EdgeContext, IsWanted, SessionContext } from './ports.js';

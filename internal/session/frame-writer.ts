@@ -72,10 +72,13 @@ export class FrameWriter implements SessionOutput {
     return cost;
   }
 
-  /** @returns whether it was sent */
-  send(text: string): boolean {
+  /**
+   * @param bytes the same text as UTF-8, where that was made already
+   * @returns whether it was sent
+   */
+  send(text: string, bytes: Uint8Array | null = null): boolean {
     if (!this.isUsable()) return false;
-    this.#write(text);
+    this.#write(text, bytes);
     return true;
   }
 
@@ -96,7 +99,7 @@ export class FrameWriter implements SessionOutput {
   /** Explains what was wrong and closes with the matching code. */
   fail(code: ErrorCode, message: string): void {
     this.corked(() => {
-      this.#write(frames.error(code, message));
+      this.#write(frames.error(code, message), null);
       this.close(ERROR_CODES[code], code);
     });
   }
@@ -134,9 +137,9 @@ export class FrameWriter implements SessionOutput {
     this.#onClosed();
   }
 
-  #write(text: string): void {
+  #write(text: string, bytes: Uint8Array | null): void {
     this.#sentAt = this.#edge.now();
     this.#cost += text.length;
-    this.#transport.send(text);
+    this.#transport.send(text, bytes);
   }
 }

@@ -24,8 +24,8 @@ export class Hub implements LogListener {
   readonly #connections = new Set<AnyConnection>();
   readonly #byJob = new Map<string, Set<Session>>();
   readonly #all = new Set<Session>();
-  /** Sessions of one job that an event concerns: little to send, and somebody is waiting for it. */
-  #dirty = new Set<Session>();
+  /** Those that follow jobs which an event concerns: little to send, and somebody is waiting for it. */
+  #dirty = new Set<Set<Session>>();
   /** Something concerns those that follow all jobs. */
   #isAllDirty = false;
   /** Sessions that are catching up, by who asks: much to send, a share in each turn. */
@@ -34,8 +34,9 @@ export class Hub implements LogListener {
   readonly #due: DueQueue<Session>;
   /** Those whose time has come: live ones that may have much to send, a share in each turn. */
   readonly #woken = new Set<Session>();
-  /** Milliseconds that never go back. */
-  readonly #now: () => number;
+  readonly #timer: Timer;
+  /** When the flush that is under way began; null: none is. */
+  #flushingSince: number | null = null;
   #isScheduled = false;
   #sawEvent = false;
   #gapSeq = 0;
@@ -47,9 +48,14 @@ export class Hub implements LogListener {
   /** @param schedule calls `flush` once in the next turn of the event loop */
   constructor(log: EventLog, schedule: (flush: () => void) => void, timer: Timer) {
     this.#log = log;
-    this.#now = timer.now;
+    this.#timer = timer;
     this.#due = new DueQueue(timer, (session) => this.#wakeNow(session));
     this.#schedule = schedule;
+  }
+
+  /** Milliseconds that never go back. While many are sent something in one turn the clock is read once for all of them. */
+  now(): number {
+    return this.#flushingSince ?? this.#timer.now();
   }
 
   /** How many clients are connected. */
@@ -94,7 +100,6 @@ export class Hub implements LogListener {
 
   /** Nothing concerns it any more. */
   detach(session: Session): void {
-    this.#dirty.delete(session);
     this.#catchingUp.delete(session.requester, session);
     this.#due.delete(session);
     this.#woken.delete(session);
@@ -119,7 +124,7 @@ export class Hub implements LogListener {
     }
     if (record !== null) {
       const watchers = this.#byJob.get(record.id);
-      if (watchers !== undefined) for (const session of watchers) this.#dirty.add(session);
+      if (watchers !== undefined) this.#dirty.add(watchers);
       this.#isAllDirty = true;
     }
     this.#wake();
@@ -134,7 +139,7 @@ export class Hub implements LogListener {
 
   /** This session has something to send at that time, in milliseconds that never go back. */
   wakeAt(session: Session, at: number): void {
-    if (at > this.#now()) {
+    if (at > this.#timer.now()) {
       this.#due.add(session, at);
       return;
     }
@@ -225,7 +230,16 @@ export class Hub implements LogListener {
   #wake(): void {
     if (this.#isScheduled) return;
     this.#isScheduled = true;
-    this.#schedule(() => this.#flush());
+    this.#schedule(() => this.#turn());
+  }
+
+  #turn(): void {
+    this.#flushingSince = this.#timer.now();
+    try {
+      this.#flush();
+    } finally {
+      this.#flushingSince = null;
+    }
   }
 
   // Live sessions first and all of them; then those that held something back; then those that catch up, until the turn is used up: ten thousand that come back
@@ -237,7 +251,7 @@ export class Hub implements LogListener {
     const dirty = this.#dirty;
     if (dirty.size > 0) {
       this.#dirty = new Set();
-      for (const session of dirty) session.pump();
+      for (const watchers of dirty) for (const session of watchers) session.pump();
     }
     if (this.#isAllDirty) {
       this.#isAllDirty = false;

@@ -57,8 +57,8 @@ export class JobOutput implements SessionOutput {
     if (!this.#isOver) this.#writer.corked(write);
   }
 
-  send(text: string): boolean {
-    return !this.#isOver && this.#writer.send(text);
+  send(text: string, bytes: Uint8Array | null = null): boolean {
+    return !this.#isOver && this.#writer.send(text, bytes);
   }
 
   hello(): string {

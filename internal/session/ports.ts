@@ -6,8 +6,11 @@ import type { LogRecord, Scope } from '../eventlog/record.js';
 
 /** The sending side of one connection. After `end` nothing else is called. */
 export interface Transport {
-  /** Sends one text frame; what the socket cannot take now is buffered, in order. */
-  send(text: string): void;
+  /**
+   * Sends one text frame; what the socket cannot take now is buffered, in order.
+   * @param bytes the same text as UTF-8, where that was made already
+   */
+  send(text: string, bytes: Uint8Array | null): void;
   /** Runs `write` so that all it sends leaves in one write to the socket. May be nested. */
   cork(write: () => void): void;
   /** Bytes that are buffered because the peer does not read. */
@@ -31,8 +34,11 @@ export interface SessionOutput {
   scanned(records: number): number;
   /** Runs `write` so that all it sends leaves in one write to the socket. May be nested. */
   corked(write: () => void): void;
-  /** @returns whether it was sent */
-  send(text: string): boolean;
+  /**
+   * @param bytes the same text as UTF-8, where that was made already; left out: it was not
+   * @returns whether it was sent
+   */
+  send(text: string, bytes?: Uint8Array | null): boolean;
   /**
    * Greets the client, where nobody has done so.
    * @returns the epoch that the client was told
@@ -192,7 +198,7 @@ export interface EdgeContext {
   readonly limits: SessionLimits;
   /** Milliseconds since 1970. */
   readonly wallClock: () => number;
-  /** Milliseconds that never go back. */
+  /** Milliseconds that never go back; in one turn of the hub always the same. */
   readonly now: () => number;
   readonly onSent?: (updates: number) => void;
   /** So many events were left to the update that stands for them. */

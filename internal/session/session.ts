@@ -183,7 +183,7 @@ export class Session {
       case 'records': {
         const spent =
           this.#writer.scanned(step.scanned) +
-          this.#updates.updates(step.records, step.gap, reading.name === 'snapshot');
+          this.#updates.updates(step.records, step.gap, reading.name === 'snapshot', step.encoded);
         followed.advanceTo(step.cursor);
         return spent;
       }

@@ -40,7 +40,14 @@ export class SnapshotSource implements CatchUpSource {
           (isWanted) => this.#deps.history.records(step.seqs, isWanted),
           (read) => {
             const records = read.filter((record) => snapshot.includes(record));
-            return { kind: 'records', records, cursor: step.seqs.at(-1) ?? 0, scanned: 0, gap: null };
+            return {
+              kind: 'records',
+              records,
+              cursor: step.seqs.at(-1) ?? 0,
+              scanned: 0,
+              gap: null,
+              encoded: null,
+            };
           },
         );
     }

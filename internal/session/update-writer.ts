@@ -1,4 +1,5 @@
 import type { Gap } from '../eventlog/gaps.js';
+import type { EncodedFrames } from '../eventlog/log-read.js';
 import { foldedFrame, frameInScope, inScope, type LogRecord, prevSeqInScope } from '../eventlog/record.js';
 import type { Followed } from './catch-up.js';
 import { FoldBuffer } from './fold-buffer.js';
@@ -113,17 +114,23 @@ export class UpdateWriter {
   }
 
   /** Takes in a record: sends it where it is in scope, or folds it. @returns what that cost, in bytes */
-  update(record: LogRecord): number {
-    return this.#folds === null ? this.state(record) : this.#fold(record, this.#folds);
+  #update(record: LogRecord, index: number, encoded: EncodedFrames | null): number {
+    return this.#folds === null ? this.state(record, index, encoded) : this.#fold(record, this.#folds);
   }
 
-  /** Sends a record where it is in scope, whatever the rate. @returns what that cost, in bytes */
-  state(record: LogRecord): number {
+  /**
+   * Sends a record where it is in scope, whatever the rate.
+   * @param encoded where it stands at `index`, as bytes
+   * @returns what that cost, in bytes
+   */
+  state(record: LogRecord, index = 0, encoded: EncodedFrames | null = null): number {
     const { scope } = this.#followed;
     while (this.#gone?.tell(scope, record.seq - 1));
     this.#followed.advanceTo(record.seq);
     if (!inScope(scope, record)) return SCAN_BYTES;
-    if (this.#writer.send(frameInScope(record, scope, this.#previous))) {
+    const frame = frameInScope(record, scope, this.#previous);
+    const bytes = encoded !== null && frame === record.frame ? encoded.at(index) : null;
+    if (this.#writer.send(frame, bytes)) {
       this.#previous = record.seq;
       this.#edge.onSent?.(1);
     }
@@ -151,15 +158,20 @@ export class UpdateWriter {
   }
 
   /** The same for several; a gap is told before the first update behind it. */
-  updates(records: readonly LogRecord[], gap: Gap | null, areStates = false): number {
+  updates(
+    records: readonly LogRecord[],
+    gap: Gap | null,
+    areStates = false,
+    encoded: EncodedFrames | null = null,
+  ): number {
     let spent = 0;
     let untold = gap;
-    for (const record of records) {
+    for (const [index, record] of records.entries()) {
       if (untold !== null && record.seq > untold.after) {
         this.#skipped(untold);
         untold = null;
       }
-      spent += areStates ? this.state(record) : this.update(record);
+      spent += areStates ? this.state(record) : this.#update(record, index, encoded);
     }
     if (untold !== null) this.#skipped(untold);
     return spent;

@@ -3,6 +3,7 @@ import type { Scope } from '../../internal/eventlog/record.js';
 import type { ClientConnection } from '../../internal/session/client-connection.js';
 import type { Resume, Transport } from '../../internal/session/ports.js';
 import type { ServerFrame } from '../../schemas/frames.js';
+import { onTheWire } from './on-the-wire.js';
 import { type ModelStream, type Truth, typeOf } from './stream.js';
 
 /** What the socket takes before `buffered` grows: the kernel's part. */
@@ -64,8 +65,8 @@ export class ModelClient implements Transport {
     return this.closeCode === 1000;
   }
 
-  send(text: string): void {
-    this.#wire.push(text);
+  send(text: string, bytes: Uint8Array | null): void {
+    this.#wire.push(onTheWire(text, bytes));
   }
 
   cork(write: () => void): void {

@@ -2,6 +2,7 @@ import type { SelectedConnection } from '../../internal/session/client-connectio
 import type { Transport } from '../../internal/session/ports.js';
 import type { ServerFrame } from '../../schemas/frames.js';
 import { ModelClient } from './client.js';
+import { onTheWire } from './on-the-wire.js';
 import type { ModelStream } from './stream.js';
 
 /** What the socket takes before `buffered` grows: the kernel's part. */
@@ -50,8 +51,8 @@ export class ModelSelectedClient implements Transport {
     );
   }
 
-  send(text: string): void {
-    this.#wire.push(text);
+  send(text: string, bytes: Uint8Array | null): void {
+    this.#wire.push(onTheWire(text, bytes));
   }
   cork(write: () => void): void {
     write();

@@ -17,6 +17,7 @@ import type {
 } from '../../internal/session/ports.js';
 import type { SessionDeps } from '../../internal/session/session.js';
 import type { ClientFrame, ServerFrame } from '../../schemas/frames.js';
+import { onTheWire } from '../model/on-the-wire.js';
 
 /** A valid event, with `fields` over it. */
 export function event(id: string, fields: object = {}): DecodedEvent {
@@ -118,16 +119,17 @@ export function pureEdge(given: PureEdgeOptions) {
     maxFrameCharacters: 16_384,
     ...given.limits,
   };
-  const sent = { bytes: 0 };
+  const sent = { bytes: 0, encoded: new Set<Uint8Array>() };
   const client = (options: ConnectOptions, self: () => ClientConnection | null) => {
     const frames: ServerFrame[] = [];
     const fullAfter = options.fullAfter ?? Number.POSITIVE_INFINITY;
     const socket = { buffered: 0, fullAfter, closed: null as number | null };
     const transport: Transport = {
-      send: (text) => {
+      send: (text, bytes) => {
         if (socket.closed !== null) throw new Error('sent after the end');
         sent.bytes += text.length;
-        const frame = JSON.parse(text) as ServerFrame;
+        if (bytes !== null) sent.encoded.add(bytes);
+        const frame = JSON.parse(onTheWire(text, bytes)) as ServerFrame;
         frames.push(frame);
         options.onSend?.(frame);
       },
@@ -163,7 +165,7 @@ export function pureEdge(given: PureEdgeOptions) {
     hub,
     /** Whether the hub hears of the log. */
     hearing,
-    /** To all sockets. */
+    /** To all sockets. `encoded`: what was made into bytes before, each once. */
     sent,
     /** One turn of the event loop; false when there was nothing to do. */
     turn(): boolean {

@@ -1,0 +1,114 @@
+import { describe, expect, test } from 'vitest';
+import { EventLog } from '../../internal/eventlog/log.js';
+import { Hub } from '../../internal/session/hub.js';
+import { all, event, job, pureEdge, updates } from './edge-fixture.js';
+
+const WALL = 1_750_000_000_000;
+const LOADED = { head: 0, firstSeq: 1, complete: true, neverTrimmed: true };
+
+function edge() {
+  const core = pureEdge({ wallClock: () => WALL });
+  core.log.begin('epoch');
+  core.log.ready(LOADED);
+  return core;
+}
+
+describe('what several clients read alike', () => {
+  test.each([
+    { name: 'of one job', scope: job('a') },
+    { name: 'of all jobs', scope: all() },
+    { name: 'of the jobs of a type', scope: all('render') },
+  ])('$name is made into bytes once, and each gets it', ({ scope }) => {
+    const { log, connect, turn, sent } = edge();
+    // One object, as of clients of one token that was narrowed once, or an equal one for each.
+    const clients = Array.from({ length: 5 }, () => connect({ ...scope }));
+    for (let seq = 1; seq <= 3; seq++) log.append(seq, WALL, event('a', { job_type: 'render', note: 'é' }));
+    while (turn());
+    for (const { frames } of clients)
+      expect(updates(frames)).toMatchObject([1, 2, 3].map((seq) => ({ seq, prev_seq: seq - 1, note: 'é' })));
+    expect(sent.encoded.size).toBe(3);
+  });
+
+  test('a single client is sent the text: nobody makes bytes for it', () => {
+    const { log, connect, turn, sent } = edge();
+    const { frames } = connect(job('a'));
+    log.append(1, WALL, event('a'));
+    while (turn());
+    expect(updates(frames)).toHaveLength(1);
+    expect(sent.encoded.size).toBe(0);
+  });
+
+  test('an update that one client gets in other words is made for that one alone', () => {
+    const { log, connect, turn } = edge();
+    log.append(1, WALL, event('a', { job_type: 'render' }));
+    const [plain, filtered] = [connect(job('a')), connect(job('a', 'render'))];
+    while (turn());
+    log.append(2, WALL, event('a', { job_type: 'other' }));
+    log.append(3, WALL, event('a', { job_type: 'render' }));
+    while (turn());
+    expect(updates(plain.frames).at(-1)).toMatchObject({ seq: 3, prev_seq: 2 });
+    expect(updates(filtered.frames).at(-1)).toMatchObject({ seq: 3, prev_seq: null });
+  });
+});
+
+describe('a read of the log', () => {
+  function log() {
+    const made = new EventLog({ tailBytes: 1e6, lastStateBytes: 1e6 });
+    made.begin('epoch');
+    made.ready(LOADED);
+    return made;
+  }
+
+  test('is the same answer until the log changes', () => {
+    const made = log();
+    made.append(1, WALL, event('a'));
+    const first = made.read(job('a'), 0, 1e6);
+    expect(made.read(job('a'), 0, 1e6)).toBe(first);
+    expect(made.read(job('a'), 1, 1e6)).toMatchObject({ kind: 'head', cursor: 1 });
+    expect(made.read(job('a'), 0, 1e6)).toBe(first);
+    expect(made.read(job('b'), 0, 1e6)).toMatchObject({ kind: 'head' });
+    expect(made.read(all(), 0, 1e6)).toMatchObject({ kind: 'records', cursor: 1 });
+    expect(made.read(all('render'), 0, 1e6)).toMatchObject({ kind: 'records', records: [] });
+  });
+
+  test('finds what was appended since', () => {
+    const made = log();
+    expect(made.read(job('a'), 0, 1e6)).toMatchObject({ kind: 'head', cursor: 0 });
+    made.append(1, WALL, event('a'));
+    expect(made.read(job('a'), 0, 1e6)).toMatchObject({ kind: 'records', cursor: 1 });
+    made.append(2, WALL, null);
+    expect(made.read(job('a'), 1, 1e6)).toMatchObject({ kind: 'head', cursor: 2 });
+  });
+
+  test('finds nothing of a job that has left, nor of another load', () => {
+    const made = log();
+    made.append(1, WALL, event('a'));
+    made.append(2, WALL, event('b'));
+    expect(made.read(job('c'), 0, 1e6)).toMatchObject({ kind: 'head' });
+    made.drop(['b'], 2, 0);
+    // Of a job that memory does not know nothing is certain any more.
+    expect(made.read(job('c'), -1, 1e6)).toMatchObject({ kind: 'out_of_range' });
+    expect(made.read(job('a'), 0, 1e6)).toMatchObject({ kind: 'records' });
+    made.begin('epoch');
+    made.ready({ ...LOADED, head: 5 });
+    expect(made.read(job('a'), 0, 1e6)).toMatchObject({ kind: 'out_of_range' });
+  });
+});
+
+test('the clock is read once for all that is sent in one turn', () => {
+  const log = new EventLog({ tailBytes: 1e6, lastStateBytes: 1e6 });
+  let clock = 0;
+  const flushes: (() => void)[] = [];
+  const timer = { now: () => ++clock, later: () => () => undefined };
+  const hub = new Hub(log, (flush) => flushes.push(flush), timer);
+  const before = hub.now();
+  expect(hub.now()).toBe(before + 1);
+  const seen: number[] = [];
+  log.markFlushed = () => {
+    for (let times = 0; times < 3; times++) seen.push(hub.now());
+  };
+  hub.appended(null);
+  flushes[0]?.();
+  expect(new Set(seen)).toEqual(new Set([before + 2]));
+  expect(hub.now()).toBe(before + 3);
+});
