@@ -8,6 +8,7 @@ export type DocumentErrorCode =
   | 'too_large'
   | 'not_a_pdf'
   | 'damaged_pdf'
+  | 'too_much_memory'
   | 'password_protected'
   | 'not_utf8'
   | 'unsupported'

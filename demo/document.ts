@@ -49,8 +49,7 @@ export async function openDocument(path: string): Promise<Document> {
     throw new DocumentContentError('empty', path, `"${path}" is empty: expected ${EXPECTED}.`);
   }
   if (bytes.subarray(0, PDF_MAGIC.length).toString('latin1') === PDF_MAGIC) {
-    // A copy of its own: PDF.js takes the memory over, and a Buffer may share it with others.
-    const pdf = await openPdf(path, new Uint8Array(bytes));
+    const pdf = await openPdf(path, bytes);
     return makeDocument(path, 'pdf', pdf);
   }
   if (path.toLowerCase().endsWith('.pdf')) {

@@ -3,7 +3,8 @@
  *
  *   node scripts/example.mjs fastapi        what `make example-fastapi` calls
  *   PORT=8000 EDGE_PORT=8080                where the example and the edge listen; 0 takes a free port
- *   NATS_URL=nats://127.0.0.1:4222          uses this server instead of one of its own
+ *   NATS_URL=nats://user:pass@host:4222     uses this server instead of one of its own
+ *   NATS_CREDS=service.creds                the credentials file for that server, of the edge and of the example
  *
  * Needs a build in dist/, what `make packages` writes, and a nats-server unless NATS_URL is set. What the example needs
  * is installed into its own folder.
@@ -205,6 +206,9 @@ async function main() {
   resources.push(nats);
   const shared = {
     NATS_URL: nats.url,
+    // What is set for another server is not meant for one of our own.
+    NATS_CREDS: nats.credsFile,
+    ...(!NATS_URL && { NATS_NKEY: undefined, NATS_CA: undefined, NATS_CERT: undefined, NATS_KEY: undefined }),
     EDGE_URL: `http://127.0.0.1:${edgePort}`,
     ...(auth === 'jwt' && { HEADWAY_JWT_SECRET: randomBytes(32).toString('base64url') }),
   };

@@ -2,7 +2,8 @@
  * Upload a file, and see it being compressed: the web server and the worker in one process. Who uploads a file sees its
  * progress, and nobody else does.
  *
- * EDGE_URL is where browsers find the edge, NATS_URL where this process finds NATS. HEADWAY_JWT_SECRET is the edge's.
+ * EDGE_URL is where browsers find the edge, NATS_URL where this process finds NATS; NATS_CREDS is its credentials file, if any.
+ * HEADWAY_JWT_SECRET is the edge's.
  */
 import { randomUUID } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
@@ -21,6 +22,7 @@ const {
   PORT = '8000',
   EDGE_URL = 'http://localhost:8080',
   NATS_URL = 'nats://127.0.0.1:4222',
+  NATS_CREDS,
   HEADWAY_JWT_SECRET,
 } = process.env;
 if (!HEADWAY_JWT_SECRET) throw new Error('HEADWAY_JWT_SECRET is not set; expected the secret of the edge');
@@ -30,7 +32,7 @@ const MAX_BYTES = 200_000_000;
 const MAX_JOBS = 100;
 const secret = new TextEncoder().encode(HEADWAY_JWT_SECRET);
 const folder = await mkdtemp(join(tmpdir(), 'headway-express-'));
-const reporter = await connectReporter({ servers: NATS_URL });
+const reporter = await connectReporter({ servers: NATS_URL, credsFile: NATS_CREDS || undefined });
 
 /** The ids of the jobs of each visitor. A real server has users and a database for this. */
 const jobsOf = new Map();
@@ -84,9 +86,20 @@ app.post('/files', uploads.single('file'), (request, response) => {
   response.status(202).json({ job });
 });
 
+/** The jobs that a page of this visitor may follow. One that remembers others has them from a run before this one. */
+app.get('/files', (request, response) => {
+  response.set('cache-control', 'no-store').json({ jobs: jobsOf.get(request.visitor) ?? [] });
+});
+
 /** What a page's `getToken` asks for: it opens the jobs of this visitor, for ten minutes. */
 app.get('/token', async (request, response) => {
-  const token = await new SignJWT({ jobs: jobsOf.get(request.visitor) ?? [] })
+  const jobs = jobsOf.get(request.visitor);
+  // An edge takes no token that opens nothing.
+  if (jobs === undefined) {
+    response.status(404).json({ error: 'This visitor has no files.' });
+    return;
+  }
+  const token = await new SignJWT({ jobs })
     .setProtectedHeader({ alg: 'HS256' })
     .setSubject(request.visitor)
     .setExpirationTime('10m')

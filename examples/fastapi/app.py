@@ -1,6 +1,6 @@
 """Upload a document, and see its pages being read: the web server and the worker in one process.
 
-EDGE_URL is where browsers find the edge, NATS_URL where this process finds NATS.
+EDGE_URL is where browsers find the edge, NATS_URL where this process finds NATS; NATS_CREDS is its credentials file, if any.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ from pypdf.errors import PyPdfError
 
 EDGE_URL = os.environ.get("EDGE_URL", "http://localhost:8080")
 NATS_URL = os.environ.get("NATS_URL", "nats://127.0.0.1:4222")
+NATS_CREDS = os.environ.get("NATS_CREDS") or None
 MAX_BYTES = 20_000_000
 CHARACTERS_PER_PAGE = 3_000
 PAGE = Path(__file__).parent / "page"
@@ -35,7 +36,7 @@ Page = Callable[[], str]
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    async with connect_reporter(servers=NATS_URL) as reporter:
+    async with connect_reporter(servers=NATS_URL, user_credentials=NATS_CREDS) as reporter:
         app.state.reporter = reporter
         yield
 

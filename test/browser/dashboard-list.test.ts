@@ -198,6 +198,25 @@ test('hostile words stay words, in one line, and turn nothing round', async () =
   }
 });
 
+test('a stalled job that is alive again by heartbeats alone is shown as running, in the list and on its page, until it is silent again', async () => {
+  await site().publish(['heart', { progress: 5, stall_after_seconds: 1 }]);
+  await using tab = await site().open('#/?q=heart');
+  await using page = await site().open('#/jobs/heart');
+  await tab.page.locator('.row-stalled').waitFor();
+  await page.page.locator('.job-state.row-stalled').waitFor();
+  const beat = () => site().nc.publish('alive.progress.heart');
+  const beats = setInterval(beat, 100);
+  try {
+    await tab.page.locator('.row-running').waitFor();
+    await page.page.locator('.job-state:not(.row-stalled)').waitFor();
+    expect(await page.page.locator('.job-state').textContent()).toContain('Running');
+  } finally {
+    clearInterval(beats);
+  }
+  await tab.page.locator('.row-stalled').waitFor();
+  await page.page.locator('.job-state.row-stalled').waitFor();
+});
+
 test('of finished jobs the last 10,000 are kept, and it says that there were others', async () => {
   await using tab = await site().open('#/?q=long-done');
   const { page } = tab;

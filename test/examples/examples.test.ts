@@ -1,10 +1,14 @@
 /** Each of examples/, started by its one command, and its page in Chromium: files are uploaded, and their bars reach the end. */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { Browser, Page } from 'playwright-core';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { launchChromium } from '../harness/browser.js';
 import { Child } from '../harness/child.js';
+import { freePorts } from '../harness/free-ports.js';
+import { createAccount } from '../harness/nats-accounts.js';
+import { startNats } from '../harness/nats-server.js';
+import { guardedFolder } from '../harness/watchdog.js';
 import { packageFile, ROOT, run } from '../packages/project.js';
 
 interface Upload {
@@ -41,18 +45,25 @@ interface Example extends AsyncDisposable {
 }
 
 /** Ends with an error when the page had one, or the example does not end when it is asked to. */
-async function open(name: string): Promise<Example> {
+async function open(
+  name: string,
+  {
+    env: more = {},
+    context: given,
+  }: { readonly env?: NodeJS.ProcessEnv; readonly context?: BrowserContext } = {},
+): Promise<Example> {
   const script = fileURLToPath(new URL('../../scripts/example.mjs', import.meta.url));
   const { NATS_URL: _, ...env } = process.env;
   const child = await Child.spawn(name, process.execPath, [script, name], {
     ...env,
     PORT: '0',
     EDGE_PORT: '0',
+    ...more,
   });
   const url = await child.line((line) => /^Open (\S+)/.exec(line)?.[1], 'its address', START_WITHIN_MS);
   const problems: string[] = [];
   // A page of its own without cookies of another.
-  const context = await browser.newContext();
+  const context = given ?? (await browser.newContext());
   const tab = await context.newPage();
   tab.on('pageerror', (error) => void problems.push(String(error)));
   tab.on('console', (message) => {
@@ -69,7 +80,7 @@ async function open(name: string): Promise<Example> {
     },
     says: (text) => tab.getByText(text).first().waitFor({ timeout: SHOWN_WITHIN_MS }),
     async [Symbol.asyncDispose]() {
-      await context.close();
+      if (given === undefined) await context.close();
       child.signal('SIGINT');
       expect(await child.exited).toEqual({ code: 0, signal: null });
       expect(problems).toEqual([]);
@@ -111,6 +122,59 @@ test('Express: files one after the other, each opened by a newer token; a reload
   await expect.poll(() => bars(tab), { timeout: SHOWN_WITHIN_MS }).toEqual(['100', '100', '100']);
   await tab.reload();
   await expect.poll(() => bars(tab), { timeout: SHOWN_WITHIN_MS }).toEqual(['100', '100', '100']);
+});
+
+test('Express, started anew: a page that was open goes on, one that is opened shows no file that is gone, and connects for none', async () => {
+  const context = await browser.newContext();
+  try {
+    const env = { PORT: String((await freePorts(1))[0]) };
+    let page: Page;
+    {
+      await using before = await open('express', { env, context });
+      page = before.tab;
+      await before.upload(TEXT);
+      await expect.poll(() => bars(page), { timeout: SHOWN_WITHIN_MS }).toEqual(['100']);
+    }
+    await using after = await open('express', { env, context });
+    const sockets: string[] = [];
+    page.on('websocket', (socket) => void sockets.push(socket.url()));
+    await page.reload();
+    await page.getByRole('button', { name: 'Upload' }).waitFor();
+    await expect.poll(() => page.evaluate("sessionStorage.getItem('files')")).toBe('[]');
+    expect([await bars(page), sockets]).toEqual([[], []]);
+    await page.locator('input[type=file]').setInputFiles([HTML]);
+    await page.getByRole('button', { name: 'Upload' }).click();
+    await expect.poll(() => bars(page), { timeout: SHOWN_WITHIN_MS }).toEqual(['100']);
+    expect(sockets).toHaveLength(1);
+    await after.upload(TEXT);
+    await after.says(/^\d+\.\d MB became \d+\.\d MB$/);
+  } finally {
+    await context.close();
+  }
+});
+
+test('NATS with a user and a password: the edge and the example sign in', async () => {
+  await using nats = await startNats({
+    config: 'authorization { user: service, password: "s3cret" }',
+  });
+  const url = new URL(nats.url);
+  [url.username, url.password] = ['service', 's3cret'];
+  await using example = await open('express', { env: { NATS_URL: url.href } });
+  await example.upload(TEXT);
+  await expect.poll(() => bars(example.tab), { timeout: SHOWN_WITHIN_MS }).toEqual(['100']);
+});
+
+test.each(['express', 'fastapi'])('NATS with credentials files: the edge and %s sign in', async (name) => {
+  const folder = await guardedFolder('headway-creds');
+  try {
+    const { config, credsFile } = await createAccount(folder.path);
+    await using nats = await startNats({ config });
+    await using example = await open(name, { env: { NATS_URL: nats.url, NATS_CREDS: credsFile } });
+    await example.upload(TEXT);
+    await expect.poll(() => bars(example.tab), { timeout: SHOWN_WITHIN_MS }).toEqual(['100']);
+  } finally {
+    await folder.remove();
+  }
 });
 
 test('React: several files at once, over one socket; its types are strict', async () => {

@@ -10,6 +10,7 @@ import { WebSocket } from 'ws';
 import { Child } from '../harness/child.js';
 import { TERMINAL } from '../harness/headway-command.js';
 import { natsBinary } from '../harness/nats-binary.js';
+import { pdfBomb } from '../harness/pdf.js';
 import { waitFor } from '../harness/wait.js';
 import { guardedFolder } from '../harness/watchdog.js';
 
@@ -301,6 +302,52 @@ test('a fault without anything to break is refused with a sentence', async () =>
     what: 'all workers to have ended',
   });
 });
+
+/** The processes that read a PDF for the demo that runs under this one. */
+async function readersOf(pid: number): Promise<number[]> {
+  const all: { readonly pid: number; readonly parent: number; readonly isReader: boolean }[] = [];
+  for (const name of (await readdir('/proc')).filter((one) => /^\d+$/.test(one))) {
+    const read = async (file: string) => await readFile(join('/proc', name, file), 'utf8').catch(() => '');
+    const parent = Number(/^PPid:\s+(\d+)/m.exec(await read('status'))?.[1]);
+    all.push({ pid: Number(name), parent, isReader: (await read('cmdline')).includes('memoryUsage.rss') });
+  }
+  const under = new Set([pid]);
+  for (let size = 0; size < under.size; ) {
+    size = under.size;
+    for (const one of all) if (under.has(one.parent)) under.add(one.pid);
+  }
+  return all.filter((one) => one.isReader && under.has(one.pid)).map((one) => one.pid);
+}
+
+test(
+  'a PDF that unpacks to gigabytes fails by itself, and what reads it goes with a worker that is killed',
+  async () => {
+    const bomb = pdfBomb();
+    await using busy = await Demo.start();
+    const { json } = await busy.post('/documents', { body: bomb, headers: { 'x-file-name': 'bomb.pdf' } });
+    const id = json.id ?? '';
+    expect(json).toMatchObject({ pages: 1 });
+    if (process.platform === 'linux') {
+      const [reader = 0] = await waitFor(
+        async () => {
+          const readers = await readersOf(busy.child.pid);
+          return readers.length > 0 && readers;
+        },
+        { what: 'a reader', timeoutMs: PATIENCE_MS },
+      );
+      expect((await busy.post('/faults/kill-worker')).status).toBe(200);
+      await waitFor(async () => !(await readdir('/proc')).includes(String(reader)), { what: 'its end' });
+    }
+    const other = await busy.post('/documents', { body: TEXT, headers: { 'x-file-name': 'fine.txt' } });
+    await waitFor(async () => (await stateOf(id, busy)).status === 'error', {
+      what: 'the end of the bomb',
+      timeoutMs: 2 * PATIENCE_MS,
+    });
+    expect(await stateOf(id, busy)).toMatchObject({ error: { code: 'too_much_memory', retryable: false } });
+    expect(await stateOf(other.json.id ?? '', busy)).toMatchObject({ status: 'completed' });
+  },
+  3 * PATIENCE_MS,
+);
 
 test('more documents than are done are refused for a while', async () => {
   await using busy = await Demo.start({ PAGE_MS: '5000' });

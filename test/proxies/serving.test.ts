@@ -116,11 +116,25 @@ describe.each(PROXIES)('%s', (proxy) => {
     expect(JSON.parse((await open.ask('/v1/jobs/a.b')).body)).toMatchObject({
       code: 'invalid_processing_id',
     });
-    for (const path of ['/metrics', '/livez', '/readyz', '/']) {
+    for (const path of ['/metrics', '/livez', '/readyz', '/assets', '/index.html']) {
       const { status, body } = await open.ask(path);
       expect([path, status]).toEqual([path, 404]);
       expect(body).not.toContain('headway_');
     }
+  });
+
+  test('the dashboard passes, each of its files, compressed where the browser takes that', async () => {
+    const page = await open.ask('/');
+    expect(page.status).toBe(200);
+    expect(page.headers['content-security-policy']).toContain("default-src 'none'");
+    const files = [...page.body.matchAll(/"\.?\/?(assets\/[^"]+)"/g)].map(([, path]) => `/${path}`);
+    expect(files.length).toBeGreaterThan(1);
+    for (const path of files) {
+      expect([path, (await open.ask(path)).status]).toEqual([path, 200]);
+      const { headers } = await open.ask(path, 'HEAD', { 'accept-encoding': 'gzip' });
+      expect([path, headers['content-encoding']]).toEqual([path, 'gzip']);
+    }
+    expect((await open.ask('/assets/none.js')).body).toContain('the dashboard has no such file');
   });
 
   test('tokens pass, by header and by subprotocol, also the longest', async () => {

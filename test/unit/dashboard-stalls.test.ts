@@ -32,6 +32,8 @@ class FakeJob extends EventTarget {
 
 let jobs: Map<string, FakeJob>;
 let stalled: string[];
+let alive: string[];
+let isClosed: boolean;
 let probe: StallProbe;
 const open = (): string[] => [...jobs].filter(([, job]) => !job.isClosed).map(([id]) => id);
 const jobOf = (id: string): FakeJob => {
@@ -44,14 +46,19 @@ beforeEach(() => {
   vi.useFakeTimers();
   jobs = new Map();
   stalled = [];
-  const client: Pick<ProgressClient, 'job'> = {
+  alive = [];
+  isClosed = false;
+  const client: Pick<ProgressClient, 'job' | 'close'> = {
+    close() {
+      isClosed = true;
+    },
     job(id) {
       const job = new FakeJob();
       jobs.set(id, job);
       return job as unknown as Job;
     },
   };
-  probe = new StallProbe(client, (id) => void stalled.push(id));
+  probe = new StallProbe(client, (id, detail) => void (detail === null ? alive : stalled).push(id));
 });
 afterEach(() => {
   probe.close();
@@ -70,10 +77,11 @@ test('one that has stalled is told, the others are let go of, whatever becomes o
   vi.advanceTimersByTime(499);
   expect(open()).toEqual(['alive', 'no-answer']);
   vi.advanceTimersByTime(1);
-  expect(open()).toEqual(['no-answer']);
+  expect([open(), alive]).toEqual([['no-answer'], ['alive']]);
   vi.advanceTimersByTime(10_000);
   expect(open()).toEqual([]);
-  expect(stalled).toEqual(['stalled']);
+  // Of who did not answer nothing is known.
+  expect([stalled, alive]).toEqual([['stalled'], ['alive']]);
 });
 
 test('a hundred are asked about at once, and the next when one is done; nobody twice at once', () => {
@@ -87,5 +95,5 @@ test('a hundred are asked about at once, and the next when one is done; nobody t
   expect(open()).toHaveLength(50);
   expect(jobs.size).toBe(250);
   probe.close();
-  expect(open()).toEqual([]);
+  expect([open(), isClosed]).toEqual([[], true]);
 });

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type DocumentError, MAX_DOCUMENT_BYTES, openDocument } from '../../demo/document.js';
+import { CATALOGUE, HELVETICA, makePdf, ONE_PAGE, page, pdfBomb, stream } from '../harness/pdf.js';
 
 const DOCUMENTS = fileURLToPath(new URL('../../demo/documents/', import.meta.url));
 const GUIDE = join(DOCUMENTS, 'field-guide-to-waiting.pdf');
@@ -41,25 +42,6 @@ async function pagesOf(path: string) {
   return pages;
 }
 
-/** A PDF from its objects (the first is the catalogue), with a correct table of where they are. */
-function makePdf(objects: string[], trailer = ''): Buffer {
-  let pdf = '%PDF-1.7\n';
-  const places = objects.map((object, index) => {
-    const place = String(pdf.length).padStart(10, '0');
-    pdf += `${index + 1} 0 obj\n${object}\nendobj\n`;
-    return `${place} 00000 n \n`;
-  });
-  const table = `xref\n0 ${objects.length + 1}\n0000000000 65535 f \n${places.join('')}`;
-  const end = `trailer\n<< /Size ${objects.length + 1} /Root 1 0 R ${trailer} >>\nstartxref\n${pdf.length}\n%%EOF\n`;
-  return Buffer.from(pdf + table + end, 'latin1');
-}
-
-const CATALOGUE = '<< /Type /Catalog /Pages 2 0 R >>';
-const ONE_PAGE = '<< /Type /Pages /Kids [3 0 R] /Count 1 >>';
-const page = (font: string) =>
-  `<< /Type /Page /Parent 2 0 R /MediaBox [0 0 300 300] /Contents 4 0 R /Resources << /Font << /F ${font} >> >> >>`;
-const stream = (content: string) => `<< /Length ${content.length} >>\nstream\n${content}\nendstream`;
-const HELVETICA = '<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>';
 const SIMPLE = [
   CATALOGUE,
   ONE_PAGE,
@@ -254,6 +236,19 @@ describe('what cannot be read is refused with one sentence that names the file',
       expect(['read', 'damaged_pdf']).toContain(outcome);
     }
   });
+
+  test('a PDF that unpacks to gigabytes, while others are read', async () => {
+    const bytes = pdfBomb();
+    expect(bytes.length).toBeLessThan(100_000);
+    const path = await file('bomb.pdf', bytes);
+    const [refused, read] = await Promise.all([failure(path), pagesOf(GUIDE)]);
+    expect(refused).toMatchObject({
+      name: 'DocumentContentError',
+      code: 'too_much_memory',
+      message: `"${path}" takes more than 512 MB of memory to be read: expected a PDF that unpacks to less.`,
+    });
+    expect(read).toHaveLength(14);
+  }, 120_000);
 
   test('a PDF that a password protects', async () => {
     const key = '00'.repeat(32);

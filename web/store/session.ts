@@ -5,6 +5,7 @@ import {
   type Jobs,
   type JobsEvents,
   type ProgressClient,
+  type ProgressClientOptions,
   UnauthorizedError,
 } from '../../sdk/client/index.js';
 import { type ConnectionLog, changed, leftOut, newLog, received, upToDate } from '../model/connection-log.js';
@@ -24,6 +25,9 @@ const JOB_RATE = 4;
 const MOST_FINISHED = 10_000;
 /** A job that promises nothing may have stalled by the settings of the edge. */
 const SILENT_MS = 30_000;
+/** So often it is asked which of the stalled jobs are alive again by heartbeats alone, and of so many at once. */
+const AGAIN_MS = 15_000;
+const MOST_AGAIN = 200;
 
 /** This tab's connection to the edge, and all jobs. */
 export class Session extends Store {
@@ -46,6 +50,10 @@ export class Session extends Store {
   #shown = new Map<string, JobSnapshot>();
   /** What is shown is the newest now: which of the silent jobs had stalled before that is not known yet. */
   #mustProbe = false;
+  /** Those that were alive again, with the stall that was over. */
+  #alive = new Map<string, JobSnapshot['stalled']>();
+  /** Of the stalled jobs, the first that is asked about next time. */
+  #againFrom = 0;
   #all: ReadonlyMap<string, JobSnapshot> | null = null;
   #listed: {
     readonly view: ListView;
@@ -61,6 +69,7 @@ export class Session extends Store {
     this.client = this.#connect();
     this.#jobs = this.#follow();
     this.#probe = this.#newProbe();
+    setInterval(() => this.#probeStalled(), AGAIN_MS);
   }
 
   /** What the token says of itself; null: there is none. */
@@ -85,6 +94,11 @@ export class Session extends Store {
   /** The newest of a job; null: the edge has none. */
   row(id: string): JobRow | null {
     return this.#rows.get(id) ?? null;
+  }
+
+  /** It had stalled, and lives by heartbeats alone: whoever follows it is not told. */
+  isAliveAgain(id: string): boolean {
+    return this.#alive.has(id) && this.#alive.get(id) === this.#shown.get(id)?.stalled;
   }
 
   get size(): number {
@@ -129,6 +143,7 @@ export class Session extends Store {
     this.isCurrent = this.hasForgotten = false;
     this.#rows = new Map();
     this.#shown = new Map();
+    this.#alive = new Map();
     this.#all = null;
     this.#listed = null;
     this.log = newLog(Date.now());
@@ -144,8 +159,8 @@ export class Session extends Store {
     return expiresMs > Date.now() ? this.#token : null;
   }
 
-  #connect(): ProgressClient {
-    return createProgressClient({ url: this.edge, getToken: () => this.#freshToken() });
+  #connect(options: ProgressClientOptions = {}): ProgressClient {
+    return createProgressClient({ url: this.edge, getToken: () => this.#freshToken(), ...options });
   }
 
   #follow(): Jobs {
@@ -186,14 +201,26 @@ export class Session extends Store {
   }
 
   #newProbe(): StallProbe {
-    return new StallProbe(this.client, (id, stalled) => {
+    return new StallProbe(this.#connect({ lingerMs: 0 }), (id, stalled) => {
       const snapshot = this.#shown.get(id);
-      const row = snapshot && rowOf({ ...snapshot, stalled }, this.#rows.get(id) ?? null);
-      if (row == null) return;
+      const before = this.#rows.get(id) ?? null;
+      const row = snapshot && rowOf({ ...snapshot, stalled }, before);
+      if (snapshot !== undefined && stalled === null) this.#alive.set(id, snapshot.stalled);
+      else this.#alive.delete(id);
+      if (row == null || row.condition === before?.condition) return;
       this.#rows.set(id, row);
       if (this.#listed !== null) this.#listed = { ...this.#listed, isStale: true };
       this.changed();
     });
+  }
+
+  /** Those that have stalled may be alive again, and nobody tells. */
+  #probeStalled(): void {
+    if (!this.isCurrent || document.hidden) return;
+    const stalled = [...this.#rows.values()].filter(({ condition }) => condition === 'stalled');
+    const from = this.#againFrom < stalled.length ? this.#againFrom : 0;
+    this.#againFrom = from + MOST_AGAIN;
+    this.#probe.ask(stalled.slice(from, this.#againFrom).map(({ id }) => id));
   }
 
   #probeSilent(): void {
@@ -233,6 +260,7 @@ export class Session extends Store {
       for (const id of this.#shown.keys()) {
         if (jobs.has(id)) continue;
         this.#shown.delete(id);
+        this.#alive.delete(id);
         this.#rows.delete(id);
       }
     }

@@ -10,16 +10,20 @@ const PATIENCE_MS = 10_000;
 /**
  * Finds out which of some silent jobs have stalled. The edge tells a page of all jobs of a stall once, when it begins; of
  * one that began before, only those who follow the job by its name. A job that merely looks silent may be alive: its
- * heartbeats are no events.
+ * heartbeats are no events. And one that had stalled may be alive again by heartbeats alone, of which nobody is told.
  */
 export class StallProbe {
   readonly #waiting = new Set<string>();
   /** How to let go of each. */
   readonly #asked = new Map<string, () => void>();
 
+  /**
+   * @param client of its own, which follows nothing else: a job that is followed already is told nothing anew
+   * @param onAnswer null: the job has not stalled
+   */
   constructor(
-    private readonly client: Pick<ProgressClient, 'job'>,
-    private readonly onStalled: (id: string, stalled: NonNullable<JobSnapshot['stalled']>) => void,
+    private readonly client: Pick<ProgressClient, 'job' | 'close'>,
+    private readonly onAnswer: (id: string, stalled: JobSnapshot['stalled']) => void,
   ) {}
 
   ask(ids: Iterable<string>): void {
@@ -30,6 +34,7 @@ export class StallProbe {
   close(): void {
     this.#waiting.clear();
     for (const letGo of [...this.#asked.values()]) letGo();
+    this.client.close();
   }
 
   #next(): void {
@@ -52,7 +57,7 @@ export class StallProbe {
     this.#asked.set(id, done);
     let isCurrent = false;
     job.addEventListener('stalled', ({ detail }) => {
-      this.onStalled(id, detail);
+      this.onAnswer(id, detail);
       done();
     });
     job.addEventListener('error', done);
@@ -62,7 +67,10 @@ export class StallProbe {
       else if (snapshot.isCurrent && !isCurrent) {
         isCurrent = true;
         clearTimeout(timer);
-        timer = setTimeout(done, ANSWER_MS);
+        timer = setTimeout(() => {
+          this.onAnswer(id, null);
+          done();
+        }, ANSWER_MS);
       }
     });
   }

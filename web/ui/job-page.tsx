@@ -36,7 +36,7 @@ export function JobPage({ session, place, listHash, nowMs, onPlace }: JobPagePro
   useStore(store);
   const { events, snapshot } = store;
   const second = Math.floor(nowMs / 1_000) * 1_000;
-  const { stalled } = snapshot;
+  const stalled = session.isAliveAgain(place.id) ? null : snapshot.stalled;
   const [stalledSinceMs, setStalledSince] = useState<number | null>(null);
   useEffect(() => setStalledSince(stalled === null ? null : Date.now()), [stalled]);
   // What has ended is as long as it is.

@@ -4,7 +4,10 @@ const { edge } = await (await fetch('config')).json();
 const client = createProgressClient({
   url: edge,
   // Asked before each connection, when a token is about to expire, and for a job that the token does not open yet.
-  getToken: async () => await (await fetch('token')).text(),
+  getToken: async () => {
+    const answer = await fetch('token');
+    return answer.ok ? await answer.text() : null;
+  },
   // A reload of the page goes on where it was.
   storage: sessionStorage,
 });
@@ -70,4 +73,9 @@ form.addEventListener('submit', async (event) => {
 const remembered = () => JSON.parse(sessionStorage.getItem('files') ?? '[]');
 const remember = (job, name) =>
   sessionStorage.setItem('files', JSON.stringify([...remembered(), { job, name }]));
-for (const { job, name } of remembered()) show(job, name);
+
+// A server that was started anew knows nothing of the files before. Without a file to follow there is no connection.
+const { jobs } = await (await fetch('files')).json();
+const known = remembered().filter(({ job }) => jobs.includes(job));
+sessionStorage.setItem('files', JSON.stringify(known));
+for (const { job, name } of known) show(job, name);

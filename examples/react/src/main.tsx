@@ -7,7 +7,10 @@ import { App } from './app.js';
 const { edge } = (await (await fetch('/config')).json()) as { edge: string };
 const client = createProgressClient({
   url: edge,
-  getToken: async () => await (await fetch('/token')).text(),
+  getToken: async () => {
+    const answer = await fetch('/token');
+    return answer.ok ? await answer.text() : null;
+  },
 });
 const root = document.getElementById('root');
 if (root === null) throw new Error('the page has no #root');
