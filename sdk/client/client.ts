@@ -2,13 +2,13 @@ import { createConnection, HELLO_MS } from './connection.js';
 import type { Core } from './core.js';
 import { isOtherLog, parseCursor } from './cursor.js';
 import { ClosedError, edgeError } from './errors.js';
-import { Handle } from './handle.js';
-import type { JobsEngine, JobsHandle } from './jobs.js';
+import { Handle, type HandleOwner } from './handle.js';
+import type { JobsHandle } from './jobs.js';
 import { realPlatform } from './platform.js';
 import type { Saved } from './saved.js';
 import { createSharedJobs } from './shared-jobs.js';
 import { createTransports } from './transports.js';
-import type { ProgressClient, ProgressClientOptions, TransportName } from './types.js';
+import type { JobsSnapshot, ProgressClient, ProgressClientOptions, TransportName } from './types.js';
 import type { OpenWire, Platform } from './wire.js';
 
 const LINGER_MS = 5_000;
@@ -92,26 +92,10 @@ export function createProgressClient(
       checkRate(rate);
       if (ids !== undefined && (jobTypes ?? after ?? rate) !== undefined)
         throw new TypeError('with ids neither jobTypes, after nor maxRate can be given');
-      let engine: JobsEngine | undefined;
-      const handle: JobsHandle = new Handle(
-        {
-          ...core,
-          snapshot: () => (engine as JobsEngine).snapshot(),
-          rewind: () => engine?.rewind(),
-          leave: () => engine?.leave(),
-          async ownLoop() {
-            await loaded;
-            return engine?.loop;
-          },
-        },
-        options,
-        { jobs: new Map() },
-      );
-      const load = async () => {
-        engine = (await import('./jobs.js')).createEngine(core, handle, filter, rate, job);
-        if (handle.isOver) engine.leave();
-      };
-      const loaded = load().catch((error) => handle.fail(error));
+      const owner: HandleOwner<JobsSnapshot> = { ...core };
+      const handle: JobsHandle = new Handle(owner, options, { jobs: new Map() });
+      const load = async () => (await import('./jobs.js')).feedJobs(core, handle, filter, rate, job);
+      owner.loading = load().catch((error) => handle.fail(error));
       return handle;
     },
     get,

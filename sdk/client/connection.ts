@@ -2,7 +2,16 @@ import type { ServerFrame } from '../../schemas/frames.generated.js';
 import { EdgeError, edgeError } from './errors.js';
 import type { Attempt } from './token-renewal.js';
 import type { ConnectionState } from './types.js';
-import type { FollowedJob, Platform, Position, Target, Transports, Wire, WireClose } from './wire.js';
+import {
+  type FollowedJob,
+  MAX_FAILURES,
+  type Platform,
+  type Position,
+  type Target,
+  type Transports,
+  type Wire,
+  type WireClose,
+} from './wire.js';
 
 /** A connection that holds so long was good: the next wait is the shortest. */
 export const GOOD_MS = 30_000;
@@ -110,7 +119,8 @@ export function createConnection(deps: ConnectionDeps, owner: ConnectionOwner): 
     const { token, tokenAt } = attempt as Attempt;
     drop();
     // A token that does not come says nothing of the transport.
-    if (greetedAt > now() && tokenAt <= now()) transports.failed(close);
+    const isFailure = greetedAt > now() && tokenAt <= now();
+    if (isFailure && transports.failures.length < MAX_FAILURES) transports.failures.push(close);
     if (now() - greetedAt >= GOOD_MS) tries = 0;
     const isRefused = next === 'new_token';
     if (isRefused && token !== null && now() - tokenAt >= QUITE_NEW_MS) connect();
@@ -157,7 +167,7 @@ export function createConnection(deps: ConnectionDeps, owner: ConnectionOwner): 
       greetedAt = now();
       silenceMs = 2 * given.heartbeat_ms;
       refusals = 0;
-      transports.worked();
+      transports.failures = [];
     }
     heard();
     attempt?.onFrame?.(given);

@@ -1,13 +1,25 @@
 import { openPolling } from './polling-wire.js';
 import { openSse } from './sse-wire.js';
 import type { TransportName } from './types.js';
-import type { OpenWire, Platform, Transports, Wire, WireClose, WireOptions, WireOwner } from './wire.js';
+import {
+  MAX_FAILURES,
+  type OpenWire,
+  type Platform,
+  type Transports,
+  type Wire,
+  type WireClose,
+  type WireOptions,
+  type WireOwner,
+} from './wire.js';
 
 export { openPolling, openSse };
 
 /** How often WebSocket is looked at while another transport is in use, and how long until the edge says hello. */
 export const PROBE_MS = 60_000;
 const HELLO_MS = 30_000;
+
+/** The edge itself has closed: the transport works. */
+const WORDS_OF_THE_EDGE = [429, 1012, 1013, 4429];
 
 /** When each client looks at WebSocket next, whatever becomes of its connections until then. */
 const probeTimes = new WeakMap<Transports, number>();
@@ -22,6 +34,12 @@ export function openFallback(
   openBy = openByName,
 ): OpenWire {
   if (choice !== 'auto') return openBy(choice);
+  const failures = transports.failures.filter(
+    ({ next, code }) => next === 'retry' && !WORDS_OF_THE_EDGE.includes(code),
+  );
+  const isNextTurn = failures.length >= MAX_FAILURES;
+  transports.failures = isNextTurn ? [] : failures;
+  if (isNextTurn) transports.turn += 1;
   return (options, owner, platform) => {
     const { turn } = transports;
     if (platform.WebSocket === undefined)

@@ -21,13 +21,15 @@ export interface HandleOwner<Snapshot> {
   /** What is shown, where it is made when somebody asks for it. */
   snapshot?(): Snapshot;
   /** Its loop wants everything behind `looped` again. */
-  rewind(): void;
+  rewind?(): void;
   /** It is over, by the page or by itself. */
-  leave(): void;
+  leave?(): void;
   /** `cursor` has moved. */
   moved?(): void;
+  /** Until it is whole. */
+  loading?: Promise<unknown>;
   /** Where it has another loop. */
-  ownLoop?(): Promise<Loop | undefined>;
+  loop?: Loop;
 }
 
 /** What each snapshot has. */
@@ -198,7 +200,7 @@ export class Handle<Snapshot extends Shown, Events> extends TypedTarget<Events> 
   letGo(): void {
     this.#signal?.removeEventListener('abort', this.#abort);
     this.owner.handles.delete(this);
-    this.owner.leave();
+    this.owner.leave?.();
   }
 
   /** What it has to be told meanwhile waits until it is loaded. */

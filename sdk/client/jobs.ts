@@ -19,31 +19,40 @@ import type { Position, Target } from './wire.js';
 /** Several jobs: what `client.jobs()` gives at once, and what feeds it when it is loaded. */
 export type JobsHandle = Handle<JobsSnapshot, JobsEvents>;
 
-export interface JobsEngine {
+interface JobsEngine {
   snapshot(): JobsSnapshot;
   /** Where it has a loop of its own. */
   readonly loop?: Loop;
-  rewind(): void;
+  rewind?(): void;
   leave(): void;
 }
 
 // What feeds a handle of several jobs. A page that follows jobs one by one does not load it.
 
 /** @param open as `client.job()` does */
-export function createEngine(
+export function feedJobs(
   core: Core,
   handle: JobsHandle,
   { ids, jobTypes = [] }: JobsFilter,
   maxRate: number | undefined,
   open: (id: string) => Job,
-): JobsEngine {
-  if (ids !== undefined)
-    return new NamedJobs(
-      handle,
-      [...new Set(ids)].map((id) => open(id)),
-    );
+): void {
   const query = (position: Position | null): string => allJobsQuery(jobTypes, position);
-  return new AllJobs(core, handle, { kind: 'all', jobTypes, maxRate, query });
+  const engine: JobsEngine =
+    ids === undefined
+      ? new AllJobs(core, handle, { kind: 'all', jobTypes, maxRate, query })
+      : new NamedJobs(
+          handle,
+          [...new Set(ids)].map((id) => open(id)),
+        );
+  Object.assign(handle.owner, {
+    snapshot: () => engine.snapshot(),
+    rewind: () => engine.rewind?.(),
+    leave: () => engine.leave(),
+    loop: engine.loop,
+  });
+  handle.show(null);
+  if (handle.isOver) engine.leave();
 }
 
 /** PROTOCOL.md, "Connecting". */
@@ -341,8 +350,6 @@ class NamedJobs implements JobsEngine {
       ...{ give: ignored, advance: ignored, forget: ignored, finish: ignored },
     };
   }
-
-  rewind(): void {}
 
   leave(): void {
     for (const job of this.jobs) job.close();

@@ -14,9 +14,10 @@ export interface LoopHandle {
     /** `looped` has moved. */
     moved?(): void;
     /** The loop wants everything behind `looped` again. */
-    rewind(): void;
-    /** Where there is another one. */
-    ownLoop?(): Promise<Loop | undefined>;
+    rewind?(): void;
+    /** Until it is known whether there is another one. */
+    readonly loading?: Promise<unknown>;
+    readonly loop?: Loop;
   };
 }
 
@@ -58,7 +59,8 @@ const isByThePage = (error: Error | null): boolean => error?.name === 'ClosedErr
 
 /** A page that does not loop does not load it. */
 export async function openLoop(handle: LoopHandle, start: LoopStart): Promise<Loop> {
-  return (await handle.owner.ownLoop?.()) ?? new QueueLoop(handle, start);
+  await handle.owner.loading;
+  return handle.owner.loop ?? new QueueLoop(handle, start);
 }
 
 /** Takes an update when the page asks for one. */
@@ -140,7 +142,7 @@ class QueueLoop implements Loop {
       if (entry === undefined && this.#isCutShort && looped !== null) {
         this.#isCutShort = false;
         this.#queued = looped;
-        this.handle.owner.rewind();
+        this.handle.owner.rewind?.();
         return;
       }
       if (entry === undefined && !this.#isOver) return;

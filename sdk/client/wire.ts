@@ -81,16 +81,17 @@ export interface Wire {
 
 export type OpenWire = (options: WireOptions, owner: WireOwner, platform: Platform) => Wire;
 
+/** So many attempts in a row without a word of the edge, and the next transport gets its turn. */
+export const MAX_FAILURES = 2;
+
 /** Over what to connect, for all connections of a client. */
 export interface Transports {
   /** How often the next transport had to be taken; 0: WebSocket. */
   turn: number;
   /** How to make the next attempt. What stands in for WebSocket is loaded when its turn comes. */
   open(): Promise<OpenWire>;
-  /** The edge said hello: this transport is kept. */
-  worked(): void;
-  /** An attempt ended before the edge had said hello. */
-  failed(close: Pick<WireClose, 'next' | 'code'>): void;
+  /** How attempts ended that no hello of the edge came before or since: the first of them. */
+  failures: Pick<WireClose, 'next' | 'code'>[];
 }
 
 /** The world outside, which tests stand in for. Times are in milliseconds. */
