@@ -31,7 +31,7 @@ export const WAKE_MS = 5_000;
 export interface ConnectionOwner {
   followed(): readonly FollowedJob[];
   /** Where to go on, of all jobs; null: from the last states. */
-  received(): Position | null;
+  position(): Position | null;
   frame(frame: ServerFrame): void;
   connected(state: ConnectionState): void;
   /** It is closed for good, unless it is started again. */
@@ -39,7 +39,7 @@ export interface ConnectionOwner {
 }
 
 export interface ConnectionDeps {
-  readonly base: URL;
+  readonly base: string;
   readonly target: Target;
   readonly platform: Platform;
   readonly transports: Transports;
@@ -205,10 +205,9 @@ export function createConnection(deps: ConnectionDeps, owner: ConnectionOwner): 
       own.tokenAt = askedAt;
       const openWire = await transports.open();
       if (attempt !== own) return;
-      const { followed, received: position } = owner;
       own.wire = openWire(
         { base, target, token: own.token },
-        { followed, position, frame: mine(frame), alive: mine<void>(heard), closed: mine(closed) },
+        { ...owner, frame: mine(frame), alive: mine<void>(heard), closed: mine(closed) },
         platform,
       );
       // It may have been closed within the call.
@@ -231,12 +230,7 @@ export function createConnection(deps: ConnectionDeps, owner: ConnectionOwner): 
     start() {
       if (stopListening) return;
       tries = refusals = 0;
-      const stopWaking = platform.onWake(wake);
-      const stopHiding = platform.onHide(hide);
-      stopListening = () => {
-        stopWaking();
-        stopHiding();
-      };
+      stopListening = platform.onPage(wake, hide);
       connect();
     },
     stop,

@@ -26,13 +26,19 @@ const probeTimes = new WeakMap<Transports, number>();
 
 const openByName = (name: TransportName): OpenWire => (name === 'sse' ? openSse : openPolling);
 
-/** The transport whose turn it is; behind the last one WebSocket again, where there is one. */
+/**
+ * The transport whose turn it is; behind the last one WebSocket again, where there is one.
+ * @throws EdgeError when it is to be WebSocket, and there is none
+ */
 export function openFallback(
   choice: 'auto' | TransportName,
   transports: Transports,
   openSocket: OpenWire,
+  edgeError: (status: number, code: string, message: string) => Error,
   openBy = openByName,
 ): OpenWire {
+  if (choice === 'websocket')
+    throw edgeError(0, 'no_websocket', 'there is no WebSocket; give the class as an option');
   if (choice !== 'auto') return openBy(choice);
   const failures = transports.failures.filter(
     ({ next, code }) => next === 'retry' && !WORDS_OF_THE_EDGE.includes(code),

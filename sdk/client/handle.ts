@@ -1,6 +1,6 @@
 import { parseCursor, toCursor } from './cursor.js';
 import { ClosedError } from './errors.js';
-import type { Loop } from './loop.js';
+import type { Loop, LoopCall, LoopCalls } from './loop.js';
 import type {
   ConnectionState,
   Continuity,
@@ -10,8 +10,6 @@ import type {
   TypedEventTarget,
 } from './types.js';
 import type { Platform, Position } from './wire.js';
-
-const TypedTarget = EventTarget as new <Events>() => TypedEventTarget<Events>;
 
 /** What a handle asks of those who feed it. */
 export interface HandleOwner<Snapshot> {
@@ -44,7 +42,9 @@ interface Shown {
  * What a page holds of a job, or of several jobs: an event target, a store and a loop over the same updates. It knows what
  * the page has taken. Handlers take at once, a loop takes when it asks; each gets every update once.
  */
-export class Handle<Snapshot extends Shown, Events> extends TypedTarget<Events> {
+export class Handle<Snapshot extends Shown, Events> extends (EventTarget as new <
+  Events,
+>() => TypedEventTarget<Events>)<Events> {
   /** Up to here the handlers ran. */
   taken: Position | null;
   /** What the loop took last. */
@@ -57,11 +57,10 @@ export class Handle<Snapshot extends Shown, Events> extends TypedTarget<Events> 
   /** Where the page wanted to begin; null: at the last state. */
   #start: Position | null;
   #isTelling = false;
-  #loop: Promise<Loop> | null = null;
-  /** null: nobody loops. */
-  #tellLoop: ((tell: (loop: Loop) => void) => void) | null = null;
-  readonly #abort = (): void => this.close();
-  readonly #signal: AbortSignal | undefined;
+  #opened: Promise<Loop> | null = null;
+  /** Where its loop is told; null: nobody loops. */
+  loop: LoopCalls | null = null;
+  readonly #forgetSignal: () => void;
 
   /** @param shown what is shown at first, besides what all show */
   constructor(
@@ -77,9 +76,10 @@ export class Handle<Snapshot extends Shown, Events> extends TypedTarget<Events> 
     } as unknown as Snapshot;
     this.taken = this.#start = after === undefined ? null : parseCursor(after);
     owner.handles.add(this);
-    this.#signal = signal;
-    signal?.addEventListener('abort', this.#abort);
-    if (signal?.aborted) queueMicrotask(this.#abort);
+    const abort = (): void => this.close();
+    signal?.addEventListener('abort', abort);
+    if (signal?.aborted) queueMicrotask(abort);
+    this.#forgetSignal = () => signal?.removeEventListener('abort', abort);
   }
 
   get cursor(): Cursor | null {
@@ -89,7 +89,7 @@ export class Handle<Snapshot extends Shown, Events> extends TypedTarget<Events> 
 
   /** What handlers and loop have both taken. */
   get position(): Position | null {
-    return this.#tellLoop === null ? this.taken : this.looped;
+    return this.loop === null ? this.taken : this.looped;
   }
 
   subscribe(onChange: () => void): () => void {
@@ -110,8 +110,8 @@ export class Handle<Snapshot extends Shown, Events> extends TypedTarget<Events> 
   }
 
   [Symbol.asyncIterator](): AsyncIterator<ProgressUpdate> {
-    this.#loop ??= this.#openLoop();
-    const loop = this.#loop;
+    this.#opened ??= this.#openLoop();
+    const loop = this.#opened;
     // Who does not ask it is not told that it could not be loaded.
     loop.catch(() => {});
     return {
@@ -154,14 +154,14 @@ export class Handle<Snapshot extends Shown, Events> extends TypedTarget<Events> 
       // Only now: what a handler did not get to see is not taken.
       this.taken = position;
     }
-    this.#tellLoop?.((loop) => loop.give(update, position));
+    this.loop?.push(['give', update, position]);
     this.owner.moved?.();
   }
 
   /** Everything up to here was given, or is none of this handle's. */
   advance(position: Position): void {
     this.taken = position;
-    this.#tellLoop?.((loop) => loop.advance(position));
+    this.loop?.push(['advance', position]);
     this.owner.moved?.();
   }
 
@@ -169,7 +169,7 @@ export class Handle<Snapshot extends Shown, Events> extends TypedTarget<Events> 
   forget(): boolean {
     const isVoid = this.position !== null || this.taken !== null;
     this.taken = this.looped = this.#start = null;
-    this.#tellLoop?.((loop) => loop.forget());
+    this.loop?.push(['forget']);
     return isVoid;
   }
 
@@ -187,8 +187,8 @@ export class Handle<Snapshot extends Shown, Events> extends TypedTarget<Events> 
       this.show(end as Snapshot);
     }
     // A loop may have more to get up to the end.
-    if (error !== null || this.#tellLoop === null) this.letGo();
-    this.#tellLoop?.((loop) => loop.finish(error));
+    if (error !== null || this.loop === null) this.letGo();
+    this.loop?.push(['finish', error]);
     return isFirst;
   }
 
@@ -198,15 +198,15 @@ export class Handle<Snapshot extends Shown, Events> extends TypedTarget<Events> 
 
   /** Nothing is held any more. */
   letGo(): void {
-    this.#signal?.removeEventListener('abort', this.#abort);
+    this.#forgetSignal();
     this.owner.handles.delete(this);
     this.owner.leave?.();
   }
 
   /** What it has to be told meanwhile waits until it is loaded. */
   async #openLoop(): Promise<Loop> {
-    const waiting: ((loop: Loop) => void)[] = [];
-    this.#tellLoop = (tell) => waiting.push(tell);
+    const calls: LoopCall[] = [];
+    this.loop = calls;
     const { taken, isOver, error } = this;
     // Of several jobs it gets what comes: what is shown is in the snapshot.
     const { state = null } = this.getSnapshot() as { readonly state?: ProgressUpdate | null };
@@ -215,13 +215,10 @@ export class Handle<Snapshot extends Shown, Events> extends TypedTarget<Events> 
     this.looped = start ?? (newest === null ? taken : null);
     try {
       const { openLoop } = await import('./loop.js');
-      const loop = await openLoop(this, { start, newest, taken, isOver, error });
-      this.#tellLoop = (tell) => tell(loop);
-      for (const tell of waiting) tell(loop);
-      return loop;
+      return await openLoop(this, { start, newest, taken, isOver, error }, calls);
     } catch (cause) {
       // Whoever loops again tries again.
-      this.#loop = this.#tellLoop = null;
+      this.#opened = this.loop = null;
       if (this.isOver) this.letGo();
       throw cause;
     }

@@ -111,7 +111,7 @@ class AllJobs implements JobsEngine {
       { ...core, target },
       {
         followed: () => [],
-        received: () => this.#resumeAt(),
+        position: () => this.#resumeAt(),
         frame: (frame) => this.#frame(frame),
         connected: (state) => this.#connected(state),
         failed: (error) => handle.fail(error),

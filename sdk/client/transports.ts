@@ -1,3 +1,4 @@
+import { edgeError } from './errors.js';
 import type { TransportName } from './types.js';
 import { openWebSocket } from './websocket-wire.js';
 import { MAX_FAILURES, type OpenWire, type Platform, type Transports } from './wire.js';
@@ -9,17 +10,19 @@ export function createTransports(
   openBy?: (name: TransportName) => OpenWire,
 ): Transports {
   const openSocket = openBy?.('websocket') ?? openWebSocket;
-  const hasChoice = choice === 'auto' && WebSocket !== undefined;
   const transports: Transports = {
     turn: 0,
     failures: [],
     async open() {
-      const isSocketGood = hasChoice && transports.turn === 0 && transports.failures.length < MAX_FAILURES;
-      if (choice === 'websocket' || isSocketGood) return openSocket;
+      const { turn, failures } = transports;
+      const isAuto = choice === 'auto' && WebSocket !== undefined;
+      if (isAuto ? turn === 0 && failures.length < MAX_FAILURES : WebSocket && choice === 'websocket')
+        return openSocket;
       try {
-        return (await import('./fallback.js')).openFallback(choice, transports, openSocket, openBy);
+        const { openFallback } = await import('./fallback.js');
+        return openFallback(choice, transports, openSocket, edgeError, openBy);
       } catch (error) {
-        if (!hasChoice) throw error;
+        if (!isAuto) throw error;
         // There may be no network to load it over. WebSocket is tried again, and then this.
         transports.turn = 0;
         transports.failures = [];

@@ -31,7 +31,6 @@ function feed() {
     update: ({ seq }, { epoch, scope }, isLinked) =>
       told.push(`${seq}.${epoch}.${scope}${isLinked ? ' linked' : ''}`),
     reset: (reason) => told.push(`reset ${reason}`),
-    fail: ({ name }) => told.push(name),
   };
   const job = new JobFeed('job-1', 'e', 0);
   job.followers.add(follower);
@@ -61,10 +60,10 @@ describe('what has been received of a job', () => {
   test('a predecessor that never came: the job is asked for again; the second time at the same place it goes on', () => {
     const { job, told, take } = feed();
     take(update(3, null), following(3));
-    expect(take(update(7, 5))).toEqual(['ask']);
+    expect(take(update(7, 5))).toEqual([true]);
     expect(job.received?.seq).toBe(3);
     expect(job.isFollowing).toBe(false);
-    expect(take(update(7, 5))).toEqual([undefined]);
+    expect(take(update(7, 5))).toEqual([false]);
     expect(told).toEqual(['3.e.', '7.e.s']);
   });
 
@@ -118,24 +117,5 @@ describe('what has been received of a job', () => {
     expect(job.stalled).toBe(null);
     take(stalled, reset);
     expect(job.stalled).toBe(null);
-  });
-
-  test.each(['overloaded', 'internal'] as const)(
-    'an edge that cannot take it now (%s) is asked again from the same place',
-    (code) => {
-      const { job, told, take } = feed();
-      take(update(3, null), following(6));
-      const refusal = { type: 'error', code, message: 'not now', processing_id: 'job-1' } as const;
-      expect(take(refusal, heartbeat(9))).toEqual(['ask_later', undefined]);
-      expect(told).toEqual(['3.e.']);
-      expect([job.isEnded, job.received?.seq]).toEqual([false, 6]);
-    },
-  );
-
-  test('a refusal ends it, with an error of its kind', () => {
-    const { told, take } = feed();
-    const refusal = { type: 'error', code: 'forbidden', message: 'no', processing_id: 'job-1' } as const;
-    expect(take(refusal)).toEqual([undefined]);
-    expect(told).toEqual(['ForbiddenError']);
   });
 });
