@@ -123,8 +123,8 @@ export function createConnection(deps: ConnectionDeps, owner: ConnectionOwner): 
     if (isFailure && transports.failures.length < MAX_FAILURES) transports.failures.push(close);
     if (now() - greetedAt >= GOOD_MS) tries = 0;
     const isRefused = next === 'new_token';
-    if (isRefused && token !== null && now() - tokenAt >= QUITE_NEW_MS) connect();
-    else if (next === 'stop' || (isRefused && (token === null || ++refusals >= MAX_REFUSALS)))
+    if (isRefused && token && now() - tokenAt >= QUITE_NEW_MS) connect();
+    else if (next === 'stop' || (isRefused && (!token || ++refusals >= MAX_REFUSALS)))
       fail(edgeError(code, problem?.code, problem?.message ?? message));
     else {
       // An edge that goes away has spread its closes already.

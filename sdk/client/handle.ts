@@ -89,7 +89,7 @@ export class Handle<Snapshot extends Shown, Events> extends (EventTarget as new 
 
   /** What handlers and loop have both taken. */
   get position(): Position | null {
-    return this.loop === null ? this.taken : this.looped;
+    return this.loop ? this.looped : this.taken;
   }
 
   subscribe(onChange: () => void): () => void {
@@ -165,12 +165,12 @@ export class Handle<Snapshot extends Shown, Events> extends (EventTarget as new 
     this.owner.moved?.();
   }
 
-  /** What was given is void. @returns false when there was nothing */
-  forget(): boolean {
-    const isVoid = this.position !== null || this.taken !== null;
+  /** What was given is void. @returns up to where; null when there was nothing */
+  forget(): Position | null {
+    const given = this.position ?? this.taken;
     this.taken = this.looped = this.#start = null;
     this.loop?.push(['forget']);
-    return isVoid;
+    return given;
   }
 
   /**
@@ -183,11 +183,11 @@ export class Handle<Snapshot extends Shown, Events> extends (EventTarget as new 
     this.isOver = true;
     if (isFirst) {
       this.error = error;
-      const end: Shown = { ...this.getSnapshot(), connection: 'closed', isCurrent: error === null, error };
+      const end: Shown = { ...this.getSnapshot(), connection: 'closed', isCurrent: !error, error };
       this.show(end as Snapshot);
     }
     // A loop may have more to get up to the end.
-    if (error !== null || this.loop === null) this.letGo();
+    if (error || !this.loop) this.letGo();
     this.loop?.push(['finish', error]);
     return isFirst;
   }
@@ -212,7 +212,7 @@ export class Handle<Snapshot extends Shown, Events> extends (EventTarget as new 
     const { state = null } = this.getSnapshot() as { readonly state?: ProgressUpdate | null };
     const newest = taken && state;
     const start = this.#start;
-    this.looped = start ?? (newest === null ? taken : null);
+    this.looped = start ?? (newest ? null : taken);
     try {
       const { openLoop } = await import('./loop.js');
       return await openLoop(this, { start, newest, taken, isOver, error }, calls);

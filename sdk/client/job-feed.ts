@@ -48,7 +48,7 @@ export class JobFeed<F extends FeedFollower = FeedFollower> {
    */
   rewind(to: Position): boolean {
     const { received } = this;
-    if (received !== null && (received.epoch !== to.epoch || to.seq >= received.seq)) return false;
+    if (received && (received.epoch !== to.epoch || to.seq >= received.seq)) return false;
     this.received = to;
     this.isResumed = true;
     this.isFollowing = this.isEnded = false;
@@ -59,7 +59,7 @@ export class JobFeed<F extends FeedFollower = FeedFollower> {
   greeted(epoch: string): void {
     this.isFollowing = false;
     this.#epoch = epoch;
-    if (this.received !== null && this.received.epoch !== epoch) this.#reset('epoch');
+    if (this.received && this.received.epoch !== epoch) this.#reset('epoch');
   }
 
   /** @returns whether the edge has to be asked for the job again, from `received` */
@@ -99,7 +99,7 @@ export class JobFeed<F extends FeedFollower = FeedFollower> {
   #update(update: ProgressUpdate): boolean {
     const { seq, prev_seq } = update;
     const { received } = this;
-    if (received !== null && seq <= received.seq) return false;
+    if (received && seq <= received.seq) return false;
     const isProof = received !== null && prev_seq !== null;
     if (isProof && prev_seq > received.seq && this.#gapAt !== received.seq) {
       this.#gapAt = received.seq;

@@ -101,7 +101,7 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
 
   /** Somebody wants the last state of a job that is followed from a later place. */
   const askForState = (feed: Feed): void => {
-    const isUnknown = (): boolean => feed.isResumed && feed.state === null;
+    const isUnknown = (): boolean => feed.isResumed && !feed.state;
     if (!feed.isFollowing || !isUnknown() || [...feed.followers].every(({ taken }) => taken)) return;
     deps.get(feed.id).then(
       (state) => {
@@ -155,7 +155,7 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
   const take = (frame: ServerFrame, feed: Feed, isFinal = false): void => {
     const { id } = feed;
     const { type } = frame;
-    if (!isFinal && (type === 'error' || (type === 'end' && feed.state === null))) {
+    if (!isFinal && (type === 'error' || (type === 'end' && !feed.state))) {
       void reconsider(frame, feed);
       return;
     }
