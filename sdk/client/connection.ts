@@ -1,6 +1,6 @@
 import type { ServerFrame } from '../../schemas/frames.generated.js';
 import { EdgeError, edgeError } from './errors.js';
-import type { Attempt } from './token-renewal.js';
+import type { Attempt } from './refusals.js';
 import type { ConnectionState } from './types.js';
 import {
   type FollowedJob,
@@ -153,10 +153,8 @@ export function createConnection(deps: ConnectionDeps, owner: ConnectionOwner): 
 
   const newerToken: Connection['newerToken'] = async (since) => {
     const own = attempt;
-    return (await import('./token-renewal.js')).newerToken(own, since, deps, {
-      isOver: () => attempt !== own,
-      reconnect: connect,
-    });
+    const { newerToken } = await import('./refusals.js');
+    return newerToken(own, since, deps, () => attempt !== own, connect);
   };
 
   const heard = (): void => later(silenceMs, lose);

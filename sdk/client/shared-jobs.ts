@@ -135,7 +135,7 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
     feed.isFollowing = false;
     sync(feed);
     const isAgain = await import('./refusals.js')
-      .then(({ isToBeAskedAgain }) => isToBeAskedAgain(frame, feed, deps.get, connection))
+      .then(({ isToBeAskedAgain }) => isToBeAskedAgain(frame, feed, deps.get, connection.newerToken))
       .catch(() => null);
     const isSame = (): boolean => feeds.get(id) === feed;
     if (!isSame()) return;

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
 // Loaded here: where the machine is busy, a test would be over before it comes.
-import '../../sdk/client/token-renewal.js';
+import '../../sdk/client/refusals.js';
 import { createProgressClient } from '../../sdk/client/client.js';
 import { createConnection, GOOD_MS, HELLO_MS, WAKE_MS } from '../../sdk/client/connection.js';
 import { UnauthorizedError } from '../../sdk/client/errors.js';

@@ -3,7 +3,6 @@ import { runInNewContext } from 'node:vm';
 import { expect, test } from 'vitest';
 // Loaded here: where the machine is busy, a test would be over before it comes.
 import '../../sdk/client/refusals.js';
-import '../../sdk/client/token-renewal.js';
 import { clientWorld, update } from './client-fixture.js';
 
 setFlagsFromString('--expose-gc');

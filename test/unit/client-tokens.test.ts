@@ -4,7 +4,6 @@ import { HELLO_MS } from '../../sdk/client/connection.js';
 // Loaded here: where the machine is busy, `get` would come to ask when the answer has been given already.
 import '../../sdk/client/http.js';
 import '../../sdk/client/refusals.js';
-import '../../sdk/client/token-renewal.js';
 import type { TransportName } from '../../sdk/client/types.js';
 import { settled } from '../model/page.js';
 import { clientWorld, update } from './client-fixture.js';
