@@ -42,13 +42,13 @@ export class Follower extends Handle<JobSnapshot, JobEvents> implements Job {
 
   /** What is known of its job, which it may not have been told yet. */
   sync(feed: JobFeed, connection: ConnectionState, isAway: boolean): void {
-    const { received, state, stalled } = feed;
-    if (received) {
-      if (!this.taken && state) this.update(state, { ...received, seq: state.seq }, false);
+    const { position, state, stalled } = feed;
+    if (position) {
+      if (!this.taken && state) this.update(state, { ...position, seq: state.seq }, false);
       // Who has not been given the state is not behind it.
       const isShort = !this.taken && feed.isResumed;
       // What is void is shown anew.
-      if (feed.isFollowing && !isShort && this.advanceTo(received)) this.sync(feed, connection, isAway);
+      if (feed.isFollowing && !isShort && this.advanceTo(position)) this.sync(feed, connection, isAway);
     }
     if (feed.isEnded) this.end(state);
     // Behind the end it is a loop alone that goes on.

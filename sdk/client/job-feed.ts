@@ -15,7 +15,7 @@ export class JobFeed<F extends FeedFollower = FeedFollower> {
   /** Since when nobody follows it. */
   leftAt = 0;
   /** Where the edge goes on; null: from the last state. */
-  received: Position | null = null;
+  position: Position | null = null;
   /** The newest update; null: none since the last reset. */
   state: ProgressUpdate | null = null;
   /** What was said of its silence since the last update. */
@@ -47,9 +47,9 @@ export class JobFeed<F extends FeedFollower = FeedFollower> {
    * @returns whether the edge has to be asked again
    */
   rewind(to: Position): boolean {
-    const { received } = this;
-    if (received && (received.epoch !== to.epoch || to.seq >= received.seq)) return false;
-    this.received = to;
+    const { position } = this;
+    if (position && (position.epoch !== to.epoch || to.seq >= position.seq)) return false;
+    this.position = to;
     this.isResumed = true;
     this.isFollowing = this.isEnded = false;
     return true;
@@ -59,10 +59,10 @@ export class JobFeed<F extends FeedFollower = FeedFollower> {
   greeted(epoch: string): void {
     this.isFollowing = false;
     this.#epoch = epoch;
-    if (this.received && this.received.epoch !== epoch) this.#reset('epoch');
+    if (this.position && this.position.epoch !== epoch) this.#reset('epoch');
   }
 
-  /** @returns whether the edge has to be asked for the job again, from `received` */
+  /** @returns whether the edge has to be asked for the job again, from `position` */
   take(frame: ServerFrame): boolean {
     switch (frame.type) {
       case 'hello':
@@ -98,20 +98,20 @@ export class JobFeed<F extends FeedFollower = FeedFollower> {
 
   #update(update: ProgressUpdate): boolean {
     const { seq, prev_seq } = update;
-    const { received } = this;
-    if (received && seq <= received.seq) return false;
-    const isProof = received !== null && prev_seq !== null;
-    if (isProof && prev_seq > received.seq && this.#gapAt !== received.seq) {
-      this.#gapAt = received.seq;
+    /** -1: nothing was received, and nothing is missing. */
+    const last = this.position?.seq ?? -1;
+    if (seq <= last) return false;
+    if ((prev_seq ?? 0) > last && this.#gapAt !== last) {
+      this.#gapAt = last;
       this.isFollowing = false;
       return true;
     }
     if (seq >= (this.state?.seq ?? 0)) this.state = update;
     this.stalled = null;
     const position = this.#at(seq);
-    this.received = position;
-    for (const follower of [...this.followers])
-      follower.update(update, position, isProof && prev_seq <= received.seq);
+    this.position = position;
+    const isLinked = prev_seq !== null && prev_seq <= last;
+    for (const follower of [...this.followers]) follower.update(update, position, isLinked);
     return false;
   }
 
@@ -121,11 +121,11 @@ export class JobFeed<F extends FeedFollower = FeedFollower> {
 
   /** An edge that is a little behind another takes nothing back. */
   #moveTo(cursor: number): void {
-    this.received = this.#at(Math.max(cursor, this.received?.seq ?? 0));
+    this.position = this.#at(Math.max(cursor, this.position?.seq ?? 0));
   }
 
   #reset(reason: ResetReason): void {
-    this.received = this.state = this.stalled = null;
+    this.position = this.state = this.stalled = null;
     this.#scope = '';
     this.#gapAt = -1;
     this.isFollowing = this.isResumed = false;

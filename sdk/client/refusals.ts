@@ -91,10 +91,10 @@ export async function isToBeAskedAgain(
     return frame.code === 'forbidden' && (await newerToken(feed.since));
   }
   // The edge had no reason to send the last state.
-  const { received } = feed;
+  const { position } = feed;
   const state = await get(feed.id);
   // Behind a newer one there is more to come. What came meanwhile is of another stream.
-  if (received !== feed.received || (state?.seq ?? 0) > (received?.seq ?? 0)) return true;
+  if (position !== feed.position || (state?.seq ?? 0) > (position?.seq ?? 0)) return true;
   feed.state = state;
   return false;
 }

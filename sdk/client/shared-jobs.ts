@@ -49,7 +49,7 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
 
   // What has ended is not followed.
   const followed = () =>
-    [...feeds.values()].flatMap(({ id, isEnded, received: position }) => (isEnded ? [] : { id, position }));
+    [...feeds.values()].flatMap(({ id, isEnded, position }) => (isEnded ? [] : { id, position }));
 
   /** None is left behind `close()`, which may be called by what a handler does. */
   const later = (ms: number, run: () => void): void => {

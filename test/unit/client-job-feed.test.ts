@@ -42,7 +42,7 @@ function feed() {
     places: (...frames: ServerFrame[]) =>
       frames.map((frame) => {
         job.take(frame);
-        return job.received && `${job.received.seq}.${job.received.epoch}.${job.received.scope}`;
+        return job.position && `${job.position.seq}.${job.position.epoch}.${job.position.scope}`;
       }),
   };
 }
@@ -61,7 +61,7 @@ describe('what has been received of a job', () => {
     const { job, told, take } = feed();
     take(update(3, null), following(3));
     expect(take(update(7, 5))).toEqual([true]);
-    expect(job.received?.seq).toBe(3);
+    expect(job.position?.seq).toBe(3);
     expect(job.isFollowing).toBe(false);
     expect(take(update(7, 5))).toEqual([false]);
     expect(told).toEqual(['3.e.', '7.e.s']);
@@ -87,7 +87,7 @@ describe('what has been received of a job', () => {
     const { job, told, take } = feed();
     take(update(3, null), end, hello('e2'));
     expect(told).toEqual(['3.e.']);
-    expect([job.isEnded, job.state?.seq, job.received?.epoch]).toEqual([true, 3, 'e']);
+    expect([job.isEnded, job.state?.seq, job.position?.epoch]).toEqual([true, 3, 'e']);
   });
 
   test('who wants older events makes the edge be asked again; who wants less does not', () => {
@@ -96,7 +96,7 @@ describe('what has been received of a job', () => {
     expect(job.rewind({ seq: 8, epoch: 'e', scope: 's' })).toBe(false);
     expect(job.rewind({ seq: 1, epoch: 'other', scope: 's' })).toBe(false);
     expect(job.rewind({ seq: 1, epoch: 'e', scope: 's' })).toBe(true);
-    expect(job.received?.seq).toBe(1);
+    expect(job.position?.seq).toBe(1);
     expect(job.isFollowing).toBe(false);
     // The newest state is still the newest.
     take(update(2, null));
