@@ -2,13 +2,13 @@ import { createConnection, HELLO_MS } from './connection.js';
 import type { Core } from './core.js';
 import { isOtherLog, parseCursor } from './cursor.js';
 import { ClosedError, edgeError } from './errors.js';
-import { Handle } from './handle.js';
-import type { JobsEngine, JobsHandle } from './jobs.js';
+import { Handle, type HandleOwner } from './handle.js';
+import type { JobsHandle } from './jobs.js';
 import { realPlatform } from './platform.js';
 import type { Saved } from './saved.js';
 import { createSharedJobs } from './shared-jobs.js';
 import { createTransports } from './transports.js';
-import type { ProgressClient, ProgressClientOptions, TransportName } from './types.js';
+import type { JobsSnapshot, ProgressClient, ProgressClientOptions, TransportName } from './types.js';
 import type { OpenWire, Platform } from './wire.js';
 
 const LINGER_MS = 5_000;
@@ -35,7 +35,7 @@ export function createProgressClient(
   }: ProgressClientOptions = {},
   { platform = realPlatform(WebSocket), open }: ClientParts = {},
 ): ProgressClient {
-  const base = baseUrl(url);
+  const base = baseOf(url);
   checkRate(maxRate);
   const core: Core = {
     base,
@@ -54,7 +54,7 @@ export function createProgressClient(
     if (isClosed) throw new ClosedError();
     for (const id of ids)
       if (!/^[\w-]{1,128}$/.test(id))
-        throw new TypeError(`the job is ${JSON.stringify(id)}; expected 1 to 128 of A-Z a-z 0-9 _ -`);
+        throw new TypeError(`the job is "${id}"; expected 1 to 128 of A-Z a-z 0-9 _ -`);
   };
   const get: ProgressClient['get'] = async (id, options) => {
     check(id);
@@ -91,27 +91,11 @@ export function createProgressClient(
       check(...(ids ?? []));
       checkRate(rate);
       if (ids !== undefined && (jobTypes ?? after ?? rate) !== undefined)
-        throw new TypeError('with ids neither jobTypes, after nor maxRate can be given');
-      let engine: JobsEngine | undefined;
-      const handle: JobsHandle = new Handle(
-        {
-          ...core,
-          snapshot: () => (engine as JobsEngine).snapshot(),
-          rewind: () => engine?.rewind(),
-          leave: () => engine?.leave(),
-          async ownLoop() {
-            await loaded;
-            return engine?.loop;
-          },
-        },
-        options,
-        { jobs: new Map(), hasForgotten: false },
-      );
-      const load = async () => {
-        engine = (await import('./jobs.js')).createEngine(core, handle, filter, options, job);
-        if (handle.isOver) engine.leave();
-      };
-      const loaded = load().catch((error) => handle.fail(error));
+        throw new TypeError('ids are given with jobTypes, after or maxRate; expected ids alone');
+      const owner: HandleOwner<JobsSnapshot> = { ...core };
+      const handle: JobsHandle = new Handle(owner, options, { jobs: new Map(), hasForgotten: false });
+      const load = async () => (await import('./jobs.js')).feedJobs(core, handle, filter, options, job);
+      owner.loading = load().catch((error) => handle.fail(error));
       return handle;
     },
     get,
@@ -134,26 +118,24 @@ function checkRate(maxRate = 1): void {
 }
 
 /** @throws TypeError when it is no address of an edge */
-function baseUrl(given: string | URL | undefined): URL {
-  const { origin = '', href }: Partial<Location> = globalThis.location ?? {};
+function baseOf(given: string | URL | undefined): string {
+  const { origin = '', href: page }: Partial<Location> = globalThis.location ?? {};
   const text = given ?? origin;
-  const url = URL.canParse(text, href) && new URL(text, href);
-  if (!url || !/^(http|ws)s?:$/.test(url.protocol))
+  const href = URL.canParse(text, page) ? new URL(text, page).href : '';
+  if (!/^(http|ws)s?:/.test(href))
     throw new TypeError(`url is ${text}; expected one such as https://edge.example.com`);
-  url.protocol = url.protocol.replace('ws', 'http');
-  url.search = url.hash = '';
-  return url;
+  return href.replace('ws', 'http').replace(/\/?([?#].*)?$/, '');
 }
 
 /** Whoever asks while an answer is awaited gets the same one; but for one that takes longer than an attempt may. */
 function onceAtATime(getToken: ProgressClientOptions['getToken'], { now }: Platform): Core['getToken'] {
-  let asked: Promise<string | null> | null = null;
-  let askedAt = 0;
+  let asked: ReturnType<Core['getToken']>;
+  let isOldAt = 0;
   return () => {
-    if (asked === null || now() - askedAt >= HELLO_MS) {
-      askedAt = now();
+    if (now() >= isOldAt) {
+      isOldAt = now() + HELLO_MS;
       const own = (async () => (await getToken?.()) ?? null)().finally(() => {
-        if (asked === own) asked = null;
+        if (asked === own) isOldAt = 0;
       });
       asked = own;
     }

@@ -1,8 +1,17 @@
 import type { ServerFrame } from '../../schemas/frames.generated.js';
 import { EdgeError, edgeError } from './errors.js';
-import type { Attempt } from './token-renewal.js';
+import type { Attempt } from './refusals.js';
 import type { ConnectionState } from './types.js';
-import type { FollowedJob, Platform, Position, Target, Transports, Wire, WireClose } from './wire.js';
+import {
+  type FollowedJob,
+  MAX_FAILURES,
+  type Platform,
+  type Position,
+  type Target,
+  type Transports,
+  type Wire,
+  type WireClose,
+} from './wire.js';
 
 /** A connection that holds so long was good: the next wait is the shortest. */
 export const GOOD_MS = 30_000;
@@ -22,7 +31,7 @@ export const WAKE_MS = 5_000;
 export interface ConnectionOwner {
   followed(): readonly FollowedJob[];
   /** Where to go on, of all jobs; null: from the last states. */
-  received(): Position | null;
+  position(): Position | null;
   frame(frame: ServerFrame): void;
   connected(state: ConnectionState): void;
   /** It is closed for good, unless it is started again. */
@@ -30,7 +39,7 @@ export interface ConnectionOwner {
 }
 
 export interface ConnectionDeps {
-  readonly base: URL;
+  readonly base: string;
   readonly target: Target;
   readonly platform: Platform;
   readonly transports: Transports;
@@ -110,11 +119,12 @@ export function createConnection(deps: ConnectionDeps, owner: ConnectionOwner): 
     const { token, tokenAt } = attempt as Attempt;
     drop();
     // A token that does not come says nothing of the transport.
-    if (greetedAt > now() && tokenAt <= now()) transports.failed(close);
+    const isFailure = greetedAt > now() && tokenAt <= now();
+    if (isFailure && transports.failures.length < MAX_FAILURES) transports.failures.push(close);
     if (now() - greetedAt >= GOOD_MS) tries = 0;
     const isRefused = next === 'new_token';
-    if (isRefused && token !== null && now() - tokenAt >= QUITE_NEW_MS) connect();
-    else if (next === 'stop' || (isRefused && (token === null || ++refusals >= MAX_REFUSALS)))
+    if (isRefused && token && now() - tokenAt >= QUITE_NEW_MS) connect();
+    else if (next === 'stop' || (isRefused && (!token || ++refusals >= MAX_REFUSALS)))
       fail(edgeError(code, problem?.code, problem?.message ?? message));
     else {
       // An edge that goes away has spread its closes already.
@@ -143,10 +153,8 @@ export function createConnection(deps: ConnectionDeps, owner: ConnectionOwner): 
 
   const newerToken: Connection['newerToken'] = async (since) => {
     const own = attempt;
-    return (await import('./token-renewal.js')).newerToken(own, since, deps, {
-      isOver: () => attempt !== own,
-      reconnect: connect,
-    });
+    const { newerToken } = await import('./refusals.js');
+    return newerToken(own, since, deps, () => attempt !== own, connect);
   };
 
   const heard = (): void => later(silenceMs, lose);
@@ -157,7 +165,7 @@ export function createConnection(deps: ConnectionDeps, owner: ConnectionOwner): 
       greetedAt = now();
       silenceMs = 2 * given.heartbeat_ms;
       refusals = 0;
-      transports.worked();
+      transports.failures = [];
     }
     heard();
     attempt?.onFrame?.(given);
@@ -195,10 +203,9 @@ export function createConnection(deps: ConnectionDeps, owner: ConnectionOwner): 
       own.tokenAt = askedAt;
       const openWire = await transports.open();
       if (attempt !== own) return;
-      const { followed, received: position } = owner;
       own.wire = openWire(
         { base, target, token: own.token },
-        { followed, position, frame: mine(frame), alive: mine<void>(heard), closed: mine(closed) },
+        { ...owner, frame: mine(frame), alive: mine<void>(heard), closed: mine(closed) },
         platform,
       );
       // It may have been closed within the call.
@@ -221,12 +228,7 @@ export function createConnection(deps: ConnectionDeps, owner: ConnectionOwner): 
     start() {
       if (stopListening) return;
       tries = refusals = 0;
-      const stopWaking = platform.onWake(wake);
-      const stopHiding = platform.onHide(hide);
-      stopListening = () => {
-        stopWaking();
-        stopHiding();
-      };
+      stopListening = platform.onPage(wake, hide);
       connect();
     },
     stop,

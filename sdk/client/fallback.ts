@@ -1,7 +1,16 @@
 import { openPolling } from './polling-wire.js';
 import { openSse } from './sse-wire.js';
 import type { TransportName } from './types.js';
-import type { OpenWire, Platform, Transports, Wire, WireClose, WireOptions, WireOwner } from './wire.js';
+import {
+  MAX_FAILURES,
+  type OpenWire,
+  type Platform,
+  type Transports,
+  type Wire,
+  type WireClose,
+  type WireOptions,
+  type WireOwner,
+} from './wire.js';
 
 export { openPolling, openSse };
 
@@ -9,19 +18,34 @@ export { openPolling, openSse };
 export const PROBE_MS = 60_000;
 const HELLO_MS = 30_000;
 
+/** The edge itself has closed: the transport works. */
+const WORDS_OF_THE_EDGE = [429, 1012, 1013, 4429];
+
 /** When each client looks at WebSocket next, whatever becomes of its connections until then. */
 const probeTimes = new WeakMap<Transports, number>();
 
 const openByName = (name: TransportName): OpenWire => (name === 'sse' ? openSse : openPolling);
 
-/** The transport whose turn it is; behind the last one WebSocket again, where there is one. */
+/**
+ * The transport whose turn it is; behind the last one WebSocket again, where there is one.
+ * @throws EdgeError when it is to be WebSocket, and there is none
+ */
 export function openFallback(
   choice: 'auto' | TransportName,
   transports: Transports,
   openSocket: OpenWire,
+  edgeError: (status: number, code: string, message: string) => Error,
   openBy = openByName,
 ): OpenWire {
+  if (choice === 'websocket')
+    throw edgeError(0, 'no_websocket', 'there is no WebSocket; give the class as an option');
   if (choice !== 'auto') return openBy(choice);
+  const failures = transports.failures.filter(
+    ({ next, code }) => next === 'retry' && !WORDS_OF_THE_EDGE.includes(code),
+  );
+  const isNextTurn = failures.length >= MAX_FAILURES;
+  transports.failures = isNextTurn ? [] : failures;
+  if (isNextTurn) transports.turn += 1;
   return (options, owner, platform) => {
     const { turn } = transports;
     if (platform.WebSocket === undefined)

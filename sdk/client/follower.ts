@@ -28,7 +28,7 @@ export class Follower extends Handle<JobSnapshot, JobEvents> implements Job {
     super(owner, options, { id, state: null, stalled: null, isEnded: false });
     this.done = new Promise((resolve, reject) => {
       this.#settle = (error) =>
-        error === null && this.state !== null
+        !error && this.state
           ? resolve(this.state)
           : reject(error ?? new EdgeError('no_event', 'the last state is gone'));
     });
@@ -42,13 +42,13 @@ export class Follower extends Handle<JobSnapshot, JobEvents> implements Job {
 
   /** What is known of its job, which it may not have been told yet. */
   sync(feed: JobFeed, connection: ConnectionState, isAway: boolean): void {
-    const { received, state, stalled } = feed;
-    if (received !== null) {
-      if (this.taken === null && state !== null) this.update(state, { ...received, seq: state.seq }, false);
+    const { position, state, stalled } = feed;
+    if (position) {
+      if (!this.taken && state) this.update(state, { ...position, seq: state.seq }, false);
       // Who has not been given the state is not behind it.
-      const isShort = this.taken === null && feed.isResumed;
+      const isShort = !this.taken && feed.isResumed;
       // What is void is shown anew.
-      if (feed.isFollowing && !isShort && this.advanceTo(received)) this.sync(feed, connection, isAway);
+      if (feed.isFollowing && !isShort && this.advanceTo(position)) this.sync(feed, connection, isAway);
     }
     if (feed.isEnded) this.end(state);
     // Behind the end it is a loop alone that goes on.
@@ -68,7 +68,7 @@ export class Follower extends Handle<JobSnapshot, JobEvents> implements Job {
     this.#isGiven = false;
     this.give(update, position, () => {
       const { state, continuity } = this.getSnapshot();
-      const isProven = this.taken === null || (isLinked && (continuity.kind === 'proven' || state === null));
+      const isProven = !this.taken || (isLinked && (continuity.kind === 'proven' || !state));
       this.show({
         state: update,
         stalled: null,
@@ -93,7 +93,7 @@ export class Follower extends Handle<JobSnapshot, JobEvents> implements Job {
   }
 
   reset(reason: ResetReason): void {
-    if (!this.forget() && this.state === null) return;
+    if (!this.forget() && !this.state) return;
     const continuity = { kind: 'reset', reason } as const;
     // Behind the end it concerns a loop alone, which has not got there yet.
     this.show(this.isOver ? { continuity } : { continuity, state: null, stalled: null, isCurrent: false });
@@ -114,7 +114,7 @@ export class Follower extends Handle<JobSnapshot, JobEvents> implements Job {
   /** What the page has taken is of another stream, or was taken under another scope. */
   #checkLog(position: Position): boolean {
     const { taken } = this;
-    if (taken === null || !isOtherLog(taken, position)) return false;
+    if (!taken || !isOtherLog(taken, position)) return false;
     this.reset(taken.epoch === position.epoch ? 'scope' : 'epoch');
     return true;
   }

@@ -1,6 +1,6 @@
 import { parseCursor, toCursor } from './cursor.js';
 import { ClosedError } from './errors.js';
-import type { Loop } from './loop.js';
+import type { Loop, LoopCall, LoopCalls } from './loop.js';
 import type {
   ConnectionState,
   Continuity,
@@ -11,8 +11,6 @@ import type {
 } from './types.js';
 import type { Platform, Position } from './wire.js';
 
-const TypedTarget = EventTarget as new <Events>() => TypedEventTarget<Events>;
-
 /** What a handle asks of those who feed it. */
 export interface HandleOwner<Snapshot> {
   readonly platform: Platform;
@@ -21,13 +19,15 @@ export interface HandleOwner<Snapshot> {
   /** What is shown, where it is made when somebody asks for it. */
   snapshot?(): Snapshot;
   /** Its loop wants everything behind `looped` again. */
-  rewind(): void;
+  rewind?(): void;
   /** It is over, by the page or by itself. */
-  leave(): void;
+  leave?(): void;
   /** `cursor` has moved. */
   moved?(): void;
+  /** Until it is whole. */
+  loading?: Promise<unknown>;
   /** Where it has another loop. */
-  ownLoop?(): Promise<Loop | undefined>;
+  loop?: Loop;
 }
 
 /** What each snapshot has. */
@@ -42,7 +42,9 @@ interface Shown {
  * What a page holds of a job, or of several jobs: an event target, a store and a loop over the same updates. It knows what
  * the page has taken. Handlers take at once, a loop takes when it asks; each gets every update once.
  */
-export class Handle<Snapshot extends Shown, Events> extends TypedTarget<Events> {
+export class Handle<Snapshot extends Shown, Events> extends (EventTarget as new <
+  Events,
+>() => TypedEventTarget<Events>)<Events> {
   /** Up to here the handlers ran. */
   taken: Position | null;
   /** What the loop took last. */
@@ -55,11 +57,10 @@ export class Handle<Snapshot extends Shown, Events> extends TypedTarget<Events> 
   /** Where the page wanted to begin; null: at the last state. */
   #start: Position | null;
   #isTelling = false;
-  #loop: Promise<Loop> | null = null;
-  /** null: nobody loops. */
-  #tellLoop: ((tell: (loop: Loop) => void) => void) | null = null;
-  readonly #abort = (): void => this.close();
-  readonly #signal: AbortSignal | undefined;
+  #opened: Promise<Loop> | null = null;
+  /** Where its loop is told; null: nobody loops. */
+  loop: LoopCalls | null = null;
+  readonly #forgetSignal: () => void;
 
   /** @param shown what is shown at first, besides what all show */
   constructor(
@@ -75,9 +76,10 @@ export class Handle<Snapshot extends Shown, Events> extends TypedTarget<Events> 
     } as unknown as Snapshot;
     this.taken = this.#start = after === undefined ? null : parseCursor(after);
     owner.handles.add(this);
-    this.#signal = signal;
-    signal?.addEventListener('abort', this.#abort);
-    if (signal?.aborted) queueMicrotask(this.#abort);
+    const abort = (): void => this.close();
+    signal?.addEventListener('abort', abort);
+    if (signal?.aborted) queueMicrotask(abort);
+    this.#forgetSignal = () => signal?.removeEventListener('abort', abort);
   }
 
   get cursor(): Cursor | null {
@@ -87,7 +89,7 @@ export class Handle<Snapshot extends Shown, Events> extends TypedTarget<Events> 
 
   /** What handlers and loop have both taken. */
   get position(): Position | null {
-    return this.#tellLoop === null ? this.taken : this.looped;
+    return this.loop ? this.looped : this.taken;
   }
 
   subscribe(onChange: () => void): () => void {
@@ -108,8 +110,8 @@ export class Handle<Snapshot extends Shown, Events> extends TypedTarget<Events> 
   }
 
   [Symbol.asyncIterator](): AsyncIterator<ProgressUpdate> {
-    this.#loop ??= this.#openLoop();
-    const loop = this.#loop;
+    this.#opened ??= this.#openLoop();
+    const loop = this.#opened;
     // Who does not ask it is not told that it could not be loaded.
     loop.catch(() => {});
     return {
@@ -152,23 +154,23 @@ export class Handle<Snapshot extends Shown, Events> extends TypedTarget<Events> 
       // Only now: what a handler did not get to see is not taken.
       this.taken = position;
     }
-    this.#tellLoop?.((loop) => loop.give(update, position));
+    this.loop?.push(['give', update, position]);
     this.owner.moved?.();
   }
 
   /** Everything up to here was given, or is none of this handle's. */
   advance(position: Position): void {
     this.taken = position;
-    this.#tellLoop?.((loop) => loop.advance(position));
+    this.loop?.push(['advance', position]);
     this.owner.moved?.();
   }
 
-  /** What was given is void. @returns false when there was nothing */
-  forget(): boolean {
-    const isVoid = this.position !== null || this.taken !== null;
+  /** What was given is void. @returns up to where; null when there was nothing */
+  forget(): Position | null {
+    const given = this.position ?? this.taken;
     this.taken = this.looped = this.#start = null;
-    this.#tellLoop?.((loop) => loop.forget());
-    return isVoid;
+    this.loop?.push(['forget']);
+    return given;
   }
 
   /**
@@ -181,12 +183,12 @@ export class Handle<Snapshot extends Shown, Events> extends TypedTarget<Events> 
     this.isOver = true;
     if (isFirst) {
       this.error = error;
-      const end: Shown = { ...this.getSnapshot(), connection: 'closed', isCurrent: error === null, error };
+      const end: Shown = { ...this.getSnapshot(), connection: 'closed', isCurrent: !error, error };
       this.show(end as Snapshot);
     }
     // A loop may have more to get up to the end.
-    if (error !== null || this.#tellLoop === null) this.letGo();
-    this.#tellLoop?.((loop) => loop.finish(error));
+    if (error || !this.loop) this.letGo();
+    this.loop?.push(['finish', error]);
     return isFirst;
   }
 
@@ -196,30 +198,27 @@ export class Handle<Snapshot extends Shown, Events> extends TypedTarget<Events> 
 
   /** Nothing is held any more. */
   letGo(): void {
-    this.#signal?.removeEventListener('abort', this.#abort);
+    this.#forgetSignal();
     this.owner.handles.delete(this);
-    this.owner.leave();
+    this.owner.leave?.();
   }
 
   /** What it has to be told meanwhile waits until it is loaded. */
   async #openLoop(): Promise<Loop> {
-    const waiting: ((loop: Loop) => void)[] = [];
-    this.#tellLoop = (tell) => waiting.push(tell);
+    const calls: LoopCall[] = [];
+    this.loop = calls;
     const { taken, isOver, error } = this;
     // Of several jobs it gets what comes: what is shown is in the snapshot.
     const { state = null } = this.getSnapshot() as { readonly state?: ProgressUpdate | null };
     const newest = taken && state;
     const start = this.#start;
-    this.looped = start ?? (newest === null ? taken : null);
+    this.looped = start ?? (newest ? null : taken);
     try {
       const { openLoop } = await import('./loop.js');
-      const loop = await openLoop(this, { start, newest, taken, isOver, error });
-      this.#tellLoop = (tell) => tell(loop);
-      for (const tell of waiting) tell(loop);
-      return loop;
+      return await openLoop(this, { start, newest, taken, isOver, error }, calls);
     } catch (cause) {
       // Whoever loops again tries again.
-      this.#loop = this.#tellLoop = null;
+      this.#opened = this.loop = null;
       if (this.isOver) this.letGo();
       throw cause;
     }

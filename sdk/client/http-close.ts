@@ -38,7 +38,7 @@ export const headersOf = (token: string | null): Record<string, string> =>
   token === null ? {} : { authorization: `Bearer ${token}` };
 
 /** The address of an endpoint under the edge's base. */
-export const addressOf = (base: URL, path: string): string => `${base.href.replace(/\/$/, '')}/${path}`;
+export const addressOf = (base: string, path: string): string => `${base}/${path}`;
 
 const isRetryable = (status: number): boolean => status === 408 || status === 429 || status >= 500;
 

@@ -54,7 +54,7 @@ function ask(
   path: string,
   signal: AbortSignal | undefined,
 ): Promise<Response> {
-  return platform.fetch(`${base.href.replace(/\/$/, '')}/${path}`, {
+  return (platform.fetch ?? fetch)(`${base}/${path}`, {
     signal: signal ?? null,
     ...(token !== null && { headers: { authorization: `Bearer ${token}` } }),
   });

@@ -1,5 +1,4 @@
 import type { ServerFrame } from '../../schemas/frames.generated.js';
-import { edgeError } from './errors.js';
 import type { ProgressUpdate, ResetReason } from './types.js';
 import type { Position } from './wire.js';
 
@@ -8,11 +7,7 @@ export interface FeedFollower {
   /** @param isLinked it names its predecessor, and that had been received */
   update(update: ProgressUpdate, position: Position, isLinked: boolean): void;
   reset(reason: ResetReason): void;
-  fail(error: Error): void;
 }
-
-/** What is to be done after a frame: ask the edge for the job again, from `received`, at once or after a wait. */
-export type FeedWish = 'ask' | 'ask_later' | undefined;
 
 /** What has been received of one job, for all who follow it. PROTOCOL.md, "What a client must do". Pure but for them. */
 export class JobFeed<F extends FeedFollower = FeedFollower> {
@@ -20,7 +15,7 @@ export class JobFeed<F extends FeedFollower = FeedFollower> {
   /** Since when nobody follows it. */
   leftAt = 0;
   /** Where the edge goes on; null: from the last state. */
-  received: Position | null = null;
+  position: Position | null = null;
   /** The newest update; null: none since the last reset. */
   state: ProgressUpdate | null = null;
   /** What was said of its silence since the last update. */
@@ -52,9 +47,9 @@ export class JobFeed<F extends FeedFollower = FeedFollower> {
    * @returns whether the edge has to be asked again
    */
   rewind(to: Position): boolean {
-    const { received } = this;
-    if (received !== null && (received.epoch !== to.epoch || to.seq >= received.seq)) return false;
-    this.received = to;
+    const { position } = this;
+    if (position && (position.epoch !== to.epoch || to.seq >= position.seq)) return false;
+    this.position = to;
     this.isResumed = true;
     this.isFollowing = this.isEnded = false;
     return true;
@@ -64,65 +59,60 @@ export class JobFeed<F extends FeedFollower = FeedFollower> {
   greeted(epoch: string): void {
     this.isFollowing = false;
     this.#epoch = epoch;
-    if (this.received !== null && this.received.epoch !== epoch) this.#reset('epoch');
+    if (this.position && this.position.epoch !== epoch) this.#reset('epoch');
   }
 
-  take(frame: ServerFrame): FeedWish {
+  /** @returns whether the edge has to be asked for the job again, from `position` */
+  take(frame: ServerFrame): boolean {
     switch (frame.type) {
       case 'hello':
         // What has ended stays as it was.
         if (!this.isEnded) this.greeted(frame.epoch);
-        return;
+        break;
       case 'progress_update':
         return this.#update(frame);
       case 'following':
         this.#scope = frame.scope;
         this.isFollowing = true;
         this.#moveTo(frame.cursor);
-        return;
+        break;
       case 'heartbeat':
         if (this.isFollowing) this.#moveTo(frame.cursor);
-        return;
+        break;
       case 'reset':
         this.#epoch = frame.epoch;
         this.#reset(frame.reason);
-        return;
+        break;
       case 'stalled':
         this.stalled = frame;
-        return;
+        break;
       case 'end':
         // The edge follows it no longer: what it says of all jobs is not said of this one.
         this.isFollowing = false;
         this.isEnded = true;
-        return;
-      case 'error':
-        this.isFollowing = false;
-        // It passes: the edge has no room for the job now, or cannot read its history.
-        if (frame.code === 'overloaded' || frame.code === 'internal') return 'ask_later';
-        for (const follower of [...this.followers]) follower.fail(edgeError(0, frame.code, frame.message));
-        return;
+        break;
       default:
-        return;
     }
+    return false;
   }
 
-  #update(update: ProgressUpdate): FeedWish {
+  #update(update: ProgressUpdate): boolean {
     const { seq, prev_seq } = update;
-    const { received } = this;
-    if (received !== null && seq <= received.seq) return;
-    const isProof = received !== null && prev_seq !== null;
-    if (isProof && prev_seq > received.seq && this.#gapAt !== received.seq) {
-      this.#gapAt = received.seq;
+    /** -1: nothing was received, and nothing is missing. */
+    const last = this.position?.seq ?? -1;
+    if (seq <= last) return false;
+    if ((prev_seq ?? 0) > last && this.#gapAt !== last) {
+      this.#gapAt = last;
       this.isFollowing = false;
-      return 'ask';
+      return true;
     }
     if (seq >= (this.state?.seq ?? 0)) this.state = update;
     this.stalled = null;
     const position = this.#at(seq);
-    this.received = position;
-    for (const follower of [...this.followers])
-      follower.update(update, position, isProof && prev_seq <= received.seq);
-    return;
+    this.position = position;
+    const isLinked = prev_seq !== null && prev_seq <= last;
+    for (const follower of [...this.followers]) follower.update(update, position, isLinked);
+    return false;
   }
 
   #at(seq: number): Position {
@@ -131,11 +121,11 @@ export class JobFeed<F extends FeedFollower = FeedFollower> {
 
   /** An edge that is a little behind another takes nothing back. */
   #moveTo(cursor: number): void {
-    this.received = this.#at(Math.max(cursor, this.received?.seq ?? 0));
+    this.position = this.#at(Math.max(cursor, this.position?.seq ?? 0));
   }
 
   #reset(reason: ResetReason): void {
-    this.received = this.state = this.stalled = null;
+    this.position = this.state = this.stalled = null;
     this.#scope = '';
     this.#gapAt = -1;
     this.isFollowing = this.isResumed = false;

@@ -20,11 +20,11 @@ import type { Position, Target } from './wire.js';
 /** Several jobs: what `client.jobs()` gives at once, and what feeds it when it is loaded. */
 export type JobsHandle = Handle<JobsSnapshot, JobsEvents>;
 
-export interface JobsEngine {
+interface JobsEngine {
   snapshot(): JobsSnapshot;
   /** Where it has a loop of its own. */
   readonly loop?: Loop;
-  rewind(): void;
+  rewind?(): void;
   leave(): void;
 }
 
@@ -34,24 +34,33 @@ export interface JobsEngine {
  * @param open as `client.job()` does
  * @throws TypeError when `maxFinished` is no number of jobs, or is given with `ids`
  */
-export function createEngine(
+export function feedJobs(
   core: Core,
   handle: JobsHandle,
   { ids, jobTypes = [] }: JobsFilter,
   { maxRate, maxFinished }: JobsOptions,
   open: (id: string) => Job,
-): JobsEngine {
+): void {
   if (maxFinished !== undefined && !(Number.isSafeInteger(maxFinished) && maxFinished >= 0))
     throw new TypeError(`maxFinished is ${maxFinished}; expected a whole number from 0`);
   if (ids !== undefined && maxFinished !== undefined)
-    throw new TypeError('with ids maxFinished cannot be given');
-  if (ids !== undefined)
-    return new NamedJobs(
-      handle,
-      [...new Set(ids)].map((id) => open(id)),
-    );
+    throw new TypeError('ids are given with maxFinished; expected ids alone');
   const query = (position: Position | null): string => allJobsQuery(jobTypes, position);
-  return new AllJobs(core, handle, { kind: 'all', jobTypes, maxRate, query }, maxFinished);
+  const engine: JobsEngine =
+    ids === undefined
+      ? new AllJobs(core, handle, { kind: 'all', jobTypes, maxRate, query }, maxFinished)
+      : new NamedJobs(
+          handle,
+          [...new Set(ids)].map((id) => open(id)),
+        );
+  Object.assign(handle.owner, {
+    snapshot: () => engine.snapshot(),
+    rewind: () => engine.rewind?.(),
+    leave: () => engine.leave(),
+    loop: engine.loop,
+  });
+  handle.show(null);
+  if (handle.isOver) engine.leave();
 }
 
 /** PROTOCOL.md, "Connecting". */
@@ -114,7 +123,7 @@ class AllJobs implements JobsEngine {
       { ...core, target },
       {
         followed: () => [],
-        received: () => this.#resumeAt(),
+        position: () => this.#resumeAt(),
         frame: (frame) => this.#frame(frame),
         connected: (state) => this.#connected(state),
         failed: (error) => handle.fail(error),
@@ -382,8 +391,6 @@ class NamedJobs implements JobsEngine {
       ...{ give: ignored, advance: ignored, forget: ignored, finish: ignored },
     };
   }
-
-  rewind(): void {}
 
   leave(): void {
     for (const job of this.jobs) job.close();

@@ -8,15 +8,18 @@ export const limits = { queued: 1_000 };
 export interface LoopHandle {
   /** What the loop took last. */
   looped: Position | null;
+  /** Where the loop is told. */
+  loop: LoopCalls | null;
   /** The loop has all that there is. */
   letGo(): void;
   readonly owner: {
     /** `looped` has moved. */
     moved?(): void;
     /** The loop wants everything behind `looped` again. */
-    rewind(): void;
-    /** Where there is another one. */
-    ownLoop?(): Promise<Loop | undefined>;
+    rewind?(): void;
+    /** Until it is known whether there is another one. */
+    readonly loading?: Promise<unknown>;
+    readonly loop?: Loop;
   };
 }
 
@@ -30,6 +33,16 @@ export interface Loop {
   forget(): void;
   /** Nothing comes any more. Behind the end its handle may tell it of an error yet. */
   finish(error: Error | null): void;
+}
+
+/** What a loop is told, by the method's name. */
+export type LoopCall = {
+  [K in Exclude<keyof Loop, 'next'>]: readonly [K, ...Parameters<Loop[K]>];
+}[Exclude<keyof Loop, 'next'>];
+
+/** Those that wait for the loop; and behind them the loop itself. */
+export interface LoopCalls {
+  push(call: LoopCall): unknown;
 }
 
 /** How its handle was when it began. */
@@ -56,9 +69,22 @@ interface Waiter {
 /** What the page does not want any more is not taken, and no mistake. */
 const isByThePage = (error: Error | null): boolean => error?.name === 'ClosedError';
 
-/** A page that does not loop does not load it. */
-export async function openLoop(handle: LoopHandle, start: LoopStart): Promise<Loop> {
-  return (await handle.owner.ownLoop?.()) ?? new QueueLoop(handle, start);
+/**
+ * A page that does not loop does not load it.
+ * @param calls what it was told since
+ */
+export async function openLoop(
+  handle: LoopHandle,
+  start: LoopStart,
+  calls: readonly LoopCall[],
+): Promise<Loop> {
+  await handle.owner.loading;
+  const loop: Loop = handle.owner.loop ?? new QueueLoop(handle, start);
+  const tell = ([method, ...given]: LoopCall): void =>
+    (loop[method] as (...all: readonly unknown[]) => void).apply(loop, given);
+  handle.loop = { push: tell };
+  calls.forEach(tell);
+  return loop;
 }
 
 /** Takes an update when the page asks for one. */
@@ -140,7 +166,7 @@ class QueueLoop implements Loop {
       if (entry === undefined && this.#isCutShort && looped !== null) {
         this.#isCutShort = false;
         this.#queued = looped;
-        this.handle.owner.rewind();
+        this.handle.owner.rewind?.();
         return;
       }
       if (entry === undefined && !this.#isOver) return;

@@ -78,7 +78,7 @@ export const openPolling: OpenWire = (options, owner, platform) => {
   }
 
   async function ask<T>(path: string, etag = ''): Promise<Answer<T> | null> {
-    const answer = await platform.fetch(addressOf(base, path), {
+    const answer = await (platform.fetch ?? fetch)(addressOf(base, path), {
       headers: { ...headersOf(token), ...(etag !== '' && { 'if-none-match': etag }) },
       signal: abort.signal,
       // The browser's own store would answer a 304 by what it holds, and hide it.
@@ -238,7 +238,7 @@ export const openPolling: OpenWire = (options, owner, platform) => {
         isBusy = false;
         if (isClosed) return;
         owner.alive();
-        const wait = platform.isVisible() ? VISIBLE_MS : HIDDEN_MS;
+        const wait = (platform.isVisible?.() ?? !globalThis.document?.hidden) ? VISIBLE_MS : HIDDEN_MS;
         stopWaiting = platform.later(isDue ? 0 : wait, run);
       },
       (error: unknown) => closed(lost(error instanceof Error ? error.message : 'the request failed')),
@@ -252,7 +252,7 @@ export const openPolling: OpenWire = (options, owner, platform) => {
     more.forEach(add);
     run();
   }
-  const stopListening = platform.onWake(run);
+  const stopListening = platform.onPage(run, () => {});
   if (target.kind === 'all')
     jobs.set(null, { id: null, position: owner.position(), isFollowing: false, toldSeq: 0, etag: '' });
   run();

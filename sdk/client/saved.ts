@@ -27,7 +27,10 @@ export class Saved {
     private readonly core: Core,
     private readonly storage: NonNullable<ProgressClientOptions['storage']>,
   ) {
-    this.#stopHiding = core.platform.onHide(() => this.#flush());
+    this.#stopHiding = core.platform.onPage(
+      () => {},
+      () => this.#flush(),
+    );
   }
 
   #read(id: string): SavedJob | null {
@@ -89,6 +92,6 @@ export class Saved {
   }
 
   #key(id: string): string {
-    return `headway:${this.core.base.href}:${id}`;
+    return `headway:${this.core.base}/:${id}`;
   }
 }

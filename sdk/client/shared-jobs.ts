@@ -1,5 +1,6 @@
 import type { ServerFrame } from '../../schemas/frames.generated.js';
 import { type Connection, type ConnectionDeps, createConnection } from './connection.js';
+import { edgeError } from './errors.js';
 import { Follower } from './follower.js';
 import type { HandleOwner } from './handle.js';
 import { JobFeed } from './job-feed.js';
@@ -48,7 +49,7 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
 
   // What has ended is not followed.
   const followed = () =>
-    [...feeds.values()].flatMap(({ id, isEnded, received: position }) => (isEnded ? [] : { id, position }));
+    [...feeds.values()].flatMap(({ id, isEnded, position }) => (isEnded ? [] : { id, position }));
 
   /** None is left behind `close()`, which may be called by what a handler does. */
   const later = (ms: number, run: () => void): void => {
@@ -70,13 +71,6 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
       });
     }
     wanted.add(id);
-  };
-
-  const wantLater = (feed: Feed): void => {
-    feeds.set(feed.id, feed);
-    later(AGAIN_MS * (1 + platform.random()), () => {
-      if (feeds.get(feed.id) === feed && !feed.isFollowing) want(feed.id);
-    });
   };
 
   /** Lets go of what nobody has followed for a while; and of the connection, when that is all. */
@@ -107,7 +101,7 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
 
   /** Somebody wants the last state of a job that is followed from a later place. */
   const askForState = (feed: Feed): void => {
-    const isUnknown = (): boolean => feed.isResumed && feed.state === null;
+    const isUnknown = (): boolean => feed.isResumed && !feed.state;
     if (!feed.isFollowing || !isUnknown() || [...feed.followers].every(({ taken }) => taken)) return;
     deps.get(feed.id).then(
       (state) => {
@@ -135,55 +129,53 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
     askForState(feed);
   };
 
-  /** Tries what may help against a frame that would end the job. It counts where that has not helped. */
-  const reconsider = (frame: ServerFrame, feed: Feed, help: Promise<boolean>): void => {
+  /** The edge does not go on with a job. What is to be done then, most pages need not know. */
+  const reconsider = async (frame: ServerFrame, feed: Feed): Promise<void> => {
+    const { id } = feed;
     feed.isFollowing = false;
     sync(feed);
-    help.then(
-      (isHelp) => {
-        if (feeds.get(feed.id) !== feed) return;
-        if (isHelp) want(feed.id);
-        else take(frame, feed, true);
-      },
-      () => {
-        if (feeds.get(feed.id) === feed) wantLater(feed);
-      },
-    );
+    const isAgain = await import('./refusals.js')
+      .then(({ isToBeAskedAgain }) => isToBeAskedAgain(frame, feed, deps.get, connection.newerToken))
+      .catch(() => null);
+    const isSame = (): boolean => feeds.get(id) === feed;
+    if (!isSame()) return;
+    if (isAgain) want(id);
+    else if (isAgain === false) take(frame, feed, true);
+    else
+      later(AGAIN_MS * (1 + platform.random()), () => {
+        if (isSame() && !feed.isFollowing) want(id);
+      });
   };
 
+  const fail = ({ followers }: Feed, error: Error): void => {
+    for (const follower of [...followers]) follower.fail(error);
+  };
+
+  /** @param isFinal there is nothing to reconsider any more */
   const take = (frame: ServerFrame, feed: Feed, isFinal = false): void => {
-    const { id, received } = feed;
+    const { id } = feed;
     const { type } = frame;
-    if (!isFinal) {
-      // A page gets jobs that the token in use does not open yet: a newer one may.
-      if (type === 'error' && frame.code === 'forbidden')
-        return void reconsider(frame, feed, connection.newerToken(feed.since));
-      // The edge has no reason to send the last state. Behind a newer one there is more to come.
-      if (type === 'end' && feed.state === null) {
-        const isBehind = async () => {
-          const state = await deps.get(id);
-          if (received !== feed.received || (state?.seq ?? 0) > (received?.seq ?? 0)) return true;
-          feed.state = state;
-          return false;
-        };
-        return void reconsider(frame, feed, isBehind());
-      }
+    if (!isFinal && (type === 'error' || (type === 'end' && !feed.state))) {
+      void reconsider(frame, feed);
+      return;
     }
-    // A handler that follows it again begins anew.
-    if (type === 'error') feeds.delete(id);
-    const wish = feed.take(frame);
-    if (wish === 'ask') want(id);
-    if (wish === 'ask_later') wantLater(feed);
-    if (type === 'end' || type === 'reset') saved?.remove(id);
+    if (type === 'error' || type === 'end' || type === 'reset') saved?.remove(id);
+    if (type === 'error') {
+      // A handler that follows it again begins anew.
+      feeds.delete(id);
+      fail(feed, edgeError(0, frame.code, frame.message));
+      return;
+    }
+    if (feed.take(frame)) want(id);
     sync(feed);
     if (type === 'following') askForState(feed);
   };
 
   const connection = createConnection(
-    { ...deps, target: { kind: 'selected', maxRate: deps.maxRate } },
+    { ...deps, target: { kind: 'selected', maxRate: deps.maxRate, query: () => 'select=' } },
     {
       followed,
-      received: () => null,
+      position: () => null,
       connected(state) {
         for (const feed of feeds.values()) {
           if (state !== 'open') feed.isFollowing = false;
@@ -193,7 +185,7 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
       failed(error) {
         const all = [...feeds.values()];
         feeds.clear();
-        for (const { followers } of all) for (const follower of [...followers]) follower.fail(error);
+        for (const feed of all) fail(feed, error);
       },
       frame(frame) {
         const { type } = frame;

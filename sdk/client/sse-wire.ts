@@ -143,7 +143,7 @@ export const openSse: OpenWire = (options, owner, platform) => {
       frame(given);
     };
     const read = async (): Promise<void> => {
-      const answer = await platform.fetch(address, {
+      const answer = await (platform.fetch ?? fetch)(address, {
         headers: headersOf(token),
         signal: abort.signal,
         cache: 'no-store',

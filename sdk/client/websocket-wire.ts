@@ -1,5 +1,6 @@
 import type { ServerFrame } from '../../schemas/frames.generated.js';
-import { EdgeError, UnauthorizedError } from './errors.js';
+import { UnauthorizedError } from './errors.js';
+import type { WebSocketClass } from './types.js';
 import type { FollowedJob, OpenWire, WireClose } from './wire.js';
 
 /** So many jobs fit into one frame, whatever their names. */
@@ -8,19 +9,20 @@ const NEXT: Readonly<Record<number, WireClose['next']>> = { 4400: 'stop', 4401: 
 
 /**
  * PROTOCOL.md, "Connecting".
- * @throws UnauthorizedError when the token is of a form that no header takes; EdgeError when there is no WebSocket
+ * @throws UnauthorizedError when the token is of a form that no header takes
  */
 export const openWebSocket: OpenWire = ({ base, target, token }, owner, { WebSocket }) => {
-  if (WebSocket === undefined)
-    throw new EdgeError('no_websocket', 'there is no WebSocket; give the class as an option');
-  if (token !== null && !/^[\w.-]+$/.test(token))
-    throw new UnauthorizedError('unauthorized', 'the token holds characters that no token has');
-  const { maxRate } = target;
-  const what = target.kind === 'selected' ? 'select=' : target.query(owner.position());
-  const query = maxRate === undefined ? what : `${what}&max_rate=${maxRate}`;
-  const socket = new WebSocket(
-    `${base.href.replace('http', 'ws').replace(/\/$/, '')}/ws/upload-progress?${query}`,
-    ['progress.v1', ...(token === null ? [] : [`bearer.${token}`])],
+  const protocols = ['progress.v1'];
+  if (token !== null) {
+    if (!/^[\w.-]+$/.test(token))
+      throw new UnauthorizedError('unauthorized', 'the token holds characters that no token has');
+    protocols.push(`bearer.${token}`);
+  }
+  const rate = target.maxRate ? `&max_rate=${target.maxRate}` : '';
+  // Where there is none, another transport is opened.
+  const socket = new (WebSocket as WebSocketClass)(
+    `${base.replace('http', 'ws')}/ws/upload-progress?${target.query(owner.position())}${rate}`,
+    protocols,
   );
   /** By job: the `follow` that named it last. What comes of it before that is answered is for an older one. */
   const askedIn = new Map<string, number>();

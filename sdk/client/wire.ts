@@ -23,13 +23,13 @@ export interface FollowedJob {
 export type Target = {
   /** The most updates a second for each job; undefined: every event. */
   readonly maxRate?: number | undefined;
+  /** As a query of an address: what to follow, and behind what. */
+  query(position: Position | null): string;
 } & (
   | { readonly kind: 'selected' }
   | {
       readonly kind: 'all';
       readonly jobTypes: readonly string[];
-      /** As a query of an address: what to follow, and behind what. */
-      query(position: Position | null): string;
     }
 );
 
@@ -59,8 +59,8 @@ export interface WireOwner {
 }
 
 export interface WireOptions {
-  /** The edge, as `http(s)://`, without a path behind its base. */
-  readonly base: URL;
+  /** The address of the edge, as `http(s)://`, without a slash at its end. */
+  readonly base: string;
   readonly target: Target;
   readonly token: string | null;
 }
@@ -81,31 +81,34 @@ export interface Wire {
 
 export type OpenWire = (options: WireOptions, owner: WireOwner, platform: Platform) => Wire;
 
+/** So many attempts in a row without a word of the edge, and the next transport gets its turn. */
+export const MAX_FAILURES = 2;
+
 /** Over what to connect, for all connections of a client. */
 export interface Transports {
   /** How often the next transport had to be taken; 0: WebSocket. */
   turn: number;
   /** How to make the next attempt. What stands in for WebSocket is loaded when its turn comes. */
   open(): Promise<OpenWire>;
-  /** The edge said hello: this transport is kept. */
-  worked(): void;
-  /** An attempt ended before the edge had said hello. */
-  failed(close: Pick<WireClose, 'next' | 'code'>): void;
+  /** How attempts ended that no hello of the edge came before or since: the first of them. */
+  failures: Pick<WireClose, 'next' | 'code'>[];
 }
 
 /** The world outside, which tests stand in for. Times are in milliseconds. */
 export interface Platform {
   readonly WebSocket: WebSocketClass | undefined;
-  readonly fetch: typeof fetch;
+  readonly fetch?: typeof fetch;
   now(): number;
   /** From 0 to below 1. */
   random(): number;
   /** @returns how to take it back */
   later(ms: number, run: () => void): () => void;
-  /** Calls when the device is online again, the page is shown again, or comes out of a freeze or the back-forward cache. */
-  onWake(run: () => void): () => void;
-  /** Calls when the page may be about to go away. */
-  onHide(run: () => void): () => void;
+  /**
+   * @param wake the device is online again, the page is shown again, or comes out of a freeze or the back-forward cache
+   * @param hide the page may be about to go away
+   * @returns how to take it back
+   */
+  onPage(wake: () => void, hide: () => void): () => void;
   /** Whether a page is there to be seen; true where there is none. */
-  isVisible(): boolean;
+  isVisible?(): boolean;
 }

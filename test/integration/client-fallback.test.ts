@@ -51,12 +51,16 @@ class Follower implements Disposable {
     for (const id of ids) this.jobs.set(id, null);
   }
 
-  async open({ base = edge.http, target = { kind: 'selected' }, token }: Options = {}): Promise<this> {
+  async open({
+    base = edge.http,
+    target = { kind: 'selected', query: () => 'select=' },
+    token,
+  }: Options = {}): Promise<this> {
     const given = token === undefined ? await mint({ jobs: ['*'] }) : token;
     this.wire?.close();
     this.close = null;
     this.wire = this.openWire(
-      { base: new URL(base), target, token: given },
+      { base, target, token: given },
       {
         followed: () => [...this.jobs].map(([id, position]) => ({ id, position })),
         position: () => this.all,
@@ -111,8 +115,7 @@ class Follower implements Disposable {
         const timer = setTimeout(run, ms);
         return () => clearTimeout(timer);
       },
-      onHide: () => () => undefined,
-      onWake: (run) => {
+      onPage: (run) => {
         this.#wake.add(run);
         return () => this.#wake.delete(run);
       },

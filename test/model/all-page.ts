@@ -151,7 +151,7 @@ export class ModelAllPage {
           WebSocket: Socket as unknown as WebSocketClass,
           fetch: async () => Response.json({ code: 'no_event' }, { status: 404 }),
           ...{ now: this.clock.now, later: this.clock.later, random },
-          ...{ onWake: () => () => {}, onHide: () => () => {}, isVisible: () => true },
+          ...{ onPage: () => () => {}, isVisible: () => true },
         },
       },
     );

@@ -197,8 +197,7 @@ export class ModelPage {
       now: this.clock.now,
       random,
       later: this.clock.later,
-      onWake: () => () => {},
-      onHide: () => () => {},
+      onPage: () => () => {},
       isVisible: () => true,
     };
     this.client = createProgressClient(

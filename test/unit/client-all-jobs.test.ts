@@ -224,7 +224,7 @@ describe('all jobs with maxFinished', () => {
     const { client, loaded } = clientWorld();
     const jobs = client.jobs({ ids: ['a'] }, { maxFinished: 5 });
     await loaded();
-    expect(jobs.getSnapshot().error).toEqual(new TypeError('with ids maxFinished cannot be given'));
+    expect(jobs.getSnapshot().error).toEqual(new TypeError('ids are given with maxFinished; expected ids alone'));
   });
 });
 

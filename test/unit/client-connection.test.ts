@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
 // Loaded here: where the machine is busy, a test would be over before it comes.
-import '../../sdk/client/token-renewal.js';
+import '../../sdk/client/refusals.js';
 import { createProgressClient } from '../../sdk/client/client.js';
 import { createConnection, GOOD_MS, HELLO_MS, WAKE_MS } from '../../sdk/client/connection.js';
 import { UnauthorizedError } from '../../sdk/client/errors.js';
@@ -42,15 +42,12 @@ function world(
     now: clock.now,
     random: given.random ?? (() => 0.5),
     later: clock.later,
-    onWake: (run) => {
-      wake = run;
+    onPage: (onWake, onHide) => {
+      wake = onWake;
+      hide = onHide;
       return () => {
         wake = () => {};
       };
-    },
-    onHide: (run) => {
-      hide = run;
-      return () => {};
     },
     isVisible: () => true,
   };
@@ -73,15 +70,15 @@ function world(
     };
   const connection = createConnection(
     {
-      base: new URL('http://edge'),
-      target: { kind: 'selected' },
+      base: 'http://edge',
+      target: { kind: 'selected', query: () => 'select=' },
       platform,
       transports: createTransports(given.transport ?? 'websocket', platform, open),
       getToken: given.getToken ?? (async () => null),
     },
     {
       followed: () => [],
-      received: () => null,
+      position: () => null,
       frame: () => {},
       connected: (state) => states.push(state),
       failed: (error) => errors.push(error),

@@ -20,7 +20,7 @@ class World {
   open(openWire: OpenWire, ids: readonly string[], token: string | null = null) {
     this.followed = ids.map((id) => ({ id, position: null }));
     return openWire(
-      { base: new URL('http://edge/base/'), target: { kind: 'selected' }, token },
+      { base: 'http://edge/base', target: { kind: 'selected', query: () => '' }, token },
       {
         followed: () => this.followed,
         position: () => null,
@@ -59,8 +59,7 @@ class World {
         this.#timers.add(timer);
         return () => this.#timers.delete(timer);
       },
-      onHide: () => () => undefined,
-      onWake: () => () => undefined,
+      onPage: () => () => {},
       isVisible: () => true,
     };
   }

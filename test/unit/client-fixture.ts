@@ -1,8 +1,13 @@
 import { vi } from 'vitest';
 import { createProgressClient } from '../../sdk/client/client.js';
-import type { ProgressClientOptions, ProgressUpdate, TransportName } from '../../sdk/client/types.js';
+import type {
+  ProgressClientOptions,
+  ProgressUpdate,
+  TransportName,
+  WebSocketClass,
+} from '../../sdk/client/types.js';
 import type { FollowedJob, Platform, WireOptions, WireOwner } from '../../sdk/client/wire.js';
-import { settled } from '../model/page.js';
+import { settled as settledOnce } from '../model/page.js';
 import { TestClock } from './test-clock.js';
 
 type Frame = Parameters<WireOwner['frame']>[0];
@@ -23,6 +28,11 @@ export const update = (id: string, seq: number, prev_seq: number | null = null):
   ...{ progress: 1, timestamp: '2026-01-31T12:00:00Z' },
 });
 
+/** Also what is loaded, and was before. */
+async function settled(): Promise<void> {
+  for (let i = 0; i < 3; i++) await settledOnce();
+}
+
 /** A client over wires that say what they are told. */
 export function clientWorld(
   options: ProgressClientOptions = {},
@@ -31,13 +41,20 @@ export function clientWorld(
   const clock = new TestClock();
   const wires: NotedWire[] = [];
   const listeners = new Set<() => void>();
-  const listen = (run: () => void) => {
-    listeners.add(run);
-    return () => void listeners.delete(run);
+  const onPage: Platform['onPage'] = (...given) => {
+    for (const run of given) listeners.add(run);
+    return () => {
+      for (const run of given) listeners.delete(run);
+    };
   };
   const platform = {
-    ...{ now: clock.now, later: clock.later, random: () => 0.5, WebSocket: options.WebSocket },
-    ...{ fetch, onWake: listen, onHide: listen, isVisible: () => true },
+    ...{
+      now: clock.now,
+      later: clock.later,
+      random: () => 0.5,
+      WebSocket: options.WebSocket ?? (class {} as unknown as WebSocketClass),
+    },
+    ...{ fetch, onPage, isVisible: () => true },
   } satisfies Platform;
   const client = createProgressClient(
     { url: 'http://edge', transport: 'websocket', ...options },

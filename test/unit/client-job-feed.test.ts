@@ -31,7 +31,6 @@ function feed() {
     update: ({ seq }, { epoch, scope }, isLinked) =>
       told.push(`${seq}.${epoch}.${scope}${isLinked ? ' linked' : ''}`),
     reset: (reason) => told.push(`reset ${reason}`),
-    fail: ({ name }) => told.push(name),
   };
   const job = new JobFeed('job-1', 'e', 0);
   job.followers.add(follower);
@@ -43,7 +42,7 @@ function feed() {
     places: (...frames: ServerFrame[]) =>
       frames.map((frame) => {
         job.take(frame);
-        return job.received && `${job.received.seq}.${job.received.epoch}.${job.received.scope}`;
+        return job.position && `${job.position.seq}.${job.position.epoch}.${job.position.scope}`;
       }),
   };
 }
@@ -61,10 +60,10 @@ describe('what has been received of a job', () => {
   test('a predecessor that never came: the job is asked for again; the second time at the same place it goes on', () => {
     const { job, told, take } = feed();
     take(update(3, null), following(3));
-    expect(take(update(7, 5))).toEqual(['ask']);
-    expect(job.received?.seq).toBe(3);
+    expect(take(update(7, 5))).toEqual([true]);
+    expect(job.position?.seq).toBe(3);
     expect(job.isFollowing).toBe(false);
-    expect(take(update(7, 5))).toEqual([undefined]);
+    expect(take(update(7, 5))).toEqual([false]);
     expect(told).toEqual(['3.e.', '7.e.s']);
   });
 
@@ -88,7 +87,7 @@ describe('what has been received of a job', () => {
     const { job, told, take } = feed();
     take(update(3, null), end, hello('e2'));
     expect(told).toEqual(['3.e.']);
-    expect([job.isEnded, job.state?.seq, job.received?.epoch]).toEqual([true, 3, 'e']);
+    expect([job.isEnded, job.state?.seq, job.position?.epoch]).toEqual([true, 3, 'e']);
   });
 
   test('who wants older events makes the edge be asked again; who wants less does not', () => {
@@ -97,7 +96,7 @@ describe('what has been received of a job', () => {
     expect(job.rewind({ seq: 8, epoch: 'e', scope: 's' })).toBe(false);
     expect(job.rewind({ seq: 1, epoch: 'other', scope: 's' })).toBe(false);
     expect(job.rewind({ seq: 1, epoch: 'e', scope: 's' })).toBe(true);
-    expect(job.received?.seq).toBe(1);
+    expect(job.position?.seq).toBe(1);
     expect(job.isFollowing).toBe(false);
     // The newest state is still the newest.
     take(update(2, null));
@@ -118,24 +117,5 @@ describe('what has been received of a job', () => {
     expect(job.stalled).toBe(null);
     take(stalled, reset);
     expect(job.stalled).toBe(null);
-  });
-
-  test.each(['overloaded', 'internal'] as const)(
-    'an edge that cannot take it now (%s) is asked again from the same place',
-    (code) => {
-      const { job, told, take } = feed();
-      take(update(3, null), following(6));
-      const refusal = { type: 'error', code, message: 'not now', processing_id: 'job-1' } as const;
-      expect(take(refusal, heartbeat(9))).toEqual(['ask_later', undefined]);
-      expect(told).toEqual(['3.e.']);
-      expect([job.isEnded, job.received?.seq]).toEqual([false, 6]);
-    },
-  );
-
-  test('a refusal ends it, with an error of its kind', () => {
-    const { told, take } = feed();
-    const refusal = { type: 'error', code: 'forbidden', message: 'no', processing_id: 'job-1' } as const;
-    expect(take(refusal)).toEqual([undefined]);
-    expect(told).toEqual(['ForbiddenError']);
   });
 });

@@ -5,7 +5,7 @@ import { update } from './client-fixture.js';
 
 // Parts that are loaded when they are needed, over a network that may not be there then.
 
-const PARTS = ['loop', 'fallback', 'jobs', 'saved', 'http', 'token-renewal'] as const;
+const PARTS = ['loop', 'fallback', 'jobs', 'saved', 'http', 'refusals'] as const;
 type Part = (typeof PARTS)[number];
 
 /** From now on the part cannot be loaded. */
@@ -140,7 +140,7 @@ test('where newer tokens cannot be loaded, the connection goes on, and a job tha
       return `token-${asked}`;
     },
   });
-  lose('token-renewal');
+  lose('refusals');
   w.client.job('a');
   await settled();
   await w.hello();
@@ -155,7 +155,7 @@ test('where newer tokens cannot be loaded, the connection goes on, and a job tha
   await w.say({ type: 'error', code: 'forbidden', message: 'not yet', processing_id: 'b' });
   await w.loaded();
   expect([w.client.connection, asked, errors]).toEqual(['open', 1, []]);
-  vi.doUnmock('../../sdk/client/token-renewal.js');
+  vi.doUnmock('../../sdk/client/refusals.js');
   await w.pass(4_100);
   expect(w.wires[0]?.asked.flat()).toMatchObject([{ id: 'b' }, { id: 'b' }]);
   await w.say({ type: 'error', code: 'forbidden', message: 'not yet', processing_id: 'b' });

@@ -2,7 +2,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { expect, test } from 'vitest';
 // Loaded here: where the machine is busy, a test would be over before it comes.
-import '../../sdk/client/token-renewal.js';
+import '../../sdk/client/refusals.js';
 import { clientWorld, update } from './client-fixture.js';
 
 setFlagsFromString('--expose-gc');

@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest';
+// Loaded here: where the machine is busy, a test would be over before it comes.
+import '../../sdk/client/refusals.js';
 import type { Job } from '../../sdk/client/types.js';
 import { settled } from '../model/page.js';
 import { clientWorld, update } from './client-fixture.js';

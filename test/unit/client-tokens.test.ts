@@ -3,7 +3,7 @@ import { createProgressClient } from '../../sdk/client/client.js';
 import { HELLO_MS } from '../../sdk/client/connection.js';
 // Loaded here: where the machine is busy, `get` would come to ask when the answer has been given already.
 import '../../sdk/client/http.js';
-import '../../sdk/client/token-renewal.js';
+import '../../sdk/client/refusals.js';
 import type { TransportName } from '../../sdk/client/types.js';
 import { settled } from '../model/page.js';
 import { clientWorld, update } from './client-fixture.js';
@@ -232,7 +232,7 @@ describe.each(['sse', 'polling'] as const)('over %s', (transport) => {
           ...{ now: clock.now, later: clock.later, random: () => 0.5, WebSocket: undefined },
           fetch: async (input, init) =>
             answer(String(input), new Headers(init?.headers).get('authorization')?.slice(7) ?? ''),
-          ...{ onWake: () => () => {}, onHide: () => () => {}, isVisible: () => true },
+          ...{ onPage: () => () => {}, isVisible: () => true },
         },
       },
     );

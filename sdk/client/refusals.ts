@@ -1,8 +1,10 @@
 import type { ServerFrame } from '../../schemas/frames.generated.js';
+import type { JobFeed } from './job-feed.js';
+import type { ProgressUpdate } from './types.js';
 import type { Platform, Wire } from './wire.js';
 
-// A newer token for a connection that is open. Loaded when an edge first says that the one in use is about to expire, or
-// refuses a job to it.
+// What an edge refuses, or warns of. Loaded when it first says that the token is about to expire, refuses a job, or says the
+// end of one without its last state.
 
 /** One attempt to connect, and the connection that it leads to. */
 export interface Attempt {
@@ -19,32 +21,27 @@ interface Deps {
   readonly getToken: () => Promise<string | null>;
 }
 
-/** What is asked of the connection. */
-interface Link {
-  /** The attempt does not count any more: the next one asks for a token by itself. */
-  isOver(): boolean;
-  reconnect(): void;
-}
-
 /** Those that ask. */
 const renewals = new WeakMap<Attempt, Promise<boolean>>();
 
 /**
  * Asks for another token where the one in use was asked for before `since`. Never twice at once.
  * @param attempt null: there was none when it was wanted
+ * @param isOver it does not count any more: the next one asks for a token by itself
  * @returns true once the edge has taken it; false where there is no newer one
  */
 export async function newerToken(
   attempt: Attempt | null,
   since: number,
   deps: Deps,
-  link: Link,
+  isOver: () => boolean,
+  reconnect: () => void,
 ): Promise<boolean> {
-  if (attempt === null || link.isOver()) return true;
+  if (attempt === null || isOver()) return true;
   const known = renewals.get(attempt);
   if (known !== undefined) return known;
   if (attempt.tokenAt >= since) return false;
-  const renewal = askAnew(attempt, deps, link).finally(() => renewals.delete(attempt));
+  const renewal = askAnew(attempt, deps, isOver, reconnect).finally(() => renewals.delete(attempt));
   renewals.set(attempt, renewal);
   return renewal;
 }
@@ -52,7 +49,8 @@ export async function newerToken(
 async function askAnew(
   attempt: Attempt,
   { platform, getToken }: Deps,
-  { isOver, reconnect }: Link,
+  isOver: () => boolean,
+  reconnect: () => void,
 ): Promise<boolean> {
   const tokenAt = platform.now();
   const token = await getToken();
@@ -73,4 +71,30 @@ async function askAnew(
       resolve(true);
     };
   });
+}
+
+/**
+ * Whether the job is to be asked for again; or the frame stands.
+ * @param get the last state of a job, asked for once
+ * @throws whatever says that it cannot be known now
+ */
+export async function isToBeAskedAgain(
+  frame: ServerFrame,
+  feed: JobFeed,
+  get: (id: string) => Promise<ProgressUpdate | null>,
+  newerToken: (since: number) => Promise<boolean>,
+): Promise<boolean> {
+  if (frame.type === 'error') {
+    // It passes: the edge has no room for the job now, or cannot read its history.
+    if (frame.code === 'overloaded' || frame.code === 'internal') throw new Error(frame.message);
+    // A page gets jobs that the token in use does not open yet: a newer one may.
+    return frame.code === 'forbidden' && (await newerToken(feed.since));
+  }
+  // The edge had no reason to send the last state.
+  const { position } = feed;
+  const state = await get(feed.id);
+  // Behind a newer one there is more to come. What came meanwhile is of another stream.
+  if (position !== feed.position || (state?.seq ?? 0) > (position?.seq ?? 0)) return true;
+  feed.state = state;
+  return false;
 }
