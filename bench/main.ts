@@ -6,10 +6,14 @@
 import { parseArgs } from 'node:util';
 import { textOf } from './harness/report.js';
 import type { Measure, Run, Scenario } from './harness/scenario.js';
+import { dashboards } from './scenarios/dashboards.js';
 import { crowd, fanout } from './scenarios/fanout.js';
+import { growth } from './scenarios/growth.js';
+import { jobs } from './scenarios/jobs.js';
 import { memory } from './scenarios/memory.js';
+import { processes } from './scenarios/processes.js';
 
-const SCENARIOS: readonly Scenario[] = [fanout, crowd, memory];
+const SCENARIOS: readonly Scenario[] = [fanout, crowd, jobs, dashboards, growth, processes, memory];
 
 const { values } = parseArgs({
   options: { quick: { type: 'boolean', default: false }, only: { type: 'string' } },

@@ -5,7 +5,10 @@ import { ratiosTo, type Spread, spreadOf } from './turns.js';
 /** Whether the aim is held by the ratio; undefined where nothing is aimed at. */
 export function isHeld(measure: Measure): boolean | undefined {
   if (measure.aim === undefined) return undefined;
-  const { median } = ratiosTo(measure.samples[measure.base] ?? [], measure.samples.headway ?? []);
+  const { median } = ratiosTo(
+    measure.samples[measure.base] ?? [],
+    measure.samples[measure.subject ?? 'headway'] ?? [],
+  );
   return 'atMost' in measure.aim ? median <= measure.aim.atMost : median >= measure.aim.atLeast;
 }
 
@@ -30,7 +33,7 @@ export function textOf(measure: Measure): string {
   const { what, unit, base, samples, aim } = measure;
   const lines = Object.entries(samples).map(([name, values]) => {
     const ratio = ratiosTo(samples[base] ?? [], values);
-    return `    ${name.padEnd(12)} ${spread(spreadOf(values)).padEnd(34)} ${spread(ratio)} x ${base}`;
+    return `    ${name.padEnd(16)} ${spread(spreadOf(values)).padEnd(34)} ${spread(ratio)} x ${base}`;
   });
   const held = isHeld(measure);
   const verdict = held === undefined ? '' : `; aim: ${aimText(aim)}, ${held ? 'held' : 'NOT HELD'}`;

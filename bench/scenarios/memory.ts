@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Load } from '../harness/load.js';
 import { jobId } from '../harness/payload.js';
-import type { Run, Scenario } from '../harness/scenario.js';
+import type { Measure, Run, Scenario } from '../harness/scenario.js';
 import type { SubjectName } from '../harness/subject.js';
 import { inTurns } from '../harness/turns.js';
 import { residentBytes } from '../harness/usage.js';
@@ -28,13 +28,15 @@ async function kilobytes(name: SubjectName, clients: number): Promise<number> {
   return (residentBytes(subject.pid) - before) / clients / 1_000;
 }
 
-async function run({ isQuick, say }: Run) {
+async function run({ isQuick, say }: Run): Promise<Measure[]> {
   const clients = isQuick ? 3_000 : 10_000;
   const subjects = available(NAMES).map((name) => ({ name }));
-  const samples = await inTurns(subjects, isQuick ? 1 : 3, async ({ name }) => {
+  const measure = async ({ name }: { name: SubjectName }): Promise<number> => {
     say(`${name} with ${clients} idle clients`);
     return await kilobytes(name, clients);
-  });
+  };
+  // Each turn starts the servers anew.
+  const samples = await inTurns(subjects, isQuick ? 1 : 3, measure, false);
   return [
     {
       id: `memory-${clients}`,

@@ -5,7 +5,7 @@ import { headway } from './headway.js';
 import { limit, relay, socketIo, ws } from './own.js';
 
 const START: Readonly<Record<SubjectName, () => Promise<Subject>>> = {
-  headway,
+  headway: () => headway(),
   limit,
   relay,
   ws,

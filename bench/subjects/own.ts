@@ -20,9 +20,11 @@ async function told(
     version: versionOf(packageName),
     pid: server.pid,
     clientOf: (job) => clientOf(server.port, job),
-    ...(name === 'limit' && { clientOfAll: clientOf(server.port, 'all') }),
+    ...(name === 'limit' && {
+      clientOfAll: clientOf(server.port, 'all'),
+      pace: (pace) => server.tell({ kind: 'pace', ...pace }),
+    }),
     publish: (job, count) => server.tell({ kind: 'publish', job, count }),
-    pace: (pace) => server.tell({ kind: 'pace', ...pace }),
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };
 }
