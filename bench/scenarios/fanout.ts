@@ -14,6 +14,7 @@ async function measured(
   { turns, say, isQuick }: Run,
   names: readonly SubjectName[],
   clients: number,
+  id: string,
   bursts: readonly number[],
 ): Promise<Measure[]> {
   await using audiences = await openAll(available(names), async (name) => {
@@ -26,7 +27,7 @@ async function measured(
   for (const events of bursts) {
     say(`${clients} clients, ${events} events a turn`);
     measures.push({
-      id: `fanout-${clients}x${events}`,
+      id: `${id}-${events}`,
       what: `1 job x ${clients.toLocaleString('en-US')} clients, ${events} event${events === 1 ? '' : 's'} a turn`,
       unit: 'µs of CPU for each delivered update',
       base: 'limit',
@@ -42,11 +43,11 @@ async function measured(
 export const fanout: Scenario = {
   name: 'fanout',
   title: 'One job, many clients',
-  run: async (run) => await measured(run, PEERS, 1_000, [1, 10, 100]),
+  run: async (run) => await measured(run, PEERS, 1_000, 'fanout', [1, 10, 100]),
 };
 
 export const crowd: Scenario = {
   name: 'crowd',
   title: 'One job, a crowd',
-  run: async (run) => await measured(run, FEWER_PEERS, run.isQuick ? 3_000 : 9_000, [1]),
+  run: async (run) => await measured(run, FEWER_PEERS, run.isQuick ? 3_000 : 9_000, 'crowd', [1]),
 };

@@ -36,10 +36,10 @@ async function run({ isQuick, say }: Run): Promise<Measure[]> {
     return await kilobytes(name, clients);
   };
   // Each turn starts the servers anew.
-  const samples = await inTurns(subjects, isQuick ? 1 : 3, measure, false);
+  const samples = await inTurns(subjects, isQuick ? 1 : 2, measure, false);
   return [
     {
-      id: `memory-${clients}`,
+      id: 'memory',
       what: `${clients.toLocaleString('en-US')} idle clients of one job`,
       unit: 'kB of resident memory for each',
       base: 'limit',
