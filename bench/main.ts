@@ -2,8 +2,10 @@
  * Measures Headway beside the limit of the machine and its peers, and prints what came out. `make bench`
  *
  *   node main.js [--quick] [--only <scenario,...>] [--write | --guard]
+ *   node main.js --render
  *
  * --write keeps it: bench/results.json, docs/performance.md and its plots
+ * --render writes document and plots anew from what was kept, and measures nothing
  * --guard compares it with what was kept, and ends with 1 when something has become much worse
  */
 import { execFileSync } from 'node:child_process';
@@ -14,7 +16,14 @@ import { natsBinary } from '../test/harness/nats-binary.js';
 import { measuredPart, withMeasured } from './harness/document.js';
 import { plotsOf } from './harness/plots.js';
 import { textOf, worsened } from './harness/report.js';
-import { type Machine, merged, type Result, type Results, roundedMeasure } from './harness/results.js';
+import {
+  type Machine,
+  merged,
+  type Result,
+  type Results,
+  resultsText,
+  roundedMeasure,
+} from './harness/results.js';
 import type { Run } from './harness/scenario.js';
 import { SCENARIOS } from './scenarios/index.js';
 import { REPOSITORY, versionsOfPeers } from './subjects/versions.js';
@@ -25,9 +34,10 @@ const { values: asked } = parseArgs({
     only: { type: 'string' },
     write: { type: 'boolean', default: false },
     guard: { type: 'boolean', default: false },
+    render: { type: 'boolean', default: false },
   },
 });
-const names = asked.only?.split(',') ?? SCENARIOS.map(({ name }) => name);
+const names = asked.render ? [] : (asked.only?.split(',') ?? SCENARIOS.map(({ name }) => name));
 const unknown = names.find((name) => !SCENARIOS.some((scenario) => scenario.name === name));
 if (unknown !== undefined) {
   const known = SCENARIOS.map(({ name }) => name).join(', ');
@@ -45,7 +55,7 @@ const PLOTS = `${REPOSITORY}docs/images/performance/`;
 const began = performance.now();
 const run: Run = {
   isQuick: asked.quick,
-  turns: asked.quick ? 3 : 5,
+  turns: asked.quick ? 2 : 5,
   say: (text) => {
     const seconds = Math.round((performance.now() - began) / 1_000);
     process.stderr.write(`${String(seconds).padStart(4)} s  ${text}\n`);
@@ -80,7 +90,7 @@ function kept(): Results | undefined {
 }
 
 function keep(results: Results): void {
-  writeFileSync(RESULTS, `${JSON.stringify(results, null, 2)}\n`);
+  writeFileSync(RESULTS, resultsText(results));
   writeFileSync(DOCUMENT, withMeasured(readFileSync(DOCUMENT, 'utf8'), measuredPart(results)));
   mkdirSync(PLOTS, { recursive: true });
   for (const [file, svg] of Object.entries(plotsOf(results))) writeFileSync(`${PLOTS}${file}`, svg);
@@ -97,13 +107,15 @@ for (const { name, title, run: measure } of SCENARIOS) {
 }
 run.say('done');
 
+const before = kept();
+if (asked.render && before !== undefined) keep(before);
 if (asked.write) {
   const now: Results = { machine: await machine(), versions: versionsOfPeers(), scenarios: measured };
   const order = SCENARIOS.map(({ name }) => name);
-  keep(merged(kept(), now, order));
+  keep(merged(before, now, order));
 }
 if (asked.guard) {
-  const worse = worsened(kept()?.scenarios ?? {}, measured);
+  const worse = worsened(before?.scenarios ?? {}, measured);
   for (const line of worse) process.stdout.write(`${line}\n`);
   if (worse.length > 0) process.exitCode = 1;
   else process.stdout.write('\nNothing has become much worse.\n');

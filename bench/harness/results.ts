@@ -50,3 +50,9 @@ export function merged(old: Results | undefined, now: Results, order: readonly s
   });
   return { ...now, scenarios: Object.fromEntries(scenarios) };
 }
+
+/** The file's text, in which the figures of all turns are on one line. */
+export function resultsText(results: Results): string {
+  const text = JSON.stringify(results, null, 2);
+  return `${text.replaceAll(/\[\s+([-\d.,\s]+?)\s+\]/g, (_, list: string) => `[${list.replaceAll(/\s+/g, ' ')}]`)}\n`;
+}

@@ -10,8 +10,6 @@ export type SubjectName = 'headway' | 'limit' | 'relay' | 'ws' | 'socket-io' | '
 
 export interface Subject extends AsyncDisposable {
   readonly name: SubjectName;
-  /** Of what: "uWebSockets.js 20.0.8". */
-  readonly version: string;
   readonly pid: number;
   /** Where it is several processes: those of the others. */
   readonly otherPids?: readonly number[];

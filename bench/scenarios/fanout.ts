@@ -4,7 +4,7 @@ import { jobId } from '../harness/payload.js';
 import type { Measure, Run, Scenario } from '../harness/scenario.js';
 import type { SubjectName } from '../harness/subject.js';
 import { inTurns, openAll } from '../harness/turns.js';
-import { available, startSubject } from '../subjects/index.js';
+import { chosen, startSubject } from '../subjects/index.js';
 
 const JOB = jobId(0);
 const PEERS: readonly SubjectName[] = ['headway', 'limit', 'ws', 'socket-io', 'centrifugo'];
@@ -17,7 +17,7 @@ async function measured(
   id: string,
   bursts: readonly number[],
 ): Promise<Measure[]> {
-  await using audiences = await openAll(available(names), async (name) => {
+  await using audiences = await openAll(chosen(names, isQuick), async (name) => {
     say(`${name} with ${clients} clients`);
     const audience = new Audience(name, await startSubject(name));
     await audience.load.connect(audience.subject.clientOf(JOB), clients);

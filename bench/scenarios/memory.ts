@@ -6,7 +6,7 @@ import type { Measure, Run, Scenario } from '../harness/scenario.js';
 import type { SubjectName } from '../harness/subject.js';
 import { inTurns } from '../harness/turns.js';
 import { residentBytes } from '../harness/usage.js';
-import { available, startSubject } from '../subjects/index.js';
+import { chosen, startSubject } from '../subjects/index.js';
 
 const NAMES: readonly SubjectName[] = ['headway', 'limit', 'ws', 'socket-io', 'centrifugo'];
 const JOB = jobId(0);
@@ -30,7 +30,7 @@ async function kilobytes(name: SubjectName, clients: number): Promise<number> {
 
 async function run({ isQuick, say }: Run): Promise<Measure[]> {
   const clients = isQuick ? 3_000 : 10_000;
-  const subjects = available(NAMES).map((name) => ({ name }));
+  const subjects = chosen(NAMES, isQuick).map((name) => ({ name }));
   const measure = async ({ name }: { name: SubjectName }): Promise<number> => {
     say(`${name} with ${clients} idle clients`);
     return await kilobytes(name, clients);

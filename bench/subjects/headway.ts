@@ -32,7 +32,6 @@ export async function headway(processes = 1): Promise<Subject> {
   let made = 0;
   return {
     name: 'headway',
-    version: 'Headway of this commit',
     pid: edge.pid,
     otherPids: others.map(({ pid }) => pid),
     natsUrl: nats.url,
