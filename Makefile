@@ -5,7 +5,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup demo example-fastapi example-express example-react test test-chaos test-node22 test-node24 test-nats-2.10 test-container test-proxies test-browser test-packages test-examples test-api \
-	test-stalls soak fuzz bench bench-quick bench-more audit build packages check format clean distclean \
+	test-stalls soak fuzz bench bench-quick bench-guard bench-more audit build packages check format clean distclean \
 	need-node need-nats need-nats-for-tests
 
 FILES ?=
@@ -115,6 +115,9 @@ bench: need-node need-nats-for-tests $(PACKAGES) build ## measure beside the lim
 
 bench-quick: need-node need-nats-for-tests $(PACKAGES) build ## the same with fewer clients and turns, 2 min
 	@$(call server); $(BENCH) --quick $(OPTIONS)
+
+bench-guard: need-node need-nats-for-tests $(PACKAGES) build ## measure quickly, and fail when a ratio is much worse than the one kept
+	@$(call server); $(BENCH) --quick --guard $(OPTIONS)
 
 bench-more: need-node need-nats-for-tests $(PACKAGES) build ## measure what has no peer: the worker, conflation, the dashboard
 	@$(call server); HEADWAY_BENCH=1 exec $(VITEST) --project bench

@@ -6,6 +6,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { guard } from '../../test/harness/watchdog.js';
+import { ask } from './ask.js';
 
 /** What one client sends to follow something. `{n}` in `path` and `say` stands for the client's number, as job ids have it. */
 export interface ClientSpec {
@@ -64,7 +65,7 @@ export class Load implements AsyncDisposable {
     for (let left = count; left > 0; ) {
       const part = this.#room();
       const some = Math.min(left, CLIENTS_OF_A_PROCESS - part.clients);
-      await ask(part, { kind: 'connect', spec, first: this.#clients, count: some });
+      await tell(part, { kind: 'connect', spec, first: this.#clients, count: some });
       part.clients += some;
       this.#clients += some;
       left -= some;
@@ -82,7 +83,7 @@ export class Load implements AsyncDisposable {
     await Promise.all(
       this.#parts.map(async (part) => {
         part.expected += updates * part.clients;
-        await ask(part, { kind: 'until', total: part.expected });
+        await tell(part, { kind: 'until', total: part.expected });
       }),
     );
   }
@@ -92,7 +93,7 @@ export class Load implements AsyncDisposable {
     const [part, ...others] = this.#parts;
     if (part === undefined || others.length > 0) throw new Error('only with the clients of one process');
     part.expected += updates;
-    await ask(part, { kind: 'until', total: part.expected });
+    await tell(part, { kind: 'until', total: part.expected });
   }
 
   /** Updates and bytes since the beginning, and the latencies since the last call. */
@@ -107,7 +108,7 @@ export class Load implements AsyncDisposable {
 
   /** Cuts all connections without a word. */
   async cut(): Promise<void> {
-    await Promise.all(this.#parts.map((part) => ask(part, { kind: 'cut' })));
+    await Promise.all(this.#parts.map((part) => tell(part, { kind: 'cut' })));
     for (const part of this.#parts) part.clients = 0;
     this.#clients = 0;
   }
@@ -116,7 +117,7 @@ export class Load implements AsyncDisposable {
     await Promise.allSettled(
       this.#parts.map(async (part) => {
         const exited = once(part.process, 'exit');
-        await ask(part, { kind: 'cut' });
+        await tell(part, { kind: 'cut' });
         part.process.kill('SIGKILL');
         await exited;
       }),
@@ -134,26 +135,14 @@ export class Load implements AsyncDisposable {
   }
 }
 
-async function ask(part: Part, command: LoadCommand): Promise<LoadAnswer> {
-  const asked = new AbortController();
-  const { signal } = asked;
-  const ended = once(part.process, 'exit', { signal }).then(([code]) => {
-    throw new Error(`a process of clients ended with ${code}`);
-  });
-  ended.catch(() => undefined);
-  try {
-    const answered = once(part.process, 'message', { signal });
-    part.process.send(command);
-    const [answer] = (await Promise.race([answered, ended])) as [LoadAnswer];
-    if (answer.kind === 'failed') throw new Error(answer.why);
-    return answer;
-  } finally {
-    asked.abort();
-  }
+async function tell(part: Part, command: LoadCommand): Promise<LoadAnswer> {
+  const answer = await ask<LoadAnswer>(part.process, command);
+  if (answer.kind === 'failed') throw new Error(answer.why);
+  return answer;
 }
 
 async function figuresOf(part: Part): Promise<Extract<LoadAnswer, { kind: 'figures' }>> {
-  const answer = await ask(part, { kind: 'figures' });
+  const answer = await tell(part, { kind: 'figures' });
   if (answer.kind !== 'figures') throw new Error('a process of clients gave no figures');
   return answer;
 }

@@ -10,7 +10,9 @@ export interface Measure {
   readonly unit: string;
   /** What the others are compared with: a name of the samples. */
   readonly base: string;
-  /** Of `headway`, as a ratio to `base`; undefined: nothing is aimed at. */
+  /** Of what the aim is, by its name in the samples; `headway` unless it is said. */
+  readonly subject?: string;
+  /** As a ratio to `base`; undefined: nothing is aimed at. */
   readonly aim?: { readonly atMost: number } | { readonly atLeast: number };
   readonly samples: Samples;
 }

@@ -3,15 +3,16 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { guard } from '../../test/harness/watchdog.js';
+import { ask } from './ask.js';
 import type { ClientSpec } from './load.js';
 
 export type SubjectName = 'headway' | 'limit' | 'relay' | 'ws' | 'socket-io' | 'centrifugo';
 
 export interface Subject extends AsyncDisposable {
   readonly name: SubjectName;
-  /** Of what: "uWebSockets.js 20.0.8". */
-  readonly version: string;
   readonly pid: number;
+  /** Where it is several processes: those of the others. */
+  readonly otherPids?: readonly number[];
   /** Where it reads its events from; undefined: from nowhere, it makes its updates by itself. */
   readonly natsUrl?: string;
   /** What a client sends to follow one job, by its id or by its own number (`{n}`). */
@@ -50,15 +51,11 @@ export class OwnProcess implements AsyncDisposable {
     const child = fork(file, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     if (child.pid === undefined) throw new Error(`${program} could not be started`);
     child.once('exit', guard(child.pid));
-    const ended = once(child, 'exit').then(([code]) => {
-      throw new Error(`${program} ended with ${code}`);
-    });
-    ended.catch(() => undefined);
-    const [port] = (await Promise.race([once(child, 'message'), ended])) as [number];
+    const port = await ask<number>(child);
     return new OwnProcess(child, child.pid, port);
   }
 
-  tell(command: SubjectCommand): void {
+  tell(command: object): void {
     this.child.send(command);
   }
 
@@ -71,8 +68,8 @@ export class OwnProcess implements AsyncDisposable {
 }
 
 /** In the process of a server of ours: says where it listens, and does what it is told. */
-export function serve(port: number, act: (command: SubjectCommand) => void): void {
-  process.on('message', (command: SubjectCommand) => act(command));
+export function serve<C = SubjectCommand>(port: number, act: (command: C) => void): void {
+  process.on('message', (command: C) => act(command));
   process.on('disconnect', () => process.exit());
   process.send?.(port);
 }

@@ -7,16 +7,18 @@
 export type Samples = Readonly<Record<string, readonly number[]>>;
 
 /**
- * Measures each in turn, so many times, after one turn that warms up and does not count.
+ * Measures each in turn, so many times.
  * @param measure gives the figure of one turn
+ * @param warmUp one turn goes before that and does not count
  */
 export async function inTurns<T extends { readonly name: string }>(
   all: readonly T[],
   turns: number,
   measure: (one: T) => Promise<number>,
+  warmUp = true,
 ): Promise<Samples> {
   const samples: Record<string, number[]> = Object.fromEntries(all.map(({ name }) => [name, []]));
-  for (let turn = 0; turn <= turns; turn++) {
+  for (let turn = warmUp ? 0 : 1; turn <= turns; turn++) {
     for (const one of all) {
       const figure = await measure(one);
       if (turn > 0) samples[one.name]?.push(figure);

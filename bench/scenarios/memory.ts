@@ -2,11 +2,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Load } from '../harness/load.js';
 import { jobId } from '../harness/payload.js';
-import type { Run, Scenario } from '../harness/scenario.js';
+import type { Measure, Run, Scenario } from '../harness/scenario.js';
 import type { SubjectName } from '../harness/subject.js';
 import { inTurns } from '../harness/turns.js';
 import { residentBytes } from '../harness/usage.js';
-import { available, startSubject } from '../subjects/index.js';
+import { chosen, startSubject } from '../subjects/index.js';
 
 const NAMES: readonly SubjectName[] = ['headway', 'limit', 'ws', 'socket-io', 'centrifugo'];
 const JOB = jobId(0);
@@ -28,16 +28,18 @@ async function kilobytes(name: SubjectName, clients: number): Promise<number> {
   return (residentBytes(subject.pid) - before) / clients / 1_000;
 }
 
-async function run({ isQuick, say }: Run) {
+async function run({ isQuick, say }: Run): Promise<Measure[]> {
   const clients = isQuick ? 3_000 : 10_000;
-  const subjects = available(NAMES).map((name) => ({ name }));
-  const samples = await inTurns(subjects, isQuick ? 1 : 3, async ({ name }) => {
+  const subjects = chosen(NAMES, isQuick).map((name) => ({ name }));
+  const measure = async ({ name }: { name: SubjectName }): Promise<number> => {
     say(`${name} with ${clients} idle clients`);
     return await kilobytes(name, clients);
-  });
+  };
+  // Each turn starts the servers anew.
+  const samples = await inTurns(subjects, isQuick ? 1 : 2, measure, false);
   return [
     {
-      id: `memory-${clients}`,
+      id: 'memory',
       what: `${clients.toLocaleString('en-US')} idle clients of one job`,
       unit: 'kB of resident memory for each',
       base: 'limit',

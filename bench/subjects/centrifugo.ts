@@ -59,7 +59,6 @@ export async function centrifugo(): Promise<Subject> {
   let made = 0;
   return {
     name: 'centrifugo',
-    version: `Centrifugo ${process.env.CENTRIFUGO_VERSION ?? ''}`.trim(),
     pid: child.pid,
     clientOf: (job): ClientSpec => ({
       port,

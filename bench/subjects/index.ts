@@ -5,7 +5,7 @@ import { headway } from './headway.js';
 import { limit, relay, socketIo, ws } from './own.js';
 
 const START: Readonly<Record<SubjectName, () => Promise<Subject>>> = {
-  headway,
+  headway: () => headway(),
   limit,
   relay,
   ws,
@@ -18,7 +18,10 @@ export async function startSubject(name: SubjectName): Promise<Subject> {
   return await START[name]();
 }
 
-/** Those of them that can be started here. */
-export function available(names: readonly SubjectName[]): SubjectName[] {
-  return names.filter((name) => name !== 'centrifugo' || centrifugoBinary() !== undefined);
+/** Those of them that are measured: what can be started here, and without the slower peers when it is to be quick. */
+export function chosen(names: readonly SubjectName[], isQuick: boolean): SubjectName[] {
+  return names.filter((name) => {
+    if (name === 'centrifugo') return !isQuick && centrifugoBinary() !== undefined;
+    return name !== 'socket-io' || !isQuick;
+  });
 }

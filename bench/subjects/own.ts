@@ -4,36 +4,34 @@ import { connectNats, createStream } from '../../test/harness/publish.js';
 import type { ClientSpec } from '../harness/load.js';
 import { eventOf } from '../harness/payload.js';
 import { OwnProcess, type Subject } from '../harness/subject.js';
-import { versionOf } from './versions.js';
 
 const client = (port: number, path: string, ready = '\r\n\r\n'): ClientSpec => ({ port, path, ready });
 
 /** What makes its updates by itself, when it is told to. */
 async function told(
   name: 'limit' | 'ws' | 'socket-io',
-  packageName: string,
   clientOf: (port: number, job: string) => ClientSpec,
 ): Promise<Subject> {
   const server = await OwnProcess.start(`${name}.js`);
   return {
     name,
-    version: versionOf(packageName),
     pid: server.pid,
     clientOf: (job) => clientOf(server.port, job),
-    ...(name === 'limit' && { clientOfAll: clientOf(server.port, 'all') }),
+    ...(name === 'limit' && {
+      clientOfAll: clientOf(server.port, 'all'),
+      pace: (pace) => server.tell({ kind: 'pace', ...pace }),
+    }),
     publish: (job, count) => server.tell({ kind: 'publish', job, count }),
-    pace: (pace) => server.tell({ kind: 'pace', ...pace }),
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };
 }
 
-export const limit = (): Promise<Subject> =>
-  told('limit', 'uWebSockets.js', (port, job) => client(port, `/${job}`));
+export const limit = (): Promise<Subject> => told('limit', (port, job) => client(port, `/${job}`));
 
-export const ws = (): Promise<Subject> => told('ws', 'ws', (port, job) => client(port, `/${job}`));
+export const ws = (): Promise<Subject> => told('ws', (port, job) => client(port, `/${job}`));
 
 export const socketIo = (): Promise<Subject> =>
-  told('socket-io', 'socket.io', (port, job) => ({
+  told('socket-io', (port, job) => ({
     ...client(port, `/socket.io/?EIO=4&transport=websocket&job=${job}`, '40{'),
     say: ['40'],
   }));
@@ -47,7 +45,6 @@ export async function relay(): Promise<Subject> {
   let made = 0;
   return {
     name: 'relay',
-    version: versionOf('nats'),
     pid: server.pid,
     natsUrl: nats.url,
     clientOf: (job) => client(server.port, `/${job}`),

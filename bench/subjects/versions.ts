@@ -7,6 +7,12 @@ import { fileURLToPath } from 'node:url';
 export const REPOSITORY = fileURLToPath(new URL('../../../../../', import.meta.url));
 const require = createRequire(import.meta.url);
 
+/** Of all that Headway is compared with and that is there. */
+export function versionsOfPeers(): string[] {
+  const centrifugo = process.env.CENTRIFUGO_BIN ? [`Centrifugo ${process.env.CENTRIFUGO_VERSION ?? ''}`] : [];
+  return [...['uWebSockets.js', 'ws', 'socket.io', 'nats'].map(versionOf), ...centrifugo];
+}
+
 /** "ws 8.23.0": the version that is installed here. Not every package lets its package.json be imported. */
 export function versionOf(packageName: string): string {
   for (const folder of require.resolve.paths(packageName) ?? []) {
