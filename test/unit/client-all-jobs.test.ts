@@ -224,7 +224,9 @@ describe('all jobs with maxFinished', () => {
     const { client, loaded } = clientWorld();
     const jobs = client.jobs({ ids: ['a'] }, { maxFinished: 5 });
     await loaded();
-    expect(jobs.getSnapshot().error).toEqual(new TypeError('ids are given with maxFinished; expected ids alone'));
+    expect(jobs.getSnapshot().error).toEqual(
+      new TypeError('ids are given with maxFinished; expected ids alone'),
+    );
   });
 });
 
