@@ -5,35 +5,28 @@ export function codePoints(text: string): number {
   return count;
 }
 
-const RFC3339 = /^(\d{4})-(\d{2})-(\d{2})[Tt ](\d{2}):(\d{2}):(\d{2})(\.\d+)?([Zz]|[+-](\d{2}):(\d{2}))$/;
+const RFC3339 = /^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:[Zz]|[+-]\d{2}:\d{2})$/;
 
 // The calendar comes round every 400 years. Date takes the years from 0 to 99 for those of another century.
 const daysInMonth = (year: number, month: number): number =>
   new Date(Date.UTC(2_000 + (year % 400), month, 0)).getUTCDate();
 
+const ZERO = 0x30;
+/** The number that two digits are. */
+const twoDigits = (text: string, at: number): number =>
+  (text.charCodeAt(at) - ZERO) * 10 + text.charCodeAt(at + 1) - ZERO;
+
 /** Whether `text` is a date and time as RFC 3339 writes it, with a day that exists. A leap second is one. */
 export function isRfc3339(text: string): boolean {
-  const parts = RFC3339.exec(text);
-  if (parts === null) return false;
-  const [year, month, day, hour, minute, second] = parts.slice(1, 7).map(Number) as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
-  const offsetHour = Number(parts[9] ?? 0);
-  const offsetMinute = Number(parts[10] ?? 0);
-  return (
-    month >= 1 &&
-    month <= 12 &&
-    day >= 1 &&
-    day <= daysInMonth(year, month) &&
-    hour <= 23 &&
-    minute <= 59 &&
-    second <= 60 &&
-    offsetHour <= 23 &&
-    offsetMinute <= 59
-  );
+  // It is looked at in each event. To take the parts out of the pattern took ten times as long as to know where they are.
+  if (!RFC3339.test(text)) return false;
+  const year = twoDigits(text, 0) * 100 + twoDigits(text, 2);
+  const month = twoDigits(text, 5);
+  const day = twoDigits(text, 8);
+  const isDate = month >= 1 && month <= 12 && day >= 1 && (day <= 28 || day <= daysInMonth(year, month));
+  const isTime = twoDigits(text, 11) <= 23 && twoDigits(text, 14) <= 59 && twoDigits(text, 17) <= 60;
+  if (!isDate || !isTime) return false;
+  if (text.endsWith('Z') || text.endsWith('z')) return true;
+  const offset = text.length - '00:00'.length;
+  return twoDigits(text, offset) <= 23 && twoDigits(text, offset + 3) <= 59;
 }

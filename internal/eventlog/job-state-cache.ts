@@ -122,6 +122,15 @@ export class JobStateCache {
    * While it is in the tail its memory is the tail's.
    */
   put(record: LogRecord): JobState {
+    // Nearly all events: the job runs, and the one before is in the tail as well.
+    const running = this.#open.get(record.id);
+    if (running !== undefined && running.tail !== null) {
+      this.#leave(record.id, running);
+      running.last = record;
+      running.tail.push(record);
+      this.#putInOrder(running);
+      return running;
+    }
     const beforeTail = this.evictedSeq(record.id) ?? 0;
     const job = this.#take(record.id) ?? this.#takeGone(record.id) ?? newJob(record, beforeTail);
     if (job.tail === null && job.last !== record) job.beforeTail = job.last.seq;
@@ -267,8 +276,10 @@ export class JobStateCache {
   }
 
   #leave(id: string, { last: { jobType } }: JobState): void {
-    if (this.#restored.delete(id)) return;
-    if (!this.#open.delete(id)) this.#finished.delete(id);
+    if (!this.#open.delete(id)) {
+      if (this.#restored.delete(id)) return;
+      this.#finished.delete(id);
+    }
     if (jobType === undefined) return;
     const ofType = this.#byType.get(jobType);
     if (ofType?.delete(id) && ofType.size === 0) this.#byType.delete(jobType);
