@@ -2,7 +2,7 @@
  * A worker, in a process of its own as in production: processes documents one after the other, and publishes where
  * it is with nothing but a NATS client.
  *
- *     NATS_URL=… PAGE_MS=150 node worker.js <processing_id> <path> [<processing_id> <path> …]
+ *     NATS_URL=… PAGE_MS=150 node worker.js <processing_id> <path> <name> [<processing_id> <path> <name> …]
  *
  * With RESUME=1 it takes the place of one that was killed, and goes on behind the last event of each job.
  */
@@ -84,7 +84,12 @@ function publisher(id: string, before: number): Publish {
   };
 }
 
-async function work(path: string, { published, page: done }: Earlier, publish: Publish): Promise<void> {
+async function work(
+  path: string,
+  name: string,
+  { published, page: done }: Earlier,
+  publish: Publish,
+): Promise<void> {
   let progress = 0;
   let next = 1;
   let place: Pick<State, 'page' | 'pages'> = {};
@@ -116,17 +121,21 @@ async function work(path: string, { published, page: done }: Earlier, publish: P
   } catch (error) {
     if (!(error instanceof DocumentError)) throw error;
     const { code } = error;
-    const message = shorten(error.message, MAX_MESSAGE);
+    // Where it lies here is nobody's business.
+    const message = shorten(
+      error.message.replaceAll(path, () => name),
+      MAX_MESSAGE,
+    );
     await publish({ status: 'error', progress, ...place, error: { code, message, retryable: false } });
   }
 }
 
 try {
   const args = process.argv.slice(2);
-  for (let index = 0; index + 1 < args.length; index += 2) {
-    const id = args[index] ?? '';
+  for (let index = 0; index + 2 < args.length; index += 3) {
+    const [id = '', path = '', name = ''] = args.slice(index);
     const earlier = isResuming ? await earlierWork(id) : NOTHING;
-    if (!earlier.isOver) await work(args[index + 1] ?? '', earlier, publisher(id, earlier.published));
+    if (!earlier.isOver) await work(path, name, earlier, publisher(id, earlier.published));
   }
   await connection.close();
 } catch (error) {

@@ -61,7 +61,7 @@ export class Workers {
     return await Child.start(
       {
         command: process.execPath,
-        args: [PROGRAM, ...jobs.flatMap(({ id, path }) => [id, path])],
+        args: [PROGRAM, ...jobs.flatMap(({ id, path, label }) => [id, path, label])],
         env: {
           ...process.env,
           PAGE_MS: String(pageMs),

@@ -343,7 +343,11 @@ test(
       what: 'the end of the bomb',
       timeoutMs: 2 * PATIENCE_MS,
     });
-    expect(await stateOf(id, busy)).toMatchObject({ error: { code: 'too_much_memory', retryable: false } });
+    const message =
+      '"bomb.pdf" takes more than 512 MB of memory to be read: expected a PDF that unpacks to less.';
+    expect(await stateOf(id, busy)).toMatchObject({
+      error: { code: 'too_much_memory', message, retryable: false },
+    });
     expect(await stateOf(other.json.id ?? '', busy)).toMatchObject({ status: 'completed' });
   },
   3 * PATIENCE_MS,

@@ -94,6 +94,13 @@ test('a hundred are asked about at once, and the next when one is done; nobody t
   for (const id of open()) jobOf(id).is({ isEnded: true });
   expect(open()).toHaveLength(50);
   expect(jobs.size).toBe(250);
+  // Those that are asked about last come first.
+  probe.ask([...ids.map((id) => `${id}-later`), 'first']);
+  probe.ask(['now']);
+  for (const id of open().slice(0, 1)) jobOf(id).is({ isEnded: true });
+  probe.ask(['next']);
+  for (const id of open().slice(0, 1)) jobOf(id).is({ isEnded: true });
+  expect([jobs.has('now'), jobs.has('next'), jobs.has('first')]).toEqual([true, true, false]);
   probe.close();
   expect([open(), isClosed]).toEqual([[], true]);
 });

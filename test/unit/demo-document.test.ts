@@ -235,7 +235,7 @@ describe('what cannot be read is refused with one sentence that names the file',
       );
       expect(['read', 'damaged_pdf']).toContain(outcome);
     }
-  });
+  }, 60_000);
 
   test('a PDF that unpacks to gigabytes, while others are read', async () => {
     const bytes = pdfBomb();

@@ -226,12 +226,16 @@ export class Session extends Store {
   #probeSilent(): void {
     this.#mustProbe = false;
     const nowMs = Date.now();
-    const silent: string[] = [];
+    // Those first that have promised to say something.
+    const promised: string[] = [];
+    const others: string[] = [];
     for (const { id, condition, updatedMs, state } of this.#rows.values()) {
-      const promisedMs = (state.stall_after_seconds ?? Number.POSITIVE_INFINITY) * 1_000;
-      if (condition === 'running' && nowMs - updatedMs > Math.min(promisedMs, SILENT_MS)) silent.push(id);
+      if (condition !== 'running') continue;
+      const silentMs = nowMs - updatedMs;
+      if (silentMs > (state.stall_after_seconds ?? Number.POSITIVE_INFINITY) * 1_000) promised.push(id);
+      else if (silentMs > SILENT_MS) others.push(id);
     }
-    this.#probe.ask(silent);
+    this.#probe.ask([...promised, ...others]);
   }
 
   protected override update(): void {

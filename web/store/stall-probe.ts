@@ -13,7 +13,7 @@ const PATIENCE_MS = 10_000;
  * heartbeats are no events. And one that had stalled may be alive again by heartbeats alone, of which nobody is told.
  */
 export class StallProbe {
-  readonly #waiting = new Set<string>();
+  #waiting = new Set<string>();
   /** How to let go of each. */
   readonly #asked = new Map<string, () => void>();
 
@@ -27,7 +27,9 @@ export class StallProbe {
   ) {}
 
   ask(ids: Iterable<string>): void {
-    for (const id of ids) if (!this.#asked.has(id)) this.#waiting.add(id);
+    const wanted = [...ids].filter((id) => !this.#asked.has(id));
+    // Before those that are waited for: after a restart of the page these may be thousands.
+    this.#waiting = new Set([...wanted, ...this.#waiting]);
     this.#next();
   }
 
