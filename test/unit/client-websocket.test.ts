@@ -36,7 +36,8 @@ function wireOf(ids: readonly string[] = []) {
   return {
     ...{ wire, sent, heard },
     say: (...frames: object[]) => {
-      for (const frame of frames) socket?.onmessage?.({ data: JSON.stringify(frame) } as MessageEvent);
+      const hear = socket?.onmessage as ((event: { readonly data: string }) => void) | null | undefined;
+      for (const frame of frames) hear?.({ data: JSON.stringify(frame) });
     },
   };
 }
