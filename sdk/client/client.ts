@@ -124,7 +124,7 @@ function baseOf(given: string | URL | undefined): string {
   const href = URL.canParse(text, page) ? new URL(text, page).href : '';
   if (!/^(http|ws)s?:/.test(href))
     throw new TypeError(`url is ${text}; expected one such as https://edge.example.com`);
-  return href.replace('ws', 'http').replace(/\/?([?#].*)?$/, '');
+  return href.replace(/^ws/, 'http').replace(/\/?([?#].*)?$/, '');
 }
 
 /** Whoever asks while an answer is awaited gets the same one; but for one that takes longer than an attempt may. */

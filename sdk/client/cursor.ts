@@ -16,4 +16,4 @@ export function parseCursor(cursor: Cursor): Position {
 
 /** Whether a cursor of one means nothing in the other: another stream, or another scope where both are known. */
 export const isOtherLog = (a: Position, b: Position): boolean =>
-  a.epoch !== b.epoch || (a.scope !== b.scope && a.scope !== '' && b.scope !== '');
+  a.epoch !== b.epoch || Boolean(a.scope && b.scope && a.scope !== b.scope);

@@ -51,7 +51,7 @@ export class Saved {
     const saved = this.#read(feed.id);
     if (saved === null) return;
     const position = this.core.parseCursor(saved.cursor);
-    if (feed.rewind(position)) feed.state = saved.state;
+    if (feed.position === null && feed.rewind(position)) feed.state = saved.state;
     // Its last state was not taken up to the cursor: it goes on behind it.
     if (saved.state === null) follower.advance(position);
   }

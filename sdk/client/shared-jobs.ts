@@ -120,6 +120,7 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
     if (isClosed || follower.error) return;
     const feed = feedOf(follower.id);
     feed.followers.add(follower);
+    handles.add(follower);
     saved?.restore(feed, follower);
     const { position } = follower;
     if (position && feed.rewind(position)) want(feed.id);

@@ -10,7 +10,7 @@ import { loaded } from './bundle.js';
 import { ROOT, run, tarball } from './project.js';
 
 /** What a page loads that follows a job: minified and gzipped. */
-const MAX_CORE_BYTES = 6_900;
+const MAX_CORE_BYTES = 6_050;
 /** What the element adds. */
 const MAX_ELEMENT_BYTES = 2_000;
 /** What React's hooks and bar have, without the client. */
@@ -24,6 +24,8 @@ interface Sizes {
   readonly element: number;
   /** What is loaded when WebSocket is blocked. */
   readonly fallback: number;
+  /** What an edge's refusal of a job, or its warning, loads. */
+  readonly refusals: number;
   /** What a loop over a job loads. */
   readonly loop: number;
   /** What several jobs at once load. */
@@ -37,6 +39,7 @@ const SAID: readonly (readonly [document: string, where: RegExp, size: keyof Siz
   ['sdk/client/README.md', /(?<=A page that follows jobs loads )\d+\.\d(?= kB)/g, 'core'],
   ['sdk/client/README.md', /(?<=`@headway\/client\/element` adds )\d+\.\d(?= kB)/g, 'element'],
   ['sdk/client/README.md', /(?<=WebSocket\s+where\s+that\s+is\s+blocked\s+\()\d+\.\d(?= kB)/g, 'fallback'],
+  ['sdk/client/README.md', /(?<=about\s+to\s+expire\s+\()\d+\.\d(?= kB)/g, 'refusals'],
   ['sdk/client/README.md', /(?<=the\s+loop\s+\()\d+\.\d(?= kB)/g, 'loop'],
   ['sdk/client/README.md', /(?<=several\s+jobs\s+at\s+once\s+\()\d+\.\d(?= kB)/g, 'jobs'],
   ['sdk/client/README.md', /(?<=storage\s+and\s+requests\s+\()\d+\.\d(?= kB each)/g, 'each'],
@@ -68,6 +71,7 @@ beforeAll(async () => {
     core: core.first,
     element: element.first - core.first,
     fallback: part('fallback'),
+    refusals: part('refusals'),
     loop: part('loop'),
     jobs: part('jobs'),
     each: Math.max(part('saved'), part('http')),

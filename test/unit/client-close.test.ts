@@ -57,3 +57,17 @@ test('a connection that is refused for good is not opened for who had come in th
   await w.pass(60_000);
   expect(w.wires).toHaveLength(1);
 });
+
+test('a loop that goes on behind the end of its job is over when the client is closed', async () => {
+  const w = clientWorld();
+  const job = w.client.job('a', { after: '3.e.s' });
+  await w.pass(100);
+  await w.hello();
+  await w.say({ ...update('a', 4, 3), status: 'completed' }, { type: 'end', processing_id: 'a' });
+  const first = job[Symbol.asyncIterator]().next();
+  await w.loaded();
+  await w.pass(100);
+  w.client.close();
+  expect(await first).toEqual({ done: true, value: undefined });
+  expect(w.client.connection).toBe('closed');
+});

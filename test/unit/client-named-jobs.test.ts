@@ -82,3 +82,15 @@ test('a loop over jobs gives nothing any more once they are closed', async () =>
   expect(await loop.next()).toEqual({ done: true, value: undefined });
   w.client.close();
 });
+
+test.each([
+  ['https://news.example', 'https://news.example'],
+  ['wss://news.example/ws/?a=1#b', 'https://news.example/ws'],
+  ['ws://edge:8080/', 'http://edge:8080'],
+])('the edge %s is asked under %s', async (url, base) => {
+  const w = clientWorld({ url });
+  w.client.job('a');
+  await w.pass(1);
+  expect(w.wires[0]?.options.base).toBe(base);
+  w.client.close();
+});

@@ -327,3 +327,63 @@ describe('G6 the end: of a job whose last state is not known', () => {
     client.close();
   });
 });
+
+test('G2 state first: who comes without a cursor to a job that is followed from one gets its last state', async () => {
+  const w = clientWorld({}, async () => Response.json(update('a', 80)));
+  w.client.job('a', { after: '90.e.s' });
+  await w.pass(100);
+  await w.hello();
+  await w.say({ type: 'following', processing_id: 'a', cursor: 90, scope: 's' });
+  const late = w.client.job('a');
+  await w.loaded();
+  expect(late.getSnapshot()).toMatchObject({ state: { seq: 80 }, isCurrent: true });
+  await w.say({ type: 'heartbeat', cursor: 95, feed: 'ok' });
+  expect(late.cursor).toBe('95.e.s');
+  w.client.close();
+});
+
+test('G5 stale cursors: who comes with a cursor of a future is reset, and shown the state at once', async () => {
+  const w = clientWorld();
+  w.client.job('a');
+  await w.pass(100);
+  await w.hello();
+  await w.say(update('a', 5), { type: 'following', processing_id: 'a', cursor: 9, scope: 's' });
+  const late = w.client.job('a', { after: '90.e.s' });
+  const told: unknown[] = [];
+  late.addEventListener('reset', ({ detail }) => told.push(detail.reason));
+  late.addEventListener('update', ({ detail }) => told.push(detail.seq));
+  await w.pass(0);
+  expect([told, late.cursor]).toEqual([['ahead', 5], '9.e.s']);
+  w.client.close();
+});
+
+test('a job that was let go of while its refusal was looked at is followed anew as if nothing had been', async () => {
+  let answer = (_token: string | null): void => {};
+  let asked = 0;
+  const w = clientWorld({
+    lingerMs: 0,
+    getToken: () => {
+      asked += 1;
+      if (asked === 1) return 'token-1';
+      return new Promise((resolve) => {
+        answer = resolve;
+      });
+    },
+  });
+  w.client.job('a');
+  await w.pass(1);
+  await w.hello();
+  await w.pass(100);
+  const refused = w.client.job('b');
+  await w.pass(100);
+  await w.say({ type: 'error', code: 'forbidden', message: 'not yours', processing_id: 'b' });
+  refused.close();
+  await w.pass(100);
+  const again = w.client.job('b');
+  await w.pass(100);
+  answer(null);
+  await w.pass(0);
+  await w.say(update('b', 5), { type: 'following', processing_id: 'b', cursor: 5, scope: 's' });
+  expect(again.getSnapshot()).toMatchObject({ state: { seq: 5 }, error: null, isCurrent: true });
+  w.client.close();
+});

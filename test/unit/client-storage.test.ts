@@ -133,3 +133,15 @@ test('two edges of one page do not read what the other one has kept', async () =
   expect(other.wires[0]?.owner.followed()).toEqual([{ id: 'a', position: null }]);
   other.client.close();
 });
+
+test('G1 order: where an older place was kept of a job that is followed already, the edge is asked for all behind it', async () => {
+  const storage = new FakeStorage();
+  const w = await pageOf(storage, ['a']);
+  await w.say(following('a', 9));
+  storage.items.set('headway:http://edge/:a', JSON.stringify({ cursor: '5.e.s', state: null }));
+  w.client.job('a');
+  await w.loaded();
+  await w.pass(100);
+  expect(w.wires[0]?.asked).toEqual([[{ id: 'a', position: expect.objectContaining({ seq: 5 }) }]]);
+  w.client.close();
+});
