@@ -97,8 +97,12 @@ function barsOf(title: string, unit: string, bars: readonly Bar[]): string {
       },
     ],
   });
-  // It numbers its drawings, so that one in a process is not like the same one in another.
-  const svg = chart.renderToSVGString().replaceAll(/\bzr\d+-/g, 'zr-');
+  const svg = chart
+    .renderToSVGString()
+    // Styles for a pointer, numbered through the whole process: without them the same figures are the same file.
+    .replace(/<style ?>.*?<\/style>\n?/s, '')
+    .replaceAll(/ class="[^"]*"/g, '')
+    .replace('>\n', `>\n<title>${title}</title>\n`);
   chart.dispose();
   return `${svg}\n`;
 }
