@@ -228,14 +228,14 @@ export class ConnectionGuard {
     scope: S,
   ): AuthResult<S> | Promise<AuthResult<S>> {
     const { verifier, admission } = this.#deps;
+    const { carried } = pending;
+    pending.carried = NOTHING_CARRIED;
     if (pending.slot === null) return tooMany('connections_per_address', TOO_MANY_OF_ADDRESS);
     if (verifier === null) {
       admission.authenticated(pending.slot, null);
       const requester = requesterOf(null, pending.address);
       return { ok: true, scope, narrow: OPEN, credentials: null, requester };
     }
-    const { carried } = pending;
-    pending.carried = { kind: 'none' };
     if (carried.kind === 'none') return refused('unauthorized', NO_TOKEN, 'missing');
     if (carried.kind === 'bad') return refused('unauthorized', carried.message, 'malformed');
     return this.#check(verifier, pending.slot, pending.address, carried.token, scope);
@@ -322,6 +322,8 @@ export class ConnectionGuard {
     );
   }
 }
+
+const NOTHING_CARRIED: ExtractedToken = { kind: 'none' };
 
 /** Without tokens everything is open. */
 const OPEN: Narrow = (scope) => ({ ok: true, scope });

@@ -65,9 +65,11 @@ export interface Refused {
 }
 
 interface Connection {
-  readonly request: ParsedRequest<RequestedScope>;
+  /** null: it was taken up. */
+  request: ParsedRequest<RequestedScope> | null;
   readonly pending: PendingConnection;
-  readonly rate: ClientRateLimiter;
+  /** null: the client has sent nothing yet. */
+  rate: ClientRateLimiter | null;
   client: AnyConnection | null;
   isGone: boolean;
   /** The edge has closed it. */
@@ -145,7 +147,7 @@ function upgrade(
     const connection: Connection = {
       request: parseSocketRequest(id, req.getQuery()),
       pending,
-      rate: deps.clientRate(),
+      rate: null,
       client: null,
       isGone: false,
       isClosed: false,
@@ -180,6 +182,8 @@ function rejectUpgrade(
 function open(ws: WebSocket<Connection>, deps: WebSocketDeps): void {
   const connection = ws.getUserData();
   const { request, pending } = connection;
+  if (request === null) return;
+  connection.request = null;
   if (!request.ok) {
     refuse(ws, deps, request.code, request.message);
     return;
@@ -222,8 +226,10 @@ function refuse(
 
 // Control frames count as well: each costs the edge a turn, and the others wait.
 function isWithinRate(ws: WebSocket<Connection>, message: ArrayBuffer, deps: WebSocketDeps): boolean {
-  const { rate, client, pending } = ws.getUserData();
-  const limit = rate.take(message.byteLength, deps.now());
+  const connection = ws.getUserData();
+  const { client, pending } = connection;
+  connection.rate ??= deps.clientRate();
+  const limit = connection.rate.take(message.byteLength, deps.now());
   if (limit === null) return true;
   const code = 'too_many_frames';
   if (client === null) {

@@ -1,6 +1,13 @@
 import type { Gap } from './gaps.js';
 import type { LogRecord } from './record.js';
 
+/** Nothing lies behind the cursor. */
+export interface HeadRead {
+  readonly kind: 'head';
+  readonly cursor: number;
+  readonly gap: Gap | null;
+}
+
 /**
  * The answer to a read:
  * - `records`, and the cursor after them;
@@ -18,10 +25,12 @@ export type LogRead =
       readonly cursor: number;
       readonly scanned: number;
       readonly gap: Gap | null;
+      /** What a read behind these would say, where they are the last ones; null: there may be more. */
+      readonly head: HeadRead | null;
       /** The frames as bytes, where several read the same; null: nobody else has. */
       encoded: EncodedFrames | null;
     }
-  | { readonly kind: 'head'; readonly cursor: number; readonly gap: Gap | null }
+  | HeadRead
   | { readonly kind: 'unverified'; readonly anchor: number; readonly gapSeq: number }
   | { readonly kind: 'out_of_range' };
 

@@ -3,7 +3,7 @@ import type { DecodedEvent } from './decode.js';
 import { type Gap, GapList } from './gaps.js';
 import { GoneList } from './gone-list.js';
 import { type GoneJob, type JobState, JobStateCache } from './job-state-cache.js';
-import type { LogRead } from './log-read.js';
+import type { HeadRead, LogRead } from './log-read.js';
 import { RecordQueue } from './queue.js';
 import { RecentReads } from './recent-reads.js';
 import { inScope, type LogRecord, makeRecord, type Scope } from './record.js';
@@ -232,8 +232,8 @@ export class EventLog {
   }
 
   #take(seq: number, storedAt: number, event: DecodedEvent): LogRecord {
-    const prevSeq = this.#previous(event.id);
     const last = this.#jobs.served(event.id)?.last;
+    const prevSeq = this.#previous(event.id, last);
     const isChange = prevSeq === null || last?.seq !== prevSeq || last.phase !== event.phase;
     const record = makeRecord(event, seq, prevSeq, storedAt, isChange);
     this.#tail.push(record);
@@ -492,7 +492,17 @@ export class EventLog {
       bytes += next.bytes;
     }
     const read = (records.at(-1) as LogRecord).seq;
-    return { kind: 'records', records, cursor: read, scanned: records.length, gap: null, encoded: null };
+    const isEnd = read === last.seq && this.isWhole(id, read);
+    const head = isEnd ? this.#atHead(read, null) : null;
+    return {
+      kind: 'records',
+      records,
+      cursor: read,
+      scanned: records.length,
+      gap: null,
+      head,
+      encoded: null,
+    };
   }
 
   // A job's events leave the stream at its old end. So while one is kept, none that came after it has left. The newest
@@ -514,31 +524,29 @@ export class EventLog {
     const records: LogRecord[] = [];
     let bytes = 0;
     let seen = 0;
+    let head: HeadRead | null = null;
     for (; bytes < maxBytes && seen < READ_SCAN_LIMIT; seen++) {
       const next = this.#tail.at(index++);
-      if (next === undefined) break;
+      if (next === undefined) {
+        head = this.#atHead(cursor, this.#gaps.between(cursor, this.#head));
+        break;
+      }
       cursor = next.seq;
       if (!inScope(scope, next)) continue;
       records.push(next);
       bytes += next.bytes;
     }
-    if (seen === 0) return this.#atHead(cursor, this.#gaps.between(cursor, this.#head));
-    return {
-      kind: 'records',
-      records,
-      cursor,
-      scanned: seen,
-      gap: this.#gaps.between(from, cursor),
-      encoded: null,
-    };
+    if (seen === 0 && head !== null) return head;
+    const gap = this.#gaps.between(from, cursor);
+    return { kind: 'records', records, cursor, scanned: seen, gap, head, encoded: null };
   }
 
-  #atHead(cursor: number, gap: Gap | null): LogRead {
+  #atHead(cursor: number, gap: Gap | null): HeadRead {
     return { kind: 'head', cursor: Math.max(cursor, this.#head), gap };
   }
 
-  #previous(id: string): number | null {
-    const last = this.#jobs.served(id)?.last.seq ?? this.#jobs.evictedSeq(id);
+  #previous(id: string, served: LogRecord | undefined): number | null {
+    const last = served?.seq ?? this.#jobs.evictedSeq(id);
     if (last === undefined) return this.knowsAllJobs && this.#neverTrimmed && this.gapSeq === 0 ? 0 : null;
     return this.isWhole(id, last) ? last : null;
   }

@@ -40,10 +40,10 @@ export class Followed {
 /** Where the records of one scope come from, in the order in which they are sent. */
 export interface CatchUpSource {
   /**
-   * What comes after the cursor.
+   * What comes after the cursor. Whatever needs no more than who asks is one object for all sessions.
    * @param budget about how many bytes it may be, from 1
    */
-  next(budget: number): Step;
+  next(budget: number, deps: SourceDeps, followed: Followed): Step;
 }
 
 /** What a source has next for its session. */

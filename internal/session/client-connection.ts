@@ -35,16 +35,20 @@ export interface ConnectionDeps extends ClientDeps {
 abstract class Client {
   protected readonly writer: FrameWriter;
   readonly #edge: SessionEdge;
-  readonly #token: TokenRenewal;
+  /** null: the edge runs open. */
+  readonly #token: TokenRenewal | null;
 
   constructor(deps: ClientDeps) {
     const { context, credentials, transport } = deps;
     const expiry = credentials === null ? null : new TokenExpiry(credentials);
     this.#edge = context.edge;
-    this.writer = new FrameWriter(context, transport, expiry, () => this.ended());
-    this.#token = new TokenRenewal(context.edge.wallClock, expiry, this.writer, (narrow, expiresText) =>
-      this.renewed(narrow, expiresText),
-    );
+    this.writer = new FrameWriter(context, transport, expiry, this);
+    this.#token =
+      expiry === null
+        ? null
+        : new TokenRenewal(context.edge.wallClock, expiry, this.writer, (narrow, expiresText) =>
+            this.renewed(narrow, expiresText),
+          );
   }
 
   /** What it follows now. */
@@ -62,7 +66,7 @@ abstract class Client {
   /** What only some clients may send. */
   protected abstract select(frame: Extract<ClientFrame, { type: 'follow' | 'unfollow' }>): void;
   /** The connection is closed, from either side. */
-  protected abstract ended(): void;
+  abstract ended(): void;
 
   /** A frame from the client: its text, or null for a binary one. */
   receive(text: string | null): void {
@@ -79,7 +83,8 @@ abstract class Client {
         if (!this.writer.isFull) this.writer.send(frames.pong());
         return;
       case 'auth':
-        this.#token.renew(frame.token);
+        // While the edge runs open a client that always sends its token is served as well.
+        this.#token?.renew(frame.token);
         return;
       case 'follow':
       case 'unfollow':
@@ -96,7 +101,7 @@ abstract class Client {
   tick(now: number, feed: 'ok' | 'away'): void {
     const { writer } = this;
     if (!writer.isUsable()) return;
-    this.#token.warnIfDue();
+    this.#token?.warnIfDue();
     if (now - writer.sentAt < this.#edge.limits.heartbeatAfterMs || !writer.isEmpty) return;
     writer.send(frames.heartbeat(this.toldCursor(), feed));
   }
@@ -161,7 +166,7 @@ export class ClientConnection extends Client {
     return this.session.toldCursor();
   }
 
-  protected ended(): void {
+  ended(): void {
     this.session.ended();
   }
 
@@ -233,7 +238,7 @@ export class SelectedConnection extends Client {
     return this.#jobs.toldCursor();
   }
 
-  protected ended(): void {
+  ended(): void {
     this.#jobs.ended();
   }
 

@@ -6,6 +6,11 @@ import type { EdgeContext, SessionContext, SessionOutput, Transport } from './po
 /** What a record that was looked at costs, sent or not, in bytes of a session's share of a turn. */
 export const SCAN_BYTES = 16;
 
+/** Whose way to the client it is. */
+interface ConnectionOwner {
+  ended(): void;
+}
+
 /** How long something may be sent. */
 interface Expiring {
   /** When it ends, as RFC 3339 writes it. */
@@ -23,21 +28,26 @@ export class FrameWriter implements SessionOutput {
   readonly #edge: EdgeContext;
   readonly #transport: Transport;
   readonly #expiry: Expiring | null;
-  readonly #onClosed: () => void;
+  readonly #owner: ConnectionOwner;
   #isOpen = true;
   #sentAt: number;
   #cost = 0;
 
   /**
    * @param expiry null: the edge runs open
-   * @param onClosed called once, when it closes from either side
+   * @param owner is told once, when it closes from either side
    */
-  constructor(context: SessionContext, transport: Transport, expiry: Expiring | null, onClosed: () => void) {
+  constructor(
+    context: SessionContext,
+    transport: Transport,
+    expiry: Expiring | null,
+    owner: ConnectionOwner,
+  ) {
     this.#context = context;
     this.#edge = context.edge;
     this.#transport = transport;
     this.#expiry = expiry;
-    this.#onClosed = onClosed;
+    this.#owner = owner;
     this.#sentAt = context.edge.now();
   }
 
@@ -134,7 +144,7 @@ export class FrameWriter implements SessionOutput {
   closed(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
-    this.#onClosed();
+    this.#owner.ended();
   }
 
   #write(text: string, bytes: Uint8Array | null): void {

@@ -1,6 +1,7 @@
 import type { EventLog } from '../eventlog/log.js';
 import { hasTypeIn, mayBeInScope, type Scope } from '../eventlog/record.js';
 import { frames } from './frames.js';
+import type { EdgeContext } from './ports.js';
 
 /** The most frames between two looks at whether the socket is full. */
 export const GONE_BATCH = 64;
@@ -52,17 +53,14 @@ const NOTHING: readonly string[] = [];
 
 /** What a client knows of stalls. PROTOCOL.md, "stalled". */
 export class StallNotice {
-  readonly #log: EventLog;
-  readonly #stalledFor: (id: string) => number | null;
+  readonly #edge: Pick<EdgeContext, 'log' | 'stalledFor'>;
   /** One job: whether it knows that it is stalled. */
   #isTold = false;
   /** All jobs: those that fell silent while it had yet to be sent what came before; null: none did. */
   #owed: Set<string> | null = null;
 
-  /** @param stalledFor for how many milliseconds a job whose stall was told has been silent; null: it is not stalled */
-  constructor(log: EventLog, stalledFor: (id: string) => number | null) {
-    this.#log = log;
-    this.#stalledFor = stalledFor;
+  constructor(edge: Pick<EdgeContext, 'log' | 'stalledFor'>) {
+    this.#edge = edge;
   }
 
   /** Everybody was told of a stall; this client heard it or not. */
@@ -92,8 +90,8 @@ export class StallNotice {
 
   // null: nothing is to be said.
   #frame(scope: Scope, id: string): string | null {
-    const silentMs = this.#stalledFor(id);
-    if (silentMs === null || !mayBeInScope(scope, this.#log.last(id))) return null;
+    const silentMs = this.#edge.stalledFor?.(id) ?? null;
+    if (silentMs === null || !mayBeInScope(scope, this.#edge.log.last(id))) return null;
     return frames.stalled(id, silentMs);
   }
 }

@@ -59,16 +59,12 @@ export function decideResume(facts: ResumeInput): ResumeDecision {
 
 /** Where a client's cursor leads when its session starts, and when it starts over with the log. */
 export class OpeningSource implements CatchUpSource {
-  readonly #deps: SourceDeps;
-  readonly #followed: Followed;
   #resume: Resume | null;
   /** The epoch that the client takes its cursor to be of. */
   #clientEpoch = '';
   #pendingReset: ResetReason | null = null;
 
-  constructor(deps: SourceDeps, followed: Followed, resume: Resume | null) {
-    this.#deps = deps;
-    this.#followed = followed;
+  constructor(resume: Resume | null) {
     this.#resume = resume;
   }
 
@@ -98,9 +94,9 @@ export class OpeningSource implements CatchUpSource {
     this.#pendingReset = reset ?? this.#pendingReset;
   }
 
-  next(): Step {
-    const { log, limits, scopeId } = this.#deps.edge;
-    const { scope } = this.#followed;
+  next(_budget: number, deps: SourceDeps, followed: Followed): Step {
+    const { log, limits, scopeId } = deps.edge;
+    const { scope } = followed;
     const decision = decideResume({
       resume: this.#resume,
       clientEpoch: this.#clientEpoch,
@@ -119,39 +115,39 @@ export class OpeningSource implements CatchUpSource {
       case 'reset':
         return resetStep(decision.reason, log);
       case 'replay':
-        return this.#replay(decision.cursor);
+        return replay(deps, followed, decision.cursor);
       case 'ahead':
-        return this.#replayAhead(decision.cursor);
+        return replayAhead(deps, followed, decision.cursor);
     }
   }
+}
 
-  #replay(cursor: number): Step {
-    const { scope } = this.#followed;
-    this.#followed.isOpening = true;
-    if (scope.kind === 'all') return { kind: 'resume', cursor };
-    return newestStep(this.#deps, scope.id, (newest) =>
-      this.#followed.isForbidden(newest) ? FORBIDDEN : { kind: 'resume', cursor },
-    );
-  }
+function replay(deps: SourceDeps, followed: Followed, cursor: number): Step {
+  const { scope } = followed;
+  followed.isOpening = true;
+  if (scope.kind === 'all') return { kind: 'resume', cursor };
+  return newestStep(deps, scope.id, (newest) =>
+    followed.isForbidden(newest) ? FORBIDDEN : { kind: 'resume', cursor },
+  );
+}
 
-  // The stream may be further than this edge has read.
-  #replayAhead(cursor: number): Step {
-    const { history } = this.#deps;
-    const { scope } = this.#followed;
-    return fetchStep(
-      (isWanted) => history.reached(cursor, isWanted),
-      (answer) => {
-        if (answer.kind === 'refused') return { ...answer, kind: 'reset' };
-        if (scope.kind === 'all') return this.#replay(cursor);
-        // The client may have seen the job begin anew after an end that is the newest this edge has read.
-        return fetchStep(
-          (isWanted) => history.lastState(scope.id, isWanted),
-          (last) => {
-            this.#followed.unfinishedAt = last === null || last.finished ? 0 : last.seq;
-            return this.#replay(cursor);
-          },
-        );
-      },
-    );
-  }
+// The stream may be further than this edge has read.
+function replayAhead(deps: SourceDeps, followed: Followed, cursor: number): Step {
+  const { history } = deps;
+  const { scope } = followed;
+  return fetchStep(
+    (isWanted) => history.reached(cursor, isWanted),
+    (answer) => {
+      if (answer.kind === 'refused') return { ...answer, kind: 'reset' };
+      if (scope.kind === 'all') return replay(deps, followed, cursor);
+      // The client may have seen the job begin anew after an end that is the newest this edge has read.
+      return fetchStep(
+        (isWanted) => history.lastState(scope.id, isWanted),
+        (last) => {
+          followed.unfinishedAt = last === null || last.finished ? 0 : last.seq;
+          return replay(deps, followed, cursor);
+        },
+      );
+    },
+  );
 }

@@ -5,7 +5,7 @@ import type { CatchUpSource, Followed, Step } from './catch-up.js';
 import { frames } from './frames.js';
 import type { EdgeContext, Resume, SessionContext, SessionOutput } from './ports.js';
 import { OpeningSource } from './resume.js';
-import { freshStep, HistoryPages, SnapshotSource, TailSource } from './sources.js';
+import { freshStep, HISTORY_PAGES, headStep, SnapshotSource, TAIL } from './sources.js';
 import { UpdateWriter } from './update-writer.js';
 
 /** What sessions need of the hub. */
@@ -45,6 +45,8 @@ export type SessionState =
 
 const LOADING: SessionState = { name: 'loading' };
 const LIVE: SessionState = { name: 'live' };
+const IN_TAIL: Reading = { name: 'catching_up', source: TAIL };
+const IN_HISTORY: Reading = { name: 'catching_up', source: HISTORY_PAGES };
 const ENDED: SessionState = { name: 'ended' };
 
 /**
@@ -54,14 +56,11 @@ const ENDED: SessionState = { name: 'ended' };
  * last state or the client's own cursor; nothing is sent before `hello` or after `ended`.
  */
 export class Session {
-  /** Who asks: sessions of the same one share its turns. */
-  readonly requester: string;
   readonly #deps: SessionDeps;
   readonly #writer: SessionOutput;
   readonly #updates: UpdateWriter;
   readonly #followed: Followed;
   readonly #opening: OpeningSource;
-  readonly #tail: Reading;
   #state: SessionState = LOADING;
   /** Whether `caught_up` follows when the head is reached: after a connect or reset, not after a full socket. */
   #owesCaughtUp = true;
@@ -75,13 +74,16 @@ export class Session {
 
   /** @param resume null: a fresh client, which gets the last state */
   constructor(deps: SessionDeps, writer: SessionOutput, followed: Followed, resume: Resume | null) {
-    this.requester = deps.requester;
     this.#deps = deps;
     this.#writer = writer;
     this.#updates = new UpdateWriter(deps, writer, followed);
     this.#followed = followed;
-    this.#opening = new OpeningSource(deps, followed, resume);
-    this.#tail = { name: 'catching_up', source: new TailSource(deps, followed) };
+    this.#opening = new OpeningSource(resume);
+  }
+
+  /** Who asks: sessions of the same one share its turns. */
+  get requester(): string {
+    return this.#deps.requester;
   }
 
   get scope(): Scope {
@@ -89,7 +91,7 @@ export class Session {
   }
 
   get state(): SessionState['name'] {
-    return this.#isHeldBack && this.#state === this.#tail ? 'live' : this.#state.name;
+    return this.#isHeldBack && this.#state === IN_TAIL ? 'live' : this.#state.name;
   }
 
   /** Everything in scope up to here has been sent. */
@@ -156,7 +158,7 @@ export class Session {
           break;
         case 'snapshot':
         case 'catching_up':
-          budget -= this.#take(state.source.next(budget), state);
+          budget -= this.#take(state.source.next(budget, this.#deps, this.#followed), state);
           break;
         case 'fetched':
           this.#enter(state.reading);
@@ -185,13 +187,15 @@ export class Session {
           this.#writer.scanned(step.scanned) +
           this.#updates.updates(step.records, step.gap, reading.name === 'snapshot', step.encoded);
         followed.advanceTo(step.cursor);
-        return spent;
+        // Whoever follows closely is at the head at once, and need not ask whether there is more.
+        if (step.head === null || this.#state !== IN_TAIL || this.#writer.isFull) return spent;
+        return spent + this.#take(headStep(this.#deps, followed, step.head), reading);
       }
       case 'last':
         this.#last(step);
         if (step.previous !== undefined) this.#updates.setPreviousSeq(step.previous);
         followed.advanceTo(step.cursor);
-        this.#enter(this.#tail);
+        this.#enter(IN_TAIL);
         return 0;
       case 'head': {
         if (step.gap !== null) this.#updates.updates([], step.gap);
@@ -201,8 +205,8 @@ export class Session {
         return spent;
       }
       case 'continue':
-        if (step.from === 'tail') this.#enter(this.#tail);
-        else this.#enter({ name: 'catching_up', source: new HistoryPages(this.#deps, followed) });
+        if (step.from === 'tail') this.#enter(IN_TAIL);
+        else this.#enter(IN_HISTORY);
         return 0;
       case 'fetch':
         this.#flushIfDue(true);
@@ -216,14 +220,14 @@ export class Session {
         return 0;
       case 'resume':
         this.#updates.resume(step.cursor, this.#deps.edge.now());
-        this.#enter(this.#tail);
+        this.#enter(IN_TAIL);
         return 0;
       case 'skip': {
         this.#updates.flush();
         this.#updates.resume(step.cursor, this.#deps.edge.now());
         const snapshot = this.#deps.edge.log.changes(followed.scope, step.cursor);
         this.#writer.send(frames.skipped(step.reason, step.cursor, snapshot.head + 1));
-        this.#enter({ name: 'snapshot', source: new SnapshotSource(this.#deps, snapshot) });
+        this.#enter({ name: 'snapshot', source: new SnapshotSource(snapshot) });
         return 0;
       }
       case 'reset':
@@ -249,7 +253,7 @@ export class Session {
 
   #fresh(): void {
     this.#updates.startFresh();
-    this.#take(freshStep(this.#deps, this.#followed), this.#tail);
+    this.#take(freshStep(this.#deps, this.#followed), IN_TAIL);
   }
 
   #reset({ reason, firstSeq, lastSeq }: Extract<Step, { kind: 'reset' }>): void {
@@ -304,7 +308,7 @@ export class Session {
   // All jobs: what lies behind the cursor is not even read before its time, as long as memory will have it then.
   #mayHoldBack(): boolean {
     const updates = this.#updates;
-    if (this.scope.kind !== 'all' || this.#state !== this.#tail || updates.holdsBack) return false;
+    if (this.scope.kind !== 'all' || this.#state !== IN_TAIL || updates.holdsBack) return false;
     if (this.#owesCaughtUp) return false;
     const isDue = this.#deps.edge.now() >= updates.dueAt;
     if (isDue && !this.#isToBeWoken) return false;
@@ -339,7 +343,7 @@ export class Session {
   #leaveLive(): void {
     if (this.#state !== LIVE) return;
     this.#followed.cursor = this.#position;
-    this.#state = this.#tail;
+    this.#state = IN_TAIL;
   }
 
   // What has ended stays so, whatever the step that it ended in had in mind.

@@ -1,3 +1,5 @@
+import type { HeadRead, LogRead } from '../eventlog/log-read.js';
+import type { Scope } from '../eventlog/record.js';
 import type { Snapshot } from '../eventlog/snapshot.js';
 import {
   type CatchUpSource,
@@ -16,15 +18,13 @@ import type { Page, ResetRequired } from './ports.js';
 
 /** All jobs: the last states of all of them, or of those that changed after the cursor. */
 export class SnapshotSource implements CatchUpSource {
-  readonly #deps: SourceDeps;
   readonly #snapshot: Snapshot;
 
-  constructor(deps: SourceDeps, snapshot: Snapshot) {
-    this.#deps = deps;
+  constructor(snapshot: Snapshot) {
     this.#snapshot = snapshot;
   }
 
-  next(): Step {
+  next(_budget: number, { edge, history }: SourceDeps): Step {
     const snapshot = this.#snapshot;
     const step = snapshot.next();
     switch (step.kind) {
@@ -34,20 +34,14 @@ export class SnapshotSource implements CatchUpSource {
       case 'end':
         return { kind: 'last', records: [], cursor: snapshot.head, gap: null, previous: undefined };
       case 'lost':
-        return resetStep('limit', this.#deps.edge.log);
+        return resetStep('limit', edge.log);
       case 'evicted':
         return fetchStep(
-          (isWanted) => this.#deps.history.records(step.seqs, isWanted),
+          (isWanted) => history.records(step.seqs, isWanted),
           (read) => {
             const records = read.filter((record) => snapshot.includes(record));
-            return {
-              kind: 'records',
-              records,
-              cursor: step.seqs.at(-1) ?? 0,
-              scanned: 0,
-              gap: null,
-              encoded: null,
-            };
+            const cursor = step.seqs.at(-1) ?? 0;
+            return { kind: 'records', records, cursor, scanned: 0, gap: null, head: null, encoded: null };
           },
         );
     }
@@ -55,83 +49,75 @@ export class SnapshotSource implements CatchUpSource {
 }
 
 /** The newest part of the stream, which is in memory. */
-export class TailSource implements CatchUpSource {
-  readonly #deps: SourceDeps;
-  readonly #followed: Followed;
-
-  constructor(deps: SourceDeps, followed: Followed) {
-    this.#deps = deps;
-    this.#followed = followed;
-  }
-
-  next(budget: number): Step {
-    const { log, limits } = this.#deps.edge;
-    const { scope, cursor } = this.#followed;
+export const TAIL: CatchUpSource = {
+  next(budget, deps, followed) {
+    const { log, limits } = deps.edge;
+    const { scope, cursor } = followed;
     const read = log.read(scope, cursor ?? 0, Math.min(budget, limits.watermarkBytes));
     switch (read.kind) {
       case 'records':
-        this.#followed.isOpening = false;
+        followed.isOpening = false;
         return read;
       case 'head':
-        return scope.kind === 'job' && this.#followed.isForbidden(log.last(scope.id)) ? FORBIDDEN : read;
+        return headStep(deps, followed, read);
       case 'unverified':
-        return this.#verify(read.anchor, read.gapSeq);
+        return verify(deps, scope, read);
       case 'out_of_range':
         return FROM_HISTORY;
     }
-  }
+  },
+};
 
-  // Nothing of the job was deleted unread if the stream still keeps its event at `anchor`.
-  #verify(anchor: number, gapSeq: number): Step {
-    const { edge, history } = this.#deps;
-    const { scope } = this.#followed;
-    return fetchStep(
-      (isWanted) => history.isKept(anchor, isWanted),
-      (isKept) => {
-        if (!isKept) return FROM_HISTORY;
-        if (scope.kind === 'job') edge.log.verified(scope.id, anchor, gapSeq);
-        return FROM_TAIL;
-      },
-    );
-  }
+/** What follows from standing at the head. */
+export function headStep({ edge }: SourceDeps, followed: Followed, head: HeadRead): Step {
+  const { scope } = followed;
+  if (scope.kind === 'all' || scope.jobTypes === null) return head;
+  return followed.isForbidden(edge.log.last(scope.id)) ? FORBIDDEN : head;
+}
+
+// Nothing of the job was deleted unread if the stream still keeps its event at `anchor`.
+function verify(
+  { edge, history }: SourceDeps,
+  scope: Scope,
+  { anchor, gapSeq }: Extract<LogRead, { kind: 'unverified' }>,
+): Step {
+  return fetchStep(
+    (isWanted) => history.isKept(anchor, isWanted),
+    (isKept) => {
+      if (!isKept) return FROM_HISTORY;
+      if (scope.kind === 'job') edge.log.verified(scope.id, anchor, gapSeq);
+      return FROM_TAIL;
+    },
+  );
 }
 
 /** What lies behind the tail, page by page from JetStream. */
-export class HistoryPages implements CatchUpSource {
-  readonly #deps: SourceDeps;
-  readonly #followed: Followed;
-
-  constructor(deps: SourceDeps, followed: Followed) {
-    this.#deps = deps;
-    this.#followed = followed;
-  }
-
-  next(): Step {
-    const { history } = this.#deps;
-    const { scope, cursor } = this.#followed;
+export const HISTORY_PAGES: CatchUpSource = {
+  next(_budget, deps, followed) {
+    const { scope, cursor } = followed;
     return fetchStep(
-      (isWanted) => history.page(scope, cursor ?? 0, isWanted),
-      (answer) => this.#take(answer),
+      (isWanted) => deps.history.page(scope, cursor ?? 0, isWanted),
+      (answer) => takePage(deps, followed, answer),
     );
-  }
+  },
+};
 
-  #take(answer: Page | ResetRequired): Step {
-    const { log, limits } = this.#deps.edge;
-    const { scope, cursor, isOpening } = this.#followed;
-    if (answer.kind === 'refused') return { ...answer, kind: 'reset' };
-    if (scope.kind === 'all') {
-      const isFar = answer.pending > limits.maxReplayAll;
-      if ((isFar || answer.gap !== null) && log.hasChangesSince(cursor ?? 0))
-        return { kind: 'skip', reason: isFar ? 'limit' : 'retention', cursor: cursor ?? 0 };
-      for (const record of answer.records) log.shown(record);
-    } else if (isOpening && answer.pending > limits.maxReplayJob) {
-      return resetStep('limit', log);
-    }
-    this.#followed.isOpening = false;
-    const { records, gap } = answer;
-    const previous = scope.jobTypes === null ? (answer.previous ?? undefined) : undefined;
-    return { kind: 'last', records, cursor: answer.cursor, gap, previous };
+function takePage({ edge }: SourceDeps, followed: Followed, answer: Page | ResetRequired): Step {
+  const { log, limits } = edge;
+  const { scope, cursor, isOpening } = followed;
+  if (answer.kind === 'refused') return { ...answer, kind: 'reset' };
+  if (scope.kind === 'all') {
+    const isFar = answer.pending > limits.maxReplayAll;
+    if ((isFar || answer.gap !== null) && log.hasChangesSince(cursor ?? 0))
+      return { kind: 'skip', reason: isFar ? 'limit' : 'retention', cursor: cursor ?? 0 };
+    for (const record of answer.records) log.shown(record);
+  } else if (isOpening && answer.pending > limits.maxReplayJob) {
+    return resetStep('limit', log);
   }
+  followed.isOpening = false;
+  const { records, gap } = answer;
+  const previous = scope.jobTypes === null ? (answer.previous ?? undefined) : undefined;
+  return { kind: 'last', records, cursor: answer.cursor, gap, previous };
 }
 
 /** The last states that a fresh client begins with: all of them, or that of one job. */
@@ -140,7 +126,7 @@ export function freshStep(deps: SourceDeps, followed: Followed): Step {
   const { scope } = followed;
   if (scope.kind === 'all') {
     if (!log.hasAllStates) return OVERLOADED;
-    return { kind: 'snapshot', source: new SnapshotSource(deps, log.snapshot(scope, wallClock())) };
+    return { kind: 'snapshot', source: new SnapshotSource(log.snapshot(scope, wallClock())) };
   }
   return newestStep(deps, scope.id, (newest) => {
     if (followed.isForbidden(newest)) return FORBIDDEN;

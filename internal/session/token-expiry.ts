@@ -62,17 +62,14 @@ export class TokenExpiry {
 /** What the client is told of its token, and what a new one changes. PROTOCOL.md, "Tokens". */
 export class TokenRenewal {
   readonly #wallClock: () => number;
-  readonly #expiry: TokenExpiry | null;
+  readonly #expiry: TokenExpiry;
   readonly #writer: FrameWriter;
   readonly #onRenewed: (narrow: Narrow, expiresText: string) => void;
 
-  /**
-   * @param expiry null: the edge runs open
-   * @param onRenewed a new token is good, until then
-   */
+  /** @param onRenewed a new token is good, until then */
   constructor(
     wallClock: () => number,
-    expiry: TokenExpiry | null,
+    expiry: TokenExpiry,
     writer: FrameWriter,
     onRenewed: (narrow: Narrow, expiresText: string) => void,
   ) {
@@ -85,13 +82,13 @@ export class TokenRenewal {
   /** Sends the warning that the token is about to expire, where it is due. */
   warnIfDue(): void {
     const expiry = this.#expiry;
-    if (expiry?.shouldWarn(this.#wallClock())) this.#writer.send(frames.tokenExpiring(expiry.expiresText));
+    if (expiry.shouldWarn(this.#wallClock())) this.#writer.send(frames.tokenExpiring(expiry.expiresText));
   }
 
-  /** Has a new token checked. While the edge runs open a client that always sends its token is served as well. */
+  /** Has a new token checked. */
   renew(token: string): void {
     const expiry = this.#expiry;
-    expiry?.renew(token, (renewal) => {
+    expiry.renew(token, (renewal) => {
       if (this.#writer.isOpen) this.#apply(renewal, expiry);
     });
   }

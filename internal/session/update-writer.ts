@@ -11,6 +11,14 @@ import type { EdgeContext, SessionContext, SessionOutput } from './ports.js';
 /** All jobs: so many times the watermark of its socket is what one client may hold back, and be sent at once. */
 export const FOLD_WATERMARKS = 8;
 
+/** With a `maxRate`: what is held back, and when it may be sent. */
+interface Pace {
+  readonly folds: FoldBuffer;
+  readonly intervalMs: number;
+  /** In milliseconds that never go back. */
+  dueAt: number;
+}
+
 /**
  * Sends what one session follows: records as updates that are worded by those before them, and between them the notices
  * that belong there. With each the cursor moves on. With a `maxRate` records are folded before, and `flush` sends them.
@@ -20,10 +28,7 @@ export class UpdateWriter {
   readonly #followed: Followed;
   readonly #edge: EdgeContext;
   /** null: every record is sent by itself. */
-  readonly #folds: FoldBuffer | null;
-  readonly #intervalMs: number;
-  readonly #maxFoldBytes: number;
-  #dueAt = Number.NEGATIVE_INFINITY;
+  readonly #pace: Pace | null;
   /** null: one job, which nobody is told of when it leaves. */
   readonly #gone: GoneNotices | null;
   readonly #stall: StallNotice;
@@ -35,10 +40,15 @@ export class UpdateWriter {
     this.#followed = followed;
     const { edge } = deps;
     this.#edge = edge;
-    this.#folds = deps.maxRate === undefined ? null : new FoldBuffer(followed.scope.kind === 'job');
-    this.#maxFoldBytes = FOLD_WATERMARKS * edge.limits.watermarkBytes;
-    this.#intervalMs = 1_000 / (deps.maxRate ?? Number.POSITIVE_INFINITY);
-    this.#stall = new StallNotice(edge.log, edge.stalledFor ?? (() => null));
+    this.#pace =
+      deps.maxRate === undefined
+        ? null
+        : {
+            folds: new FoldBuffer(followed.scope.kind === 'job'),
+            intervalMs: 1_000 / deps.maxRate,
+            dueAt: Number.NEGATIVE_INFINITY,
+          };
+    this.#stall = new StallNotice(edge);
     this.#gone =
       followed.scope.kind === 'job'
         ? null
@@ -51,26 +61,26 @@ export class UpdateWriter {
 
   /** Whether records are folded. */
   get isConflating(): boolean {
-    return this.#folds !== null;
+    return this.#pace !== null;
   }
 
   /** Whether records were read that no update stands for yet. */
   get holdsBack(): boolean {
-    return this.#folds !== null && !this.#folds.isEmpty;
+    return this.#pace !== null && !this.#pace.folds.isEmpty;
   }
 
   /** From when on the next update may be sent, in milliseconds that never go back. */
   get dueAt(): number {
-    return this.#dueAt;
+    return this.#pace?.dueAt ?? Number.NEGATIVE_INFINITY;
   }
 
   /** Sends what is held back. */
   flush(): void {
-    const folds = this.#folds;
-    if (folds === null || folds.isEmpty) return;
+    const pace = this.#pace;
+    if (pace === null || pace.folds.isEmpty) return;
     const { scope } = this.#followed;
-    this.#dueAt = this.#edge.now() + this.#intervalMs;
-    const taken = folds.take();
+    pace.dueAt = this.#edge.now() + pace.intervalMs;
+    const taken = pace.folds.take();
     let previous = this.#followed.unsent?.previous ?? null;
     for (const [index, { record, prevSeq, count, cursor }] of taken.entries()) {
       // Before it leaves, as everywhere: on the way the client may be told how far it has come.
@@ -94,7 +104,7 @@ export class UpdateWriter {
       this.#previous = unsent.previous;
     }
     this.#followed.unsent = null;
-    this.#folds?.forget();
+    this.#pace?.folds.forget();
   }
 
   /** The next update follows this event of the job, whichever were sent; null: nobody knows which. */
@@ -115,7 +125,8 @@ export class UpdateWriter {
 
   /** Takes in a record: sends it where it is in scope, or folds it. @returns what that cost, in bytes */
   #update(record: LogRecord, index: number, encoded: EncodedFrames | null): number {
-    return this.#folds === null ? this.state(record, index, encoded) : this.#fold(record, this.#folds);
+    const pace = this.#pace;
+    return pace === null ? this.state(record, index, encoded) : this.#fold(record, pace.folds);
   }
 
   /**
@@ -134,7 +145,8 @@ export class UpdateWriter {
       this.#previous = record.seq;
       this.#edge.onSent?.(1);
     }
-    if (this.#folds !== null) this.#dueAt = this.#edge.now() + this.#intervalMs;
+    const pace = this.#pace;
+    if (pace !== null) pace.dueAt = this.#edge.now() + pace.intervalMs;
     this.#stall.told(false);
     return record.bytes;
   }
@@ -150,7 +162,8 @@ export class UpdateWriter {
     this.#previous = record.seq;
     this.#stall.told(false);
     // Of one job a change is sent at once. Of all jobs it comes with what came before it: one cursor covers them all.
-    const isDue = scope.kind === 'job' ? isChange : folds.bytes >= this.#maxFoldBytes;
+    const isDue =
+      scope.kind === 'job' ? isChange : folds.bytes >= FOLD_WATERMARKS * this.#edge.limits.watermarkBytes;
     if (!isDue) return SCAN_BYTES;
     const spent = folds.bytes;
     this.flush();
@@ -166,7 +179,9 @@ export class UpdateWriter {
   ): number {
     let spent = 0;
     let untold = gap;
-    for (const [index, record] of records.entries()) {
+    // By index: an iterator over entries took a third of what a session does for an update.
+    for (let index = 0; index < records.length; index++) {
+      const record = records[index] as LogRecord;
       if (untold !== null && record.seq > untold.after) {
         this.#skipped(untold);
         untold = null;

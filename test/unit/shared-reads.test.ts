@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { EventLog } from '../../internal/eventlog/log.js';
+import { makeRecord } from '../../internal/eventlog/record.js';
 import { Hub } from '../../internal/session/hub.js';
 import { all, event, job, pureEdge, updates } from './edge-fixture.js';
 
@@ -80,18 +81,43 @@ describe('a read of the log', () => {
     expect(made.read(job('a'), 1, 1e6)).toMatchObject({ kind: 'head', cursor: 2 });
   });
 
-  test('finds nothing of a job that has left, nor of another load', () => {
-    const made = log();
-    made.append(1, WALL, event('a'));
-    made.append(2, WALL, event('b'));
-    expect(made.read(job('c'), 0, 1e6)).toMatchObject({ kind: 'head' });
-    made.drop(['b'], 2, 0);
-    // Of a job that memory does not know nothing is certain any more.
-    expect(made.read(job('c'), -1, 1e6)).toMatchObject({ kind: 'out_of_range' });
-    expect(made.read(job('a'), 0, 1e6)).toMatchObject({ kind: 'records' });
+  test('says what is known of a job since another has left', () => {
+    const made = new EventLog({ tailBytes: 1e6, lastStateBytes: 1e6 });
     made.begin('epoch');
-    made.ready({ ...LOADED, head: 5 });
-    expect(made.read(job('a'), 0, 1e6)).toMatchObject({ kind: 'out_of_range' });
+    made.ready({ ...LOADED, head: 10 });
+    made.append(11, WALL, event('b'));
+    expect(made.read(job('c'), 5, 1e6)).toMatchObject({ kind: 'head', cursor: 11 });
+    made.drop(['b'], 11, 0);
+    // A job that memory does not know may have had events.
+    expect(made.read(job('c'), 5, 1e6)).toEqual({ kind: 'out_of_range' });
+  });
+
+  test('finds what was read back, and nothing of another load', () => {
+    const made = new EventLog({ tailBytes: 1e6, lastStateBytes: 1e6 });
+    made.begin('epoch');
+    made.ready({ ...LOADED, head: 10 });
+    expect(made.read(job('a'), 3, 1e6)).toMatchObject({ kind: 'head', cursor: 10 });
+    made.restore(makeRecord(event('a'), 7, 3, WALL));
+    expect(made.read(job('a'), 3, 1e6)).toMatchObject({ kind: 'records', cursor: 7 });
+    made.begin('epoch');
+    expect(made.read(job('a'), 3, 1e6)).toEqual({ kind: 'out_of_range' });
+  });
+
+  test('says that the head lies behind what it brings, and only then', () => {
+    const made = log();
+    for (let seq = 1; seq <= 3; seq++) made.append(seq, WALL, event('a'));
+    made.append(4, WALL, event('b'));
+    for (const scope of [job('a'), all()]) {
+      expect(made.read(scope, 0, 1)).toMatchObject({ kind: 'records', cursor: 1, head: null });
+      expect(made.read(scope, 0, 1e6)).toMatchObject({
+        kind: 'records',
+        head: { kind: 'head', cursor: 4, gap: null },
+      });
+    }
+    // Of what was deleted unread a job has to be looked up first.
+    made.append(9, WALL, event('b'));
+    expect(made.read(job('b'), 8, 1e6)).toMatchObject({ head: { cursor: 9 } });
+    expect(made.read(all(), 4, 1e6)).toMatchObject({ gap: { after: 4, before: 9 }, head: { gap: null } });
   });
 });
 
