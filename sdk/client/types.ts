@@ -36,7 +36,7 @@ export interface JobSnapshot {
   /** Whether `state` is the newest that there is, as far as the edge knows. */
   readonly isCurrent: boolean;
   readonly continuity: Continuity;
-  /** Since when the job is silent beyond what its worker promised; null: it is not. */
+  /** How long the job was silent when it had broken what its worker promised; until its next update, also where it lives by heartbeats. */
   readonly stalled: Extract<ServerFrame, { type: 'stalled' }> | null;
   /** The job is finished, and `state` is its last. */
   readonly isEnded: boolean;

@@ -16,14 +16,10 @@ import type {
 } from '../../sdk/client/types.js';
 import type { Frame } from './client.js';
 import type { Follower, SeenUpdate } from './reconnecting-client.js';
+import { Waits } from './waits.js';
 
 /** Chance decides how long a client waits; here for 30 ms, 60, 120, up to a second. */
 const CHANCE = 0.03;
-
-interface Wait {
-  readonly met: () => boolean;
-  readonly resolve: () => void;
-}
 
 export class PageClient implements Follower {
   /** What came over the wire. */
@@ -43,7 +39,7 @@ export class PageClient implements Follower {
   readonly #client: ProgressClient;
   readonly #followed: Job | Jobs;
   #socket: WebSocket | undefined;
-  #waits: Wait[] = [];
+  readonly #waits = new Waits();
 
   private constructor(base: string | (() => string), id: string | null) {
     const WebSocketClass = this.#recorded(typeof base === 'string' ? () => base : base);
@@ -71,18 +67,12 @@ export class PageClient implements Follower {
 
   /** Resolves when `met` holds; it is asked after every frame. */
   until(met: (follower: this) => boolean, what: string, timeoutMs = 30_000): Promise<void> {
-    if (met(this)) return Promise.resolve();
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(
-        () => reject(new Error(`not within ${timeoutMs} ms: ${what}; ${this.describe()}`)),
-        timeoutMs,
-      );
-      const done = (): void => {
-        clearTimeout(timer);
-        resolve();
-      };
-      this.#waits.push({ met: () => met(this), resolve: done });
-    });
+    return this.#waits.until(
+      () => met(this),
+      what,
+      timeoutMs,
+      () => this.describe(),
+    );
   }
 
   describe(): string {
@@ -169,12 +159,7 @@ export class PageClient implements Follower {
 
   /** Behind whatever else hears of it. */
   #wake(): void {
-    if (this.#waits.length === 0) return;
-    queueMicrotask(() => {
-      const met = this.#waits.filter((wait) => wait.met());
-      this.#waits = this.#waits.filter((wait) => !met.includes(wait));
-      for (const wait of met) wait.resolve();
-    });
+    queueMicrotask(() => this.#waits.wake());
   }
 }
 

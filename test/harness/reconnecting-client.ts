@@ -1,6 +1,7 @@
 import { type Frame, WsClient, type WsOptions } from './client.js';
 import type { StoredEvent } from './publish.js';
 import { ResumePoint } from './resume-point.js';
+import { Waits } from './waits.js';
 
 export interface SeenUpdate {
   readonly id: string;
@@ -50,7 +51,7 @@ export class ReconnectingClient implements Follower {
   #bytesBefore = 0;
   #isStopped = false;
   #running: Promise<void> = Promise.resolve();
-  #waits: { met: () => boolean; resolve: () => void }[] = [];
+  readonly #waits = new Waits();
 
   private constructor(
     private readonly base: () => string,
@@ -90,20 +91,8 @@ export class ReconnectingClient implements Follower {
   }
 
   until(met: (follower: this) => boolean, what: string, timeoutMs = 30_000): Promise<void> {
-    if (met(this)) return Promise.resolve();
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(
-        () => reject(new Error(`${this.path}: not within ${timeoutMs} ms: ${what}; ${this.describe()}`)),
-        timeoutMs,
-      );
-      this.#waits.push({
-        met: () => met(this),
-        resolve: () => {
-          clearTimeout(timer);
-          resolve();
-        },
-      });
-    });
+    const describe = (): string => `${this.path}: ${this.describe()}`;
+    return this.#waits.until(() => met(this), what, timeoutMs, describe);
   }
 
   describe(): string {
@@ -144,11 +133,11 @@ export class ReconnectingClient implements Follower {
           onFrame: (frame) => this.#frame(frame),
         });
         this.connects++;
-        this.#wake();
+        this.#waits.wake();
         if (this.#isStopped) this.#client.drop();
         const { code } = await this.#client.closed;
         if (code === 1000) this.hasEnded = true;
-        this.#wake();
+        this.#waits.wake();
       } catch {
         this.refusals++;
         await new Promise((resolve) => setTimeout(resolve, 20 + Math.random() * 30));
@@ -188,14 +177,7 @@ export class ReconnectingClient implements Follower {
         this.caughtUp++;
         break;
     }
-    this.#wake();
-  }
-
-  #wake(): void {
-    if (this.#waits.length === 0) return;
-    const met = this.#waits.filter((wait) => wait.met());
-    this.#waits = this.#waits.filter((wait) => !met.includes(wait));
-    for (const wait of met) wait.resolve();
+    this.#waits.wake();
   }
 }
 
