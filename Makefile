@@ -5,7 +5,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup demo example-fastapi example-express example-react test test-chaos test-node22 test-node24 test-nats-2.10 test-container test-proxies test-browser test-packages test-examples test-api \
-	test-stalls soak fuzz bench audit build packages check format clean distclean \
+	test-stalls soak fuzz bench bench-quick bench-guard bench-more audit build packages check format clean distclean \
 	need-node need-nats need-nats-for-tests
 
 FILES ?=
@@ -105,7 +105,21 @@ fuzz: need-node $(PACKAGES) ## fuzz handshakes, frames, queries and events, guid
 	@rm -rf .tools/fuzz/build && node_modules/.bin/tsc -p test/fuzz/tsconfig.json
 	@exec node .tools/fuzz/build/test/fuzz/main.js $(SECONDS) test/fuzz/corpus .tools/fuzz
 
-bench: need-node need-nats-for-tests $(PACKAGES) build ## measure (nothing is asserted)
+CENTRIFUGO_VERSION := 6.9.1
+BENCH = CENTRIFUGO_BIN=$$(scripts/centrifugo.sh $(CENTRIFUGO_VERSION)); CENTRIFUGO_VERSION=$(CENTRIFUGO_VERSION); \
+	export CENTRIFUGO_BIN CENTRIFUGO_VERSION; rm -rf .tools/bench/build && node_modules/.bin/tsc -p bench/tsconfig.json && \
+	exec node .tools/bench/build/bench/main.js
+
+bench: need-node need-nats-for-tests $(PACKAGES) build ## measure beside the limit of the machine and the peers, 10 min
+	@$(call server); $(BENCH) $(OPTIONS)
+
+bench-quick: need-node need-nats-for-tests $(PACKAGES) build ## the same with fewer clients and turns, 2 min
+	@$(call server); $(BENCH) --quick $(OPTIONS)
+
+bench-guard: need-node need-nats-for-tests $(PACKAGES) build ## measure quickly, and fail when a ratio is much worse than the one kept
+	@$(call server); $(BENCH) --quick --guard $(OPTIONS)
+
+bench-more: need-node need-nats-for-tests $(PACKAGES) build ## measure what has no peer: the worker, conflation, the dashboard
 	@$(call server); HEADWAY_BENCH=1 exec $(VITEST) --project bench
 
 setup: need-node need-nats $(PACKAGES) ## install what is missing: npm packages, a nats-server (unless NATS_URL is set)

@@ -1,0 +1,123 @@
+/** The plots of docs/performance.md, as SVG. ECharts writes it by itself, without a browser. */
+
+import type { CustomSeriesRenderItemAPI, CustomSeriesRenderItemParams } from 'echarts';
+import { BarChart, CustomChart } from 'echarts/charts';
+import { GridComponent, LegendComponent, TitleComponent } from 'echarts/components';
+import { init, use } from 'echarts/core';
+import { SVGRenderer } from 'echarts/renderers';
+import { hasPeers, nameOf } from './document.js';
+import { figure } from './report.js';
+import type { Results } from './results.js';
+import type { Measure } from './scenario.js';
+import { ratiosTo, type Spread, spreadOf } from './turns.js';
+
+use([BarChart, CustomChart, GridComponent, LegendComponent, TitleComponent, SVGRenderer]);
+
+interface Bar {
+  readonly label: string;
+  readonly spread: Spread;
+  readonly isOurs: boolean;
+}
+
+const OURS = '#0969da';
+const OTHERS = '#8c959f';
+const WIDTH = 760;
+const BAR = 26;
+
+/** Horizontal bars, each with a line from its least to its most. */
+function barsOf(title: string, unit: string, bars: readonly Bar[]): string {
+  const height = 110 + bars.length * BAR;
+  const chart = init(null, null, { renderer: 'svg', ssr: true, width: WIDTH, height });
+  chart.setOption({
+    animation: false,
+    backgroundColor: '#ffffff',
+    textStyle: { fontFamily: 'sans-serif' },
+    title: { text: title, left: 12, top: 8, textStyle: { fontSize: 14 } },
+    grid: { left: 250, right: 80, top: 44, bottom: 48 },
+    xAxis: { type: 'value', name: unit, nameLocation: 'middle', nameGap: 28 },
+    yAxis: {
+      type: 'category',
+      inverse: true,
+      data: bars.map(({ label }) => label),
+      axisLabel: { interval: 0 },
+      axisTick: { show: false },
+    },
+    series: [
+      {
+        type: 'bar',
+        barWidth: 14,
+        data: bars.map(({ spread, isOurs }) => ({
+          value: spread.median,
+          itemStyle: { color: isOurs ? OURS : OTHERS },
+        })),
+      },
+      {
+        type: 'custom',
+        renderItem: (_params: CustomSeriesRenderItemParams, api: CustomSeriesRenderItemAPI) => {
+          const at = (value: number): number[] => api.coord([value, api.value(2)]);
+          const [[left = 0, y = 0], [right = 0]] = [at(Number(api.value(0))), at(Number(api.value(1)))];
+          return {
+            type: 'group',
+            children: [
+              {
+                type: 'line',
+                shape: { x1: left, y1: y, x2: right, y2: y },
+                style: { stroke: '#1f2328', lineWidth: 1.5 },
+              },
+              {
+                type: 'text',
+                style: {
+                  text: figure(bars[Number(api.value(2))]?.spread.median ?? Number.NaN),
+                  x: right + 6,
+                  y,
+                  verticalAlign: 'middle',
+                  fill: '#1f2328',
+                  fontSize: 12,
+                },
+              },
+            ],
+          };
+        },
+        data: bars.map(({ spread }, index) => [spread.min, spread.max, index]),
+        encode: { x: [0, 1], y: 2 },
+        z: 3,
+      },
+    ],
+  });
+  // It numbers its drawings, so that one in a process is not like the same one in another.
+  const svg = chart.renderToSVGString().replaceAll(/\bzr\d+-/g, 'zr-');
+  chart.dispose();
+  return `${svg}\n`;
+}
+
+const ORDER = ['headway', 'limit', 'ws', 'socket-io', 'centrifugo'];
+
+function peersOf(measure: Measure): string {
+  const bars = ORDER.filter((name) => measure.samples[name] !== undefined).map((name) => ({
+    label: nameOf(name).replaceAll('`', ''),
+    spread: spreadOf(measure.samples[name] ?? []),
+    isOurs: name === 'headway',
+  }));
+  return barsOf(measure.what, measure.unit, bars);
+}
+
+function ratiosOf(measures: readonly Measure[]): string {
+  const bars = measures.map((measure) => ({
+    label: measure.what.length > 42 ? `${measure.what.slice(0, 41)}…` : measure.what,
+    spread: ratiosTo(
+      measure.samples[measure.base] ?? [],
+      measure.samples[measure.subject ?? 'headway'] ?? [],
+    ),
+    isOurs: true,
+  }));
+  return barsOf('Everything as a ratio to what it is compared with', 'times', bars);
+}
+
+/** By the name of the file. */
+export function plotsOf({ scenarios }: Results): Readonly<Record<string, string>> {
+  const measures = Object.values(scenarios).flatMap((one) => one.measures);
+  return {
+    'ratios.svg': ratiosOf(measures),
+    ...Object.fromEntries(measures.filter(hasPeers).map((one) => [`${one.id}.svg`, peersOf(one)])),
+  };
+}

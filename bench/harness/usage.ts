@@ -1,0 +1,16 @@
+/** What a process has used, as Linux tells it. */
+import { readFileSync } from 'node:fs';
+
+/** CPU time of all its threads, user and system, in microseconds; the kernel counts in hundredths of a second. */
+export function cpuMicros(pid: number): number {
+  const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  // The second field is the program's name, which may hold anything.
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) * 10_000;
+}
+
+/** Resident memory in bytes. */
+export function residentBytes(pid: number): number {
+  const text = readFileSync(`/proc/${pid}/status`, 'utf8');
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(text)?.[1]) * 1_024;
+}
