@@ -1,5 +1,5 @@
 /** What a process has used, as Linux tells it. */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 
 /** CPU time of all its threads, user and system, in microseconds; the kernel counts in hundredths of a second. */
 export function cpuMicros(pid: number): number {
@@ -14,3 +14,6 @@ export function residentBytes(pid: number): number {
   const text = readFileSync(`/proc/${pid}/status`, 'utf8');
   return Number(/^VmRSS:\s+(\d+) kB$/m.exec(text)?.[1]) * 1_024;
 }
+
+/** How many files and sockets it has open. */
+export const openFiles = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length;
