@@ -4,7 +4,7 @@ import { Load } from '../harness/load.js';
 import type { Measure, Run, Scenario } from '../harness/scenario.js';
 import type { Missed, Subject, SubjectName } from '../harness/subject.js';
 import { openAll, severalInTurns } from '../harness/turns.js';
-import { cpuMicros, openFiles } from '../harness/usage.js';
+import { cpuMicros, openFiles, untilIdle } from '../harness/usage.js';
 import { headway } from '../subjects/headway.js';
 import { chosen, startSubject } from '../subjects/index.js';
 
@@ -40,6 +40,7 @@ async function herd(subject: Subject, missed: Missed, clients: number): Promise<
         what: `${name} to have closed all`,
         timeoutMs: 60_000,
       });
+      await untilIdle(pid);
       return { time, cpu: used / clients };
     },
     async [Symbol.asyncDispose]() {
@@ -84,25 +85,29 @@ async function measured(
 
 async function run(options: Run): Promise<Measure[]> {
   const { isQuick } = options;
-  const crowd = isQuick ? 1_000 : 10_000;
-  const cold = isQuick ? 300 : 1_000;
+  const [crowd, peers, selecting, cold] = isQuick ? [1_000, 0, 500, 300] : [10_000, 5_000, 5_000, 1_000];
   const clientsOf = (count: number): string => `${count.toLocaleString('en-US')} clients`;
+  const behind = (clients: number, names: readonly SubjectName[]): Case => ({
+    id: `resume-${clients}`,
+    what: `${clientsOf(clients)}, 50 events behind`,
+    clients,
+    missed: { jobs: JOBS, events: 50, of: 1 },
+    atMost: 1.4,
+    names,
+  });
   return [
+    ...(await measured(options, behind(crowd, ['headway', 'limit']))),
+    // With more of them at once, Centrifugo cuts off clients that come back.
+    ...(peers === 0
+      ? []
+      : await measured(options, behind(peers, chosen(['headway', 'limit', 'centrifugo'], isQuick)))),
     ...(await measured(options, {
-      id: `resume-${crowd}`,
-      what: `${clientsOf(crowd)}, 50 events behind`,
-      clients: crowd,
-      missed: { jobs: JOBS, events: 50, of: 1 },
-      atMost: 1.4,
-      names: chosen(['headway', 'limit', 'centrifugo'], isQuick),
-    })),
-    ...(await measured(options, {
-      id: `resume-${crowd / 2}x20`,
-      what: `${clientsOf(crowd / 2)} of 20 selected jobs each, 3 events of each behind`,
-      clients: crowd / 2,
+      id: `resume-${selecting}x20`,
+      what: `${clientsOf(selecting)} of 20 selected jobs each, 3 events of each behind`,
+      clients: selecting,
       missed: { jobs: JOBS, events: 3, of: 20 },
       atMost: 1.4,
-      names: chosen(['headway', 'limit', 'centrifugo'], isQuick),
+      names: ['headway', 'limit'],
     })),
     ...(await measured(options, {
       id: `resume-${cold}-cold`,

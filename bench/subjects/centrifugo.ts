@@ -17,8 +17,9 @@ const settings = (port: number) => ({
   http_server: { address: '127.0.0.1', port },
   http_api: { insecure: true },
   log: { level: 'warn' },
-  // The clients of a measurement answer no pings.
-  client: { insecure: true, ping_interval: '600s', pong_timeout: '60s' },
+  // The clients of a measurement answer no pings; and on a busy machine nobody is to be cut off for being slow.
+  client: { insecure: true, ping_interval: '600s', pong_timeout: '60s', stale_close_delay: '60s' },
+  websocket: { write_timeout: '60s' },
   channel: {
     without_namespace: {
       allow_subscribe_for_anonymous: true,
