@@ -7,6 +7,7 @@ import { jobId, MARK, nowMicros, STAMP_DIGITS } from './payload.js';
 const MARK_BYTES = Buffer.from(MARK, 'latin1');
 const MARK_BYTE = MARK_BYTES[0];
 const PORTS = 20_000;
+const PATIENCE_MS = 120_000;
 /** So many connect at once. */
 const AT_ONCE = 100;
 /** More latencies than that are not kept, only counted. */
@@ -20,10 +21,21 @@ const sockets = new Set<Socket>();
 let updates = 0;
 let bytes = 0;
 let latencies: number[] = [];
-let waiting: { readonly total: number } | null = null;
+let waiting: { readonly total: number; readonly timer: NodeJS.Timeout } | null = null;
+/** What went wrong while nobody asked. */
+let failure: string | null = null;
+let isAsked = false;
 
-const answer = (message: LoadAnswer): void => void process.send?.(message);
-const fail = (why: string): void => answer({ kind: 'failed', why });
+function answer(message: LoadAnswer): void {
+  isAsked = false;
+  process.send?.(message);
+}
+
+/** Every command from now on is answered with that. */
+function fail(why: string): void {
+  failure ??= why;
+  if (isAsked) answer({ kind: 'failed', why: failure });
+}
 
 /** One buffer for all: what came is looked at before the next read. */
 const shared = Buffer.allocUnsafe(256 * 1_024);
@@ -96,8 +108,9 @@ function count(chunk: Buffer, isSplit: boolean): boolean {
 
 function check(): void {
   if (waiting === null || updates < waiting.total) return;
-  const { total } = waiting;
+  const { total, timer } = waiting;
   waiting = null;
+  clearTimeout(timer);
   if (updates > total) fail(`the clients got ${updates} updates where there were to be ${total}`);
   else answer({ kind: 'done' });
 }
@@ -110,7 +123,22 @@ async function connectAll({ spec, first, count }: Extract<LoadCommand, { kind: '
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
 }
 
+/** Answers when there are so many. An update that never comes is a fault of whoever is measured, and ends it all. */
+function until(total: number): void {
+  const timer = setTimeout(
+    () => fail(`after ${PATIENCE_MS} ms the clients have ${updates} updates of ${total}`),
+    PATIENCE_MS,
+  );
+  waiting = { total, timer };
+  check();
+}
+
 process.on('message', (command: LoadCommand) => {
+  isAsked = true;
+  if (failure !== null && command.kind !== 'cut') {
+    fail(failure);
+    return;
+  }
   switch (command.kind) {
     case 'connect':
       connectAll(command).then(
@@ -119,8 +147,7 @@ process.on('message', (command: LoadCommand) => {
       );
       return;
     case 'until':
-      waiting = command;
-      check();
+      until(command.total);
       return;
     case 'figures':
       answer({ kind: 'figures', updates, bytes, latencies });

@@ -17,23 +17,28 @@ interface Bar {
   readonly label: string;
   readonly spread: Spread;
   readonly isOurs: boolean;
+  /** Where the aim is. */
+  readonly aim?: number;
 }
 
 const OURS = '#0969da';
 const OTHERS = '#8c959f';
-const WIDTH = 760;
+const AIM = '#cf222e';
+const INK = '#1f2328';
+const WIDTH = 860;
 const BAR = 26;
 
 /** Horizontal bars, each with a line from its least to its most. */
 function barsOf(title: string, unit: string, bars: readonly Bar[]): string {
   const height = 110 + bars.length * BAR;
+  const longest = Math.max(...bars.map(({ label }) => label.length));
   const chart = init(null, null, { renderer: 'svg', ssr: true, width: WIDTH, height });
   chart.setOption({
     animation: false,
     backgroundColor: '#ffffff',
     textStyle: { fontFamily: 'sans-serif' },
     title: { text: title, left: 12, top: 8, textStyle: { fontSize: 14 } },
-    grid: { left: 250, right: 80, top: 44, bottom: 48 },
+    grid: { left: 8 + 7 * longest, right: 80, top: 44, bottom: 48 },
     xAxis: { type: 'value', name: unit, nameLocation: 'middle', nameGap: 28 },
     yAxis: {
       type: 'category',
@@ -56,22 +61,30 @@ function barsOf(title: string, unit: string, bars: readonly Bar[]): string {
         renderItem: (_params: CustomSeriesRenderItemParams, api: CustomSeriesRenderItemAPI) => {
           const at = (value: number): number[] => api.coord([value, api.value(2)]);
           const [[left = 0, y = 0], [right = 0]] = [at(Number(api.value(0))), at(Number(api.value(1)))];
+          const bar = bars[Number(api.value(2))];
+          const [aimX = 0] = bar?.aim === undefined ? [] : at(bar.aim);
           return {
             type: 'group',
             children: [
               {
                 type: 'line',
                 shape: { x1: left, y1: y, x2: right, y2: y },
-                style: { stroke: '#1f2328', lineWidth: 1.5 },
+                style: { stroke: INK, lineWidth: 1.5 },
+              },
+              {
+                type: 'line',
+                ignore: bar?.aim === undefined,
+                shape: { x1: aimX, y1: y - BAR / 2, x2: aimX, y2: y + BAR / 2 },
+                style: { stroke: AIM, lineWidth: 2 },
               },
               {
                 type: 'text',
                 style: {
-                  text: figure(bars[Number(api.value(2))]?.spread.median ?? Number.NaN),
-                  x: right + 6,
+                  text: figure(bar?.spread.median ?? Number.NaN),
+                  x: Math.max(right, aimX) + 6,
                   y,
                   verticalAlign: 'middle',
-                  fill: '#1f2328',
+                  fill: INK,
                   fontSize: 12,
                 },
               },
@@ -84,8 +97,12 @@ function barsOf(title: string, unit: string, bars: readonly Bar[]): string {
       },
     ],
   });
-  // It numbers its drawings, so that one in a process is not like the same one in another.
-  const svg = chart.renderToSVGString().replaceAll(/\bzr\d+-/g, 'zr-');
+  const svg = chart
+    .renderToSVGString()
+    // Styles for a pointer, numbered through the whole process: without them the same figures are the same file.
+    .replace(/<style ?>.*?<\/style>\n?/s, '')
+    .replaceAll(/ class="[^"]*"/g, '')
+    .replace('>\n', `>\n<title>${title}</title>\n`);
   chart.dispose();
   return `${svg}\n`;
 }
@@ -103,14 +120,15 @@ function peersOf(measure: Measure): string {
 
 function ratiosOf(measures: readonly Measure[]): string {
   const bars = measures.map((measure) => ({
-    label: measure.what.length > 42 ? `${measure.what.slice(0, 41)}…` : measure.what,
+    label: measure.what,
     spread: ratiosTo(
       measure.samples[measure.base] ?? [],
       measure.samples[measure.subject ?? 'headway'] ?? [],
     ),
     isOurs: true,
+    ...(measure.aim && { aim: Object.values(measure.aim)[0] }),
   }));
-  return barsOf('Everything as a ratio to what it is compared with', 'times', bars);
+  return barsOf('Everything as a ratio to what it is compared with. Red: the aim', 'times', bars);
 }
 
 /** By the name of the file. */

@@ -52,7 +52,7 @@ async function ofJobs({ turns, say, isQuick }: Run, few: number, many: number): 
 }
 
 /** How many times as much an update costs with many clients as with few; the limit beside it has the same sockets. */
-async function ofClients({ turns, say, isQuick }: Run, few: number, many: number): Promise<Measure> {
+async function ofClients({ turns, say }: Run, few: number, many: number): Promise<Measure> {
   const pairs = ['headway', 'limit'] as const;
   await using opened = await openAll(
     pairs.flatMap((name) => [few, many].map((clients) => ({ name, clients }))),
@@ -69,7 +69,7 @@ async function ofClients({ turns, say, isQuick }: Run, few: number, many: number
       name,
       async grown(): Promise<number> {
         const each: number[] = [];
-        for (const one of both) each.push(await one.costOfTurns(JOB, 1, isQuick ? 200_000 : 400_000));
+        for (const one of both) each.push(await one.costOfTurns(JOB, 1, 400_000));
         return (each[1] ?? Number.NaN) / (each[0] ?? Number.NaN);
       },
     };
@@ -88,8 +88,8 @@ async function ofClients({ turns, say, isQuick }: Run, few: number, many: number
 export const growth: Scenario = {
   name: 'growth',
   title: 'A hundred times as much',
-  run: async (run) => [
-    ...(await ofJobs(run, 1_000, run.isQuick ? 20_000 : 100_000)),
-    await ofClients(run, 100, run.isQuick ? 2_000 : 10_000),
-  ],
+  run: async (run) =>
+    run.isQuick
+      ? await ofJobs(run, 1_000, 20_000)
+      : [...(await ofJobs(run, 1_000, 100_000)), await ofClients(run, 100, 10_000)],
 };

@@ -29,7 +29,7 @@ async function kilobytes(name: SubjectName, clients: number): Promise<number> {
 }
 
 async function run({ isQuick, say }: Run): Promise<Measure[]> {
-  const clients = isQuick ? 3_000 : 10_000;
+  const clients = isQuick ? 6_000 : 10_000;
   const subjects = chosen(NAMES, isQuick).map((name) => ({ name }));
   const measure = async ({ name }: { name: SubjectName }): Promise<number> => {
     say(`${name} with ${clients} idle clients`);

@@ -25,6 +25,8 @@ async function rate({ subject, load }: Audience, rounds: number): Promise<number
 }
 
 async function run({ turns, say, isQuick }: Run): Promise<Measure[]> {
+  const hasCores = availableParallelism() >= CORES;
+  if (isQuick && !hasCores) return [];
   const clients = isQuick ? 2_000 : 6_000;
   await using audiences = await openAll([1, 2], async (processes) => {
     say(`${clients} clients on ${processes} edges`);
@@ -35,14 +37,12 @@ async function run({ turns, say, isQuick }: Run): Promise<Measure[]> {
   });
   const of = { base: 'one edge', subject: 'two edges' };
   const what = `${clients.toLocaleString('en-US')} clients of one job, ${EVENTS} events a turn, on one port`;
-  if (availableParallelism() >= CORES) {
+  if (hasCores) {
     const samples = await inTurns(audiences.all, turns, (one) => rate(one, isQuick ? 10 : 40));
     return [{ ...of, id: 'processes', what, unit: 'updates a second', aim: { atLeast: 1.7 }, samples }];
   }
   say(`fewer than ${CORES} cores: what is measured is CPU, and not how many updates two edges deliver`);
-  const samples = await inTurns(audiences.all, turns, (one) =>
-    one.costOfTurns(JOB, EVENTS, isQuick ? 200_000 : 400_000),
-  );
+  const samples = await inTurns(audiences.all, turns, (one) => one.costOfTurns(JOB, EVENTS, 400_000));
   const unit = 'µs of CPU of both for each delivered update';
   return [{ ...of, id: 'processes-cpu', what, unit, samples }];
 }
