@@ -119,7 +119,7 @@ bench-quick: need-node need-nats-for-tests $(PACKAGES) build ## the same with fe
 bench-guard: need-node need-nats-for-tests $(PACKAGES) build ## measure quickly, and fail when a ratio is much worse than the one kept
 	@$(call server); $(BENCH) --quick --guard $(OPTIONS)
 
-bench-more: need-node need-nats-for-tests $(PACKAGES) build ## measure what has no peer: the worker, conflation, the dashboard
+bench-more: need-node need-nats-for-tests $(PACKAGES) build ## measure what has no peer: conflation, the dashboard, jobs in memory
 	@$(call server); HEADWAY_BENCH=1 exec $(VITEST) --project bench
 
 setup: need-node need-nats $(PACKAGES) ## install what is missing: npm packages, a nats-server (unless NATS_URL is set)

@@ -13,6 +13,8 @@ const NAMES: Readonly<Record<string, string>> = {
   headway: 'Headway',
   limit: 'the limit',
   relay: 'the relay',
+  raw: 'a raw consumer',
+  'js.publish': '`js.publish`',
   ws: '`ws`',
   'socket-io': 'Socket.IO',
   centrifugo: 'Centrifugo',

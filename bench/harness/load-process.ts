@@ -42,7 +42,9 @@ const shared = Buffer.allocUnsafe(256 * 1_024);
 
 /** Connects one client. Resolves when what came has the word in it by which the server says that all is set up. */
 async function client(spec: ClientSpec, number: number): Promise<void> {
-  const named = (text: string): string => text.replaceAll('{n}', jobId(number));
+  const { each = [] } = spec;
+  const one = each[number % each.length] ?? '';
+  const named = (text: string): string => text.replaceAll('{n}', jobId(number)).replaceAll('{each}', one);
   let opening: string | null = '';
   let isSplit = false;
   await new Promise<void>((resolve, reject) => {

@@ -8,13 +8,17 @@ import { fileURLToPath } from 'node:url';
 import { guard } from '../../test/harness/watchdog.js';
 import { ask } from './ask.js';
 
-/** What one client sends to follow something. `{n}` in `path` and `say` stands for the client's number, as job ids have it. */
+/**
+ * What one client sends to follow something. In `path` and `say` stand `{n}` for the client's number, as job ids have it, and
+ * `{each}` for one of `each`, by that number.
+ */
 export interface ClientSpec {
   readonly port: number;
   /** Of the WebSocket handshake. */
   readonly path: string;
   /** Text frames that it sends when the handshake is answered. */
   readonly say?: readonly string[];
+  readonly each?: readonly string[];
   /** What comes when it is all set up. */
   readonly ready: string;
 }
@@ -74,6 +78,29 @@ export class Load implements AsyncDisposable {
     for (const part of this.#parts) part.expected = (await figuresOf(part)).updates;
   }
 
+  /**
+   * Connects so many clients, as fast as they get in, and waits until each has had so many updates.
+   * @param count the same at each call: the processes stay, and their clients are to be cut before
+   */
+  async herd(spec: ClientSpec, count: number, updates: number): Promise<void> {
+    const commands: { part: Part; first: number; some: number }[] = [];
+    for (let left = count; left > 0; ) {
+      const part = this.#room();
+      const some = Math.min(left, CLIENTS_OF_A_PROCESS - part.clients);
+      commands.push({ part, first: this.#clients, some });
+      part.clients += some;
+      this.#clients += some;
+      left -= some;
+    }
+    await Promise.all(
+      commands.map(async ({ part, first, some }) => {
+        await tell(part, { kind: 'connect', spec, first, count: some });
+        part.expected += updates * some;
+        await tell(part, { kind: 'until', total: part.expected });
+      }),
+    );
+  }
+
   get clients(): number {
     return this.#clients;
   }
@@ -125,8 +152,8 @@ export class Load implements AsyncDisposable {
   }
 
   #room(): Part {
-    const last = this.#parts.at(-1);
-    if (last !== undefined && last.clients < CLIENTS_OF_A_PROCESS) return last;
+    const free = this.#parts.find(({ clients }) => clients < CLIENTS_OF_A_PROCESS);
+    if (free !== undefined) return free;
     const child = fork(PROGRAM, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     if (child.pid !== undefined) child.once('exit', guard(child.pid));
     const part: Part = { process: child, clients: 0, expected: 0 };

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { guard } from '../../test/harness/watchdog.js';
 import { ask } from './ask.js';
 import type { ClientSpec } from './load.js';
+import { jobId } from './payload.js';
 
 export type SubjectName = 'headway' | 'limit' | 'relay' | 'ws' | 'socket-io' | 'centrifugo';
 
@@ -21,8 +22,26 @@ export interface Subject extends AsyncDisposable {
   readonly clientOfAll?: ClientSpec;
   /** Has this many updates of a job sent, all in one turn of the server's loop as far as that is in our hands. */
   publish(job: string, count: number): void;
+  /**
+   * Keeps so many updates of each job, and says what a client sends that comes back and has none of them. Not every server
+   * can.
+   */
+  behind?(missed: Missed): Promise<ClientSpec>;
   /** Without a `natsUrl`: updates at this pace to who follows all jobs. */
   pace?(pace: Pace): void;
+}
+
+export interface Missed {
+  readonly jobs: number;
+  /** Of each job. */
+  readonly events: number;
+  /** How many jobs each client follows; 1: by a connection to the one. */
+  readonly of: number;
+}
+
+/** Which jobs a client follows, by its number: `of` of them, one behind the other, from another one on for each. */
+export function selection(at: number, { jobs, of }: Missed): string[] {
+  return Array.from({ length: of }, (_, nth) => jobId((at * of + nth) % jobs));
 }
 
 export interface Pace {
@@ -36,6 +55,8 @@ export interface Pace {
 /** What a server of ours is told by its parent. */
 export type SubjectCommand =
   | { readonly kind: 'publish'; readonly job: string; readonly count: number }
+  /** So many updates are kept for who comes and follows this. */
+  | { readonly kind: 'keep'; readonly job: string; readonly count: number }
   | ({ readonly kind: 'pace' } & Pace);
 
 /** A server of bench/servers/, started with these words, that has said on which port it listens. */

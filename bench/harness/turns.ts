@@ -27,6 +27,27 @@ export async function inTurns<T extends { readonly name: string }>(
   return samples;
 }
 
+/** The same where each turn has several figures. @returns by the figure, then by the name */
+export async function severalInTurns<T extends { readonly name: string }, Figure extends string>(
+  all: readonly T[],
+  turns: number,
+  measure: (one: T) => Promise<Readonly<Record<Figure, number>>>,
+): Promise<Readonly<Record<Figure, Samples>>> {
+  const samples: Record<string, Record<string, number[]>> = {};
+  for (let turn = 0; turn <= turns; turn++) {
+    for (const one of all) {
+      const figures = Object.entries<number>(await measure(one));
+      if (turn === 0) continue;
+      for (const [figure, value] of figures) {
+        const byName = samples[figure] ?? {};
+        samples[figure] = byName;
+        byName[one.name] = [...(byName[one.name] ?? []), value];
+      }
+    }
+  }
+  return samples as Record<Figure, Record<string, number[]>>;
+}
+
 export interface Spread {
   readonly median: number;
   readonly min: number;

@@ -1,5 +1,6 @@
 /** What a process has used, as Linux tells it. */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 
 /** CPU time of all its threads, user and system, in microseconds; the kernel counts in hundredths of a second. */
 export function cpuMicros(pid: number): number {
@@ -14,3 +15,19 @@ export function residentBytes(pid: number): number {
   const text = readFileSync(`/proc/${pid}/status`, 'utf8');
   return Number(/^VmRSS:\s+(\d+) kB$/m.exec(text)?.[1]) * 1_024;
 }
+
+/** How many files and sockets it has open. */
+export const openFiles = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length;
+
+/** Waits until it does next to nothing any more. */
+export async function untilIdle(pid: number): Promise<void> {
+  for (let before = Number.NaN; ; ) {
+    const now = cpuMicros(pid);
+    if (now - before <= IDLE_MICROS) return;
+    before = now;
+    await delay(IDLE_MS);
+  }
+}
+
+const IDLE_MS = 250;
+const IDLE_MICROS = 10_000;

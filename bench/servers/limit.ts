@@ -1,7 +1,7 @@
 /** The limit: bare uWebSockets.js that sends the same bytes, corked, with nothing behind it. */
 import { frameOf, jobId } from '../harness/payload.js';
 import type { SubjectCommand } from '../harness/subject.js';
-import { listen, sendTo } from './uws-hub.js';
+import { keep, listen, sendTo } from './uws-hub.js';
 
 let made = 0;
 
@@ -24,10 +24,23 @@ function pace({ perSecond, seconds, jobs, tickMs }: Extract<SubjectCommand, { ki
 }
 
 await listen((command) => {
-  if (command.kind === 'pace') pace(command);
-  else
-    sendTo(
-      command.job,
-      frames(command.count, () => command.job),
-    );
+  switch (command.kind) {
+    case 'pace':
+      pace(command);
+      return;
+    case 'keep':
+      keep(
+        command.job,
+        frames(command.count, () => command.job),
+      );
+      return;
+    case 'publish':
+      sendTo(
+        command.job,
+        frames(command.count, () => command.job),
+      );
+      return;
+    default:
+      command satisfies never;
+  }
 });

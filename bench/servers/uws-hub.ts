@@ -6,6 +6,14 @@ type Client = WebSocket<{ readonly job: string }>;
 
 const followers = new Map<string, Set<Client>>();
 
+/** What those get first who follow a job, in one write. */
+const kept = new Map<string, readonly Buffer[]>();
+
+/** Keeps these for those who come to follow a job. */
+export function keep(job: string, frames: readonly Buffer[]): void {
+  kept.set(job, frames);
+}
+
 function followersOf(job: string): Set<Client> {
   const found = followers.get(job) ?? new Set();
   followers.set(job, found);
@@ -39,7 +47,12 @@ export async function listen(act: (command: SubjectCommand) => void): Promise<vo
           context,
         );
       },
-      open: (ws) => void followersOf(ws.getUserData().job).add(ws),
+      open: (ws) => {
+        const { job } = ws.getUserData();
+        followersOf(job).add(ws);
+        // The library corks what is sent in here.
+        for (const frame of kept.get(job) ?? []) ws.send(frame, false);
+      },
       close: (ws) => void followersOf(ws.getUserData().job).delete(ws),
     })
     .listen('127.0.0.1', 0, (socket) => serve(uws.localPort(socket), act));

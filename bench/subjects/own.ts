@@ -2,7 +2,7 @@
 import { startNats } from '../../test/harness/nats-server.js';
 import { connectNats, createStream } from '../../test/harness/publish.js';
 import type { ClientSpec } from '../harness/load.js';
-import { eventOf } from '../harness/payload.js';
+import { eventOf, jobId } from '../harness/payload.js';
 import { OwnProcess, type Subject } from '../harness/subject.js';
 
 const client = (port: number, path: string, ready = '\r\n\r\n'): ClientSpec => ({ port, path, ready });
@@ -20,6 +20,12 @@ async function told(
     ...(name === 'limit' && {
       clientOfAll: clientOf(server.port, 'all'),
       pace: (pace) => server.tell({ kind: 'pace', ...pace }),
+      async behind({ jobs, events, of }) {
+        // As many different answers as there are jobs; a client of several jobs gets theirs one behind the other.
+        const each = Array.from({ length: jobs }, (_, at) => jobId(at));
+        for (const job of each) server.tell({ kind: 'keep', job, count: events * of });
+        return { ...client(server.port, '/{each}'), each };
+      },
     }),
     publish: (job, count) => server.tell({ kind: 'publish', job, count }),
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),

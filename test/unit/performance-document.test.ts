@@ -6,7 +6,7 @@ import { plotsOf } from '../../bench/harness/plots.js';
 import { isHeld, worsened } from '../../bench/harness/report.js';
 import { merged, type Results, resultsText } from '../../bench/harness/results.js';
 import type { Measure } from '../../bench/harness/scenario.js';
-import { inTurns, ratiosTo, spreadOf } from '../../bench/harness/turns.js';
+import { inTurns, ratiosTo, severalInTurns, spreadOf } from '../../bench/harness/turns.js';
 import { read } from './documents.js';
 
 const results = JSON.parse(read('bench/results.json')) as Results;
@@ -47,6 +47,15 @@ describe('what is made of measurements', () => {
     const samples = await inTurns([{ name: 'a' }, { name: 'b' }], 2, async ({ name }) => order.push(name));
     expect(order.join('')).toBe('ababab');
     expect(samples).toEqual({ a: [3, 5], b: [4, 6] });
+  });
+
+  test('so does one with several figures', async () => {
+    let made = 0;
+    const samples = await severalInTurns([{ name: 'a' }, { name: 'b' }], 2, async () => {
+      made++;
+      return { time: made, cpu: -made };
+    });
+    expect(samples).toEqual({ time: { a: [3, 5], b: [4, 6] }, cpu: { a: [-3, -5], b: [-4, -6] } });
   });
 
   test('a ratio is taken within each turn', () => {
