@@ -206,7 +206,7 @@ export class World {
         maxFrameCharacters: 16_384,
       },
       wallClock: () => this.stream.clock,
-      now: () => this.stream.clock,
+      now: () => this.#hub.now(),
       stalledFor: (id: string) => {
         const seq = this.#silent.get(id);
         return seq !== undefined && seq === this.#log.last(id)?.seq ? seq : null;
