@@ -158,8 +158,9 @@ export class EventLog {
    */
   begin(epoch: string, reset: ResetReason | null = null): void {
     this.#isReady = false;
-    this.#reads.forget();
     this.#tell((listener) => listener.restarting?.(reset));
+    // Behind them: they may have read for the last time.
+    this.#reads.forget();
     if (epoch !== this.#epoch) {
       this.#before = null;
       this.#gone.clear();

@@ -139,7 +139,8 @@ export class Hub implements LogListener {
 
   /** This session has something to send at that time, in milliseconds that never go back. */
   wakeAt(session: Session, at: number): void {
-    if (at > this.#timer.now()) {
+    // By the session's own clock: by another one its time has come, it looks, and asks again, and the turn never ends.
+    if (at > this.now()) {
       this.#due.add(session, at);
       return;
     }

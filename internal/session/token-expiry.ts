@@ -59,12 +59,17 @@ export class TokenExpiry {
   }
 }
 
+/** So many new tokens may be answered while the client does not read. */
+const MAX_UNTAKEN = 256;
+
 /** What the client is told of its token, and what a new one changes. PROTOCOL.md, "Tokens". */
 export class TokenRenewal {
   readonly #wallClock: () => number;
   readonly #expiry: TokenExpiry;
   readonly #writer: FrameWriter;
   readonly #onRenewed: (narrow: Narrow, expiresText: string) => void;
+  /** Since the client read last. */
+  #untaken = 0;
 
   /** @param onRenewed a new token is good, until then */
   constructor(
@@ -87,6 +92,12 @@ export class TokenRenewal {
 
   /** Has a new token checked. */
   renew(token: string): void {
+    // As with a pong: who does not read could be made to fill the memory.
+    if (!this.#writer.isFull) this.#untaken = 0;
+    else if (++this.#untaken > MAX_UNTAKEN) {
+      this.#writer.fail('too_many_frames', `more than ${MAX_UNTAKEN} answers are not read`);
+      return;
+    }
     const expiry = this.#expiry;
     expiry.renew(token, (renewal) => {
       if (this.#writer.isOpen) this.#apply(renewal, expiry);

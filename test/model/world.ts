@@ -47,6 +47,8 @@ export class World {
   #log: EventLog;
   #hub: Hub;
   #turns: (() => void)[] = [];
+  /** At the clock, in this turn. */
+  #looks = 0;
   #answers: (() => void)[] = [];
   #timers: { readonly at: number; readonly call: () => void }[] = [];
   readonly #options: WorldOptions;
@@ -206,7 +208,7 @@ export class World {
         maxFrameCharacters: 16_384,
       },
       wallClock: () => this.stream.clock,
-      now: () => this.stream.clock,
+      now: () => this.#hub.now(),
       stalledFor: (id: string) => {
         const seq = this.#silent.get(id);
         return seq !== undefined && seq === this.#log.last(id)?.seq ? seq : null;
@@ -309,6 +311,7 @@ export class World {
 
   /** One turn of the event loop. */
   turn(): void {
+    this.#looks = 0;
     for (const run of this.#turns.splice(0)) run();
     this.#settle();
   }
@@ -399,7 +402,11 @@ export class World {
   #newEdge(): [EventLog, Hub] {
     const log = new EventLog(this.#options);
     const hub = new Hub(log, (flush) => this.#turns.push(flush), {
-      now: () => this.stream.clock,
+      // A turn takes time: each look at the clock finds it further.
+      now: () => {
+        if (++this.#looks > 100_000) throw new Error('a turn does not end');
+        return ++this.stream.clock;
+      },
       later: (call, ms) => {
         const timer = { at: this.stream.clock + ms, call };
         this.#timers.push(timer);

@@ -344,6 +344,41 @@ test.each([
   expect(updates(slow.frames).length).toBeGreaterThanOrEqual(40);
 });
 
+test.each([
+  ['one job', job('a')],
+  ['all jobs', all()],
+])('of %s: what comes due in the midst of a turn is sent behind it, and the turn ends', (_what, scope) => {
+  const { publish, pass, connect, clock } = edge();
+  let [time, looks] = [clock.now, 0];
+  Object.defineProperty(clock, 'now', {
+    get: () => {
+      if (++looks > 1_000) throw new Error('the turn does not end');
+      return time;
+    },
+    set: (now: number) => {
+      time = now;
+    },
+  });
+  // Whoever has its turn before takes its time.
+  const onSend = () => {
+    time += 20;
+  };
+  connect(job('a'), null, { onSend });
+  connect(all(), null, { onSend });
+  time += 1_000;
+  const { frames } = connect(scope, null, { maxRate: 10 });
+  const began = time;
+  publish(['a']);
+  time = began + 90;
+  publish(['a'], ['a']);
+  expect(time).toBeGreaterThan(began + 100);
+  pass(0);
+  expect(told(frames)).toEqual([
+    [1, 0, undefined, undefined],
+    [3, 1, 2, undefined],
+  ]);
+});
+
 test('ten thousand clients that wait cost one timer, and none when nobody does', () => {
   const core = edge();
   for (let i = 0; i < 10_000; i++) core.connect(job('a'), null, { maxRate: 5 });

@@ -146,7 +146,7 @@ export function pureEdge(given: PureEdgeOptions) {
         log,
         limits,
         wallClock: given.wallClock,
-        now,
+        now: () => hub.now(),
         scheduleCatchUp: (waiting) => hub.scheduleCatchUp(waiting),
         wakeAt: (waiting, at) => hub.wakeAt(waiting, at),
         ...(options.stalledFor && { stalledFor: options.stalledFor }),

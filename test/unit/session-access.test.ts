@@ -277,6 +277,28 @@ test('G8 bad input: of many auth frames at once only the newest counts', async (
   expect(seen()).toEqual([1]);
 });
 
+test('G9 memory: who renews again and again and does not read the answers is cut', async () => {
+  const { connect } = edge();
+  const { auth, answer, frames, error } = connect(job('a'), { fullAfter: 2 });
+  for (let i = 0; i < 1_000; i++) {
+    auth();
+    await answer(renewed(20_000), i);
+  }
+  expect(error()).toBe('too_many_frames');
+  expect(frames.length).toBeLessThan(300);
+});
+
+test('who reads the answers may renew as often as it likes', async () => {
+  const { connect } = edge();
+  const { auth, answer, frames, error } = connect(job('a'));
+  for (let i = 0; i < 1_000; i++) {
+    auth();
+    await answer(renewed(20_000), i);
+  }
+  expect(error()).toBeNull();
+  expect(types(frames).filter((type) => type === 'auth_ok')).toHaveLength(1_000);
+});
+
 test('the result of a check that comes after the connection is gone is for nobody', async () => {
   const { connect } = edge();
   for (const renewal of [

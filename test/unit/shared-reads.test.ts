@@ -103,6 +103,18 @@ describe('a read of the log', () => {
     expect(made.read(job('a'), 3, 1e6)).toEqual({ kind: 'out_of_range' });
   });
 
+  test('of the last moment of a load says nothing of the next one', () => {
+    const made = new EventLog({ tailBytes: 1e6, lastStateBytes: 1e6 });
+    const seen: string[] = [];
+    made.begin('epoch');
+    made.ready({ ...LOADED, head: 10 });
+    made.append(11, WALL, event('a'));
+    made.setListeners([{ restarting: () => seen.push(made.read(job('a'), 3, 1e6).kind) }]);
+    made.begin('epoch');
+    expect(seen).toEqual(['records']);
+    expect(made.read(job('a'), 3, 1e6)).toEqual({ kind: 'out_of_range' });
+  });
+
   test('says that the head lies behind what it brings, and only then', () => {
     const made = log();
     for (let seq = 1; seq <= 3; seq++) made.append(seq, WALL, event('a'));
