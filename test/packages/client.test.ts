@@ -26,8 +26,10 @@ let folder: Awaited<ReturnType<typeof guardedFolder>>;
 const write = (name: string, text: string) => writeFileSync(join(folder.path, name), text);
 const ownVersion: string = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).version;
 const version = (name: string): string => {
-  const { devDependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
-  return `${name}@${devDependencies[name]}`;
+  const { dependencies, devDependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+  const found = { ...dependencies, ...devDependencies }[name];
+  if (found === undefined) throw new Error(`package.json of the project has no ${name}`);
+  return `${name}@${found}`;
 };
 
 beforeAll(async () => {
