@@ -113,6 +113,10 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
     );
   };
 
+  const seek = (feed: Feed, { position }: Follower): void => {
+    if (position && feed.rewind(position)) want(feed.id);
+  };
+
   /** What a follower or its loop has missed: what is known already, and the rest from where it is. */
   const attach = (follower: Follower): void => {
     if (isClosed) follower.close();
@@ -122,8 +126,7 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
     feed.followers.add(follower);
     handles.add(follower);
     saved?.restore(feed, follower);
-    const { position } = follower;
-    if (position && feed.rewind(position)) want(feed.id);
+    seek(feed, follower);
     sync(feed);
     // It may rest since the end of all jobs.
     if (!feed.isEnded) connection.start();
@@ -233,6 +236,8 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
         want(id);
       }
       feed.followers.add(follower);
+      // At once: what comes before it is attached is not what it goes on with.
+      seek(feed, follower);
       follower.show({ connection: connection.state, state: follower.taken ? null : feed.state });
       // Later: whoever opens it adds its handlers first.
       void deps.loadSaved().then((loaded) => {

@@ -1,0 +1,29 @@
+import { expect, test } from 'vitest';
+// Loaded here: where the machine is busy, a test would be over before it comes.
+import '../../sdk/client/refusals.js';
+import type { Job } from '../../sdk/client/types.js';
+import { clientWorld, update } from './client-fixture.js';
+
+const following = (id: string, cursor: number) =>
+  ({ type: 'following', processing_id: id, cursor, scope: 's' }) as const;
+
+test('G1 order: who follows a job from an older cursor in the midst of a batch gets all behind it', async () => {
+  const w = clientWorld();
+  const seqs: number[] = [];
+  let late: Job | undefined;
+  w.client.job('a').addEventListener('update', ({ detail }) => {
+    if (detail.seq !== 6) return;
+    late = w.client.job('a', { after: '3.e.s' });
+    late.addEventListener('update', (event) => seqs.push(event.detail.seq));
+  });
+  await w.pass(100);
+  await w.hello();
+  await w.say(update('a', 5, 4), following('a', 5));
+  await w.say(update('a', 6, 5), update('a', 7, 6));
+  await w.pass(100);
+  expect(w.wires[0]?.asked.at(-1)).toMatchObject([{ id: 'a', position: { seq: 3 } }]);
+  await w.say(update('a', 4, 3), update('a', 5, 4), update('a', 6, 5), update('a', 7, 6), following('a', 7));
+  expect(seqs).toEqual([4, 5, 6, 7]);
+  expect(late?.getSnapshot().continuity).toEqual({ kind: 'proven' });
+  w.client.close();
+});
