@@ -27,3 +27,18 @@ test('G1 order: who follows a job from an older cursor in the midst of a batch g
   expect(late?.getSnapshot().continuity).toEqual({ kind: 'proven' });
   w.client.close();
 });
+
+test('a loop that is begun by the handler of an update gets that update once', async () => {
+  const w = clientWorld();
+  const job = w.client.job('a');
+  let loop: AsyncIterator<{ seq: number }> | undefined;
+  job.addEventListener('update', ({ detail }) => {
+    if (detail.seq === 6) loop = job[Symbol.asyncIterator]();
+  });
+  await w.pass(100);
+  await w.hello();
+  await w.say(update('a', 5, 4), update('a', 6, 5), update('a', 7, 6));
+  await w.loaded();
+  expect([(await loop?.next())?.value.seq, (await loop?.next())?.value.seq]).toEqual([6, 7]);
+  w.client.close();
+});
