@@ -65,8 +65,9 @@ export class Follower extends Handle<JobSnapshot, JobEvents> implements Job {
   /** @param isLinked it names its predecessor, and everything up to that had come */
   update(update: ProgressUpdate, position: Position, isLinked: boolean): void {
     this.#checkLog(position);
-    this.#isGiven = false;
     this.give(update, position, () => {
+      // Not by one that is for others, for it is older than the cursor that the page gave.
+      this.#isGiven = false;
       const { state, continuity } = this.getSnapshot();
       const isProven = !this.taken || (isLinked && (continuity.kind === 'proven' || !state));
       this.show({

@@ -42,3 +42,19 @@ test('a loop that is begun by the handler of an update gets that update once', a
   expect([(await loop?.next())?.value.seq, (await loop?.next())?.value.seq]).toEqual([6, 7]);
   w.client.close();
 });
+
+test('G5 stale cursors: a cursor of a future is reset, also where older events come first for another follower', async () => {
+  const w = clientWorld();
+  w.client.job('a', { after: '9.e.s' });
+  const ahead = w.client.job('a', { after: '90.e.s' });
+  const told: unknown[] = [];
+  ahead.addEventListener('reset', ({ detail }) => told.push(detail.reason));
+  ahead.addEventListener('update', ({ detail }) => told.push(detail.seq));
+  await w.pass(100);
+  await w.hello();
+  await w.say(update('a', 20, 9), update('a', 25, 20), following('a', 25));
+  expect(told).toEqual(['ahead', 25]);
+  await w.say(update('a', 26, 25));
+  expect(told).toEqual(['ahead', 25, 26]);
+  w.client.close();
+});
