@@ -134,21 +134,19 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
   };
 
   /** The edge does not go on with a job. What is to be done then, most pages need not know. */
-  const reconsider = async (frame: ServerFrame, feed: Feed): Promise<void> => {
+  const reconsider = (frame: ServerFrame, feed: Feed): void => {
     const { id } = feed;
     feed.isFollowing = false;
     sync(feed);
-    const isAgain = await import('./refusals.js')
+    const goOn = (isAgain: boolean): void => {
+      // It may have been let go of meanwhile, or be followed all the same, over another connection.
+      if (feeds.get(id) !== feed || feed.isFollowing) return;
+      if (isAgain) want(id);
+      else take(frame, feed, true);
+    };
+    import('./refusals.js')
       .then(({ isToBeAskedAgain }) => isToBeAskedAgain(frame, feed, deps.get, connection.newerToken))
-      .catch(() => null);
-    const isSame = (): boolean => feeds.get(id) === feed;
-    if (!isSame()) return;
-    if (isAgain) want(id);
-    else if (isAgain === false) take(frame, feed, true);
-    else
-      later(AGAIN_MS * (1 + platform.random()), () => {
-        if (isSame() && !feed.isFollowing) want(id);
-      });
+      .then(goOn, () => later(AGAIN_MS * (1 + platform.random()), () => goOn(true)));
   };
 
   const fail = ({ followers }: Feed, error: Error): void => {
@@ -160,7 +158,7 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
     const { id } = feed;
     const { type } = frame;
     if (!isFinal && (type === 'error' || (type === 'end' && !feed.state))) {
-      void reconsider(frame, feed);
+      reconsider(frame, feed);
       return;
     }
     if (type === 'error' || type === 'end' || type === 'reset') saved?.remove(id);

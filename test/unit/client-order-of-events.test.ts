@@ -58,3 +58,36 @@ test('G5 stale cursors: a cursor of a future is reset, also where older events c
   expect(told).toEqual(['ahead', 25, 26]);
   w.client.close();
 });
+
+test('a refusal that is looked at while its connection is lost says nothing of the next one', async () => {
+  const answers: ((token: string | null) => void)[] = [];
+  const w = clientWorld({
+    getToken: () => new Promise((resolve) => answers.push(resolve)),
+  });
+  w.client.job('a');
+  await w.pass(100);
+  answers[0]?.('token-1');
+  await w.pass(0);
+  await w.hello();
+  await w.pass(100);
+  const job = w.client.job('b');
+  await w.pass(100);
+  await w.say({ type: 'error', code: 'forbidden', message: 'not yet', processing_id: 'b' });
+  await w.loaded();
+  // The page's server does not answer this one for long.
+  expect(answers).toHaveLength(2);
+  w.wires[0]?.owner.closed({ next: 'retry', code: 1006, message: 'cut' });
+  await w.pass(32_000);
+  answers[2]?.('token-2');
+  await w.pass(0);
+  await w.hello();
+  await w.say(update('b', 5, 4), following('b', 5));
+  answers[1]?.(null);
+  await w.loaded();
+  // What comes now is taken, and no heartbeat covers what is not.
+  await w.say(update('b', 6, 5), { type: 'heartbeat', cursor: 9, feed: 'ok' });
+  await w.pass(100);
+  expect(job.getSnapshot()).toMatchObject({ error: null, isCurrent: true, state: { seq: 6 } });
+  expect(w.wires[1]?.asked).toEqual([]);
+  w.client.close();
+});
