@@ -42,6 +42,8 @@ export class Follower extends Handle<JobSnapshot, JobEvents> implements Job {
 
   /** What is known of its job, which it may not have been told yet. */
   sync(feed: JobFeed, connection: ConnectionState, isAway: boolean): void {
+    // A handler of this or of another one may have closed it.
+    if (this.error) return;
     const { position, state, stalled } = feed;
     if (position) {
       if (!this.taken && state) this.update(state, { ...position, seq: state.seq }, false);
@@ -94,7 +96,7 @@ export class Follower extends Handle<JobSnapshot, JobEvents> implements Job {
   }
 
   reset(reason: ResetReason): void {
-    if (!this.forget() && !this.state) return;
+    if (this.error || (!this.forget() && !this.state)) return;
     const continuity = { kind: 'reset', reason } as const;
     // Behind the end it concerns a loop alone, which has not got there yet.
     this.show(this.isOver ? { continuity } : { continuity, state: null, stalled: null, isCurrent: false });

@@ -91,3 +91,43 @@ test('a refusal that is looked at while its connection is lost says nothing of t
   expect(w.wires[1]?.asked).toEqual([]);
   w.client.close();
 });
+
+test('a job that is closed by a handler of its reset, or of another one, hears nothing more, and keeps no cursor of what it did not take', async () => {
+  const w = clientWorld();
+  const told: string[] = [];
+  const other = w.client.job('a');
+  const [first, second] = [
+    w.client.job('a', { after: '50.old.s' }),
+    w.client.job('a', { after: '60.old.s' }),
+  ];
+  for (const [name, job] of [
+    ['first', first],
+    ['second', second],
+  ] as const)
+    for (const type of ['reset', 'update'] as const)
+      job.addEventListener(type, () => told.push(`${name} ${type}`));
+  first.addEventListener('reset', () => {
+    first.close();
+    second.close();
+  });
+  await w.pass(100);
+  await w.hello();
+  await w.say(update('a', 5, 4), following('a', 5));
+  expect(told).toEqual(['first reset']);
+  expect([first.cursor, other.cursor]).toEqual([null, '5.e.s']);
+  w.client.close();
+});
+
+test('a follower that closes on the reset of what it was given keeps no cursor of what it did not take', async () => {
+  const w = clientWorld();
+  w.client.job('a');
+  await w.pass(100);
+  await w.hello();
+  await w.say(update('a', 5, 4), following('a', 9));
+  const late = w.client.job('a', { after: '50.old.s' });
+  late.addEventListener('reset', () => late.close());
+  await w.pass(0);
+  expect(late.getSnapshot().connection).toBe('closed');
+  expect(late.cursor).toBe(null);
+  w.client.close();
+});
