@@ -39,7 +39,8 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
   const feeds = new Map<string, Feed>();
   /** Asked for together. */
   const wanted = new Set<string>();
-  let followedAt = 0;
+  /** How long whoever is wanted waits. */
+  let joinMs = 0;
   /** As the edge named it last. */
   let epoch = '';
   let saved: Saved | undefined;
@@ -63,10 +64,14 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
 
   const want = (id: string): void => {
     if (wanted.size === 0) {
-      later(Math.max(0, JOIN_MS + followedAt - platform.now()), () => {
-        const jobs = followed().filter((job) => wanted.has(job.id));
+      later(joinMs, () => {
+        const jobs = followed().filter(({ id }) => wanted.has(id));
         wanted.clear();
-        followedAt = platform.now();
+        // By a timer, and not by the time of day, which may be set back.
+        joinMs = JOIN_MS;
+        later(JOIN_MS, () => {
+          joinMs = 0;
+        });
         if (jobs.length > 0) connection.wire?.follow(jobs);
       });
     }

@@ -131,3 +131,18 @@ test('a follower that closes on the reset of what it was given keeps no cursor o
   expect(late.cursor).toBe(null);
   w.client.close();
 });
+
+test('a clock that is set back does not hold back what a page wants', async () => {
+  const w = clientWorld();
+  w.clock.at = 3_600_000;
+  w.client.job('a');
+  await w.pass(100);
+  await w.hello();
+  w.client.job('b');
+  await w.pass(100);
+  w.clock.at = 0;
+  w.client.job('c');
+  await w.pass(100);
+  expect(w.wires[0]?.asked.flat().map(({ id }) => id)).toEqual(['b', 'c']);
+  w.client.close();
+});
