@@ -198,16 +198,19 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
         const { type } = frame;
         const { processing_id: id = '' } = frame as { readonly processing_id?: string };
         if (type === 'hello' || type === 'reset') epoch = frame.epoch;
-        if (type === 'hello') {
-          // All of them are asked for now.
-          wanted.clear();
-          isAway = false;
+        // All of them are asked for now.
+        if (type === 'hello') wanted.clear();
+        if (type === 'hello' || type === 'heartbeat') {
+          isAway = type === 'heartbeat' && frame.feed === 'away';
+          for (const feed of feeds.values()) take(frame, feed);
         }
-        if (type === 'heartbeat') isAway = frame.feed === 'away';
         const named = feeds.get(id);
         // What it is about to be asked for again, from another place, comes after this.
-        if (named && !wanted.has(id)) take(frame, named);
-        if (type === 'hello' || type === 'heartbeat') for (const feed of feeds.values()) take(frame, feed);
+        if (named && !wanted.has(id)) {
+          // Of a job of which nothing had come nothing is reset: it is of the stream that was named last.
+          if (!named.position) named.greeted(epoch);
+          take(frame, named);
+        }
       },
     },
   );

@@ -146,3 +146,17 @@ test('a clock that is set back does not hold back what a page wants', async () =
   expect(w.wires[0]?.asked.flat().map(({ id }) => id)).toEqual(['b', 'c']);
   w.client.close();
 });
+
+test('G5 stale cursors: a job of which nothing had come is of the stream that the edge named last', async () => {
+  const w = clientWorld();
+  w.client.job('a');
+  await w.pass(100);
+  await w.hello();
+  await w.say(update('a', 50, 4), following('a', 50));
+  const job = w.client.job('b');
+  await w.pass(100);
+  await w.say({ type: 'reset', reason: 'epoch', epoch: 'f', first_seq: 1, last_seq: 2, processing_id: 'a' });
+  await w.say(update('b', 2, 1), following('b', 2));
+  expect(job.cursor).toBe('2.f.s');
+  w.client.close();
+});
