@@ -22,6 +22,8 @@ export type JobsHandle = Handle<JobsSnapshot, JobsEvents>;
 
 interface JobsEngine {
   snapshot(): JobsSnapshot;
+  /** Once its handle is whole. */
+  start?(): void;
   /** Where it has a loop of its own. */
   readonly loop?: Loop;
   rewind?(): void;
@@ -61,6 +63,7 @@ export function feedJobs(
   });
   handle.show(null);
   if (handle.isOver) engine.leave();
+  else engine.start?.();
 }
 
 /** PROTOCOL.md, "Connecting". */
@@ -129,6 +132,9 @@ class AllJobs implements JobsEngine {
         failed: (error) => handle.fail(error),
       },
     );
+  }
+
+  start(): void {
     this.#connection.start();
   }
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 // Loaded here: where the machine is busy, a test would be over before it comes.
 import '../../sdk/client/refusals.js';
-import type { Job } from '../../sdk/client/types.js';
+import type { Job, JobsSnapshot } from '../../sdk/client/types.js';
 import { clientWorld, update } from './client-fixture.js';
 
 const following = (id: string, cursor: number) =>
@@ -158,5 +158,20 @@ test('G5 stale cursors: a job of which nothing had come is of the stream that th
   await w.say({ type: 'reset', reason: 'epoch', epoch: 'f', first_seq: 1, last_seq: 2, processing_id: 'a' });
   await w.say(update('b', 2, 1), following('b', 2));
   expect(job.cursor).toBe('2.f.s');
+  w.client.close();
+});
+
+test('the connection of all jobs can be looked at, and closed, from its first event on', async () => {
+  const w = clientWorld();
+  const seen: JobsSnapshot[] = [];
+  const jobs = w.client.jobs();
+  const closed = w.client.jobs();
+  jobs.addEventListener('connection', () => seen.push(jobs.getSnapshot()));
+  closed.addEventListener('connection', () => closed.close());
+  const next = closed[Symbol.asyncIterator]().next();
+  await w.loaded();
+  expect(seen.map(({ connection }) => connection)).toEqual(['connecting']);
+  expect(await next).toEqual({ done: true, value: undefined });
+  expect(closed.getSnapshot().connection).toBe('closed');
   w.client.close();
 });
