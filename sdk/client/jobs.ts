@@ -344,13 +344,18 @@ class NamedJobs implements JobsEngine {
     let last: ConnectionState | null = null;
     for (const job of jobs) {
       const { id } = job;
-      job.addEventListener('update', ({ detail }) => handle.emit('update', detail));
-      job.addEventListener('reset', ({ detail }) => handle.emit('reset', { ...detail, id }));
-      job.addEventListener('stalled', ({ detail }) => handle.emit('stalled', detail));
-      job.addEventListener('error', ({ detail }) => handle.emit('error', detail));
+      // Whoever is told of something sees it in the snapshot.
+      const tell: JobsHandle['emit'] = (type: keyof JobsEvents, detail: JobsEvents[typeof type]) => {
+        handle.show(null);
+        handle.emit(type, detail);
+      };
+      job.addEventListener('update', ({ detail }) => tell('update', detail));
+      job.addEventListener('reset', ({ detail }) => tell('reset', { ...detail, id }));
+      job.addEventListener('stalled', ({ detail }) => tell('stalled', detail));
+      job.addEventListener('error', ({ detail }) => tell('error', detail));
       job.addEventListener('connection', ({ detail }) => {
         // All of them tell the same, but for those that are over.
-        if (detail !== last) handle.emit('connection', detail);
+        if (detail !== last) tell('connection', detail);
         last = detail;
       });
       job.subscribe(() => handle.show(null));

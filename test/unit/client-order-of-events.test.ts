@@ -175,3 +175,15 @@ test('the connection of all jobs can be looked at, and closed, from its first ev
   expect(closed.getSnapshot().connection).toBe('closed');
   w.client.close();
 });
+
+test('what handlers of several named jobs see is what they are told of', async () => {
+  const w = clientWorld();
+  const jobs = w.client.jobs({ ids: ['a', 'b'] });
+  const seen: unknown[] = [];
+  jobs.addEventListener('update', () => seen.push(jobs.getSnapshot().jobs.get('a')?.state?.seq));
+  await w.loaded();
+  await w.hello();
+  await w.say(update('a', 5, 4), update('a', 6, 5));
+  expect(seen).toEqual([5, 6]);
+  w.client.close();
+});
