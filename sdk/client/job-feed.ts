@@ -12,8 +12,8 @@ export interface FeedFollower {
 /** What has been received of one job, for all who follow it. PROTOCOL.md, "What a client must do". Pure but for them. */
 export class JobFeed<F extends FeedFollower = FeedFollower> {
   readonly followers = new Set<F>();
-  /** Since when nobody follows it. */
-  leftAt = 0;
+  /** Since when nobody follows it; Infinity: somebody is about to. */
+  leftAt = Number.POSITIVE_INFINITY;
   /** Where the edge goes on; null: from the last state. */
   position: Position | null = null;
   /** The newest update; null: none since the last reset. */

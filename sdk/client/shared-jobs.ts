@@ -93,9 +93,9 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
   const feedOf = (id: string): Feed => {
     const known = feeds.get(id);
     if (known) return known;
-    if (feeds.size >= MAX_FOLLOWED) sweep(0);
     const feed: Feed = new JobFeed(id, epoch, platform.now());
     feeds.set(id, feed);
+    if (feeds.size > MAX_FOLLOWED) sweep(0);
     want(id);
     return feed;
   };

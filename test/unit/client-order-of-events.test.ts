@@ -187,3 +187,16 @@ test('what handlers of several named jobs see is what they are told of', async (
   expect(seen).toEqual([5, 6]);
   w.client.close();
 });
+
+test('a page that goes from as many jobs as an edge follows to others keeps its connection', async () => {
+  const w = clientWorld();
+  const before = Array.from({ length: 256 }, (_, i) => w.client.job(`job-${i}`));
+  await w.pass(100);
+  await w.hello();
+  for (const job of before) job.close();
+  w.client.job('other');
+  await w.pass(100);
+  expect(w.wires).toHaveLength(1);
+  expect(w.wires[0]?.asked.flat().map(({ id }) => id)).toEqual(['other']);
+  w.client.close();
+});
