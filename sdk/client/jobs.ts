@@ -273,7 +273,8 @@ class AllJobs implements JobsEngine {
 
   /** Everything up to here has come. An edge that is a little behind another takes nothing back. */
   #advance(cursor: number): void {
-    this.#received = this.#at(Math.max(cursor, this.#received?.seq ?? 0));
+    const { seq = 0, resume } = this.#received ?? {};
+    this.#received = cursor < seq ? this.#at(seq, resume) : this.#at(cursor);
     if (cursor >= (this.handle.taken?.seq ?? 0)) this.handle.advance(this.#at(cursor));
   }
 

@@ -200,3 +200,17 @@ test('a page that goes from as many jobs as an edge follows to others keeps its 
   expect(w.wires[0]?.asked.flat().map(({ id }) => id)).toEqual(['other']);
   w.client.close();
 });
+
+test('G5 stale cursors: of all jobs, a heartbeat in the midst of a window covers nothing of it', async () => {
+  const w = clientWorld();
+  w.client.jobs({}, { maxRate: 2 });
+  await w.loaded();
+  await w.hello();
+  await w.say(update('a', 1, 0), update('b', 2, 0), { type: 'caught_up', cursor: 5 });
+  await w.say(
+    { ...update('a', 8, 1), folded: 2, resume_seq: 6 },
+    { type: 'heartbeat', cursor: 6, feed: 'ok' },
+  );
+  expect(w.wires[0]?.owner.position()).toMatchObject({ seq: 6 });
+  w.client.close();
+});
