@@ -153,6 +153,8 @@ class AllJobs implements JobsEngine {
       if (frame.resume_seq !== undefined) return;
     }
     this.#giveWindow();
+    // Closed by a handler of it: what follows is not taken any more.
+    if (this.handle.isOver) return;
     switch (frame.type) {
       case 'hello':
         this.#isCaughtUp = this.#isAway = false;

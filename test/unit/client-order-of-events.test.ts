@@ -214,3 +214,23 @@ test('G5 stale cursors: of all jobs, a heartbeat in the midst of a window covers
   expect(w.wires[0]?.owner.position()).toMatchObject({ seq: 6 });
   w.client.close();
 });
+
+test('G1 order: all jobs that are closed in the midst of a window go on right there', async () => {
+  const w = clientWorld();
+  const jobs = w.client.jobs({}, { maxRate: 2 });
+  const told: unknown[] = [];
+  jobs.addEventListener('update', ({ detail }) => {
+    told.push(detail.seq);
+    if (detail.seq === 8) jobs.close();
+  });
+  await w.loaded();
+  await w.hello();
+  await w.say(update('a', 1, 0), update('b', 2, 0), { type: 'caught_up', cursor: 5 });
+  await w.say(
+    { ...update('a', 8, 1), folded: 2, resume_seq: 6 },
+    { ...update('b', 9, 2), folded: 2, resume_seq: 8 },
+    { type: 'caught_up', cursor: 9 },
+  );
+  expect([told, jobs.cursor]).toEqual([[1, 2, 8], '6.e.s']);
+  w.client.close();
+});
