@@ -48,7 +48,7 @@ export class Follower extends Handle<JobSnapshot, JobEvents> implements Job {
     if (position) {
       if (!this.taken && state) this.update(state, { ...position, seq: state.seq }, false);
       // Who has not been given the state is not behind it.
-      const isShort = !this.taken && feed.isResumed;
+      const isShort = !this.taken && feed.resumedAt;
       // What is void is shown anew.
       if (feed.isFollowing && !isShort && this.advanceTo(position)) this.sync(feed, connection, isAway);
     }

@@ -106,12 +106,13 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
 
   /** Somebody wants the last state of a job that is followed from a later place. */
   const askForState = (feed: Feed): void => {
-    const isUnknown = (): boolean => feed.isResumed && !feed.state;
-    if (!feed.isFollowing || !isUnknown() || [...feed.followers].every(({ taken }) => taken)) return;
+    const { resumedAt } = feed;
+    if (!feed.isFollowing || !resumedAt || feed.state) return;
+    if ([...feed.followers].every(({ taken }) => taken)) return;
     deps.get(feed.id).then(
       (state) => {
-        // A reset may have come before it.
-        if (isUnknown()) feed.state = state;
+        // A reset may have come before it, and somebody with a cursor behind that.
+        if (feed.resumedAt === resumedAt && !feed.state) feed.state = state;
         sync(feed);
       },
       () => {}, // asked again the next time that the job is followed
@@ -237,7 +238,6 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
       const feed = feedOf(id);
       // Another attempt may have begun behind its end.
       if (feed.isEnded) {
-        feed.isEnded = false;
         feed.greeted(epoch);
         want(id);
       }

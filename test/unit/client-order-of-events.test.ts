@@ -234,3 +234,24 @@ test('G1 order: all jobs that are closed in the midst of a window go on right th
   expect([told, jobs.cursor]).toEqual([[1, 2, 8], '6.e.s']);
   w.client.close();
 });
+
+test('G5 stale cursors: a last state that was asked for before a reset is not shown to who comes behind it with a cursor', async () => {
+  let answer = (_answer: Response): void => {};
+  const w = clientWorld({}, () => new Promise<Response>((resolve) => (answer = resolve)));
+  w.client.job('a', { after: '90.e.s' });
+  await w.pass(100);
+  await w.hello();
+  const late = w.client.job('a');
+  await w.say(following('a', 90));
+  await w.loaded();
+  const of = answer;
+  await w.say({ type: 'reset', reason: 'epoch', epoch: 'f', first_seq: 1, last_seq: 2, processing_id: 'a' });
+  w.client.job('a', { after: '3.f.s' });
+  await w.pass(100);
+  of(Response.json(update('a', 80)));
+  await w.loaded();
+  expect(late.getSnapshot().state).toBe(null);
+  await w.say(update('a', 4, 3), following('a', 4));
+  expect(late.getSnapshot()).toMatchObject({ state: { seq: 4 }, isCurrent: true });
+  w.client.close();
+});
