@@ -184,9 +184,10 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
     {
       followed,
       position: () => null,
-      connected(state) {
+      connected() {
         for (const feed of feeds.values()) {
-          if (state !== 'open') feed.isFollowing = false;
+          // Also where it opens: the edge has said hello, and not yet that it goes on.
+          feed.isFollowing = false;
           sync(feed);
         }
       },
