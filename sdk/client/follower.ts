@@ -42,11 +42,13 @@ export class Follower extends Handle<JobSnapshot, JobEvents> implements Job {
 
   /** What is known of its job, which it may not have been told yet. */
   sync(feed: JobFeed, connection: ConnectionState, isAway: boolean): void {
+    // A handler of this or of another one may have closed it.
+    if (this.error) return;
     const { position, state, stalled } = feed;
     if (position) {
       if (!this.taken && state) this.update(state, { ...position, seq: state.seq }, false);
       // Who has not been given the state is not behind it.
-      const isShort = !this.taken && feed.isResumed;
+      const isShort = !this.taken && feed.resumedAt;
       // What is void is shown anew.
       if (feed.isFollowing && !isShort && this.advanceTo(position)) this.sync(feed, connection, isAway);
     }
@@ -65,8 +67,9 @@ export class Follower extends Handle<JobSnapshot, JobEvents> implements Job {
   /** @param isLinked it names its predecessor, and everything up to that had come */
   update(update: ProgressUpdate, position: Position, isLinked: boolean): void {
     this.#checkLog(position);
-    this.#isGiven = false;
     this.give(update, position, () => {
+      // Not by one that is for others, for it is older than the cursor that the page gave.
+      this.#isGiven = false;
       const { state, continuity } = this.getSnapshot();
       const isProven = !this.taken || (isLinked && (continuity.kind === 'proven' || !state));
       this.show({
@@ -93,7 +96,7 @@ export class Follower extends Handle<JobSnapshot, JobEvents> implements Job {
   }
 
   reset(reason: ResetReason): void {
-    if (!this.forget() && !this.state) return;
+    if (this.error || (!this.forget() && !this.state)) return;
     const continuity = { kind: 'reset', reason } as const;
     // Behind the end it concerns a loop alone, which has not got there yet.
     this.show(this.isOver ? { continuity } : { continuity, state: null, stalled: null, isCurrent: false });

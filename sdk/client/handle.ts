@@ -183,8 +183,8 @@ export class Handle<Snapshot extends Shown, Events> extends (EventTarget as new 
     this.isOver = true;
     if (isFirst) {
       this.error = error;
-      const end: Shown = { ...this.getSnapshot(), connection: 'closed', isCurrent: !error, error };
-      this.show(end as Snapshot);
+      const end: Partial<Shown> = { connection: 'closed', isCurrent: !error, error };
+      this.show(end as Partial<Snapshot>);
     }
     // A loop may have more to get up to the end.
     if (error || !this.loop) this.letGo();

@@ -12,8 +12,8 @@ export interface FeedFollower {
 /** What has been received of one job, for all who follow it. PROTOCOL.md, "What a client must do". Pure but for them. */
 export class JobFeed<F extends FeedFollower = FeedFollower> {
   readonly followers = new Set<F>();
-  /** Since when nobody follows it. */
-  leftAt = 0;
+  /** Since when nobody follows it; Infinity: somebody is about to. */
+  leftAt = Number.POSITIVE_INFINITY;
   /** Where the edge goes on; null: from the last state. */
   position: Position | null = null;
   /** The newest update; null: none since the last reset. */
@@ -22,8 +22,8 @@ export class JobFeed<F extends FeedFollower = FeedFollower> {
   stalled: Extract<ServerFrame, { type: 'stalled' }> | null = null;
   /** The edge has sent everything of it, and goes on. */
   isFollowing = false;
-  /** It was followed from a cursor of somebody, behind which nothing may have come: there may be a state all the same. */
-  isResumed = false;
+  /** It was followed from this cursor of somebody, behind which nothing may have come: there may be a state all the same. */
+  resumedAt: Position | null = null;
   isEnded = false;
   #epoch: string;
   #scope = '';
@@ -49,15 +49,14 @@ export class JobFeed<F extends FeedFollower = FeedFollower> {
   rewind(to: Position): boolean {
     const { position } = this;
     if (position && (position.epoch !== to.epoch || to.seq >= position.seq)) return false;
-    this.position = to;
-    this.isResumed = true;
+    this.position = this.resumedAt = to;
     this.isFollowing = this.isEnded = false;
     return true;
   }
 
-  /** What was received of another stream than this is void. */
+  /** It is asked for, in this stream: what was received of another one is void. */
   greeted(epoch: string): void {
-    this.isFollowing = false;
+    this.isFollowing = this.isEnded = false;
     this.#epoch = epoch;
     if (this.position && this.position.epoch !== epoch) this.#reset('epoch');
   }
@@ -125,10 +124,10 @@ export class JobFeed<F extends FeedFollower = FeedFollower> {
   }
 
   #reset(reason: ResetReason): void {
-    this.position = this.state = this.stalled = null;
+    this.position = this.resumedAt = this.state = this.stalled = null;
     this.#scope = '';
     this.#gapAt = -1;
-    this.isFollowing = this.isResumed = false;
+    this.isFollowing = false;
     for (const follower of [...this.followers]) follower.reset(reason);
   }
 }

@@ -22,6 +22,8 @@ export type JobsHandle = Handle<JobsSnapshot, JobsEvents>;
 
 interface JobsEngine {
   snapshot(): JobsSnapshot;
+  /** Once its handle is whole. */
+  start?(): void;
   /** Where it has a loop of its own. */
   readonly loop?: Loop;
   rewind?(): void;
@@ -61,6 +63,7 @@ export function feedJobs(
   });
   handle.show(null);
   if (handle.isOver) engine.leave();
+  else engine.start?.();
 }
 
 /** PROTOCOL.md, "Connecting". */
@@ -129,6 +132,9 @@ class AllJobs implements JobsEngine {
         failed: (error) => handle.fail(error),
       },
     );
+  }
+
+  start(): void {
     this.#connection.start();
   }
 
@@ -147,6 +153,8 @@ class AllJobs implements JobsEngine {
       if (frame.resume_seq !== undefined) return;
     }
     this.#giveWindow();
+    // Closed by a handler of it: what follows is not taken any more.
+    if (this.handle.isOver) return;
     switch (frame.type) {
       case 'hello':
         this.#isCaughtUp = this.#isAway = false;
@@ -267,7 +275,8 @@ class AllJobs implements JobsEngine {
 
   /** Everything up to here has come. An edge that is a little behind another takes nothing back. */
   #advance(cursor: number): void {
-    this.#received = this.#at(Math.max(cursor, this.#received?.seq ?? 0));
+    const { seq = 0, resume } = this.#received ?? {};
+    this.#received = cursor < seq ? this.#at(seq, resume) : this.#at(cursor);
     if (cursor >= (this.handle.taken?.seq ?? 0)) this.handle.advance(this.#at(cursor));
   }
 
@@ -338,13 +347,18 @@ class NamedJobs implements JobsEngine {
     let last: ConnectionState | null = null;
     for (const job of jobs) {
       const { id } = job;
-      job.addEventListener('update', ({ detail }) => handle.emit('update', detail));
-      job.addEventListener('reset', ({ detail }) => handle.emit('reset', { ...detail, id }));
-      job.addEventListener('stalled', ({ detail }) => handle.emit('stalled', detail));
-      job.addEventListener('error', ({ detail }) => handle.emit('error', detail));
+      // Whoever is told of something sees it in the snapshot.
+      const tell: JobsHandle['emit'] = (type: keyof JobsEvents, detail: JobsEvents[typeof type]) => {
+        handle.show(null);
+        handle.emit(type, detail);
+      };
+      job.addEventListener('update', ({ detail }) => tell('update', detail));
+      job.addEventListener('reset', ({ detail }) => tell('reset', { ...detail, id }));
+      job.addEventListener('stalled', ({ detail }) => tell('stalled', detail));
+      job.addEventListener('error', ({ detail }) => tell('error', detail));
       job.addEventListener('connection', ({ detail }) => {
         // All of them tell the same, but for those that are over.
-        if (detail !== last) handle.emit('connection', detail);
+        if (detail !== last) tell('connection', detail);
         last = detail;
       });
       job.subscribe(() => handle.show(null));

@@ -108,7 +108,9 @@ class QueueLoop implements Loop {
     this.#error = isByThePage(error) ? null : error;
     this.#queued = start ?? taken;
     if (start === null) {
-      if (newest !== null && taken !== null) this.#queue.push({ update: newest, position: taken });
+      // One that is begun by a handler of the newest is given it like the others.
+      if (newest !== null && taken !== null && newest.seq <= taken.seq)
+        this.#queue.push({ update: newest, position: taken });
     } else if (newest !== null && error === null) {
       // Behind the end the job is followed once more, for the loop.
       this.#isCutShort = true;

@@ -53,7 +53,10 @@ export class Saved {
     const position = this.core.parseCursor(saved.cursor);
     if (feed.position === null && feed.rewind(position)) feed.state = saved.state;
     // Its last state was not taken up to the cursor: it goes on behind it.
-    if (saved.state === null) follower.advance(position);
+    if (saved.state !== null) return;
+    // Also a loop that is about to begin.
+    follower.looped = position;
+    follower.advance(position);
   }
 
   /** @param last it has taken more */

@@ -39,7 +39,8 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
   const feeds = new Map<string, Feed>();
   /** Asked for together. */
   const wanted = new Set<string>();
-  let followedAt = 0;
+  /** How long whoever is wanted waits. */
+  let joinMs = 0;
   /** As the edge named it last. */
   let epoch = '';
   let saved: Saved | undefined;
@@ -63,10 +64,14 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
 
   const want = (id: string): void => {
     if (wanted.size === 0) {
-      later(Math.max(0, JOIN_MS + followedAt - platform.now()), () => {
-        const jobs = followed().filter((job) => wanted.has(job.id));
+      later(joinMs, () => {
+        const jobs = followed().filter(({ id }) => wanted.has(id));
         wanted.clear();
-        followedAt = platform.now();
+        // By a timer, and not by the time of day, which may be set back.
+        joinMs = JOIN_MS;
+        later(JOIN_MS, () => {
+          joinMs = 0;
+        });
         if (jobs.length > 0) connection.wire?.follow(jobs);
       });
     }
@@ -88,9 +93,9 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
   const feedOf = (id: string): Feed => {
     const known = feeds.get(id);
     if (known) return known;
-    if (feeds.size >= MAX_FOLLOWED) sweep(0);
     const feed: Feed = new JobFeed(id, epoch, platform.now());
     feeds.set(id, feed);
+    if (feeds.size > MAX_FOLLOWED) sweep(0);
     want(id);
     return feed;
   };
@@ -101,16 +106,21 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
 
   /** Somebody wants the last state of a job that is followed from a later place. */
   const askForState = (feed: Feed): void => {
-    const isUnknown = (): boolean => feed.isResumed && !feed.state;
-    if (!feed.isFollowing || !isUnknown() || [...feed.followers].every(({ taken }) => taken)) return;
+    const { resumedAt } = feed;
+    if (!feed.isFollowing || !resumedAt || feed.state) return;
+    if ([...feed.followers].every(({ taken }) => taken)) return;
     deps.get(feed.id).then(
       (state) => {
-        // A reset may have come before it.
-        if (isUnknown()) feed.state = state;
+        // A reset may have come before it, and somebody with a cursor behind that.
+        if (feed.resumedAt === resumedAt && !feed.state) feed.state = state;
         sync(feed);
       },
       () => {}, // asked again the next time that the job is followed
     );
+  };
+
+  const seek = (feed: Feed, { position }: Follower): void => {
+    if (position && feed.rewind(position)) want(feed.id);
   };
 
   /** What a follower or its loop has missed: what is known already, and the rest from where it is. */
@@ -122,8 +132,7 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
     feed.followers.add(follower);
     handles.add(follower);
     saved?.restore(feed, follower);
-    const { position } = follower;
-    if (position && feed.rewind(position)) want(feed.id);
+    seek(feed, follower);
     sync(feed);
     // It may rest since the end of all jobs.
     if (!feed.isEnded) connection.start();
@@ -131,21 +140,19 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
   };
 
   /** The edge does not go on with a job. What is to be done then, most pages need not know. */
-  const reconsider = async (frame: ServerFrame, feed: Feed): Promise<void> => {
+  const reconsider = (frame: ServerFrame, feed: Feed): void => {
     const { id } = feed;
     feed.isFollowing = false;
     sync(feed);
-    const isAgain = await import('./refusals.js')
+    const goOn = (isAgain: boolean): void => {
+      // It may have been let go of meanwhile, or be followed all the same, over another connection.
+      if (feeds.get(id) !== feed || feed.isFollowing) return;
+      if (isAgain) want(id);
+      else take(frame, feed, true);
+    };
+    import('./refusals.js')
       .then(({ isToBeAskedAgain }) => isToBeAskedAgain(frame, feed, deps.get, connection.newerToken))
-      .catch(() => null);
-    const isSame = (): boolean => feeds.get(id) === feed;
-    if (!isSame()) return;
-    if (isAgain) want(id);
-    else if (isAgain === false) take(frame, feed, true);
-    else
-      later(AGAIN_MS * (1 + platform.random()), () => {
-        if (isSame() && !feed.isFollowing) want(id);
-      });
+      .then(goOn, () => later(AGAIN_MS * (1 + platform.random()), () => goOn(true)));
   };
 
   const fail = ({ followers }: Feed, error: Error): void => {
@@ -157,7 +164,7 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
     const { id } = feed;
     const { type } = frame;
     if (!isFinal && (type === 'error' || (type === 'end' && !feed.state))) {
-      void reconsider(frame, feed);
+      reconsider(frame, feed);
       return;
     }
     if (type === 'error' || type === 'end' || type === 'reset') saved?.remove(id);
@@ -177,9 +184,10 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
     {
       followed,
       position: () => null,
-      connected(state) {
+      connected() {
         for (const feed of feeds.values()) {
-          if (state !== 'open') feed.isFollowing = false;
+          // Also where it opens: the edge has said hello, and not yet that it goes on.
+          feed.isFollowing = false;
           sync(feed);
         }
       },
@@ -192,16 +200,19 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
         const { type } = frame;
         const { processing_id: id = '' } = frame as { readonly processing_id?: string };
         if (type === 'hello' || type === 'reset') epoch = frame.epoch;
-        if (type === 'hello') {
-          // All of them are asked for now.
-          wanted.clear();
-          isAway = false;
+        // All of them are asked for now.
+        if (type === 'hello') wanted.clear();
+        if (type === 'hello' || type === 'heartbeat') {
+          isAway = type === 'heartbeat' && frame.feed === 'away';
+          for (const feed of feeds.values()) take(frame, feed);
         }
-        if (type === 'heartbeat') isAway = frame.feed === 'away';
         const named = feeds.get(id);
         // What it is about to be asked for again, from another place, comes after this.
-        if (named && !wanted.has(id)) take(frame, named);
-        if (type === 'hello' || type === 'heartbeat') for (const feed of feeds.values()) take(frame, feed);
+        if (named && !wanted.has(id)) {
+          // Of a job of which nothing had come nothing is reset: it is of the stream that was named last.
+          if (!named.position) named.greeted(epoch);
+          take(frame, named);
+        }
       },
     },
   );
@@ -228,11 +239,12 @@ export function createSharedJobs(deps: SharedJobsDeps): SharedJobs {
       const feed = feedOf(id);
       // Another attempt may have begun behind its end.
       if (feed.isEnded) {
-        feed.isEnded = false;
         feed.greeted(epoch);
         want(id);
       }
       feed.followers.add(follower);
+      // At once: what comes before it is attached is not what it goes on with.
+      seek(feed, follower);
       follower.show({ connection: connection.state, state: follower.taken ? null : feed.state });
       // Later: whoever opens it adds its handlers first.
       void deps.loadSaved().then((loaded) => {

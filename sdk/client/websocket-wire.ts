@@ -57,8 +57,8 @@ export const openWebSocket: OpenWire = ({ base, target, token }, owner, { WebSoc
     const frame = JSON.parse(data) as ServerFrame & { readonly processing_id?: string };
     const { type, processing_id: id = '' } = frame;
     if (type === 'follow_ok' && ++answered === asked) askedIn.clear();
-    if ((askedIn.get(id) ?? 0) > answered) owner.alive();
-    else owner.frame(frame);
+    // It is of no job then. A reset names the stream of what comes behind it all the same.
+    owner.frame((askedIn.get(id) ?? 0) > answered ? { ...frame, processing_id: '' } : frame);
     if (type === 'hello') follow(owner.followed());
   };
   socket.onclose = ({ code, reason: message }) =>

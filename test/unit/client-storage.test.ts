@@ -145,3 +145,16 @@ test('G1 order: where an older place was kept of a job that is followed already,
   expect(w.wires[0]?.asked).toEqual([[{ id: 'a', position: expect.objectContaining({ seq: 5 }) }]]);
   w.client.close();
 });
+
+test('G1 order: so is it for a loop that begins there', async () => {
+  const storage = new FakeStorage();
+  const w = await pageOf(storage, ['a']);
+  await w.say(following('a', 9));
+  storage.items.set('headway:http://edge/:a', JSON.stringify({ cursor: '5.e.s', state: null }));
+  const loop = w.client.job('a')[Symbol.asyncIterator]();
+  await w.loaded();
+  await w.pass(100);
+  await w.say(update('a', 7, 5), update('a', 9, 7), following('a', 9));
+  expect([(await loop.next()).value?.seq, (await loop.next()).value?.seq]).toEqual([7, 9]);
+  w.client.close();
+});
