@@ -102,9 +102,9 @@ async function bench(flags: BenchFlags, context: CliContext): Promise<void> {
   await withEventStream(context, flags, 'bench', REMOVE_GRACE_MS, async (access, info) => {
     const jobs = new BenchJobs(access, plan.jobs);
     checkRoom(plan, jobs, access, info);
-    context.stderr(announcement(plan, jobs, access, flags.dryRun === true));
+    context.stderr(announcement(plan, jobs, access, flags));
     if (flags.dryRun) return;
-    const { figures, left } = await runBench(context, access, info, jobs, plan);
+    const { figures, left } = await runBench(context, access, flags, info, jobs, plan);
     if (flags.output === 'json') {
       const document = { run: jobs.run, edge: plan.url, stream: access.stream, ...figures, jobs_left: left };
       await context.stdout(`${JSON.stringify(document)}\n`);
@@ -170,8 +170,10 @@ function checkRoom(
     (config.max_msgs > 0 && state.messages + events > config.max_msgs) ||
     (config.max_bytes > 0 && state.bytes + events * (jobs.eventBytes + STORED_BESIDE) > config.max_bytes);
   if (!isFull) return;
+  const instead =
+    config.discard === 'new' ? 'refuse the events of other jobs' : 'let go older events of other jobs';
   throw new UsageError(
-    `The stream ${stream} is nearly full (max_msgs, max_bytes): it would let go older events of other jobs for the ` +
+    `The stream ${stream} is nearly full (max_msgs, max_bytes): it would ${instead} for the ` +
       `${plural(events, 'event')} of this benchmark. Give fewer --jobs or a smaller --behind, or more room to the stream.`,
   );
 }
@@ -180,8 +182,9 @@ function announcement(
   plan: BenchPlan,
   jobs: BenchJobs,
   { stream, shownUrl }: StreamAccess,
-  isDry: boolean,
+  flags: BenchFlags,
 ): string {
+  const isDry = flags.dryRun === true;
   const events = plan.jobs * (EVENTS_BEFORE + plan.behind);
   const size = bytes(events * jobs.eventBytes);
   const [publishes, connects, removes] = isDry
@@ -191,7 +194,9 @@ function announcement(
     `headway: this ${publishes} ${plural(events, 'event')} (${size}) of ${plural(plan.jobs, 'job')} ` +
     `${jobs.run}-0 to ${jobs.run}-${plan.jobs - 1} to the stream ${stream} at ${shownUrl}, ${connects} ` +
     `${plural(plan.clients, 'client')} to ${plan.url}, and ${removes} the jobs again\n` +
-    (isDry ? '' : `headway: if it is killed, this removes them: ${removeCommand(jobs.run)}\n`)
+    (isDry
+      ? ''
+      : `headway: if it is killed, this removes them: ${removeCommand(jobs.run, shownUrl, flags)}\n`)
   );
 }
 

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { subjectOf } from '../../../../schemas/ids.js';
-import { HeadwayError } from '../../../errors.js';
+import { HeadwayError, NatsUnreachableError } from '../../../errors.js';
 import { isApiError, requestFailure } from '../../../jetstream/nats-errors.js';
 import type { StreamAccess } from '../../runtime/nats.js';
 import { carryOut } from '../purge/plan.js';
@@ -17,6 +17,8 @@ const REMOVED_AT_ONCE = 16;
 /** How long it is tried to remove the jobs, while NATS does not answer. */
 const REMOVE_MS = 8_000;
 const AGAIN_MS = 250;
+const GONE =
+  'It was there when the benchmark began: look at the nats-server and its cluster, then begin again.';
 
 /** JetStream has an event of the benchmark and does not store it: the stream is full, say. */
 export class BenchPublishError extends HeadwayError {
@@ -66,7 +68,7 @@ export class BenchJobs {
    * Publishes events of every job, each behind the one before, and waits until all are acknowledged. What is on its way is
    * waited for also when it is stopped or fails, so that nothing is stored behind a removal.
    * @param each how many of each job
-   * @throws BenchPublishError; NatsError; the signal's reason
+   * @throws BenchPublishError; NatsUnreachableError; NatsError; the signal's reason
    */
   async publish(each: number, signal: AbortSignal): Promise<void> {
     let next = 0;
@@ -92,7 +94,7 @@ export class BenchJobs {
     const id = this.ids[at] ?? '';
     const seqs = this.seqs[at] ?? [];
     this.#begun.add(at);
-    const { js, stream } = this.#access;
+    const { js, stream, shownUrl } = this.#access;
     try {
       const { seq } = await js.publish(subjectOf(id), eventText(id, seqs.length % each, each), {
         msgID: randomBytes(16).toString('base64url'),
@@ -102,7 +104,12 @@ export class BenchJobs {
       this.#published++;
     } catch (error) {
       if (isApiError(error)) throw new BenchPublishError(stream, (error as Error).message);
-      throw error;
+      // JetStream was there when this began, so it is not one that has to be enabled.
+      const failure = requestFailure(error);
+      const isGone = failure === 'timeout' || failure === 'no_responders';
+      throw isGone
+        ? new NatsUnreachableError(shownUrl, 'an event of the benchmark was not acknowledged', GONE)
+        : error;
     }
   }
 
