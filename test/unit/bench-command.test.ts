@@ -208,6 +208,7 @@ describe('an error says what to do', () => {
 
   test('where NATS goes away in mid-run, it is not said to have no JetStream', async () => {
     const access = {
+      jsm: { streams: { info: async () => ({ config: { max_msgs: -1, max_bytes: -1 }, state: {} }) } },
       js: { publish: () => Promise.reject(new NatsError('TIMEOUT', ErrorCode.Timeout)) },
       stream: 'PROGRESS',
       shownUrl: 'nats://n',
@@ -217,6 +218,28 @@ describe('an error says what to do', () => {
       'Cannot reach NATS at nats://n (an event of the benchmark was not acknowledged',
     );
   });
+});
+
+test('it goes no further when others have filled the stream meanwhile', async () => {
+  let stored = 0;
+  const publish = async (): Promise<{ seq: number }> => {
+    stored++;
+    // Another benchmark, or workers.
+    if (stored === 100) stored += 600;
+    return { seq: stored };
+  };
+  const config = { max_msgs: 1_200, max_bytes: -1 };
+  const info = async (): Promise<object> => ({ config, state: { messages: stored, bytes: 0 } });
+  const access = {
+    js: { publish },
+    jsm: { streams: { info } },
+    stream: 'PROGRESS',
+  } as unknown as StreamAccess;
+  const jobs = new BenchJobs(access, 4);
+  await expect(jobs.publish(250, new AbortController().signal)).rejects.toThrow(
+    'others have published meanwhile',
+  );
+  expect(stored).toBeLessThanOrEqual(config.max_msgs);
 });
 
 test('the command that removes a run names the NATS and the stream that the benchmark was given', () => {

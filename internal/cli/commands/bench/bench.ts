@@ -31,8 +31,6 @@ const MOST_CLIENTS = 20_000;
 const JOBS = 100;
 const MOST_EVENTS = 1_000_000;
 const DEFAULT_EDGE = 'http://127.0.0.1:8080';
-/** What JetStream keeps beside the body of one of these events: subject and headers, rounded up. */
-const STORED_BESIDE = 256;
 /** What was published is removed, also when the command is stopped. */
 const REMOVE_GRACE_MS = 20_000;
 
@@ -45,7 +43,8 @@ must fit.
 The jobs have ids that begin with bench- and a random part, and the type ${BENCH_TYPE}. No other job is touched, and the
 jobs are removed again, whatever happens; if that fails, the command says how. Clients of all jobs and dashboards see them
 meanwhile, and such a client that comes back later with a cursor from before may be told that events are gone (skipped).
-Where the stream is so full that it would let go older events for these, nothing begins.
+Where the stream is so full that it would let go older events for these, nothing begins; where others fill it meanwhile, it
+ends.
 
 It needs the right to publish to these jobs and to purge: in docs/nats that is the user admin. The clients all come from
 one address, so the limits of the edge for one address count: beyond ${CLIENTS} clients raise HEADWAY_MAX_UPGRADES_PER_ADDRESS,
@@ -151,12 +150,8 @@ function tokenOf({ token }: BenchFlags, env: CliContext['env']): string | undefi
 }
 
 /** @throws UsageError where the stream would not keep these events, or would let go others for them */
-function checkRoom(
-  plan: BenchPlan,
-  jobs: BenchJobs,
-  { stream }: StreamAccess,
-  { config, state }: StreamInfo,
-): void {
+function checkRoom(plan: BenchPlan, jobs: BenchJobs, { stream }: StreamAccess, info: StreamInfo): void {
+  const { config } = info;
   const each = EVENTS_BEFORE + plan.behind;
   const ofJob = config.max_msgs_per_subject ?? -1;
   if (ofJob > 0 && each > ofJob) {
@@ -166,10 +161,7 @@ function checkRoom(
     );
   }
   const events = plan.jobs * each;
-  const isFull =
-    (config.max_msgs > 0 && state.messages + events > config.max_msgs) ||
-    (config.max_bytes > 0 && state.bytes + events * (jobs.eventBytes + STORED_BESIDE) > config.max_bytes);
-  if (!isFull) return;
+  if (!jobs.wouldPushOut(events, info)) return;
   const instead =
     config.discard === 'new' ? 'refuse the events of other jobs' : 'let go older events of other jobs';
   throw new UsageError(
