@@ -1,10 +1,19 @@
 /** `headway bench`: what it makes of what comes, without an edge. */
-import { describe, expect, test } from 'vitest';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { ErrorCode, NatsError } from 'nats';
+import { describe, expect, test, vi } from 'vitest';
+import { type WebSocket, WebSocketServer } from 'ws';
 import { edgeOption } from '../../internal/cli/commands/bench/bench.js';
+import { BenchClient, ClientCounts, type EdgeAccess } from '../../internal/cli/commands/bench/client.js';
+import { EdgeRefusedError, EdgeUnreachableError } from '../../internal/cli/commands/bench/errors.js';
+import { BenchJobs } from '../../internal/cli/commands/bench/jobs.js';
 import { type Departures, ReceivedUpdates } from '../../internal/cli/commands/bench/received.js';
 import { describeFigures } from '../../internal/cli/commands/bench/report.js';
-import { type BenchFigures, isFlawless } from '../../internal/cli/commands/bench/run.js';
+import { type BenchFigures, isFlawless, removeCommand } from '../../internal/cli/commands/bench/run.js';
 import { run } from '../../internal/cli/program.js';
+import type { StreamAccess } from '../../internal/cli/runtime/nats.js';
+import { PROTOCOL } from '../../schemas/ids.js';
 import { fakeCliContext } from '../harness/fake-cli-context.js';
 
 const STORED = [3, 7, 8, 12, 20];
@@ -70,6 +79,7 @@ const FIGURES: BenchFigures = {
   updates_per_second: 53_027,
   bytes: 5_000_000,
   missed: 0,
+  outstanding: 0,
   repeated: 0,
   wrong: 0,
   resets: 0,
@@ -102,6 +112,7 @@ describe('the figures', () => {
     [{ wrong: 3 }, '3 with a seq or prev_seq that does not fit'],
     [{ resets: 4, reset_reason: 'limit' }, '4 resets (limit)'],
     [{ caught_up: 399 }, '399 of 400'],
+    [{ caught_up: 399, outstanding: 12 }, 'Check      12 did not come in time'],
   ] as const)('G1 nothing lost: a fault is told, and is no success: %o', (changes, said) => {
     expect(text(changes)).toContain(said);
     expect(isFlawless({ ...FIGURES, ...changes })).toBe(false);
@@ -115,6 +126,131 @@ describe('the figures', () => {
     );
     expect(isFlawless({ ...FIGURES, ...waited })).toBe(true);
   });
+});
+
+describe('what clients get of an edge', () => {
+  /** An edge that greets, and then sends these frames to each client. */
+  async function edgeThatSends(
+    t: { onTestFinished: (done: () => void) => void },
+    send: (socket: WebSocket) => void,
+  ): Promise<EdgeAccess> {
+    const server = new WebSocketServer({ host: '127.0.0.1', port: 0, handleProtocols: () => PROTOCOL });
+    t.onTestFinished(() => server.close());
+    server.on('connection', (socket) => {
+      socket.send(JSON.stringify({ type: 'hello', epoch: 'e', scope: 's' }));
+      send(socket);
+    });
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    return { url: `ws://127.0.0.1:${port}`, token: undefined, epoch: 'e', stream: 'PROGRESS' };
+  }
+  const frames = (socket: WebSocket, ...all: object[]): void => {
+    for (const frame of all) socket.send(JSON.stringify(frame));
+  };
+
+  test('a client is in only when it has what was published before, however late its edge has it', async (t) => {
+    const edge = await edgeThatSends(t, (socket) => {
+      frames(socket, { type: 'progress_update', seq: 1, prev_seq: 0 }, { type: 'caught_up', cursor: 1 });
+      socket.once('pong', () => frames(socket, { type: 'progress_update', seq: 3, prev_seq: 1 }));
+      socket.ping();
+    });
+    const counts = new ClientCounts();
+    const client = new BenchClient(edge, 'job');
+    t.onTestFinished(() => client.cut());
+    await client.connect('caught_up', counts, 3);
+    expect(counts.updates).toBe(2);
+  });
+
+  test('what had not come when the time was over is told', async (t) => {
+    const edge = await edgeThatSends(t, (socket) =>
+      frames(socket, { type: 'progress_update', seq: 3, prev_seq: 0 }),
+    );
+    const client = new BenchClient(edge, 'job');
+    t.onTestFinished(() => client.cut());
+    const counts = new ClientCounts();
+    client.resume([3, 5, 8], counts).catch(() => undefined);
+    await vi.waitFor(() => expect(counts.updates).toBe(1));
+    expect([client.arrivedAt, client.outstanding]).toEqual([null, 2]);
+  });
+});
+
+describe('an error says what to do', () => {
+  const refused = (said: string): string => new EdgeRefusedError('ws://e', said).message;
+  const unreachable = (code: string, message = 'no'): string =>
+    new EdgeUnreachableError('ws://e', Object.assign(new Error(message), { code })).message;
+
+  test('where the address has the path of a job in it', () => {
+    expect(refused('invalid_processing_id: processing_id is "ws/upload-progress/b"; expected A-Z')).toContain(
+      'without /ws/upload-progress',
+    );
+  });
+
+  test('where not all were in in time', () => {
+    expect(refused('only 0 of 5 were in in time; it does not say why')).toContain('a longer --timeout');
+    const limit =
+      'only 17 of 20 were in in time; 503 overloaded: too many clients connect at once from this address';
+    expect(refused(limit)).toContain('HEADWAY_MAX_UPGRADES_PER_ADDRESS');
+    expect(refused(limit)).not.toContain('try again later');
+    expect(refused('503 overloaded: later')).toContain('try again later');
+  });
+
+  test('where it does not speak TLS, or shows a certificate that nobody trusts', () => {
+    const plain = unreachable(
+      'EPROTO',
+      'write EPROTO 80:error:0A00010B:SSL routines:wrong version number:350:\n',
+    );
+    expect(plain).toContain('it does not speak TLS');
+    expect(plain).toContain('http://');
+    expect(plain).not.toContain('\n');
+    for (const code of ['DEPTH_ZERO_SELF_SIGNED_CERT', 'UNABLE_TO_VERIFY_LEAF_SIGNATURE'])
+      expect(unreachable(code)).toContain('NODE_EXTRA_CA_CERTS');
+  });
+
+  test('where NATS goes away in mid-run, it is not said to have no JetStream', async () => {
+    const access = {
+      jsm: { streams: { info: async () => ({ config: { max_msgs: -1, max_bytes: -1 }, state: {} }) } },
+      js: { publish: () => Promise.reject(new NatsError('TIMEOUT', ErrorCode.Timeout)) },
+      stream: 'PROGRESS',
+      shownUrl: 'nats://n',
+    } as unknown as StreamAccess;
+    const published = new BenchJobs(access, 1).publish(1, new AbortController().signal);
+    await expect(published).rejects.toThrow(
+      'Cannot reach NATS at nats://n (an event of the benchmark was not acknowledged',
+    );
+  });
+});
+
+test('it goes no further when others have filled the stream meanwhile', async () => {
+  let stored = 0;
+  const publish = async (): Promise<{ seq: number }> => {
+    stored++;
+    // Another benchmark, or workers.
+    if (stored === 100) stored += 600;
+    return { seq: stored };
+  };
+  const config = { max_msgs: 1_200, max_bytes: -1 };
+  const info = async (): Promise<object> => ({ config, state: { messages: stored, bytes: 0 } });
+  const access = {
+    js: { publish },
+    jsm: { streams: { info } },
+    stream: 'PROGRESS',
+  } as unknown as StreamAccess;
+  const jobs = new BenchJobs(access, 4);
+  await expect(jobs.publish(250, new AbortController().signal)).rejects.toThrow(
+    'others have published meanwhile',
+  );
+  expect(stored).toBeLessThanOrEqual(config.max_msgs);
+});
+
+test('the command that removes a run names the NATS and the stream that the benchmark was given', () => {
+  expect(removeCommand('bench-1', 'nats://n', {})).toBe(
+    "headway get 'bench-1-*' -o name | xargs -I{} headway purge {} --yes",
+  );
+  const flags = { server: 'nats://me:secret@n:4', creds: "/a b/it's", stream: 'OTHER' };
+  const options = "--server nats://n:4 --creds '/a b/it'\\''s' --stream OTHER";
+  expect(removeCommand('bench-1', 'nats://n:4', flags)).toBe(
+    `headway get 'bench-1-*' -o name ${options} | xargs -I{} headway purge {} --yes ${options}`,
+  );
 });
 
 test('the address of an edge', () => {

@@ -13,15 +13,28 @@ import {
 } from './cli-context.js';
 import { keys } from './keys.js';
 
+/**
+ * One key or one `timeout` can give a signal twice: to all processes of the terminal, and by npx, npm or timeout once more.
+ * So soon nobody presses again, and what the command puts in order at its end would be left undone.
+ */
+const SAME_PRESS_MS = 250;
+
 /** The world of a real process. Listens for its signals: the first stops the command, a second one ends at once. */
 export function processContext(): CliContext {
   const stopped = new AbortController();
   let openPagers = 0;
+  let firstAt = 0;
   const stop = (signal: StopSignal): void => {
     // The terminal gives these keys to the pager as well, and there they mean something else.
     if (openPagers > 0 && (signal === 'SIGINT' || signal === 'SIGQUIT')) return;
     const interrupted = new SignalError(signal);
+    const now = performance.now();
+    const { reason } = stopped.signal;
+    const isSamePress =
+      reason instanceof SignalError && reason.signal === signal && now - firstAt < SAME_PRESS_MS;
+    if (isSamePress) return;
     if (stopped.signal.aborted) process.exit(interrupted.exitCode);
+    firstAt = now;
     stopped.abort(interrupted);
   };
   for (const signal of STOP_SIGNALS) process.on(signal, stop);

@@ -31,8 +31,6 @@ const MOST_CLIENTS = 20_000;
 const JOBS = 100;
 const MOST_EVENTS = 1_000_000;
 const DEFAULT_EDGE = 'http://127.0.0.1:8080';
-/** What JetStream keeps beside the body of one of these events: subject and headers, rounded up. */
-const STORED_BESIDE = 256;
 /** What was published is removed, also when the command is stopped. */
 const REMOVE_GRACE_MS = 20_000;
 
@@ -45,7 +43,8 @@ must fit.
 The jobs have ids that begin with bench- and a random part, and the type ${BENCH_TYPE}. No other job is touched, and the
 jobs are removed again, whatever happens; if that fails, the command says how. Clients of all jobs and dashboards see them
 meanwhile, and such a client that comes back later with a cursor from before may be told that events are gone (skipped).
-Where the stream is so full that it would let go older events for these, nothing begins.
+Where the stream is so full that it would let go older events for these, nothing begins; where others fill it meanwhile, it
+ends.
 
 It needs the right to publish to these jobs and to purge: in docs/nats that is the user admin. The clients all come from
 one address, so the limits of the edge for one address count: beyond ${CLIENTS} clients raise HEADWAY_MAX_UPGRADES_PER_ADDRESS,
@@ -102,9 +101,9 @@ async function bench(flags: BenchFlags, context: CliContext): Promise<void> {
   await withEventStream(context, flags, 'bench', REMOVE_GRACE_MS, async (access, info) => {
     const jobs = new BenchJobs(access, plan.jobs);
     checkRoom(plan, jobs, access, info);
-    context.stderr(announcement(plan, jobs, access, flags.dryRun === true));
+    context.stderr(announcement(plan, jobs, access, flags));
     if (flags.dryRun) return;
-    const { figures, left } = await runBench(context, access, info, jobs, plan);
+    const { figures, left } = await runBench(context, access, flags, info, jobs, plan);
     if (flags.output === 'json') {
       const document = { run: jobs.run, edge: plan.url, stream: access.stream, ...figures, jobs_left: left };
       await context.stdout(`${JSON.stringify(document)}\n`);
@@ -151,12 +150,8 @@ function tokenOf({ token }: BenchFlags, env: CliContext['env']): string | undefi
 }
 
 /** @throws UsageError where the stream would not keep these events, or would let go others for them */
-function checkRoom(
-  plan: BenchPlan,
-  jobs: BenchJobs,
-  { stream }: StreamAccess,
-  { config, state }: StreamInfo,
-): void {
+function checkRoom(plan: BenchPlan, jobs: BenchJobs, { stream }: StreamAccess, info: StreamInfo): void {
+  const { config } = info;
   const each = EVENTS_BEFORE + plan.behind;
   const ofJob = config.max_msgs_per_subject ?? -1;
   if (ofJob > 0 && each > ofJob) {
@@ -166,12 +161,11 @@ function checkRoom(
     );
   }
   const events = plan.jobs * each;
-  const isFull =
-    (config.max_msgs > 0 && state.messages + events > config.max_msgs) ||
-    (config.max_bytes > 0 && state.bytes + events * (jobs.eventBytes + STORED_BESIDE) > config.max_bytes);
-  if (!isFull) return;
+  if (!jobs.wouldPushOut(events, info)) return;
+  const instead =
+    config.discard === 'new' ? 'refuse the events of other jobs' : 'let go older events of other jobs';
   throw new UsageError(
-    `The stream ${stream} is nearly full (max_msgs, max_bytes): it would let go older events of other jobs for the ` +
+    `The stream ${stream} is nearly full (max_msgs, max_bytes): it would ${instead} for the ` +
       `${plural(events, 'event')} of this benchmark. Give fewer --jobs or a smaller --behind, or more room to the stream.`,
   );
 }
@@ -180,8 +174,9 @@ function announcement(
   plan: BenchPlan,
   jobs: BenchJobs,
   { stream, shownUrl }: StreamAccess,
-  isDry: boolean,
+  flags: BenchFlags,
 ): string {
+  const isDry = flags.dryRun === true;
   const events = plan.jobs * (EVENTS_BEFORE + plan.behind);
   const size = bytes(events * jobs.eventBytes);
   const [publishes, connects, removes] = isDry
@@ -191,7 +186,9 @@ function announcement(
     `headway: this ${publishes} ${plural(events, 'event')} (${size}) of ${plural(plan.jobs, 'job')} ` +
     `${jobs.run}-0 to ${jobs.run}-${plan.jobs - 1} to the stream ${stream} at ${shownUrl}, ${connects} ` +
     `${plural(plan.clients, 'client')} to ${plan.url}, and ${removes} the jobs again\n` +
-    (isDry ? '' : `headway: if it is killed, this removes them: ${removeCommand(jobs.run)}\n`)
+    (isDry
+      ? ''
+      : `headway: if it is killed, this removes them: ${removeCommand(jobs.run, shownUrl, flags)}\n`)
   );
 }
 

@@ -63,6 +63,7 @@ export class BenchClient {
   #retrying: NodeJS.Timeout | undefined;
   #cursor: number | null = null;
   #scope = '';
+  #upTo = 0;
   #isCaughtUp = false;
   #received: ReceivedUpdates | null = null;
   #goal: Goal = 'caught_up';
@@ -80,11 +81,18 @@ export class BenchClient {
     return this.#received?.departures ?? null;
   }
 
+  /** How many updates had not come yet; 0 where nothing can be held against anything. */
+  get outstanding(): number {
+    return this.#received?.outstanding ?? 0;
+  }
+
   /**
    * Connects for the first time. To get to `hello` it waits for room, and tells everything else at once.
+   * @param upTo the seq that it waits for: an edge may still be behind what JetStream has acknowledged
    * @throws EdgeUnreachableError, EdgeRefusedError, OtherStreamError
    */
-  connect(goal: Goal, counts: ClientCounts): Promise<void> {
+  connect(goal: Goal, counts: ClientCounts, upTo = 0): Promise<void> {
+    this.#upTo = upTo;
     return this.#begin(goal, counts);
   }
 
@@ -192,7 +200,8 @@ export class BenchClient {
         break;
       default:
     }
-    if (this.#isCaughtUp && this.#received?.isComplete !== false) this.#arrive();
+    const isThere = (this.#cursor ?? 0) >= this.#upTo && this.#received?.isComplete !== false;
+    if (this.#isCaughtUp && isThere) this.#arrive();
   }
 
   #covered(cursor: number): void {

@@ -1,24 +1,31 @@
+import { printable } from '../../../../schemas/text.js';
 import { HeadwayError } from '../../../errors.js';
 
 /** No edge answers at this address, or this machine cannot open so many connections to it. */
 export class EdgeUnreachableError extends HeadwayError {
   readonly code = 'edge_unreachable';
   constructor(url: string, { code = '', message }: NodeJS.ErrnoException) {
-    super(`Cannot connect to the edge at ${url}: ${REASONS[code] ?? message}.${REMEDIES[code] ?? NO_EDGE}`);
+    const reason = REASONS[code] ?? printable(message);
+    const remedy = REMEDIES[code] ?? (/CERT|SIGNATURE/.test(code) ? NOT_TRUSTED : NO_EDGE);
+    super(`Cannot connect to the edge at ${url}: ${reason}.${remedy}`);
   }
 }
 
 const NO_EDGE = ' Set --edge (HEADWAY_EDGE_URL) to where an edge listens, such as http://127.0.0.1:8080.';
+const NOT_TRUSTED =
+  ' Set NODE_EXTRA_CA_CERTS to a PEM file with the authority of its certificate, and --edge to a name that is in it.';
 const REASONS: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'nobody listens there (ECONNREFUSED)',
   EMFILE: 'this process may open no more files (EMFILE)',
   ENFILE: 'this machine may open no more files (ENFILE)',
   EADDRNOTAVAIL: 'this machine has no more ports for it (EADDRNOTAVAIL)',
+  EPROTO: 'it does not speak TLS as this program does (EPROTO)',
 };
 const REMEDIES: Readonly<Record<string, string>> = {
   EMFILE: ' Raise ulimit -n, or give fewer --clients.',
   ENFILE: ' Give fewer --clients.',
   EADDRNOTAVAIL: ' Give fewer --clients.',
+  EPROTO: ' Where an edge has no TLS, its address begins with http:// or ws://.',
 };
 
 /** The edge, or what is before it, does not let the clients of the benchmark in. */
@@ -46,8 +53,16 @@ function remedyFor(said: string): string {
       'HEADWAY_MAX_CONNECTIONS_PER_SUBJECT) of the edge.'
     );
   }
+  if (/\bat once from this address\b/.test(said)) {
+    return (
+      ' Give fewer --clients or a longer --timeout, or raise HEADWAY_MAX_UPGRADES_PER_ADDRESS and ' +
+      'HEADWAY_MAX_UNAUTHENTICATED_PER_ADDRESS of the edge.'
+    );
+  }
   if (/\boverloaded\b/.test(said)) return ' It has no room at the moment: try again later.';
-  if (/^4\d\d/.test(said)) return ' --edge must be the address of an edge, without /ws/upload-progress.';
+  if (/\bin in time\b/.test(said)) return ' Give fewer --clients or a longer --timeout.';
+  if (/^4\d\d|^invalid_processing_id\b/.test(said))
+    return ' --edge must be the address of an edge, without /ws/upload-progress.';
   return '';
 }
 

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { StreamInfo } from 'nats';
 import { subjectOf } from '../../../../schemas/ids.js';
-import { HeadwayError } from '../../../errors.js';
+import { HeadwayError, NatsUnreachableError } from '../../../errors.js';
 import { isApiError, requestFailure } from '../../../jetstream/nats-errors.js';
 import type { StreamAccess } from '../../runtime/nats.js';
 import { carryOut } from '../purge/plan.js';
@@ -17,6 +18,12 @@ const REMOVED_AT_ONCE = 16;
 /** How long it is tried to remove the jobs, while NATS does not answer. */
 const REMOVE_MS = 8_000;
 const AGAIN_MS = 250;
+/** After so many events it is looked again whether there is room for the rest: others publish meanwhile. */
+const LOOK_EVERY = 256;
+/** What JetStream keeps beside the body of one of these events: subject and headers, rounded up. */
+const STORED_BESIDE = 256;
+const GONE =
+  'It was there when the benchmark began: look at the nats-server and its cluster, then begin again.';
 
 /** JetStream has an event of the benchmark and does not store it: the stream is full, say. */
 export class BenchPublishError extends HeadwayError {
@@ -63,22 +70,35 @@ export class BenchJobs {
   }
 
   /**
+   * Whether the stream, as it is now, would let go or refuse events of others for these.
+   * @param events how many are still to be stored
+   */
+  wouldPushOut(events: number, { config, state }: Pick<StreamInfo, 'config' | 'state'>): boolean {
+    const { max_msgs: most, max_bytes: mostBytes } = config;
+    const size = events * (this.eventBytes + STORED_BESIDE);
+    return (most > 0 && state.messages + events > most) || (mostBytes > 0 && state.bytes + size > mostBytes);
+  }
+
+  /**
    * Publishes events of every job, each behind the one before, and waits until all are acknowledged. What is on its way is
    * waited for also when it is stopped or fails, so that nothing is stored behind a removal.
    * @param each how many of each job
-   * @throws BenchPublishError; NatsError; the signal's reason
+   * @throws BenchPublishError; NatsUnreachableError; NatsError; the signal's reason
    */
   async publish(each: number, signal: AbortSignal): Promise<void> {
     let next = 0;
+    let begun = 0;
+    const total = each * this.ids.length;
     let failure: unknown = null;
     const work = async (): Promise<void> => {
       while (next < this.ids.length && failure === null && !signal.aborted) {
         const at = next++;
         for (let nth = 0; nth < each && failure === null && !signal.aborted; nth++) {
           try {
+            if (begun++ % LOOK_EVERY === 0) await this.#look(total - begun + 1);
             await this.#append(at, each);
           } catch (error) {
-            failure ??= error;
+            failure ??= this.#explained(error);
           }
         }
       }
@@ -88,22 +108,38 @@ export class BenchJobs {
     if (failure !== null) throw failure;
   }
 
+  /** @param events how many are still to be stored. @throws BenchPublishError */
+  async #look(events: number): Promise<void> {
+    const { jsm, stream } = this.#access;
+    if (!this.wouldPushOut(events, await jsm.streams.info(stream))) return;
+    throw new BenchPublishError(
+      stream,
+      'others have published meanwhile, and there is no longer room for the rest of them beside the events of other jobs',
+    );
+  }
+
   async #append(at: number, each: number): Promise<void> {
     const id = this.ids[at] ?? '';
     const seqs = this.seqs[at] ?? [];
     this.#begun.add(at);
     const { js, stream } = this.#access;
-    try {
-      const { seq } = await js.publish(subjectOf(id), eventText(id, seqs.length % each, each), {
-        msgID: randomBytes(16).toString('base64url'),
-        expect: { streamName: stream, lastSubjectSequence: seqs.at(-1) ?? 0 },
-      });
-      seqs.push(seq);
-      this.#published++;
-    } catch (error) {
-      if (isApiError(error)) throw new BenchPublishError(stream, (error as Error).message);
-      throw error;
-    }
+    const { seq } = await js.publish(subjectOf(id), eventText(id, seqs.length % each, each), {
+      msgID: randomBytes(16).toString('base64url'),
+      expect: { streamName: stream, lastSubjectSequence: seqs.at(-1) ?? 0 },
+    });
+    seqs.push(seq);
+    this.#published++;
+  }
+
+  #explained(error: unknown): unknown {
+    const { stream, shownUrl } = this.#access;
+    if (isApiError(error)) return new BenchPublishError(stream, (error as Error).message);
+    // JetStream was there when this began, so it is not one that has to be enabled.
+    const failure = requestFailure(error);
+    const isGone = failure === 'timeout' || failure === 'no_responders';
+    return isGone
+      ? new NatsUnreachableError(shownUrl, 'an event of the benchmark was not acknowledged', GONE)
+      : error;
   }
 
   /**

@@ -30,6 +30,11 @@ export class ReceivedUpdates {
     this.#last = stored[this.#next - 1] ?? 0;
   }
 
+  /** How many updates are still to come. */
+  get outstanding(): number {
+    return this.#stored.length - this.#next;
+  }
+
   /** Nothing more is to come. */
   get isComplete(): boolean {
     return this.#next >= this.#stored.length;

@@ -39,9 +39,10 @@ function updates({ updates, updates_per_second, bytes: size }: BenchFigures): st
   return `${count(updates)}${rate}, ${bytes(size)}`;
 }
 
-function check({ missed, repeated, wrong, resets, reset_reason }: BenchFigures): string {
+function check({ missed, outstanding, repeated, wrong, resets, reset_reason }: BenchFigures): string {
   const faults = [
     ...(missed > 0 ? [`${count(missed)} MISSED`] : []),
+    ...(outstanding > 0 ? [`${count(outstanding)} did not come in time`] : []),
     ...(repeated > 0 ? [`${count(repeated)} CAME TWICE`] : []),
     ...(wrong > 0 ? [`${count(wrong)} with a seq or prev_seq that does not fit`] : []),
     ...(resets > 0 ? [`${plural(resets, 'reset')} (${reset_reason}): the cursor could not be served`] : []),

@@ -4,7 +4,7 @@ import { pause, untilAborted, within } from '../../../async.js';
 import { count, plural } from '../../../formatting.js';
 import { epochOf } from '../../../jetstream/stream.js';
 import { type CliContext, SignalError } from '../../runtime/cli-context.js';
-import type { StreamAccess } from '../../runtime/nats.js';
+import type { NatsFlags, StreamAccess } from '../../runtime/nats.js';
 import { StatusLine } from '../../runtime/status.js';
 import { quantile } from '../stats/counts.js';
 import { BenchClient, ClientCounts, type EdgeAccess } from './client.js';
@@ -45,10 +45,12 @@ export interface BenchFigures {
   /** From the moment at which all come back; null where none had everything. */
   readonly caught_up_ms: { readonly p50: number; readonly p99: number; readonly last: number } | null;
   readonly updates: number;
-  /** Until the last had everything. */
+  /** Until the last had everything, or the time was over. */
   readonly updates_per_second: number | null;
   readonly bytes: number;
   readonly missed: number;
+  /** What had not come when the time was over. */
+  readonly outstanding: number;
   readonly repeated: number;
   readonly wrong: number;
   readonly resets: number;
@@ -72,6 +74,7 @@ export const isFlawless = (figures: BenchFigures): boolean =>
 export async function runBench(
   context: CliContext,
   access: StreamAccess,
+  flags: NatsFlags,
   info: StreamInfo,
   jobs: BenchJobs,
   plan: BenchPlan,
@@ -89,7 +92,7 @@ export async function runBench(
   } finally {
     for (const client of clients) client.cut();
     status.clear();
-    left = await remove(context, access, jobs, status);
+    left = await remove(context, access, flags, jobs, status);
   }
   return { figures, left };
 }
@@ -127,7 +130,7 @@ async function measure(
     context,
     status,
     () => `connecting: ${count(arrived())} of ${of}`,
-    connectAll(clients, plan, stopped),
+    connectAll(clients, jobs, plan, stopped),
   );
   for (const client of clients) client.cut();
   const rest = delay(REST_MS);
@@ -143,13 +146,16 @@ async function measure(
 
 async function connectAll(
   clients: readonly BenchClient[],
+  { seqs }: BenchJobs,
   { timeoutMs, url }: BenchPlan,
   stopped: AbortSignal,
 ): Promise<void> {
   const counts = new ClientCounts();
-  const waiting = clients.values();
+  const waiting = clients.entries();
   const work = async (): Promise<void> => {
-    for (const client of waiting) await client.connect('caught_up', counts);
+    for (const [at, client] of waiting) {
+      await client.connect('caught_up', counts, seqs[at % seqs.length]?.at(-1));
+    }
   };
   const late = (): never => {
     const inside = clients.filter(({ arrivedAt }) => arrivedAt !== null).length;
@@ -174,6 +180,7 @@ async function resumeAll(
   const all = clients.map((client, at) => client.resume(jobs.seqs[at % jobs.ids.length] ?? [], counts));
   await within(Promise.all(all), timeoutMs, () => undefined, stopped);
   const elapsed = performance.now() - from;
+  const { updates } = counts;
   const { user, system } = process.cpuUsage(cpu);
   await pause(SETTLE_MS, stopped);
   const took = clients
@@ -192,9 +199,10 @@ async function resumeAll(
         ? null
         : { p50: tenths(quantile(took, 0.5)), p99: tenths(quantile(took, 0.99)), last: tenths(last) },
     updates: counts.updates,
-    updates_per_second: last === undefined ? null : Math.round((counts.updates / last) * 1_000),
+    updates_per_second: last === undefined ? null : Math.round((updates / elapsed) * 1_000),
     bytes: counts.bytes,
     missed: sum('missed'),
+    outstanding: clients.reduce((total, client) => total + client.outstanding, 0),
     repeated: sum('repeated'),
     wrong: sum('wrong'),
     resets: counts.resets,
@@ -211,6 +219,7 @@ const tenths = (ms: number | null): number => Math.round((ms ?? 0) * 10) / 10;
 async function remove(
   context: CliContext,
   access: StreamAccess,
+  flags: NatsFlags,
   jobs: BenchJobs,
   status: StatusLine,
 ): Promise<number> {
@@ -229,15 +238,28 @@ async function remove(
   if (left > 0) {
     context.stderr(
       `headway: ${plural(left, 'job')} of ${jobs.run} may be left in the stream ${access.stream} (${reason}). This ` +
-        `removes them:\n  ${removeCommand(jobs.run)}\n`,
+        `removes them:\n  ${removeCommand(jobs.run, access.shownUrl, flags)}\n`,
     );
   }
   return left;
 }
 
-/** The command line that removes the jobs of a run. */
-export const removeCommand = (run: string): string =>
-  `headway get '${run}-*' -o name | xargs -I{} headway purge {} --yes`;
+/**
+ * The command line that removes the jobs of a run. What came from the environment, it takes from there as well.
+ * @param shownUrl where NATS is, without credentials
+ */
+export function removeCommand(run: string, shownUrl: string, flags: NatsFlags): string {
+  const given: readonly [string, string | undefined][] = [
+    ['server', flags.server && shownUrl],
+    ['creds', flags.creds],
+    ['stream', flags.stream],
+  ];
+  const options = given.flatMap(([name, value]) => (value ? [` --${name} ${inShell(value)}`] : [])).join('');
+  return `headway get '${run}-*' -o name${options} | xargs -I{} headway purge {} --yes${options}`;
+}
+
+const inShell = (text: string): string =>
+  /^[\w:/.,@%+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 
 /** Draws what `text` says while it waits for `work`. */
 async function drawing<T>(
