@@ -1,5 +1,6 @@
 /** `headway bench`: what it makes of what comes, without an edge. */
 import { once } from 'node:events';
+import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { ErrorCode, NatsError } from 'nats';
 import { describe, expect, test, vi } from 'vitest';
@@ -172,6 +173,24 @@ describe('what clients get of an edge', () => {
     await vi.waitFor(() => expect(counts.updates).toBe(1));
     expect([client.arrivedAt, client.outstanding]).toEqual([null, 2]);
   });
+});
+
+test('a proxy that names a date in Retry-After is not asked again without a pause', async (t) => {
+  const proxy = createServer((_, response) => {
+    response.writeHead(503, { 'retry-after': 'Wed, 21 Oct 2026 07:28:00 GMT' }).end();
+  });
+  t.onTestFinished(() => void proxy.close());
+  proxy.listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  const timers = vi.spyOn(globalThis, 'setTimeout');
+  t.onTestFinished(() => timers.mockRestore());
+  const url = `ws://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+  const client = new BenchClient({ url, token: undefined, epoch: 'e', stream: 'PROGRESS' }, 'job');
+  t.onTestFinished(() => client.cut());
+  const counts = new ClientCounts();
+  client.connect('caught_up', counts).catch(() => undefined);
+  await vi.waitFor(() => expect(counts.turnedAway).toBeGreaterThan(0));
+  expect(timers.mock.calls.filter(([, ms]) => Number.isNaN(ms))).toEqual([]);
 });
 
 describe('an error says what to do', () => {

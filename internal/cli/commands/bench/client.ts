@@ -221,7 +221,8 @@ export class BenchClient {
       const said = `${statusCode} ${parseProblem(text)}`.trim();
       const isBusy = statusCode === 503 || statusCode === 429 || statusCode === 408;
       if (!isBusy) this.#fail(new EdgeRefusedError(this.#edge.url, said));
-      else this.#again(said, Number(headers['retry-after'] ?? 0) * 1_000);
+      // It may be a date as well, and that is not waited for.
+      else this.#again(said, (Number(headers['retry-after']) || 0) * 1_000);
     };
     response.on('data', (piece: Buffer) => {
       if (pieces.length < 4) pieces.push(piece);
