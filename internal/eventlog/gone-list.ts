@@ -61,6 +61,7 @@ export class GoneList {
 
   push({ id, jobType }: GoneJob, { head, upTo, at }: Noticed): void {
     const reached = Number.POSITIVE_INFINITY;
+    this.confirm(id, upTo);
     const older = this.#byId.get(id) ?? null;
     const entry: GoneEntry = { id, jobType, head, upTo, noticedAt: at, reached, isBack: false, older };
     this.#entries.push(entry);
@@ -94,6 +95,23 @@ export class GoneList {
       entry.head = Math.min(entry.head, head);
       entry.upTo = Math.min(entry.upTo, head);
     }
+  }
+
+  /** Jobs that are not back, and of which the stream may hold something up to this seq. */
+  *unconfirmed(seq: number): Generator<string> {
+    for (const [id, { upTo }] of this.#byId) if (upTo < seq) yield id;
+  }
+
+  /**
+   * The stream holds nothing of this job up to here.
+   * @returns whether that says more of a job that left
+   */
+  confirm(id: string, upTo: number): boolean {
+    const entry = this.#byId.get(id);
+    if (entry === undefined || entry.upTo >= upTo) return false;
+    for (let one: GoneEntry | null = entry; one !== null; one = one.older)
+      one.upTo = Math.max(one.upTo, upTo);
+    return true;
   }
 
   /**

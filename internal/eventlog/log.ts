@@ -63,7 +63,7 @@ export interface LogListener {
   ready?(): void;
   /** The head moved; null: by a message that is not an event. */
   appended?(record: LogRecord | null): void;
-  /** The stream holds nothing of these jobs any more. */
+  /** The stream holds nothing of these jobs any more. Where there are none, more is known of some that left before. */
   gone?(jobs: readonly GoneJob[]): void;
 }
 
@@ -302,12 +302,15 @@ export class EventLog {
     this.#reads.forget();
     const lookedUpTo = Math.max(upTo, this.#lastSeq);
     const gone: GoneJob[] = [];
+    let isMoreKnown = false;
     for (const id of ids) {
       const unsure = this.#unsure.remove(id, lookedUpTo);
       const job = this.#jobs.remove(id, upTo) ?? (this.#jobs.has(id) ? null : unsure);
       if (job !== null) gone.push(job);
+      else if (!this.#jobs.has(id) && this.#gone.confirm(id, lookedUpTo)) isMoreKnown = true;
     }
     this.#leave(gone, lookedUpTo);
+    if (isMoreKnown && gone.length === 0) this.#tell((listener) => listener.gone?.(gone));
     return gone;
   }
 
@@ -333,6 +336,8 @@ export class EventLog {
   *jobIds(): Generator<string> {
     yield* this.#jobs.ids();
     yield* this.#unsure.ids();
+    // A client may have been shown what this log has yet to read, or never will where it was deleted.
+    if (this.#head < this.#lastSeq) yield* this.#gone.unconfirmed(this.#lastSeq);
   }
 
   /** Where `goneSince` begins for who has seen everything up to `cursor`. */

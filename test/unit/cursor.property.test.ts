@@ -143,6 +143,23 @@ const PURGED_BEHIND_THE_CURSOR: Program = [
   ),
 ];
 
+/** The same where what the edge has read of the job lies before the first message that stays. */
+const TRIMMED_BEHIND_THE_CURSOR: Program = [
+  TINY,
+  [
+    { do: 'publish', job: 'job-0', kind: 'processing', times: 1 },
+    { do: 'connect', scope: EVERYTHING, rate: undefined },
+    { do: 'publish', job: 'job-1', kind: 'processing', times: 1 },
+    { do: 'deliver', count: 2 },
+    { do: 'publish', job: 'job-0', kind: 'processing', times: 1 },
+    { do: 'read', who: 0, count: 1 },
+    { do: 'answer', count: 1 },
+    { do: 'read', who: 0, count: 2 },
+    { do: 'purgeJob', job: 'job-0' },
+    { do: 'read', who: 0, count: 3 },
+  ],
+];
+
 /** What the edge has read of the job is gone; what the client has seen beyond that is not. */
 const KEPT_AHEAD_OF_THE_EDGE: Program = [
   TINY,
@@ -155,7 +172,12 @@ const KEPT_AHEAD_OF_THE_EDGE: Program = [
   ],
 ];
 
-const EXAMPLES = [GONE_BEHIND_THE_CURSOR, PURGED_BEHIND_THE_CURSOR, KEPT_AHEAD_OF_THE_EDGE];
+const EXAMPLES = [
+  GONE_BEHIND_THE_CURSOR,
+  PURGED_BEHIND_THE_CURSOR,
+  TRIMMED_BEHIND_THE_CURSOR,
+  KEPT_AHEAD_OF_THE_EDGE,
+];
 
 async function take(world: World, next: Step): Promise<void> {
   const client = 'who' in next ? world.clients[next.who % Math.max(1, world.clients.length)] : undefined;
