@@ -22,6 +22,12 @@ export interface GoneJob {
   readonly jobType: string | undefined;
 }
 
+/** A job that memory does not know any more. */
+export interface ForgottenJob extends GoneJob {
+  /** Its newest event that was known; 0: none was. */
+  readonly seq: number;
+}
+
 // What a position in the index costs, measured on V8, besides the id.
 const EVICTED_BYTES = 168;
 /** Eviction goes on below the limit, so that its walk past the jobs that have to stay is worth it. */
@@ -45,6 +51,7 @@ export class JobStateCache {
   readonly #gone = new Map<string, JobState>();
   readonly #pins = new Map<string, number>();
   readonly #limit: number;
+  readonly #forgotten: (job: ForgottenJob) => void;
   #bytes = 0;
   #positionBytes = 0;
   #evictAbove: number;
@@ -58,8 +65,10 @@ export class JobStateCache {
   /** While it is loaded nobody walks over the restored ones, and most are put in order at the end. */
   #isLoading = true;
 
-  constructor(limitBytes: number) {
+  /** @param forgotten is told of each job that is let go with its place: nothing here knows of it any more */
+  constructor(limitBytes: number, forgotten: (job: ForgottenJob) => void = () => undefined) {
     this.#limit = limitBytes;
+    this.#forgotten = forgotten;
     this.#evictAbove = limitBytes;
   }
 
@@ -324,8 +333,8 @@ export class JobStateCache {
         this.#bytes -= last.bytes;
         this.#hasEvicted = true;
         if (last.finished && last.storedAt < now - owedMs) {
-          this.#droppedSeq = Math.max(this.#droppedSeq, last.seq);
           if (job.position !== null) this.positions.remove(job.position);
+          this.#forget(id, last);
           continue;
         }
         this.#evicted.set(id, job.position ?? this.#addPosition(last));
@@ -338,17 +347,22 @@ export class JobStateCache {
   // others their positions.
   #dropPositions(finishedSince: number): void {
     const goal = this.#limit * EVICT_TO;
-    for (const [id, { seq, finishedAt }] of this.#evicted) {
-      if (finishedAt >= finishedSince) continue;
+    for (const [id, position] of this.#evicted) {
+      if (position.finishedAt >= finishedSince) continue;
       this.#dropPosition(id);
-      this.#droppedSeq = Math.max(this.#droppedSeq, seq);
+      this.#forget(id, position);
     }
-    for (const [id, { seq }] of this.#evicted) {
+    for (const [id, position] of this.#evicted) {
       if (this.#positionBytes <= goal) return;
       this.#dropPosition(id);
-      this.#droppedSeq = Math.max(this.#droppedSeq, seq);
+      this.#forget(id, position);
       this.#isComplete = false;
     }
+  }
+
+  #forget(id: string, { seq, jobType }: Pick<StreamPosition, 'seq' | 'jobType'>): void {
+    this.#droppedSeq = Math.max(this.#droppedSeq, seq);
+    this.#forgotten({ id, jobType, seq });
   }
 
   #dropPosition(id: string): void {

@@ -1,13 +1,14 @@
 import type { ResetReason } from '../../schemas/frames.js';
 import type { DecodedEvent } from './decode.js';
 import { type Gap, GapList } from './gaps.js';
-import { GoneList } from './gone-list.js';
+import { GoneList, type GoneView } from './gone-list.js';
 import { type GoneJob, type JobState, JobStateCache } from './job-state-cache.js';
 import type { HeadRead, LogRead } from './log-read.js';
 import { RecordQueue } from './queue.js';
 import { RecentReads } from './recent-reads.js';
 import { inScope, type LogRecord, makeRecord, type Scope } from './record.js';
 import { Snapshot } from './snapshot.js';
+import { UnsureJobs } from './unsure-jobs.js';
 
 /** A job that is finished for longer than this is left out of a fresh all-jobs connection. PROTOCOL.md, "All jobs". */
 export const RECENTLY_FINISHED_MS = 10 * 60_000;
@@ -22,8 +23,6 @@ export interface LogLimits {
   readonly lastStateBytes: number;
 }
 
-/** The most jobs that clients may show and memory does not know. */
-const MAX_UNSURE = 10_000;
 /** The most jobs that leave with one look at the stream's first message, so that clients can be told of each. */
 const MAX_TRIMMED = 4_096;
 
@@ -37,6 +36,14 @@ export interface LoadedStream {
   readonly complete: boolean;
   /** Whether nothing was ever deleted from the stream, so that an unknown job never had an event. */
   readonly neverTrimmed: boolean;
+}
+
+/** Where a stream begins and ends. */
+export interface StreamEnds {
+  /** Its first kept seq. */
+  readonly firstSeq: number;
+  /** Its last seq, kept or not. The log may not have read so far. */
+  readonly lastSeq: number;
 }
 
 /**
@@ -56,7 +63,7 @@ export interface LogListener {
   ready?(): void;
   /** The head moved; null: by a message that is not an event. */
   appended?(record: LogRecord | null): void;
-  /** The stream holds nothing of these jobs any more. */
+  /** The stream holds nothing of these jobs any more. Where there are none, more is known of some that left before. */
   gone?(jobs: readonly GoneJob[]): void;
 }
 
@@ -89,17 +96,18 @@ export class EventLog {
   #neverTrimmed = false;
   #isReady = false;
   #firstSeq = 0;
+  /** The stream's last seq when the feed last looked; 0: it did not look yet. */
+  #lastSeq = 0;
   /** What was known before this load, where it is of the same epoch. */
   #before: ReadonlyMap<string, string | undefined> | null = null;
-  /** Jobs that clients may show and memory does not know: the stream may hold them or not. */
-  #unsure = new Map<string, string | undefined>();
+  readonly #unsure = new UnsureJobs();
   readonly #gone = new GoneList();
   /** When the stream was last looked at, in milliseconds that never go back. */
   #lookedAt = Number.NEGATIVE_INFINITY;
 
   constructor(limits: LogLimits) {
     this.#limits = limits;
-    this.#jobs = new JobStateCache(limits.lastStateBytes);
+    this.#jobs = this.#newJobs();
   }
 
   /**
@@ -166,14 +174,15 @@ export class EventLog {
       this.#gone.clear();
     } else {
       const known = new Map(this.#before);
-      for (const [id, jobType] of this.#unsure) known.set(id, jobType);
-      for (const { id, jobType } of this.#jobs.types()) known.set(id, jobType);
+      for (const jobs of [this.#unsure.types(), this.#jobs.types()])
+        for (const { id, jobType } of jobs) known.set(id, jobType);
       this.#before = known;
     }
     this.#epoch = epoch;
+    this.#lastSeq = 0;
     this.#tail = new RecordQueue();
     this.#tailBytes = 0;
-    const jobs = new JobStateCache(this.#limits.lastStateBytes);
+    const jobs = this.#newJobs();
     jobs.takePins(this.#jobs);
     this.#jobs = jobs;
     this.#newestLoaded = null;
@@ -186,10 +195,16 @@ export class EventLog {
   load(seq: number, storedAt: number, event: DecodedEvent): LogRecord {
     const record = makeRecord(event, seq, null, storedAt);
     this.#jobs.restore(record);
+    if (this.#gone.isBack(record.id, seq)) this.#knownBefore(record);
     if (seq > (this.#newestLoaded?.seq ?? 0)) this.#newestLoaded = { seq, storedAt };
     this.#jobs.evict(storedAt, RECENTLY_FINISHED_MS);
     this.#tell((listener) => listener.loaded?.(record));
     return record;
+  }
+
+  // It was told as gone. Should it leave before the log is ready, that is to be told again.
+  #knownBefore({ id, jobType }: LogRecord): void {
+    if (!this.#isReady) this.#before = new Map(this.#before).set(id, jobType);
   }
 
   /** The last states are loaded. */
@@ -207,11 +222,12 @@ export class EventLog {
     this.#complete = complete;
     this.#neverTrimmed = neverTrimmed;
     this.#isReady = true;
-    this.#unsure = new Map();
+    this.#gone.loaded(head);
+    this.#unsure.clear();
     for (const [id, jobType] of this.#before ?? []) {
       if (this.#jobs.has(id)) continue;
-      if (this.knowsAllJobs) this.#left({ id, jobType });
-      else this.#unsure.set(id, jobType);
+      if (this.knowsAllJobs) this.#left({ id, jobType }, head, null);
+      else this.#unsure.addOfBefore(id, jobType);
     }
     this.#before = null;
     this.#tell((listener) => listener.ready?.());
@@ -241,6 +257,7 @@ export class EventLog {
     this.#tailBytes += record.bytes;
     this.#jobs.put(record);
     this.#unsure.delete(event.id);
+    this.#gone.isBack(event.id, seq);
     while (this.#tailBytes > this.#limits.tailBytes && this.#tail.length > 1) this.#evictOldest();
     this.#jobs.evict(storedAt, RECENTLY_FINISHED_MS);
     return record;
@@ -254,47 +271,61 @@ export class EventLog {
     if (this.#isReady && record.seq > this.#head) return;
     this.#reads.forget();
     this.#jobs.restore(record);
+    if (this.#gone.isBack(record.id, record.seq)) this.#knownBefore(record);
     this.#jobs.evict(record.storedAt, RECENTLY_FINISHED_MS);
     if (!this.#isReady) this.#tell((listener) => listener.loaded?.(record));
   }
 
   /**
-   * The stream begins at `firstSeq` now: what lies before it is gone, and so are the jobs that have nothing behind it.
+   * The stream was looked at: what lies before its first message is gone, and so are the jobs that have nothing behind it.
    * @param now milliseconds that never go back
    * @returns these jobs, a few thousand at most; the next call has the next ones
    */
-  trim(firstSeq: number, now: number): readonly GoneJob[] {
+  trim({ firstSeq, lastSeq }: StreamEnds, now: number): readonly GoneJob[] {
     this.#lookedAt = now;
+    this.#lastSeq = lastSeq;
+    this.#gone.looked(Math.max(lastSeq, this.#head), now);
     this.#reads.forget();
     this.#firstSeq = Math.max(this.#firstSeq, firstSeq);
     const gone = this.#jobs.removeBelow(this.#firstSeq, MAX_TRIMMED);
-    this.#leave(gone);
+    this.#leave(gone, this.#firstSeq - 1);
     return gone;
   }
 
   /**
-   * The stream holds nothing of these jobs any more, as of when its newest message was `upTo`; what has a newer event
-   * stays.
+   * The stream holds nothing of these jobs any more, as of when its newest message was `upTo`, and not before it was
+   * last looked at; what has a newer event stays.
    * @param now milliseconds that never go back
    * @returns those of them that were known
    */
   drop(ids: Iterable<string>, upTo: number, now: number): readonly GoneJob[] {
     this.#lookedAt = now;
     this.#reads.forget();
+    const lookedUpTo = Math.max(upTo, this.#lastSeq);
     const gone: GoneJob[] = [];
+    let isMoreKnown = false;
     for (const id of ids) {
-      const job = this.#jobs.remove(id, upTo);
+      const unsure = this.#unsure.remove(id, lookedUpTo);
+      const job = this.#jobs.remove(id, upTo) ?? (this.#jobs.has(id) ? null : unsure);
       if (job !== null) gone.push(job);
-      else if (this.#unsure.has(id) && !this.#jobs.has(id)) gone.push({ id, jobType: this.#unsure.get(id) });
-      this.#unsure.delete(id);
+      else if (!this.#jobs.has(id) && this.#gone.confirm(id, lookedUpTo)) isMoreKnown = true;
     }
-    this.#leave(gone);
+    this.#leave(gone, lookedUpTo);
+    if (isMoreKnown && gone.length === 0) this.#tell((listener) => listener.gone?.(gone));
     return gone;
   }
 
   /** A client is shown a record that was read from JetStream; where memory does not know its job, the stream may let it go unseen. */
-  shown({ id, jobType }: LogRecord): void {
-    if (!this.#jobs.has(id) && this.#unsure.size < MAX_UNSURE) this.#unsure.set(id, jobType);
+  shown({ id, jobType, seq }: LogRecord): void {
+    this.#gone.isBack(id, seq);
+    if (!this.#jobs.has(id)) this.#unsure.add({ id, jobType, seq });
+  }
+
+  #newJobs(): JobStateCache {
+    return new JobStateCache(this.#limits.lastStateBytes, (job) => {
+      // What is let go while it is loaded was never shown.
+      if (this.#isReady) this.#unsure.add(job);
+    });
   }
 
   /** How many jobs memory takes the stream to hold, those included whose states were let go. */
@@ -305,15 +336,14 @@ export class EventLog {
   /** The ids of these jobs, and of others that clients may show. Not across a change of the log. */
   *jobIds(): Generator<string> {
     yield* this.#jobs.ids();
-    yield* this.#unsure.keys();
+    yield* this.#unsure.ids();
+    // A client may have been shown what this log has yet to read, or never will where it was deleted.
+    if (this.#head < this.#lastSeq) yield* this.#gone.unconfirmed(this.#lastSeq);
   }
 
-  /**
-   * Where `goneSince` begins for who has seen everything up to `cursor`.
-   * @param now milliseconds that never go back
-   */
-  goneFrom(cursor: number, now: number): number {
-    return this.#gone.from(cursor, now);
+  /** Where `goneSince` begins for who has seen everything up to `cursor`. */
+  goneFrom(cursor: number): number {
+    return this.#gone.from(cursor);
   }
 
   /** The gaps behind `seq`, in the order of the stream. */
@@ -327,15 +357,17 @@ export class EventLog {
   }
 
   /**
-   * The next `limit` jobs that left the stream since the count was `from`, while the head was at `upTo` at most; without
+   * The next `limit` jobs that left the stream since the count was `from`, as far as who is there can be told; without
    * those that have come back.
    */
   goneSince(
     from: number,
-    upTo: number,
+    { cursor, place }: Pick<GoneView, 'cursor' | 'place'>,
     limit: number,
   ): { readonly jobs: readonly GoneJob[]; readonly next: number } {
-    const { jobs, next } = this.#gone.since(from, upTo, limit);
+    // What lies before the stream's first message is gone, read or not.
+    const known = Math.max(this.#head, this.#firstSeq - 1);
+    const { jobs, next } = this.#gone.since(from, { cursor, place, known }, limit);
     return { jobs: jobs.filter(({ id }) => !this.#jobs.has(id)), next };
   }
 
@@ -348,15 +380,15 @@ export class EventLog {
     for (const listener of this.#listeners) call(listener);
   }
 
-  #leave(jobs: readonly GoneJob[]): void {
-    for (const job of jobs) this.#left(job);
+  #leave(jobs: readonly GoneJob[], upTo: number): void {
+    for (const job of jobs) this.#left(job, upTo, this.#lookedAt);
     if (jobs.length > 0) this.#tell((listener) => listener.gone?.(jobs));
   }
 
-  #left(job: GoneJob): void {
+  #left(job: GoneJob, upTo: number, at: number | null): void {
     // From here on a job that memory does not know may have had events.
     this.#neverTrimmed = false;
-    this.#gone.push(job, this.#head, this.#lookedAt);
+    this.#gone.push(job, { head: this.#head, upTo: Math.max(upTo, this.#head), at });
   }
 
   /** Says that every live session has been given everything up to the head. */

@@ -37,8 +37,9 @@ export class GoneJobsFinder {
   /** @param state the stream's, as it has just come */
   async look(state: StreamState, ask: Ask): Promise<void> {
     const { log, now } = this.#deps;
+    const ends = { firstSeq: state.first_seq, lastSeq: state.last_seq };
     for (;;) {
-      if (log.trim(state.first_seq, now()).length === 0) break;
+      if (log.trim(ends, now()).length === 0) break;
       await nextTurn();
       if (!log.isReady) return;
     }

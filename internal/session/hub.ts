@@ -115,18 +115,18 @@ export class Hub implements LogListener {
   appended(record: LogRecord | null): void {
     this.#sawEvent = true;
     if (this.#log.gapSeq > this.#gapSeq) {
-      // Who follows all jobs is concerned; who follows one finds out with its next event, or by and by.
+      // Who follows one job finds out with its next event, or by and by.
       this.#gapSeq = this.#log.gapSeq;
       // A walk that is under way goes on: begun anew with each gap it would never get beyond the first ones.
       if (this.#toCheck === null) this.#toCheck = this.#byJob.entries();
       else this.#isNextWalkDue = true;
-      this.#isAllDirty = true;
     }
     if (record !== null) {
       const watchers = this.#byJob.get(record.id);
       if (watchers !== undefined) this.#dirty.add(watchers);
-      this.#isAllDirty = true;
     }
+    // Also by a message that is no event: who was ahead of the log may be told now of what is gone.
+    this.#isAllDirty = true;
     this.#wake();
   }
 

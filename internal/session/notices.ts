@@ -23,23 +23,21 @@ export class GoneNotices {
     this.#told = this.#log.goneCount;
   }
 
-  /**
-   * The client goes on from `cursor`: it is told of what has left since, as far as the log remembers.
-   * @param now milliseconds that never go back
-   */
-  resume(cursor: number, now: number): void {
-    this.#told ??= this.#log.goneFrom(cursor, now);
+  /** The client goes on from `cursor`: it is told of what it may not have heard of, as far as the log remembers. */
+  resume(cursor: number): void {
+    this.#told ??= this.#log.goneFrom(cursor);
   }
 
   /**
-   * Tells of the next jobs that left while the stream's head was at `upTo` at most. Told in its place: a client that is
+   * Tells of the next jobs that left while the log's head was at `place` at most. Told in its place: a client that is
    * cut off with a cursor behind it would never hear of it.
+   * @param cursor the client was sent everything up to here, which may be ahead of what the log has read
    * @returns whether there were any
    */
-  tell(scope: Scope, upTo: number): boolean {
+  tell(scope: Scope, cursor: number, place: number): boolean {
     const told = this.#told;
     if (told === null || told >= this.#log.goneCount) return false;
-    const { jobs, next } = this.#log.goneSince(told, upTo, GONE_BATCH);
+    const { jobs, next } = this.#log.goneSince(told, { cursor, place }, GONE_BATCH);
     for (const { id, jobType } of jobs) if (hasTypeIn(scope, jobType)) this.#send(frames.gone(id));
     this.#told = next;
     return next > told;

@@ -219,12 +219,12 @@ export class Session {
         this.#enter({ name: 'snapshot', source: step.source });
         return 0;
       case 'resume':
-        this.#updates.resume(step.cursor, this.#deps.edge.now());
+        this.#updates.resume(step.cursor);
         this.#enter(IN_TAIL);
         return 0;
       case 'skip': {
         this.#updates.flush();
-        this.#updates.resume(step.cursor, this.#deps.edge.now());
+        this.#updates.resume(step.cursor);
         const snapshot = this.#deps.edge.log.changes(followed.scope, step.cursor);
         this.#writer.send(frames.skipped(step.reason, step.cursor, snapshot.head + 1));
         this.#enter({ name: 'snapshot', source: new SnapshotSource(snapshot) });

@@ -117,10 +117,10 @@ export class UpdateWriter {
     this.#gone?.startFresh();
   }
 
-  /** The client goes on from `cursor`. @param now milliseconds that never go back */
-  resume(cursor: number, now: number): void {
+  /** The client goes on from `cursor`. */
+  resume(cursor: number): void {
     this.#followed.cursor = cursor;
-    this.#gone?.resume(cursor, now);
+    this.#gone?.resume(cursor);
   }
 
   /** Takes in a record: sends it where it is in scope, or folds it. @returns what that cost, in bytes */
@@ -136,7 +136,7 @@ export class UpdateWriter {
    */
   state(record: LogRecord, index = 0, encoded: EncodedFrames | null = null): number {
     const { scope } = this.#followed;
-    while (this.#gone?.tell(scope, record.seq - 1));
+    while (this.#gone?.tell(scope, this.#followed.cursor ?? 0, record.seq - 1));
     this.#followed.advanceTo(record.seq);
     if (!inScope(scope, record)) return SCAN_BYTES;
     const frame = frameInScope(record, scope, this.#previous);
@@ -153,7 +153,7 @@ export class UpdateWriter {
 
   #fold(record: LogRecord, folds: FoldBuffer): number {
     const { scope } = this.#followed;
-    while (this.#gone?.tell(scope, record.seq - 1));
+    while (this.#gone?.tell(scope, this.#followed.cursor ?? 0, record.seq - 1));
     const after = this.#followed.cursor ?? 0;
     this.#followed.advanceTo(record.seq);
     if (!inScope(scope, record)) return SCAN_BYTES;
@@ -193,11 +193,11 @@ export class UpdateWriter {
   }
 
   /**
-   * Tells of the next jobs that left while the stream's head was at `upTo` at most.
+   * Tells of the next jobs that left while the log's head was at `place` at most, where the client is.
    * @returns what that cost, in bytes; 0: there were none
    */
-  tellGone(upTo: number): number {
-    return this.#gone?.tell(this.#followed.scope, upTo) ? GONE_BATCH * SCAN_BYTES : 0;
+  tellGone(place: number): number {
+    return this.#gone?.tell(this.#followed.scope, place, place) ? GONE_BATCH * SCAN_BYTES : 0;
   }
 
   /** Everybody is told of a stall; this client hears it or not. */

@@ -270,7 +270,7 @@ export class World {
   /** The edge looks where the stream begins, and which jobs it still has. */
   look(): void {
     if (!this.#log.isReady || this.#log.epoch !== this.stream.epoch) return;
-    this.#log.trim(this.stream.first, this.stream.clock);
+    this.#log.trim({ firstSeq: this.stream.first, lastSeq: this.stream.last }, this.stream.clock);
     const gone = [...this.#log.jobIds()].filter((id) => this.stream.ofJob(id).length === 0);
     this.#log.drop(gone, this.#log.head, this.stream.clock);
   }

@@ -31,6 +31,7 @@ function edge(given: { tailBytes?: number; lastStateBytes?: number; maxReplay?: 
       });
     },
     lastState: () => Promise.resolve(null),
+    reached: () => Promise.resolve({ kind: 'ok' }),
     records: (seqs) => {
       asked.states.push(...seqs);
       return Promise.resolve(seqs.map((seq) => makeRecord(event(`large-${seq}`), seq, null, clock.now)));
@@ -310,7 +311,7 @@ describe('jobs that leave the stream', () => {
     const [live, ofType, ofOther] = [connect(all()), connect(all('a')), connect(all('b'))];
     const one = connect(job('old'));
     await rest();
-    expect(log.trim(2, 0).map(({ id }) => id)).toEqual(['old']);
+    expect(log.trim({ firstSeq: 2, lastSeq: 2 }, 0).map(({ id }) => id)).toEqual(['old']);
     await rest();
     const gone = { type: 'gone', processing_id: 'old' };
     expect(live.frames.at(-1)).toEqual(gone);
@@ -357,13 +358,80 @@ describe('jobs that leave the stream', () => {
     const { append, clock, connect, log } = edge();
     append(1, 'old');
     append(2, 'young');
-    log.trim(2, clock.now);
+    log.trim({ firstSeq: 2, lastSeq: 2 }, clock.now);
     append(3, 'young');
-    const resume = { lastSeq: 3, epoch: 'epoch' };
-    expect(types(connect(all(), resume).frames)).toEqual(['hello', 'gone', 'caught_up']);
-    // Long after every edge must have noticed it is not told again.
+    const from = (lastSeq: number) => types(connect(all(), { lastSeq, epoch: 'epoch' }).frames);
+    expect(from(3)).toEqual(['hello', 'gone', 'caught_up']);
+    // However late it comes back: by then every edge had noticed, and gave out higher ones to who was told.
     clock.now += 10 * 60_000;
-    expect(types(connect(all(), resume).frames)).toEqual(['hello', 'caught_up']);
+    log.trim({ firstSeq: 2, lastSeq: 3 }, clock.now);
+    append(4, 'young');
+    expect(from(3)).toEqual(['hello', 'gone', 'progress_update', 'caught_up']);
+    expect(from(4)).toEqual(['hello', 'caught_up']);
+  });
+
+  test('G10 any edge: a client that is ahead of this edge is told when the edge has read what it was shown, also where that is no event', async () => {
+    const { append, clock, connect, log, rest } = edge();
+    append(1, 'old');
+    append(2, 'back');
+    log.trim({ firstSeq: 3, lastSeq: 4 }, clock.now);
+    await rest();
+    // Another edge has read 3, of a job that is back, and 4.
+    const { frames } = connect(all(), { lastSeq: 4, epoch: 'epoch' });
+    await rest();
+    expect(types(frames)).toEqual(['hello', 'caught_up']);
+    append(3, 'back');
+    await rest();
+    expect(types(frames)).toEqual(['hello', 'caught_up']);
+    log.append(4, clock.now, null);
+    await rest();
+    expect(frames.slice(2)).toEqual([{ type: 'gone', processing_id: 'old' }]);
+  });
+
+  test('are not told where they are back, also when memory has let go of them again', () => {
+    const { append, clock, connect, log } = edge({ tailBytes: 1, lastStateBytes: 3_000 });
+    append(1, 'back');
+    append(2, 'old');
+    append(3, 'young');
+    log.trim({ firstSeq: 3, lastSeq: 3 }, clock.now);
+    append(4, 'back', { status: 'completed' });
+    clock.now += RECENTLY_FINISHED_MS + 1;
+    for (let seq = 5; seq <= 40; seq++) append(seq, `job-${seq}`);
+    expect(log.last('back')).toBeUndefined();
+    const { frames } = connect(all(), { lastSeq: 40, epoch: 'epoch' });
+    expect(frames.slice(1)).toEqual([
+      { type: 'gone', processing_id: 'old' },
+      { type: 'caught_up', cursor: 40 },
+    ]);
+  });
+
+  test('are told also where memory had let go of them, and of their place, long after they finished', async () => {
+    const { append, clock, connect, log, rest } = edge({ tailBytes: 1, lastStateBytes: 3_000 });
+    const { frames } = connect(all());
+    append(1, 'done', { status: 'completed' });
+    await rest();
+    clock.now += RECENTLY_FINISHED_MS + 1;
+    for (let seq = 2; seq <= 40; seq++) append(seq, `job-${seq}`);
+    await rest();
+    expect(log.last('done')).toBeUndefined();
+    expect([...log.jobIds()]).toContain('done');
+    log.drop(['done'], 40, clock.now);
+    await rest();
+    expect(frames.at(-1)).toEqual({ type: 'gone', processing_id: 'done' });
+  });
+
+  test('G5 stale cursors: are told after the stream was put back to an older past, at once', async () => {
+    const { append, clock, connect, log, rest } = edge();
+    for (let seq = 1; seq <= 9; seq++) append(seq, `job-${seq}`);
+    log.trim({ firstSeq: 2, lastSeq: 9 }, clock.now);
+    log.begin('epoch', 'ahead');
+    log.load(3, 0, event('a'));
+    log.ready({ head: 4, firstSeq: 3, complete: true, neverTrimmed: false });
+    const { frames } = connect(all(), { lastSeq: 3, epoch: 'epoch' });
+    await rest();
+    log.drop(['a'], 4, clock.now);
+    await rest();
+    expect(frames.at(-1)).toEqual({ type: 'gone', processing_id: 'a' });
   });
 
   test('what reported after the stream was listed stays', () => {

@@ -62,8 +62,8 @@ test('a log tells of jobs that left when they are gone, and of nothing where non
   log.ready({ head: 0, ...WHOLE });
   for (const [at, id] of ['a', 'b', 'c'].entries()) log.append(at + 1, 0, event(id));
   take();
-  log.trim(2, 0);
-  log.trim(2, 0);
+  log.trim({ firstSeq: 2, lastSeq: 3 }, 0);
+  log.trim({ firstSeq: 2, lastSeq: 3 }, 0);
   log.drop(['b', 'unknown'], 3, 0);
   log.drop(['b'], 3, 0);
   expect(take()).toEqual([
