@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo example-fastapi example-express example-react test test-chaos test-node22 test-node24 test-nats-2.10 test-container test-proxies test-browser test-packages test-examples test-api \
+.PHONY: help setup demo example-fastapi example-express example-react test test-python test-chaos test-node22 test-node24 test-nats-2.10 test-container test-proxies test-browser test-packages test-examples test-api \
 	test-stalls soak fuzz bench bench-quick bench-guard bench-more audit build packages check format clean distclean \
 	need-node need-nats need-nats-for-tests
 
@@ -43,7 +43,10 @@ example-fastapi example-express example-react: setup build packages
 
 test: need-node need-nats-for-tests $(PACKAGES) check build ## check types and style, build, run the tests
 	@$(call server); echo "== tests on Node $$(node --version), $$("$$NATS_SERVER_BIN" -v)"; \
-	$(VITEST) --project unit --project integration && exec scripts/test-python.sh
+	exec $(VITEST) --project unit --project integration
+
+test-python: need-node need-nats-for-tests $(PACKAGES) build ## run the tests of the Python worker (skipped where there is no Python)
+	@$(call server); exec scripts/test-python.sh
 
 test-chaos: need-node need-nats-for-tests $(PACKAGES) build ## run the tests of faults: servers and edges that are killed, frozen and cut off
 	@$(call server); exec $(VITEST) --project chaos
