@@ -65,6 +65,20 @@ test('ten thousand jobs', async () => {
   expect(await tab.isTooWide()).toBe(false);
 });
 
+test('two changes of the view that come before it is drawn both count', async () => {
+  await using tab = await site().open();
+  const { page } = tab;
+  await page.locator('.tile-failed').waitFor();
+  await page.locator('.types .chip', { hasText: 'pdf.words' }).waitFor();
+  await page.evaluate(`
+    document.querySelector('.tile-failed').click();
+    [...document.querySelectorAll('.types .chip')].find((chip) => chip.textContent.includes('pdf.words')).click();
+    [...document.querySelectorAll('.row-head button')].find((head) => head.textContent.includes('Age')).click();
+  `);
+  const wanted = /#\/\?state=failed&type=pdf\.words&sort=age$/;
+  await waitFor(() => wanted.test(page.url()), { what: 'all three in the address' });
+});
+
 test('the address holds the view: states, types, text and order come back with it, and by the keyboard', async () => {
   await using tab = await site().open();
   const { page } = tab;

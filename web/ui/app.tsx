@@ -2,7 +2,7 @@
 import { useCallback, useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { formatPlace, isJobId, type Place, parsePlace } from '../model/address.js';
 import { formatCount, formatDuration, formatTime } from '../model/format.js';
-import { PLAIN_VIEW } from '../model/list-view.js';
+import { type ListView, PLAIN_VIEW } from '../model/list-view.js';
 import type { Session } from '../store/session.js';
 import { useNow, useStore } from '../store/store.js';
 import { ConnectionPanel, livenessOf } from './connection-panel.js';
@@ -12,11 +12,15 @@ import { JobPage } from './job-page.js';
 import { SignInPage } from './sign-in.js';
 import { Summary } from './summary.js';
 
-/** Where the address says that the page is, and how to go elsewhere. */
-function usePlace(): [Place, (place: Place, how?: 'push' | 'replace') => void] {
+/** Where the address says that the page is, how to go elsewhere, and where it was sent last, which may not be drawn yet. */
+function usePlace(): [Place, (place: Place, how?: 'push' | 'replace') => void, { readonly current: Place }] {
   const [place, setPlace] = useState(() => parsePlace(location.hash));
+  const latest = useRef(place);
   useEffect(() => {
-    const read = (): void => setPlace(parsePlace(location.hash));
+    const read = (): void => {
+      latest.current = parsePlace(location.hash);
+      setPlace(latest.current);
+    };
     addEventListener('popstate', read);
     addEventListener('hashchange', read);
     return () => {
@@ -33,9 +37,10 @@ function usePlace(): [Place, (place: Place, how?: 'push' | 'replace') => void] {
       // Some browsers refuse a page that changes its address too often, as a key does that is held down. The page goes there
       // all the same, and the address follows with the next step.
     }
+    latest.current = next;
     setPlace(next);
   }, []);
-  return [place, go];
+  return [place, go, latest];
 }
 
 export interface AppProps {
@@ -45,7 +50,7 @@ export interface AppProps {
 export function App({ session }: AppProps) {
   useStore(session);
   const nowMs = useNow();
-  const [place, go] = usePlace();
+  const [place, go, latest] = usePlace();
   const search = useRef<HTMLInputElement>(null);
   const { isLarge } = place;
   // Back from a job the list is as it was.
@@ -57,6 +62,15 @@ export function App({ session }: AppProps) {
   useEffect(() => {
     document.documentElement.classList.toggle('large', isLarge);
   }, [isLarge]);
+
+  /** Of what was asked for last: two changes may come before the page is drawn. */
+  const changeView = useCallback(
+    (change: (now: ListView) => ListView): void => {
+      const { current } = latest;
+      if (current.kind === 'list') go({ ...current, view: change(current.view) }, 'replace');
+    },
+    [go],
+  );
 
   // At once: what a key does depends on what is seen.
   useLayoutEffect(() => {
@@ -73,12 +87,12 @@ export function App({ session }: AppProps) {
         event.preventDefault();
         // A search that has found nothing has no list beside it.
         if (lastView.current.text === '') document.querySelector<HTMLElement>('.job-list')?.focus();
-        else go({ kind: 'list', view: { ...lastView.current, text: '' }, isLarge }, 'replace');
+        else changeView((now) => ({ ...now, text: '' }));
       }
     };
     document.addEventListener('keydown', onKey);
     return () => document.removeEventListener('keydown', onKey);
-  }, [place, go, isLarge]);
+  }, [place, go, changeView, isLarge]);
 
   const view = lastView.current;
   const listed = session.list(view);
@@ -117,20 +131,15 @@ export function App({ session }: AppProps) {
             <NoList session={session} onOpen={open} />
           ) : (
             <>
-              <Summary
-                session={session}
-                listed={listed}
-                view={view}
-                onView={(next) => go({ ...place, view: next }, 'replace')}
-              />
+              <Summary session={session} listed={listed} view={view} onView={changeView} />
               <Filters
                 listed={listed}
                 hasForgotten={session.hasForgotten}
                 view={view}
                 search={search}
-                onView={(next) => go({ ...place, view: next }, 'replace')}
+                onView={changeView}
                 isLarge={isLarge}
-                onLarge={(large) => go({ ...place, isLarge: large }, 'replace')}
+                onLarge={(large) => go({ ...latest.current, isLarge: large }, 'replace')}
               />
               {listed.rows.length === 0 ? (
                 <Empty session={session} isFiltered={listed.total > 0} />
@@ -141,7 +150,7 @@ export function App({ session }: AppProps) {
                   view={view}
                   isLarge={isLarge}
                   nowMs={nowMs}
-                  onView={(next) => go({ ...place, view: next }, 'replace')}
+                  onView={changeView}
                   onOpen={open}
                   lastId={lastId.current}
                 />

@@ -15,7 +15,7 @@ export interface FiltersProps {
   readonly hasForgotten: boolean;
   readonly view: ListView;
   readonly search: RefObject<HTMLInputElement | null>;
-  readonly onView: (view: ListView) => void;
+  readonly onView: (change: (now: ListView) => ListView) => void;
   readonly isLarge: boolean;
   readonly onLarge: (isLarge: boolean) => void;
 }
@@ -39,7 +39,7 @@ export function Filters({ listed, hasForgotten, view, search, onView, isLarge, o
           placeholder="Search ( / )"
           maxLength={200}
           spellcheck={false}
-          onInput={({ currentTarget }) => onView({ ...view, text: currentTarget.value })}
+          onInput={({ currentTarget: { value: text } }) => onView((now) => ({ ...now, text }))}
         />
       </label>
       <fieldset class="types">
@@ -50,7 +50,7 @@ export function Filters({ listed, hasForgotten, view, search, onView, isLarge, o
             type="button"
             class="chip"
             aria-pressed={view.types.includes(type)}
-            onClick={() => onView(withType(view, type))}
+            onClick={() => onView((now) => withType(now, type))}
           >
             {nameOf(type)} <span class="chip-count">{formatCount(count)}</span>
           </button>
@@ -63,7 +63,7 @@ export function Filters({ listed, hasForgotten, view, search, onView, isLarge, o
             onChange={({ currentTarget }) => {
               const type = others[Number(currentTarget.value)]?.[0];
               currentTarget.value = '';
-              if (type !== undefined) onView(withType(view, type));
+              if (type !== undefined) onView((now) => withType(now, type));
             }}
           >
             <option value="">{others.length} more types</option>
@@ -81,10 +81,10 @@ export function Filters({ listed, hasForgotten, view, search, onView, isLarge, o
           <select
             value={`${view.sort.isDescending ? '-' : ''}${view.sort.key}`}
             onChange={({ currentTarget: { value } }) =>
-              onView({
-                ...view,
+              onView((now) => ({
+                ...now,
                 sort: { key: value.replace('-', '') as SortKey, isDescending: value.startsWith('-') },
-              })
+              }))
             }
           >
             {SORT_KEYS.flatMap((key) => [
@@ -99,7 +99,7 @@ export function Filters({ listed, hasForgotten, view, search, onView, isLarge, o
           {hasForgotten && <small>Older finished jobs are not shown</small>}
         </span>
         {isFiltered && (
-          <button type="button" class="chip" onClick={() => onView({ ...PLAIN_VIEW, sort: view.sort })}>
+          <button type="button" class="chip" onClick={() => onView(({ sort }) => ({ ...PLAIN_VIEW, sort }))}>
             Show all
           </button>
         )}

@@ -95,7 +95,7 @@ export interface JobListProps {
   readonly view: ListView;
   readonly isLarge: boolean;
   readonly nowMs: number;
-  readonly onView: (view: ListView) => void;
+  readonly onView: (change: (now: ListView) => ListView) => void;
   readonly onOpen: (id: string) => void;
   /** The job that was looked at before; null: none. */
   readonly lastId: string | null;
@@ -132,7 +132,7 @@ export function JobList({ session, listed, view, isLarge, nowMs, onView, onOpen,
           role="columnheader"
           aria-sort={view.sort.key !== key ? 'none' : view.sort.isDescending ? 'descending' : 'ascending'}
         >
-          <button type="button" onClick={() => onView(withSort(view, key))}>
+          <button type="button" onClick={() => onView((now) => withSort(now, key))}>
             {name}
           </button>
         </span>

@@ -21,7 +21,7 @@ export interface SummaryProps {
   readonly session: Session;
   readonly listed: Listed;
   readonly view: ListView;
-  readonly onView: (view: ListView) => void;
+  readonly onView: (change: (now: ListView) => ListView) => void;
 }
 
 /** How many jobs of each state there are, and how much is going on. A click on a state filters by it. */
@@ -37,7 +37,7 @@ export function Summary({ session, listed, view, onView }: SummaryProps) {
             type="button"
             class={`tile tile-${condition}${count === 0 ? ' tile-none' : ''}`}
             aria-pressed={view.conditions.includes(condition)}
-            onClick={() => onView(withCondition(view, condition))}
+            onClick={() => onView((now) => withCondition(now, condition))}
           >
             <span class="tile-count">{formatCount(count)}</span>
             <span class="tile-name">
