@@ -118,9 +118,15 @@ function peersOf(measure: Measure): string {
   return barsOf(measure.what, measure.unit, bars);
 }
 
+/** Where the same was measured in several units, each bar says which: "60,000 events that wait (µs)". */
+function labelOf({ what, unit }: Measure, all: readonly Measure[]): string {
+  const isAlone = all.filter((one) => one.what === what).length === 1;
+  return isAlone ? what : `${what} (${unit.split(/ of | until | for |,/)[0]})`;
+}
+
 function ratiosOf(measures: readonly Measure[]): string {
   const bars = measures.map((measure) => ({
-    label: measure.what,
+    label: labelOf(measure, measures),
     spread: ratiosTo(
       measure.samples[measure.base] ?? [],
       measure.samples[measure.subject ?? 'headway'] ?? [],

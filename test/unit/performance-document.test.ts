@@ -26,6 +26,15 @@ describe('docs/performance.md', () => {
       expect(read(`docs/images/performance/${file}`)).toBe(svg);
   });
 
+  test('no two bars of a plot have the same name', () => {
+    for (const [file, svg] of Object.entries(plotsOf(results))) {
+      // The names are what ends at the axis; the figures begin behind their bars.
+      const names = [...svg.matchAll(/<text [^>]*text-anchor="end"[^>]*>([^<]*)</g)].map(([, name]) => name);
+      expect(names.length, file).toBeGreaterThan(1);
+      expect(new Set(names).size, file).toBe(names.length);
+    }
+  });
+
   test('the file of results is as it is written', () => {
     expect(resultsText(results)).toBe(read('bench/results.json'));
   });
