@@ -74,6 +74,15 @@ test('G3 faults: a cluster is cut in two with the stream’s leader in the minor
   for (let index = 1; index <= 4; index++) {
     await waitFor(() => sendThere(index), { what: 'it is acknowledged now', timeoutMs: 60_000 });
   }
+  // A consumer of the reading back may stand on the server that was cut off: until its copy is whole it would skip events.
+  const { streams } = await setup.jetstreamManager();
+  const isWhole = async (): Promise<boolean> => {
+    const { cluster: copies } = await streams.info(STREAM);
+    return (
+      copies?.replicas?.length === 2 && copies.replicas.every(({ current, lag = 0 }) => current && lag < 100)
+    );
+  };
+  await waitFor(isWhole, { what: 'each copy of the stream is whole', timeoutMs: 60_000 });
   // A cluster that has just found together again may not let a new consumer read for a moment.
   const read = (id: string) =>
     waitFor(() => storedEvents(ours, STREAM, id), { what: `${id} is read back`, timeoutMs: 60_000 });
