@@ -434,10 +434,18 @@ describe('--to ws', () => {
     }
     await using again = start('--durable', 'ws2', '--paused', '--to', 'ws', '--port', '0');
     const url = await served(again);
+    // Whether it came before the replay began or behind, it is shown the states and nothing that led to them.
     await using client = await WsClient.connect(url);
-    // A client that was there before the replay began gets them behind `caught_up`.
-    const frames = await client.until(({ seq }) => seq === 6);
+    const frames = await client.until(({ type }) => type === 'caught_up');
     expect(frames.map(({ seq }) => seq).filter(Number)).toEqual([5, 6]);
+    await using resumed = await WsClient.connect(`${url}/a?last_seq=0`);
+    const shown = await resumed.until(({ type }) => type === 'caught_up');
+    expect(shown.map(({ type, seq, reason }) => reason ?? seq ?? type)).toEqual([
+      'hello',
+      'retention',
+      5,
+      'caught_up',
+    ]);
   });
 
   test('pages of other origins come in only where they are named, and only over loopback', async () => {

@@ -58,7 +58,7 @@ export class ReplayEdge implements ReplaySink {
     this.#context = context;
     this.#host = host;
     this.#log.setListeners([this.#hub]);
-    this.#log.setEpoch(this.#epoch);
+    this.#log.begin(this.#epoch);
   }
 
   /** Listens. Clients are greeted, and wait for `begin`. @throws UsageError; HeadwayError when it cannot listen */
@@ -83,15 +83,21 @@ export class ReplayEdge implements ReplaySink {
     return this.#hub.size;
   }
 
+  /** What an earlier run has shown: before `begin`, in the stream's order. Clients get the state that it led to. */
+  load({ seq }: StoredMessage, event: DecodedEvent | null): void {
+    if (event !== null) this.#log.load(seq, this.#context.now(), event);
+  }
+
   /**
-   * The replay begins after the sequence `after`; clients that wait start.
+   * The replay begins; clients that wait start.
+   * @param after the seq after which its world begins
+   * @param head the seq after which it shows; what lies between was loaded
    * @param isPristine nothing was ever deleted before, so that what is shown of a job is all that it had
    */
-  async begin(after: number, isPristine: boolean): Promise<void> {
+  async begin(after: number, head: number, isPristine: boolean): Promise<void> {
     this.#begin = after;
-    this.#log.begin(this.#epoch);
     // What is not shown never was, so every job is known.
-    this.#log.ready({ head: after, firstSeq: after + 1, complete: true, neverTrimmed: isPristine });
+    this.#log.ready({ head, firstSeq: after + 1, complete: true, neverTrimmed: isPristine });
     // Each starts in its turn. One that starts after the first events would be shown the last of them alone.
     while ((this.#hub.countStates().get('loading') ?? 0) > 0) await turn();
   }

@@ -176,20 +176,27 @@ class Replay {
     const { untilMs } = this.#chosen;
     // A client of the edge is owed the state of what was shown before; it is not shown again.
     const before = edge === null ? 0 : (this.#checkpoint?.after ?? 0);
+    let first: number | null = null;
     let hasBegun = false;
     for await (const batch of this.#messages(edge !== null)) {
       for (const message of batch) {
         if (untilMs !== null && message.storedAt > untilMs) return await this.#flush(sink);
+        first ??= message.seq;
+        if (message.seq <= before) {
+          edge?.load(message, this.#wanted(message));
+          if (player.hasQuit) return false;
+          continue;
+        }
         if (!hasBegun) {
           hasBegun = true;
-          await edge?.begin(message.seq - 1, isPristine);
+          await edge?.begin(first - 1, message.seq - 1, isPristine);
           if (this.#options.waitForClient && edge !== null) {
             this.#context.stderr('headway: waiting for the first client\n');
             await player.until(() => edge.clients > 0, CLIENT_LOOK_MS);
           }
         }
         const event = this.#wanted(message);
-        if (event !== null && message.seq > before) {
+        if (event !== null) {
           if (!player.offer(message.seq, message.storedAt)) {
             await this.#flush(sink);
             if (!(await player.due())) return false;
@@ -198,7 +205,7 @@ class Replay {
           this.#count(message.seq);
         }
         sink.show(message, event);
-        if (message.seq > before) this.#untold = { count: this.#untold.count + 1, seq: message.seq };
+        this.#untold = { count: this.#untold.count + 1, seq: message.seq };
         if (sink.isFull) await this.#flush(sink);
         if (player.hasQuit) {
           await this.#flush(sink);
@@ -207,7 +214,7 @@ class Replay {
       }
       await this.#flush(sink);
     }
-    if (!hasBegun) await edge?.begin(this.#checkpoint?.after ?? 0, isPristine);
+    if (!hasBegun) await edge?.begin((first ?? before + 1) - 1, before, isPristine);
     return true;
   }
 
