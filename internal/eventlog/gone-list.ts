@@ -128,8 +128,15 @@ export class GoneList {
 
   /** The number from which on a client that has seen everything up to `cursor` is told, as far as it is remembered. */
   from(cursor: number): number {
-    const index = this.#entries.findIndex(({ reached }) => reached >= cursor);
-    return this.#before + (index < 0 ? this.#entries.length : index);
+    // `reached` never falls from one to the next.
+    let low = 0;
+    let high = this.#entries.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#entries[middle] as GoneEntry).reached >= cursor) high = middle;
+      else low = middle + 1;
+    }
+    return this.#before + low;
   }
 
   /** Whether this job is among those from the number `from` on, as far as they are remembered. */
