@@ -163,7 +163,8 @@ describe('the end of the demo', () => {
     ['the edge is started', /^ {2}edge /],
     ['the client is away', /cuts its own connection/],
   ])('Ctrl-C as soon as %s', async (_when, pattern) => {
-    const child = await start([], { PAGE_MS: '20' });
+    // Slow enough that it cannot be over before the signal comes, however late the line is read.
+    const child = await start([], { PAGE_MS: '150' });
     await untilLine(child, pattern);
     await expectQuickEnd(child);
   });
