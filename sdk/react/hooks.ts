@@ -1,5 +1,5 @@
 import { createContext, useCallback, useContext, useMemo, useSyncExternalStore } from 'react';
-import type { JobSnapshot, JobsFilter, JobsSnapshot, ProgressClient } from '../client/types.js';
+import type { JobSnapshot, JobsFilter, JobsOptions, JobsSnapshot, ProgressClient } from '../client/types.js';
 import { FollowedMap } from './store.js';
 
 export const ClientContext = createContext<ProgressClient | null | undefined>(undefined);
@@ -12,6 +12,9 @@ export interface UseJobOptions {
   readonly suspense?: boolean;
 }
 
+/** What is asked of all jobs, or of all of a type, as of `client.jobs`. */
+export type UseJobsOptions = Pick<JobsOptions, 'maxRate' | 'maxFinished'>;
+
 const NEW = {
   connection: 'idle',
   isCurrent: false,
@@ -22,7 +25,9 @@ const NEW = {
 const NO_JOBS: JobsSnapshot = { ...NEW, jobs: new Map() };
 
 const JOBS = new FollowedMap<JobSnapshot>((client, id) => client.job(id));
-const LISTS = new FollowedMap<JobsSnapshot>((client, key) => client.jobs(JSON.parse(key) as JobsFilter));
+const LISTS = new FollowedMap<JobsSnapshot>((client, key) =>
+  client.jobs(...(JSON.parse(key) as [JobsFilter, UseJobsOptions])),
+);
 
 /**
  * The client of the `HeadwayProvider` above; null: that has none.
@@ -79,17 +84,21 @@ export function useJob(id: string | null, { suspense = false }: UseJobOptions = 
 }
 
 /**
- * What is shown of several jobs. A filter that says the same as at the last render opens nothing anew.
+ * What is shown of several jobs. A filter and options that say the same as at the last render open nothing anew. What is wrong
+ * with them is the `error` of the snapshot.
  * @param filter without it all jobs; null: none, and the snapshot stays `idle`
  * @throws Error without a `HeadwayProvider`
  */
-export function useJobs(filter: JobsFilter | null = {}): JobsSnapshot {
+export function useJobs(filter: JobsFilter | null = {}, options: UseJobsOptions = {}): JobsSnapshot {
   const client = useProgressClient();
-  return useFollowed(LISTS, client, filter && keyOf(filter), NO_JOBS, () => NO_JOBS);
+  return useFollowed(LISTS, client, filter && keyOf(filter, options), NO_JOBS, () => NO_JOBS);
 }
 
-/** The same for all filters that ask for the same. */
-function keyOf({ ids, jobTypes }: JobsFilter): string {
+/** The same for all that ask for the same. */
+function keyOf({ ids, jobTypes }: JobsFilter, { maxRate, maxFinished }: UseJobsOptions): string {
   const sorted = (all: readonly string[] | undefined) => all && [...new Set(all)].sort();
-  return JSON.stringify({ ids: sorted(ids), jobTypes: sorted(jobTypes) });
+  return JSON.stringify([
+    { ids: sorted(ids), jobTypes: sorted(jobTypes) },
+    { maxRate, maxFinished },
+  ]);
 }

@@ -132,6 +132,18 @@ test('an inline filter that says the same opens nothing anew', async () => {
   ]);
 });
 
+test('inline options that say the same open nothing anew, others do', async () => {
+  for (const count of ['5', '5', '6']) {
+    const before = await tab.evaluate(() => page.renders());
+    await tab.evaluate((shown) => page.show('newest', [shown]), count);
+    await waitFor(async () => (await tab.evaluate(() => page.renders())) > before, { what: 'a render' });
+  }
+  expect(await tab.evaluate(() => page.fake.lists.map(({ filter, options }) => [filter, options]))).toEqual([
+    [{}, { maxFinished: 5, maxRate: 2 }],
+    [{}, { maxFinished: 6, maxRate: 2 }],
+  ]);
+});
+
 test('suspense shows the fallback until the first state, over one handle, and a reset does not bring it back', async () => {
   await tab.evaluate(() => page.show('suspense', ['a'], 'strict'));
   await untilText('loading');

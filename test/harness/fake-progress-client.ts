@@ -6,6 +6,7 @@ import type {
   Jobs,
   JobsEvents,
   JobsFilter,
+  JobsOptions,
   JobsSnapshot,
   ProgressClient,
   ProgressUpdate,
@@ -73,7 +74,10 @@ class FakeJob extends FakeHandle<JobSnapshot, JobEvents> implements Job {
 }
 
 class FakeJobs extends FakeHandle<JobsSnapshot, JobsEvents> implements Jobs {
-  constructor(readonly filter: JobsFilter) {
+  constructor(
+    readonly filter: JobsFilter,
+    readonly options: JobsOptions,
+  ) {
     super({
       jobs: new Map(),
       connection: 'open',
@@ -110,8 +114,8 @@ export class FakeProgressClient implements ProgressClient {
     return job;
   }
 
-  jobs(filter: JobsFilter = {}): FakeJobs {
-    const jobs = new FakeJobs(filter);
+  jobs(filter: JobsFilter = {}, options: JobsOptions = {}): FakeJobs {
+    const jobs = new FakeJobs(filter, options);
     this.lists.push(jobs);
     return jobs;
   }

@@ -21,6 +21,12 @@ function ShownJobs({ ids }: { ids: string[] }) {
   return <p>{[...jobs.values()].map(({ id, state }) => `${id} ${state?.progress}`).join(' ')}</p>;
 }
 
+function NewestFinished({ count }: { count: number }) {
+  const { jobs } = useJobs({}, { maxFinished: count, maxRate: 2 });
+  renders++;
+  return <p>{`${jobs.size} jobs`}</p>;
+}
+
 class Boundary extends Component<{ children: ReactNode }, { message: string | null }> {
   override state = { message: null };
   static getDerivedStateFromError = ({ message }: Error) => ({ message });
@@ -34,6 +40,7 @@ const scenes = {
   same: (id: string) => <ShownJob id={id} />,
   idle: () => <ShownJob id={null} />,
   list: (...ids: string[]) => <ShownJobs ids={ids} />,
+  newest: (count: string) => <NewestFinished count={Number(count)} />,
   suspense: (id: string) => (
     <Boundary>
       <Suspense fallback="loading">
