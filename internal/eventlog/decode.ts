@@ -64,39 +64,35 @@ const utf8 = new TextDecoder('utf-8', { fatal: true });
  */
 export function decodeEvent(subject: string, bytes: Uint8Array): Decoded {
   const id = idOf(subject);
-  if (id === null) {
-    return {
-      ok: false,
-      id: null,
-      reason: 'bad_subject',
-      detail: 'the subject is not progress.<processing_id>',
-    };
-  }
-  const invalid = (reason: InvalidReason, detail: string): Decoded => ({ ok: false, id, reason, detail });
+  if (id === null) return invalid(id, 'bad_subject', 'the subject is not progress.<processing_id>');
   if (bytes.byteLength > EVENT_MAX_BYTES) {
-    return invalid('too_large', `${bytes.byteLength} bytes; expected at most ${EVENT_MAX_BYTES}`);
+    return invalid(id, 'too_large', `${bytes.byteLength} bytes; expected at most ${EVENT_MAX_BYTES}`);
   }
   let text: string;
   try {
     text = utf8.decode(bytes);
   } catch {
-    return invalid('not_utf8', 'the body is not UTF-8');
+    return invalid(id, 'not_utf8', 'the body is not UTF-8');
   }
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (error) {
     // V8 repeats a piece of the text.
-    return invalid('not_json', excerpt((error as Error).message, 200));
+    return invalid(id, 'not_json', excerpt((error as Error).message, 200));
   }
   if (isTooDeep(text)) {
-    return invalid('too_deep', `the event is nested more than ${MAX_LEVELS} levels deep`);
+    return invalid(id, 'too_deep', `the event is nested more than ${MAX_LEVELS} levels deep`);
   }
   const problem = problemOf(value);
-  if (problem !== null) return invalid('schema', problem);
+  if (problem !== null) return invalid(id, 'schema', problem);
   const event = value as Event;
   if (event.processing_id !== id) {
-    return invalid('subject_mismatch', `processing_id is "${event.processing_id}"; the subject says "${id}"`);
+    return invalid(
+      id,
+      'subject_mismatch',
+      `processing_id is "${event.processing_id}"; the subject says "${id}"`,
+    );
   }
   return {
     ok: true,
@@ -114,6 +110,10 @@ export function decodeEvent(subject: string, bytes: Uint8Array): Decoded {
   };
 }
 
+function invalid(id: string | null, reason: InvalidReason, detail: string): Decoded {
+  return { ok: false, id, reason, detail };
+}
+
 // One text for all events, not a piece of each one's own.
 const STATUS: { readonly [S in Event['status']]: S } = {
   processing: 'processing',
@@ -124,15 +124,41 @@ const STATUS: { readonly [S in Event['status']]: S } = {
 /** The most phases that are shared. Then it begins anew. */
 const MAX_PHASES = 4_096;
 const phases = new Map<string, string>();
+/** The phase of the event before, and what it was made of: of many events in a row it is the same. */
+const newest: {
+  state: string;
+  attempt: number | undefined;
+  jobType: string | undefined;
+  step: string | undefined;
+  phase: string;
+} = { state: '', attempt: undefined, jobType: undefined, step: undefined, phase: '' };
 
 // Few phases come again and again, in millions of last states.
 function phaseOf(event: Event): string {
-  const { status, attempt, step, job_type } = event;
+  const { status, attempt, job_type: jobType } = event;
   // An error that may be tried again is another one than an end.
   const state = status === 'error' && isFinished(event) ? 'failed' : STATUS[status];
-  if (attempt === undefined && step?.name === undefined && job_type === undefined) return state;
-  const name = step?.name === undefined ? '' : `\n${step.name}`;
-  const phase = `${state}\n${attempt ?? ''}\n${job_type ?? ''}${name}`;
+  const step = event.step?.name;
+  if (
+    newest.jobType === jobType &&
+    newest.step === step &&
+    newest.attempt === attempt &&
+    newest.state === state
+  )
+    return newest.phase;
+  newest.state = state;
+  newest.attempt = attempt;
+  newest.jobType = jobType;
+  newest.step = step;
+  newest.phase = shared(
+    attempt === undefined && step === undefined && jobType === undefined
+      ? state
+      : `${state}\n${attempt ?? ''}\n${jobType ?? ''}${step === undefined ? '' : `\n${step}`}`,
+  );
+  return newest.phase;
+}
+
+function shared(phase: string): string {
   const known = phases.get(phase);
   if (known !== undefined) return known;
   // Those that come again are soon known again, also behind thousands that came once.
