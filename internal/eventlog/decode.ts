@@ -30,7 +30,7 @@ const NO_POLICY: LivenessPolicy = {
 /** The most usual attempt. */
 const NO_POLICY_AT_FIRST: LivenessPolicy = { ...NO_POLICY, attempt: 1 };
 
-/** A valid event, reduced to what serving it needs. `text` is the JSON object without its opening brace. */
+/** A valid event, reduced to what serving it needs. `text` is the JSON object, with nothing around it. */
 export interface DecodedEvent {
   readonly id: string;
   readonly jobType: string | undefined;
@@ -104,7 +104,7 @@ export function decodeEvent(subject: string, bytes: Uint8Array): Decoded {
       finished: isFinished(event),
       policy: policyOf(event),
       hasType: event.type !== undefined,
-      text: bodyOf(text, event),
+      text: objectIn(text, event),
       phase: phaseOf(event),
     },
   };
@@ -188,11 +188,22 @@ function problemOf(value: unknown): string | null {
 
 // The worker's own text is passed on, not a re-serialisation, so that numbers beyond JavaScript's precision reach the
 // client as they were written. Only members that have our names are cut out of it.
-function bodyOf(text: string, event: Event): string {
-  const open = text.indexOf('{');
+function objectIn(text: string, event: Event): string {
   const hasOurs = 'seq' in event || 'prev_seq' in event || 'folded' in event || 'resume_seq' in event;
-  return hasOurs ? stripReserved(text, open + 1) : text.slice(open + 1).trimEnd();
+  if (hasOurs) return stripReserved(text, text.indexOf('{') + 1);
+  const isBare = text.charCodeAt(0) === OPEN && text.charCodeAt(text.length - 1) === CLOSE;
+  return isBare ? text : joined(`{${text.trim().slice(1)}`);
 }
+
+// Looking into a text makes V8 join its pieces, and so let go of what they were cut from: that stays in memory else, and
+// nobody counts it.
+function joined(text: string): string {
+  text.charCodeAt(0);
+  return text;
+}
+
+const OPEN = 0x7b; // {
+const CLOSE = 0x7d; // }
 
 /** The members of a JSON object without those of our names. `text` must be valid JSON; the members begin at `start`. */
 function stripReserved(text: string, start: number): string {
@@ -226,7 +237,7 @@ function stripReserved(text: string, start: number): string {
         break;
     }
   }
-  return `${kept.join(',')}}`;
+  return `{${kept.join(',')}}`;
 }
 
 const OURS: ReadonlySet<string | null> = new Set(['seq', 'prev_seq', 'folded', 'resume_seq']);
@@ -241,11 +252,11 @@ function stringEnd(text: string, at: number): number {
 }
 
 /** The `progress_update` frame of an event, as text. PROTOCOL.md, "progress_update". */
-export function updateFrame(event: DecodedEvent, seq: number, prevSeq: number | null): string {
-  const type = event.hasType ? '' : '"type":"progress_update",';
-  const frame = `{${type}"seq":${seq},"prev_seq":${prevSeq},${event.text}`;
-  // Looking into the text makes V8 join its pieces, and so let go of the body that they were cut from. Sending it would
-  // do the same, but most last states are never sent.
-  frame.charCodeAt(0);
-  return frame;
+export function updateFrame(
+  { text, hasType }: Pick<DecodedEvent, 'text' | 'hasType'>,
+  seq: number,
+  prevSeq: number | null,
+): string {
+  const type = hasType ? '' : '"type":"progress_update",';
+  return joined(`{${type}"seq":${seq},"prev_seq":${prevSeq},${text.slice(1)}`);
 }
