@@ -7,9 +7,13 @@ export function codePoints(text: string): number {
 
 const RFC3339 = /^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:[Zz]|[+-]\d{2}:\d{2})$/;
 
-// The calendar comes round every 400 years. Date takes the years from 0 to 99 for those of another century.
-const daysInMonth = (year: number, month: number): number =>
-  new Date(Date.UTC(2_000 + (year % 400), month, 0)).getUTCDate();
+const isLeap = (year: number): boolean => year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0);
+
+// Counted, not asked of a Date: on the last days of a month each event would make one.
+const daysInMonth = (year: number, month: number): number => {
+  if (month === 2) return isLeap(year) ? 29 : 28;
+  return month === 4 || month === 6 || month === 9 || month === 11 ? 30 : 31;
+};
 
 const ZERO = 0x30;
 /** The number that two digits are. */

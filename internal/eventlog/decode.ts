@@ -30,7 +30,7 @@ const NO_POLICY: LivenessPolicy = {
 /** The most usual attempt. */
 const NO_POLICY_AT_FIRST: LivenessPolicy = { ...NO_POLICY, attempt: 1 };
 
-/** A valid event, reduced to what serving it needs. `text` is the JSON object without its opening brace. */
+/** A valid event, reduced to what serving it needs. `text` is the JSON object, with nothing around it. */
 export interface DecodedEvent {
   readonly id: string;
   readonly jobType: string | undefined;
@@ -64,39 +64,35 @@ const utf8 = new TextDecoder('utf-8', { fatal: true });
  */
 export function decodeEvent(subject: string, bytes: Uint8Array): Decoded {
   const id = idOf(subject);
-  if (id === null) {
-    return {
-      ok: false,
-      id: null,
-      reason: 'bad_subject',
-      detail: 'the subject is not progress.<processing_id>',
-    };
-  }
-  const invalid = (reason: InvalidReason, detail: string): Decoded => ({ ok: false, id, reason, detail });
+  if (id === null) return invalid(id, 'bad_subject', 'the subject is not progress.<processing_id>');
   if (bytes.byteLength > EVENT_MAX_BYTES) {
-    return invalid('too_large', `${bytes.byteLength} bytes; expected at most ${EVENT_MAX_BYTES}`);
+    return invalid(id, 'too_large', `${bytes.byteLength} bytes; expected at most ${EVENT_MAX_BYTES}`);
   }
   let text: string;
   try {
     text = utf8.decode(bytes);
   } catch {
-    return invalid('not_utf8', 'the body is not UTF-8');
+    return invalid(id, 'not_utf8', 'the body is not UTF-8');
   }
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (error) {
     // V8 repeats a piece of the text.
-    return invalid('not_json', excerpt((error as Error).message, 200));
+    return invalid(id, 'not_json', excerpt((error as Error).message, 200));
   }
   if (isTooDeep(text)) {
-    return invalid('too_deep', `the event is nested more than ${MAX_LEVELS} levels deep`);
+    return invalid(id, 'too_deep', `the event is nested more than ${MAX_LEVELS} levels deep`);
   }
   const problem = problemOf(value);
-  if (problem !== null) return invalid('schema', problem);
+  if (problem !== null) return invalid(id, 'schema', problem);
   const event = value as Event;
   if (event.processing_id !== id) {
-    return invalid('subject_mismatch', `processing_id is "${event.processing_id}"; the subject says "${id}"`);
+    return invalid(
+      id,
+      'subject_mismatch',
+      `processing_id is "${event.processing_id}"; the subject says "${id}"`,
+    );
   }
   return {
     ok: true,
@@ -108,10 +104,14 @@ export function decodeEvent(subject: string, bytes: Uint8Array): Decoded {
       finished: isFinished(event),
       policy: policyOf(event),
       hasType: event.type !== undefined,
-      text: bodyOf(text, event),
+      text: objectIn(text, event),
       phase: phaseOf(event),
     },
   };
+}
+
+function invalid(id: string | null, reason: InvalidReason, detail: string): Decoded {
+  return { ok: false, id, reason, detail };
 }
 
 // One text for all events, not a piece of each one's own.
@@ -124,15 +124,41 @@ const STATUS: { readonly [S in Event['status']]: S } = {
 /** The most phases that are shared. Then it begins anew. */
 const MAX_PHASES = 4_096;
 const phases = new Map<string, string>();
+/** The phase of the event before, and what it was made of: of many events in a row it is the same. */
+const newest: {
+  state: string;
+  attempt: number | undefined;
+  jobType: string | undefined;
+  step: string | undefined;
+  phase: string;
+} = { state: '', attempt: undefined, jobType: undefined, step: undefined, phase: '' };
 
 // Few phases come again and again, in millions of last states.
 function phaseOf(event: Event): string {
-  const { status, attempt, step, job_type } = event;
+  const { status, attempt, job_type: jobType } = event;
   // An error that may be tried again is another one than an end.
   const state = status === 'error' && isFinished(event) ? 'failed' : STATUS[status];
-  if (attempt === undefined && step?.name === undefined && job_type === undefined) return state;
-  const name = step?.name === undefined ? '' : `\n${step.name}`;
-  const phase = `${state}\n${attempt ?? ''}\n${job_type ?? ''}${name}`;
+  const step = event.step?.name;
+  if (
+    newest.jobType === jobType &&
+    newest.step === step &&
+    newest.attempt === attempt &&
+    newest.state === state
+  )
+    return newest.phase;
+  newest.state = state;
+  newest.attempt = attempt;
+  newest.jobType = jobType;
+  newest.step = step;
+  newest.phase = shared(
+    attempt === undefined && step === undefined && jobType === undefined
+      ? state
+      : `${state}\n${attempt ?? ''}\n${jobType ?? ''}${step === undefined ? '' : `\n${step}`}`,
+  );
+  return newest.phase;
+}
+
+function shared(phase: string): string {
   const known = phases.get(phase);
   if (known !== undefined) return known;
   // Those that come again are soon known again, also behind thousands that came once.
@@ -162,11 +188,22 @@ function problemOf(value: unknown): string | null {
 
 // The worker's own text is passed on, not a re-serialisation, so that numbers beyond JavaScript's precision reach the
 // client as they were written. Only members that have our names are cut out of it.
-function bodyOf(text: string, event: Event): string {
-  const open = text.indexOf('{');
+function objectIn(text: string, event: Event): string {
   const hasOurs = 'seq' in event || 'prev_seq' in event || 'folded' in event || 'resume_seq' in event;
-  return hasOurs ? stripReserved(text, open + 1) : text.slice(open + 1).trimEnd();
+  if (hasOurs) return stripReserved(text, text.indexOf('{') + 1);
+  const isBare = text.charCodeAt(0) === OPEN && text.charCodeAt(text.length - 1) === CLOSE;
+  return isBare ? text : joined(`{${text.trim().slice(1)}`);
 }
+
+// Looking into a text makes V8 join its pieces, and so let go of what they were cut from: that stays in memory else, and
+// nobody counts it.
+function joined(text: string): string {
+  text.charCodeAt(0);
+  return text;
+}
+
+const OPEN = 0x7b; // {
+const CLOSE = 0x7d; // }
 
 /** The members of a JSON object without those of our names. `text` must be valid JSON; the members begin at `start`. */
 function stripReserved(text: string, start: number): string {
@@ -200,7 +237,7 @@ function stripReserved(text: string, start: number): string {
         break;
     }
   }
-  return `${kept.join(',')}}`;
+  return `{${kept.join(',')}}`;
 }
 
 const OURS: ReadonlySet<string | null> = new Set(['seq', 'prev_seq', 'folded', 'resume_seq']);
@@ -215,11 +252,11 @@ function stringEnd(text: string, at: number): number {
 }
 
 /** The `progress_update` frame of an event, as text. PROTOCOL.md, "progress_update". */
-export function updateFrame(event: DecodedEvent, seq: number, prevSeq: number | null): string {
-  const type = event.hasType ? '' : '"type":"progress_update",';
-  const frame = `{${type}"seq":${seq},"prev_seq":${prevSeq},${event.text}`;
-  // Looking into the text makes V8 join its pieces, and so let go of the body that they were cut from. Sending it would
-  // do the same, but most last states are never sent.
-  frame.charCodeAt(0);
-  return frame;
+export function updateFrame(
+  { text, hasType }: Pick<DecodedEvent, 'text' | 'hasType'>,
+  seq: number,
+  prevSeq: number | null,
+): string {
+  const type = hasType ? '' : '"type":"progress_update",';
+  return joined(`{${type}"seq":${seq},"prev_seq":${prevSeq},${text.slice(1)}`);
 }

@@ -14,6 +14,9 @@ export interface JobState {
   wholeTo: number;
   /** Where `last` is found in the stream; null: it is in order here. */
   position: StreamPosition | null;
+  /** Which jobs it is kept among, and which of its type; null: nowhere yet, and nowhere by type. */
+  among: Map<string, JobState> | null;
+  amongType: Map<string, JobState> | null;
 }
 
 /** A job of which the stream holds nothing any more. */
@@ -62,8 +65,10 @@ export class JobStateCache {
   readonly #evicted = new Map<string, StreamPosition>();
   /** Those, and the restored ones. */
   readonly positions = new PositionIndex();
-  /** While it is loaded nobody walks over the restored ones, and most are put in order at the end. */
+  /** While it is loaded nobody walks over the restored ones, and they are put in order at the end. */
   #isLoading = true;
+  /** The highest seq that came in order while it was loaded. */
+  #loadedTo = 0;
 
   /** @param forgotten is told of each job that is let go with its place: nothing here knows of it any more */
   constructor(limitBytes: number, forgotten: (job: ForgottenJob) => void = () => undefined) {
@@ -129,19 +134,22 @@ export class JobStateCache {
   /**
    * Makes `record`, which has just entered the tail, its job's newest event. Its seq is above every seq put before.
    * While it is in the tail its memory is the tail's.
+   * @param known what `served` says of its job
    */
-  put(record: LogRecord): JobState {
-    // Nearly all events: the job runs, and the one before is in the tail as well.
-    const running = this.#open.get(record.id);
-    if (running !== undefined && running.tail !== null) {
-      this.#leave(record.id, running);
-      running.last = record;
-      running.tail.push(record);
-      this.#putInOrder(running);
-      return running;
+  put(record: LogRecord, known: JobState | undefined = this.served(record.id)): JobState {
+    const { id, finished, jobType } = record;
+    const among = finished ? this.#finished : this.#open;
+    // Nearly all events: the job goes on as it was, and the one before is in the tail as well.
+    if (known?.among === among && known.tail !== null && known.last.jobType === jobType) {
+      known.last = record;
+      known.tail.push(record);
+      moveToEnd(among, id, known);
+      if (known.amongType !== null) moveToEnd(known.amongType, id, known);
+      return known;
     }
-    const beforeTail = this.evictedSeq(record.id) ?? 0;
-    const job = this.#take(record.id) ?? this.#takeGone(record.id) ?? newJob(record, beforeTail);
+    const job = known ?? newJob(record, this.evictedSeq(id) ?? 0);
+    if (known === undefined) this.#dropPosition(id);
+    else this.#take(known);
     if (job.tail === null && job.last !== record) job.beforeTail = job.last.seq;
     job.last = record;
     job.tail ??= new RecordQueue();
@@ -150,34 +158,39 @@ export class JobStateCache {
     return job;
   }
 
-  /** `record`, the oldest of the tail, has left it. */
-  leftTail(record: LogRecord): void {
-    const known = this.get(record.id);
-    const job = known ?? this.#gone.get(record.id);
-    if (job?.tail?.at(0) !== record) return;
+  /** `record`, the oldest of the tail, has left it. @param job its job, as `put` gave it */
+  leftTail(record: LogRecord, job: JobState): void {
+    if (job.tail?.at(0) !== record) return;
     job.tail.shift();
     job.beforeTail = record.seq;
     if (job.tail.length > 0) return;
     job.tail = null;
-    if (known === undefined) this.#gone.delete(record.id);
+    if (job.among === this.#gone) this.#gone.delete(record.id);
     else this.#bytes += job.last.bytes;
   }
 
   /** Takes in a last state that was read back from JetStream. Ignored when a newer one is here. */
   restore(record: LogRecord): JobState {
-    const known = this.get(record.id);
-    if (known !== undefined && known.last.seq >= record.seq) return known;
-    const gone = this.#gone.get(record.id);
-    if (gone !== undefined) return gone;
+    const known = this.served(record.id);
+    if (known !== undefined && (known.among === this.#gone || known.last.seq >= record.seq)) return known;
     const position = this.#evicted.get(record.id);
-    const isSame = position !== undefined && position.seq === record.seq;
+    const isSame = position?.seq === record.seq;
     if (isSame) this.#takePosition(record.id);
-    const job = this.#take(record.id) ?? newJob(record, 0);
+    else if (position !== undefined) this.#dropPosition(record.id);
+    const job = known ?? newJob(record, 0);
+    if (known !== undefined) this.#take(known);
     job.last = record;
-    if (isSame) job.position = position;
-    else if (!this.#isLoading) job.position = this.#addPosition(record);
-    this.#restored.set(record.id, job);
     this.#bytes += record.bytes;
+    if (this.#isLoading && !isSame && record.seq > this.#loadedTo) {
+      // Nearly all that are loaded: they come in order.
+      this.#loadedTo = record.seq;
+      this.#putInOrder(job);
+      return job;
+    }
+    if (isSame) job.position = position ?? null;
+    else if (!this.#isLoading) job.position = this.#addPosition(record);
+    job.among = this.#restored;
+    this.#restored.set(record.id, job);
     return job;
   }
 
@@ -193,9 +206,9 @@ export class JobStateCache {
   removeBelow(firstSeq: number, limit: number): GoneJob[] {
     const gone: GoneJob[] = [];
     for (const jobs of [this.#open, this.#finished, this.#restored]) {
-      for (const [id, { last }] of jobs) {
+      for (const job of jobs.values()) {
         if (gone.length >= limit) return gone;
-        if (last.seq < firstSeq) gone.push(this.#remove(id, last.jobType));
+        if (job.last.seq < firstSeq) gone.push(this.#remove(job));
         else if (jobs !== this.#restored) break;
       }
     }
@@ -210,7 +223,7 @@ export class JobStateCache {
       return { id, jobType: position.jobType };
     }
     const job = this.get(id);
-    return job !== undefined && job.last.seq <= upTo ? this.#remove(id, job.last.jobType) : null;
+    return job !== undefined && job.last.seq <= upTo ? this.#remove(job) : null;
   }
 
   /** Puts restored jobs in order. Only while nobody iterates: at the end of loading. */
@@ -223,6 +236,7 @@ export class JobStateCache {
     for (const job of all) {
       if (job.position !== null) this.positions.remove(job.position);
       job.position = null;
+      job.amongType = null;
       this.#putInOrder(job);
     }
   }
@@ -252,46 +266,45 @@ export class JobStateCache {
     return [...jobTypes].flatMap((type) => this.#byType.get(type)?.values() ?? []);
   }
 
-  #remove(id: string, jobType: string | undefined): GoneJob {
-    const job = this.#take(id);
-    if (job !== undefined && job.tail !== null) this.#gone.set(id, job);
+  #remove(job: JobState): GoneJob {
+    const { id, jobType } = job.last;
+    this.#take(job);
+    if (job.tail !== null) {
+      job.among = this.#gone;
+      this.#gone.set(id, job);
+    }
     return { id, jobType };
   }
 
-  #takeGone(id: string): JobState | undefined {
-    const job = this.#gone.get(id);
-    this.#gone.delete(id);
-    return job;
-  }
-
-  #take(id: string): JobState | undefined {
-    this.#dropPosition(id);
-    const job = this.get(id);
-    if (job === undefined) return undefined;
+  #take(job: JobState): void {
     if (job.tail === null) this.#bytes -= job.last.bytes;
-    this.#leave(id, job);
+    this.#leave(job);
     if (job.position !== null) this.positions.remove(job.position);
     job.position = null;
-    return job;
   }
 
   #putInOrder(job: JobState): void {
     const { id, finished, jobType } = job.last;
-    (finished ? this.#finished : this.#open).set(id, job);
+    job.among = finished ? this.#finished : this.#open;
+    job.among.set(id, job);
     if (jobType === undefined) return;
-    const ofType = this.#byType.get(jobType);
-    if (ofType === undefined) this.#byType.set(jobType, new Map([[id, job]]));
-    else ofType.set(id, job);
+    let ofType = this.#byType.get(jobType);
+    if (ofType === undefined) {
+      ofType = new Map();
+      this.#byType.set(jobType, ofType);
+    }
+    ofType.set(id, job);
+    job.amongType = ofType;
   }
 
-  #leave(id: string, { last: { jobType } }: JobState): void {
-    if (!this.#open.delete(id)) {
-      if (this.#restored.delete(id)) return;
-      this.#finished.delete(id);
-    }
-    if (jobType === undefined) return;
-    const ofType = this.#byType.get(jobType);
-    if (ofType?.delete(id) && ofType.size === 0) this.#byType.delete(jobType);
+  #leave(job: JobState): void {
+    const { id, jobType } = job.last;
+    job.among?.delete(id);
+    job.among = null;
+    if (job.amongType === null) return;
+    job.amongType.delete(id);
+    if (job.amongType.size === 0 && jobType !== undefined) this.#byType.delete(jobType);
+    job.amongType = null;
   }
 
   #addPosition({ seq, bytes, jobType, finished, storedAt }: LogRecord): StreamPosition {
@@ -329,7 +342,7 @@ export class JobStateCache {
           if (jobs === this.#restored) continue;
           break;
         }
-        this.#leave(id, job);
+        this.#leave(job);
         this.#bytes -= last.bytes;
         this.#hasEvicted = true;
         if (last.finished && last.storedAt < now - owedMs) {
@@ -386,4 +399,12 @@ const newJob = (last: LogRecord, beforeTail: number): JobState => ({
   wholeFrom: 0,
   wholeTo: 0,
   position: null,
+  among: null,
+  amongType: null,
 });
+
+// By the id of its newest event: an older one would keep the text that it was cut from.
+function moveToEnd(jobs: Map<string, JobState>, id: string, job: JobState): void {
+  jobs.delete(id);
+  jobs.set(id, job);
+}

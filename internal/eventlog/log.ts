@@ -4,7 +4,7 @@ import { type Gap, GapList } from './gaps.js';
 import { GoneList, type GoneView } from './gone-list.js';
 import { type GoneJob, type JobState, JobStateCache } from './job-state-cache.js';
 import type { HeadRead, LogRead } from './log-read.js';
-import { RecordQueue } from './queue.js';
+import { Queue, RecordQueue } from './queue.js';
 import { RecentReads } from './recent-reads.js';
 import { inScope, type LogRecord, makeRecord, type Scope } from './record.js';
 import { Snapshot } from './snapshot.js';
@@ -81,6 +81,8 @@ export class EventLog {
   readonly #limits: LogLimits;
   #listeners: readonly LogListener[] = [];
   #tail = new RecordQueue();
+  /** The job of each record in the tail: an old one is not in the processor's caches any more, to look it up by its id. */
+  #tailJobs = new Queue<JobState>();
   #tailBytes = 0;
   #jobs: JobStateCache;
   #epoch = '';
@@ -181,6 +183,7 @@ export class EventLog {
     this.#epoch = epoch;
     this.#lastSeq = 0;
     this.#tail = new RecordQueue();
+    this.#tailJobs = new Queue();
     this.#tailBytes = 0;
     const jobs = this.#newJobs();
     jobs.takePins(this.#jobs);
@@ -198,7 +201,7 @@ export class EventLog {
     if (this.#gone.isBack(record.id, seq)) this.#knownBefore(record);
     if (seq > (this.#newestLoaded?.seq ?? 0)) this.#newestLoaded = { seq, storedAt };
     this.#jobs.evict(storedAt, RECENTLY_FINISHED_MS);
-    this.#tell((listener) => listener.loaded?.(record));
+    for (const listener of this.#listeners) listener.loaded?.(record);
     return record;
   }
 
@@ -249,13 +252,14 @@ export class EventLog {
   }
 
   #take(seq: number, storedAt: number, event: DecodedEvent): LogRecord {
-    const last = this.#jobs.served(event.id)?.last;
+    const job = this.#jobs.served(event.id);
+    const last = job?.last;
     const prevSeq = this.#previous(event.id, last);
     const isChange = prevSeq === null || last?.seq !== prevSeq || last.phase !== event.phase;
     const record = makeRecord(event, seq, prevSeq, storedAt, isChange);
     this.#tail.push(record);
     this.#tailBytes += record.bytes;
-    this.#jobs.put(record);
+    this.#tailJobs.push(this.#jobs.put(record, job));
     this.#unsure.delete(event.id);
     this.#gone.isBack(event.id, seq);
     while (this.#tailBytes > this.#limits.tailBytes && this.#tail.length > 1) this.#evictOldest();
@@ -586,10 +590,11 @@ export class EventLog {
 
   #evictOldest(): void {
     const record = this.#tail.shift();
-    if (record === undefined) return;
+    const job = this.#tailJobs.shift();
+    if (record === undefined || job === undefined) return;
     this.#tailBytes -= record.bytes;
     this.#tailStart = record.seq;
     this.#gaps.dropUpTo(record.seq);
-    this.#jobs.leftTail(record);
+    this.#jobs.leftTail(record, job);
   }
 }

@@ -5,7 +5,7 @@ export type Scope =
   | { readonly kind: 'job'; readonly id: string; readonly jobTypes: ReadonlySet<string> | null }
   | { readonly kind: 'all'; readonly jobTypes: ReadonlySet<string> | null };
 
-/** One valid event in memory, with its frame ready to be sent. */
+/** One valid event in memory. */
 export interface LogRecord {
   readonly seq: number;
   /** The seq of the job's previous valid event; 0 when it is the first; null when not known. */
@@ -22,6 +22,7 @@ export interface LogRecord {
   readonly policy: LivenessPolicy | null;
   /** When JetStream stored it, in milliseconds since 1970. */
   readonly storedAt: number;
+  /** As it is sent. Made when it is first asked for. */
   readonly frame: string;
   /** What it costs in memory, near enough to hold a limit by. */
   readonly bytes: number;
@@ -29,6 +30,8 @@ export interface LogRecord {
 
 // Measured on V8 (Node 20): a record, its strings' headers and its places in the log's maps and arrays.
 const RECORD_OVERHEAD_BYTES = 266;
+/** What a frame has that the event has not: `"type":"progress_update","seq":1234567,"prev_seq":1234567,`. */
+const FRAME_HEAD_BYTES = 57;
 
 export function makeRecord(
   event: DecodedEvent,
@@ -37,22 +40,51 @@ export function makeRecord(
   storedAt: number,
   isChange = true,
 ): LogRecord {
-  const frame = updateFrame(event, seq, prevSeq);
-  return {
-    seq,
-    prevSeq,
-    id: event.id,
-    jobType: event.jobType,
-    status: event.status,
-    finished: event.finished,
-    phase: event.phase,
-    isChange,
-    policy: event.policy,
-    storedAt,
-    frame,
+  return new StoredRecord(event, seq, prevSeq, storedAt, isChange);
+}
+
+// Most events are never sent, and to put a frame together took as long as to check the whole event, most of it for the
+// garbage collector. So the event's text is kept, and the frame takes its place when somebody asks for it.
+class StoredRecord implements LogRecord {
+  readonly seq: number;
+  readonly prevSeq: number | null;
+  readonly id: string;
+  readonly jobType: string | undefined;
+  readonly status: DecodedEvent['status'];
+  readonly finished: boolean;
+  readonly phase: string;
+  readonly isChange: boolean;
+  readonly policy: LivenessPolicy | null;
+  readonly storedAt: number;
+  readonly bytes: number;
+  #text: string;
+  #holds: 'event' | 'event_with_type' | 'frame';
+
+  constructor(event: DecodedEvent, seq: number, prevSeq: number | null, storedAt: number, isChange: boolean) {
+    this.seq = seq;
+    this.prevSeq = prevSeq;
+    this.id = event.id;
+    this.jobType = event.jobType;
+    this.status = event.status;
+    this.finished = event.finished;
+    this.phase = event.phase;
+    this.isChange = isChange;
+    this.policy = event.policy;
+    this.storedAt = storedAt;
     // Phases can be as long as frames, and of each event another one: those that are shared are counted as well.
-    bytes: frame.length + event.phase.length + RECORD_OVERHEAD_BYTES,
-  };
+    this.bytes = event.text.length + FRAME_HEAD_BYTES + event.phase.length + RECORD_OVERHEAD_BYTES;
+    this.#text = event.text;
+    this.#holds = event.hasType ? 'event_with_type' : 'event';
+  }
+
+  get frame(): string {
+    if (this.#holds !== 'frame') {
+      const hasType = this.#holds === 'event_with_type';
+      this.#text = updateFrame({ text: this.#text, hasType }, this.seq, this.prevSeq);
+      this.#holds = 'frame';
+    }
+    return this.#text;
+  }
 }
 
 /** Whether a record is in the scope. One without a type passes only where nothing is filtered. */

@@ -13,6 +13,7 @@ import {
 import { deferred, within } from '../async.js';
 import type { ConnectionMonitor, PermissionViolation } from './connection-monitor.js';
 import type { ConsumerFailure, FailureReason } from './consumer-failure.js';
+import { DeliveryReader } from './delivery.js';
 
 /** What a server says of a pull that ends while the consumer stands. */
 const PULL_ENDS = /batch completed|maxbytes/i;
@@ -114,6 +115,7 @@ export class PullConsumer {
   /** Bytes, or messages, that open pulls may still bring. A pull that brings the last of it may end without a word. */
   #owed = 0;
   #delivered = 0;
+  readonly #deliveries = new DeliveryReader();
   #pending: number;
   #hasAnswered = false;
   #wake: () => void = () => undefined;
@@ -260,7 +262,7 @@ export class PullConsumer {
   #receive(message: Msg): void {
     if (this.failure.error !== null) return;
     this.#heardAt = performance.now();
-    const delivery = parseDelivery(message.reply);
+    const delivery = this.#deliveries.read(message.reply);
     if (delivery === null) {
       this.#heed(message);
       return;
@@ -348,46 +350,4 @@ function reasonOf(code: number, description: string): FailureReason {
 
 function detailOf(code: number, description: string): string {
   return code === 503 ? 'the consumer is gone' : (description || `status ${code}`).toLowerCase();
-}
-
-interface Delivery {
-  readonly seq: number;
-  readonly deliverySequence: number;
-  /** ms since 1970. */
-  readonly storedAt: number;
-  readonly pending: number;
-}
-
-/**
- * What JetStream says of a message in its reply subject: `$JS.ACK.<stream>.<consumer>.<count>.<seq>.<delivery>.<ns>.
- * <pending>`, or with domain and account behind `ACK`. The package reads it too, but only for messages of its own.
- */
-export function parseDelivery(reply: string | undefined): Delivery | null {
-  if (reply === undefined || !reply.startsWith('$JS.ACK.')) return null;
-  // Read by hand: it is done for each event, and to split the text would take as long as all the rest.
-  let dots = 0;
-  for (let at = 0; at < reply.length; at++) if (reply.charCodeAt(at) === DOT) dots++;
-  const skipped = dots === 8 ? 5 : 7;
-  let start = 0;
-  for (let token = 0; token < skipped; token++) start = reply.indexOf('.', start) + 1;
-  const seqEnd = reply.indexOf('.', start);
-  const deliveryEnd = reply.indexOf('.', seqEnd + 1);
-  const timeEnd = reply.indexOf('.', deliveryEnd + 1);
-  const nextDot = reply.indexOf('.', timeEnd + 1);
-  return {
-    seq: integer(reply, start, seqEnd),
-    deliverySequence: integer(reply, seqEnd + 1, deliveryEnd),
-    // Cut, not divided: as a number the nanoseconds would be rounded.
-    storedAt: integer(reply, deliveryEnd + 1, timeEnd - 6),
-    pending: integer(reply, timeEnd + 1, nextDot < 0 ? reply.length : nextDot),
-  };
-}
-
-const DOT = 46;
-const ZERO = 48;
-
-function integer(text: string, from: number, to: number): number {
-  let value = 0;
-  for (let at = from; at < to; at++) value = value * 10 + text.charCodeAt(at) - ZERO;
-  return value;
 }

@@ -45,7 +45,7 @@ import {
   StreamNotFoundError,
 } from '../../internal/errors.js';
 import { bytes } from '../../internal/formatting.js';
-import { parseDelivery } from '../../internal/jetstream/pull-reader.js';
+import { DeliveryReader } from '../../internal/jetstream/delivery.js';
 import type { Event } from '../../schemas/event.js';
 import { printable, printableJson } from '../../schemas/text.js';
 
@@ -341,12 +341,15 @@ describe('figures', () => {
   });
 });
 
-test("JetStream's words about a message, with and without a domain", () => {
+test("JetStream's words about a message, with and without a domain, also in turns", () => {
   const expected = { seq: 42, deliverySequence: 7, storedAt: 1_700_000_000_123, pending: 9 };
-  expect(parseDelivery('$JS.ACK.PROGRESS.c.1.42.7.1700000000123456789.9')).toEqual(expected);
-  expect(parseDelivery('$JS.ACK.hub.hash.PROGRESS.c.1.42.7.1700000000123456789.9.x')).toEqual(expected);
-  expect(parseDelivery('_INBOX.1')).toBeNull();
-  expect(parseDelivery(undefined)).toBeNull();
+  const reader = new DeliveryReader();
+  for (let i = 0; i < 2; i++) {
+    expect(reader.read('$JS.ACK.PROGRESS.c.1.42.7.1700000000123456789.9')).toEqual(expected);
+    expect(reader.read('$JS.ACK.hub.hash.PROGRESS.c.1.42.7.1700000000123456789.9.x')).toEqual(expected);
+    expect(reader.read('_INBOX.1')).toBeNull();
+    expect(reader.read(undefined)).toBeNull();
+  }
 });
 
 describe('output', () => {

@@ -1,0 +1,50 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { expect, test } from 'vitest';
+import { decodeEvent } from '../../internal/eventlog/decode.js';
+import { type LogRecord, makeRecord } from '../../internal/eventlog/record.js';
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
+
+function usedBytes(): number {
+  collect();
+  return process.memoryUsage().heapUsed;
+}
+
+const bytesOf = (body: string): Uint8Array => new TextEncoder().encode(body);
+
+function recordOf(body: Uint8Array): LogRecord {
+  const decoded = decodeEvent('progress.job-1', body);
+  if (!decoded.ok) throw new Error(decoded.detail);
+  return makeRecord(decoded.event, 7, 3, 0);
+}
+
+const EVENT =
+  '{"processing_id":"job-1","status":"processing","progress":50,"timestamp":"2026-01-31T12:00:00Z"}';
+
+test.each([
+  ['before', (space: string) => space + EVENT],
+  ['behind', (space: string) => EVENT + space],
+  ['within', (space: string) => EVENT.replace('{', `{${space}`)],
+  ['around a field that has our name', (space: string) => EVENT.replace('{', `{"seq":${space}1,`)],
+])('G9 memory: a record costs about what is counted for it, with white space %s', (_where, spaced) => {
+  const bodies = [...Array(300).keys()].map((n) => bytesOf(spaced(' '.repeat(60_000 + n))));
+  for (const isAsked of [false, true]) {
+    const before = usedBytes();
+    const records = bodies.map(recordOf);
+    if (isAsked) for (const record of records) expect(record.frame).toContain('"seq":7,"prev_seq":3,');
+    const used = usedBytes() - before;
+    const counted = records.reduce((sum, { bytes }) => sum + bytes, 0);
+    expect(used).toBeLessThan(1.2 * counted + 1_000_000);
+  }
+});
+
+test('the frame of a record is made once', () => {
+  const record = recordOf(bytesOf(EVENT));
+  const { frame } = record;
+  expect(frame).toBe(`{"type":"progress_update","seq":7,"prev_seq":3,${EVENT.slice(1)}`);
+  expect(record.frame).toBe(frame);
+  const typed = recordOf(bytesOf(EVENT.replace('{', '{"type":"progress_update",')));
+  expect(typed.frame).toBe(`{"seq":7,"prev_seq":3,"type":"progress_update",${EVENT.slice(1)}`);
+});
