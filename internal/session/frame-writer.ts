@@ -30,6 +30,7 @@ export class FrameWriter implements SessionOutput {
   readonly #expiry: Expiring | null;
   readonly #owner: ConnectionOwner;
   #isOpen = true;
+  #isCorked = false;
   #sentAt: number;
   #cost = 0;
 
@@ -94,7 +95,21 @@ export class FrameWriter implements SessionOutput {
 
   /** Runs `write` so that all it sends leaves in one write to the socket. May be nested. */
   corked(write: () => void): void {
-    if (this.#isOpen) this.#transport.cork(write);
+    if (!this.#isOpen) return;
+    // Of several jobs each corks by itself within the whole.
+    if (this.#isCorked) {
+      write();
+      return;
+    }
+    this.#isCorked = true;
+    // All of it leaves at once: so the clock is read once, and not for each frame.
+    const before = this.#cost;
+    try {
+      this.#transport.cork(write);
+    } finally {
+      this.#isCorked = false;
+      if (this.#cost > before) this.#sentAt = this.#edge.now();
+    }
   }
 
   /** Whether it is open and its token good; one that has expired is closed with the reason. */
@@ -148,7 +163,7 @@ export class FrameWriter implements SessionOutput {
   }
 
   #write(text: string, bytes: Uint8Array | null): void {
-    this.#sentAt = this.#edge.now();
+    if (!this.#isCorked) this.#sentAt = this.#edge.now();
     this.#cost += text.length;
     this.#transport.send(text, bytes);
   }
