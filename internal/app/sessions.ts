@@ -114,6 +114,19 @@ export function webSocketDeps(
     onFolded: (events) => metrics.updatesFolded.inc(events),
     ...(stalledFor && { stalledFor }),
   };
+  class ConnectionContext implements SessionDeps {
+    constructor(
+      readonly edge: SessionEdge,
+      readonly id: string,
+      readonly requester: string,
+      readonly maxRate: number | undefined,
+    ) {}
+
+    // Most never read behind the tail: it is made for those who do.
+    get history(): HistorySource {
+      return readsOf(this.requester);
+    }
+  }
   return {
     guard,
     sockets,
@@ -130,7 +143,7 @@ export function webSocketDeps(
     maxBufferedBytes: (2 + FOLD_WATERMARKS) * config.sendWatermarkBytes + PAGE_ROOM_BYTES,
     connect: ({ scope, resume, maxRate, requester, narrow }, credentials, transport) => {
       const id = connectionId();
-      const context: SessionDeps = { edge, id, requester, history: readsOf(requester), maxRate };
+      const context = new ConnectionContext(edge, id, requester, maxRate);
       const common = { context, resume, transport, credentials };
       const connection: AnyConnection =
         scope.kind === 'selected'

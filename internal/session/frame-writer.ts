@@ -31,7 +31,7 @@ export class FrameWriter implements SessionOutput {
   readonly #owner: ConnectionOwner;
   #isOpen = true;
   #isCorked = false;
-  #sentAt: number;
+  #sentAt = 0;
   #cost = 0;
 
   /**
@@ -49,7 +49,7 @@ export class FrameWriter implements SessionOutput {
     this.#transport = transport;
     this.#expiry = expiry;
     this.#owner = owner;
-    this.#sentAt = context.edge.now();
+    this.#noteTime();
   }
 
   get isOpen(): boolean {
@@ -71,7 +71,7 @@ export class FrameWriter implements SessionOutput {
     return this.#cost;
   }
 
-  /** When the last frame was sent, in milliseconds that never go back. */
+  /** When the last frame was sent, in whole milliseconds that never go back. */
   get sentAt(): number {
     return this.#sentAt;
   }
@@ -108,7 +108,7 @@ export class FrameWriter implements SessionOutput {
       this.#transport.cork(write);
     } finally {
       this.#isCorked = false;
-      if (this.#cost > before) this.#sentAt = this.#edge.now();
+      if (this.#cost > before) this.#noteTime();
     }
   }
 
@@ -162,8 +162,13 @@ export class FrameWriter implements SessionOutput {
     this.#owner.ended();
   }
 
+  // A fraction of a millisecond would be an object by itself, for each client.
+  #noteTime(): void {
+    this.#sentAt = Math.floor(this.#edge.now());
+  }
+
   #write(text: string, bytes: Uint8Array | null): void {
-    if (!this.#isCorked) this.#sentAt = this.#edge.now();
+    if (!this.#isCorked) this.#noteTime();
     this.#cost += text.length;
     this.#transport.send(text, bytes);
   }

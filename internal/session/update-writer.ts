@@ -31,7 +31,8 @@ export class UpdateWriter {
   readonly #pace: Pace | null;
   /** null: one job, which nobody is told of when it leaves. */
   readonly #gone: GoneNotices | null;
-  readonly #stall: StallNotice;
+  /** null: of most jobs there is nothing to tell. */
+  #stall: StallNotice | null = null;
   /** One job: the valid event that the next one to be sent follows; null where that is not known. */
   #previous: number | null = null;
   /** Updates that were sent, and not told of. */
@@ -50,7 +51,6 @@ export class UpdateWriter {
             intervalMs: 1_000 / deps.maxRate,
             dueAt: Number.NEGATIVE_INFINITY,
           };
-    this.#stall = new StallNotice(edge);
     this.#gone =
       followed.scope.kind === 'job'
         ? null
@@ -152,7 +152,7 @@ export class UpdateWriter {
     }
     const pace = this.#pace;
     if (pace !== null) pace.dueAt = this.#edge.now() + pace.intervalMs;
-    this.#stall.told(false);
+    this.#stall?.told(false);
     return record.bytes;
   }
 
@@ -165,7 +165,7 @@ export class UpdateWriter {
     if (folds.isEmpty) this.#followed.unsent = { after, previous: this.#previous };
     const isChange = folds.add(record, prevSeqInScope(record, scope, this.#previous));
     this.#previous = record.seq;
-    this.#stall.told(false);
+    this.#stall?.told(false);
     // Of one job a change is sent at once. Of all jobs it comes with what came before it: one cursor covers them all.
     const isDue =
       scope.kind === 'job' ? isChange : folds.bytes >= FOLD_WATERMARKS * this.#edge.limits.watermarkBytes;
@@ -208,18 +208,23 @@ export class UpdateWriter {
 
   /** Everybody is told of a stall; this client hears it or not. */
   stalled(frame: string, isHeard: boolean): void {
-    this.#stall.told(isHeard);
+    this.#stalls().told(isHeard);
     if (isHeard) this.#writer.send(frame);
   }
 
   /** All jobs: this client is to hear of it as soon as it was sent what came before. */
   owesStall(id: string): void {
-    this.#stall.owe(id);
+    this.#stalls().owe(id);
   }
 
   /** Tells of stalls that the client has not heard of. */
   tellStalls(): void {
-    for (const frame of this.#stall.take(this.#followed.scope)) {
+    const { scope } = this.#followed;
+    if (this.#stall === null) {
+      const silentMs = scope.kind === 'all' ? null : this.#edge.stalledFor?.(scope.id);
+      if (silentMs === null || silentMs === undefined) return;
+    }
+    for (const frame of this.#stalls().take(scope)) {
       this.flush();
       this.#writer.send(frame);
     }
@@ -233,6 +238,11 @@ export class UpdateWriter {
     if (last === undefined || !last.finished || !inScope(scope, last)) return;
     if (last.seq > (cursor ?? 0) || last.seq < unfinishedAt) return;
     this.#writer.end();
+  }
+
+  #stalls(): StallNotice {
+    this.#stall ??= new StallNotice(this.#edge);
+    return this.#stall;
   }
 
   // Once for all that were sent together: to count each by itself costs a twentieth of sending it.
