@@ -9,6 +9,7 @@ import type { TrustedProxies } from './client-address.js';
 import { limitKey } from './ip-address.js';
 import type { Admission, ConnectionSlot } from './limits.js';
 import type { OriginMatch, OriginPolicy } from './origin.js';
+import { remembered } from './remembered.js';
 
 /** What a request says of who makes it: the peer's address and headers as they came ('' where there is none). */
 export interface Handshake {
@@ -350,8 +351,11 @@ const NO_ROOM = {
 
 // Nobody can choose a subject that is taken for an address, or the other way round.
 function requesterOf(subject: string | null, address: string): string {
-  return subject === null ? `address ${limitKey(address)}` : `subject ${subject}`;
+  return subject === null ? ofAddress(address) : `subject ${subject}`;
 }
+
+// One text for all of them: each holds it for as long as it stands.
+const ofAddress = remembered((address) => `address ${limitKey(address)}`);
 
 function rejection(
   address: string,

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
+import { remembered } from './remembered.js';
 
 /** An address in its one form: IPv4 within IPv6 (`::ffff:…`) is IPv4, and a zone is left out. */
 export type IpAddress = ipaddr.IPv4 | ipaddr.IPv6;
@@ -52,27 +53,30 @@ export function isInRange(address: IpAddress, [network, prefix]: IpRange): boole
 }
 
 /** An address in its one form, as text; null when it is none. IPv6 is short and in lower case (RFC 5952). */
-export function canonicalAddress(text: string): string | null {
-  return parseAddress(text)?.toString() ?? null;
-}
+export const canonicalAddress: (text: string) => string | null = remembered(
+  (text) => parseAddress(text)?.toString() ?? null,
+);
 
 /**
  * The key that per-address limits count under: the IPv4 address, or the /64 of an IPv6 one, since one client has all
  * of it. What is not an address, a key included, is its own key.
  */
-export function limitKey(text: string): string {
+export const limitKey: (text: string) => string = remembered((text) => {
   const address = parseAddress(text);
   if (address === null) return text;
   if (address instanceof ipaddr.IPv4) return address.toString();
   const network = address.parts.slice(0, 4).map((part) => part.toString(16));
   return `${network.join(':')}::/64`;
-}
+});
 
 /**
  * The text of an address as the library gives it: 4 or 16 bytes, in network order. '' for any other length: a
  * connection that is gone has no address.
  */
 export function addressText(bytes: ArrayBuffer): string {
-  if (bytes.byteLength !== 4 && bytes.byteLength !== 16) return '';
-  return unmapped(ipaddr.fromByteArray([...new Uint8Array(bytes)])).toString();
+  const all = new Uint8Array(bytes);
+  // Asked for each connection: those of IPv4 are put together by hand.
+  if (all.length === 4) return all.join('.');
+  if (all.length !== 16) return '';
+  return unmapped(ipaddr.fromByteArray([...all])).toString();
 }

@@ -96,13 +96,23 @@ const admitted = Symbol('admitted');
 
 /** One connection that was let in. Only the `Admission` that gave it out can use it. */
 export interface ConnectionSlot {
-  readonly [admitted]: {
-    readonly addressKey: string;
-    isOpen: boolean;
-    isAuthenticated: boolean;
-    /** The subject that it counts under. */
-    subject: string | null;
-  };
+  readonly [admitted]: true;
+}
+
+/** The same, as only the `Admission` sees it. */
+class Slot implements ConnectionSlot {
+  isOpen = true;
+  /** The subject that it counts under. */
+  subject: string | null = null;
+
+  constructor(
+    readonly addressKey: string,
+    public isAuthenticated: boolean,
+  ) {}
+
+  get [admitted](): true {
+    return true;
+  }
 }
 
 export type AdmissionResult =
@@ -167,8 +177,7 @@ export class Admission {
       this.#unauthenticated++;
       this.#unauthenticatedByAddress.tryAdd(addressKey);
     }
-    const state = { addressKey, isOpen: true, isAuthenticated: !needsAuthentication, subject: null };
-    return { ok: true, slot: { [admitted]: state } };
+    return { ok: true, slot: new Slot(addressKey, !needsAuthentication) };
   }
 
   /**
@@ -177,7 +186,7 @@ export class Admission {
    * @returns false: this subject has too many connections, or the slot was released already; nothing has changed
    */
   authenticated(slot: ConnectionSlot, subject: string | null): boolean {
-    const state = slot[admitted];
+    const state = slot as Slot;
     if (!state.isOpen) return false;
     if (subject !== null && state.subject === null) {
       if (!this.#subjects.tryAdd(subject)) return false;
@@ -193,7 +202,7 @@ export class Admission {
 
   /** The connection is gone. A second call does nothing. */
   release(slot: ConnectionSlot): void {
-    const state = slot[admitted];
+    const state = slot as Slot;
     if (!state.isOpen) return;
     state.isOpen = false;
     this.#connections--;

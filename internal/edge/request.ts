@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { ErrorCode } from '../../schemas/close-codes.js';
 import { show } from '../../schemas/explain.js';
 import { MAX_RATE } from '../../schemas/frames.js';
@@ -8,6 +8,7 @@ import type { FixedJobs, JobMark, Narrow, RequestedScope, Resume, SelectedScope 
 import { headerLines } from './client-address.js';
 import type { Handshake } from './connection-guard.js';
 import { addressText } from './ip-address.js';
+import { remembered } from './remembered.js';
 import { decodeMarks, positionOfEventId } from './sse-encoder.js';
 import type { HttpRequest, HttpResponse } from './uws.js';
 
@@ -200,9 +201,10 @@ const LENGTH = 16;
  * for any other. PROTOCOL.md, "Scope".
  */
 export function scopeIdOf(scope: RequestedScope): string {
+  if (scope.kind === 'selected' || scope.jobTypes === null)
+    return scope.kind === 'job' ? jobScopeId(scope.id) : WHOLE[scope.kind];
   const jobs = scope.kind === 'job' ? ['job', scope.id] : [scope.kind];
-  const types = scope.kind === 'selected' || scope.jobTypes === null ? '*' : [...scope.jobTypes].sort();
-  return shortHash([jobs, types]);
+  return shortHash([jobs, [...scope.jobTypes].sort()]);
 }
 
 /** Names the jobs of one stream, with what its token opens of each. In whatever order they are named it is the same. */
@@ -232,11 +234,16 @@ export function fixedJobs(
 }
 
 const shortHash = (value: unknown): string =>
-  createHash('sha256').update(JSON.stringify(value)).digest('base64url').slice(0, LENGTH);
+  hash('sha256', JSON.stringify(value), 'base64url').slice(0, LENGTH);
+
+/** A job whose token lists no types: nearly all of them, and each is named several times for each who follows it. */
+const jobScopeId = remembered((id) => shortHash([['job', id], '*']));
+const WHOLE = { all: shortHash([['all'], '*']), selected: shortHash([['selected'], '*']) };
 
 /** What a request says of who makes it. Only while the library's handler runs. */
 export function readHandshake(res: HttpResponse, req: HttpRequest): Handshake {
   const header = headerLines(req);
+  const query = req.getQuery();
   return {
     peer: addressText(res.getRemoteAddress()),
     origin: header('origin'),
@@ -246,6 +253,8 @@ export function readHandshake(res: HttpResponse, req: HttpRequest): Handshake {
     authorization: header('authorization'),
     subprotocols: header('sec-websocket-protocol'),
     // Two are none that anybody could check.
-    queryToken: new URLSearchParams(req.getQuery()).getAll('token').join(',') || null,
+    get queryToken() {
+      return new URLSearchParams(query).getAll('token').join(',') || null;
+    },
   };
 }

@@ -34,14 +34,14 @@ export interface ConnectionDeps extends ClientDeps {
  */
 abstract class Client {
   protected readonly writer: FrameWriter;
-  readonly #edge: SessionEdge;
+  protected readonly edge: SessionEdge;
   /** null: the edge runs open. */
   readonly #token: TokenRenewal | null;
 
   constructor(deps: ClientDeps) {
     const { context, credentials, transport } = deps;
     const expiry = credentials === null ? null : new TokenExpiry(credentials);
-    this.#edge = context.edge;
+    this.edge = context.edge;
     this.writer = new FrameWriter(context, transport, expiry, this);
     this.#token =
       expiry === null
@@ -71,7 +71,7 @@ abstract class Client {
   /** A frame from the client: its text, or null for a binary one. */
   receive(text: string | null): void {
     if (!this.writer.isUsable()) return;
-    const parsed = parseClientFrame(text, this.#edge.limits.maxFrameCharacters);
+    const parsed = parseClientFrame(text, this.edge.limits.maxFrameCharacters);
     if (!parsed.ok) {
       this.fail(parsed.code, parsed.message);
       return;
@@ -102,7 +102,7 @@ abstract class Client {
     const { writer } = this;
     if (!writer.isUsable()) return;
     this.#token?.warnIfDue();
-    if (now - writer.sentAt < this.#edge.limits.heartbeatAfterMs || !writer.isEmpty) return;
+    if (now - writer.sentAt < this.edge.limits.heartbeatAfterMs || !writer.isEmpty) return;
     writer.send(frames.heartbeat(this.toldCursor(), feed));
   }
 
@@ -132,18 +132,18 @@ export type AnyConnection = ClientConnection | SelectedConnection;
 
 /** A client that follows one scope: one job, or all. */
 export class ClientConnection extends Client {
-  readonly kind: 'all' | 'job';
   readonly session: Session;
-  readonly #edge: SessionEdge;
   readonly #followed: Followed;
 
   constructor(deps: ConnectionDeps) {
     super(deps);
     const { context, scope, resume } = deps;
-    this.#edge = context.edge;
-    this.kind = scope.kind;
     this.#followed = new Followed(scope, resume?.lastSeq ?? null);
     this.session = new Session(context, this.writer, this.#followed, resume);
+  }
+
+  get kind(): 'all' | 'job' {
+    return this.#followed.scope.kind;
   }
 
   get sessions(): readonly Session[] {
@@ -179,7 +179,7 @@ export class ClientConnection extends Client {
 
   // Only what both tokens open goes on: of what the old one kept back the client has no cursor.
   protected renewed(narrow: Narrow, expiresText: string): void {
-    const { log, scopeId } = this.#edge;
+    const { log, scopeId } = this.edge;
     const narrowed = narrow(this.#followed.scope);
     if (!narrowed.ok) {
       this.fail('forbidden', 'the new token does not open what this connection follows');
@@ -203,7 +203,6 @@ export interface SelectedConnectionDeps extends ClientDeps, Omit<SelectedJobsDep
 
 /** A client that names the jobs that it follows. PROTOCOL.md, "Selected jobs". */
 export class SelectedConnection extends Client {
-  readonly kind = 'selected';
   readonly #jobs: SelectedJobs;
   readonly #deps: SelectedConnectionDeps;
 
@@ -211,6 +210,10 @@ export class SelectedConnection extends Client {
     super(deps);
     this.#deps = deps;
     this.#jobs = new SelectedJobs(deps, this.writer, deps.narrow);
+  }
+
+  get kind(): 'selected' {
+    return 'selected';
   }
 
   get sessions(): Iterable<Session> {

@@ -1,28 +1,32 @@
 import type { ErrorCode } from '../../schemas/close-codes.js';
 import type { ResetReason } from '../../schemas/frames.js';
+import type { Scope } from '../eventlog/record.js';
+import type { Followed } from './catch-up.js';
 import type { FrameWriter } from './frame-writer.js';
 import { frames } from './frames.js';
 import type { SessionOutput } from './ports.js';
 
-interface JobOutputDeps {
-  /** What the job is followed with, which a cursor of it belongs to. */
-  readonly scopeName: () => string;
+/** Whose jobs they are: one object for all of a connection. */
+export interface JobOwner {
+  /** Names what a job is followed with, which a cursor of it belongs to. */
+  readonly scopeName: (scope: Scope) => string;
   /** The client was told another epoch. */
   readonly onReset: (epoch: string) => void;
-  /** The client was told that it has everything of the job. */
+  /** The client was told that it has everything of a job. */
   readonly onFollowing: () => void;
   /**
-   * Called once, when the job is followed no longer.
+   * Called once for each job, when it is followed no longer.
    * @param why the client was told that it has ended, or why it is refused; null: it was told nothing
    */
-  readonly onOver: (why: 'end' | ErrorCode | null) => void;
+  readonly onOver: (output: JobOutput, why: 'end' | ErrorCode | null) => void;
 }
 
 /** One job among others on a connection: what concerns it alone names it, and ends it alone. */
 export class JobOutput implements SessionOutput {
   readonly #writer: FrameWriter;
-  readonly #id: string;
-  readonly #deps: JobOutputDeps;
+  readonly id: string;
+  readonly #followed: Followed;
+  readonly #owner: JobOwner;
   #isOver = false;
   /** The epoch of the job's cursor, as the client was told it. */
   epoch: string;
@@ -30,11 +34,12 @@ export class JobOutput implements SessionOutput {
   isFollowing = false;
 
   /** @param epoch the one that the client was told */
-  constructor(writer: FrameWriter, id: string, epoch: string, deps: JobOutputDeps) {
+  constructor(writer: FrameWriter, id: string, epoch: string, followed: Followed, owner: JobOwner) {
     this.#writer = writer;
-    this.#id = id;
+    this.id = id;
     this.epoch = epoch;
-    this.#deps = deps;
+    this.#followed = followed;
+    this.#owner = owner;
   }
 
   get isFull(): boolean {
@@ -67,23 +72,25 @@ export class JobOutput implements SessionOutput {
 
   reset(reason: ResetReason, epoch: string, firstSeq: number, lastSeq: number): void {
     this.isFollowing = false;
-    if (!this.send(frames.reset(reason, epoch, firstSeq, lastSeq, this.#id))) return;
+    if (!this.send(frames.reset(reason, epoch, firstSeq, lastSeq, this.id))) return;
     this.epoch = epoch;
-    this.#deps.onReset(epoch);
+    this.#owner.onReset(epoch);
   }
 
   caughtUp(cursor: number): void {
-    this.isFollowing = this.send(frames.following(this.#id, cursor, this.#deps.scopeName()));
-    if (this.isFollowing) this.#deps.onFollowing();
+    this.isFollowing = this.send(
+      frames.following(this.id, cursor, this.#owner.scopeName(this.#followed.scope)),
+    );
+    if (this.isFollowing) this.#owner.onFollowing();
   }
 
   end(): void {
-    this.send(frames.end(this.#id));
+    this.send(frames.end(this.id));
     this.#over('end');
   }
 
   fail(code: ErrorCode, message: string): void {
-    this.send(frames.error(code, message, this.#id));
+    this.send(frames.error(code, message, this.id));
     this.#over(code);
   }
 
@@ -95,6 +102,6 @@ export class JobOutput implements SessionOutput {
   #over(why: 'end' | ErrorCode | null): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#deps.onOver(why);
+    this.#owner.onOver(this, why);
   }
 }

@@ -6,7 +6,7 @@ import type { Scope } from '../eventlog/record.js';
 import { FORBIDDEN, Followed } from './catch-up.js';
 import type { FrameWriter } from './frame-writer.js';
 import { frames } from './frames.js';
-import { JobOutput } from './job-output.js';
+import { JobOutput, type JobOwner } from './job-output.js';
 import type { JobMark, JointPosition, Narrow, Resume, SelectedScope } from './ports.js';
 import { Session, type SessionDeps, type SessionEdge, TURN_BYTES } from './session.js';
 
@@ -64,6 +64,14 @@ export class SelectedJobs {
   #isBeginning = false;
   /** Since the client read last. */
   readonly #untaken = { acks: 0, refusals: 0 };
+  readonly #owner: JobOwner = {
+    scopeName: (scope) => this.#edge.scopeId(scope),
+    onReset: (epoch) => {
+      this.#epoch = epoch;
+    },
+    onFollowing: () => this.beginWaiting(),
+    onOver: (output, why) => this.#isOver(output, why),
+  };
 
   constructor(deps: SelectedJobsDeps, writer: FrameWriter, narrow: Narrow) {
     this.#deps = deps;
@@ -171,7 +179,7 @@ export class SelectedJobs {
   /** Begins those that wait for room, as far as there is some. */
   beginWaiting(): void {
     // One that begins may be told everything at once, and so call this again.
-    if (this.#isBeginning) return;
+    if (this.#isBeginning || this.#waiting.size === 0) return;
     this.#isBeginning = true;
     try {
       const isShareUsed = this.#share();
@@ -251,25 +259,22 @@ export class SelectedJobs {
     const isVoid =
       (resume?.epoch ?? this.#epoch) !== this.#epoch || (resume?.scope ?? scopeName) !== scopeName;
     const followed = new Followed(scope, isVoid ? null : (resume?.lastSeq ?? null));
-    const output = new JobOutput(this.#writer, id, this.#epoch, {
-      scopeName: () => this.#edge.scopeId(followed.scope),
-      onReset: (epoch) => {
-        this.#epoch = epoch;
-      },
-      onFollowing: () => this.beginWaiting(),
-      onOver: (why) => {
-        this.#jobs.delete(id);
-        this.#waiting.delete(job);
-        session.ended();
-        this.#deps.detach(session);
-        if (why !== null) this.#told(id, why, output.epoch);
-      },
-    });
-    const session: Session = new Session(this.#deps.context, output, followed, resume);
+    const output = new JobOutput(this.#writer, id, this.#epoch, followed, this.#owner);
+    const session = new Session(this.#deps.context, output, followed, resume);
     const job: SelectedJob = { id, session, output, followed };
     this.#jobs.set(id, job);
     this.#deps.attach(session);
     return job;
+  }
+
+  #isOver({ id, epoch }: JobOutput, why: 'end' | ErrorCode | null): void {
+    const job = this.#jobs.get(id);
+    if (job === undefined) return;
+    this.#jobs.delete(id);
+    this.#waiting.delete(job);
+    job.session.ended();
+    this.#deps.detach(job.session);
+    if (why !== null) this.#told(id, why, epoch);
   }
 
   #begin(job: SelectedJob, inTurn: boolean): void {

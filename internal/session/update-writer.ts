@@ -31,9 +31,12 @@ export class UpdateWriter {
   readonly #pace: Pace | null;
   /** null: one job, which nobody is told of when it leaves. */
   readonly #gone: GoneNotices | null;
-  readonly #stall: StallNotice;
+  /** null: of most jobs there is nothing to tell. */
+  #stall: StallNotice | null = null;
   /** One job: the valid event that the next one to be sent follows; null where that is not known. */
   #previous: number | null = null;
+  /** Updates that were sent, and not told of. */
+  #sent = 0;
 
   constructor(deps: SessionContext, writer: SessionOutput, followed: Followed) {
     this.#writer = writer;
@@ -48,7 +51,6 @@ export class UpdateWriter {
             intervalMs: 1_000 / deps.maxRate,
             dueAt: Number.NEGATIVE_INFINITY,
           };
-    this.#stall = new StallNotice(edge);
     this.#gone =
       followed.scope.kind === 'job'
         ? null
@@ -126,15 +128,18 @@ export class UpdateWriter {
   /** Takes in a record: sends it where it is in scope, or folds it. @returns what that cost, in bytes */
   #update(record: LogRecord, index: number, encoded: EncodedFrames | null): number {
     const pace = this.#pace;
-    return pace === null ? this.state(record, index, encoded) : this.#fold(record, pace.folds);
+    return pace === null ? this.#state(record, index, encoded) : this.#fold(record, pace.folds);
   }
 
-  /**
-   * Sends a record where it is in scope, whatever the rate.
-   * @param encoded where it stands at `index`, as bytes
-   * @returns what that cost, in bytes
-   */
-  state(record: LogRecord, index = 0, encoded: EncodedFrames | null = null): number {
+  /** Sends a record where it is in scope, whatever the rate. @returns what that cost, in bytes */
+  state(record: LogRecord): number {
+    const spent = this.#state(record, 0, null);
+    this.#tellSent();
+    return spent;
+  }
+
+  /** @param encoded where it stands at `index`, as bytes */
+  #state(record: LogRecord, index: number, encoded: EncodedFrames | null): number {
     const { scope } = this.#followed;
     while (this.#gone?.tell(scope, this.#followed.cursor ?? 0, record.seq - 1));
     this.#followed.advanceTo(record.seq);
@@ -143,11 +148,11 @@ export class UpdateWriter {
     const bytes = encoded !== null && frame === record.frame ? encoded.at(index) : null;
     if (this.#writer.send(frame, bytes)) {
       this.#previous = record.seq;
-      this.#edge.onSent?.(1);
+      this.#sent++;
     }
     const pace = this.#pace;
     if (pace !== null) pace.dueAt = this.#edge.now() + pace.intervalMs;
-    this.#stall.told(false);
+    this.#stall?.told(false);
     return record.bytes;
   }
 
@@ -160,7 +165,7 @@ export class UpdateWriter {
     if (folds.isEmpty) this.#followed.unsent = { after, previous: this.#previous };
     const isChange = folds.add(record, prevSeqInScope(record, scope, this.#previous));
     this.#previous = record.seq;
-    this.#stall.told(false);
+    this.#stall?.told(false);
     // Of one job a change is sent at once. Of all jobs it comes with what came before it: one cursor covers them all.
     const isDue =
       scope.kind === 'job' ? isChange : folds.bytes >= FOLD_WATERMARKS * this.#edge.limits.watermarkBytes;
@@ -186,8 +191,9 @@ export class UpdateWriter {
         this.#skipped(untold);
         untold = null;
       }
-      spent += areStates ? this.state(record) : this.#update(record, index, encoded);
+      spent += areStates ? this.#state(record, index, null) : this.#update(record, index, encoded);
     }
+    this.#tellSent();
     if (untold !== null) this.#skipped(untold);
     return spent;
   }
@@ -202,18 +208,23 @@ export class UpdateWriter {
 
   /** Everybody is told of a stall; this client hears it or not. */
   stalled(frame: string, isHeard: boolean): void {
-    this.#stall.told(isHeard);
+    this.#stalls().told(isHeard);
     if (isHeard) this.#writer.send(frame);
   }
 
   /** All jobs: this client is to hear of it as soon as it was sent what came before. */
   owesStall(id: string): void {
-    this.#stall.owe(id);
+    this.#stalls().owe(id);
   }
 
   /** Tells of stalls that the client has not heard of. */
   tellStalls(): void {
-    for (const frame of this.#stall.take(this.#followed.scope)) {
+    const { scope } = this.#followed;
+    if (this.#stall === null) {
+      const silentMs = scope.kind === 'all' ? null : this.#edge.stalledFor?.(scope.id);
+      if (silentMs === null || silentMs === undefined) return;
+    }
+    for (const frame of this.#stalls().take(scope)) {
       this.flush();
       this.#writer.send(frame);
     }
@@ -227,6 +238,18 @@ export class UpdateWriter {
     if (last === undefined || !last.finished || !inScope(scope, last)) return;
     if (last.seq > (cursor ?? 0) || last.seq < unfinishedAt) return;
     this.#writer.end();
+  }
+
+  #stalls(): StallNotice {
+    this.#stall ??= new StallNotice(this.#edge);
+    return this.#stall;
+  }
+
+  // Once for all that were sent together: to count each by itself costs a twentieth of sending it.
+  #tellSent(): void {
+    if (this.#sent === 0) return;
+    this.#edge.onSent?.(this.#sent);
+    this.#sent = 0;
   }
 
   #skipped({ after, before }: Gap): void {

@@ -30,6 +30,34 @@ describe('what several clients read alike', () => {
     expect(sent.encoded.size).toBe(3);
   });
 
+  test('of several jobs, by clients that come one behind the other, is made into bytes once', () => {
+    const { log, connect, sent } = edge();
+    const ids = ['a', 'b', 'c', 'd'];
+    for (let seq = 1; seq <= 8; seq++) log.append(seq, WALL, event(ids[(seq - 1) % 4] as string));
+    const clients = [0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3].map((at) => ({
+      at,
+      ...connect(job(ids[at] as string), { lastSeq: 0, epoch: 'epoch' }),
+    }));
+    for (const { at, frames } of clients)
+      expect(updates(frames)).toMatchObject([1 + at, 5 + at].map((seq) => ({ seq })));
+    expect(sent.encoded.size).toBe(8);
+  });
+
+  test('and those bytes hold while other jobs report', () => {
+    const { log, connect, sent } = edge();
+    for (let seq = 1; seq <= 3; seq++) log.append(seq, WALL, event('a'));
+    const resume = { lastSeq: 0, epoch: 'epoch' };
+    for (let seq = 4; seq <= 8; seq++) {
+      const { frames } = connect(job('a'), resume);
+      expect(updates(frames)).toMatchObject([1, 2, 3].map((own) => ({ seq: own })));
+      log.append(seq, WALL, event('b'));
+    }
+    expect(sent.encoded.size).toBe(3);
+    // Of its own job there is more to read.
+    log.append(9, WALL, event('a'));
+    expect(updates(connect(job('a'), resume).frames)).toMatchObject([1, 2, 3, 9].map((seq) => ({ seq })));
+  });
+
   test('a single client is sent the text: nobody makes bytes for it', () => {
     const { log, connect, turn, sent } = edge();
     const { frames } = connect(job('a'));
@@ -70,6 +98,40 @@ describe('a read of the log', () => {
     expect(made.read(job('b'), 0, 1e6)).toMatchObject({ kind: 'head' });
     expect(made.read(all(), 0, 1e6)).toMatchObject({ kind: 'records', cursor: 1 });
     expect(made.read(all('render'), 0, 1e6)).toMatchObject({ kind: 'records', records: [] });
+  });
+
+  test('is kept for each job, and of what is read alike after others were appended the bytes are kept', () => {
+    const made = log();
+    for (let seq = 1; seq <= 4; seq++) made.append(seq, WALL, event(seq % 2 === 0 ? 'a' : 'b'));
+    const [a, b] = [made.read(job('a'), 0, 1e6), made.read(job('b'), 0, 1e6)];
+    expect(made.read(job('a'), 0, 1e6)).toBe(a);
+    expect(made.read(job('b'), 0, 1e6)).toBe(b);
+    const { encoded } = a as { encoded: unknown };
+    made.append(5, WALL, event('b'));
+    expect(made.read(job('a'), 0, 1e6)).toMatchObject({
+      records: [{ seq: 2 }, { seq: 4 }],
+      head: { cursor: 5 },
+    });
+    expect((made.read(job('a'), 0, 1e6) as { encoded: unknown }).encoded).toBe(encoded);
+    expect(made.read(job('b'), 0, 1e6)).toMatchObject({ records: [{ seq: 1 }, { seq: 3 }, { seq: 5 }] });
+    expect((made.read(job('b'), 0, 1e6) as { encoded: unknown }).encoded).not.toBe(
+      (b as { encoded: unknown }).encoded,
+    );
+  });
+
+  test('G9 memory is bounded: reads of many jobs are let go, and are right when they are read again', () => {
+    const made = new EventLog({ tailBytes: 1e9, lastStateBytes: 1e9 });
+    made.begin('epoch');
+    made.ready(LOADED);
+    const note = 'x'.repeat(60_000);
+    for (let seq = 1; seq <= 300; seq++) made.append(seq, WALL, event(`job-${seq}`, { note }));
+    const first = made.read(job('job-1'), 0, 1e6);
+    expect(made.read(job('job-1'), 0, 1e6)).toBe(first);
+    for (let seq = 2; seq <= 300; seq++)
+      expect(made.read(job(`job-${seq}`), 0, 1e6)).toMatchObject({ records: [{ seq }] });
+    const again = made.read(job('job-1'), 0, 1e6);
+    expect(again).not.toBe(first);
+    expect(again).toMatchObject({ kind: 'records', records: [{ seq: 1 }], cursor: 1 });
   });
 
   test('finds what was appended since', () => {
