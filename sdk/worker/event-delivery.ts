@@ -13,7 +13,13 @@ import {
   resolveStart,
   type Writer,
 } from './fencing.js';
-import { eventHeaders, type HeaderBase, type OutgoingEvent, type RunIds } from './outgoing-event.js';
+import {
+  eventHeaders,
+  type HeaderBase,
+  inOnePiece,
+  type OutgoingEvent,
+  type RunIds,
+} from './outgoing-event.js';
 import type { Forbidden, Reply, ReporterContext } from './ports.js';
 import type { JobState } from './state.js';
 import type { ReporterWarning } from './warning.js';
@@ -111,7 +117,7 @@ export class EventDelivery {
     this.#headers = headers;
     this.#ids = ids;
     this.#requested = requested;
-    this.#subject = subjectOf(headers.processingId);
+    this.#subject = inOnePiece(subjectOf(headers.processingId));
   }
 
   /** Whether an event of this run is stored, so that the attempt is settled. */
@@ -171,15 +177,16 @@ export class EventDelivery {
     const { settings, clock, transport, counts } = this.#context;
     const { status, timestamp, body } = inFlight.event;
     const own = { msgId: inFlight.msgId, expected: this.#expected, status, timestamp };
+    const now = clock.now();
     inFlight.tries += 1;
-    if (inFlight.tries === 1) inFlight.triedAt = clock.now();
+    if (inFlight.tries === 1) inFlight.triedAt = now;
     else counts.retried += 1;
     if (!transport.publish(this.#subject, body, token, eventHeaders(this.#headers, own))) {
       const isTooLarge = transport.isConnected && body.length > transport.maxPayload;
       if (isTooLarge) return this.#tooLarge(inFlight, 'it is larger than this NATS takes');
       return this.#backOff(inFlight, 'it could not be sent');
     }
-    inFlight.phase = { kind: 'sent', until: clock.now() + settings.ackTimeoutMs };
+    inFlight.phase = { kind: 'sent', until: now + settings.ackTimeoutMs };
     return SENT;
   }
 

@@ -26,8 +26,7 @@ export interface TransportLimits {
 export class NatsTransport implements Transport {
   readonly #events: ConnectionEvents;
   readonly #limiter: InFlightLimiter;
-  readonly #pending: PendingBuffer;
-  readonly #handlers = new Map<number, ReplyHandler>();
+  readonly #pending: PendingBuffer<ReplyHandler>;
   readonly #inboxPrefix: string | undefined;
   #connection: NatsConnection | null = null;
   #inbox = '';
@@ -87,8 +86,8 @@ export class NatsTransport implements Transport {
   close(): void {
     this.#isConnected = false;
     this.#isClosed = true;
-    this.#limiter.clear(this.#handlers.values());
-    this.#handlers.clear();
+    this.#limiter.clear(this.#pending.events());
+    this.#pending.clear();
     if (this.#connection?.isClosed() === false) this.#subscription?.unsubscribe();
     this.#stopWatching();
   }
@@ -119,15 +118,13 @@ export class NatsTransport implements Transport {
   registerReply(handler: ReplyHandler, bytes: number): number {
     this.#tokens += 1;
     const token = this.#tokens;
-    this.#handlers.set(token, handler);
-    this.#pending.add(handler, bytes);
+    this.#pending.add(token, handler, bytes);
     return token;
   }
 
   unregisterReply(handler: ReplyHandler, token: number): void {
-    this.#handlers.delete(token);
     this.#limiter.release(handler);
-    this.#pending.remove(handler);
+    this.#pending.remove(token);
   }
 
   acquireSlot(handler: ReplyHandler): void {
@@ -158,7 +155,7 @@ export class NatsTransport implements Transport {
   }
 
   #onReply(msg: Msg): void {
-    const handler = this.#handlers.get(Number(msg.subject.slice(this.#inbox.length)));
+    const handler = this.#pending.get(Number(msg.subject.slice(this.#inbox.length)));
     const reply = parseReply(msg.headers?.code ?? 0, msg.string(), this.#hasJetStream);
     if (reply.kind === 'stored') this.#obstacle = null;
     else if ((reply.kind === 'busy' || reply.kind === 'refused') && reply.obstacle !== undefined) {
@@ -184,7 +181,7 @@ export class NatsTransport implements Transport {
   #onDisconnected(): void {
     if (this.#isClosed || !this.#isConnected) return;
     this.#isConnected = false;
-    this.#limiter.clear(this.#handlers.values());
+    this.#limiter.clear(this.#pending.events());
     this.#events.warn({
       kind: 'disconnected',
       message: 'NATS cannot be reached; states are kept until it is back.',
@@ -323,9 +320,12 @@ export class InFlightLimiter {
   }
 }
 
-/** Counts the bytes of all events that are not acknowledged, and evicts the oldest ones above a limit. */
-export class PendingBuffer {
-  readonly #events = new Map<BufferedEvent, number>();
+/**
+ * All events that are not acknowledged, by a number of their own that grows: so the oldest comes first. Counts their
+ * bytes, and evicts the oldest ones above a limit.
+ */
+export class PendingBuffer<T extends BufferedEvent> {
+  readonly #pending = new Map<number, { readonly event: T; readonly bytes: number }>();
   #bytes = 0;
   #isEvicting = false;
 
@@ -335,27 +335,39 @@ export class PendingBuffer {
     return this.#bytes;
   }
 
+  get(token: number): T | undefined {
+    return this.#pending.get(token)?.event;
+  }
+
+  *events(): Iterable<T> {
+    for (const { event } of this.#pending.values()) yield event;
+  }
+
   /** Adds an event. Above the limit it evicts the oldest evictable events, but never the one that was just added. */
-  add(buffered: BufferedEvent, bytes: number): void {
-    this.remove(buffered);
-    this.#events.set(buffered, bytes);
+  add(token: number, event: T, bytes: number): void {
+    this.#pending.set(token, { event, bytes });
     this.#bytes += bytes;
     // A terminal event that takes the place of an evicted update must not start another round.
     if (this.#bytes <= this.maxBytes || this.#isEvicting) return;
     this.#isEvicting = true;
-    for (const other of [...this.#events.keys()]) {
+    for (const [other, pending] of [...this.#pending]) {
       if (this.#bytes <= this.maxBytes) break;
-      if (other === buffered || !other.evictable) continue;
+      if (other === token || !pending.event.evictable) continue;
       this.remove(other);
-      other.evict();
+      pending.event.evict();
     }
     this.#isEvicting = false;
   }
 
-  remove(buffered: BufferedEvent): void {
-    const bytes = this.#events.get(buffered);
-    if (bytes === undefined) return;
-    this.#bytes -= bytes;
-    this.#events.delete(buffered);
+  remove(token: number): void {
+    const pending = this.#pending.get(token);
+    if (pending === undefined) return;
+    this.#bytes -= pending.bytes;
+    this.#pending.delete(token);
+  }
+
+  clear(): void {
+    this.#pending.clear();
+    this.#bytes = 0;
   }
 }

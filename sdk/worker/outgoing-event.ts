@@ -29,8 +29,14 @@ export function sharedMembers(options: JobOptions): string {
   if (jobType !== undefined) text += `,"job_type":"${jobType}"`;
   if (stallAfterSeconds !== undefined) text += `,"stall_after_seconds":${stallAfterSeconds}`;
   if (timeoutSeconds !== undefined) text += `,"timeout_seconds":${timeoutSeconds}`;
-  return text;
+  return inOnePiece(text);
 }
+
+/**
+ * The same text. V8 keeps a text that was put together as its pieces, and collects them anew for each event that it
+ * becomes a part of.
+ */
+export const inOnePiece = (text: string): string => Buffer.from(text).toString();
 
 /**
  * An event: a job's whole current state as JSON. EncodedHeaders by hand for speed: most of it needs no escapes.
@@ -53,7 +59,8 @@ export function encodeEvent(
   if (state.current !== null) text += `,"current":${state.current}`;
   if (state.total !== null) text += `,"total":${state.total}`;
   if (ending === null) text += running(state, now);
-  for (const [name, json] of state.own) text += `,${JSON.stringify(name)}:${json}`;
+  // Most jobs have no fields of their own, and an iterator costs something even then.
+  if (state.own.size > 0) for (const [name, json] of state.own) text += `,${JSON.stringify(name)}:${json}`;
   if (ending?.status === 'completed' && ending.result !== null) text += `,"result":${ending.result}`;
   if (ending?.status === 'error') text += `,"error":${ending.error}`;
   return `${text}}`;
@@ -176,21 +183,34 @@ class EncodedHeaders {
 /** Returns cryptographically random bytes. */
 export type RandomBytes = (count: number) => Uint8Array;
 
-const POOL = 4_096;
+// A multiple of three: base64url of it has no character that holds less than the others.
+const POOL = 4_095;
 const RUN_BYTES = 16;
 const TAIL_BYTES = 9;
+/** Longer pieces of a text keep all of it in memory: V8 copies only shorter ones. */
+const COPIED = 12;
 
-/** Random bytes in base64url. They are drawn in large chunks: one system call for some hundred ids. */
+/**
+ * At least so many random bytes in base64url. They are drawn and written in large chunks: one system call for some
+ * hundred ids.
+ */
 export function randomText(random: RandomBytes = randomBytes): (bytes: number) => string {
-  let pool = Buffer.alloc(0);
+  let pool = '';
   let used = 0;
-  return (bytes) => {
-    if (used + bytes > pool.length) {
-      pool = Buffer.from(random(POOL));
+  const piece = (length: number): string => {
+    if (used + length > pool.length) {
+      pool = Buffer.from(random(POOL)).toString('base64url');
       used = 0;
     }
-    used += bytes;
-    return pool.toString('base64url', used - bytes, used);
+    used += length;
+    return pool.slice(used - length, used);
+  };
+  return (bytes) => {
+    let text = '';
+    for (let left = Math.ceil((4 * bytes) / 3); left > 0; left -= COPIED) {
+      text += piece(Math.min(left, COPIED));
+    }
+    return text;
   };
 }
 
@@ -205,7 +225,7 @@ export class RunIds {
   #count = 0;
 
   constructor(private readonly text: (bytes: number) => string) {
-    this.runId = `${text(RUN_BYTES)}.`;
+    this.runId = inOnePiece(`${text(RUN_BYTES)}.`);
   }
 
   next(): string {

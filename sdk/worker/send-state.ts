@@ -111,9 +111,9 @@ function reduceInFlight(
     case 'report':
       return state.sending === 'terminal' || state.queued === 'terminal'
         ? stay(state)
-        : stay({ ...state, queued: 'update' });
+        : stay(queued(state, 'update'));
     case 'end':
-      return state.sending === 'terminal' ? stay(state) : stay({ ...state, queued: 'terminal' });
+      return state.sending === 'terminal' ? stay(state) : stay(queued(state, 'terminal'));
     case 'due':
       return stay(state);
     case 'stored':
@@ -137,6 +137,14 @@ function afterStored(state: InFlight, now: number, intervalMs: number): SendTran
       return sendTerminal(readyAt);
   }
 }
+
+// Written out, not spread: this is done for each report.
+const queued = ({ sending, readyAt }: InFlight, what: 'update' | 'terminal'): InFlight => ({
+  kind: 'in_flight',
+  sending,
+  queued: what,
+  readyAt,
+});
 
 const stay = (state: SendState): SendTransition => ({ state, send: null });
 

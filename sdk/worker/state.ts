@@ -121,7 +121,7 @@ export function updated(
 ): JobState {
   if (typeof given !== 'object' || given === null) throw invalidUpdate(given);
   const update = withSoundAmounts(given, onUnknown);
-  if (firstMismatch(UPDATE, update) !== null) throw invalidUpdate(update);
+  if (!isUsual(update) && firstMismatch(UPDATE, update) !== null) throw invalidUpdate(update);
   checkNames(update);
   const own = update.fields === undefined ? state.own : ownFields(state.own, update.fields, onUnknown);
   const current = pick(update.current, state.current);
@@ -158,6 +158,24 @@ export function inAttempt(state: JobState, attempt: number): JobState {
 export function minimalState(state: JobState): JobState {
   return { ...state, message: null, step: null, own: NO_FIELDS, ownBytes: 0 };
 }
+
+// What nearly all reports are: amounts and a message, which are quicker to check one by one. The schema says about all
+// others whether they fit.
+function isUsual(update: JobUpdate): boolean {
+  const { current, total, progress, message, step, indeterminate, fields } = update;
+  return (
+    Object.getPrototypeOf(update) === Object.prototype &&
+    isAmount(current) &&
+    isAmount(total) &&
+    isAmount(progress) &&
+    (message === undefined || typeof message === 'string') &&
+    step === undefined &&
+    indeterminate === undefined &&
+    fields === undefined
+  );
+}
+
+const isAmount = (value: unknown): boolean => value === undefined || Number.isFinite(value);
 
 function invalidUpdate(update: unknown): InvalidEventError {
   const given = Object.entries(Object(update)).filter(([, value]) => value !== null);

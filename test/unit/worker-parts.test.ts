@@ -225,6 +225,12 @@ test('that NATS cannot be reached, or refuses the credentials, is a warning when
 
 test('G9 memory: the oldest update is evicted first, never a terminal event, and never the newest event, even if a terminal event takes its place', () => {
   const pending = new PendingBuffer(100);
+  let token = 0;
+  const add = (event: BufferedEvent, bytes: number): number => {
+    token += 1;
+    pending.add(token, event, bytes);
+    return token;
+  };
   const gone: string[] = [];
   const buffered = (name: string, evictable: boolean, then?: () => void): BufferedEvent => ({
     evictable,
@@ -234,17 +240,21 @@ test('G9 memory: the oldest update is evicted first, never a terminal event, and
     },
   });
   const end = buffered('end', false);
-  pending.add(buffered('first end', false), 40);
-  pending.add(
-    buffered('old', true, () => pending.add(end, 30)),
+  let endToken = 0;
+  add(buffered('first end', false), 40);
+  add(
+    buffered('old', true, () => {
+      endToken = add(end, 30);
+    }),
     30,
   );
-  pending.add(buffered('newer', true), 20);
+  add(buffered('newer', true), 20);
   expect([gone, pending.bytes]).toEqual([[], 90]);
-  pending.add(buffered('newest', true), 30);
+  add(buffered('newest', true), 30);
   expect([gone, pending.bytes]).toEqual([['old', 'newer'], 100]);
-  pending.remove(end);
-  expect(pending.bytes).toBe(70);
+  expect(pending.get(endToken)).toBe(end);
+  pending.remove(endToken);
+  expect([pending.get(endToken), pending.bytes]).toEqual([undefined, 70]);
 });
 
 test.each([2 ** 31, Number.POSITIVE_INFINITY])(

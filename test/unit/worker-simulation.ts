@@ -96,7 +96,7 @@ export class WorkerProcess implements Transport {
   readonly #queued: ReplyHandler[] = [];
   readonly #wakes = new Map<TimerEntry, number>();
   readonly #context: ReporterContext;
-  readonly #pending: PendingBuffer;
+  readonly #pending: PendingBuffer<ReplyHandler>;
   #tokens = 0;
 
   constructor(
@@ -154,13 +154,13 @@ export class WorkerProcess implements Transport {
   registerReply(handler: ReplyHandler, bytes: number): number {
     const token = ++this.#tokens;
     this.#handlers.set(token, handler);
-    this.#pending.add(handler, bytes);
+    this.#pending.add(token, handler, bytes);
     return token;
   }
 
-  unregisterReply(handler: ReplyHandler, token: number): void {
+  unregisterReply(_handler: ReplyHandler, token: number): void {
     this.#handlers.delete(token);
-    this.#pending.remove(handler);
+    this.#pending.remove(token);
   }
 
   acquireSlot(handler: ReplyHandler): void {
