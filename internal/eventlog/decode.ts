@@ -30,7 +30,7 @@ const NO_POLICY: LivenessPolicy = {
 /** The most usual attempt. */
 const NO_POLICY_AT_FIRST: LivenessPolicy = { ...NO_POLICY, attempt: 1 };
 
-/** A valid event, reduced to what serving it needs. `text` is the JSON object, with nothing around it. */
+/** A valid event, reduced to what serving it needs. `json` is the worker's own text: one JSON object, with nothing around it. */
 export interface DecodedEvent {
   readonly id: string;
   readonly jobType: string | undefined;
@@ -39,7 +39,7 @@ export interface DecodedEvent {
   /** null: the job does not run (it has ended, or waits for its next attempt), so its silence means nothing. */
   readonly policy: LivenessPolicy | null;
   readonly hasType: boolean;
-  readonly text: string;
+  readonly json: string;
   /** What a client must see change: status, attempt, step and type in one text, the same one for equal ones. */
   readonly phase: string;
 }
@@ -104,7 +104,7 @@ export function decodeEvent(subject: string, bytes: Uint8Array): Decoded {
       finished: isFinished(event),
       policy: policyOf(event),
       hasType: event.type !== undefined,
-      text: objectIn(text, event),
+      json: objectIn(text, event),
       phase: phaseOf(event),
     },
   };
@@ -253,10 +253,10 @@ function stringEnd(text: string, at: number): number {
 
 /** The `progress_update` frame of an event, as text. PROTOCOL.md, "progress_update". */
 export function updateFrame(
-  { text, hasType }: Pick<DecodedEvent, 'text' | 'hasType'>,
+  { json, hasType }: Pick<DecodedEvent, 'json' | 'hasType'>,
   seq: number,
   prevSeq: number | null,
 ): string {
   const type = hasType ? '' : '"type":"progress_update",';
-  return joined(`{${type}"seq":${seq},"prev_seq":${prevSeq},${text.slice(1)}`);
+  return joined(`{${type}"seq":${seq},"prev_seq":${prevSeq},${json.slice(1)}`);
 }

@@ -72,15 +72,15 @@ class StoredRecord implements LogRecord {
     this.policy = event.policy;
     this.storedAt = storedAt;
     // Phases can be as long as frames, and of each event another one: those that are shared are counted as well.
-    this.bytes = event.text.length + FRAME_HEAD_BYTES + event.phase.length + RECORD_OVERHEAD_BYTES;
-    this.#text = event.text;
+    this.bytes = event.json.length + FRAME_HEAD_BYTES + event.phase.length + RECORD_OVERHEAD_BYTES;
+    this.#text = event.json;
     this.#holds = event.hasType ? 'event_with_type' : 'event';
   }
 
   get frame(): string {
     if (this.#holds !== 'frame') {
       const hasType = this.#holds === 'event_with_type';
-      this.#text = updateFrame({ text: this.#text, hasType }, this.seq, this.prevSeq);
+      this.#text = updateFrame({ json: this.#text, hasType }, this.seq, this.prevSeq);
       this.#holds = 'frame';
     }
     return this.#text;

@@ -25,7 +25,7 @@ export function readEvent(message: StoredMessage): Read {
 }
 
 export function jobEvent(seq: number, storedAt: number, decoded: DecodedEvent): JobEvent {
-  const event = JSON.parse(`{${decoded.text}`) as Event;
+  const event = JSON.parse(decoded.json) as Event;
   return { seq, storedAt, id: decoded.id, event, decoded };
 }
 

@@ -39,8 +39,8 @@ export async function scanEvents(
       tally.invalid({ seq: message.seq, subject: message.subject, id, reason, detail });
       return;
     }
-    const { id, jobType, text } = decoded.event;
-    tally.event(message.seq, id, jobType, skewOf(text, message.storedAt));
+    const { id, jobType, json } = decoded.event;
+    tally.event(message.seq, id, jobType, skewOf(json, message.storedAt));
   });
   if (read.kind !== 'known') return read;
   return known(
@@ -49,8 +49,8 @@ export async function scanEvents(
 }
 
 /** The event's own time minus the time at which it was stored, in ms. */
-function skewOf(text: string, storedAt: number): number | null {
-  const at = Date.parse((JSON.parse(`{${text}`) as Event).timestamp);
+function skewOf(json: string, storedAt: number): number | null {
+  const at = Date.parse((JSON.parse(json) as Event).timestamp);
   return Number.isNaN(at) ? null : at - storedAt;
 }
 
@@ -72,12 +72,12 @@ export async function scanJobs(
     tally.unreadable({ seq, subject, id: idOf(subject), reason, detail });
   const begin = (signal: AbortSignal) => readLastStates(access, signal, { invalid });
   const read = await readAll(begin, limits, ({ seq, storedAt, event }) => {
-    const { id, jobType, finished, text } = event;
+    const { id, jobType, finished, json } = event;
     if (finished) {
       tally.finished(id);
       return;
     }
-    const last = JSON.parse(`{${text}`) as Event;
+    const last = JSON.parse(json) as Event;
     const { attempt, stall_after_seconds, timeout_seconds } = last;
     tally.unfinished({
       id,

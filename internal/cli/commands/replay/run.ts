@@ -241,7 +241,7 @@ class Replay {
     const { event } = decoded;
     if (jobType !== null && (event.jobType === undefined || !jobType.includes(event.jobType))) return null;
     if (status === null) return event;
-    return matches({ status }, JSON.parse(`{${event.text}`) as Event) ? event : null;
+    return matches({ status }, JSON.parse(event.json) as Event) ? event : null;
   }
 
   #count(seq: number): void {
