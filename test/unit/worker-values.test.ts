@@ -112,3 +112,40 @@ test('a name that is misspelt is refused, and does not compile', () => {
   }
   expect(updated(state, { fields: { pages: 5 } }, 0).own).toEqual(new Map([['pages', '5']]));
 });
+
+test.each<[string, () => unknown]>([
+  ['a list', () => []],
+  ['a date', () => new Date()],
+  ['bytes', () => new Uint8Array()],
+  [
+    'an object of a class with a message that is none',
+    () =>
+      new (class {
+        get message(): unknown {
+          return 5;
+        }
+      })(),
+  ],
+  ['a message that is none', () => ({ current: 1, message: 5 })],
+  ['a step that is none', () => ({ current: 1, step: 5 })],
+  ['fields that are none', () => ({ current: 1, fields: [] })],
+])('G8 bad input: a report that is %s is refused, however it is checked', (_, given) => {
+  const state = firstState(1, 10, undefined);
+  expect(() => updated(state, given() as JobUpdate, 0)).toThrow(
+    expect.objectContaining({ code: 'invalid_event' }),
+  );
+});
+
+test.each([
+  ['without a prototype', Object.assign(Object.create(null), { current: 5, message: 'm' })],
+  [
+    'with amounts that are null',
+    { current: 5, progress: null, message: 'm', step: null, indeterminate: null },
+  ],
+])('a report %s is taken', (_, given) => {
+  expect(updated(firstState(1, 10, undefined), given as JobUpdate, 0)).toMatchObject({
+    percent: 50,
+    current: 5,
+    message: 'm',
+  });
+});
