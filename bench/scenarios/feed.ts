@@ -1,10 +1,10 @@
-/** The stream into the log of an edge, without clients, beside a durable consumer that does nothing with what it gets. */
+/** The stream into the log of an edge, with one client of a job that reports last, beside a durable consumer that does nothing with what it gets. */
+import { WsClient } from '../../test/harness/client.js';
 import { startEdgeProcess } from '../../test/harness/edge-process.js';
-import { metric } from '../../test/harness/metrics.js';
 import { startNats } from '../../test/harness/nats-server.js';
 import { connectNats, createStream } from '../../test/harness/publish.js';
-import { waitFor } from '../../test/harness/wait.js';
 import { ask } from '../harness/ask.js';
+import { eventOf } from '../harness/payload.js';
 import type { PublisherCommand } from '../harness/publisher.js';
 import type { Measure, Run, Scenario } from '../harness/scenario.js';
 import { OwnProcess } from '../harness/subject.js';
@@ -13,6 +13,9 @@ import { cpuMicros } from '../harness/usage.js';
 import { BUILT_EDGE } from '../subjects/headway.js';
 
 const JOBS = 1_000;
+/** The job of the last event of each turn: who has that has all before it. */
+const LAST = 'the-last-one';
+const PATIENT_MS = 60_000;
 
 interface Reader extends AsyncDisposable {
   readonly name: 'headway' | 'raw';
@@ -28,11 +31,19 @@ async function reader(name: Reader['name']): Promise<Reader> {
   const start = {
     async headway() {
       const edge = await startEdgeProcess({ natsUrl: nats.url, program: BUILT_EDGE });
-      const has = async (total: number): Promise<void> => {
-        const head = () => metric(edge.http, 'headway_log_head_seq');
-        await waitFor(async () => (await head()) === total, { what: 'the edge to have it all', everyMs: 20 });
+      // Told, not asked for: each answer to where it is would cost the edge a millisecond.
+      const client = await WsClient.connect(`${edge.ws}/ws/upload-progress/${LAST}`);
+      const has = async (): Promise<void> => {
+        await client.updates(1, { timeoutMs: PATIENT_MS });
       };
-      return { pid: edge.pid, has, close: () => edge.kill() };
+      return {
+        pid: edge.pid,
+        has,
+        close: async () => {
+          await client[Symbol.asyncDispose]();
+          await edge.kill();
+        },
+      };
     },
     async raw() {
       const consumer = await OwnProcess.start('consumer.js', [nats.url, 'PROGRESS', 'new']);
@@ -51,10 +62,13 @@ async function reader(name: Reader['name']): Promise<Reader> {
       // It stands still for less than a second, so that its consumer is not taken for lost, and finds all of them waiting.
       process.kill(pid, 'SIGSTOP');
       await ask(publisher.child, { kind: 'flood', events, jobs: JOBS } satisfies PublisherCommand);
-      total += events;
+      nc.publish(`progress.${LAST}`, eventOf(LAST, total));
+      await nc.flush();
+      total += events + 1;
       const [before, began] = [cpuMicros(pid), performance.now()];
+      const all = has(total);
       process.kill(pid, 'SIGCONT');
-      await has(total);
+      await all;
       const seconds = (performance.now() - began) / 1_000;
       return { rate: events / seconds, cpu: (cpuMicros(pid) - before) / events };
     },

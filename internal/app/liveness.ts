@@ -139,7 +139,7 @@ class JobLiveness implements Liveness {
   }
 
   #record({ id, seq, policy }: LogRecord): void {
-    // Each field by itself: to copy what may be null takes longer than all the rest, for each event.
+    // Each field by itself: to copy what may be null takes as long as all the rest, for each event.
     const seen: Seen = {
       id,
       seq,

@@ -43,8 +43,8 @@ export function makeRecord(
   return new StoredRecord(event, seq, prevSeq, storedAt, isChange);
 }
 
-// Most events are never sent, and to put a frame together took as long as to check the whole event, most of it for the
-// garbage collector. So the event's text is kept, and the frame takes its place when somebody asks for it.
+// Most events are never sent, and a frame costs time to put together, and pieces for the garbage collector. So the event's
+// text is kept, and the frame takes its place when somebody asks for it.
 class StoredRecord implements LogRecord {
   readonly seq: number;
   readonly prevSeq: number | null;

@@ -118,7 +118,7 @@ export class PullConsumer {
   readonly #deliveries = new DeliveryReader();
   #pending: number;
   #hasAnswered = false;
-  #wake: () => void = () => undefined;
+  #wake: () => void = nobody;
   #heardAt = performance.now();
   #tickedAt = performance.now();
   /** The next message is larger than a pull may bring. */
@@ -213,9 +213,13 @@ export class PullConsumer {
 
   async #woken(ms: number): Promise<void> {
     const { promise, resolve } = deferred();
-    this.#wake = resolve;
+    this.#wake = () => {
+      // Nobody waits any more for the messages that follow in the same turn.
+      this.#wake = nobody;
+      resolve();
+    };
     await within(promise, ms, () => undefined);
-    this.#wake = () => undefined;
+    this.#wake = nobody;
   }
 
   #pull(): void {
@@ -336,6 +340,8 @@ export class PullConsumer {
     else if (this.#pulls.size > 0 && now - this.#heardAt > MISSED_MS) this.failure.fail('heartbeats_missed');
   }
 }
+
+const nobody = (): void => undefined;
 
 // As NATS counts it against what a pull may bring. The package knows it of each message; its types do not say so.
 function sizeOf(message: Msg): number {
