@@ -5,12 +5,11 @@ import { MAX_RATE } from '../../schemas/frames.js';
 import { isEpoch, isJobType, isProcessingId, isScopeId } from '../../schemas/ids.js';
 import type { Scope } from '../eventlog/record.js';
 import type { FixedJobs, JobMark, Narrow, RequestedScope, Resume, SelectedScope } from '../session/ports.js';
-import { headerLines } from './client-address.js';
 import type { Handshake } from './connection-guard.js';
-import { addressText } from './ip-address.js';
 import { remembered } from './remembered.js';
+import type { RequestHead } from './routing.js';
 import { decodeMarks, positionOfEventId } from './sse-encoder.js';
-import type { HttpRequest, HttpResponse } from './uws.js';
+import type { HttpRequest } from './uws.js';
 
 export type ParsedRequest<S extends RequestedScope = Scope> =
   | { readonly ok: true; readonly scope: S; readonly resume: Resume | null; readonly maxRate?: number }
@@ -241,13 +240,12 @@ const jobScopeId = remembered((id) => shortHash([['job', id], '*']));
 const WHOLE = { all: shortHash([['all'], '*']), selected: shortHash([['selected'], '*']) };
 
 /** What a request says of who makes it. Only while the library's handler runs. */
-export function readHandshake(res: HttpResponse, req: HttpRequest): Handshake {
-  const header = headerLines(req);
+export function readHandshake({ peer, header }: RequestHead, req: HttpRequest): Handshake {
   const query = req.getQuery();
   return {
-    peer: addressText(res.getRemoteAddress()),
+    peer,
     origin: header('origin'),
-    host: req.getHeader('host'),
+    host: header('host'),
     forwardedFor: header('x-forwarded-for'),
     forwardedProto: header('x-forwarded-proto'),
     authorization: header('authorization'),
