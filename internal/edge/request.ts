@@ -28,7 +28,10 @@ const MAX_JOB_TYPES = 64;
  * @param query the raw query, without its question mark
  */
 export function parseRequest(id: string | null, query: string): ParsedRequest {
-  const parameters = new URLSearchParams(query);
+  return parseOne(id, new URLSearchParams(query));
+}
+
+function parseOne(id: string | null, parameters: URLSearchParams): ParsedRequest {
   if (parameters.has('after'))
     return bad('invalid_query', 'after is the cursor of one job among those that processing_id names');
   // Were it ignored, whoever forgets select would be sent all jobs.
@@ -45,7 +48,7 @@ export function parseRequest(id: string | null, query: string): ParsedRequest {
 /** The same for an endpoint where a client may name its jobs: with `select` in the query. */
 export function parseSocketRequest(id: string | null, query: string): ParsedRequest<RequestedScope> {
   const parameters = new URLSearchParams(query);
-  if (!parameters.has('select')) return parseRequest(id, query);
+  if (!parameters.has('select')) return parseOne(id, parameters);
   if (id !== null) return bad('invalid_query', 'select belongs to the endpoint without a job in its path');
   if (parameters.has('job_type'))
     return bad('invalid_query', 'job_type is a filter of all jobs; with select the client names its jobs');
@@ -127,7 +130,7 @@ export function parseStreamRequest(
   const parsed =
     parameters.has('processing_id') || parameters.has('select')
       ? streamOfJobs(id, parameters, maxJobs)
-      : parseRequest(id, query);
+      : parseOne(id, parameters);
   if (!parsed.ok) return parsed;
   if (lastEventId === '') return { ...parsed, marks: '' };
   const position = positionOfEventId(lastEventId);

@@ -492,6 +492,9 @@ export class EventLog {
    * A cursor at or above the head (another edge may have been ahead) is at the head.
    */
   read(scope: Scope, cursor: number, maxBytes: number): LogRead {
+    // What one client alone follows nobody else will read alike.
+    if (scope.kind === 'job' && this.#jobs.pinsOf(scope.id) < 2)
+      return this.#readJob(scope.id, cursor, maxBytes);
     const recent = this.#reads.find(scope, cursor, maxBytes);
     if (recent !== null) return recent;
     const read =

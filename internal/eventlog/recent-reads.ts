@@ -5,7 +5,7 @@ import type { Scope } from './record.js';
 type TailRead = Extract<LogRead, { kind: 'records' | 'head' }>;
 
 /** What the frames of all that is kept may have, in bytes. Then it is let go, and begins anew. */
-const MAX_BYTES = 8 * 1024 * 1024;
+const MAX_BYTES = 4 * 1024 * 1024;
 /** What a place to keep two reads in costs, about. */
 const PLACE_BYTES = 512;
 
