@@ -17,6 +17,7 @@ export interface TokenSources {
   readonly query: string | null;
 }
 
+const NONE: ExtractedToken = { kind: 'none' };
 const SUBPROTOCOL_PREFIX = 'bearer.';
 
 /**
@@ -24,6 +25,8 @@ const SUBPROTOCOL_PREFIX = 'bearer.';
  * for the verifier. PROTOCOL.md, "Connecting".
  */
 export function extractToken(request: TokenSources): ExtractedToken {
+  // Most who come to an open edge carry none.
+  if (request.authorization === '' && request.subprotocols === '' && !request.query) return NONE;
   const found: (Token | Bad)[] = [
     ...fromHeader(request.authorization),
     ...fromSubprotocols(request.subprotocols),
@@ -33,7 +36,7 @@ export function extractToken(request: TokenSources): ExtractedToken {
   if (bad !== undefined) return bad;
   if (found.length > 1)
     return refuse('the request carries more than one token; expected it in one place, once');
-  return found[0] ?? { kind: 'none' };
+  return found[0] ?? NONE;
 }
 
 function fromHeader(authorization: string): (Token | Bad)[] {

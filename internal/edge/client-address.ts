@@ -104,12 +104,15 @@ export function parseProxies(text: string): ParsedProxies {
  * A request's headers by name (lower case), read once: all lines of one with commas between them, in the order in
  * which they came; '' when there is none. The library's `getHeader` returns only the first line, which is the client's
  * own where a proxy adds one behind it.
+ * @param seen is told the name of each line
  */
-export function headerLines(request: {
-  forEach(visit: (name: string, value: string) => void): void;
-}): (name: string) => string {
+export function headerLines(
+  request: { forEach(visit: (name: string, value: string) => void): void },
+  seen?: (name: string) => void,
+): (name: string) => string {
   const lines = new Map<string, string>();
   request.forEach((name, value) => {
+    seen?.(name);
     const before = lines.get(name);
     lines.set(name, before === undefined ? value : `${before},${value}`);
   });

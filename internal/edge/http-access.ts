@@ -10,8 +10,8 @@ import type {
 } from './connection-guard.js';
 import { type HttpResponseSpec, problem, type Status, send } from './http-response.js';
 import { readHandshake } from './request.js';
-import { guarded, type RoutingDeps } from './routing.js';
-import type { App, HttpRequest, HttpResponse } from './uws.js';
+import { guarded, type RequestHead, type RoutingDeps } from './routing.js';
+import type { App, HttpRequest } from './uws.js';
 
 // What every request over HTTP goes through that asks for something of a job. PROTOCOL.md, "Over HTTP".
 
@@ -19,8 +19,8 @@ const PREFLIGHT_SECONDS = '600';
 const NO_TOKEN = 'there is no token; send it in the header "Authorization: Bearer <token>"';
 
 /** What a request says of who makes it. A subprotocol is a WebSocket's; over HTTP a token in it is none. */
-export function readHttpHandshake(res: HttpResponse, req: HttpRequest): Handshake {
-  return { ...readHandshake(res, req), subprotocols: '' };
+export function readHttpHandshake(head: RequestHead, req: HttpRequest): Handshake {
+  return { ...readHandshake(head, req), subprotocols: '' };
 }
 
 /** Checks the token of a request, as the guard does, and says what HTTP takes. Never rejects. */

@@ -79,7 +79,7 @@ export function routeJobs(app: App, deps: JobRoutesDeps): void {
   const route = (path: string, read: (req: HttpRequest) => Question): void => {
     app.options(
       path,
-      guarded(deps, (res, req) => send(res, preflight(deps.guard, readHandshake(res, req)))),
+      guarded(deps, (res, req, head) => send(res, preflight(deps.guard, readHandshake(head, req)))),
     );
     app.get(path, guarded(deps, answerHandler(deps, read, false)));
     app.head(path, guarded(deps, answerHandler(deps, read, true)));
@@ -184,10 +184,10 @@ const wantsLines = (req: HttpRequest): boolean => {
 };
 
 function answerHandler(deps: JobRoutesDeps, read: (req: HttpRequest) => Question, isHead: boolean): Handler {
-  return (res, req) => {
+  return (res, req, head) => {
     const question = read(req);
     const ifNoneMatch = req.getHeader('if-none-match');
-    const handshake = readHttpHandshake(res, req);
+    const handshake = readHttpHandshake(head, req);
     const entry = deps.guard.checkUpgrade(handshake);
     const make = async (isWanted: IsWanted): Promise<() => HttpResponseSpec> => {
       const made = await answerFor(deps, entry, question, isWanted).catch((error: unknown) => {

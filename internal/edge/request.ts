@@ -5,12 +5,11 @@ import { MAX_RATE } from '../../schemas/frames.js';
 import { isEpoch, isJobType, isProcessingId, isScopeId } from '../../schemas/ids.js';
 import type { Scope } from '../eventlog/record.js';
 import type { FixedJobs, JobMark, Narrow, RequestedScope, Resume, SelectedScope } from '../session/ports.js';
-import { headerLines } from './client-address.js';
 import type { Handshake } from './connection-guard.js';
-import { addressText } from './ip-address.js';
 import { remembered } from './remembered.js';
+import type { RequestHead } from './routing.js';
 import { decodeMarks, positionOfEventId } from './sse-encoder.js';
-import type { HttpRequest, HttpResponse } from './uws.js';
+import type { HttpRequest } from './uws.js';
 
 export type ParsedRequest<S extends RequestedScope = Scope> =
   | { readonly ok: true; readonly scope: S; readonly resume: Resume | null; readonly maxRate?: number }
@@ -29,7 +28,10 @@ const MAX_JOB_TYPES = 64;
  * @param query the raw query, without its question mark
  */
 export function parseRequest(id: string | null, query: string): ParsedRequest {
-  const parameters = new URLSearchParams(query);
+  return parseOne(id, new URLSearchParams(query));
+}
+
+function parseOne(id: string | null, parameters: URLSearchParams): ParsedRequest {
   if (parameters.has('after'))
     return bad('invalid_query', 'after is the cursor of one job among those that processing_id names');
   // Were it ignored, whoever forgets select would be sent all jobs.
@@ -46,7 +48,7 @@ export function parseRequest(id: string | null, query: string): ParsedRequest {
 /** The same for an endpoint where a client may name its jobs: with `select` in the query. */
 export function parseSocketRequest(id: string | null, query: string): ParsedRequest<RequestedScope> {
   const parameters = new URLSearchParams(query);
-  if (!parameters.has('select')) return parseRequest(id, query);
+  if (!parameters.has('select')) return parseOne(id, parameters);
   if (id !== null) return bad('invalid_query', 'select belongs to the endpoint without a job in its path');
   if (parameters.has('job_type'))
     return bad('invalid_query', 'job_type is a filter of all jobs; with select the client names its jobs');
@@ -128,7 +130,7 @@ export function parseStreamRequest(
   const parsed =
     parameters.has('processing_id') || parameters.has('select')
       ? streamOfJobs(id, parameters, maxJobs)
-      : parseRequest(id, query);
+      : parseOne(id, parameters);
   if (!parsed.ok) return parsed;
   if (lastEventId === '') return { ...parsed, marks: '' };
   const position = positionOfEventId(lastEventId);
@@ -241,13 +243,12 @@ const jobScopeId = remembered((id) => shortHash([['job', id], '*']));
 const WHOLE = { all: shortHash([['all'], '*']), selected: shortHash([['selected'], '*']) };
 
 /** What a request says of who makes it. Only while the library's handler runs. */
-export function readHandshake(res: HttpResponse, req: HttpRequest): Handshake {
-  const header = headerLines(req);
+export function readHandshake({ peer, header }: RequestHead, req: HttpRequest): Handshake {
   const query = req.getQuery();
   return {
-    peer: addressText(res.getRemoteAddress()),
+    peer,
     origin: header('origin'),
-    host: req.getHeader('host'),
+    host: header('host'),
     forwardedFor: header('x-forwarded-for'),
     forwardedProto: header('x-forwarded-proto'),
     authorization: header('authorization'),

@@ -1,3 +1,4 @@
+import { headerLines } from './client-address.js';
 import { problem, REQUEST_FAILED, send } from './http-response.js';
 import { addressText } from './ip-address.js';
 import type { SocketGuard } from './socket-guard.js';
@@ -8,7 +9,21 @@ export interface RoutingDeps {
   readonly failed: (error: unknown) => void;
 }
 
-export type Handler = (res: HttpResponse, req: HttpRequest) => void;
+/** What is read of every request, once. */
+export interface RequestHead {
+  /** The peer's address. */
+  readonly peer: string;
+  /** A header by its name in lower case, see `headerLines`. */
+  readonly header: (name: string) => string;
+}
+
+/** `rest` is what else the library gives. */
+export type Handler<R extends unknown[] = []> = (
+  res: HttpResponse,
+  req: HttpRequest,
+  head: RequestHead,
+  ...rest: R
+) => void;
 
 /**
  * A handler for the library, which ends the whole process when one throws.
@@ -32,12 +47,18 @@ export function withoutThrow<A extends unknown[]>(
  * whatever fails is answered. A handler that returns without an answer or an abort handler would end the whole process,
  * too.
  */
-export function guarded(deps: RoutingDeps, handler: Handler): Handler {
+export function guarded<R extends unknown[]>(
+  deps: RoutingDeps,
+  handler: Handler<R>,
+): (res: HttpResponse, req: HttpRequest, ...rest: R) => void {
   return withoutThrow(
-    (res, req) => {
-      deps.sockets.asked(addressText(res.getRemoteAddress()));
-      const twice = givenTwice(req);
-      if (twice === null) handler(res, req);
+    (res, req, ...rest) => {
+      const peer = addressText(res.getRemoteAddress());
+      deps.sockets.asked(peer);
+      const repeated = new RepeatedHeader();
+      const header = headerLines(req, (name) => repeated.see(name));
+      const { twice } = repeated;
+      if (twice === null) handler(res, req, { peer, header }, ...rest);
       else send(res, problem(400, 'bad_request', `there is more than one header ${twice}; expected one`));
     },
     (error, [res]) => {
@@ -51,15 +72,19 @@ export function guarded(deps: RoutingDeps, handler: Handler): Handler {
  * A header that a proxy in front may have read otherwise than this edge: which host is meant, and where the request
  * ends. null: there is none.
  */
-export function givenTwice(req: Pick<HttpRequest, 'forEach'>): 'Host' | 'Content-Length' | null {
-  let hosts = 0;
-  let lengths = 0;
-  req.forEach((name) => {
-    if (name === 'host') hosts++;
-    else if (name === 'content-length') lengths++;
-  });
-  if (hosts > 1) return 'Host';
-  return lengths > 1 ? 'Content-Length' : null;
+class RepeatedHeader {
+  #hosts = 0;
+  #lengths = 0;
+
+  see(name: string): void {
+    if (name === 'host') this.#hosts++;
+    else if (name === 'content-length') this.#lengths++;
+  }
+
+  get twice(): 'Host' | 'Content-Length' | null {
+    if (this.#hosts > 1) return 'Host';
+    return this.#lengths > 1 ? 'Content-Length' : null;
+  }
 }
 
 /** Has every socket of an app counted, and cut off when there are too many, before anything of it is read. */

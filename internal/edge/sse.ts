@@ -17,7 +17,7 @@ import {
 import { type HttpResponseSpec, send } from './http-response.js';
 import type { JobReads } from './job-routes.js';
 import { fixedJobs, type ParsedStreamRequest, parseStreamRequest, scopeIdOf } from './request.js';
-import { guarded } from './routing.js';
+import { guarded, type RequestHead } from './routing.js';
 import { JointEncoder, SseEncoder } from './sse-encoder.js';
 import type { App, HttpRequest, HttpResponse } from './uws.js';
 import { type Refused, refusedAs, type WebSocketDeps } from './websocket.js';
@@ -42,11 +42,11 @@ export function routeSse(app: App, deps: SseDeps): void {
   const route = (path: string, idOf: (req: HttpRequest) => string | null): void => {
     app.options(
       path,
-      guarded(deps, (res, req) => send(res, preflight(deps.guard, readHttpHandshake(res, req)))),
+      guarded(deps, (res, req, head) => send(res, preflight(deps.guard, readHttpHandshake(head, req)))),
     );
     app.get(
       path,
-      guarded(deps, (res, req) => begin(res, req, idOf(req), deps)),
+      guarded(deps, (res, req, head) => begin(res, req, head, idOf(req), deps)),
     );
     routeOtherMethods(app, deps, path, 'GET, OPTIONS');
   };
@@ -54,8 +54,14 @@ export function routeSse(app: App, deps: SseDeps): void {
   route(`${SSE_PATH}/:id`, (req) => req.getParameter(0) ?? '');
 }
 
-function begin(res: HttpResponse, req: HttpRequest, id: string | null, deps: SseDeps): void {
-  const handshake = readHttpHandshake(res, req);
+function begin(
+  res: HttpResponse,
+  req: HttpRequest,
+  head: RequestHead,
+  id: string | null,
+  deps: SseDeps,
+): void {
+  const handshake = readHttpHandshake(head, req);
   const request = parseStreamRequest(
     id,
     req.getQuery() ?? '',

@@ -13,7 +13,7 @@ import type {
 import { problem, send } from './http-response.js';
 import type { ClientRateLimiter } from './limits.js';
 import { chooseSubprotocol, type ParsedRequest, parseSocketRequest, readHandshake } from './request.js';
-import { guarded, type RoutingDeps, withoutThrow } from './routing.js';
+import { guarded, type RequestHead, type RoutingDeps, withoutThrow } from './routing.js';
 import type { App, HttpRequest, HttpResponse, UpgradeContext, Uws, WebSocket } from './uws.js';
 
 export const WS_PATH = '/ws/upload-progress';
@@ -80,16 +80,17 @@ interface Connection {
 export function routeWebSockets(app: App, uws: Uws, deps: WebSocketDeps): void {
   const noThrow = <A extends unknown[]>(handler: (ws: WebSocket<Connection>, ...rest: A) => void) =>
     withoutThrow(handler, deps.failed);
-  const route = (pattern: string, idOf: (url: string) => string | null) =>
+  const route = (pattern: string, idOf: (url: string) => string | null) => {
+    const upgraded = guarded<[UpgradeContext]>(deps, (res, req, head, context) =>
+      upgrade(res, req, head, context, idOf(req.getUrl()), deps),
+    );
     app.ws<Connection>(pattern, {
       compression: uws.DISABLED,
       idleTimeout: deps.idleTimeoutSeconds,
       maxPayloadLength: HARD_FRAME_FACTOR * deps.maxClientFrameBytes,
       // The session stops at its own watermark; a limit here would drop frames in silence.
       maxBackpressure: 0,
-      upgrade: (res, req, context) => {
-        guarded(deps, () => upgrade(res, req, context, idOf(req.getUrl()), deps))(res, req);
-      },
+      upgrade: upgraded,
       open: noThrow((ws) => open(ws, deps)),
       message: noThrow((ws, message: ArrayBuffer, isBinary: boolean) => {
         const { client } = ws.getUserData();
@@ -123,6 +124,7 @@ export function routeWebSockets(app: App, uws: Uws, deps: WebSocketDeps): void {
         deps.disconnected(connection.client, code);
       }),
     });
+  };
 
   route(WS_PATH, () => null);
   route(`${WS_PATH}/*`, (url) => url.slice(WS_PATH.length + 1));
@@ -131,11 +133,12 @@ export function routeWebSockets(app: App, uws: Uws, deps: WebSocketDeps): void {
 function upgrade(
   res: HttpResponse,
   req: HttpRequest,
+  head: RequestHead,
   context: UpgradeContext,
   id: string | null,
   deps: WebSocketDeps,
 ): void {
-  const handshake = readHandshake(res, req);
+  const handshake = readHandshake(head, req);
   const entry = deps.guard.checkUpgrade(handshake);
   if (entry.kind === 'rejected') {
     deps.refused(refusedAs(entry));

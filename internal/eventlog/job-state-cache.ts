@@ -246,6 +246,11 @@ export class JobStateCache {
     this.#pins.set(id, (this.#pins.get(id) ?? 0) + 1);
   }
 
+  /** How many watch a job. */
+  pinsOf(id: string): number {
+    return this.#pins.get(id) ?? 0;
+  }
+
   unpin(id: string): void {
     const count = this.#pins.get(id) ?? 0;
     if (count > 1) this.#pins.set(id, count - 1);

@@ -112,10 +112,7 @@ export class EventLog {
     this.#jobs = this.#newJobs();
   }
 
-  /**
-   * Names who hears of it, in this order. Called once, before there is anything to hear: listeners read the log, and so
-   * are made after it.
-   */
+  /** Names who hears of it, in this order. Called once: listeners read the log, and so are made after it. */
   setListeners(listeners: readonly LogListener[]): void {
     this.#listeners = listeners;
   }
@@ -496,13 +493,16 @@ export class EventLog {
    * A cursor at or above the head (another edge may have been ahead) is at the head.
    */
   read(scope: Scope, cursor: number, maxBytes: number): LogRead {
-    const recent = this.#reads.find(scope, cursor, maxBytes);
+    // What one client alone follows nobody else will read alike.
+    const isShared = scope.kind === 'all' || this.#jobs.pinsOf(scope.id) > 1;
+    const recent = isShared ? this.#reads.find(scope, cursor, maxBytes) : null;
     if (recent !== null) return recent;
     const read =
       scope.kind === 'job'
         ? this.#readJob(scope.id, cursor, maxBytes)
         : this.#readAll(scope, cursor, maxBytes);
-    if (read.kind === 'records' || read.kind === 'head') this.#reads.keep(scope, cursor, maxBytes, read);
+    if (isShared && (read.kind === 'records' || read.kind === 'head'))
+      this.#reads.keep(scope, cursor, maxBytes, read);
     return read;
   }
 
@@ -589,8 +589,7 @@ export class EventLog {
   }
 
   #evictOldest(): void {
-    const record = this.#tail.shift();
-    const job = this.#tailJobs.shift();
+    const [record, job] = [this.#tail.shift(), this.#tailJobs.shift()];
     if (record === undefined || job === undefined) return;
     this.#tailBytes -= record.bytes;
     this.#tailStart = record.seq;

@@ -4,8 +4,8 @@ import type { Scope } from './record.js';
 /** A read of the tail that brought something, or found its end. */
 type TailRead = Extract<LogRead, { kind: 'records' | 'head' }>;
 
-/** What the records of all that is kept may have, in bytes. Then it is let go, and begins anew. */
-const MAX_BYTES = 8 * 1024 * 1024;
+/** What the frames of all that is kept may have, in bytes. Then it is let go, and begins anew. */
+const MAX_BYTES = 4 * 1024 * 1024;
 /** What a place to keep two reads in costs, about. */
 const PLACE_BYTES = 512;
 
@@ -17,7 +17,7 @@ class Slot {
   cursor = 0;
   maxBytes = 0;
   read: TailRead | null = null;
-  /** Of its records. */
+  /** Of its frames. */
   bytes = 0;
 
   isOf(jobTypes: ReadonlySet<string> | null, cursor: number, maxBytes: number): boolean {
@@ -116,7 +116,7 @@ function typesOf(scope: Scope): ReadonlySet<string> | null {
 
 function bytesOf(read: TailRead): number {
   let bytes = 0;
-  if (read.kind === 'records') for (const record of read.records) bytes += record.bytes;
+  if (read.kind === 'records') for (const { frame } of read.records) bytes += frame.length;
   return bytes;
 }
 

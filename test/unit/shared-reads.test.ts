@@ -80,13 +80,30 @@ describe('what several clients read alike', () => {
   });
 });
 
+/** Somebody follows these jobs, and so does somebody else. */
+function followed(log: EventLog, ...ids: string[]): EventLog {
+  for (const id of [...ids, ...ids]) log.watch(id);
+  return log;
+}
+
 describe('a read of the log', () => {
   function log() {
-    const made = new EventLog({ tailBytes: 1e6, lastStateBytes: 1e6 });
+    const made = followed(new EventLog({ tailBytes: 1e6, lastStateBytes: 1e6 }), 'a', 'b', 'c');
     made.begin('epoch');
     made.ready(LOADED);
     return made;
   }
+
+  test('of a job that one client alone follows is not kept', () => {
+    const made = log();
+    made.append(1, WALL, event('a'));
+    const first = made.read(job('a'), 0, 1e6);
+    expect(made.read(job('a'), 0, 1e6)).toBe(first);
+    made.unwatch('a');
+    const alone = made.read(job('a'), 0, 1e6);
+    expect(alone).not.toBe(first);
+    expect(alone).toEqual({ ...first, encoded: null });
+  });
 
   test('is the same answer until the log changes', () => {
     const made = log();
@@ -124,7 +141,10 @@ describe('a read of the log', () => {
     made.begin('epoch');
     made.ready(LOADED);
     const note = 'x'.repeat(60_000);
-    for (let seq = 1; seq <= 300; seq++) made.append(seq, WALL, event(`job-${seq}`, { note }));
+    for (let seq = 1; seq <= 300; seq++) {
+      followed(made, `job-${seq}`);
+      made.append(seq, WALL, event(`job-${seq}`, { note }));
+    }
     const first = made.read(job('job-1'), 0, 1e6);
     expect(made.read(job('job-1'), 0, 1e6)).toBe(first);
     for (let seq = 2; seq <= 300; seq++)
@@ -144,7 +164,7 @@ describe('a read of the log', () => {
   });
 
   test('says what is known of a job since another has left', () => {
-    const made = new EventLog({ tailBytes: 1e6, lastStateBytes: 1e6 });
+    const made = followed(new EventLog({ tailBytes: 1e6, lastStateBytes: 1e6 }), 'a', 'b', 'c');
     made.begin('epoch');
     made.ready({ ...LOADED, head: 10 });
     made.append(11, WALL, event('b'));
@@ -155,7 +175,7 @@ describe('a read of the log', () => {
   });
 
   test('finds what was read back, and nothing of another load', () => {
-    const made = new EventLog({ tailBytes: 1e6, lastStateBytes: 1e6 });
+    const made = followed(new EventLog({ tailBytes: 1e6, lastStateBytes: 1e6 }), 'a', 'b', 'c');
     made.begin('epoch');
     made.ready({ ...LOADED, head: 10 });
     expect(made.read(job('a'), 3, 1e6)).toMatchObject({ kind: 'head', cursor: 10 });
@@ -166,7 +186,7 @@ describe('a read of the log', () => {
   });
 
   test('of the last moment of a load says nothing of the next one', () => {
-    const made = new EventLog({ tailBytes: 1e6, lastStateBytes: 1e6 });
+    const made = followed(new EventLog({ tailBytes: 1e6, lastStateBytes: 1e6 }), 'a', 'b', 'c');
     const seen: string[] = [];
     made.begin('epoch');
     made.ready({ ...LOADED, head: 10 });
