@@ -5,6 +5,8 @@ export const TEST_SETTINGS = {
   HEADWAY_MAX_CONNECTIONS_PER_ADDRESS: '0',
   HEADWAY_MAX_PENDING_READS_PER_SUBJECT: '0',
   HEADWAY_MAX_UPGRADES_PER_ADDRESS: '0',
+  // A herd of a test comes within a second, which clients with a back-off do not.
+  HEADWAY_MAX_UPGRADES_PER_SECOND: '0',
   HEADWAY_MAX_UNAUTHENTICATED_PER_ADDRESS: '0',
   HEADWAY_MAX_HTTP_SOCKETS_PER_ADDRESS: '0',
   // Tests look again at once.
