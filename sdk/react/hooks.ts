@@ -23,10 +23,16 @@ const NEW = {
   error: null,
 } as const;
 const NO_JOBS: JobsSnapshot = { ...NEW, jobs: new Map() };
+const newJob = (id: string): JobSnapshot => ({ ...NEW, id, state: null, stalled: null, isEnded: false });
+const closedBy = (error: Error) => ({ connection: 'closed', error }) as const;
 
-const JOBS = new FollowedMap<JobSnapshot>((client, id) => client.job(id));
-const LISTS = new FollowedMap<JobsSnapshot>((client, key) =>
-  client.jobs(...(JSON.parse(key) as [JobsFilter, UseJobsOptions])),
+const JOBS = new FollowedMap<JobSnapshot>(
+  (client, id) => client.job(id),
+  (id, error) => ({ ...newJob(id), ...closedBy(error) }),
+);
+const LISTS = new FollowedMap<JobsSnapshot>(
+  (client, key) => client.jobs(...(JSON.parse(key) as [JobsFilter, UseJobsOptions])),
+  (_, error) => ({ ...NO_JOBS, ...closedBy(error) }),
 );
 
 /**
@@ -57,16 +63,14 @@ function useFollowed<Snapshot extends JobSnapshot | JobsSnapshot>(
 }
 
 /**
- * What is shown of a job. The component renders at most once with each frame of the page, however many updates come.
+ * What is shown of a job. The component renders at most once with each frame of the page, however many updates come. What
+ * is wrong with the id is the `error` of the snapshot.
  * @param id null: none, and the snapshot stays `idle`
  * @throws Error without a `HeadwayProvider`; with `suspense`, what ended the following before the first state
  */
 export function useJob(id: string | null, { suspense = false }: UseJobOptions = {}): JobSnapshot {
   const client = useProgressClient();
-  const idle = useMemo(
-    (): JobSnapshot => ({ ...NEW, id: id ?? '', state: null, stalled: null, isEnded: false }),
-    [id],
-  );
+  const idle = useMemo(() => newJob(id ?? ''), [id]);
   const isAwaited = suspense && id !== null;
   const shown = useFollowed(JOBS, client, id, idle, () => {
     // React renders the fallback for it, and the component in the browser.
@@ -97,8 +101,11 @@ export function useJobs(filter: JobsFilter | null = {}, options: UseJobsOptions 
 /** The same for all that ask for the same. */
 function keyOf({ ids, jobTypes }: JobsFilter, { maxRate, maxFinished }: UseJobsOptions): string {
   const sorted = (all: readonly string[] | undefined) => all && [...new Set(all)].sort();
+  // JSON has no NaN. The client refuses it, and names it.
+  const written = (amount: number | undefined) =>
+    typeof amount === 'number' && !Number.isFinite(amount) ? String(amount) : amount;
   return JSON.stringify([
     { ids: sorted(ids), jobTypes: sorted(jobTypes) },
-    { maxRate, maxFinished },
+    { maxRate: written(maxRate), maxFinished: written(maxFinished) },
   ]);
 }

@@ -107,7 +107,11 @@ export class Followed<Snapshot extends Shown> {
 export class FollowedMap<Snapshot extends Shown> {
   readonly #all = new WeakMap<ProgressClient, Map<string, Followed<Snapshot>>>();
 
-  constructor(private readonly openHandle: (client: ProgressClient, key: string) => Handle<Snapshot>) {}
+  /** @param refused what is shown where `openHandle` throws */
+  constructor(
+    private readonly openHandle: (client: ProgressClient, key: string) => Handle<Snapshot>,
+    private readonly refused: (key: string, error: Error) => Snapshot,
+  ) {}
 
   get(client: ProgressClient, key: string): Followed<Snapshot> | undefined {
     return this.#all.get(client)?.get(key);
@@ -119,10 +123,20 @@ export class FollowedMap<Snapshot extends Shown> {
     if (there !== undefined) return there;
     const ofClient = this.#all.get(client) ?? new Map<string, Followed<Snapshot>>();
     this.#all.set(client, ofClient);
-    const opened = new Followed(this.openHandle(client, key), () => {
+    const opened = new Followed(this.#handle(client, key), () => {
       if (ofClient.get(key) === opened) ofClient.delete(key);
     });
     ofClient.set(key, opened);
     return opened;
+  }
+
+  // An error that is thrown where React subscribes takes the page away, unless there is an error boundary.
+  #handle(client: ProgressClient, key: string): Handle<Snapshot> {
+    try {
+      return this.openHandle(client, key);
+    } catch (error) {
+      const shown = this.refused(key, error as Error);
+      return { subscribe: () => () => {}, getSnapshot: () => shown, close: () => {} };
+    }
   }
 }

@@ -294,6 +294,8 @@ export class JobWriter implements TimerEntry, ReplyHandler {
 
   /** Sends the event in flight as it was built again. */
   #replace(event: OutgoingEvent): void {
+    // Evicted by what was done where a warning was heard.
+    if (this.#token === 0) return;
     this.#unregister();
     this.#delivery.replace(event);
     this.#register(event);

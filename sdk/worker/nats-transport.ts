@@ -350,9 +350,10 @@ export class PendingBuffer<T extends BufferedEvent> {
     // A terminal event that takes the place of an evicted update must not start another round.
     if (this.#bytes <= this.maxBytes || this.#isEvicting) return;
     this.#isEvicting = true;
-    for (const [other, pending] of [...this.#pending]) {
-      if (this.#bytes <= this.maxBytes) break;
-      if (other === token || !pending.event.evictable) continue;
+    // No copy of them: there may be very many, and mostly the first one makes room. What is added meanwhile is newer.
+    for (const [other, pending] of this.#pending) {
+      if (this.#bytes <= this.maxBytes || other >= token) break;
+      if (!pending.event.evictable) continue;
       this.remove(other);
       pending.event.evict();
     }

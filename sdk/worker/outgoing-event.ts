@@ -39,7 +39,7 @@ export function sharedMembers(options: JobOptions): string {
 export const inOnePiece = (text: string): string => Buffer.from(text).toString();
 
 /**
- * An event: a job's whole current state as JSON. EncodedHeaders by hand for speed: most of it needs no escapes.
+ * An event: a job's whole current state as JSON. Written by hand for speed: most of it needs no escapes.
  * @param now milliseconds of the same monotonic clock as in the state
  * @param timestamp RFC 3339
  */

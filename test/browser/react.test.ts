@@ -144,6 +144,17 @@ test('inline options that say the same open nothing anew, others do', async () =
   ]);
 });
 
+test.each(['plain', 'strict'] as const)(
+  'what the client refuses at once is the error of the snapshot, and ends no page (%s)',
+  async (how) => {
+    await tab.evaluate(() => page.connect('http://127.0.0.1:9'));
+    await tab.evaluate((shown) => page.show('refused', ['a b', 'NaN'], shown), how);
+    await untilText(
+      'the job is "a b"; expected 1 to 128 of A-Z a-z 0-9 _ - / maxRate is NaN; expected 0.1 to 50 updates a second',
+    );
+  },
+);
+
 test('suspense shows the fallback until the first state, over one handle, and a reset does not bring it back', async () => {
   await tab.evaluate(() => page.show('suspense', ['a'], 'strict'));
   await untilText('loading');
@@ -163,6 +174,13 @@ test('suspense throws to the error boundary what comes instead of the first stat
   await untilText('not yours');
   // React names in the console what a boundary caught.
   problems = problems.filter((problem) => !problem.includes('not yours'));
+});
+
+test('suspense throws to the error boundary what the client refuses at once', async () => {
+  await tab.evaluate(() => page.connect('http://127.0.0.1:9'));
+  await tab.evaluate(() => page.show('suspense', ['a b']));
+  await untilText('the job is "a b"; expected 1 to 128 of A-Z a-z 0-9 _ -');
+  problems = problems.filter((problem) => !problem.includes('the job is'));
 });
 
 test('a page that a server rendered is hydrated without a mismatch, and follows from then on', async () => {

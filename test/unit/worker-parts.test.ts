@@ -257,6 +257,20 @@ test('G9 memory: the oldest update is evicted first, never a terminal event, and
   expect([pending.get(endToken), pending.bytes]).toEqual([undefined, 70]);
 });
 
+test('G9 memory: when it is full, an eviction looks at no more events than it has to', () => {
+  const pending = new PendingBuffer<BufferedEvent>(1_000);
+  const gone: number[] = [];
+  const add = (token: number): void =>
+    pending.add(token, { evictable: true, evict: () => void gone.push(token) }, 1);
+  for (let token = 1; token <= 1_000; token += 1) add(token);
+  const steps = vi.spyOn(Object.getPrototypeOf(new Map().entries()) as Iterator<unknown>, 'next');
+  add(1_001);
+  const taken = steps.mock.calls.length;
+  steps.mockRestore();
+  expect([gone, pending.bytes]).toEqual([[1], 1_000]);
+  expect(taken).toBeLessThan(5);
+});
+
 test.each([2 ** 31, Number.POSITIVE_INFINITY])(
   'the clock of the process waits for %d ms as long as it can, and does not call at once',
   (ms) => {

@@ -27,6 +27,15 @@ function NewestFinished({ count }: { count: number }) {
   return <p>{`${jobs.size} jobs`}</p>;
 }
 
+function Refused({ id, maxRate }: { id: string; maxRate: number }) {
+  const [job, all] = [useJob(id), useJobs({}, { maxRate })];
+  return (
+    <p>
+      {job.error?.message} / {all.error?.message}
+    </p>
+  );
+}
+
 class Boundary extends Component<{ children: ReactNode }, { message: string | null }> {
   override state = { message: null };
   static getDerivedStateFromError = ({ message }: Error) => ({ message });
@@ -41,6 +50,7 @@ const scenes = {
   idle: () => <ShownJob id={null} />,
   list: (...ids: string[]) => <ShownJobs ids={ids} />,
   newest: (count: string) => <NewestFinished count={Number(count)} />,
+  refused: (id: string, rate: string) => <Refused id={id} maxRate={Number(rate)} />,
   suspense: (id: string) => (
     <Boundary>
       <Suspense fallback="loading">
@@ -67,7 +77,9 @@ const page = {
     client = createProgressClient({ url, lingerMs: 200 });
   },
   show(scene: keyof typeof scenes, ids: string[] = [], how: 'plain' | 'strict' | 'hydrate' = 'plain') {
-    const shown = <HeadwayProvider client={client}>{scenes[scene](...(ids as [string]))}</HeadwayProvider>;
+    const shown = (
+      <HeadwayProvider client={client}>{scenes[scene](...(ids as [string, string]))}</HeadwayProvider>
+    );
     const all = how === 'strict' ? <StrictMode>{shown}</StrictMode> : shown;
     const options = { onRecoverableError: (error: unknown) => void problems.push(String(error)) };
     if (root === undefined && how === 'hydrate') {
