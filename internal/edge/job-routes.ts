@@ -292,6 +292,9 @@ interface PageShape {
   readonly isLines: boolean;
 }
 
+// A worker may write its event over several lines. In JSON an end of line can only stand between two tokens.
+const asLine = (frame: string): string => `${frame.replace(/[\r\n]+/g, ' ')}\n`;
+
 function pageAnswer(
   { frames, cursor, epoch, isEnd }: FramesPage,
   path: string,
@@ -301,7 +304,7 @@ function pageAnswer(
   const next = isEnd ? null : `${path}?${nextQuery(query, cursor, epoch)}`;
   const headers = next === null ? {} : { link: `<${next}>; rel="next"` };
   if (isLines) {
-    return { status: 200, contentType: NDJSON, body: frames.map((frame) => `${frame}\n`).join(''), headers };
+    return { status: 200, contentType: NDJSON, body: frames.map(asLine).join(''), headers };
   }
   const body = `{${head},"${list}":[${frames.join(',')}],"cursor":${cursor},"next":${JSON.stringify(next)}}\n`;
   return { status: 200, contentType: 'application/json', body, headers };

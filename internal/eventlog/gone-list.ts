@@ -80,10 +80,14 @@ export class GoneList {
    * @param now milliseconds that never go back
    */
   looked(lastSeq: number, now: number): void {
+    let isLately = false;
     for (let index = this.#open - this.#before; index < this.#entries.length; index++) {
       const entry = this.#entries[index] as GoneEntry;
       entry.noticedAt ??= now;
-      if (entry.noticedAt >= now - NOTICED_LATELY_MS) continue;
+      // None is passed over, though it may stand before one that was noticed earlier: it would be told for ever, and so
+      // would all behind it.
+      isLately ||= entry.noticedAt >= now - NOTICED_LATELY_MS;
+      if (isLately) continue;
       entry.reached = Math.max(lastSeq, entry.head, this.#entries[index - 1]?.reached ?? 0);
       this.#open = this.#before + index + 1;
     }

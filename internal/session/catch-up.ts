@@ -125,13 +125,12 @@ export function resetStep(reason: ResetReason, { firstSeq, head }: EdgeContext['
  * only that event tells what the job is, and whether it has ended.
  */
 export function newestStep(deps: SourceDeps, id: string, then: (newest: LogRecord | null) => Step): Step {
-  const { history } = deps;
   const { log } = deps.edge;
   const known = log.last(id) ?? null;
   if (known !== null || log.knowsAllJobs) return then(known);
   const since = log.goneCount;
   return fetchStep(
-    (isWanted) => history.lastState(id, isWanted),
+    (isWanted) => deps.history.lastState(id, isWanted),
     (read) => {
       // The answer may have waited for long: it is older than what was known of the job, and has left, meanwhile.
       if (log.last(id) === undefined && log.hasLeftSince(id, since)) return newestStep(deps, id, then);

@@ -31,6 +31,8 @@ export class FrameWriter implements SessionOutput {
   readonly #owner: ConnectionOwner;
   #isOpen = true;
   #isCorked = false;
+  /** Something was sent within the cork. What was only looked for costs as well, and is no sign of life to the client. */
+  #isTimeDue = false;
   #sentAt = 0;
   #cost = 0;
 
@@ -103,12 +105,11 @@ export class FrameWriter implements SessionOutput {
     }
     this.#isCorked = true;
     // All of it leaves at once: so the clock is read once, and not for each frame.
-    const before = this.#cost;
     try {
       this.#transport.cork(write);
     } finally {
       this.#isCorked = false;
-      if (this.#cost > before) this.#noteTime();
+      if (this.#isTimeDue) this.#noteTime();
     }
   }
 
@@ -164,11 +165,13 @@ export class FrameWriter implements SessionOutput {
 
   // A fraction of a millisecond would be an object by itself, for each client.
   #noteTime(): void {
+    this.#isTimeDue = false;
     this.#sentAt = Math.floor(this.#edge.now());
   }
 
   #write(text: string, bytes: Uint8Array | null): void {
-    if (!this.#isCorked) this.#noteTime();
+    if (this.#isCorked) this.#isTimeDue = true;
+    else this.#noteTime();
     this.#cost += text.length;
     this.#transport.send(text, bytes);
   }

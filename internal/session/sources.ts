@@ -24,7 +24,7 @@ export class SnapshotSource implements CatchUpSource {
     this.#snapshot = snapshot;
   }
 
-  next(_budget: number, { edge, history }: SourceDeps): Step {
+  next(_budget: number, deps: SourceDeps): Step {
     const snapshot = this.#snapshot;
     const step = snapshot.next();
     switch (step.kind) {
@@ -34,10 +34,10 @@ export class SnapshotSource implements CatchUpSource {
       case 'end':
         return { kind: 'last', records: [], cursor: snapshot.head, gap: null, previous: undefined };
       case 'lost':
-        return resetStep('limit', edge.log);
+        return resetStep('limit', deps.edge.log);
       case 'evicted':
         return fetchStep(
-          (isWanted) => history.records(step.seqs, isWanted),
+          (isWanted) => deps.history.records(step.seqs, isWanted),
           (read) => {
             const records = read.filter((record) => snapshot.includes(record));
             const cursor = step.seqs.at(-1) ?? 0;

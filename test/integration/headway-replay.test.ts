@@ -414,6 +414,15 @@ describe('--to ws', () => {
     expect(frames.map(({ seq }) => seq).filter(Number)).toEqual([5, 6, 7, 8, 9, 10]);
   });
 
+  test('one with nothing to show before its end begins all the same, and its clients are told so', async () => {
+    await fill(4);
+    await using command = start('--to', 'ws', '--port', '0', '--until', '1h');
+    const url = await served(command);
+    await using client = await WsClient.connect(url);
+    const frames = await client.until(({ type }) => type === 'caught_up');
+    expect(frames).toMatchObject([{ type: 'hello' }, { type: 'caught_up', cursor: 0 }]);
+  });
+
   test('a replay that goes on from its checkpoint shows clients the state from before it', async () => {
     await fill(20);
     await using paused = start('--durable', 'ws', '--speed', 'max', '--to', 'ws', '--port', '0');

@@ -17,10 +17,10 @@ export function fakeApp() {
   return {
     app: app as unknown as App,
     /** A GET of this route, for a job where it has one; `res` is what the handler uses of an answer. */
-    get(path: string, res: object): void {
+    get(path: string, res: object, headers: Readonly<Record<string, string>> = {}): void {
       const req = {
         forEach: ignore,
-        getHeader: () => '',
+        getHeader: (name: string) => headers[name] ?? '',
         getParameter: () => 'job',
         getQuery: () => '',
         getMethod: () => 'get',

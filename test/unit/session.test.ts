@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { LogRecord } from '../../internal/eventlog/record.js';
 import type { HistorySource, Page } from '../../internal/session/ports.js';
-import { event, job, pureEdge, settled, types } from './edge-fixture.js';
+import { all, event, job, pureEdge, settled, types } from './edge-fixture.js';
 
 const MINUTE = 60_000;
 
@@ -160,6 +160,24 @@ test('heartbeats come only after a silence of heartbeat_ms, and say when the fee
   clock.now += 1;
   hub.tick(clock.now, 'away');
   expect(frames.at(-1)).toEqual({ type: 'heartbeat', cursor: 1, feed: 'away' });
+});
+
+test.each([
+  { name: 'all jobs of a type', scope: all('render') },
+  { name: 'a job of a type', scope: job('a', 'render') },
+])('heartbeats come also while many events come that a client of $name is not shown', ({ scope }) => {
+  const { append, clock, connect, hub, turn } = edge();
+  append(1, event('a', { job_type: 'render' }));
+  const { frames } = connect(scope);
+  while (turn());
+  const { length } = frames;
+  for (let seq = 2; seq <= 5; seq++) {
+    clock.now += 300;
+    append(seq, event('a'));
+    while (turn());
+    hub.tick(clock.now, 'ok');
+  }
+  expect(frames.slice(length)).toEqual([{ type: 'heartbeat', cursor: 5, feed: 'ok' }]);
 });
 
 test('G4 slow readers: a full socket gets nothing more, no heartbeat either, and all of it in order when it drains', () => {

@@ -178,9 +178,11 @@ class Replay {
     const before = edge === null ? 0 : (this.#checkpoint?.after ?? 0);
     let first: number | null = null;
     let hasBegun = false;
+    let isPast = false;
     for await (const batch of this.#messages(edge !== null)) {
       for (const message of batch) {
-        if (untilMs !== null && message.storedAt > untilMs) return await this.#flush(sink);
+        isPast = untilMs !== null && message.storedAt > untilMs;
+        if (isPast) break;
         first ??= message.seq;
         if (message.seq <= before) {
           edge?.load(message, this.#wanted(message));
@@ -213,7 +215,9 @@ class Replay {
         }
       }
       await this.#flush(sink);
+      if (isPast) break;
     }
+    // There was nothing to show, or nothing more: clients are owed that as well.
     if (!hasBegun) await edge?.begin((first ?? before + 1) - 1, before, isPristine);
     return true;
   }
@@ -251,7 +255,7 @@ class Replay {
   }
 
   // The checkpoint moves only behind what has left this process.
-  async #flush(sink: ReplaySink): Promise<true> {
+  async #flush(sink: ReplaySink): Promise<void> {
     await sink.flush();
     const { count, seq } = this.#untold;
     if (this.#checkpoint !== null && count > 0) {
@@ -259,7 +263,6 @@ class Replay {
       this.#checkpoint.show(seq, count);
       await this.#checkpoint.room(this.#context.stopped);
     }
-    return true;
   }
 
   async #isPristine(): Promise<boolean> {
