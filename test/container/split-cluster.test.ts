@@ -22,7 +22,7 @@ test('G3 faults: a cluster is cut in two with the stream’s leader in the minor
   const [majority, another] = cluster.nodes.filter((node) => node !== cutOff);
   if (majority === undefined || another === undefined) throw new Error('this is no cluster of three');
 
-  const env = { HEADWAY_STREAM_REPLICAS: '3', HEADWAY_HEARTBEAT_MS: '200' };
+  const env = { HEADWAY_STREAM_REPLICAS: '3', HEADWAY_HEARTBEAT_MS: '1000' };
   await using here = await startEdgeProcess({ natsUrl: majority.url, env });
   await using there = await startEdgeProcess({ natsUrl: cutOff.url, env });
   // Clients of both kinds on both sides.
