@@ -1,9 +1,15 @@
 /** What @headway/react keeps of a page's jobs, without React. */
-import { expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { createProgressClient } from '../../sdk/client/index.js';
 import type { JobsSnapshot } from '../../sdk/client/types.js';
 import { FollowedMap } from '../../sdk/react/store.js';
-import { waitFor } from '../harness/wait.js';
+
+beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }));
+afterEach(() => {
+  // Tests share the modules: what is due with the next frame would be due in another one.
+  vi.runAllTimers();
+  vi.useRealTimers();
+});
 
 test('what the client refuses at once is shown as an error, and asked anew by whoever comes next', async () => {
   const client = createProgressClient({ url: 'http://127.0.0.1:9' });
@@ -31,9 +37,9 @@ test('what the client refuses at once is shown as an error, and asked anew by wh
     connection: 'closed',
     error: new TypeError('maxRate is 99; expected 0.1 to 50 updates a second'),
   });
+  vi.runAllTimers();
   await refused.ready;
-  await waitFor(() => told > 0, { what: 'the watcher to be told' });
-  expect([lists.get(client, '99'), asked]).toEqual([refused, 1]);
+  expect([lists.get(client, '99'), asked, told]).toEqual([refused, 1, 1]);
   leave();
   expect(lists.get(client, '99')).toBeUndefined();
   lists.open(client, '99');
