@@ -1,5 +1,4 @@
-import { createWriteStream } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { open, rm } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 import { printable } from '../schemas/text.js';
@@ -36,10 +35,12 @@ export function documentName(header: string | string[] | undefined): string {
  */
 export async function receiveDocument(request: IncomingMessage, path: string, name: string): Promise<number> {
   if (Number(request.headers['content-length'] ?? 0) > MAX_UPLOAD_BYTES) throw tooLarge(name);
+  // Opened before anything can be refused: a file that a stream opens by itself may come to be behind its removal.
+  const file = await open(path, 'wx', 0o600);
   try {
     // The request stays open when this fails: its sender is owed an answer.
     const source = request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
-    await pipeline(inspect(source, name), createWriteStream(path, { flags: 'wx', mode: 0o600 }));
+    await pipeline(inspect(source, name), file.createWriteStream());
     return await countPages(path, name);
   } catch (error) {
     await rm(path, { force: true });
