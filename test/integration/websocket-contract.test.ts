@@ -183,6 +183,7 @@ describe('heartbeats', () => {
   test('come in silence, with a cursor up to which everything in scope was sent', async () => {
     const job = jobId();
     const own = await publish(nc, job);
+    await edgeHasRead(quick.http, nc);
     await using client = await watch(`/${job}`, {}, quick);
     expect(await client.next('hello')).toMatchObject({ heartbeat_ms: 100 });
     await client.until(isType('caught_up'));
