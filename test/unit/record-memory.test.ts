@@ -20,6 +20,10 @@ function recordOf(body: Uint8Array): LogRecord {
   return makeRecord(decoded.event, 7, 3, 0);
 }
 
+function expectFrame(record: LogRecord): void {
+  if (!record.frame.includes('"seq":7,"prev_seq":3,')) expect.fail(record.frame);
+}
+
 const EVENT =
   '{"processing_id":"job-1","status":"processing","progress":50,"timestamp":"2026-01-31T12:00:00Z"}';
 
@@ -29,11 +33,15 @@ test.each([
   ['within', (space: string) => EVENT.replace('{', `{${space}`)],
   ['around a field that has our name', (space: string) => EVENT.replace('{', `{"seq":${space}1,`)],
 ])('G9 memory: a record costs about what is counted for it, with white space %s', (_where, spaced) => {
+  // As it is after a while: V8 leaves out of optimised code whatever has no effect that it knows of.
+  const short = bytesOf(spaced('  '));
+  for (let n = 0; n < 50_000; n++) expectFrame(recordOf(short));
+
   const bodies = [...Array(600).keys()].map((n) => bytesOf(spaced(' '.repeat(60_000 + n))));
   for (const isAsked of [false, true]) {
     const before = usedBytes();
     const records = bodies.map(recordOf);
-    if (isAsked) for (const record of records) expect(record.frame).toContain('"seq":7,"prev_seq":3,');
+    if (isAsked) for (const record of records) expectFrame(record);
     const used = usedBytes() - before;
     const counted = records.reduce((sum, { bytes }) => sum + bytes, 0);
     // All that is around it would be twice that; the rest of the process takes some meanwhile.
