@@ -59,6 +59,9 @@ export type SubjectCommand =
   | { readonly kind: 'keep'; readonly job: string; readonly count: number }
   | ({ readonly kind: 'pace' } & Pace);
 
+/** What every server in Node is started with, as our image starts an edge: as many threads for V8 as there are cores for them. */
+export const NODE_OPTION = '--v8-pool-size=0';
+
 /** A server of bench/servers/, started with these words, that has said on which port it listens. */
 export class OwnProcess implements AsyncDisposable {
   private constructor(
@@ -69,7 +72,10 @@ export class OwnProcess implements AsyncDisposable {
 
   static async start(program: string, args: readonly string[] = []): Promise<OwnProcess> {
     const file = fileURLToPath(new URL(`../servers/${program}`, import.meta.url));
-    const child = fork(file, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    const child = fork(file, args, {
+      execArgv: [NODE_OPTION],
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    });
     if (child.pid === undefined) throw new Error(`${program} could not be started`);
     child.once('exit', guard(child.pid));
     const port = await ask<number>(child);

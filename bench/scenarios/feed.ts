@@ -1,6 +1,5 @@
 /** The stream into the log of an edge, with one client of a job that reports last, beside a durable consumer that does nothing with what it gets. */
 import { WsClient } from '../../test/harness/client.js';
-import { startEdgeProcess } from '../../test/harness/edge-process.js';
 import { startNats } from '../../test/harness/nats-server.js';
 import { connectNats, createStream } from '../../test/harness/publish.js';
 import { ask } from '../harness/ask.js';
@@ -10,7 +9,7 @@ import type { Measure, Run, Scenario } from '../harness/scenario.js';
 import { OwnProcess } from '../harness/subject.js';
 import { openAll, severalInTurns } from '../harness/turns.js';
 import { cpuMicros } from '../harness/usage.js';
-import { BUILT_EDGE } from '../subjects/headway.js';
+import { startEdge } from '../subjects/headway.js';
 
 const JOBS = 1_000;
 /** The job of the last event of each turn: who has that has all before it. */
@@ -30,7 +29,7 @@ async function reader(name: Reader['name']): Promise<Reader> {
   await createStream(nc);
   const start = {
     async headway() {
-      const edge = await startEdgeProcess({ natsUrl: nats.url, program: BUILT_EDGE });
+      const edge = await startEdge({ natsUrl: nats.url });
       // Told, not asked for: each answer to where it is would cost the edge a millisecond.
       const client = await WsClient.connect(`${edge.ws}/ws/upload-progress/${LAST}`);
       const has = async (): Promise<void> => {

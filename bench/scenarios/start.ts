@@ -1,6 +1,5 @@
 /** An edge starts beside a stream of many jobs; and five of them at once, while workers wait for acknowledgements. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { startEdgeProcess } from '../../test/harness/edge-process.js';
 import { type NatsServer, startNats } from '../../test/harness/nats-server.js';
 import { connectNats, createStream } from '../../test/harness/publish.js';
 import { eventOf, jobId } from '../harness/payload.js';
@@ -8,7 +7,7 @@ import type { Measure, Run, Scenario } from '../harness/scenario.js';
 import { OwnProcess } from '../harness/subject.js';
 import { severalInTurns } from '../harness/turns.js';
 import { residentBytes } from '../harness/usage.js';
-import { BUILT_EDGE } from '../subjects/headway.js';
+import { startEdge } from '../subjects/headway.js';
 
 const AT_ONCE = 2_000;
 const EDGES = 5;
@@ -31,7 +30,7 @@ function starters(nats: NatsServer): readonly Starter[] {
   return [
     {
       name: 'headway',
-      start: () => startEdgeProcess({ natsUrl: nats.url, program: BUILT_EDGE, timeoutMs: PATIENT_MS }),
+      start: () => startEdge({ natsUrl: nats.url, timeoutMs: PATIENT_MS }),
     },
     { name: 'raw', start: () => OwnProcess.start('consumer.js', [nats.url, 'PROGRESS', 'last']) },
   ];

@@ -8,13 +8,22 @@ import { connectNats } from '../../test/harness/publish.js';
 import { waitFor } from '../../test/harness/wait.js';
 import type { ClientSpec } from '../harness/load.js';
 import { eventOf, jobId } from '../harness/payload.js';
-import { type Subject, selection } from '../harness/subject.js';
+import { NODE_OPTION, type Subject, selection } from '../harness/subject.js';
 import { REPOSITORY } from './versions.js';
 
 /** Of an answer to the handshake, what comes last. */
 const UPGRADED = '\r\n\r\n';
 
-export const BUILT_EDGE = `${REPOSITORY}dist/cmd/edge.js`;
+const BUILT_EDGE = `${REPOSITORY}dist/cmd/edge.js`;
+
+/** Starts the built edge as our image does. */
+export function startEdge(options: Omit<EdgeOptions, 'program'>): Promise<EdgeProcess> {
+  return startEdgeProcess({
+    ...options,
+    program: BUILT_EDGE,
+    env: { NODE_OPTIONS: NODE_OPTION, ...options.env },
+  });
+}
 
 /**
  * With a nats-server of its own.
@@ -25,8 +34,7 @@ export async function headway(processes = 1, settings: EdgeOptions['env'] = {}):
   const nats = await startNats();
   const [port = 0] = processes > 1 ? await freePorts(1) : [];
   const env = { HEADWAY_REUSE_PORT: String(processes > 1), ...settings };
-  const start = (): Promise<EdgeProcess> =>
-    startEdgeProcess({ natsUrl: nats.url, program: BUILT_EDGE, port, env });
+  const start = (): Promise<EdgeProcess> => startEdge({ natsUrl: nats.url, port, env });
   const edge = await start();
   const others: EdgeProcess[] = [];
   for (let i = 1; i < processes; i++) others.push(await start());

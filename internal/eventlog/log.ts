@@ -253,7 +253,7 @@ export class EventLog {
     const last = job?.last;
     const prevSeq = this.#previous(event.id, last);
     const isChange = prevSeq === null || last?.seq !== prevSeq || last.phase !== event.phase;
-    const record = makeRecord(event, seq, prevSeq, storedAt, isChange);
+    const record = makeRecord(event, seq, prevSeq, storedAt, isChange, last);
     this.#tail.push(record);
     this.#tailBytes += record.bytes;
     this.#tailJobs.push(this.#jobs.put(record, job));

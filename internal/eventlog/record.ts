@@ -33,14 +33,18 @@ const RECORD_OVERHEAD_BYTES = 266;
 /** What a frame has that the event has not: `"type":"progress_update","seq":1234567,"prev_seq":1234567,`. */
 const FRAME_HEAD_BYTES = 57;
 
+/**
+ * @param last the job's record before this one: what both say is kept once
+ */
 export function makeRecord(
   event: DecodedEvent,
   seq: number,
   prevSeq: number | null,
   storedAt: number,
   isChange = true,
+  last?: LogRecord,
 ): LogRecord {
-  return new StoredRecord(event, seq, prevSeq, storedAt, isChange);
+  return new StoredRecord(event, seq, prevSeq, storedAt, isChange, last);
 }
 
 // Most events are never sent, and a frame costs time to put together, and pieces for the garbage collector. So the event's
@@ -60,11 +64,18 @@ class StoredRecord implements LogRecord {
   #text: string;
   #holds: 'event' | 'event_with_type' | 'frame';
 
-  constructor(event: DecodedEvent, seq: number, prevSeq: number | null, storedAt: number, isChange: boolean) {
+  constructor(
+    event: DecodedEvent,
+    seq: number,
+    prevSeq: number | null,
+    storedAt: number,
+    isChange: boolean,
+    last: LogRecord | undefined,
+  ) {
     this.seq = seq;
     this.prevSeq = prevSeq;
-    this.id = event.id;
-    this.jobType = event.jobType;
+    this.id = last === undefined ? event.id : last.id;
+    this.jobType = last?.jobType === event.jobType ? last?.jobType : event.jobType;
     this.status = event.status;
     this.finished = event.finished;
     this.phase = event.phase;
