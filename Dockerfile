@@ -42,5 +42,5 @@ USER 1000:1000
 EXPOSE 8080
 # Liveness and not readiness: while NATS is away an edge is not ready, and to restart it would cost its clients.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 CMD ["node", "/app/docker/health.mjs"]
-# V8 has four threads for its collector, also where there are two cores: docs/guides/sizing.md, "Processor and network".
-CMD ["node", "--v8-pool-size=0", "/app/dist/cmd/edge.js"]
+# Why these options: docs/guides/production.md, "Running an edge".
+CMD ["node", "--v8-pool-size=0", "--heap-growing-percent=50", "/app/dist/cmd/edge.js"]

@@ -16,6 +16,8 @@ export interface EdgeOptions {
   port?: number;
   /** Over the harness's own settings; undefined removes one. */
   env?: Record<string, string | undefined>;
+  /** Of Node, before the program. */
+  nodeOptions?: readonly string[];
   /** At most so many open files. */
   maxOpenFiles?: number;
   /** Another program that keeps to the same contract, for testing the harness itself. */
@@ -29,10 +31,17 @@ const BUILT_EDGE = fileURLToPath(new URL('../../dist/cmd/edge.js', import.meta.u
 
 /** Starts an edge and waits until it listens and `/readyz` says 200. */
 export async function startEdgeProcess(options: EdgeOptions): Promise<EdgeProcess> {
-  const { program = BUILT_EDGE, maxOpenFiles, timeoutMs = 20_000, untilReady = true } = options;
+  const {
+    program = BUILT_EDGE,
+    nodeOptions = [],
+    maxOpenFiles,
+    timeoutMs = 20_000,
+    untilReady = true,
+  } = options;
   if (!existsSync(program)) throw new Error(`${program} is missing: run \`npm run build\` first`);
-  const limited = ['-c', `ulimit -n ${maxOpenFiles} && exec "$0" "$@"`, process.execPath, program];
-  const [command, args] = maxOpenFiles === undefined ? [process.execPath, [program]] : ['bash', limited];
+  const run = [...nodeOptions, program];
+  const limited = ['-c', `ulimit -n ${maxOpenFiles} && exec "$0" "$@"`, process.execPath, ...run];
+  const [command, args] = maxOpenFiles === undefined ? [process.execPath, run] : ['bash', limited];
   const child = await Child.spawn('edge', command, args, environment(options));
   try {
     const port = await child.line(listeningPort, 'the log line "listening"', timeoutMs);

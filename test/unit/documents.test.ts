@@ -2,6 +2,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { NODE_OPTIONS } from '../../bench/harness/subject.js';
 import { CODE, filesIn, quoted, ROOT, read, section, sections, table } from './documents.js';
 
 /** What is made or installed here, and no part of the project. */
@@ -207,4 +208,17 @@ describe('CONTRIBUTING.md, "How the guarantees are tested"', () => {
       expect(files.filter((file) => !numbered.test(read(join('test', file))))).toEqual([]);
     },
   );
+});
+
+test('an edge is started with the same options of Node by the image, by its document and by the benchmark', () => {
+  const options =
+    /node((?: --[a-z0-9-]+=\d+)+) dist\/cmd\/edge\.js/
+      .exec(read('docs/guides/production.md'))?.[1]
+      ?.trim()
+      .split(' ') ?? [];
+  expect(options).not.toEqual([]);
+  expect(read('Dockerfile')).toContain(
+    `CMD ${JSON.stringify(['node', ...options, '/app/dist/cmd/edge.js']).replaceAll(',', ', ')}\n`,
+  );
+  expect(NODE_OPTIONS).toEqual(options);
 });

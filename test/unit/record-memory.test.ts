@@ -2,6 +2,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { expect, test } from 'vitest';
 import { decodeEvent } from '../../internal/eventlog/decode.js';
+import { EventLog } from '../../internal/eventlog/log.js';
 import { type LogRecord, makeRecord } from '../../internal/eventlog/record.js';
 
 setFlagsFromString('--expose-gc');
@@ -48,6 +49,23 @@ test.each([
     const others = bodies.reduce((sum, { byteLength }) => sum + byteLength, 0) / 2;
     expect(used).toBeLessThan(1.2 * counted + others);
   }
+});
+
+test('G9 memory: the events of a job keep its id and its type once', () => {
+  const EVENTS = 20_000;
+  const [id, type] = ['i'.repeat(120), 't'.repeat(64)];
+  const body = bytesOf(EVENT.replace('job-1', id).replace('{', `{"job_type":"${type}",`));
+  const log = new EventLog({ tailBytes: 1e9, lastStateBytes: 1e9 });
+  log.begin('epoch');
+  log.ready({ head: 0, firstSeq: 1, complete: true, neverTrimmed: true });
+  const before = usedBytes();
+  for (let seq = 1; seq <= EVENTS; seq++) {
+    const decoded = decodeEvent(`progress.${id}`, body);
+    log.append(seq, 0, decoded.ok ? decoded.event : null);
+  }
+  const used = (usedBytes() - before) / EVENTS;
+  expect(log.stats.tailEvents).toBe(EVENTS);
+  expect(used).toBeLessThan(body.byteLength + 250);
 });
 
 test('the frame of a record is made once', () => {
