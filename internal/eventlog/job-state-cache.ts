@@ -169,11 +169,12 @@ export class JobStateCache {
     else this.#bytes += job.last.bytes;
   }
 
-  /** Takes in a last state that was read back from JetStream. Ignored when a newer one is here. */
-  restore(record: LogRecord): JobState {
+  /** Takes in a last state that was read back from JetStream. Ignored when a newer one is here, or was and left its position. */
+  restore(record: LogRecord): void {
     const known = this.served(record.id);
-    if (known !== undefined && (known.among === this.#gone || known.last.seq >= record.seq)) return known;
+    if (known !== undefined && (known.among === this.#gone || known.last.seq >= record.seq)) return;
     const position = this.#evicted.get(record.id);
+    if (position !== undefined && position.seq > record.seq) return;
     const isSame = position?.seq === record.seq;
     if (isSame) this.#takePosition(record.id);
     else if (position !== undefined) this.#dropPosition(record.id);
@@ -185,13 +186,12 @@ export class JobStateCache {
       // Nearly all that are loaded: they come in order.
       this.#loadedTo = record.seq;
       this.#putInOrder(job);
-      return job;
+      return;
     }
     if (isSame) job.position = position ?? null;
     else if (!this.#isLoading) job.position = this.#addPosition(record);
     job.among = this.#restored;
     this.#restored.set(record.id, job);
-    return job;
   }
 
   /** What the tail holds of a job, also of one that the stream holds nothing of. */

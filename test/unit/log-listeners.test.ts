@@ -84,3 +84,15 @@ test('a state that is read back is one of the loaded before the log is ready, an
   expect(log.last('b')?.seq).toBe(2);
   expect(take()).toEqual([]);
 });
+
+test('G2 state first: an older state does not take the place of a newer one that was evicted', () => {
+  const log = new EventLog({ tailBytes: 1e6, lastStateBytes: 1_000 });
+  log.begin('epoch');
+  log.load(20, 0, event('a'));
+  for (const [at, id] of ['b', 'c', 'd', 'e'].entries()) log.load(21 + at, 0, event(id));
+  expect(log.last('a')).toBeUndefined();
+  log.load(10, 0, event('a'));
+  expect(log.last('a')).toBeUndefined();
+  log.ready({ head: 24, ...WHOLE });
+  expect(log.append(25, 0, event('a'))?.prevSeq).toBe(20);
+});
