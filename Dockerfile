@@ -43,4 +43,4 @@ EXPOSE 8080
 # Liveness and not readiness: while NATS is away an edge is not ready, and to restart it would cost its clients.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 CMD ["node", "/app/docker/health.mjs"]
 # Why these options: docs/guides/production.md, "Running an edge".
-CMD ["node", "--v8-pool-size=0", "--heap-growing-percent=50", "/app/dist/cmd/edge.js"]
+CMD ["node", "--v8-pool-size=1", "--heap-growing-percent=50", "/app/dist/cmd/edge.js"]

@@ -60,7 +60,7 @@ export type SubjectCommand =
   | ({ readonly kind: 'pace' } & Pace);
 
 /** What every server in Node is started with, as our image starts an edge. See docs/guides/production.md, "Running an edge". */
-export const NODE_OPTIONS: readonly string[] = ['--v8-pool-size=0', '--heap-growing-percent=50'];
+export const NODE_FLAGS: readonly string[] = ['--v8-pool-size=1', '--heap-growing-percent=50'];
 
 /** A server of bench/servers/, started with these words, that has said on which port it listens. */
 export class OwnProcess implements AsyncDisposable {
@@ -73,7 +73,7 @@ export class OwnProcess implements AsyncDisposable {
   static async start(program: string, args: readonly string[] = []): Promise<OwnProcess> {
     const file = fileURLToPath(new URL(`../servers/${program}`, import.meta.url));
     const child = fork(file, args, {
-      execArgv: [...NODE_OPTIONS],
+      execArgv: [...NODE_FLAGS],
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
     if (child.pid === undefined) throw new Error(`${program} could not be started`);

@@ -8,7 +8,7 @@ import { connectNats } from '../../test/harness/publish.js';
 import { waitFor } from '../../test/harness/wait.js';
 import type { ClientSpec } from '../harness/load.js';
 import { eventOf, jobId } from '../harness/payload.js';
-import { NODE_OPTIONS, type Subject, selection } from '../harness/subject.js';
+import { NODE_FLAGS, type Subject, selection } from '../harness/subject.js';
 import { REPOSITORY } from './versions.js';
 
 /** Of an answer to the handshake, what comes last. */
@@ -18,7 +18,7 @@ const BUILT_EDGE = `${REPOSITORY}dist/cmd/edge.js`;
 
 /** Starts the built edge as our image does. */
 export function startEdge(options: Omit<EdgeOptions, 'program'>): Promise<EdgeProcess> {
-  return startEdgeProcess({ ...options, program: BUILT_EDGE, nodeOptions: NODE_OPTIONS });
+  return startEdgeProcess({ ...options, program: BUILT_EDGE, nodeOptions: NODE_FLAGS });
 }
 
 /**

@@ -408,7 +408,6 @@ const newJob = (last: LogRecord, beforeTail: number): JobState => ({
   amongType: null,
 });
 
-// By the id of its newest event: an older one would keep the text that it was cut from.
 function moveToEnd(jobs: Map<string, JobState>, id: string, job: JobState): void {
   jobs.delete(id);
   jobs.set(id, job);

@@ -75,7 +75,7 @@ class StoredRecord implements LogRecord {
     this.seq = seq;
     this.prevSeq = prevSeq;
     this.id = last === undefined ? event.id : last.id;
-    this.jobType = last?.jobType === event.jobType ? last?.jobType : event.jobType;
+    this.jobType = last !== undefined && last.jobType === event.jobType ? last.jobType : event.jobType;
     this.status = event.status;
     this.finished = event.finished;
     this.phase = event.phase;

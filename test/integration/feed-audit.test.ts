@@ -61,7 +61,7 @@ test('G3 faults: the edge’s consumer is paused; the edge says that it is behin
   expect(await metric(edge.http, 'headway_feed_lag_seconds')).toBe(0);
 });
 
-test('G3 faults: the edge’s consumer is given another filter; nobody is left without what it left out', async () => {
+test('G3 faults: the edge’s consumer leaves out what is stored; that is noticed before anybody is shown what follows', async () => {
   await using world = await connectedNats({ stream: {} });
   const { nats, nc, jsm } = world;
   const edgeId = uniqueId('edited');
@@ -69,46 +69,56 @@ test('G3 faults: the edge’s consumer is given another filter; nobody is left w
   await using edge = await startLocalEdge(nats.url, { HEADWAY_EDGE_ID: edgeId });
   await ready(edge);
   await using one = await caughtUp(edge, `${ALL}/a`);
+  await using all = await caughtUp(edge, ALL);
   await jsm.consumers.update(STREAM, `edge-${edgeId}`, { filter_subject: 'progress.other' });
   const hidden = await publish(nc, 'a', { progress: 2 });
-  await publish(nc, 'other');
-  const frames = [await one.next(undefined, SOON)];
-  while (frames.at(-1)?.seq !== hidden) frames.push(await one.next(undefined, SOON));
-  expect(frames.map(({ type, reason }) => reason ?? type)).toEqual(
-    expect.arrayContaining(['ahead', 'progress_update']),
-  );
-  expect(await lost(edge, 'consumer_changed')).toBe(1);
+  const shown = await publish(nc, 'other');
+  expect(await one.next(undefined, SOON)).toMatchObject({ type: 'progress_update', seq: hidden });
+  const frames = [await all.next(undefined, SOON), await all.next(undefined, SOON)];
+  expect(frames.map(({ type, seq }) => [type, seq])).toEqual([
+    ['progress_update', hidden],
+    ['progress_update', shown],
+  ]);
+  expect(await lost(edge, 'sequence_gap')).toBe(1);
   await ready(edge);
 });
 
-test.each<[what: string, edit: object, putBack: object | null]>([
-  ['no bodies are delivered', { headers_only: true }, null],
-  ['another filter, put back at once', { filter_subject: 'progress.other' }, { filter_subject: '>' }],
-])(
-  'G3 faults: the edge’s consumer is edited, %s: nobody is left without what it left out',
-  async (_what, edit, putBack) => {
-    await using world = await connectedNats({ stream: {} });
-    const { nats, nc, jsm } = world;
-    const edgeId = uniqueId('edited');
-    await publish(nc, 'a', { progress: 1 });
-    await using edge = await startLocalEdge(nats.url, { HEADWAY_EDGE_ID: edgeId });
-    await ready(edge);
-    await using all = await caughtUp(edge, ALL);
-    await jsm.consumers.update(STREAM, `edge-${edgeId}`, edit);
-    const hidden = await publish(nc, 'a', { progress: 2 });
-    await publish(nc, 'other');
-    if (putBack !== null) {
-      const reached = () => jsm.consumers.info(STREAM, `edge-${edgeId}`);
-      await waitFor(async () => (await reached()).delivered.stream_seq > hidden, { what: 'the other event' });
-      await jsm.consumers.update(STREAM, `edge-${edgeId}`, putBack);
-    }
-    await all.until(({ type, seq }) => type === 'progress_update' && seq === hidden, SOON);
-    expect(await lost(edge, 'consumer_changed')).toBe(1);
-    await ready(edge);
-    await using fresh = await WsClient.connect(`${edge.ws}${ALL}/a`);
-    expect((await fresh.updates(1))[0]?.seq).toBe(hidden);
-  },
-);
+test('G3 faults: right behind a gap that is one, the edge’s consumer leaves out what is stored; nobody is left without it', async () => {
+  await using world = await connectedNats({ stream: {} });
+  const { nats, nc, jsm } = world;
+  const edgeId = uniqueId('edited');
+  await publish(nc, 'a', { progress: 1 });
+  await using edge = await startLocalEdge(nats.url, { HEADWAY_EDGE_ID: edgeId });
+  await ready(edge);
+  await using all = await caughtUp(edge, ALL);
+  await jsm.consumers.update(STREAM, `edge-${edgeId}`, { filter_subject: 'progress.other' });
+  await jsm.streams.deleteMessage(STREAM, await publish(nc, 'deleted'));
+  await publish(nc, 'other');
+  const hidden = await publish(nc, 'a', { progress: 2 });
+  await publish(nc, 'other');
+  await all.until(({ type, seq }) => type === 'progress_update' && seq === hidden, SOON);
+  // Two gaps that follow one another at once are not both asked about: then the audit finds the second.
+  expect((await lost(edge, 'consumer_changed')) + (await lost(edge, 'sequence_gap'))).toBe(1);
+  await ready(edge);
+});
+
+test('G3 faults: the edge’s consumer delivers no bodies any more; nobody is left without them', async () => {
+  await using world = await connectedNats({ stream: {} });
+  const { nats, nc, jsm } = world;
+  const edgeId = uniqueId('edited');
+  await publish(nc, 'a', { progress: 1 });
+  await using edge = await startLocalEdge(nats.url, { HEADWAY_EDGE_ID: edgeId });
+  await ready(edge);
+  await using all = await caughtUp(edge, ALL);
+  await jsm.consumers.update(STREAM, `edge-${edgeId}`, { headers_only: true });
+  const hidden = await publish(nc, 'a', { progress: 2 });
+  await publish(nc, 'other');
+  await all.until(({ type, seq }) => type === 'progress_update' && seq === hidden, SOON);
+  expect(await lost(edge, 'consumer_changed')).toBe(1);
+  await ready(edge);
+  await using fresh = await WsClient.connect(`${edge.ws}${ALL}/a`);
+  expect((await fresh.updates(1))[0]?.seq).toBe(hidden);
+});
 
 test('G3 faults: an edge whose pulls are forbidden never says that it follows', async () => {
   const config = `

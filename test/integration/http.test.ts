@@ -137,6 +137,17 @@ describe('/metrics', () => {
     expect(values.get('process_resident_memory_bytes')).toBeGreaterThan(0);
   });
 
+  test('looks at the delay of the loop every 50 ms, and not more often', async () => {
+    const least = async (): Promise<number> =>
+      (await scrape()).values.get('nodejs_eventloop_lag_min_seconds') ?? 0;
+    // A scrape begins anew: it takes two looks until there is one to tell of, and before that a number beyond all times.
+    const seen = await waitFor(async () => [await least()].find((seconds) => seconds < 3_600), {
+      what: 'a look at the loop',
+      everyMs: 500,
+    });
+    expect(seen).toBeGreaterThan(0.045);
+  });
+
   test('counts what happens', async () => {
     const before = await scrape();
     const job = jobId();
