@@ -1,7 +1,7 @@
 /** The dashboard's list of jobs, in Chromium. */
 import { expect, test } from 'vitest';
 import { waitFor } from '../harness/wait.js';
-import { busyJobs, PHONE, useDashboard } from './dashboard-fixture.js';
+import { busyJobs, type DashboardTab, PHONE, useDashboard } from './dashboard-fixture.js';
 
 const site = useDashboard();
 
@@ -50,13 +50,16 @@ test('a stalled job that is alive again by heartbeats alone is shown as running,
   await page.page.locator('.job-state.row-stalled').waitFor();
 });
 
+/** With all of its ten thousand jobs. */
+async function openFull(): Promise<DashboardTab> {
+  const tab = await site().open();
+  await tab.page.getByText('10,002 jobs', { exact: true }).waitFor({ timeout: 20_000 });
+  return tab;
+}
+
 test('ten thousand jobs', async () => {
   await site().publish(...busyJobs(10_000, Date.now()));
-  await using tab = await site().open();
-  await waitFor(async () => (await tab.page.locator('.shown').textContent())?.includes('10,002 jobs'), {
-    what: '10,002 jobs',
-    timeoutMs: 20_000,
-  });
+  await using tab = await openFull();
   // Those that have broken their promise are found among thousands that have made none.
   await tab.page.getByRole('button', { name: '2 Stalled' }).waitFor();
   await tab.pictures('many');
@@ -65,14 +68,44 @@ test('ten thousand jobs', async () => {
   expect(await tab.isTooWide()).toBe(false);
 });
 
-test('two changes of the view that come before it is drawn both count', async () => {
-  await using tab = await site().open();
+test('the buttons of types stay where they are while their counts change, and those that have none have one list', async () => {
+  await using tab = await openFull();
   const { page } = tab;
-  await page.locator('.tile-failed').waitFor();
-  await page.locator('.types .chip', { hasText: 'pdf.words' }).waitFor();
+  const buttons = page.locator('.types button');
+  const names = async () => (await buttons.allTextContents()).map((text) => text.split(' ')[0]);
+  const before = await names();
+  expect(before).toHaveLength(5);
+  const more = page.getByRole('combobox', { name: 'More types' });
+  const [, none, first, second] = await more.locator('option').allTextContents();
+  expect(none).toMatch(/^no type /);
+  expect([first, second].sort()).toEqual([first, second]);
+  // Nobody but the last of them has such jobs.
+  await page.locator('input[type=search]').fill(before[4] ?? '');
+  await page.getByText(/^\d.* of 10,002 jobs$/).waitFor();
+  expect((await buttons.allTextContents()).filter((text) => text.endsWith(' 0'))).toHaveLength(4);
+  expect(await names()).toEqual(before);
+
+  await page.locator('input[type=search]').fill('');
+  await more.selectOption({ label: first ?? '' });
+  await waitFor(async () => (await names())[5] === first?.split(' ')[0], {
+    what: 'a button of the chosen one',
+  });
+  expect((await names()).slice(0, 5)).toEqual(before);
+  await buttons.nth(5).click();
+  await waitFor(async () => (await names()).length === 5, { what: 'the five of before' });
+
+  // An old link may hold a type that nobody has any more.
+  await page.goto(new URL('#/?type=long.gone', site().edge.http).href);
+  await page.getByRole('button', { name: 'long.gone 0', exact: true }).click();
+  await page.locator('.rows .row').first().waitFor();
+});
+
+test('two changes of the view that come before it is drawn both count', async () => {
+  await using tab = await openFull();
+  const { page } = tab;
   await page.evaluate(`
     document.querySelector('.tile-failed').click();
-    [...document.querySelectorAll('.types .chip')].find((chip) => chip.textContent.includes('pdf.words')).click();
+    [...document.querySelectorAll('.types button')].find((chip) => chip.textContent.includes('pdf.words')).click();
     [...document.querySelectorAll('.row-head button')].find((head) => head.textContent.includes('Age')).click();
   `);
   const wanted = /#\/\?state=failed&type=pdf\.words&sort=age$/;
@@ -80,10 +113,10 @@ test('two changes of the view that come before it is drawn both count', async ()
 });
 
 test('the address holds the view: states, types, text and order come back with it, and by the keyboard', async () => {
-  await using tab = await site().open();
+  await using tab = await openFull();
   const { page } = tab;
   await page.getByRole('button', { name: /Failed/ }).click();
-  await page.locator('.types .chip', { hasText: 'pdf.words' }).click();
+  await page.getByRole('button', { name: /^pdf\.words/ }).click();
   await page.keyboard.press('/');
   await page.keyboard.type('DISK space');
   await page.getByRole('button', { name: 'Age', exact: true }).click();

@@ -5,7 +5,7 @@ import type { JobSnapshot, ProgressUpdate } from '../../sdk/client/types.js';
 import { formatPlace, parsePlace, withCondition, withSort, withType } from '../../web/model/address.js';
 import { EventRate, eventsOf } from '../../web/model/event-rate.js';
 import { CONDITIONS, type JobRow, rowOf } from '../../web/model/job-row.js';
-import { type ListView, listed, PLAIN_VIEW, SORT_KEYS } from '../../web/model/list-view.js';
+import { type ListView, listed, PLAIN_VIEW, SORT_KEYS, typeButtons } from '../../web/model/list-view.js';
 
 const BEGIN = Date.parse('2026-01-01T00:00:00Z');
 
@@ -134,6 +134,20 @@ describe('the list', () => {
     expect(total).toBe(5);
     expect(ids({ types: [''] })).toBe('b');
     expect(ids({ conditions: ['failed', 'completed'] })).toBe('ab');
+  });
+
+  test('the buttons of types: those with the most jobs, where they were before, and whatever else is chosen', () => {
+    const types = [...'dcba'].map((type, index) => [type, 40 - index] as const);
+    const first = typeButtons(types, [], [], 3);
+    expect(first).toEqual(['d', 'c', 'b']);
+    const turned = [...types].reverse();
+    expect(typeButtons(turned, [], first, 3)).toEqual(['d', 'c', 'b']);
+    // One that nobody has any more makes room; one that is chosen beside them takes no place of theirs.
+    expect(typeButtons(turned.slice(0, 3), [], first, 3)).toEqual(['c', 'b', 'a']);
+    const chosen = typeButtons(turned, ['none', 'c', 'a'], first, 3);
+    expect(chosen).toEqual(['d', 'c', 'b', 'none', 'a']);
+    expect(typeButtons(turned, [], chosen, 3)).toEqual(['d', 'c', 'b']);
+    expect(typeButtons([], [], first, 3)).toEqual([]);
   });
 
   test('the order does not hang on the one before', () => {

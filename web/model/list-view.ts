@@ -59,9 +59,28 @@ export function listed(all: Iterable<JobRow>, view: ListView): Listed {
   return { rows, conditions, types: byCount, total };
 }
 
+/**
+ * The types that have a button of their own: those that had one, then those with the most jobs, then whatever else is chosen.
+ * A button keeps its place while the counts change: nothing moves under a pointer.
+ *
+ * @param before what this returned last
+ * @param most buttons, beside those that are chosen
+ */
+export function typeButtons(
+  types: Listed['types'],
+  chosen: readonly string[],
+  before: readonly string[],
+  most: number,
+): readonly string[] {
+  const byCount = types.map(([type]) => type);
+  const there = new Set(byCount);
+  const kept = before.slice(0, most).filter((type) => there.has(type));
+  return [...new Set([...new Set([...kept, ...byCount])].slice(0, most).concat(chosen))];
+}
+
 type Order = (a: JobRow, b: JobRow) => number;
 
-const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+export const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 const RANK = Object.fromEntries(CONDITIONS.map((condition, rank) => [condition, rank])) as Record<
   JobCondition,
   number

@@ -133,7 +133,9 @@ export function App({ session }: AppProps) {
             <>
               <Summary session={session} listed={listed} view={view} onView={changeView} />
               <Filters
+                key={session.generation}
                 listed={listed}
+                isComplete={session.isCurrent && listed.total === session.size}
                 hasForgotten={session.hasForgotten}
                 view={view}
                 search={search}

@@ -1,8 +1,17 @@
 /** @jsxImportSource preact */
 import type { RefObject } from 'preact';
+import { useRef } from 'preact/hooks';
 import { withType } from '../model/address.js';
 import { formatCount } from '../model/format.js';
-import { type Listed, type ListView, PLAIN_VIEW, SORT_KEYS, type SortKey } from '../model/list-view.js';
+import {
+  compareText,
+  type Listed,
+  type ListView,
+  PLAIN_VIEW,
+  SORT_KEYS,
+  type SortKey,
+  typeButtons,
+} from '../model/list-view.js';
 import { Icon } from './icons.js';
 import { SORT_NAMES } from './job-list.js';
 
@@ -11,6 +20,8 @@ const MOST_BUTTONS = 5;
 
 export interface FiltersProps {
   readonly listed: Listed;
+  /** All jobs have come, and are among the counts. */
+  readonly isComplete: boolean;
   /** There were finished jobs that are not among them. */
   readonly hasForgotten: boolean;
   readonly view: ListView;
@@ -22,10 +33,26 @@ export interface FiltersProps {
 
 const nameOf = (type: string): string => (type === '' ? 'no type' : type);
 
-export function Filters({ listed, hasForgotten, view, search, onView, isLarge, onLarge }: FiltersProps) {
-  // What is chosen has a button, however few jobs it has.
-  const buttons = listed.types.filter(([type], index) => index < MOST_BUTTONS || view.types.includes(type));
-  const others = listed.types.filter((entry) => !buttons.includes(entry));
+export function Filters({
+  listed,
+  isComplete,
+  hasForgotten,
+  view,
+  search,
+  onView,
+  isLarge,
+  onLarge,
+}: FiltersProps) {
+  const places = useRef<readonly string[]>([]);
+  const wasComplete = useRef(false);
+  // Which types have the most jobs is known when all of them have come. From then on each button stays where it is.
+  if (isComplete && !wasComplete.current) places.current = [];
+  wasComplete.current ||= isComplete;
+  places.current = typeButtons(listed.types, view.types, places.current, MOST_BUTTONS);
+  const counts = new Map(listed.types);
+  const others = [...counts]
+    .filter(([type]) => !places.current.includes(type))
+    .sort(([a], [b]) => compareText(a, b));
   const isFiltered = view.conditions.length + view.types.length > 0 || view.text !== '';
   return (
     <div class="filters" role="search" aria-label="Jobs">
@@ -44,7 +71,7 @@ export function Filters({ listed, hasForgotten, view, search, onView, isLarge, o
       </label>
       <fieldset class="types">
         <legend class="hidden">Types</legend>
-        {buttons.map(([type, count]) => (
+        {places.current.map((type) => (
           <button
             key={type}
             type="button"
@@ -52,7 +79,7 @@ export function Filters({ listed, hasForgotten, view, search, onView, isLarge, o
             aria-pressed={view.types.includes(type)}
             onClick={() => onView((now) => withType(now, type))}
           >
-            {nameOf(type)} <span class="chip-count">{formatCount(count)}</span>
+            {nameOf(type)} <span class="chip-count">{formatCount(counts.get(type) ?? 0)}</span>
           </button>
         ))}
         {others.length > 0 && (
@@ -61,14 +88,14 @@ export function Filters({ listed, hasForgotten, view, search, onView, isLarge, o
             aria-label="More types"
             value=""
             onChange={({ currentTarget }) => {
-              const type = others[Number(currentTarget.value)]?.[0];
+              const type = currentTarget.value.slice(1);
               currentTarget.value = '';
-              if (type !== undefined) onView((now) => withType(now, type));
+              onView((now) => withType(now, type));
             }}
           >
             <option value="">{others.length} more types</option>
-            {others.map(([type, count], index) => (
-              <option key={type} value={index}>
+            {others.map(([type, count]) => (
+              <option key={type} value={`=${type}`}>
                 {nameOf(type)} ({formatCount(count)})
               </option>
             ))}
